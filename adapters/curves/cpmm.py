@@ -1,0 +1,197 @@
+"""Raydium CPMM: a constant product pool, priced and stepped to the unit.
+
+The arithmetic is that of raydium-cp-swap at 609780f (`curve/calculator.rs`, `curve/fees.rs`). The trade fee is always
+taken from the input; protocol and fund get their shares of it, and the rest stays in the reserves for the liquidity
+providers. The pool's creator may take a further fee from the input or from the output. Token-2022 transfer fees lie
+outside the curve: the caller deducts them before and after.
+"""
+
+from dataclasses import dataclass, replace
+
+from adapters.curves.integers import ceil_div, ppm
+from adapters.curves.swap import (
+    ChainTime,
+    CurveError,
+    Refusal,
+    SwapResult,
+    TradeDirection,
+    check_amount,
+    check_fits,
+    check_output,
+)
+
+FEE_RATE_DENOMINATOR = 1_000_000
+SWAP_DISABLED = 4
+"""The bit of `CpmmPool.status` that switches swaps off."""
+BOTH_TOKENS, ONLY_TOKEN_0, ONLY_TOKEN_1 = 0, 1, 2
+"""`CpmmPool.creator_fee_on`: which token the creator's fee is taken in (with both: whatever token is paid)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmmConfig:
+    """The rates that many pools share.
+
+    `trade_fee_rate` and `creator_fee_rate` are millionths of the volume, `protocol_fee_rate` and `fund_fee_rate`
+    millionths of the trade fee. Raises `ValueError` for rates that would take everything.
+    """
+
+    trade_fee_rate: int
+    protocol_fee_rate: int
+    fund_fee_rate: int
+    creator_fee_rate: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.trade_fee_rate, self.creator_fee_rate, self.protocol_fee_rate, self.fund_fee_rate) < 0:
+            raise ValueError("a fee rate is negative: rates are millionths from 0")
+        if self.trade_fee_rate + self.creator_fee_rate >= FEE_RATE_DENOMINATOR:
+            raise ValueError(f"trade_fee_rate + creator_fee_rate must be below {FEE_RATE_DENOMINATOR}")
+        if self.protocol_fee_rate + self.fund_fee_rate > FEE_RATE_DENOMINATOR:
+            raise ValueError(f"protocol_fee_rate + fund_fee_rate must be at most {FEE_RATE_DENOMINATOR}")
+
+
+@dataclass(frozen=True, slots=True)
+class CpmmPool:
+    """What a swap reads and writes of the pool account, its config and its two vaults. Amounts are base units.
+
+    The vaults also hold fees that are owed but not yet collected: prices come from `reserves`, never from the vaults.
+    `creator_fee_on` is one of `BOTH_TOKENS`, `ONLY_TOKEN_0`, `ONLY_TOKEN_1`; `open_time` is Unix seconds.
+    """
+
+    amm_config: AmmConfig
+    vault_0_amount: int
+    vault_1_amount: int
+    protocol_fees_token_0: int = 0
+    protocol_fees_token_1: int = 0
+    fund_fees_token_0: int = 0
+    fund_fees_token_1: int = 0
+    creator_fees_token_0: int = 0
+    creator_fees_token_1: int = 0
+    creator_fee_on: int = 0
+    enable_creator_fee: bool = False
+    status: int = 0
+    open_time: int = 0
+
+    @property
+    def reserves(self) -> tuple[int, int]:
+        """What is for sale, of token 0 and of token 1."""
+        return (
+            self.vault_0_amount - self.protocol_fees_token_0 - self.fund_fees_token_0 - self.creator_fees_token_0,
+            self.vault_1_amount - self.protocol_fees_token_1 - self.fund_fees_token_1 - self.creator_fees_token_1,
+        )
+
+
+def quote_exact_in(pool: CpmmPool, amount_in: int, direction: TradeDirection, now: ChainTime) -> SwapResult[CpmmPool]:
+    """Pay exactly `amount_in`. Raises `CurveError` when the pool would refuse the swap."""
+    check_amount("amount_in", amount_in)
+    reserve_in, reserve_out = _open_reserves(pool, direction, now)
+    creator_in_rate, creator_out_rate = _creator_rates(pool, direction)
+    input_rate = pool.amm_config.trade_fee_rate + creator_in_rate
+    fee_in = ceil_div(amount_in * input_rate, FEE_RATE_DENOMINATOR)
+    net_in = amount_in - fee_in
+    gross_out = net_in * reserve_out // (reserve_in + net_in)
+    fee_out = ceil_div(gross_out * creator_out_rate, FEE_RATE_DENOMINATOR)
+    check_output(gross_out - fee_out)
+    return _settle(
+        pool,
+        direction,
+        net_in=net_in,
+        gross_out=gross_out,
+        fee_in=fee_in,
+        fee_out=fee_out,
+        creator_in_rate=creator_in_rate,
+        price_impact_ppm=ppm(net_in, reserve_in + net_in),
+    )
+
+
+def quote_exact_out(pool: CpmmPool, amount_out: int, direction: TradeDirection, now: ChainTime) -> SwapResult[CpmmPool]:
+    """Receive exactly `amount_out`. Raises `CurveError` when the pool would refuse the swap."""
+    check_amount("amount_out", amount_out)
+    reserve_in, reserve_out = _open_reserves(pool, direction, now)
+    creator_in_rate, creator_out_rate = _creator_rates(pool, direction)
+    input_rate = pool.amm_config.trade_fee_rate + creator_in_rate
+    gross_out = ceil_div(amount_out * FEE_RATE_DENOMINATOR, FEE_RATE_DENOMINATOR - creator_out_rate)
+    if gross_out >= reserve_out:
+        raise CurveError(
+            Refusal.INSUFFICIENT_LIQUIDITY,
+            f"amount_out is {amount_out}: with its fee that is {gross_out} of a reserve of {reserve_out}",
+        )
+    net_in = ceil_div(reserve_in * gross_out, reserve_out - gross_out)
+    amount_in = ceil_div(net_in * FEE_RATE_DENOMINATOR, FEE_RATE_DENOMINATOR - input_rate)
+    return _settle(
+        pool,
+        direction,
+        net_in=net_in,
+        gross_out=gross_out,
+        fee_in=amount_in - net_in,
+        fee_out=gross_out - amount_out,
+        creator_in_rate=creator_in_rate,
+        price_impact_ppm=ppm(net_in, reserve_in + net_in),
+    )
+
+
+def _open_reserves(pool: CpmmPool, direction: TradeDirection, now: ChainTime) -> tuple[int, int]:
+    """The reserves as (in, out); refuses a pool that is closed or empty."""
+    if pool.status & SWAP_DISABLED:
+        raise CurveError(Refusal.CLOSED, "swaps are switched off in this pool's status")
+    if now.unix_timestamp < pool.open_time:
+        raise CurveError(Refusal.CLOSED, f"the pool opens at {pool.open_time}, it is {now.unix_timestamp}")
+    reserve_0, reserve_1 = pool.reserves
+    if reserve_0 <= 0 or reserve_1 <= 0:
+        raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"the pool's reserves are {reserve_0} and {reserve_1}")
+    return (reserve_0, reserve_1) if direction is TradeDirection.A_TO_B else (reserve_1, reserve_0)
+
+
+def _creator_rates(pool: CpmmPool, direction: TradeDirection) -> tuple[int, int]:
+    """The creator's rate on the input and on the output: at least one of them is 0."""
+    if not pool.enable_creator_fee:
+        return 0, 0
+    rate = pool.amm_config.creator_fee_rate
+    paid = ONLY_TOKEN_0 if direction is TradeDirection.A_TO_B else ONLY_TOKEN_1
+    if pool.creator_fee_on in (BOTH_TOKENS, paid):
+        return rate, 0
+    if pool.creator_fee_on in (ONLY_TOKEN_0, ONLY_TOKEN_1):
+        return 0, rate
+    raise CurveError(Refusal.UNSUPPORTED, f"creator_fee_on is {pool.creator_fee_on}: known are 0, 1 and 2")
+
+
+def _settle(
+    pool: CpmmPool,
+    direction: TradeDirection,
+    *,
+    net_in: int,
+    gross_out: int,
+    fee_in: int,
+    fee_out: int,
+    creator_in_rate: int,
+    price_impact_ppm: int,
+) -> SwapResult[CpmmPool]:
+    """Move the tokens between taker and vaults, and book the fees that leave the reserves."""
+    config = pool.amm_config
+    creator_in = fee_in * creator_in_rate // (config.trade_fee_rate + creator_in_rate) if creator_in_rate else 0
+    trade_fee = fee_in - creator_in
+    protocol_fee = trade_fee * config.protocol_fee_rate // FEE_RATE_DENOMINATOR
+    fund_fee = trade_fee * config.fund_fee_rate // FEE_RATE_DENOMINATOR
+    amount_in, amount_out = net_in + fee_in, gross_out - fee_out
+    if direction is TradeDirection.A_TO_B:
+        check_fits("vault_0_amount", pool.vault_0_amount + amount_in)
+        pool_after = replace(
+            pool,
+            vault_0_amount=pool.vault_0_amount + amount_in,
+            vault_1_amount=pool.vault_1_amount - amount_out,
+            protocol_fees_token_0=pool.protocol_fees_token_0 + protocol_fee,
+            fund_fees_token_0=pool.fund_fees_token_0 + fund_fee,
+            creator_fees_token_0=pool.creator_fees_token_0 + creator_in,
+            creator_fees_token_1=pool.creator_fees_token_1 + fee_out,
+        )
+    else:
+        check_fits("vault_1_amount", pool.vault_1_amount + amount_in)
+        pool_after = replace(
+            pool,
+            vault_0_amount=pool.vault_0_amount - amount_out,
+            vault_1_amount=pool.vault_1_amount + amount_in,
+            protocol_fees_token_1=pool.protocol_fees_token_1 + protocol_fee,
+            fund_fees_token_1=pool.fund_fees_token_1 + fund_fee,
+            creator_fees_token_0=pool.creator_fees_token_0 + fee_out,
+            creator_fees_token_1=pool.creator_fees_token_1 + creator_in,
+        )
+    return SwapResult(amount_in, amount_out, fee_in, fee_out, protocol_fee, price_impact_ppm, pool_after)

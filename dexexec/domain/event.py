@@ -1,0 +1,47 @@
+"""One step of an order, as stored and as pushed. `seq` is 1, 2, 3 ... per order, without a gap."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from dexexec.domain.status import TERMINAL, Status
+
+Detail = Mapping[str, object]
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339, UTC, milliseconds: `2026-01-31T12:00:00.123Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`detail` is what this step knows: venue, quotes, txHash, reason, attempt ... (JSON values only)."""
+
+    order_id: UUID
+    seq: int
+    status: Status
+    at: datetime
+    detail: Detail
+
+    @property
+    def final(self) -> bool:
+        """Whether no event follows this one."""
+        return self.status in TERMINAL
+
+    def message(self) -> dict[str, object]:
+        """The JSON object that clients see, the same over HTTP and WebSocket."""
+        return {
+            "orderId": str(self.order_id),
+            "seq": self.seq,
+            "status": self.status.value,
+            "at": timestamp(self.at),
+            "final": self.final,
+            **self.detail,
+        }
+
+    def encode(self) -> bytes:
+        """`message()` as compact JSON: encoded once, whoever it goes to."""
+        return json.dumps(self.message(), separators=(",", ":")).encode()

@@ -1,0 +1,76 @@
+"""An order: what the client asked for, in values that cannot be misread. First stop on the order's way."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from dexexec.domain.quote import Mode, SwapRequest
+from dexexec.domain.status import Status
+
+U64_MAX = 2**64 - 1
+
+
+class Side(StrEnum):
+    """`buy` spends the input mint for the output mint, `sell` the other way round."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """A validated order that is not yet stored.
+
+    `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
+    token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance.
+    """
+
+    id: UUID
+    side: Side
+    amount: Decimal
+    amount_base: int
+    mode: Mode
+    input_mint: str
+    output_mint: str
+    slippage_bps: int
+    deadline_ms: int
+    client: str
+    idempotency_key: str | None = None
+    body_hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A stored order as the worker sees it under its claim.
+
+    `version` is the `seq` of the last event, `claim` the fencing number that every write repeats, `attempts` how many
+    transactions were signed so far, `rounds` how many times venues were asked, `deadline_in_ms` what is left until
+    the deadline when the row was read (may be negative).
+    """
+
+    id: UUID
+    side: Side
+    amount: Decimal
+    amount_base: int
+    mode: Mode
+    input_mint: str
+    output_mint: str
+    slippage_bps: int
+    status: Status
+    version: int
+    claim: int
+    claims: int
+    attempts: int
+    rounds: int
+    deadline_in_ms: int
+    created_at: datetime
+
+    @property
+    def swap(self) -> SwapRequest:
+        """What to ask venues for: the side resolved into a direction."""
+        mint_in, mint_out = self.input_mint, self.output_mint
+        if self.side is Side.SELL:
+            mint_in, mint_out = mint_out, mint_in
+        return SwapRequest(mint_in, mint_out, self.amount_base, self.mode, self.slippage_bps)

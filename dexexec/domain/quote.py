@@ -1,0 +1,81 @@
+"""What a venue is asked and what it answers. All amounts are integers in base units; there is no float in a price.
+
+Slippage bounds follow the clients of the real programs: `min_out = floor(quote x (10000 - bps) / 10000)`,
+`max_in = ceil(quote x (10000 + bps) / 10000)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+
+BPS = 10_000
+
+
+class Mode(StrEnum):
+    """Which side of the swap is fixed: what is spent (`exactIn`) or what is received (`exactOut`)."""
+
+    EXACT_IN = "exactIn"
+    EXACT_OUT = "exactOut"
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRequest:
+    """Spend `mint_in` for `mint_out`. `amount` is in base units of `mint_in` (`exactIn`) or `mint_out` (`exactOut`)."""
+
+    mint_in: str
+    mint_out: str
+    amount: int
+    mode: Mode
+    slippage_bps: int
+
+
+def min_out(amount_out: int, slippage_bps: int) -> int:
+    """The least the taker accepts, in base units of the output."""
+    return amount_out * (BPS - slippage_bps) // BPS
+
+
+def max_in(amount_in: int, slippage_bps: int) -> int:
+    """The most the taker pays, in base units of the input."""
+    return -(-amount_in * (BPS + slippage_bps) // BPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A venue's price for one request.
+
+    `fee` is what the venue keeps, in base units of `fee_mint`, already inside the amounts; `network_fee` is lamports
+    the transaction will cost on top. `price_impact_ppm` is the price moved by the swap's own size, fee left out, in
+    parts per million. `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding, whatever the mode.
+    `route` names the pools passed through; `raw` keeps what the adapter needs to build, and its venue's own answer.
+    """
+
+    venue: str
+    request: SwapRequest
+    amount_in: int
+    amount_out: int
+    min_out: int
+    max_in: int
+    fee: int
+    fee_mint: str
+    network_fee: int
+    price_impact_ppm: int
+    expires_at_ms: int
+    context_slot: int
+    route: tuple[str, ...]
+    raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def price(self) -> Fraction:
+        """Base units of output per base unit of input."""
+        return Fraction(self.amount_out, self.amount_in)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What really moved, in base units, as the chain shows it. `fee` is lamports paid to the network."""
+
+    amount_in: int
+    amount_out: int
+    fee: int
+    slot: int

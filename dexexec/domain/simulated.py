@@ -1,0 +1,59 @@
+"""A simulated swap: the transaction format of the mock venues, and what executing it does.
+
+The bytes carry everything that decides their fate, so that executing them is a pure function: any process, before or
+after a restart, comes to the same fill. `move_ppm` is how far the price moves against the taker between quote and
+landing; when that breaks the bound, the swap fails on chain as `slippage`, as the real programs do.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from dexexec.domain.quote import Fill
+from dexexec.domain.swap import FailedOnChain, Landed
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSwap:
+    """`exact_in` says which amount is fixed. `landing_ms` passes between sending and landing; with `dropped` the
+    first send is lost on the way, as happens to real ones, and only sending the same bytes again helps."""
+
+    venue: str
+    mint_in: str
+    mint_out: str
+    amount_in: int
+    amount_out: int
+    min_out: int
+    max_in: int
+    exact_in: bool
+    payer: str
+    blockhash: str
+    nonce: str
+    fee: int
+    landing_ms: int = 0
+    move_ppm: int = 0
+    dropped: bool = False
+
+    def encode(self) -> bytes:
+        """The bytes to sign."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "SimulatedSwap":
+        """Inverse of `encode`; raises `ValueError` on anything else."""
+        try:
+            return cls(**json.loads(payload))
+        except (TypeError, UnicodeDecodeError) as error:
+            raise ValueError(f"not a simulated swap: {error}") from error
+
+    def execute(self, slot: int) -> Landed | FailedOnChain:
+        """What landing in `slot` does. Rounding is against the taker."""
+        amount_in, amount_out = self.amount_in, self.amount_out
+        if self.exact_in:
+            amount_out = amount_out * (PPM - self.move_ppm) // PPM
+        else:
+            amount_in = -(-amount_in * (PPM + self.move_ppm) // PPM)
+        if amount_out < self.min_out or amount_in > self.max_in:
+            return FailedOnChain("slippage", "the price moved past the order's bound", self.fee, slot)
+        return Landed(Fill(amount_in, amount_out, self.fee, slot))

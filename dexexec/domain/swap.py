@@ -1,0 +1,101 @@
+"""A swap on its way to the chain: unsigned, signed, and what the chain says of it.
+
+The answers are told apart by type so that nothing unknown can be taken for a failure: only `Rejected`,
+`FailedOnChain` and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no
+effect. `Unknown` and `Unavailable` prove nothing.
+"""
+
+from dataclasses import dataclass
+
+from dexexec.domain.quote import Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Blockhash:
+    """A recent blockhash and the last block height at which a transaction that names it can land, from one answer."""
+
+    hash: str
+    last_valid_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedSwap:
+    """What an adapter built: the bytes to sign and the blockhash they name."""
+
+    message: bytes
+    blockhash: Blockhash
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSwap:
+    """What is recorded before it is sent. The signature identifies the swap; sending the same bytes twice is one swap."""
+
+    signature: str
+    payload: bytes
+    last_valid_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The node took the transaction. It may still never land."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Definitive: the node refused these bytes and they were not passed on. `code` is machine-readable."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A timeout, a transport error, an overloaded node: the swap may or may not be on its way."""
+
+    detail: str
+
+
+SubmitAnswer = Accepted | Rejected | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The swap is on chain and succeeded."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOnChain:
+    """The transaction is on chain and had no effect but its fee (lamports)."""
+
+    code: str
+    detail: str
+    fee: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSeen:
+    """The node does not know the signature. `height` is the finalized height it answered at; `history` says whether
+    its whole history was searched or only the recent statuses. `node` names who said so."""
+
+    height: int
+    history: bool
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The node could not be asked."""
+
+    detail: str
+
+
+SwapStatus = Landed | FailedOnChain | NotSeen | Unavailable
+
+
+def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
+    """Whether `answer` proves that a transaction can never land: it was looked for in the whole history, by a node
+    whose finalized height is past the last one that would take it."""
+    return answer.history and answer.height > last_valid_height

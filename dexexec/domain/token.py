@@ -1,0 +1,55 @@
+"""Tokens and amounts: decimal strings at the edge, integers in base units inside, and no rounding in between."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from types import MappingProxyType
+
+BASE58 = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
+WSOL = "So11111111111111111111111111111111111111112"
+USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A mint, its ticker, and how many decimals one base unit is below one token."""
+
+    mint: str
+    symbol: str
+    decimals: int
+
+
+KNOWN = (Token(WSOL, "SOL", 9), Token(USDC, "USDC", 6))
+
+
+def looks_like_mint(text: str) -> bool:
+    """Whether `text` can be a base58 public key of 32 bytes (32 to 44 base58 characters)."""
+    return 32 <= len(text) <= 44 and BASE58.issuperset(text)
+
+
+class Tokens:
+    """The tokens this service knows, by mint."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        self._by_mint: Mapping[str, Token] = MappingProxyType({token.mint: token for token in tokens})
+
+    def get(self, mint: str) -> Token | None:
+        """The token, or None when its decimals are not known here."""
+        return self._by_mint.get(mint)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._by_mint.values())
+
+
+def to_base_units(amount: Decimal, decimals: int) -> int | None:
+    """`amount` tokens in base units, or None when it has more decimals than the token."""
+    with localcontext(prec=120):
+        scaled = amount.scaleb(decimals)
+        return int(scaled) if scaled == scaled.to_integral_value() else None
+
+
+def from_base_units(amount: int, decimals: int) -> str:
+    """The exact decimal string of `amount` base units, without trailing zeros: 1500000, 6 -> "1.5"."""
+    whole, part = divmod(abs(amount), 10**decimals)
+    text = f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
+    return f"-{text}" if amount < 0 else text

@@ -1,0 +1,126 @@
+"""Postgres and Valkey for a machine that has neither. The ground of an order's way: store and queue run on them.
+
+The servers outlive a killed process and are taken over by the next one; the last process to leave stops them. Two
+lock files in a server's folder say who is there. The kernel drops a lock with its last holder, so a crash leaves none:
+
+* `users.lock`: shared by every process that uses the server. The one that can turn it exclusive is the last, and a
+  newcomer waits until that one has stopped the server.
+* `server.lock`: taken to start the server, then inherited by it and by each of its children, and held until the last
+  of them is gone. It makes a second starter wait for the first, and it says what a pid file cannot say after a crash
+  or a reboot: nobody touches the data any more.
+
+Why it is made so: docs/adr/0003-embedded-servers.md.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dexexec.embedded_servers import PostgresAddress, PostgresServer, Server, ValkeyServer
+
+__all__ = ["PostgresAddress", "postgres", "valkey"]
+
+START_SECONDS = 120  # after a crash, Postgres replays its log before it answers
+STOP_SECONDS = 60
+POLL_SECONDS = 0.01
+NOBODY = 65534
+
+
+@contextmanager
+def postgres(data_dir: Path, *, tcp_port: int | None = None) -> Iterator[PostgresAddress]:
+    """Keep Postgres running on `data_dir`, and yield its address: a unix socket below `data_dir`.
+
+    With `tcp_port` it is 127.0.0.1, **without a password**: for tests that need a server given by the environment. All
+    users of one data folder must agree on the port. Raises EmbeddedError, with one line that says what to do.
+    """
+    server = PostgresServer(data_dir, tcp_port)
+    with _in_use(server):
+        yield server.address
+
+
+@contextmanager
+def valkey(data_dir: Path, *, tcp_port: int | None = None) -> Iterator[str]:
+    """Keep Valkey running on `data_dir`, and yield its URL for `redis.from_url`. The rest is as with `postgres`."""
+    server = ValkeyServer(data_dir, tcp_port)
+    with _in_use(server):
+        yield server.url
+
+
+@contextmanager
+def _in_use(server: Server) -> Iterator[None]:
+    with _explained(server):
+        server.home.mkdir(parents=True, exist_ok=True)
+        server.home.chmod(0o700)
+        if os.geteuid() == 0 and server.home.stat().st_uid == 0:
+            os.chown(server.home, NOBODY, NOBODY)
+        users = _open_lock(server, "users")
+    try:
+        with _explained(server):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            _bring_up(server)
+        yield
+    finally:
+        try:
+            with _explained(server):
+                if _try_exclusive(users):
+                    _shut_down(server)
+        finally:
+            os.close(users)
+
+
+def _bring_up(server: Server) -> None:
+    """Take over the server that runs, or start it once the processes of the one before are gone."""
+    deadline = time.monotonic() + START_SECONDS
+    started = False
+    while not server.answers():
+        lock = _open_lock(server, "server")
+        try:
+            if _try_exclusive(lock):
+                if started:
+                    raise server.failure("it did not start")
+                server.start(lock)
+                started = True
+        finally:
+            os.close(lock)  # never LOCK_UN, which would take it from the server as well
+        if time.monotonic() > deadline:
+            raise server.failure(f"it does not answer after {START_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _shut_down(server: Server) -> None:
+    """Stop the server, and wait until none of its processes lives."""
+    lock = _open_lock(server, "server")
+    try:
+        deadline = time.monotonic() + STOP_SECONDS
+        while not _try_exclusive(lock):
+            server.stop()
+            if time.monotonic() > deadline:
+                raise server.failure(f"it has not stopped after {STOP_SECONDS} s")
+            time.sleep(POLL_SECONDS)
+    finally:
+        os.close(lock)
+
+
+def _open_lock(server: Server, name: str) -> int:
+    return os.open(server.home / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _try_exclusive(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(server: Server) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename or server.home)
+        problem = f"it cannot run in {server.home}: {error.strerror or error} ({where})"
+        raise server.error(problem, "move the data folder with DEXEXEC_DATA_DIR") from error

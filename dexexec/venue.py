@@ -1,0 +1,214 @@
+"""The adapter interface: what a venue is to the engine. Public: adapters from outside this repository build on it.
+
+An adapter prices and builds; the engine signs, records, sends, retries and confirms. An adapter never sees the signer,
+the store or the queue, and never retries by itself: a second try could be a second swap. It imports only this module
+and `dexexec.domain`.
+
+A minimal adapter subclasses `Venue`, sets `name` and `capabilities`, and writes `quote` and `build`. Sending and
+looking up come from the chain that the engine hands in with the `VenueContext`; override `submit` and `status` only
+for a venue that settles elsewhere.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from dexexec.clock import Clock
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
+from dexexec.domain.token import Tokens
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+class VenueError(Exception):
+    """Base of the closed set of errors that an adapter may raise from `quote` and `build`.
+
+    `code` is machine-readable and stable. `retryable` says whether the same question may be answered later. An
+    exception of any other type is taken as a fault of the adapter, and never reaches a client as such.
+    """
+
+    code: ClassVar[str] = "venue-error"
+    retryable: ClassVar[bool] = False
+
+
+class NoRoute(VenueError):  # noqa: N818 - the field's own names for these answers read better without a suffix
+    """The venue has no pool or not enough liquidity for this swap."""
+
+    code = "no-route"
+    retryable = True
+
+
+class Unsupported(VenueError):  # noqa: N818
+    """The adapter does not do this pair, mode or kind of pool."""
+
+    code = "unsupported"
+
+
+class RateLimited(VenueError):  # noqa: N818
+    """The venue asked us to slow down."""
+
+    code = "rate-limited"
+    retryable = True
+
+
+class Timeout(VenueError):  # noqa: N818
+    """No answer before the deadline."""
+
+    code = "timeout"
+    retryable = True
+
+
+class Unreachable(VenueError):  # noqa: N818
+    """The venue or its node cannot be reached, or answers with an error of its own."""
+
+    code = "unreachable"
+    retryable = True
+
+
+class BadAnswer(VenueError):  # noqa: N818
+    """The venue answered something that cannot be right."""
+
+    code = "bad-answer"
+    retryable = True
+
+
+class QuoteExpired(VenueError):  # noqa: N818
+    """The quote is too old to build a swap from."""
+
+    code = "quote-expired"
+    retryable = True
+
+
+class Slippage(VenueError):  # noqa: N818
+    """The price moved past the order's bound."""
+
+    code = "slippage"
+    retryable = True
+
+
+class InsufficientFunds(VenueError):  # noqa: N818
+    """The wallet lacks the tokens, or the lamports for the fee."""
+
+    code = "insufficient-funds"
+
+
+VENUE_ERRORS: tuple[type[VenueError], ...] = (
+    NoRoute,
+    Unsupported,
+    RateLimited,
+    Timeout,
+    Unreachable,
+    BadAnswer,
+    QuoteExpired,
+    Slippage,
+    InsufficientFunds,
+)
+"""The closed set."""
+
+
+class Network:
+    """Names of the networks a venue can settle on."""
+
+    SIMULATED = "simulated"
+    SOLANA = "solana"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an adapter can do. `pairs` is None for "any", else unordered pairs of mints."""
+
+    modes: frozenset[Mode] = frozenset(Mode)
+    pairs: frozenset[frozenset[str]] | None = None
+    network: str = Network.SOLANA
+    needs_wallet: bool = True
+
+    def refusal(self, request: SwapRequest) -> str | None:
+        """Why this request need not be asked, or None."""
+        if request.mode not in self.modes:
+            return f"mode {request.mode} is not supported"
+        if self.pairs is not None and frozenset((request.mint_in, request.mint_out)) not in self.pairs:
+            return "this pair is not supported"
+        return None
+
+
+class Chain(Protocol):
+    """Where swaps settle. One implementation per network, shared by all its venues."""
+
+    async def blockhash(self) -> Blockhash:
+        """A recent blockhash with its last valid height, both from one answer. Raises `VenueError`."""
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Send the bytes as they are. Never raises: what is not certain is `Unknown`."""
+
+    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+        """What the chain knows of each signature, in their order. Never raises."""
+
+
+class NoOptions(BaseModel):
+    """For adapters without settings of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueContext(Generic[OptionsT]):
+    """What the engine hands to an adapter: time, tokens, the chain of its network, its own options. No secrets."""
+
+    clock: Clock
+    tokens: Tokens
+    chain: Chain
+    options: OptionsT
+
+
+class Venue(ABC, Generic[OptionsT]):
+    """One venue. Instances live as long as the process and are used by many orders at once.
+
+    `Options` and `options_prefix` declare an adapter's own settings: field `latency_ms` with the prefix
+    `DEXEXEC_MOCK_` is read from `DEXEXEC_MOCK_LATENCY_MS`.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    options_prefix: ClassVar[str] = ""
+
+    def __init__(self, context: VenueContext[OptionsT]) -> None:
+        self.context = context
+        self.options = context.options
+
+    @abstractmethod
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        """Price `request`, in integers of base units, before `deadline` (on the context's monotonic clock, seconds).
+
+        Raises one of `VENUE_ERRORS`.
+        """
+
+    @abstractmethod
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        """The transaction that executes `quote`, with its bounds inside. Raises one of `VENUE_ERRORS`, `QuoteExpired`
+        among them."""
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Send the bytes as they are, once; the engine resends."""
+        return await self.context.chain.submit(signed)
+
+    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+        """What is known of each signature, in their order."""
+        return await self.context.chain.status(signatures)
+
+    async def aclose(self) -> None:
+        """Release what the adapter opened."""
+        return
+
+    @classmethod
+    def read_options(cls, environ: Mapping[str, str]) -> BaseModel:
+        """`Options` filled from `environ`; raises `pydantic.ValidationError`."""
+        prefix = cls.options_prefix
+        names = {field: f"{prefix}{field.upper()}" for field in cls.Options.model_fields}
+        return cls.Options.model_validate({field: environ[name] for field, name in names.items() if environ.get(name)})
+
+
+AnyVenue = Venue[Any]
+"""A venue whatever its options."""
