@@ -6,7 +6,7 @@ landing; when that breaks the bound, the swap fails on chain as `slippage`, as t
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from dexexec.domain.quote import Fill
 from dexexec.domain.swap import FailedOnChain, Landed
@@ -37,14 +37,15 @@ class SimulatedSwap:
 
     def encode(self) -> bytes:
         """The bytes to sign."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
     def decode(cls, payload: bytes) -> "SimulatedSwap":
         """Inverse of `encode`; raises `ValueError` on anything else."""
         try:
             return cls(**json.loads(payload))
-        except (TypeError, UnicodeDecodeError) as error:
+        except (TypeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"not a simulated swap: {error}") from error
 
     def execute(self, slot: int) -> Landed | FailedOnChain:

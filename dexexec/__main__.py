@@ -1,0 +1,148 @@
+"""The command line. Without a command, everything runs in one process: `python -m dexexec`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+from dexexec import __version__
+from dexexec.errors import StartupError
+
+if TYPE_CHECKING:
+    from dexexec.settings import Settings
+
+T = TypeVar("T")
+
+EPILOG = """
+Settings come from the environment and from .env in the working directory; .env.example lists all of them.
+Without REDIS_URL and PG_HOST, a Redis and a Postgres are started here and kept in DEXEXEC_DATA_DIR.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="python -m dexexec",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"dexexec {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands.add_parser("api", help="HTTP and WebSockets only", description="Take orders and push their events.")
+    commands.add_parser("worker", help="execution only", description="Execute the orders on the queue.")
+    commands.add_parser("migrate", help="bring the schema up to date", description="Apply what is new in sql/.")
+    demo = commands.add_parser(
+        "demo", help="post orders at a running server and watch them", description="Post orders and watch them live."
+    )
+    demo.add_argument("--orders", type=_count, default=10, metavar="N", help="how many, 1 to 5000 (default: 10)")
+    demo.add_argument("--url", default=None, help="the server (default: http://127.0.0.1:$PORT)")
+    demo.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="S", help="seconds that all of it may take (default: 120)"
+    )
+    adapters = commands.add_parser("adapters", help="list or check venues' adapters", description="Venues' adapters.")
+    which = adapters.add_subparsers(dest="action", metavar="ACTION", required=True)
+    which.add_parser("list", help="what is installed, and what of it is on")
+    check = which.add_parser("check", help="run the contract suite and print a conformance report")
+    check.add_argument("name", metavar="NAME", help="an adapter's name, or package.module:Class")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. What cannot start says so in one line."""
+    options = parser().parse_args(arguments)
+    try:
+        return _command(options)
+    except StartupError as error:
+        print(f"dexexec: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(options: argparse.Namespace) -> int:
+    # Imports stand where they are needed: --help and a bad setting should not wait for all of it.
+    from dexexec import registry, settings  # noqa: PLC0415
+
+    loaded = settings.load(registry.option_names)
+    if options.command == "adapters":
+        from dexexec import adapters_command  # noqa: PLC0415
+
+        if options.action == "list":
+            return adapters_command.list_adapters(loaded.adapters)
+        return adapters_command.check_adapter(options.name, settings.environment(), loaded.token_list(), loaded.pair())
+    if options.command == "demo":
+        from dexexec import demo  # noqa: PLC0415
+
+        return demo.main(options.url or f"http://127.0.0.1:{loaded.port}", options.orders, options.timeout)
+    return _serve(options.command, loaded)
+
+
+def _serve(command: str | None, loaded: "Settings") -> int:
+    from dexexec import run  # noqa: PLC0415
+    from dexexec.observe import Observer, make_logger  # noqa: PLC0415
+    from dexexec.servers import servers  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
+    observer = Observer(make_logger(loaded.log_level, loaded.log_format))
+    for warning in loaded.warnings():
+        observer.setting_doubtful(warning)
+    role = run.Role(command or "all") if command != "migrate" else None
+    sockets = run.listen(loaded) if role in {run.Role.ALL, run.Role.API} else []
+    signal.signal(signal.SIGTERM, _interrupt)  # until the event loop takes over
+    with servers(loaded) as found:
+        with contextlib.ExitStack() as stack:
+            for one in sockets:
+                stack.callback(one.close)
+            if role is None:
+                applied = _event_loop(run.migrate_only(found))
+                say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
+            else:
+                _event_loop(run.serve(loaded, role, found, sockets=sockets, observer=observer, say=say))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the servers are being stopped: let that finish
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 5_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 5000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
+def say(text: str) -> None:
+    """To people, on standard output, at once."""
+    print(text, flush=True)  # noqa: T201
+
+
+def _event_loop(work: Coroutine[object, object, T]) -> T:
+    """Run `work` on the fastest loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

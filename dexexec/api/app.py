@@ -1,0 +1,113 @@
+"""The routes, and the server in front of them with every limit set.
+
+`GET` with `Upgrade: websocket` shares the path of `POST /api/orders/execute`; the WebSocket's handler is given by the
+composition root, which knows the feed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches, Rule
+from tornado.web import Application, RequestHandler
+
+from dexexec.api.body_limit import BodyLimit
+from dexexec.api.handler import (
+    Api,
+    ApiHandler,
+    ProblemHandler,
+    ResourceNotFoundHandler,
+    allowed_methods,
+    log_request,
+)
+from dexexec.api.health import AliveHandler, ReadyHandler
+from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
+from dexexec.observe import Observer
+
+EXECUTE = "/api/orders/execute"
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+BODY_SECONDS = 10.0
+IDLE_SECONDS = 60.0
+READ_BUFFER_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path, with its parameters in braces, and who answers it."""
+
+    path: str
+    handler: type[ApiHandler]
+
+    @property
+    def methods(self) -> list[str]:
+        """What may be asked for on this path."""
+        return allowed_methods(self.handler)
+
+    @property
+    def pattern(self) -> str:
+        """The path as a regular expression."""
+        return "/".join("([^/]+)" if part.startswith("{") else part for part in self.path.split("/"))
+
+
+ROUTES = (
+    Route(EXECUTE, ExecuteHandler),
+    Route("/api/orders/{id}", OrderHandler),
+    Route("/api/orders", OrdersHandler),
+    Route("/healthz", AliveHandler),
+    Route("/readyz", ReadyHandler),
+    Route("/problems/{code}", ProblemHandler),
+)
+"""All of HTTP, the first match answers. The WebSocket on `EXECUTE` comes before them."""
+
+
+class WebSocketUpgrade(PathMatches):
+    """Matches a path only for the handshake of a WebSocket."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, object] | None:
+        """None unless the request is a GET that wants to become a WebSocket."""
+        if request.method != "GET" or request.headers.get("Upgrade", "").lower() != "websocket":
+            return None
+        return super().match(request)
+
+
+def make_app(
+    api: Api,
+    socket: type[RequestHandler],
+    socket_arguments: Mapping[str, object],
+    tornado_settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Application:
+    """The application. `socket` and what its `initialize` takes are the WebSocket's; `tornado_settings` are the
+    `websocket_*` settings it needs."""
+    rules = [Rule(WebSocketUpgrade(EXECUTE), socket, dict(socket_arguments))]
+    rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
+    return Application(
+        rules,
+        default_handler_class=ResourceNotFoundHandler,
+        default_handler_args={"api": api},
+        log_function=partial(log_request, api.observer, api.settings.log_level == "debug"),
+        **tornado_settings,
+    )
+
+
+def make_server(
+    app: Application, observer: Observer, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_SECONDS
+) -> HTTPServer:
+    """A server for `app`, not yet listening. A client may take `idle_seconds` to send a request's headers, and as long
+    between two requests, and `body_seconds` for a body; then its connection is closed.
+
+    Tornado's own defaults are about 100 MB of body, no time limit for it, and an hour without a word.
+    """
+    return HTTPServer(
+        BodyLimit(app, MAX_BODY_BYTES, observer),
+        max_body_size=MAX_BODY_BYTES,
+        max_header_size=MAX_HEADER_BYTES,
+        max_buffer_size=READ_BUFFER_BYTES,
+        body_timeout=body_seconds,
+        idle_connection_timeout=idle_seconds,
+    )

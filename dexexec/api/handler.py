@@ -1,0 +1,227 @@
+"""What all HTTP handlers share: headers, the request's id, refusals as problem documents, and a log line for those.
+
+A handler raises, and this answers. A request that succeeds costs no log line, unless the level is debug.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from types import TracebackType
+from typing import Protocol
+from uuid import UUID
+
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import HTTPError, RequestHandler
+
+from dexexec.api import problem
+from dexexec.api.body import BodyReader
+from dexexec.clock import Clock
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import RequestError
+from dexexec.observe import Observer
+from dexexec.settings import Settings
+from dexexec.store import Created, Cursor
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+"""Also a valid relative URI reference, which `instance` of a problem document has to be."""
+
+
+class OrderIntake(Protocol):
+    """What is needed of `dexexec.intake.Intake`."""
+
+    async def accept(self, order: NewOrder) -> Created:
+        """Store the order and send it on its way."""
+
+
+class OrderHistory(Protocol):
+    """What is needed of `dexexec.store.Store`."""
+
+    async def order(self, order_id: UUID) -> dict[str, object] | None:
+        """One order with everything that happened to it."""
+
+    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        """Summaries, newest first."""
+
+    async def ping(self) -> None:
+        """Raises `UnavailableError` unless Postgres answers."""
+
+    async def worker_seen(self) -> bool:
+        """Whether a worker's lease is live."""
+
+
+class QueueDepth(Protocol):
+    """What is needed of `dexexec.queue.Queue`."""
+
+    async def depth(self) -> int:
+        """Raises `UnavailableError` unless Redis answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the handlers work with."""
+
+    settings: Settings
+    reader: BodyReader
+    intake: OrderIntake
+    history: OrderHistory
+    queue: QueueDepth
+    clock: Clock
+    observer: Observer
+
+
+class ApiHandler(RequestHandler):
+    """Base of every handler that is not the WebSocket's."""
+
+    api: Api
+    request_id = ""
+    refusal: RequestError | None = None
+
+    def initialize(self, api: Api) -> None:
+        """Called by Tornado for each request."""
+        self.api = api
+
+    def set_default_headers(self) -> None:
+        """Called by Tornado before a request is handled, and again before an error is answered."""
+        if not self.request_id:
+            self.request_id = request_id(self.request.headers)
+        for name, value in common_headers(self.request_id).items():
+            self.set_header(name, value)
+
+    def compute_etag(self) -> None:
+        """None: nothing here may be stored, so there is nothing to validate."""
+
+    def options(self, *_args: str) -> None:
+        """Which methods there are. No CORS headers: other origins' pages may not post orders."""
+        self.set_header("Allow", ", ".join(allowed_methods(type(self))))
+        self.set_status(204)
+
+    def answer(self, payload: object, status: int = 200) -> None:
+        """Finish with `payload` as JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(encode(payload))
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        """Answer with a problem document; called by Tornado for whatever a handler raised."""
+        caught = kwargs.get("exc_info")
+        self.refusal = problem.from_exception(caught[1] if isinstance(caught, tuple) else None, status_code)
+        self.set_status(self.refusal.http_status)
+        for name, value in problem.headers(self.refusal).items():
+            self.set_header(name, value)
+        if self.refusal.http_status == 405:
+            self.set_header("Allow", ", ".join(allowed_methods(type(self))))
+        self.finish(encode(problem.document(self.refusal, self.request_id)))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Only what nobody foresaw gets a traceback; refusals get a line in `log_request`."""
+        if not isinstance(value, RequestError | HTTPError):
+            self.api.observer.request_crashed(self.request_id, value)
+
+
+class ResourceNotFoundHandler(ApiHandler):
+    """Any path that is not ours."""
+
+    def prepare(self) -> None:
+        """Refuse, whatever the method."""
+        raise HTTPError(404)
+
+
+class ProblemHandler(ApiHandler):
+    """`GET /problems/<code>`: what a problem's `type` means."""
+
+    def get(self, code: str) -> None:
+        """The cause in words."""
+        found = problem.explanation(code)
+        if found is None:
+            raise HTTPError(404)
+        self.answer(found)
+
+    head = get
+
+
+def encode(payload: object) -> bytes:
+    """Compact JSON."""
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def request_id(headers: HTTPHeaders) -> str:
+    """The client's X-Request-Id where it is short and plain, else a new one."""
+    given = headers.get("X-Request-Id")
+    return given if given is not None and _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def common_headers(request_id: str) -> Mapping[str, str]:
+    """What every answer carries."""
+    return {"Server": "dexexec", "Cache-Control": "no-store", "X-Request-Id": request_id}
+
+
+def allowed_methods(handler: type[RequestHandler]) -> list[str]:
+    """The methods that a handler class implements."""
+    return [m for m in METHODS if getattr(handler, m.lower()) is not getattr(RequestHandler, m.lower())]
+
+
+def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
+    """Who the client is, for limits and idempotency keys: an IPv4 address, or the /64 network of an IPv6 one, since
+    that is what one host gets.
+
+    Behind a proxy that is the last entry of X-Forwarded-For, which is the proxy's own; those before it are whatever the
+    client sent.
+    """
+    address = str(request.remote_ip)
+    if trust_proxy:
+        forwarded = request.headers.get("X-Forwarded-For", "").partition(",")[0].strip()
+        try:
+            ip_address(forwarded)
+        except ValueError:
+            pass
+        else:
+            address = forwarded
+    if ":" not in address:
+        return address
+    v6 = IPv6Address(address.partition("%")[0])
+    return str(v6.ipv4_mapped or IPv6Network((v6, 64), strict=False))
+
+
+def log_request(observer: Observer, every: bool, handler: RequestHandler) -> None:
+    """What Tornado calls at the end of each request, the WebSocket's included. Successes are told only if `every`."""
+    request, status = handler.request, handler.get_status()
+    if status >= 400:
+        refusal, request_id = None, ""
+        if isinstance(handler, ApiHandler):
+            refusal, request_id = handler.refusal, handler.request_id
+        tell_refusal(observer, request, status, refusal, request_id)
+    elif every:
+        observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
+
+
+def tell_refusal(
+    observer: Observer, request: HTTPServerRequest, status: int, refusal: RequestError | None, request_id: str
+) -> None:
+    """Who was refused what, and why."""
+    observer.request_refused(
+        status,
+        refusal.code if refusal else "",
+        [problem.field for problem in refusal.fields] if refusal else [],
+        method=_loggable(str(request.method)),
+        path=_loggable(request.path),
+        client=request.remote_ip,
+        request_id=request_id,
+        ms=_ms(request),
+    )
+
+
+def _ms(request: HTTPServerRequest) -> float:
+    return round(request.request_time() * 1000, 1)
+
+
+def _loggable(text: str) -> str:
+    """Without what could break a line, and not longer than a line."""
+    return ascii(text[:200])[1:-1]

@@ -1,0 +1,143 @@
+"""What a client may say on a WebSocket, and what is answered besides events. Pure; the protocol is docs/STREAM.md."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import UUID
+
+from dexexec.errors import DexexecError
+
+MAX_MESSAGE = 4_096
+"""Bytes of a client's message."""
+MAX_SEQ = 2**31 - 1
+"""What Postgres' `integer` holds."""
+FIELDS = ("orderId", "afterSeq", "action")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Follow an order from `after_seq` + 1 on."""
+
+    order_id: UUID
+    after_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Follow it no more."""
+
+    order_id: UUID
+
+
+class BadMessageError(DexexecError):
+    """The message cannot be used; `code` names the cause."""
+
+    def __init__(self, code: str, message: str, order_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.code, self.order_id = code, order_id
+
+
+def parse(message: str | bytes) -> Subscribe | Unsubscribe:
+    """Read a text message; bytes stand for a binary one. Raises BadMessageError."""
+    if isinstance(message, bytes):
+        raise BadMessageError("binary-message", "the message is binary: send JSON as a text message")
+    if (size := len(message.encode())) > MAX_MESSAGE:
+        raise BadMessageError("message-too-large", f"the message has {size} bytes: at most {MAX_MESSAGE} are read")
+    try:
+        value = json.loads(message, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadMessageError("malformed-message", f"the message is not JSON: {_RIGHT}") from None
+    if not isinstance(value, dict):
+        raise BadMessageError("not-an-object", f"the message is not a JSON object: {_RIGHT}")
+    return _read(value)
+
+
+def parse_query(arguments: Mapping[str, list[bytes]]) -> Subscribe | None:
+    """Read `?orderId=...&afterSeq=...`, None when neither is there; the rest is not ours. Raises BadMessageError."""
+    value: dict[str, object] = {}
+    for name in ("orderId", "afterSeq"):
+        for given in arguments.get(name, ()):
+            if name in value:
+                raise BadMessageError(
+                    "duplicate-field", f"{name} is given twice: one order in the URL, more as messages"
+                )
+            text = given.decode("utf-8", "replace")
+            is_number = name == "afterSeq" and text.isascii() and text.isdigit() and len(text) <= 10
+            value[name] = int(text) if is_number else text
+    if not value:
+        return None
+    order_id = _read_order_id(value)
+    return Subscribe(order_id, _read_after_seq(value, order_id))
+
+
+def error(code: str, message: str, order_id: UUID | None = None) -> bytes:
+    """The message that says why something was not done."""
+    about = {} if order_id is None else {"orderId": str(order_id)}
+    return _encode({"error": {"code": code, "message": message, **about}})
+
+
+def unsubscribed(order_id: UUID, seq: int) -> bytes:
+    """The message that ends a subscription; `seq` is the last one delivered."""
+    return _encode({"orderId": str(order_id), "unsubscribed": True, "afterSeq": seq})
+
+
+_RIGHT = 'send an object such as {"orderId": "..."}'
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in value if names.count(name) > 1)
+        raise BadMessageError("duplicate-field", f"{_quoted(twice)} is given twice")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
+
+
+def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe:
+    for name in value:
+        if name not in FIELDS:
+            raise BadMessageError("unknown-field", f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}")
+    order_id = _read_order_id(value)
+    action = value.get("action", "subscribe")
+    if action == "subscribe":
+        return Subscribe(order_id, _read_after_seq(value, order_id))
+    if action != "unsubscribe":
+        raise BadMessageError("invalid-action", 'action must be "subscribe" or "unsubscribe"', order_id)
+    if "afterSeq" in value:
+        raise BadMessageError("unknown-field", "afterSeq has no meaning when unsubscribing: leave it out", order_id)
+    return Unsubscribe(order_id)
+
+
+def _read_order_id(value: Mapping[str, object]) -> UUID:
+    if "orderId" not in value:
+        raise BadMessageError("missing-field", "orderId is missing: it names the order")
+    given = value["orderId"]
+    if isinstance(given, str) and len(given) == 36 and given.isascii():
+        try:
+            order_id = UUID(given)
+        except ValueError:
+            pass
+        else:
+            if str(order_id) == given.lower():
+                return order_id
+    raise BadMessageError("invalid-order-id", "orderId must be a string such as 01234567-89ab-cdef-0123-456789abcdef")
+
+
+def _read_after_seq(value: Mapping[str, object], order_id: UUID) -> int:
+    given = value.get("afterSeq", 0)
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= MAX_SEQ:
+        return given
+    raise BadMessageError("invalid-after-seq", f"afterSeq must be an integer from 0 to {MAX_SEQ}", order_id)
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name if len(name) <= 40 else name[:40] + "...")

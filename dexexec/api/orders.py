@@ -1,0 +1,152 @@
+"""Orders over HTTP: post one, read one with everything that happened to it, list them newest first."""
+
+import base64
+import difflib
+import os
+import re
+import struct
+from binascii import Error as Base64Error
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+
+from tornado.httputil import HTTPHeaders
+
+from dexexec.api.body import SHOWN, require_json
+from dexexec.api.handler import ApiHandler, client_address
+from dexexec.api.problem import MethodNotAllowedError
+from dexexec.domain.status import Status
+from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
+from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError
+from dexexec.store import Cursor
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+PARAMETERS = ("status", "limit", "cursor")
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR = struct.Struct(">q16s")
+
+
+class ExecuteHandler(ApiHandler):
+    """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, is routed elsewhere."""
+
+    async def post(self) -> None:
+        """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
+        headers, api = self.request.headers, self.api
+        require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
+        order = api.reader.read(
+            self.request.body,
+            uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
+            client_address(self.request, api.settings.trust_proxy),
+            idempotency_key(headers),
+        )
+        created = await api.intake.accept(order)
+        self.set_header("Location", f"/api/orders/{created.order_id}")
+        if created.replayed:
+            self.set_header("Idempotent-Replayed", "true")
+        self.answer({"orderId": str(created.order_id)}, status=202)
+
+    def prepare(self) -> None:
+        """A GET that comes here is one without the handshake's headers."""
+        if self.request.method == "GET":
+            raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
+
+
+class OrderHandler(ApiHandler):
+    """`GET /api/orders/{id}`."""
+
+    async def get(self, order_id: str) -> None:
+        """The order with its events, quotes and attempts."""
+        found = await self.api.history.order(UUID(order_id)) if _UUID.fullmatch(order_id) else None
+        if found is None:
+            raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
+        self.answer(found)
+
+    head = get
+
+
+class OrdersHandler(ApiHandler):
+    """`GET /api/orders`."""
+
+    async def get(self) -> None:
+        """A page of orders, newest first, and the cursor of the next page (null on the last)."""
+        limit, before, status = read_query(self.request.query_arguments)
+        rows = await self.api.history.orders(limit + 1, before, status)
+        cursors = [row.pop("_cursor") for row in rows]
+        following = None
+        if len(rows) > limit:
+            last = cursors[limit - 1]
+            assert isinstance(last, Cursor)  # noqa: S101 - what the store promises under this key
+            following = encode_cursor(last)
+            query = {"limit": limit, "cursor": following} | ({"status": status.value} if status else {})
+            self.set_header("Link", f'</api/orders?{urlencode(query)}>; rel="next"')
+        self.answer({"orders": rows[:limit], "next": following})
+
+    head = get
+
+
+def idempotency_key(headers: HTTPHeaders) -> str | None:
+    """The Idempotency-Key header, if any. Raises `InvalidIdempotencyKeyError`."""
+    given = headers.get_list("Idempotency-Key")
+    if not given:
+        return None
+    if len(given) == 1 and _KEY.fullmatch(given[0]):
+        return given[0]
+    problem = "is sent more than once" if len(given) > 1 else "is empty" if not given[0] else "is too long"
+    if len(given) == 1 and 0 < len(given[0]) <= 255:
+        problem = "holds other characters"
+    raise InvalidIdempotencyKeyError(
+        [FieldProblem("Idempotency-Key", problem, "one value of 1 to 255 printable ASCII characters")]
+    )
+
+
+def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, Status | None]:
+    """Limit, cursor and status of a list request. Raises `InvalidQueryError` with every bad parameter."""
+    problems: list[FieldProblem] = []
+    limit, before, status = DEFAULT_LIMIT, None, None
+    for name, values in arguments.items():
+        if len(problems) == SHOWN:
+            break
+        try:
+            value = values[0].decode("ascii")
+        except UnicodeDecodeError:
+            value = ""
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name[:40].lower(), PARAMETERS, n=1)
+            expected = f"did you mean {near[0]}?" if near else f"only {', '.join(PARAMETERS)}"
+            problems.append(FieldProblem(ascii(name[:40])[1:-1], "is not a parameter of this list", expected))
+        elif len(values) > 1:
+            problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
+        elif name == "status":
+            status = next((s for s in Status if s.value == value), None)
+            if status is None:
+                problems.append(FieldProblem(name, "is not a status", f"one of {', '.join(s.value for s in Status)}"))
+        elif name == "limit":
+            limit = int(value) if re.fullmatch("[0-9]{1,3}", value) else 0
+            if not 1 <= limit <= MAX_LIMIT:
+                problems.append(FieldProblem(name, "is not a usable limit", f"an integer from 1 to {MAX_LIMIT}"))
+        else:
+            before = decode_cursor(value)
+            if before is None:
+                problems.append(FieldProblem(name, "is not a cursor of this list", "`next` of an answer, unchanged"))
+    if problems:
+        raise InvalidQueryError(problems)
+    return limit, before, status
+
+
+def encode_cursor(cursor: Cursor) -> str:
+    """Opaque to clients: microseconds since 1970 and the id, base64url."""
+    micros = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(_CURSOR.pack(micros, cursor.id.bytes)).decode()
+
+
+def decode_cursor(text: str) -> Cursor | None:
+    """Inverse of `encode_cursor`; None for anything else."""
+    try:
+        micros, order_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
+        return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(bytes=order_id))
+    except (Base64Error, struct.error, OverflowError):
+        return None

@@ -1,0 +1,120 @@
+"""What waits for one WebSocket: bounded in bytes, written as fast as the peer takes it, no task while idle.
+
+Messages of one turn of the event loop go out in one write, and the next write begins when the kernel has taken the one
+before, so that nothing piles up in Tornado. Frames are made here rather than by `write_message`, which starts a task
+for each message. A server's frames are not masked and compression is off, so a frame is a header and the event's own
+bytes, the same for all sockets.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+
+from tornado.iostream import IOStream, StreamClosedError
+
+MAX_WRITE = 65_536
+"""Bytes of one write: what a message for a peer that reads may have to wait behind."""
+SEND_BUFFER = 131_072
+"""What the kernel is asked to hold for the peer (bytes). Left alone it may grow to megabytes for each stuck peer."""
+HEADER = 10
+"""The longest header of a frame (bytes): each message counts as its own size and this."""
+HEADROOM = 4_096
+"""Room in the stream's buffer for pings, pongs and the close frame."""
+
+
+def text_frame(payload: bytes) -> tuple[bytes, bytes]:
+    """A whole text message as header and payload: FIN and opcode 1, not masked (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x81, size), payload
+    if size <= 0xFFFF:
+        return struct.pack("!BBH", 0x81, 126, size), payload
+    return struct.pack("!BBQ", 0x81, 127, size), payload
+
+
+class Outbox:
+    """At most `limit` bytes wait, those Tornado holds included; one message more and `overflow` is called instead.
+
+    A message that is larger than the limit is taken when nothing else waits.
+    """
+
+    __slots__ = ("_closed", "_in_flight", "_limit", "_overflow", "_progress", "_queue", "_queued", "_room", "_stream")
+
+    def __init__(
+        self, stream: IOStream, limit: int, overflow: Callable[[], None], progress: Callable[[], None]
+    ) -> None:
+        """`progress` is called whenever a peer that had to be waited for has taken something."""
+        self._stream, self._limit, self._overflow, self._progress = stream, limit, overflow, progress
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._in_flight = 0
+        self._room: asyncio.Future[None] | None = None
+        self._closed = False
+        stream.max_write_buffer_size = limit + HEADROOM
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._queued + self._in_flight
+
+    def send(self, payload: bytes) -> None:
+        """Have a text message written. Calls `overflow` when too much waits; a closed outbox takes nothing."""
+        if self._closed:
+            return
+        if self.size and self.size + len(payload) + HEADER > self._limit:
+            self._overflow()
+            return
+        if not self._queue and not self._in_flight:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._queue.append(payload)
+        self._queued += len(payload) + HEADER
+
+    async def room(self, size: int) -> None:
+        """Wait until `size` bytes more leave half of the limit free, for what is live. For one waiter at a time."""
+        while self.size and self.size + size + HEADER > self._limit // 2 and not self._closed:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def close(self, last: bytes | None = None) -> None:
+        """Drop what waits. `last` is still sent, behind what the kernel has begun to take."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.clear()
+        self._queued = 0
+        self._make_room()
+        if last is not None and not self._stream.closed():
+            self._stream.write(b"".join(text_frame(last)))
+
+    def _write(self) -> None:
+        while self._queue and not self._in_flight:
+            parts: list[bytes] = []
+            size = 0
+            while self._queue and (not size or size + len(self._queue[0]) + HEADER <= MAX_WRITE):
+                payload = self._queue.popleft()
+                parts += text_frame(payload)
+                size += len(payload) + HEADER
+            self._queued -= size
+            self._stream.max_write_buffer_size = max(self._limit, size) + HEADROOM
+            try:
+                written = self._stream.write(b"".join(parts))
+            except StreamClosedError:  # the handler is about to be told
+                self.close()
+                return
+            if not written.done():
+                self._in_flight = size
+                written.add_done_callback(self._written)
+        self._make_room()
+
+    def _written(self, written: "asyncio.Future[None]") -> None:
+        self._in_flight = 0
+        if written.cancelled() or written.exception() is not None:
+            self.close()
+            return
+        self._progress()
+        self._write()
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

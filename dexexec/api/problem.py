@@ -1,0 +1,151 @@
+"""What a refused request is answered with: a problem document (RFC 9457), made in one place from one tree of errors.
+
+`type` is `/problems/<code>`: one string per cause that never changes, the same on every installation (a self-hosted
+service has no domain of its own to put into an absolute URI), and one that the service itself can be asked for. It is
+written with its full path, as RFC 9457 section 3.1.1 wants of relative references. `instance` is the request's id.
+
+An exception that nobody foresaw becomes `internal`, with the request's id and without the exception's text.
+"""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tornado.httputil import HTTPInputError
+from tornado.web import HTTPError
+
+from dexexec.errors import (
+    BodyTooLargeError,
+    IdempotencyInFlightError,
+    IdempotencyMismatchError,
+    InvalidIdempotencyKeyError,
+    InvalidOrderError,
+    InvalidQueryError,
+    MalformedBodyError,
+    OrderNotFoundError,
+    QueueFullError,
+    RequestError,
+    TooManyOrdersError,
+    UnavailableError,
+    UnsupportedMediaTypeError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+PATH = "/problems/"
+
+
+class UnreadableRequestError(RequestError):
+    """The path, the query or a header cannot be read, for example because it is not UTF-8."""
+
+    title = "The request cannot be read"
+
+
+class ResourceNotFoundError(RequestError):
+    """The path is not one of this service's."""
+
+    code = "not-found"
+    http_status = 404
+    title = "No such resource"
+
+
+class MethodNotAllowedError(RequestError):
+    """The path exists, but not with this method. The `Allow` header lists those that it has."""
+
+    code = "method-not-allowed"
+    http_status = 405
+    title = "The method is not allowed here"
+
+
+class InternalError(RequestError):
+    """A fault of the service itself. Its log has the details under the request id that `instance` tells."""
+
+    code = "internal"
+    http_status = 500
+    title = "The service failed"
+
+
+PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
+    {
+        error.code: error
+        for error in (
+            UnreadableRequestError,
+            MalformedBodyError,
+            UnsupportedMediaTypeError,
+            BodyTooLargeError,
+            InvalidOrderError,
+            InvalidQueryError,
+            InvalidIdempotencyKeyError,
+            IdempotencyMismatchError,
+            IdempotencyInFlightError,
+            OrderNotFoundError,
+            ResourceNotFoundError,
+            MethodNotAllowedError,
+            TooManyOrdersError,
+            QueueFullError,
+            UnavailableError,
+            InternalError,
+        )
+    }
+)
+"""Every cause that a client can meet, by code."""
+
+
+def uri(code: str) -> str:
+    """The `type` of a problem."""
+    return PATH + code
+
+
+def from_exception(exception: BaseException | None, status: int) -> RequestError:
+    """The error to answer with. `status` is the one that Tornado chose, for errors that it raised itself."""
+    if isinstance(exception, RequestError):
+        return exception
+    if isinstance(exception, HTTPError) and isinstance(exception.__cause__, HTTPInputError):
+        # Tornado tries to read forms before any handler is asked. No route takes one.
+        return UnsupportedMediaTypeError("forms are not understood here: send application/json")
+    if status == 404:
+        return ResourceNotFoundError("this path is not part of the API")
+    if status == 405:
+        return MethodNotAllowedError("the Allow header lists the methods of this path")
+    if 400 <= status < 500:
+        return UnreadableRequestError("the path, the query or a header cannot be read")
+    return InternalError("the fault is logged under the id that `instance` tells")
+
+
+def document(error: RequestError, request_id: str) -> dict[str, object]:
+    """The answer's JSON object."""
+    found: dict[str, object] = {
+        "type": uri(error.code),
+        "title": error.title,
+        "status": error.http_status,
+        "detail": str(error) or error.title,
+        "instance": request_id,
+    }
+    if error.fields:
+        found["errors"] = [{"field": f.field, "problem": f.problem, "expected": f.expected} for f in error.fields]
+    if error.retry_after is not None:
+        found["retryAfterMs"] = math.ceil(error.retry_after * 1000)
+    if error.order_id is not None:
+        found["orderId"] = error.order_id
+    return found
+
+
+def headers(error: RequestError) -> dict[str, str]:
+    """The headers that go with the document. `Retry-After` is in whole seconds, at least one."""
+    found = {"Content-Type": MEDIA_TYPE}
+    if error.retry_after is not None:
+        found["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return found
+
+
+def explanation(code: str) -> dict[str, object] | None:
+    """What `GET /problems/<code>` answers: the cause in words; None when there is no such code."""
+    error = PROBLEMS.get(code)
+    if error is None:
+        return None
+    return {
+        "type": uri(code),
+        "title": error.title,
+        "status": error.http_status,
+        "retryable": error.retryable,
+        "meaning": " ".join((error.__doc__ or error.title).split()),
+    }

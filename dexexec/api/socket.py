@@ -1,0 +1,289 @@
+"""The WebSocket on `/api/orders/execute`: the last step of an order's way, and the only one a slow client can reach.
+
+The protocol is docs/STREAM.md. The handler reads messages, the follower decides which events are next, the outbox
+writes them. Nothing here waits for the peer: what does not fit ends the socket, and the client resumes.
+"""
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from dexexec.api import messages
+from dexexec.api.messages import BadMessageError, Subscribe, Unsubscribe
+from dexexec.api.outbox import SEND_BUFFER, Outbox
+from dexexec.feed import Feed
+from dexexec.follower import Follower
+from dexexec.settings import Settings
+
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+RESUME = 4008
+"""Our own: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes."""
+
+MAX_FRAME = 65_536
+"""Bytes of a message that are read at all; from `messages.MAX_MESSAGE` up to this it is an error, beyond 1009."""
+BURST_SECONDS = 10
+BAD_MESSAGE_COST = 5
+
+
+class TokenBucket:
+    """Lets `rate` messages per second through, and ten seconds' worth at once."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate, self._burst, self._at = rate, rate * BURST_SECONDS, now
+        self._tokens = self._burst
+
+    def take(self, cost: float, now: float) -> bool:
+        """Pay for something at time `now` (seconds, monotonic); False when there is not enough left."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        self._tokens -= cost
+        return self._tokens >= 0
+
+
+class SocketRegistry:
+    """The open sockets of a process, so that a drain can end them: Tornado's own shutdown passes them by."""
+
+    def __init__(self) -> None:
+        self._open: set[SocketHandler] = set()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, handler: "SocketHandler") -> None:
+        """A socket has opened."""
+        self._open.add(handler)
+        self._none_left.clear()
+
+    def discard(self, handler: "SocketHandler") -> None:
+        """Its connection has ended."""
+        self._open.discard(handler)
+        if not self._open:
+            self._none_left.set()
+
+    async def close_all(self, grace: float = 2.0) -> None:
+        """Close all with 1001, and those that come later too; cut those that have not gone after `grace` seconds."""
+        self.draining = True
+        for handler in tuple(self._open):
+            handler.go_away()
+        try:
+            async with asyncio.timeout(grace):
+                await self._none_left.wait()
+        except TimeoutError:
+            for handler in tuple(self._open):
+                handler.abort()
+
+
+class SocketHandler(WebSocketHandler):
+    """One socket. The sink of its own follower."""
+
+    # Set by Tornado before `open`; it has no other place for what a handler needs.
+    def initialize(self, feed: Feed, settings: Settings, registry: SocketRegistry) -> None:
+        """Take the keyword arguments of the route."""
+        self._feed, self._limits, self._registry = feed, settings, registry
+        self._opened = self._closing = False
+        self._alive = True
+
+    # What Tornado asks before it accepts
+
+    def check_origin(self, origin: str) -> bool:
+        """Pages of our own host and of DEXEXEC_ALLOWED_ORIGINS may connect; only browsers send an origin at all."""
+        allowed = {entry.rstrip("/").lower() for entry in self._limits.allowed_origins}
+        own = urlsplit(origin).netloc.lower() == self.request.headers.get("Host", "").lower()
+        return own or "*" in allowed or origin.lower() in allowed
+
+    @property
+    def max_message_size(self) -> int:
+        """Beyond this many bytes Tornado closes with 1009."""
+        return MAX_FRAME
+
+    def get_compression_options(self) -> None:
+        """No compression: its state would cost each socket more than all the rest, and each event would be packed
+        once per socket instead of being encoded once for all."""
+
+    # The socket's life
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """Set up, and follow the order that the URL names."""
+        assert self.ws_connection is not None  # noqa: S101 - Tornado has just made it
+        stream = self.ws_connection.stream
+        assert isinstance(stream, IOStream)  # noqa: S101
+        if not stream.closed():
+            stream.set_nodelay(True)
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
+        self._follower: Follower = self._feed.follower(self)
+        self._bucket = TokenBucket(self._limits.socket_messages_per_second, self._loop.time())
+        self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
+        self._registry.add(self)
+        self._opened = True
+        if self._registry.draining:
+            self.go_away()
+            return
+        try:
+            command = messages.parse_query(self.request.query_arguments)
+        except BadMessageError as error:
+            self._answer_error(error)
+        else:
+            if command is not None:
+                self._subscribe(command)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Do what a client asks, or say why not."""
+        self._alive = True
+        if not self._pay(1):
+            return
+        try:
+            command = messages.parse(message)
+        except BadMessageError as error:
+            if self._pay(BAD_MESSAGE_COST - 1):
+                self._answer_error(error)
+            return
+        if isinstance(command, Subscribe):
+            self._subscribe(command)
+        else:
+            self._unsubscribe(command)
+
+    def on_close(self) -> None:
+        """The connection is gone, whoever ended it."""
+        if not self._opened:
+            return
+        self._closing = True
+        self._beat.cancel()
+        self._follower.close()
+        self._outbox.close()
+        self._registry.discard(self)
+
+    def go_away(self) -> None:
+        """This process stops."""
+        self._shut(GOING_AWAY, "going away: resume with afterSeq")
+
+    def abort(self) -> None:
+        """Cut the connection without further words."""
+        self._stream.close()
+
+    def _shut(self, code: int, reason: str, last: bytes | None = None) -> None:
+        """Close at once: what waits is dropped, and Tornado cuts a peer that does not answer after five seconds."""
+        if self._closing:
+            return
+        self._closing = True
+        self._beat.cancel()
+        self._follower.close()
+        self._outbox.close(last)
+        self.close(code, reason)
+
+    # Messages
+
+    def _subscribe(self, command: Subscribe) -> None:
+        if command.order_id in self._follower:
+            self._answer_error(
+                BadMessageError(
+                    "already-subscribed",
+                    "this socket follows the order already, and goes on; to start anew, unsubscribe first",
+                    command.order_id,
+                )
+            )
+        elif len(self._follower) >= self._limits.socket_orders:
+            self._answer_error(
+                BadMessageError(
+                    "too-many-orders",
+                    f"one socket may follow {self._limits.socket_orders} orders: unsubscribe, or open another",
+                    command.order_id,
+                )
+            )
+        else:
+            self._follower.follow(command.order_id, command.after_seq)
+
+    def _unsubscribe(self, command: Unsubscribe) -> None:
+        seq = self._follower.unfollow(command.order_id)
+        if seq is None:
+            self._answer_error(
+                BadMessageError("not-subscribed", "this socket does not follow the order", command.order_id)
+            )
+        else:
+            self._outbox.send(messages.unsubscribed(command.order_id, seq))
+
+    def _answer_error(self, error: BadMessageError) -> None:
+        self._outbox.send(messages.error(error.code, str(error), error.order_id))
+
+    def _pay(self, cost: float) -> bool:
+        if self._bucket.take(cost, self._loop.time()):
+            return not self._closing
+        if self._closing:
+            self.abort()
+            return False
+        rate = self._limits.socket_messages_per_second
+        reason = f"flooding: at most {rate:g} messages per second"
+        self._bucket = TokenBucket(rate, self._loop.time())  # while we close, the same is ignored once more
+        self._shut(POLICY_VIOLATION, reason, messages.error("flooding", reason))
+        return False
+
+    # Liveness
+
+    def _ping(self) -> None:
+        """Every `ping_seconds`: whoever gave no sign of life since the last time is gone, or does not read."""
+        if not self._alive:
+            self._shut(RESUME, "silent: resume with afterSeq")
+            return
+        self._alive = False
+        try:
+            self.ping()
+        except WebSocketClosedError:  # `on_close` follows
+            return
+        self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
+
+    def on_pong(self, data: bytes) -> None:
+        """The peer reads."""
+        self._alive = True
+
+    def on_ping(self, data: bytes) -> None:
+        """Tornado answers; it counts as a message."""
+        self._alive = True
+        self._pay(1)
+
+    def _seen_alive(self) -> None:
+        self._alive = True
+
+    def _overflowed(self) -> None:
+        self._shut(RESUME, "slow: resume with afterSeq")
+
+    # The sink
+
+    def event(self, payload: bytes) -> None:
+        """Send the next event of an order."""
+        self._outbox.send(payload)
+
+    async def room(self, size: int) -> None:
+        """Wait for a slow peer while history is replayed."""
+        await self._outbox.room(size)
+
+    def over(self, order_id: UUID, seq: int) -> None:
+        """Nothing follows what the client has already."""
+        self._outbox.send(messages.unsubscribed(order_id, seq))
+
+    def refused(self, order_id: UUID, code: str, message: str) -> None:
+        """There is no such order or event."""
+        self._answer_error(BadMessageError(code, message, order_id))
+
+    def unavailable(self) -> None:
+        """History must wait."""
+        self._answer_error(
+            BadMessageError("unavailable", "orders cannot be read now: subscriptions stand, and go on by themselves")
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """A fault of ours: better an end that the client sees than a subscription that hangs."""
+        self._loop.call_exception_handler({"message": "a socket's subscriptions failed", "exception": error})
+        self._shut(INTERNAL_ERROR, "internal error: resume with afterSeq")

@@ -1,0 +1,30 @@
+"""What a person sees when the service is up: where it is, what is on, and a first order to paste."""
+
+from dexexec.servers import Servers
+from dexexec.settings import Settings
+
+
+def banner(settings: Settings, servers: Servers, url: str, version: str) -> str:
+    """The text, ready to print. Addresses only: no user, no password."""
+    where = {
+        name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
+    }
+    lines = {
+        "Orders": f"POST {url}/api/orders/execute",
+        "Stream": f"{url.replace('http', 'ws', 1)}/api/orders/execute",
+        "Health": f"{url}/readyz",
+        "Venues": ", ".join(settings.adapters),
+        **where,
+    }
+    if servers.embedded:
+        lines["Data"] = str(settings.data_dir)
+    width = max(map(len, lines))
+    curl = (
+        f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
+        """ -d '{"side": "buy", "amount": "0.01"}'"""
+    )
+    table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
+    return (
+        f"\ndexexec {version} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
+        "  Ten orders, watched live:\n\n    python -m dexexec demo --orders 10\n\n  Ctrl-C drains and stops.\n"
+    )

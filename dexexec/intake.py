@@ -1,0 +1,203 @@
+"""Taking an order in: may this client post, can the queue take it, is it stored, then to the queue.
+
+First stop of an order after its body is read, and without HTTP. Everything that can refuse comes before the store, so
+that a refusal leaves nothing behind. Once the order is committed nothing refuses it any more: its id goes to the queue
+behind the client's answer, and if Redis is lost in that moment the sweeper finds the order in Postgres.
+
+A request that repeats an Idempotency-Key passes the same gates as a new one, because only the store knows that it is a
+repetition: while Redis is down or the queue is full it is refused (503), which changes nothing about the first one, and
+repeating it later gives the first order's id. It is never put on the queue again.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from dexexec.clock import Clock
+from dexexec.domain.order import NewOrder
+from dexexec.errors import QueueFullError, TooManyOrdersError, UnavailableError
+from dexexec.limiter import Grant
+from dexexec.observe import Observer
+from dexexec.settings import Settings
+from dexexec.store import Created
+
+FRESH_SECONDS = 0.1
+"""A queue depth older than this is asked for again, beside the orders that come meanwhile."""
+STALE_SECONDS = 0.3
+"""A queue depth older than this is not believed: orders wait for a newer one."""
+DEPTH_TIMEOUT_SECONDS = 1.0
+ENQUEUE_LIMIT = 500
+"""Ids that one command puts on the queue at most."""
+
+
+class OrderStore(Protocol):
+    """What is needed of `dexexec.store.Store`."""
+
+    async def create(self, order: NewOrder) -> Created:
+        """Commit the order and its first event."""
+
+
+class OrderQueue(Protocol):
+    """What is needed of `dexexec.queue.Queue`."""
+
+    async def enqueue(self, order_ids: Sequence[UUID]) -> int:
+        """Put ids on the queue; how many were not on it yet."""
+
+    async def depth(self) -> int:
+        """How many orders wait."""
+
+
+class ClientLimiter(Protocol):
+    """What is needed of `dexexec.limiter.RateLimiter`."""
+
+    async def take(self, key: str, limit: int, count: int = 1) -> Grant:
+        """Take units of a window."""
+
+
+class QueueGate:
+    """Says whether the queue can take one more, without asking Redis for each order.
+
+    The depth is the last one that Redis told, plus what passed here since. It is asked for when an order comes and
+    the last answer is not fresh; nobody waits for that answer unless the last one is stale, or says that the queue is
+    full. With no orders coming nothing is asked. Other processes' orders count from the next answer on, so that
+    several of them together may overshoot `max_queue` by what they take in `FRESH_SECONDS`.
+    """
+
+    def __init__(self, queue: OrderQueue, max_queue: int, timeout: float, clock: Clock) -> None:
+        self._queue, self._max, self._timeout, self._clock = queue, max_queue, timeout, clock
+        self._asking: asyncio.Task[None] | None = None
+        self._known_at = -math.inf  # when the last answered question was asked
+        self._depth = 0
+        self._entered = 0  # orders let through
+        self._left = 0  # of these, the ones on the queue by now, or given up
+        self._left_before = 0  # those that left before the last answered question
+
+    async def enter(self) -> None:
+        """Let one order through; `leave` must follow. Raises `UnavailableError` or `QueueFullError`."""
+        age = self._clock.monotonic() - self._known_at
+        if age > STALE_SECONDS:
+            await self._ask()
+        elif age > FRESH_SECONDS:
+            self._start_asking()
+        if self._full():
+            await self._ask()
+            if self._full():
+                raise QueueFullError(f"{self._max} orders wait already: post again shortly")
+        self._entered += 1
+
+    def leave(self) -> None:
+        """The order is on the queue, or will not come."""
+        self._left += 1
+
+    def _full(self) -> bool:
+        return self._depth + self._entered - self._left_before >= self._max
+
+    async def _ask(self) -> None:
+        """Wait for the depth. Whoever waits at the same time shares one question."""
+        await asyncio.shield(self._start_asking())
+        if self._known_at == -math.inf:
+            raise UnavailableError("Redis does not answer")
+
+    def _start_asking(self) -> asyncio.Task[None]:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._learn_depth(), name="queue depth")
+        return self._asking
+
+    async def _learn_depth(self) -> None:
+        asked_at, left = self._clock.monotonic(), self._left
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._depth = await self._queue.depth()
+        except (UnavailableError, TimeoutError):
+            self._known_at = -math.inf
+        else:
+            self._known_at, self._left_before = asked_at, left
+        finally:
+            self._asking = None
+
+
+class Intake:
+    """The only way in for an order. One per process."""
+
+    def __init__(
+        self,
+        store: OrderStore,
+        queue: OrderQueue,
+        limiter: ClientLimiter,
+        *,
+        settings: Settings,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._store, self._queue, self._limiter, self._observer = store, queue, limiter, observer
+        self._per_minute = settings.client_orders_per_minute
+        self._timeout = settings.request_timeout_ms / 1000
+        self._gate = QueueGate(queue, settings.max_queue, min(DEPTH_TIMEOUT_SECONDS, self._timeout), clock)
+        self._waiting: list[UUID] = []
+        self._enqueuing: asyncio.Task[None] | None = None
+
+    async def accept(self, order: NewOrder) -> Created:
+        """Store the order; it is committed when this returns, and on its way to the queue.
+
+        Raises `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the order's id when Postgres may have
+        taken it), and what `Store.create` raises. Takes no longer than `DEXEXEC_REQUEST_TIMEOUT_MS`.
+        """
+        storing = False
+        try:
+            async with asyncio.timeout(self._timeout):
+                if self._per_minute is not None:
+                    await self._limit(order.client, self._per_minute)
+                await self._gate.enter()
+                storing = True
+                created = await self._create(order)
+        except TimeoutError:
+            if storing:
+                raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
+            raise UnavailableError("Redis does not answer in time") from None
+        if not created.replayed:
+            self._dispatch(created.order_id)
+        return created
+
+    async def close(self) -> None:
+        """Wait until every accepted order is on the queue, or Redis has refused it."""
+        if self._enqueuing is not None:
+            await self._enqueuing
+
+    async def _limit(self, client: str, per_minute: int) -> None:
+        grant = await self._limiter.take(f"client:{client}", per_minute)
+        if grant.granted < 1:
+            raise TooManyOrdersError(f"at most {per_minute} orders per minute from one client", grant.retry_after)
+
+    async def _create(self, order: NewOrder) -> Created:
+        new = False
+        try:
+            created = await self._store.create(order)
+            new = not created.replayed
+            return created
+        finally:
+            if not new:
+                self._gate.leave()
+
+    def _dispatch(self, order_id: UUID) -> None:
+        """Have the id put on the queue, together with those that come while the last command runs."""
+        self._waiting.append(order_id)
+        if self._enqueuing is None:
+            self._enqueuing = asyncio.create_task(self._enqueue_waiting(), name="enqueue")
+
+    async def _enqueue_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting[:ENQUEUE_LIMIT]
+                del self._waiting[:ENQUEUE_LIMIT]
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        await self._queue.enqueue(batch)
+                except (UnavailableError, TimeoutError):
+                    self._observer.orders_not_enqueued(len(batch))
+                finally:
+                    for _ in batch:
+                        self._gate.leave()
+        finally:
+            self._enqueuing = None

@@ -1,0 +1,151 @@
+"""What is worth telling: one method per event, so that the logic beside it stays free of log lines.
+
+Text for people (time, level, what happened, then `name=value`), JSON for machines. An order's ordinary steps are at
+`debug`: they stand in Postgres and on the stream. What an operator should see is at `info` and above.
+"""
+
+import logging
+import sys
+from typing import Literal
+from uuid import UUID
+
+import structlog
+
+from dexexec.domain.quote import SwapRequest
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def make_logger(level: str = "info", style: Literal["auto", "text", "json"] = "auto") -> Logger:
+    """A logger on stderr. `auto` is text on a terminal and JSON elsewhere."""
+    text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=not text),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)]
+        if text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    logger: Logger = structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr),
+        processors=shared + last,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+    )
+    return logger
+
+
+class Observer:
+    """Everything the engine tells about itself."""
+
+    def __init__(self, log: Logger) -> None:
+        self.log = log
+
+    def setting_doubtful(self, warning: str) -> None:
+        """A setting that works, but was probably meant otherwise."""
+        self.log.warning("check this setting", what=warning)
+
+    # The worker
+
+    def worker_started(self, name: str, worker_id: int, concurrency: int) -> None:
+        """A worker registered and begins to lease."""
+        self.log.info("worker started", worker=name, id=worker_id, concurrency=concurrency)
+
+    def worker_lost_its_lease(self, name: str, why: str, in_flight: int) -> None:
+        """Its orders are others' now; it drops them and registers anew."""
+        self.log.warning("worker lost its lease", worker=name, why=why, orders_dropped=in_flight)
+
+    def worker_draining(self, name: str, in_flight: int) -> None:
+        """It leases no more and lets the rest finish."""
+        self.log.info("worker draining", worker=name, in_flight=in_flight)
+
+    def worker_stopped(self, name: str, handed_back: int) -> None:
+        """It has ended; what it could not finish is free for others."""
+        self.log.info("worker stopped", worker=name, handed_back=handed_back)
+
+    def waiting_for(self, what: str, error: Exception) -> None:
+        """A server does not answer; whoever says this tries again."""
+        self.log.warning("waiting for a server", doing=what, why=str(error))
+
+    def back_again(self, what: str, seconds: float) -> None:
+        """The server answers again."""
+        self.log.info("a server is back", doing=what, after_s=round(seconds, 1))
+
+    # Orders
+
+    def claim_lost(self, order_id: UUID) -> None:
+        """Another worker took the order over; this one wrote nothing."""
+        self.log.info("claim lost", order=str(order_id))
+
+    def order_handed_back(self, order_id: UUID, why: str) -> None:
+        """The order is free again, unharmed."""
+        self.log.info("order handed back", order=str(order_id), why=why)
+
+    def order_crashed(self, order_id: UUID, claims: int, error: Exception) -> None:
+        """A fault of ours while working on an order: it is tried again, and set aside after too many."""
+        self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
+
+    def order_set_aside(self, order_id: UUID, claims: int, open_attempt: bool) -> None:
+        """A poison order."""
+        self.log.error("poison order set aside", order=str(order_id), claims=claims, open_attempt=open_attempt)
+
+    def order_ended(self, order_id: UUID, status: str, venue: str | None, reason: str | None, seconds: float) -> None:
+        """An order reached a terminal status."""
+        self.log.debug(
+            "order ended", order=str(order_id), status=status, venue=venue, reason=reason, s=round(seconds, 3)
+        )
+
+    def order_retried(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:
+        """A round brought nothing; there will be another."""
+        self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
+
+    def venue_missing(self, order_id: UUID, venue: str) -> None:
+        """An order has an attempt on a venue that is not enabled here: its fate cannot be looked up."""
+        self.log.error(
+            "venue of an open attempt is not enabled", order=str(order_id), venue=venue,
+            hint="add it to DEXEXEC_ADAPTERS until this order has ended",
+        )  # fmt: skip
+
+    # Venues
+
+    def venue_misbehaved(self, venue: str, request: SwapRequest, error: Exception) -> None:
+        """An adapter raised what it may not, or answered nonsense."""
+        self.log.error("adapter misbehaved", venue=venue, request=request, exc_info=error)
+
+    def submit_unknown(self, venue: str, signature: str, error: Exception) -> None:
+        """An adapter failed while a swap was on its way: its fate is unknown, and asked for again."""
+        self.log.error("adapter misbehaved on a swap", venue=venue, tx=signature, exc_info=error)
+
+    def breaker_moved(self, venue: str, state: str) -> None:
+        """A venue is left alone for a while, or asked again."""
+        self.log.warning("venue breaker", venue=venue, state=state)
+
+    # The sweeper
+
+    def workers_buried(self, names: list[str]) -> None:
+        """Workers died; their orders are free."""
+        self.log.warning("dead workers found", workers=names)
+
+    def orders_swept(self, count: int) -> None:
+        """Orders that should have been moving are back on the queue."""
+        self.log.info("orders put back on the queue", count=count)
+
+    # The API
+
+    def request_served(self, method: str, path: str, status: int, ms: float) -> None:
+        """A request went well."""
+        self.log.debug("request served", method=method, path=path, status=status, ms=ms)
+
+    def request_refused(self, status: int, problem: str, fields: list[str], **about: object) -> None:
+        """A request was answered with a problem. Names of bad fields, never values: those may be secrets."""
+        say = self.log.error if status >= 500 else self.log.info
+        say("request refused", status=status, problem=problem, fields=fields, **about)
+
+    def request_crashed(self, request_id: str, error: BaseException | None) -> None:
+        """A fault of ours; the client got `internal` with this id."""
+        self.log.error("request crashed", request_id=request_id, exc_info=error)
+
+    def orders_not_enqueued(self, count: int) -> None:
+        """Redis was lost after these were accepted; the sweeper finds them in Postgres."""
+        self.log.warning("accepted orders not enqueued: left to the sweeper", count=count)

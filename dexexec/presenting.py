@@ -1,0 +1,75 @@
+"""Quotes and fills as clients see them in events: JSON values, amounts of base units as strings, a price to read."""
+
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+from dexexec.domain.order import Order, Side
+from dexexec.domain.quote import BPS, Fill, Mode, Quote
+from dexexec.domain.token import Tokens
+from dexexec.router import Answer, Routing, net
+
+PRICE_DIGITS = 10
+
+
+class Presenter:
+    """Knows the tokens' decimals."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def answers(self, order: Order, routing: Routing) -> list[dict[str, object]]:
+        """Every venue's answer, the best first, then the others by rank, then those without a quote: each with the
+        reason why it lost."""
+        places = {quote.venue: place for place, quote in enumerate(routing.ranking)}
+        best = routing.ranking[0] if routing.ranking else None
+        ordered = sorted(routing.answers, key=lambda answer: places.get(answer.venue, len(places)))
+        return [self._answer(order, answer, best) for answer in ordered]
+
+    def quote(self, order: Order, quote: Quote) -> dict[str, object]:
+        """What a quote promises."""
+        return {
+            "price": self.price(order, quote.amount_in, quote.amount_out),
+            "amountIn": str(quote.amount_in),
+            "amountOut": str(quote.amount_out),
+            "minOut": str(quote.min_out),
+            "maxIn": str(quote.max_in),
+            "fee": str(quote.fee),
+            "feeMint": quote.fee_mint,
+            "networkFee": str(quote.network_fee),
+            "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
+            "route": list(quote.route),
+            "contextSlot": quote.context_slot,
+        }
+
+    def fill(self, order: Order, fill: Fill) -> dict[str, object]:
+        """What really moved."""
+        return {
+            "price": self.price(order, fill.amount_in, fill.amount_out),
+            "amountIn": str(fill.amount_in),
+            "amountOut": str(fill.amount_out),
+            "networkFee": str(fill.fee),
+            "slot": fill.slot,
+        }
+
+    def price(self, order: Order, amount_in: int, amount_out: int) -> str | None:
+        """Output-mint tokens per input-mint token of the order's pair, whichever side: USDC per SOL for SOL/USDC."""
+        base, counter = (amount_in, amount_out) if order.side is Side.BUY else (amount_out, amount_in)
+        base_token, counter_token = self._tokens.get(order.input_mint), self._tokens.get(order.output_mint)
+        if base_token is None or counter_token is None or not base:
+            return None
+        exact = Fraction(counter, base) * Fraction(10) ** (base_token.decimals - counter_token.decimals)
+        with localcontext(prec=PRICE_DIGITS):
+            return format((Decimal(exact.numerator) / Decimal(exact.denominator)).normalize(), "f")
+
+    def _answer(self, order: Order, answer: Answer, best: Quote | None) -> dict[str, object]:
+        told: dict[str, object] = {"venue": answer.venue, "elapsedMs": answer.elapsed_ms, "selected": False}
+        if answer.quote is None:
+            return {**told, "reason": answer.code, "detail": answer.detail}
+        told |= {**self.quote(order, answer.quote), "net": str(net(answer.quote))}
+        if best is None or answer.quote is best:
+            return {**told, "selected": True}
+        behind = abs(net(best) - net(answer.quote))
+        worse = "less received" if order.mode is Mode.EXACT_IN else "more paid"
+        bps = Decimal(behind * BPS * 100 // max(1, net(best))) / 100
+        detail = f"{behind} base units {worse} than {best.venue} ({bps} bps)"
+        return {**told, "reason": "worse-price" if behind else "equal-price", "detail": detail}

@@ -1,0 +1,189 @@
+"""The queue: order ids on a Redis stream. It dispatches and remembers nothing that Postgres does not know better.
+
+Between the store and the worker on an order's way. An entry is a hint that an order should be looked at; the claim in
+Postgres decides who works on it. So an entry is acknowledged as soon as the claim is committed: from then on the
+worker's lease in Postgres is what brings the order back, and a stream entry is only ever pending for milliseconds.
+`reclaim` collects those of a worker that died in between.
+
+Three keys, changed together by scripts, under one hash tag:
+* `work`     the stream, with the consumer group `workers`
+* `queued`   the set of ids on the stream: an id is on it once, however often it is enqueued
+* `delayed`  a sorted set of ids by the time they are due (ms)
+
+If the set knows more ids than the stream has entries, the stream was lost on its own (eviction, a manual DEL); the set
+is dropped then, since a duplicate is harmless and a forgotten order is not.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from dexexec.errors import UnavailableError
+
+GROUP = "workers"
+
+_Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
+_Answer = Sequence[tuple[bytes, _Rows]]
+"""What redis-py makes of XREADGROUP (RESP2)."""
+
+# KEYS work, queued; ARGV ids
+ENQUEUE = """
+if redis.call('XLEN', KEYS[1]) < redis.call('SCARD', KEYS[2]) then redis.call('DEL', KEYS[2]) end
+local added = 0
+for _, id in ipairs(ARGV) do
+  if redis.call('SADD', KEYS[2], id) == 1 then
+    redis.call('XADD', KEYS[1], '*', 'id', id)
+    added = added + 1
+  end
+end
+return added
+"""
+
+# KEYS work, queued; ARGV entry, id, entry, id ...
+ACK = """
+for i = 1, #ARGV, 2 do
+  redis.call('XACK', KEYS[1], 'workers', ARGV[i])
+  redis.call('XDEL', KEYS[1], ARGV[i])
+  redis.call('SREM', KEYS[2], ARGV[i + 1])
+end
+"""
+
+# KEYS work, queued, delayed; ARGV limit. Redis' clock decides what is due. Answers ms until the next one, or -1.
+PROMOTE = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  redis.call('ZREM', KEYS[3], id)
+  if redis.call('SADD', KEYS[2], id) == 1 then redis.call('XADD', KEYS[1], '*', 'id', id) end
+end
+local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+if #next == 0 then return -1 end
+return math.max(0, math.ceil(next[2] - now))
+"""
+
+# KEYS delayed; ARGV id, ms from now
+DELAY = """
+local t = redis.call('TIME')
+redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2], ARGV[1])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A leased stream entry."""
+
+    entry_id: str
+    order_id: UUID
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Raise `UnavailableError` for what means that Redis does not answer."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise UnavailableError("Redis does not answer") from error
+    except ResponseError as error:
+        if str(error).startswith(("LOADING", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")):
+            raise UnavailableError("Redis refuses writes for now") from error
+        raise
+
+
+class Queue:
+    """`client` answers quickly; `blocking` is a client of its own for reads that wait, whose socket timeout is longer
+    than any `block_ms`."""
+
+    def __init__(self, client: redis.asyncio.Redis, blocking: redis.asyncio.Redis, prefix: str) -> None:
+        self._client, self._blocking = client, blocking
+        self.work, self.queued, self.delayed = (f"{{{prefix}}}:{name}" for name in ("work", "queued", "delayed"))
+        self._enqueue = client.register_script(ENQUEUE)
+        self._ack = client.register_script(ACK)
+        self._promote = client.register_script(PROMOTE)
+        self._delay = client.register_script(DELAY)
+
+    async def prepare(self) -> None:
+        """Create the group, from the stream's beginning: entries that came earlier count."""
+        with outages():
+            try:
+                await self._client.xgroup_create(self.work, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    async def enqueue(self, order_ids: Sequence[UUID]) -> int:
+        """Put ids on the stream, those that are not on it yet; how many that were."""
+        if not order_ids:
+            return 0
+        with outages():
+            return int(await self._enqueue(keys=[self.work, self.queued], args=[str(i) for i in order_ids]))
+
+    async def delay(self, order_id: UUID, delay_ms: float) -> None:
+        """Put an id on the stream after `delay_ms`."""
+        with outages():
+            await self._delay(keys=[self.delayed], args=[str(order_id), int(delay_ms)])
+
+    async def promote(self, limit: int = 500) -> int:
+        """Move delayed ids that are due to the stream; milliseconds until the next one is, or -1 for none."""
+        with outages():
+            return int(await self._promote(keys=[self.work, self.queued, self.delayed], args=[limit]))
+
+    async def depth(self) -> int:
+        """Ids that wait on the stream."""
+        with outages():
+            return int(await self._client.xlen(self.work))
+
+    async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
+        """Up to `count` entries, waiting up to `block_ms` for the first. Not cancellable without stranding them until
+        `reclaim`: let it finish."""
+        try:
+            with outages():
+                answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self.prepare()  # the data was lost: the sweeper fills the new stream
+            return []
+        return [entry for _, rows in cast("_Answer", answer) for entry in _entries(rows)]
+
+    async def reclaim(self, consumer: str, idle_ms: int, count: int = 100) -> list[Entry]:
+        """Take over entries that another consumer leased and never acknowledged."""
+        try:
+            with outages():
+                answer = await self._client.xautoclaim(self.work, GROUP, consumer, idle_ms, count=count)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self.prepare()
+            return []
+        return _entries(answer[1])
+
+    async def ack(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge and remove entries: their orders are claimed, or need no work."""
+        if entries:
+            args = [text for entry in entries for text in (entry.entry_id, str(entry.order_id))]
+            with outages():
+                await self._ack(keys=[self.work, self.queued], args=args)
+
+    async def forget(self, consumer: str) -> None:
+        """Remove a consumer that leaves for good, unless it still has pending entries."""
+        with outages():
+            pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
+            if not pending:
+                await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
+
+    async def ping(self) -> None:
+        """Raises `UnavailableError` unless Redis answers."""
+        with outages():
+            await self._client.ping()
+
+
+def _entries(rows: _Rows) -> list[Entry]:
+    """As redis-py answers them (RESP2). An entry without fields was deleted meanwhile."""
+    return [Entry(entry_id.decode(), UUID(fields[b"id"].decode())) for entry_id, fields in rows if fields]

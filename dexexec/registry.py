@@ -1,0 +1,178 @@
+"""Finds the adapters that are installed, loads those that are on, and gives them their settings.
+
+Adapters register in the entry-point group `dexexec.adapters`, those of this repository too; a name with a colon is
+taken as `package.module:Class` instead. Installed does not mean enabled: nothing is imported until it is asked for.
+Every failure is an `AdapterLoadError` of one line that says what would be right.
+"""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from dexexec.clock import Clock
+from dexexec.domain.token import Tokens
+from dexexec.errors import AdapterLoadError
+from dexexec.venue import Capabilities, Chain, Venue, VenueContext
+
+GROUP = "dexexec.adapters"
+VenueClass = type[Venue[Any]]
+_SECRET_LENGTH = 8
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The entry points of every installed adapter, by name. Raises when two packages claim one name."""
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise AdapterLoadError(
+                f"two installed adapters are called {point.name!r}: {origin(other)} and {origin(point)};"
+                " uninstall one, or name the one you mean as package.module:Class"
+            )
+    return found
+
+
+def origin(point: EntryPoint) -> str:
+    """The package that brought an adapter, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def load(names: Iterable[str]) -> list[VenueClass]:
+    """The classes named, in order. A name is that of an installed adapter, or `package.module:Class`.
+
+    Raises `AdapterLoadError` for a name that is unknown or given twice, and for what is not a proper `Venue`.
+    """
+    points: dict[str, EntryPoint] | None = None
+    loaded: dict[str, VenueClass] = {}
+    for name in names:
+        if ":" in name:
+            found = _load_path(name)
+        else:
+            points = installed() if points is None else points
+            found = _load_point(name, points)
+        if found.name in loaded:
+            raise AdapterLoadError(f"the adapter {found.name!r} is enabled twice: name it once in DEXEXEC_ADAPTERS")
+        loaded[found.name] = found
+    return list(loaded.values())
+
+
+def create(
+    classes: Sequence[VenueClass],
+    environ: Mapping[str, str],
+    clock: Clock,
+    tokens: Tokens,
+    chains: Mapping[str, Chain],
+) -> list[Venue[Any]]:
+    """One instance of each class, with its options from `environ` and the chain of its network from `chains`."""
+    venues: list[Venue[Any]] = []
+    for found in classes:
+        network = found.capabilities.network
+        chain = chains.get(network)
+        if chain is None:
+            known = ", ".join(sorted(chains)) or "none"
+            raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not set up here (set up: {known})")
+        context = VenueContext(clock, tokens, chain, read_options(found, environ))
+        try:
+            venues.append(found(context))
+        except Exception as error:
+            problem = _masked(found, environ, _brief(error))
+            raise AdapterLoadError(f"{found.name} does not start: {problem}") from error
+    return venues
+
+
+def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
+    """The adapter's options from `environ`. The error names the variable and its bound, never the value."""
+    try:
+        return found.read_options(environ)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        text = "; ".join(f"{_variable(found, problem['loc'])}: {problem['msg']}" for problem in problems)
+        # Without its cause: a validation error repeats the value, which may be a secret.
+        raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
+
+
+def options_of(found: VenueClass) -> dict[str, str]:
+    """What an adapter reads from the environment: variable -> description."""
+    return {
+        f"{found.options_prefix}{field.upper()}": info.description or ""
+        for field, info in found.Options.model_fields.items()
+    }
+
+
+def option_names() -> set[str]:
+    """The environment variables of all installed adapters, enabled or not. One that cannot be loaded has none."""
+    names: set[str] = set()
+    for point in entry_points(group=GROUP):
+        try:
+            names.update(options_of(_load_point(point.name, {point.name: point})))
+        except AdapterLoadError:
+            continue
+    return names
+
+
+def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
+    point = points.get(name)
+    if point is None:
+        near = difflib.get_close_matches(name, points, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {', '.join(points) or 'none'}")
+    try:
+        found = point.load()
+    except Exception as error:
+        raise AdapterLoadError(f"the adapter {name!r} ({point.value}) cannot be loaded: {_brief(error)}") from error
+    checked = _check(point.value, found)
+    if checked.name != name:
+        raise AdapterLoadError(f"the adapter {name!r} ({point.value}) calls itself {checked.name!r}: both must agree")
+    return checked
+
+
+def _load_path(path: str) -> VenueClass:
+    module_name, _, class_name = path.partition(":")
+    try:
+        found = importlib.import_module(module_name)
+        for part in class_name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise AdapterLoadError(
+            f"the adapter {path!r} cannot be loaded: {_brief(error)}; a path is package.module:Class"
+        ) from error
+    return _check(path, found)
+
+
+def _check(path: str, found: object) -> VenueClass:
+    """`found` as a venue's class; raises when it is not one that can be used."""
+    if not isinstance(found, type) or not issubclass(found, Venue):
+        raise AdapterLoadError(f"{path} is not an adapter: it must be a subclass of dexexec.venue.Venue")
+    name = getattr(found, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise AdapterLoadError(f"{path} needs a name: up to 40 small letters, digits and hyphens")
+    if not isinstance(getattr(found, "capabilities", None), Capabilities):
+        raise AdapterLoadError(f"{path} needs capabilities: an instance of dexexec.venue.Capabilities")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise AdapterLoadError(f"{path} is not complete: it still lacks {missing}")
+    return found
+
+
+def _variable(found: VenueClass, location: tuple[int | str, ...]) -> str:
+    return f"{found.options_prefix}{str(location[0]).upper()}" if location else "options"
+
+
+def _masked(found: VenueClass, environ: Mapping[str, str], text: str) -> str:
+    """`text` without the values of the adapter's own variables: an adapter's message may repeat what it was given."""
+    for name in options_of(found):
+        value = environ.get(name, "")
+        text = text.replace(value, "***") if len(value) >= _SECRET_LENGTH else text
+    return text
+
+
+def _brief(error: Exception) -> str:
+    """One line of what an adapter's own code raised."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,331 @@
+"""The composition root: the only file that knows everybody.
+
+    all      api and worker in one process, on embedded servers unless others are given
+    api      HTTP and WebSockets
+    worker   what drains the queue
+
+Every part gets what it needs as constructor arguments and runs as a task: a part that fails for a reason nobody
+foresaw takes the process down loudly instead of leaving it half alive. SIGTERM and Ctrl-C drain: nothing new is taken
+up, orders in flight finish or go back, sockets are told to resume elsewhere, and only then do the servers stop.
+"""
+
+import asyncio
+import errno
+import os
+import random
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from dexexec import __version__, registry
+from dexexec.announce import Announcer
+from dexexec.api.app import make_app, make_server
+from dexexec.api.body import BodyReader
+from dexexec.api.handler import Api
+from dexexec.api.socket import SocketHandler, SocketRegistry
+from dexexec.banner import banner
+from dexexec.clock import SystemClock
+from dexexec.errors import StartupError, UnavailableError, UnreachableError
+from dexexec.feed import Feed
+from dexexec.intake import Intake
+from dexexec.limiter import RateLimiter
+from dexexec.observe import Observer
+from dexexec.pipeline import Pipeline, Retries
+from dexexec.presenting import Presenter
+from dexexec.queue import Queue
+from dexexec.router import Router
+from dexexec.servers import Servers
+from dexexec.settings import Settings, environment
+from dexexec.settlement.settle import Settlement
+from dexexec.settlement.signer import Signer, SimulatedSigner
+from dexexec.settlement.simulated import SimulatedChain
+from dexexec.store import Database, PostgresLedger, Store, migrate
+from dexexec.sweeper import Sweeper
+from dexexec.venue import AnyVenue, Chain, Network
+from dexexec.worker import BLOCK_MS, Limits, Worker
+
+REDIS_CONNECTIONS = 32
+REDIS_TIMEOUT = 3.0
+OLDEST_REDIS = (6, 2)
+
+
+class Role(StrEnum):
+    """Which halves run in this process."""
+
+    ALL = "all"
+    API = "api"
+    WORKER = "worker"
+
+
+def listen(settings: Settings) -> list[socket.socket]:
+    """The listening sockets. Raises `StartupError` when the port cannot be had."""
+    try:
+        return bind_sockets(settings.port, settings.host)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"port {settings.port} on {settings.host} is taken: stop what listens there, or set PORT to another"
+        elif error.errno == errno.EACCES:
+            text = f"port {settings.port} may not be used by this user: set PORT to one above 1023"
+        else:
+            text = f"cannot listen on {settings.host} port {settings.port} ({error}): check DEXEXEC_HOST and PORT"
+        raise StartupError(text) from error
+
+
+async def migrate_only(servers: Servers) -> list[str]:
+    """Bring the schema up to date; the names of what was applied."""
+    async with _database(servers) as database:
+        return await migrate(database)
+
+
+async def serve(
+    settings: Settings,
+    role: Role,
+    servers: Servers,
+    *,
+    sockets: Sequence[socket.socket],
+    observer: Observer,
+    say: Callable[[str], None],
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain. `say` is handed the banner once everything is up.
+
+    Raises `StartupError` when a server cannot be used, and whatever a part failed with.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _shared(settings, servers, observer) as shared:
+        api = make_api_half(shared) if role is not Role.WORKER else None
+        half = make_worker_half(shared) if role is not Role.API else None
+        background: list[Awaitable[None]] = [shared.store.run(), shared.announcer.run()]
+        background += api.background if api else []
+        background += half.background if half else []
+        async with _running(background) as tasks:
+            if half:
+                tasks.append(asyncio.create_task(half.worker.run()))
+            if api:
+                api.server.add_sockets(sockets)
+                port = sockets[0].getsockname()[1]
+                say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", __version__))
+            await _first_of(stop, tasks)
+            if api:
+                api.server.stop()
+            if half:
+                half.worker.stop()
+                await asyncio.wait([tasks[-1]])
+            if api:
+                await api.sockets.close_all()
+                await api.intake.close()
+                await api.server.close_all_connections()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What both halves stand on."""
+
+    settings: Settings
+    observer: Observer
+    clock: SystemClock
+    name: str
+    database: Database
+    redis: redis.asyncio.Redis
+    announcer: Announcer
+    store: Store
+    queue: Queue
+    limiter: RateLimiter
+
+    @property
+    def channel(self) -> str:
+        """Where events are announced."""
+        return f"{self.settings.redis_prefix}:events"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHalf:
+    """HTTP and WebSockets, with what runs behind them."""
+
+    server: HTTPServer
+    sockets: SocketRegistry
+    intake: Intake
+    background: list[Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHalf:
+    """The worker, with what runs behind it."""
+
+    worker: Worker
+    background: list[Awaitable[None]]
+
+
+def make_api_half(shared: Shared) -> ApiHalf:
+    """Intake, feed and the HTTP server, which does not listen yet."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
+    feed = Feed(shared.store, shared.redis, shared.channel, observer)
+    sockets = SocketRegistry()
+    api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
+    app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})
+    return ApiHalf(make_server(app, observer), sockets, intake, [feed.run()])
+
+
+def make_worker_half(shared: Shared) -> WorkerHalf:
+    """Venues, router, settlement, pipeline, worker and sweeper. Raises `AdapterLoadError`."""
+    settings, clock, observer, tokens = shared.settings, shared.clock, shared.observer, shared.settings.token_list()
+    ledger = PostgresLedger(shared.database)
+    chains: dict[str, Chain] = {Network.SIMULATED: SimulatedChain(clock, ledger)}
+    signers: dict[str, Signer] = {Network.SIMULATED: SimulatedSigner()}
+    adapters = registry.create(registry.load(settings.adapters), environment(), clock, tokens, chains)
+    venues = {venue.name: venue for venue in adapters}
+    router = Router(
+        venues,
+        clock,
+        observer,
+        timeout_ms=settings.quote_timeout_ms,
+        breaker_failures=settings.breaker_failures,
+        breaker_seconds=settings.breaker_seconds,
+    )
+    pipeline = Pipeline(
+        store=shared.store,
+        router=router,
+        settlement=Settlement(chains, signers, clock, observer),
+        venues=venues,
+        presenter=Presenter(tokens),
+        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms),
+        clock=clock,
+        observer=observer,
+        rng=random.Random(),
+    )
+    limits = Limits(
+        concurrency=settings.concurrency,
+        orders_per_minute=settings.orders_per_minute,
+        max_claims=settings.max_claims,
+        lease_seconds=settings.lease_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    worker = Worker(
+        name=shared.name,
+        store=shared.store,
+        queue=shared.queue,
+        limiter=shared.limiter,
+        pipeline=pipeline,
+        limits=limits,
+        clock=clock,
+        observer=observer,
+    )
+    sweeper = Sweeper(f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, observer)
+    return WorkerHalf(worker, [ledger.run(), sweeper.run(), _close_at_end(venues.values())])
+
+
+@asynccontextmanager
+async def _shared(settings: Settings, servers: Servers, observer: Observer) -> AsyncIterator[Shared]:
+    """Postgres with its schema, Redis with its group, and what is built on them."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    async with _database(servers) as database, _redis(servers) as client, _redis(servers) as blocking:
+        await migrate(database)
+        announcer = Announcer(client, f"{settings.redis_prefix}:events")
+        store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
+        queue = Queue(client, blocking, settings.redis_prefix)
+        await queue.prepare()
+        limiter = RateLimiter(client, settings.redis_prefix, name)
+        clock = SystemClock()
+        yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
+
+
+@asynccontextmanager
+async def _database(servers: Servers) -> AsyncIterator[Database]:
+    database = Database(servers.postgres)
+    try:
+        connection = await database.dedicated()
+    except UnavailableError as error:
+        place, why = servers.places()["Postgres"], str(error.__cause__).strip().splitlines() or ["no answer"]
+        text = f"Postgres at {place} does not answer ({why[-1].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD"
+        raise UnreachableError(f"{text} and PG_DATABASE, or unset PG_HOST for an embedded one") from error
+    await connection.close()
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client. Commands fail after seconds instead of hanging; reads that block stay well below that."""
+    try:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            servers.redis_url,
+            max_connections=REDIS_CONNECTIONS,
+            timeout=REDIS_TIMEOUT,
+            socket_timeout=REDIS_TIMEOUT + BLOCK_MS / 1000,
+            socket_connect_timeout=REDIS_TIMEOUT,
+            retry=Retry(NoBackoff(), 1),
+            protocol=2,
+        )
+    except ValueError as error:
+        raise UnreachableError("REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path") from error
+    client = redis.asyncio.Redis(connection_pool=pool)
+    place = servers.places()["Redis"]
+    try:
+        try:
+            info = await client.info("server")
+        except (RedisError, OSError) as error:
+            text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
+            raise UnreachableError(text) from error
+        version = str(info["redis_version"])
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+            raise UnreachableError(f"Redis at {place} is {version}: 6.2 or newer is needed")
+        yield client
+    finally:
+        await client.aclose()
+        await pool.disconnect()
+
+
+@asynccontextmanager
+async def _running(work: Sequence[Awaitable[None]]) -> AsyncIterator[list[asyncio.Future[None]]]:
+    """Tasks for the block's duration, cancelled at its end in reverse order."""
+    tasks: list[asyncio.Future[None]] = [asyncio.ensure_future(one) for one in work]
+    try:
+        yield tasks
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+
+
+async def _first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Wait for the stop; a task that ends before it has failed, and so has the process."""
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    for task in tasks:
+        if task.done():
+            task.result()
+            raise RuntimeError("a part of the process ended by itself")
+
+
+async def _close_at_end(venues: Iterable[AnyVenue]) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for venue in venues:
+            await venue.aclose()
+
+
+def _reachable(host: str) -> str:
+    """An address that a client on this machine can use for a server that listens on `host`."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,57 @@
+"""Where Postgres and Redis are: those given by the environment, and embedded ones for the rest.
+
+Outside of the event loop, since starting and stopping a server is a blocking affair and frames everything else.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from dexexec import embedded
+from dexexec.settings import Settings
+from dexexec.store import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Addresses of both, and the names of those that run embedded. The URL may hold a password: not in the repr."""
+
+    postgres: Address
+    redis_url: str = field(repr=False)
+    embedded: tuple[str, ...]
+
+    def places(self) -> dict[str, str]:
+        """For people: where each is, without user or password."""
+        url = urlsplit(self.redis_url)
+        return {
+            "Postgres": f"{self.postgres.host}:{self.postgres.port}/{self.postgres.database}",
+            "Redis": url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}",
+        }
+
+
+@contextmanager
+def servers(settings: Settings) -> Iterator[Servers]:
+    """Both servers, as long as the block lasts; what was started is stopped again if nobody else uses it. The embedded
+    ones start side by side. Raises `EmbeddedError`."""
+    with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
+        postgres = threads.submit(_postgres, settings, stack)
+        redis_url = threads.submit(_redis, settings, stack)
+        threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
+        own = {"Postgres": settings.pg_host is None, "Redis": settings.redis_url is None}
+        yield Servers(postgres.result(), redis_url.result(), tuple(name for name, ours in own.items() if ours))
+
+
+def _postgres(settings: Settings, stack: ExitStack) -> Address:
+    if settings.pg_host is None:
+        local = stack.enter_context(embedded.postgres(settings.data_dir))
+        return Address(local.host, local.port, local.user, local.dbname)
+    password = settings.pg_password.get_secret_value() if settings.pg_password else ""
+    return Address(settings.pg_host, settings.pg_port, settings.pg_user, settings.pg_database, password)
+
+
+def _redis(settings: Settings, stack: ExitStack) -> str:
+    if settings.redis_url is None:
+        return stack.enter_context(embedded.valkey(settings.data_dir))
+    return settings.redis_url.get_secret_value()

@@ -1,0 +1,246 @@
+"""The environment, read once into frozen settings. Secrets are `SecretStr` and never print.
+
+Every field is documented by its description; `.env.example` and the README's table are checked against them. A value
+that cannot be used, or a `DEXEXEC_*` name that does not exist, is a `SettingsError` that names it and what would be
+right; the value itself is not repeated, as it may be a secret typed into the wrong variable.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
+from dexexec.errors import SettingsError
+
+PREFIX = "DEXEXEC_"
+ENV_FILE = ".env"
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the platform keeps a user's application data, with `dexexec` below it."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "dexexec"
+    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dexexec"
+
+
+def _named(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class Settings(BaseSettings):
+    """All settings of the service. A field without a name of its own is `DEXEXEC_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    # Names that the outside world fixed.
+    port: int = Field(
+        3000, ge=0, le=65535, validation_alias=_named("PORT"), description="HTTP and WebSocket port; 0 picks a free one"
+    )
+    redis_url: SecretStr | None = Field(
+        None, validation_alias=_named("REDIS_URL"), description="Redis or Valkey to use; unset: an embedded one"
+    )
+    pg_host: str | None = Field(
+        None, validation_alias=_named("PG_HOST"), description="Postgres host or socket folder; unset: an embedded one"
+    )
+    pg_port: int = Field(5432, ge=1, le=65535, validation_alias=_named("PG_PORT"), description="Postgres port")
+    pg_user: str = Field("postgres", validation_alias=_named("PG_USER"), description="Postgres user")
+    pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
+    pg_database: str = Field("postgres", validation_alias=_named("PG_DATABASE"), description="Postgres database")
+    solana_rpc_url: SecretStr | None = Field(
+        None, validation_alias=_named("SOLANA_RPC_URL"), description="Solana RPC node; the mocks do not need one"
+    )
+    solana_wallet_secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=_named("SOLANA_WALLET_SECRET_KEY"),
+        description="the wallet's key; the mocks do not need one",
+    )
+    input_mint: str = Field(
+        WSOL, validation_alias=_named("INPUT_MINT"), description="what a `buy` spends, unless the order says otherwise"
+    )
+    output_mint: str = Field(
+        USDC,
+        validation_alias=_named("OUTPUT_MINT"),
+        description="what a `buy` receives, unless the order says otherwise",
+    )
+
+    # Where things are.
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; 0.0.0.0 for all, behind something that authenticates"
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
+    redis_prefix: str = Field(
+        "dexexec", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="first part of every Redis key and channel"
+    )
+    adapters: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("mock-raydium", "mock-meteora"),
+        description="venues that are on: adapter names or `package.module:Class`, by comma",
+    )
+    tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
+        (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
+    )
+
+    # An order's way.
+    max_attempts: int = Field(3, ge=1, le=100, description="how often an order is tried before it has failed")
+    retry_base_ms: int = Field(
+        500, ge=0, le=600_000, description="first pause before a retry, doubled each time, with jitter (ms)"
+    )
+    retry_max_ms: int = Field(10_000, ge=0, le=3_600_000, description="longest pause before a retry (ms)")
+    slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders that name none (bps)")
+    deadline_seconds: int = Field(
+        300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
+    )
+    quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
+    breaker_failures: int = Field(
+        5, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"
+    )
+    breaker_seconds: float = Field(10.0, ge=0.01, le=3_600, description="how long it is then left alone (s)")
+
+    # The worker.
+    concurrency: int = Field(128, ge=1, le=10_000, description="orders in flight per worker")
+    orders_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="orders started per minute by all workers together; unset: no limit"
+    )
+    max_claims: int = Field(10, ge=1, le=1_000, description="claims without progress after which an order is set aside")
+    lease_seconds: float = Field(
+        20.0, ge=1, le=3_600, description="how long a worker may be silent before its orders are taken from it (s)"
+    )
+    heartbeat_seconds: float = Field(3.0, ge=0.05, le=600, description="how often a worker renews its leases (s)")
+    sweep_seconds: float = Field(
+        1.0, ge=0.05, le=600, description="how often Postgres is searched for orders that should be moving (s)"
+    )
+    drain_seconds: float = Field(10.0, ge=0, le=600, description="how long SIGTERM lets orders in flight finish (s)")
+
+    # What clients may do.
+    max_queue: int = Field(10_000, ge=1, le=10_000_000, description="orders that may wait; more are answered 503")
+    client_orders_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="orders per minute and client address; unset: no limit"
+    )
+    trust_proxy: bool = Field(
+        False, description="take the client's address from X-Forwarded-For: only behind a proxy that sets it"
+    )
+    request_timeout_ms: int = Field(
+        5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis while a client waits (ms)"
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins, by comma, whose pages may open a WebSocket, besides our own; `*` for any"
+    )
+    socket_orders: int = Field(10_000, ge=1, le=1_000_000, description="orders that one WebSocket may follow")
+    socket_buffer_bytes: int = Field(
+        1_048_576,
+        ge=16_384,
+        le=1_073_741_824,
+        description="what may wait for a slow WebSocket before it is closed (bytes)",
+    )
+    socket_messages_per_second: float = Field(
+        200.0, ge=1, le=100_000, description="messages one WebSocket may send, with ten seconds' worth at once"
+    )
+    ping_seconds: float = Field(20.0, ge=0.1, le=3_600, description="how often a WebSocket is pinged (s)")
+
+    # What people see.
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
+    )
+
+    @field_validator("adapters", "allowed_origins", mode="before")
+    @classmethod
+    def _by_comma(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _read_tokens(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tokens = []
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            mint, _, rest = entry.partition(":")
+            symbol, _, decimals = rest.partition(":")
+            if not looks_like_mint(mint) or not symbol or not decimals.isdecimal() or int(decimals) > 18:
+                raise ValueError("each token must be MINT:SYMBOL:DECIMALS, with a base58 mint and 0 to 18 decimals")
+            tokens.append(Token(mint, symbol, int(decimals)))
+        return tuple(tokens)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.heartbeat_seconds * 2 >= self.lease_seconds:
+            raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
+        if self.retry_max_ms < self.retry_base_ms:
+            raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
+        if not self.adapters:
+            raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
+        return self
+
+    def token_list(self) -> Tokens:
+        """The tokens that orders may name."""
+        return Tokens((*KNOWN, *self.tokens))
+
+    def pair(self) -> tuple[str, str]:
+        """The default pair: INPUT_MINT and OUTPUT_MINT where they are known tokens, else SOL and USDC."""
+        tokens = self.token_list()
+        mint_in = self.input_mint if tokens.get(self.input_mint) else WSOL
+        mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
+        return (mint_in, mint_out) if mint_in != mint_out else (WSOL, USDC)
+
+    def warnings(self) -> list[str]:
+        """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
+        tokens, found = self.token_list(), []
+        for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
+            if tokens.get(mint) is None:
+                what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
+                found.append(f"{name} {what}: the default pair is used instead")
+        key = self.solana_wallet_secret_key
+        if key is not None and len(key.get_secret_value()) < 64 and not key.get_secret_value().startswith("file:"):
+            found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
+        return found
+
+
+def env_name(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else PREFIX + field.upper()
+
+
+def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
+    """Settings from the environment and a `.env` file beside it. `adapter_options` names what installed adapters read,
+    and is only asked when there is a `DEXEXEC_*` name that is not ours. Raises `SettingsError`."""
+    known = {env_name(field) for field in Settings.model_fields}
+    unknown = sorted(name for name in environment() if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        known |= adapter_options()
+        for name in (name for name in unknown if name not in known):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else "see .env.example for all of them"
+            raise SettingsError(f"{name} is not a setting: {hint}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            "; ".join(_explain(e["loc"], e["msg"]) for e in error.errors(include_input=False))
+        ) from None
+
+
+def environment() -> dict[str, str]:
+    """The process's environment over what a `.env` file in the working directory holds."""
+    return {name: value for name, value in dotenv_values(ENV_FILE).items() if value} | os.environ
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]) if location else ""
+    name = env_name(name) if name in Settings.model_fields else name
+    return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")

@@ -1,0 +1,113 @@
+"""Connections to Postgres, and the one place where its errors become ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from dexexec.errors import UnavailableError
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError)
+"""What psycopg raises when Postgres is gone, restarting or stalled, as opposed to refusing a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a Postgres is. `host` may be the folder of a unix socket. The password is never in the repr."""
+
+    host: str
+    port: int = 5432
+    user: str = "postgres"
+    database: str = "postgres"
+    password: str = field(default="", repr=False)
+
+    def conninfo(self) -> str:
+        """For psycopg. A peer that went silent is given up within about ten seconds."""
+        return make_conninfo(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            dbname=self.database,
+            password=self.password or None,
+            application_name="dexexec",
+            connect_timeout=5,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+            options="-c statement_timeout=10s -c timezone=UTC",
+        )
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Raise `UnavailableError` for what means that Postgres does not answer; let everything else pass."""
+    try:
+        yield
+    except OUTAGES as error:
+        raise UnavailableError("Postgres does not answer") from error
+
+
+async def _settle(connection: Connection) -> None:
+    """Autocommit: each statement of ours is a transaction of its own."""
+    await connection.set_autocommit(True)
+    connection.prepare_threshold = 1
+
+
+class Database:
+    """A pool of connections in autocommit mode."""
+
+    def __init__(self, address: Address, *, size: int = 8, timeout: float = 5.0) -> None:
+        self.address, self.timeout = address, timeout
+        self._checking: asyncio.Task[None] | None = None
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            address.conninfo(),
+            min_size=1,
+            max_size=size,
+            timeout=timeout,
+            reconnect_timeout=2,  # then the next caller starts afresh, instead of waiting out a long back-off
+            configure=_settle,
+            open=False,
+            name="dexexec",
+        )
+
+    async def open(self) -> None:
+        """Start the pool; connections are made when needed."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
+        await self._pool.close(timeout=2)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for one or a few statements. Raises `UnavailableError` when there is none in time, or when it
+        breaks inside the block."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except OUTAGES as error:
+            self._check()
+            raise UnavailableError("Postgres does not answer") from error
+
+    def _check(self) -> None:
+        """One broken connection makes the others suspect: drop those that do not answer, instead of failing one
+        caller for each."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._pool.check())
+
+    async def dedicated(self) -> Connection:
+        """A connection outside the pool, for whoever needs a session of its own. Raises `UnavailableError`."""
+        with outages():
+            async with asyncio.timeout(self.timeout):
+                return await psycopg.AsyncConnection.connect(self.address.conninfo(), autocommit=True)

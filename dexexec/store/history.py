@@ -1,0 +1,165 @@
+"""Reading: one order with everything that happened to it, the list, and the events that a stream asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import DictRow, dict_row
+
+from dexexec.domain.event import Event, timestamp
+from dexexec.domain.status import LIVE, Status
+from dexexec.store.database import Database
+
+SUMMARY = """
+    id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
+    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, version
+"""
+
+ORDER = f"SELECT {SUMMARY} FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
+
+EVENTS = "SELECT seq, status, at, detail FROM order_events WHERE order_id = %s ORDER BY seq"
+
+ATTEMPTS = """
+SELECT n, venue, signature, last_valid_height, quote, created_at, outcome, resolved_at, proof
+FROM attempts WHERE order_id = %s ORDER BY n
+"""
+
+NEWEST = f"""
+SELECT {SUMMARY} FROM orders
+WHERE (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+NEWEST_LIVE = f"""
+SELECT {SUMMARY} FROM orders
+WHERE status = %(status)s AND finished_at IS NULL AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+NEWEST_FINISHED = f"""
+SELECT {SUMMARY} FROM orders
+WHERE status = %(status)s AND finished_at IS NOT NULL AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+# An order that exists always has event 1, so a row without an event means "nothing new", and no row "no such order".
+EVENTS_AFTER = """
+SELECT t.id, e.seq, e.status, e.at, e.detail
+FROM unnest(%s::uuid[], %s::int[]) AS t(id, after)
+JOIN orders o ON o.id = t.id
+LEFT JOIN order_events e ON e.order_id = t.id AND e.seq > t.after
+ORDER BY t.id, e.seq
+"""
+
+VERSIONS = "SELECT id, version FROM orders WHERE id = ANY(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A position in the newest-first list: what follows is older."""
+
+    created_at: datetime
+    id: UUID
+
+
+NEWEST_OF_ALL = Cursor(datetime.max, UUID(int=2**128 - 1))
+
+
+async def read_order(database: Database, order_id: UUID) -> dict[str, object] | None:
+    """The order as clients see it, with its events, quotes and attempts; None when there is none."""
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor = connection.cursor(row_factory=dict_row)
+        row = await (await cursor.execute(ORDER, (order_id,))).fetchone()
+        if row is None:
+            return None
+        events = await (await cursor.execute(EVENTS, (order_id,))).fetchall()
+        attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
+    messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
+    return {
+        **_summary(row),
+        "events": messages,
+        "quotes": [quote for message in messages for quote in _quotes(message)],
+        "attempts": [_attempt(attempt) for attempt in attempts],
+    }
+
+
+async def read_orders(
+    database: Database, limit: int, before: Cursor | None, status: Status | None
+) -> list[dict[str, object]]:
+    """Summaries, newest first; each carries its `Cursor` as `_cursor`."""
+    statement = NEWEST if status is None else NEWEST_LIVE if status in LIVE else NEWEST_FINISHED
+    before = before or NEWEST_OF_ALL
+    values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
+    async with database.connection() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        rows = await (await cursor.execute(statement, values)).fetchall()
+    return [{**_summary(row), "_cursor": Cursor(row["created_at"], row["id"])} for row in rows]
+
+
+async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+    """Events with a `seq` above the given one, per order; an order that does not exist is absent."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(EVENTS_AFTER, ([i for i, _ in wanted], [seq for _, seq in wanted]))
+        rows = await cursor.fetchall()
+    found: dict[UUID, list[Event]] = {}
+    for order_id, seq, status, at, detail in rows:
+        events = found.setdefault(order_id, [])
+        if seq is not None:
+            events.append(Event(order_id, seq, Status(status), at, detail))
+    return found
+
+
+async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The `seq` of the last event of each order that exists."""
+    async with database.connection() as connection:
+        rows = await (await connection.execute(VERSIONS, (list(order_ids),))).fetchall()
+    return dict(rows)
+
+
+def _summary(row: DictRow) -> dict[str, object]:
+    return {
+        "orderId": str(row["id"]),
+        "status": row["status"],
+        "side": row["side"],
+        "amount": format(row["amount"], "f"),
+        "mode": row["mode"],
+        "inputMint": row["input_mint"],
+        "outputMint": row["output_mint"],
+        "slippageBps": row["slippage_bps"],
+        "venue": row["venue"],
+        "txHash": row["tx_hash"],
+        "failureReason": row["failure_reason"],
+        "amountIn": _text(row["amount_in"]),
+        "amountOut": _text(row["amount_out"]),
+        "attemptCount": row["attempts"],
+        "seq": row["version"],
+        "deadlineAt": timestamp(row["deadline_at"]),
+        "createdAt": timestamp(row["created_at"]),
+        "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
+    }
+
+
+def _attempt(row: DictRow) -> dict[str, object]:
+    return {
+        "attempt": row["n"],
+        "venue": row["venue"],
+        "txHash": row["signature"],
+        "lastValidHeight": row["last_valid_height"],
+        "quote": row["quote"],
+        "at": timestamp(row["created_at"]),
+        "outcome": row["outcome"] or "open",
+        "resolvedAt": row["resolved_at"] and timestamp(row["resolved_at"]),
+        "proof": row["proof"],
+    }
+
+
+def _quotes(message: dict[str, object]) -> list[dict[str, object]]:
+    quotes = message.get("quotes")
+    return [{"seq": message["seq"], **quote} for quote in quotes] if isinstance(quotes, list) else []
+
+
+def _text(amount: object) -> str | None:
+    """u64 amounts go out as strings: many JSON readers would round them."""
+    return None if amount is None else str(amount)

@@ -1,0 +1,106 @@
+"""New orders: the order, its first event and its idempotency key in one commit, many orders per commit."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError
+from dexexec.store.database import Database
+
+# A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
+# two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
+# was taken in this statement; an order that is not inserted finds the one its key belongs to.
+CREATE = """
+WITH t AS (
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::text[], %s::text[], %s::text[], %s::numeric[],
+                         %s::int[], %s::int[], %s::text[], %s::text[], %s::bytea[], %s::text[])
+    AS t(id, side, amount, mode, input_mint, output_mint, amount_base,
+         slippage_bps, deadline_ms, client, key, body_hash, detail)
+), k AS (
+    INSERT INTO idempotency_keys (client, key, body_hash, order_id)
+    SELECT client, key, body_hash, id FROM t
+    WHERE key IS NOT NULL AND pg_try_advisory_xact_lock(2, hashtext(client || ' ' || key))
+    ON CONFLICT DO NOTHING
+    RETURNING order_id
+), o AS (
+    INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
+                        deadline_at, client)
+    SELECT id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
+           clock_timestamp() + deadline_ms * interval '1 ms', client
+    FROM t WHERE key IS NULL OR id IN (SELECT order_id FROM k)
+    RETURNING id
+), e AS (
+    INSERT INTO order_events (order_id, seq, status, detail)
+    SELECT o.id, 1, 'pending', t.detail::jsonb FROM o JOIN t USING (id)
+    RETURNING order_id, at
+)
+SELECT t.id, e.at, known.order_id, known.body_hash = t.body_hash
+FROM t LEFT JOIN e ON e.order_id = t.id
+       LEFT JOIN idempotency_keys known ON e.at IS NULL AND known.client = t.client AND known.key = t.key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`replayed`: the Idempotency-Key was seen before with the same body, and this is the order of then."""
+
+    order_id: UUID
+    replayed: bool
+
+
+def first_detail(order: NewOrder) -> dict[str, object]:
+    """What event 1 tells: the order as it was understood."""
+    return {
+        "side": order.side.value,
+        "amount": format(order.amount, "f"),
+        "mode": order.mode.value,
+        "inputMint": order.input_mint,
+        "outputMint": order.output_mint,
+        "slippageBps": order.slippage_bps,
+    }
+
+
+async def create(database: Database, orders: Sequence[NewOrder]) -> tuple[list[Created | DexexecError], list[Event]]:
+    """Store the orders in one commit. Answers each with what became of it, and the events that are now durable.
+
+    A row that is refused for its key does not fail the others: its error is its answer.
+    """
+    details = [first_detail(order) for order in orders]
+    columns = (
+        [o.id for o in orders],
+        [o.side.value for o in orders],
+        [o.amount for o in orders],
+        [o.mode.value for o in orders],
+        [o.input_mint for o in orders],
+        [o.output_mint for o in orders],
+        [o.amount_base for o in orders],
+        [o.slippage_bps for o in orders],
+        [o.deadline_ms for o in orders],
+        [o.client for o in orders],
+        [o.idempotency_key for o in orders],
+        [o.body_hash for o in orders],
+        [json.dumps(detail) for detail in details],
+    )
+    async with database.connection() as connection:
+        rows = await (await connection.execute(CREATE, columns, prepare=True, binary=True)).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    answers: list[Created | DexexecError] = []
+    events: list[Event] = []
+    for order, detail in zip(orders, details, strict=True):
+        at, known, same_body = found[order.id]
+        if at is not None:
+            answers.append(Created(order.id, replayed=False))
+            events.append(Event(order.id, 1, Status.PENDING, at, detail))
+        elif known is None:
+            answers.append(
+                IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
+            )
+        elif same_body:
+            answers.append(Created(known, replayed=True))
+        else:
+            answers.append(IdempotencyMismatchError("this key belongs to an order with another body: use a new key"))
+    return answers, events

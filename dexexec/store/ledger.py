@@ -1,0 +1,106 @@
+"""The simulated chain's ledger in Postgres, so that every process sees one chain and a restart changes nothing.
+
+The chain is outside of the promises that the store keeps, and its writes need not wait for the disk: whatever the
+store later commits because of a swap flushes that swap as well, since Postgres has one log. So a swap that a crash of
+Postgres undoes is one that nothing durable speaks of, and the engine sends it again.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from dexexec.batcher import Batcher
+from dexexec.errors import UnavailableError
+from dexexec.settlement.simulated import Landing, LedgerUnavailable, Receipt
+from dexexec.store.database import Database
+
+RECORD = """
+WITH t AS (
+    SELECT *, valid_until_ms < extract(epoch FROM clock_timestamp()) * 1000 AS late
+    FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bool[])
+    AS t(signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped)
+), quick AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), i AS (
+    INSERT INTO simulated_swaps AS s
+    SELECT signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped
+    FROM t, quick WHERE NOT late ORDER BY signature
+    ON CONFLICT (signature) DO UPDATE SET lost = false, sent_height = excluded.sent_height,
+                                          lands_at_ms = excluded.lands_at_ms
+        WHERE s.lost
+    RETURNING signature, lost
+)
+SELECT t.signature, CASE WHEN i.lost THEN 'lost' WHEN NOT i.lost THEN 'recorded'
+                         WHEN late AND NOT EXISTS (SELECT FROM simulated_swaps s WHERE s.signature = t.signature
+                                                                                  AND NOT s.lost) THEN 'late'
+                         ELSE 'known' END
+FROM t LEFT JOIN i USING (signature)
+"""
+
+FIND = """
+SELECT signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms
+FROM simulated_swaps WHERE signature = ANY(%s) AND NOT lost
+"""
+
+
+class PostgresLedger:
+    """Implements `dexexec.settlement.simulated.Ledger`; concurrent calls share statements."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._records: Batcher[Landing, Receipt] = Batcher(self._record)
+        self._finds: Batcher[str, Landing | None] = Batcher(self._find)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._records.run())
+            tasks.create_task(self._finds.run())
+
+    async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
+        """Record each once, by signature; see the protocol."""
+        with _unavailable():
+            return [await self._records.put(landing) for landing in landings]
+
+    async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
+        """The recorded landing of each signature."""
+        with _unavailable():
+            if len(signatures) == 1:
+                return [await self._finds.put(signatures[0])]
+            return await self._find(list(signatures))
+
+    async def _record(self, landings: list[Landing]) -> list[Receipt]:
+        """One statement for the first landing of each signature; those that repeat one come after it."""
+        first: dict[str, int] = {}
+        for place, landing in enumerate(landings):
+            first.setdefault(landing.signature, place)
+        receipts = dict(zip(first.values(), await self._write([landings[n] for n in first.values()]), strict=True))
+        repeats = [n for n in range(len(landings)) if n not in receipts]
+        if repeats:
+            receipts |= zip(repeats, await self._record([landings[n] for n in repeats]), strict=True)
+        return [receipts[n] for n in range(len(landings))]
+
+    async def _write(self, landings: list[Landing]) -> list[Receipt]:
+        rows = (
+            (x.signature, x.payload, x.sent_height, x.lands_at_ms, x.last_valid_height, x.valid_until_ms, x.dropped)
+            for x in landings
+        )
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        async with self._database.connection() as connection:
+            answers = await (await connection.execute(RECORD, columns, prepare=True)).fetchall()
+        receipts = {signature: Receipt(receipt) for signature, receipt in answers}
+        return [receipts[landing.signature] for landing in landings]
+
+    async def _find(self, signatures: list[str]) -> list[Landing | None]:
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(FIND, (signatures,), prepare=True, binary=True)).fetchall()
+        found = {row[0]: Landing(row[0], bytes(row[1]), *row[2:]) for row in rows}
+        return [found.get(signature) for signature in signatures]
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except UnavailableError as error:
+        raise LedgerUnavailable(str(error)) from error

@@ -1,0 +1,136 @@
+"""The store: what the rest of the project asks of Postgres, with the group commits inside.
+
+Creates, steps and releases of all orders in flight are written together (`dexexec.batcher`). Events are announced to
+the feed only after their commit. Every method raises `UnavailableError` when Postgres does not answer in time; a
+write whose answer is lost may still have happened, and whoever asked finds out by reading.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+
+from dexexec.batcher import Batcher
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import DexexecError, UnavailableError
+from dexexec.store import history, intake, work, workers
+from dexexec.store.database import Database
+from dexexec.store.history import Cursor
+from dexexec.store.intake import Created
+from dexexec.store.work import Claimed, Release, Step
+from dexexec.store.workers import Incarnation
+
+T = TypeVar("T")
+
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
+"""Postgres refuses a row, not us: the others of the same batch are written without it."""
+
+
+class Store:
+    """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each call."""
+
+    def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None], timeout: float = 5.0) -> None:
+        self._database, self._announce, self._timeout = database, announce, timeout
+        self._creates: Batcher[NewOrder, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
+        self._steps: Batcher[Step, list[Event] | None] = Batcher(self._advance, separate=REFUSALS)
+        self._releases: Batcher[Release, None] = Batcher(lambda items: work.release(database, items))
+
+    async def run(self) -> None:
+        """Write what is put, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for batcher in (self._creates, self._steps, self._releases):
+                tasks.create_task(batcher.run())
+
+    # New orders
+
+    async def create(self, order: NewOrder) -> Created:
+        """Store an order with its first event; both are committed when this returns.
+
+        Raises `IdempotencyMismatchError`, `IdempotencyInFlightError`, and `UnavailableError` with the order's id when
+        the commit may or may not have happened.
+        """
+        try:
+            answer = await self._bounded(self._creates.put(order))
+        except UnavailableError as error:
+            raise UnavailableError(str(error), str(order.id)) from error
+        if isinstance(answer, DexexecError):
+            raise answer
+        return answer
+
+    async def _create(self, orders: list[NewOrder]) -> list[Created | DexexecError]:
+        answers, events = await intake.create(self._database, orders)
+        self._announce(events)
+        return answers
+
+    # Reading
+
+    async def order(self, order_id: UUID) -> dict[str, object] | None:
+        """One order with its events, quotes and attempts, JSON-ready."""
+        return await self._bounded(history.read_order(self._database, order_id))
+
+    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        """Summaries, newest first, each with its `Cursor` as `_cursor`."""
+        return await self._bounded(history.read_orders(self._database, limit, before, status))
+
+    async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+        """Events above the given `seq`, for many orders at once; an order that does not exist is absent."""
+        return await self._bounded(history.read_events_after(self._database, wanted))
+
+    async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last `seq` of each order that exists."""
+        return await self._bounded(history.read_versions(self._database, order_ids))
+
+    async def ping(self) -> None:
+        """Raises `UnavailableError` unless Postgres answers."""
+        await self._bounded(history.read_versions(self._database, []))
+
+    async def worker_seen(self) -> bool:
+        """Whether a worker's lease is live."""
+        return await self._bounded(workers.seen(self._database))
+
+    # Work
+
+    async def begin(self, name: str, lease_seconds: float) -> Incarnation:
+        """Register a worker under a session of its own."""
+        return await Incarnation.begin(self._database, name, lease_seconds)
+
+    async def bury(self) -> list[str]:
+        """Free what dead workers hold; returns their names."""
+        return await self._bounded(workers.bury(self._database))
+
+    async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
+        """Orders that should be moving and are not, oldest first."""
+        return await self._bounded(work.idle(self._database, grace_ms, since, after, limit))
+
+    async def claim(self, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+        """Claim what can be claimed of these, in one commit."""
+        return await self._bounded(work.claim(self._database, worker, order_ids))
+
+    async def advance(self, step: Step) -> list[Event] | None:
+        """Write a step; its events, or None when the claim was stale."""
+        return await self._bounded(self._steps.put(step))
+
+    async def _advance(self, steps: list[Step]) -> list[list[Event] | None]:
+        answers = await work.advance(self._database, steps)
+        self._announce([event for events in answers if events for event in events])
+        return answers
+
+    async def release(self, item: Release) -> None:
+        """Hand an order back without a step."""
+        await self._bounded(self._releases.put(item))
+
+    async def set_aside(self, order_id: UUID, claim: int) -> None:
+        """Take a poison order out of circulation."""
+        await self._bounded(work.set_aside(self._database, order_id, claim))
+
+    async def _bounded(self, call: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call
+        except TimeoutError:
+            raise UnavailableError("Postgres does not answer") from None

@@ -1,0 +1,268 @@
+"""Work on orders: claims, and the steps written under them.
+
+A claim raises `orders.claim` and every later write says `WHERE claim = ...`: a worker whose order was taken over
+writes nothing more. A step raises `version` under the row lock and writes its events in the same statement, so `seq`
+has no gaps, whoever dies when.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import TupleRow
+
+from dexexec.domain.event import Detail, Event
+from dexexec.domain.order import Order, Side
+from dexexec.domain.quote import Fill, Mode
+from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.swap import SignedSwap
+from dexexec.store.database import Database
+
+# Only a worker whose own lease lives may claim, and only what no living worker holds. A claim without progress makes
+# the order wait before the next one, longer each time after the third: an order that kills its workers slows down.
+CLAIM = """
+WITH me AS (
+    SELECT id FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+), free AS (
+    SELECT o.id FROM orders o, me
+    WHERE o.id = ANY(%(ids)s) AND o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
+    ORDER BY o.id
+    FOR UPDATE OF o SKIP LOCKED
+), c AS (
+    UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id,
+        due_at = clock_timestamp() + CASE WHEN o.claims < 3 THEN interval '0'
+            ELSE least(interval '30 s', interval '0.5 s' * 2 ^ least(o.claims - 3, 10)) END
+    FROM free, me WHERE o.id = free.id
+    RETURNING o.*
+)
+SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
+       c.claim, c.claims, c.attempts, c.rounds,
+       (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
+       a.n, a.venue, a.signature, a.payload, a.last_valid_height
+FROM c LEFT JOIN attempts a ON a.order_id = c.id AND a.outcome IS NULL
+"""
+
+ADVANCE = """
+WITH t AS (
+    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
+                         %s::numeric[], %s::numeric[], %s::int[], %s::int[], %s::bool[], %s::float8[])
+    AS t(id, claim, version, steps, status, venue, tx_hash, reason, amount_in, amount_out, rounds, attempts,
+         final, resume_in_ms)
+), u AS (
+    UPDATE orders o SET
+        status = t.status, version = o.version + t.steps, claims = 0,
+        venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
+        failure_reason = coalesce(t.reason, o.failure_reason),
+        amount_in = coalesce(t.amount_in, o.amount_in), amount_out = coalesce(t.amount_out, o.amount_out),
+        rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts,
+        worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
+        due_at = clock_timestamp() + coalesce(t.resume_in_ms, 0) * interval '1 ms',
+        finished_at = CASE WHEN t.final THEN clock_timestamp() END
+    FROM t WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.finished_at IS NULL
+    RETURNING o.id, t.version AS base
+), a AS (
+    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote)
+    SELECT n.* FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::jsonb[])
+        AS n(id, n, venue, signature, payload, last_valid_height, quote)
+    JOIN u USING (id)
+), r AS (
+    UPDATE attempts a SET outcome = r.outcome, proof = r.proof, resolved_at = clock_timestamp()
+    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::jsonb[]) AS r(id, n, outcome, proof) JOIN u USING (id)
+    WHERE a.order_id = r.id AND a.n = r.n AND a.outcome IS NULL
+)
+INSERT INTO order_events (order_id, seq, status, detail)
+SELECT u.id, u.base + e.step, e.status, e.detail
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::jsonb[]) AS e(id, step, status, detail) JOIN u USING (id)
+RETURNING order_id, seq, at
+"""
+
+RELEASE = """
+UPDATE orders o SET worker = NULL, claims = CASE WHEN t.blame THEN o.claims ELSE 0 END,
+                    due_at = greatest(o.due_at, clock_timestamp() + t.resume_in_ms * interval '1 ms')
+FROM unnest(%s::uuid[], %s::int[], %s::bool[], %s::float8[]) AS t(id, claim, blame, resume_in_ms)
+WHERE o.id = t.id AND o.claim = t.claim AND o.finished_at IS NULL
+"""
+
+SET_ASIDE = """
+UPDATE orders SET set_aside_at = clock_timestamp(), worker = NULL
+WHERE id = %s AND claim = %s AND finished_at IS NULL AND set_aside_at IS NULL
+"""
+
+# What should be moving and is not: nobody alive holds it and its time has come. Oldest first, so that a bounded look
+# always starts with those that wait longest; the cursor goes on behind them.
+IDLE = """
+SELECT o.id, o.created_at FROM orders o
+WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp() - %(grace)s * interval '1 ms'
+  AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
+  AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
+ORDER BY o.created_at, o.id LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt whose fate is open: the signed bytes may be sent again, and nothing else."""
+
+    n: int
+    venue: str
+    signed: SignedSwap
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An order under our claim, with its open attempt if it has one."""
+
+    order: Order
+    attempt: Attempt | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """An attempt to record before anything is sent. `quote` is what it was built from, as JSON values."""
+
+    n: int
+    venue: str
+    signed: SignedSwap
+    quote: Detail
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The fate of an attempt: `landed`, `failed`, `rejected` or `expired`, with what proves it."""
+
+    n: int
+    outcome: str
+    proof: Detail
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One durable step of an order: its events and everything that changes with them, in one statement.
+
+    `claim` and `version` fence it: they must be what the writer believes. `resume_in_ms` gives the order back, to be
+    taken up again by whoever comes first after that time; None keeps it.
+    """
+
+    order_id: UUID
+    claim: int
+    version: int
+    events: tuple[tuple[Status, Detail], ...]
+    venue: str | None = None
+    reason: str | None = None
+    fill: Fill | None = None
+    rounds: int = 0
+    attempt: NewAttempt | None = None
+    resolution: Resolution | None = None
+    resume_in_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Hand an order back without a step. `blame` keeps count of a claim that brought nothing (poison)."""
+
+    order_id: UUID
+    claim: int
+    blame: bool
+    resume_in_ms: float
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Rows turned into the arrays of one statement."""
+
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+
+    def arrays(self, width: int) -> list[list[object]]:
+        return [list(column) for column in zip(*self.rows, strict=True)] if self.rows else [[] for _ in range(width)]
+
+
+async def claim(database: Database, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+    """Claim what can be claimed of `order_ids` for `worker`, in one commit."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(CLAIM, {"worker": worker, "ids": list(order_ids)}, prepare=True, binary=True)
+        return [_claimed(row) for row in await cursor.fetchall()]
+
+
+async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event] | None]:
+    """Write the steps in one commit. Answers each with its events, or None when its claim was stale."""
+    orders, attempts, resolutions, events = _Columns(), _Columns(), _Columns(), _Columns()
+    for s in steps:
+        status, fill = s.events[-1][0], s.fill
+        orders.rows.append(
+            (
+                s.order_id, s.claim, s.version, len(s.events), status.value, s.venue,
+                s.attempt.signed.signature if s.attempt else None, s.reason,
+                fill.amount_in if fill else None, fill.amount_out if fill else None,
+                s.rounds, 1 if s.attempt else 0, status in TERMINAL, s.resume_in_ms,
+            )
+        )  # fmt: skip
+        if a := s.attempt:
+            row = (a.n, a.venue, a.signed.signature, a.signed.payload, a.signed.last_valid_height, json.dumps(a.quote))
+            attempts.rows.append((s.order_id, *row))
+        if r := s.resolution:
+            resolutions.rows.append((s.order_id, r.n, r.outcome, json.dumps(r.proof)))
+        for number, (event_status, detail) in enumerate(s.events, 1):
+            events.rows.append((s.order_id, number, event_status.value, json.dumps(detail)))
+    values = [*orders.arrays(14), *attempts.arrays(7), *resolutions.arrays(4), *events.arrays(4)]
+    async with database.connection() as connection:
+        rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
+    times: dict[tuple[UUID, int], datetime] = {(order_id, seq): at for order_id, seq, at in rows}
+    return [_written(step, times) for step in steps]
+
+
+async def release(database: Database, items: Sequence[Release]) -> list[None]:
+    """Hand orders back in one commit; stale claims are passed over."""
+    columns = [list(c) for c in zip(*((r.order_id, r.claim, r.blame, r.resume_in_ms) for r in items), strict=True)]
+    async with database.connection() as connection:
+        await connection.execute(RELEASE, columns)
+    return [None] * len(items)
+
+
+async def set_aside(database: Database, order_id: UUID, claim_number: int) -> None:
+    """Take a poison order out of circulation although its swap may still land: nobody claims it until released."""
+    async with database.connection() as connection:
+        await connection.execute(SET_ASIDE, (order_id, claim_number))
+
+
+async def idle(
+    database: Database, grace_ms: int, since: datetime, after: UUID, limit: int
+) -> list[tuple[UUID, datetime]]:
+    """Orders that should be moving and are not, oldest first, behind (`since`, `after`)."""
+    values = {"grace": grace_ms, "since": since, "after": after, "limit": limit}
+    async with database.connection() as connection:
+        return list(await (await connection.execute(IDLE, values)).fetchall())
+
+
+def _written(step: Step, times: dict[tuple[UUID, int], datetime]) -> list[Event] | None:
+    if (step.order_id, step.version + 1) not in times:
+        return None
+    return [
+        Event(step.order_id, seq, status, times[step.order_id, seq], detail)
+        for seq, (status, detail) in enumerate(step.events, step.version + 1)
+    ]
+
+
+def _claimed(row: TupleRow) -> Claimed:
+    (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
+    (
+        version,
+        claim_number,
+        claims,
+        attempts,
+        rounds,
+        deadline_in_ms,
+        created_at,
+        n,
+        venue,
+        signature,
+        payload,
+        height,
+    ) = rest
+    order = Order(
+        order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
+        version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at,
+    )  # fmt: skip
+    return Claimed(order, None if n is None else Attempt(n, venue, SignedSwap(signature, bytes(payload), height)))

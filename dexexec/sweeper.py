@@ -1,0 +1,80 @@
+"""The sweeper: Postgres -> queue. It finds orders that should be moving and are not, and puts them back on the queue.
+
+That is all there is to recovery: an order whose worker died, whose queue entry was lost with Redis, or whose pause is
+over looks the same here: a row that is not finished, whose time has come and which nobody alive holds. One entry more
+than needed is harmless, so every worker process sweeps.
+"""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from uuid import UUID
+
+from dexexec.errors import UnavailableError
+from dexexec.observe import Observer
+from dexexec.queue import Queue
+from dexexec.store import Store
+
+PAGE = 500
+GRACE_MS = 1_000
+"""An order is left alone for this long after it was due: its entry is probably on the queue, or on its way there."""
+RECLAIM_MS = 5_000
+"""A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died."""
+LONGEST_NAP = 1.0
+THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Sweeper:
+    """Sweeps every `interval` seconds, as the stream's consumer `name`; and moves delayed ids when they are due."""
+
+    def __init__(self, name: str, store: Store, queue: Queue, interval: float, observer: Observer) -> None:
+        self._name, self._store, self._queue, self._interval, self._observer = name, store, queue, interval, observer
+
+    async def run(self) -> None:
+        """Sweep and promote until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep_forever())
+            tasks.create_task(self._promote_forever())
+
+    async def sweep(self) -> int:
+        """One pass; how many orders it put back. Raises `UnavailableError`."""
+        dead = await self._store.bury()
+        if dead:
+            self._observer.workers_buried(dead)
+        entries = await self._queue.reclaim(self._name, RECLAIM_MS)
+        await self._queue.ack(entries)
+        swept = await self._queue.enqueue([entry.order_id for entry in entries])
+        for name in dead:
+            await self._queue.forget(name)
+        since, after = THE_BEGINNING, UUID(int=0)
+        while rows := await self._store.idle(GRACE_MS, since, after, PAGE):
+            added = await self._queue.enqueue([order_id for order_id, _ in rows])
+            swept += added
+            if not added or len(rows) < PAGE:
+                break  # the oldest are all on the queue, so it has not lost its beginning
+            after, since = rows[-1]
+        if swept:
+            self._observer.orders_swept(swept)
+        return swept
+
+    async def _sweep_forever(self) -> None:
+        failing = False
+        while True:
+            try:
+                await self.sweep()
+                failing = False
+            except UnavailableError as error:
+                if not failing:
+                    self._observer.waiting_for("sweeping", error)
+                failing = True
+            await asyncio.sleep(self._interval)
+
+    async def _promote_forever(self) -> None:
+        """Wake when the next delayed id is due; at least every second, as others add to them."""
+        while True:
+            nap = LONGEST_NAP
+            with contextlib.suppress(UnavailableError):  # the sweep beside this says so
+                due_in_ms = await self._queue.promote()
+                if due_in_ms >= 0:
+                    nap = min(nap, due_in_ms / 1000)
+            await asyncio.sleep(max(nap, 0.005))

@@ -1,0 +1,42 @@
+"""A clock that a test holds in its hand."""
+
+import asyncio
+
+
+class ManualClock:
+    """`dexexec.clock.Clock` whose time passes only by `advance` and by `sleep`.
+
+    Nobody waits for real: when a task sleeps and no other one wakes earlier, the time jumps to its waking. Wall clock
+    and monotonic clock run together; `unix_ms` is where the wall clock starts.
+    """
+
+    def __init__(self, unix_ms: int = 1_700_000_000_000) -> None:
+        self._start_ms = unix_ms
+        self._elapsed_ns = 0
+        self._wakings: list[int] = []
+
+    def unix_ms(self) -> int:
+        """Wall-clock time in milliseconds since the epoch."""
+        return self._start_ms + self._elapsed_ns // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return self._elapsed_ns / 1e9
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once."""
+        self._elapsed_ns += round(seconds * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, and everything that falls due meanwhile happen first."""
+        waking = self._elapsed_ns + round(seconds * 1e9)
+        self._wakings.append(waking)
+        try:
+            await asyncio.sleep(0)
+            while self._elapsed_ns < waking:
+                if min(self._wakings) == waking:
+                    self._elapsed_ns = waking
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            self._wakings.remove(waking)

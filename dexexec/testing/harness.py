@@ -1,0 +1,210 @@
+"""What a check of the contract works on: a venue of its own, in a world whose time and chain it controls.
+
+A check asks for a condition, and gets the venue with its options set for it. An adapter says which value of an option
+makes which condition, in the field itself: `Field(..., json_schema_extra={"contract": {"still": 0, "slow": 60_000}})`.
+Prices must stand still while the clock does; an adapter with live prices is checked on recorded ones.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, UnsignedSwap
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.registry import VenueClass, read_options
+from dexexec.settlement.signer import Signer, SimulatedSigner
+from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import Network, Unsupported, Venue, VenueContext
+
+T = TypeVar("T")
+PATIENCE = 5.0
+"""Real seconds after which a venue is taken to hang."""
+DEADLINE = 1.0
+"""Seconds that a quote may take."""
+SLIPPAGE_BPS = 50
+
+
+class Condition(StrEnum):
+    """What an adapter's options are set for."""
+
+    STILL = "still"  # no failures, no delays, no price moves
+    SLOW = "slow"  # still, but quotes take far longer than any deadline
+    MOVING = "moving"  # still, but the price moves against the taker between quote and landing
+
+
+class Broken(Exception):  # noqa: N818 - read as "the rule is broken"
+    """A check's finding; its text says what was seen and what would be right."""
+
+
+class NotApplicable(Exception):  # noqa: N818
+    """The rule says nothing about this adapter; its text says why."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One venue with everything around it. Nothing is shared with another world."""
+
+    venue: Venue[Any]
+    clock: ManualClock
+    ledger: MemoryLedger
+    chain: SimulatedChain
+    signer: Signer
+    tokens: Tokens
+    mint_in: str
+    mint_out: str
+
+    def amount(self, tokens: int = 1, over: int = 1) -> int:
+        """`tokens / over` of the input token in base units, at least one unit."""
+        token = self.tokens.get(self.mint_in)
+        unit: int = 10 ** (token.decimals if token else 6)
+        return max(1, tokens * unit // over)
+
+    def request(self, amount: int, mode: Mode = Mode.EXACT_IN, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
+        """Spend the pair's first token for its second."""
+        return SwapRequest(self.mint_in, self.mint_out, amount, mode, slippage_bps)
+
+    async def ask(self, request: SwapRequest) -> Quote | BaseException:
+        """The venue's quote, or whatever it raised."""
+        return await outcome(self.venue.quote(request, self.clock.monotonic() + DEADLINE))
+
+    async def quote(self, request: SwapRequest) -> Quote:
+        """The venue's quote for a request that it has to answer."""
+        return expect(Quote, await self.ask(request), f"quote for {request.amount} {request.mode}")
+
+    async def ordinary(self, mode: Mode, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
+        """A request of ordinary size: one token of the input, or what the venue gives for that."""
+        request = self.request(self.amount(), slippage_bps=slippage_bps)
+        if mode is Mode.EXACT_IN:
+            return request
+        answer = await self.ask(request)
+        size = answer.amount_out if isinstance(answer, Quote) else request.amount
+        return self.request(size, Mode.EXACT_OUT, slippage_bps)
+
+    async def requests(self, slippage_bps: int = SLIPPAGE_BPS) -> list[SwapRequest]:
+        """One request of ordinary size for each mode that the venue really does."""
+        found = [await self.ordinary(mode, slippage_bps) for mode in Mode]
+        return [request for request in found if not isinstance(await self.ask(request), Unsupported)]
+
+    async def build(self, quote: Quote, blockhash: Blockhash) -> UnsignedSwap | BaseException:
+        """What the venue builds, or whatever it raised."""
+        return await outcome(self.venue.build(quote, self.signer.payer, blockhash))
+
+    async def sign(self, quote: Quote) -> SignedSwap:
+        """`quote`, built and signed, not yet sent."""
+        built = await self.build(quote, await self.chain.blockhash())
+        return self.signer.sign(expect(UnsignedSwap, built, "build"))
+
+    async def send(self, signed: SignedSwap) -> None:
+        """Submit a swap that has to be accepted."""
+        expect(Accepted, await outcome(self.venue.submit(signed)), "submit")
+
+    async def statuses(self, *signatures: str) -> list[SwapStatus]:
+        """The venue's answer for `signatures`, one for each."""
+        found: list[SwapStatus] = expect(list, await outcome(self.venue.status(signatures)), "status")
+        if len(found) != len(signatures):
+            raise Broken(f"status gave {len(found)} answers for {len(signatures)} signatures")
+        return found
+
+    async def settle(self, signed: SignedSwap) -> SwapStatus:
+        """Send, and let time pass until the chain shows what became of it."""
+        await self.send(signed)
+        for _ in range(200):
+            [status] = await self.statuses(signed.signature)
+            if not isinstance(status, NotSeen):
+                return status
+            self.clock.advance(0.4)
+        raise Broken("a swap that was sent was never seen again")
+
+    async def land(self, quote: Quote) -> tuple[SignedSwap, Landed]:
+        """Build, sign and send `quote`, which has to land."""
+        signed = await self.sign(quote)
+        return signed, expect(Landed, await self.settle(signed), "status")
+
+
+@dataclass(frozen=True)
+class Harness:
+    """How to make a venue, and what to ask it. `environ` holds its options as the environment would; `pair` is what is
+    swapped, by default one that the venue names or SOL for USDC."""
+
+    venue_class: VenueClass
+    environ: Mapping[str, str] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=lambda: Tokens(KNOWN))
+    pair: tuple[str, str] | None = None
+
+    @asynccontextmanager
+    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+        """A fresh venue under `condition`."""
+        clock = ManualClock()
+        ledger = MemoryLedger(clock)
+        chain = SimulatedChain(clock, ledger)
+        mint_in, mint_out = self.pair or self._named_pair()
+        venue = self.venue_class(VenueContext(clock, self.tokens, chain, self._options(condition)))
+        try:
+            yield World(venue, clock, ledger, chain, SimulatedSigner(), self.tokens, mint_in, mint_out)
+        finally:
+            await venue.aclose()
+
+    @asynccontextmanager
+    async def settling_world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+        """The same, for what sends swaps: only a venue of the simulated chain can be tried without real money."""
+        network = self.venue_class.capabilities.network
+        if network != Network.SIMULATED:
+            raise NotApplicable(f"settles on {network}, swaps are not tried there")
+        async with self.world(condition) as world:
+            yield world
+
+    def knows(self, condition: Condition) -> bool:
+        """Whether an option of the adapter makes `condition`."""
+        return any(condition in found for found in self._contract().values())
+
+    def _options(self, condition: Condition) -> Any:
+        given = read_options(self.venue_class, self.environ)
+        wanted = {
+            name: found.get(condition, found.get(Condition.STILL))
+            for name, found in self._contract().items()
+            if condition in found or Condition.STILL in found
+        }
+        return self.venue_class.Options.model_validate(given.model_dump() | wanted)
+
+    def _contract(self) -> dict[str, dict[str, Any]]:
+        """option -> condition -> value."""
+        found = {}
+        for name, info in self.venue_class.Options.model_fields.items():
+            extra = info.json_schema_extra
+            contract = extra.get("contract") if isinstance(extra, dict) else None
+            if isinstance(contract, dict):
+                found[name] = contract
+        return found
+
+    def _named_pair(self) -> tuple[str, str]:
+        pairs = self.venue_class.capabilities.pairs
+        if not pairs:
+            return WSOL, USDC
+        first, second = min(sorted(pair) for pair in pairs)
+        return first, second
+
+
+async def outcome(call: Awaitable[T]) -> T | BaseException:
+    """The result of `call`, or what it raised; a `TimeoutError` when it hangs."""
+    [result] = await asyncio.gather(asyncio.wait_for(call, PATIENCE), return_exceptions=True)
+    return result
+
+
+def expect(kind: type[T], found: object, what: str) -> T:
+    """`found`, which has to be a `kind`."""
+    if isinstance(found, kind):
+        return found
+    raise Broken(f"{what} should give {kind.__name__}, and gave {describe(found)}")
+
+
+def describe(found: object) -> str:
+    """`found` in a few words."""
+    if isinstance(found, TimeoutError):
+        return f"nothing for {PATIENCE:g} s"
+    text = f"{type(found).__name__}: {found}" if isinstance(found, BaseException) else repr(found)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,266 @@
+"""The worker: leases ids from the queue, claims their orders, runs each through the pipeline, and drains on a stop.
+
+A worker lives in incarnations (`dexexec.store.workers`): each is one session with Postgres. While it lasts, a
+heartbeat renews the leases of all its orders at once. When it ends (Postgres gone, the lease run out) every order in
+flight is dropped where it stands: nothing can be written about it any more, and whoever claims it next resumes from
+the record. Then the next incarnation begins. A crash of the whole process is the same thing without the second part.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from dexexec.clock import Clock
+from dexexec.errors import ClaimLostError, UnavailableError
+from dexexec.limiter import RateLimiter
+from dexexec.observe import Observer
+from dexexec.pipeline import Later, Pipeline
+from dexexec.queue import Entry, Queue
+from dexexec.store import Claimed, Incarnation, Release, Store
+
+BATCH = 64
+BLOCK_MS = 500
+OUTAGE_PAUSE = 0.25
+CRASH_PAUSE_MS = 1_000.0
+RATE_KEY = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`concurrency` orders in flight; `orders_per_minute` over all workers (None: no limit); `max_claims` without a
+    step make an order poison; leases, heartbeats and drains in seconds."""
+
+    concurrency: int
+    orders_per_minute: int | None
+    max_claims: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    drain_seconds: float
+
+
+class Worker:
+    """`name` is unique per process: it is also the consumer's name on the stream."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        queue: Queue,
+        limiter: RateLimiter,
+        pipeline: Pipeline,
+        limits: Limits,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.name = name
+        self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
+        self._limits, self._clock, self._observer = limits, clock, observer
+        self._stop = asyncio.Event()
+        self._changed = asyncio.Event()  # a slot came free, or the incarnation ended
+        self._flight: dict[UUID, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        self._lease_until = 0.0
+
+    def stop(self) -> None:
+        """Lease no more; `run` ends when what is in flight has finished or was handed back."""
+        self._stop.set()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stop.is_set():
+            incarnation = await self._begin()
+            if incarnation is not None:
+                await self._live(incarnation)
+
+    async def _begin(self) -> Incarnation | None:
+        begun = self._clock.monotonic()
+        told = False
+        while not self._stop.is_set():
+            asked = self._clock.monotonic()
+            try:
+                incarnation = await self._store.begin(self.name, self._limits.lease_seconds)
+            except UnavailableError as error:
+                if not told:
+                    self._observer.waiting_for("registering the worker", error)
+                told = True
+                await self._pause(OUTAGE_PAUSE)
+                continue
+            self._lease_until = asked + self._limits.lease_seconds
+            if told:
+                self._observer.back_again("registering the worker", self._clock.monotonic() - begun)
+            self._observer.worker_started(self.name, incarnation.id, self._limits.concurrency)
+            return incarnation
+        return None
+
+    def _lease_lives(self) -> bool:
+        """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
+        return self._clock.monotonic() < self._lease_until
+
+    async def _live(self, incarnation: Incarnation) -> None:
+        """One incarnation, from its registration until it is lost or the worker stops."""
+        heartbeat = asyncio.create_task(self._heartbeat(incarnation))
+        heartbeat.add_done_callback(lambda _: self._changed.set())
+        left: list[UUID] = []
+        try:
+            await self._lease_loop(incarnation, heartbeat)
+            if heartbeat.done():
+                self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._flight))
+            else:
+                left = await self._drain()
+        finally:
+            heartbeat.cancel()
+            await self._drop_flight()
+            await incarnation.end()
+        await self._enqueue_again(left)
+
+    async def _heartbeat(self, incarnation: Incarnation) -> str:
+        """Renew until that fails for good; why it did."""
+        while True:
+            await self._clock.sleep(self._limits.heartbeat_seconds)
+            asked = self._clock.monotonic()
+            try:
+                if not await incarnation.renew():
+                    return "it was declared dead"
+            except UnavailableError as error:
+                return str(error)
+            self._lease_until = asked + self._limits.lease_seconds
+
+    async def _lease_loop(self, incarnation: Incarnation, heartbeat: "asyncio.Task[str]") -> None:
+        outage: float | None = None
+        while not self._stop.is_set() and not heartbeat.done():
+            free = self._limits.concurrency - len(self._flight)
+            if free <= 0:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            try:
+                await self._lease_some(incarnation, min(free, BATCH))
+            except UnavailableError as error:
+                if outage is None:
+                    outage = self._clock.monotonic()
+                    self._observer.waiting_for("leasing orders", error)
+                await self._pause(OUTAGE_PAUSE)
+            else:
+                if outage is not None:
+                    self._observer.back_again("leasing orders", self._clock.monotonic() - outage)
+                    outage = None
+
+    async def _lease_some(self, incarnation: Incarnation, wanted: int) -> None:
+        """Lease up to `wanted` entries, claim their orders in one commit, start them, and acknowledge the entries:
+        from the commit on, it is the lease in Postgres that brings an order back."""
+        wanted = await self._allowed(wanted)
+        if not wanted:
+            return
+        claimed: list[Claimed] = []
+        try:
+            entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
+            if entries and self._stop.is_set():
+                await self._queue.ack(entries)
+                await self._queue.enqueue([entry.order_id for entry in entries])
+            elif entries:
+                asked = self._clock.monotonic()
+                claimed = await self._store.claim(incarnation.id, [entry.order_id for entry in entries])
+                for one in claimed:
+                    self._start(one, asked)
+                self._chore(self._acknowledge(entries))
+        finally:
+            if self._limits.orders_per_minute is not None:
+                await self._limiter.give_back(RATE_KEY, wanted - len(claimed))
+
+    async def _allowed(self, wanted: int) -> int:
+        """How many orders may be taken up now, by the limit over all workers."""
+        if self._limits.orders_per_minute is None:
+            return wanted
+        grant = await self._limiter.take(RATE_KEY, self._limits.orders_per_minute, wanted)
+        if not grant.granted:
+            await self._pause(min(grant.retry_after, 0.5))
+        return grant.granted
+
+    async def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
+            await self._queue.ack(entries)
+
+    def _start(self, claimed: Claimed, asked: float) -> None:
+        order_id = claimed.order.id
+        task = asyncio.create_task(self._work(claimed, asked))
+        self._flight[order_id] = task
+        task.add_done_callback(lambda done: self._landed(order_id, done))
+
+    def _landed(self, order_id: UUID, task: "asyncio.Task[None]") -> None:
+        if self._flight.get(order_id) is task:
+            del self._flight[order_id]
+        self._changed.set()
+
+    async def _work(self, claimed: Claimed, asked: float) -> None:
+        """One order. Whatever happens, it ends in the record or goes back, and never takes others with it."""
+        order = claimed.order
+        try:
+            if order.claims > self._limits.max_claims:
+                await self._pipeline.poison(claimed)
+                return
+            later = await self._pipeline.run(claimed, asked, self._lease_lives)
+            if later is not None:
+                await self._delay(order.id, later)
+        except ClaimLostError:
+            self._observer.claim_lost(order.id)
+        except UnavailableError as error:
+            await self._hand_back(claimed, str(error))
+        except Exception as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
+            self._observer.order_crashed(order.id, order.claims, error)
+            release = Release(order.id, order.claim, blame=True, resume_in_ms=CRASH_PAUSE_MS)
+            with contextlib.suppress(UnavailableError):
+                await self._store.release(release)
+                await self._delay(order.id, Later(CRASH_PAUSE_MS))
+
+    async def _hand_back(self, claimed: Claimed, why: str) -> None:
+        """Postgres failed us in the middle: release the claim once it answers, so that the order is resumed from the
+        record. If it does not answer, the heartbeat ends this incarnation, and with it the claim."""
+        order = claimed.order
+        while True:
+            try:
+                await self._store.release(Release(order.id, order.claim, blame=False, resume_in_ms=0))
+                await self._delay(order.id, Later(0))
+            except UnavailableError:
+                await self._clock.sleep(OUTAGE_PAUSE)
+            else:
+                self._observer.order_handed_back(order.id, why)
+                return
+
+    async def _delay(self, order_id: UUID, later: Later) -> None:
+        with contextlib.suppress(UnavailableError):  # then the sweeper finds it when it is due
+            await self._queue.delay(order_id, later.delay_ms)
+
+    async def _drain(self) -> list[UUID]:
+        """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
+        self._observer.worker_draining(self.name, len(self._flight))
+        if self._flight:
+            await asyncio.wait(self._flight.values(), timeout=self._limits.drain_seconds)
+        left = list(self._flight)
+        self._observer.worker_stopped(self.name, len(left))
+        return left
+
+    async def _enqueue_again(self, order_ids: Sequence[UUID]) -> None:
+        with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them
+            await self._queue.enqueue(order_ids)
+
+    async def _drop_flight(self) -> None:
+        """Stop working on everything. What was claimed is freed by the end of the incarnation."""
+        tasks = [*self._flight.values(), *self._chores]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _chore(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not past a stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()

@@ -1,0 +1,103 @@
+"""What all tests share: the event loop, and real servers for those that need them.
+
+The servers are embedded ones, started once per run. To run the same tests against servers of your own, set
+DEXEXEC_TEST_REDIS_URL and DEXEXEC_TEST_PG_HOST (with _PORT, _USER, _PASSWORD): each test makes its own database and
+its own Redis prefix there, and removes the database again.
+"""
+
+import asyncio
+import inspect
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from tornado.ioloop import IOLoop
+
+from dexexec import embedded
+from dexexec.store import Address
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`async def` tests run on the `io_loop` fixture."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.gen_test(timeout=60))
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """A fresh loop per test, closed with everything on it (pytest-tornado's own uses what Tornado has deprecated)."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
+    async def current() -> IOLoop:
+        return IOLoop.current()
+
+    yield loop.run_until_complete(current())
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """A Postgres whose user may create databases, and a Redis."""
+
+    postgres: Address
+    redis_url: str
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets (about 100 bytes), unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="dx"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(short_dir: Path) -> Iterator[Servers]:
+    """Real servers: those named by DEXEXEC_TEST_*, or embedded ones."""
+    with ExitStack() as stack:
+        host, redis_url = os.environ.get("DEXEXEC_TEST_PG_HOST"), os.environ.get("DEXEXEC_TEST_REDIS_URL")
+        if host:
+            address = Address(
+                host,
+                int(os.environ.get("DEXEXEC_TEST_PG_PORT", "5432")),
+                os.environ.get("DEXEXEC_TEST_PG_USER", "postgres"),
+                "postgres",
+                os.environ.get("DEXEXEC_TEST_PG_PASSWORD", ""),
+            )
+        else:
+            started = stack.enter_context(embedded.postgres(short_dir / "data"))
+            address = Address(started.host, started.port, started.user, started.dbname)
+        yield Servers(address, redis_url or stack.enter_context(embedded.valkey(short_dir / "data")))
+
+
+@pytest.fixture
+def database_address(servers: Servers) -> Iterator[Address]:
+    """A new, empty database."""
+    name = f"dexexec_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield replace(servers.postgres, database=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def redis_prefix() -> str:
+    """A prefix that no other test uses."""
+    return f"t{uuid.uuid4().hex[:10]}"

@@ -1,0 +1,230 @@
+"""Venues that each break one rule of the contract, and keep all the others. `BROKEN` says which."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapters.mock_raydium import MockRaydium
+from dexexec.domain import base58
+from dexexec.domain.order import U64_MAX
+from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import Blockhash, FailedOnChain, NotSeen, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
+from dexexec.venue import Capabilities, Network, Unsupported, Venue
+
+
+class PromisesBothModes(MockRaydium):
+    name = "promises-both-modes"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        if request.mode is Mode.EXACT_OUT:
+            raise Unsupported("exact out is not done")
+        return await super().quote(request, deadline)
+
+
+class HidesAMode(MockRaydium):
+    name = "hides-a-mode"
+    capabilities = Capabilities(modes=frozenset({Mode.EXACT_IN}), network=Network.SIMULATED)
+
+
+class AnswersAnotherRequest(MockRaydium):
+    name = "answers-another-request"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        return replace(quote, request=replace(request, slippage_bps=request.slippage_bps + 1))
+
+
+class CountsInFloats(MockRaydium):
+    name = "counts-in-floats"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        return replace(quote, fee=quote.fee * 1.0)  # type: ignore[arg-type]
+
+
+class NamesNoPool(MockRaydium):
+    name = "names-no-pool"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        return replace(await super().quote(request, deadline), route=())
+
+
+class LeavesRoomForItself(MockRaydium):
+    name = "leaves-room-for-itself"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        if request.mode is Mode.EXACT_IN:
+            return replace(quote, min_out=quote.min_out * 99 // 100)
+        return replace(quote, max_in=quote.max_in * 101 // 100)
+
+
+class GivesLessForMore(MockRaydium):
+    name = "gives-less-for-more"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        if request.mode is Mode.EXACT_IN and request.amount > 5 * 10**9:
+            amount_out = quote.amount_out // 100
+            return replace(quote, amount_out=amount_out, min_out=min_out(amount_out, request.slippage_bps))
+        return quote
+
+
+class ChargesTwiceForExactOut(MockRaydium):
+    name = "charges-twice-for-exact-out"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        if request.mode is Mode.EXACT_OUT:
+            amount_in = quote.amount_in + quote.fee
+            return replace(quote, amount_in=amount_in, max_in=max_in(amount_in, request.slippage_bps))
+        return quote
+
+
+class TakesItsTime(MockRaydium):
+    name = "takes-its-time"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        await self.context.clock.sleep(self.options.latency_ms / 1000)
+        return await super().quote(request, float("inf"))
+
+
+class Hangs(MockRaydium):
+    name = "hangs"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        if self.options.latency_ms:
+            await asyncio.Event().wait()
+        return await super().quote(request, deadline)
+
+
+class LetsItsOwnErrorsOut(MockRaydium):
+    name = "lets-its-own-errors-out"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        if request.amount == U64_MAX:
+            raise OverflowError("int too large to convert")
+        return await super().quote(request, deadline)
+
+
+class BuildsAnything(MockRaydium):
+    name = "builds-anything"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        if not quote.raw:
+            raise KeyError("step")
+        return await super().build(quote, payer, blockhash)
+
+
+class RemembersTheLastRequest(MockRaydium):
+    name = "remembers-the-last-request"
+    request: SwapRequest
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        self.request = request
+        await asyncio.sleep(0)
+        return await super().quote(self.request, deadline)
+
+
+class SharesItsNotes(MockRaydium):
+    name = "shares-its-notes"
+    notes: dict[str, object]
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        quote = await super().quote(request, deadline)
+        self.notes = getattr(self, "notes", {"pool": "main"})
+        return replace(quote, raw=self.notes)
+
+
+class BuildsFromOldQuotes(MockRaydium):
+    name = "builds-from-old-quotes"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        return await super().build(replace(quote, expires_at_ms=U64_MAX), payer, blockhash)
+
+
+class TiresEarly(MockRaydium):
+    name = "tires-early"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        return await super().build(replace(quote, expires_at_ms=quote.expires_at_ms - 5_000), payer, blockhash)
+
+
+class RoundsUp(MockRaydium):
+    """Quotes one unit more than its swap gives."""
+
+    name = "rounds-up"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        given = quote.amount_out - (quote.request.mode is Mode.EXACT_IN)
+        return await super().build(replace(quote, amount_out=given), payer, blockhash)
+
+
+class SendsAgainAsNew(MockRaydium):
+    name = "sends-again-as-new"
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        known = [found for found in await self.status([signed.signature]) if not isinstance(found, NotSeen)]
+        if known:
+            swap = replace(SimulatedSwap.decode(signed.payload), nonce=f"again-{len(known)}")
+            signed = replace(signed, signature=base58.encode(swap.encode()[-64:]), payload=swap.encode())
+        return await super().submit(signed)
+
+
+class CallsUnknownFailed(MockRaydium):
+    name = "calls-unknown-failed"
+
+    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+        return [
+            FailedOnChain("not-found", "no such transaction", 0, 0) if isinstance(found, NotSeen) else found
+            for found in await super().status(signatures)
+        ]
+
+
+class SortsItsAnswers(MockRaydium):
+    name = "sorts-its-answers"
+
+    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+        return await super().status(sorted(signatures))
+
+
+class AnswersEachOnce(MockRaydium):
+    name = "answers-each-once"
+
+    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+        return await super().status(list(dict.fromkeys(signatures)))
+
+
+class ForgetsTheBounds(MockRaydium):
+    name = "forgets-the-bounds"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        return await super().build(replace(quote, min_out=0, max_in=U64_MAX), payer, blockhash)
+
+
+BROKEN: dict[type[Venue[Any]], str] = {
+    PromisesBothModes: "capabilities-are-true",
+    HidesAMode: "capabilities-are-true",
+    AnswersAnotherRequest: "quote-answers-the-request",
+    CountsInFloats: "quote-is-in-base-units",
+    NamesNoPool: "quote-is-in-base-units",
+    LeavesRoomForItself: "bounds-follow-slippage",
+    GivesLessForMore: "larger-gives-no-less",
+    ChargesTwiceForExactOut: "modes-agree",
+    TakesItsTime: "deadline-is-obeyed",
+    Hangs: "deadline-is-obeyed",
+    LetsItsOwnErrorsOut: "only-known-errors-escape",
+    BuildsAnything: "only-known-errors-escape",
+    RemembersTheLastRequest: "quotes-are-independent",
+    SharesItsNotes: "quotes-are-independent",
+    BuildsFromOldQuotes: "expired-quote-is-refused",
+    TiresEarly: "expired-quote-is-refused",
+    RoundsUp: "fill-equals-quote",
+    SendsAgainAsNew: "submit-twice-is-one-swap",
+    CallsUnknownFailed: "unknown-signature-is-not-seen",
+    SortsItsAnswers: "status-keeps-the-order",
+    AnswersEachOnce: "status-keeps-the-order",
+    ForgetsTheBounds: "bounds-hold-on-chain",
+}

@@ -1,0 +1,136 @@
+"""The queue on a real Valkey: an id is on it once, and no failure of Redis or of a worker makes it forget."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+from dexexec.limiter import RateLimiter
+from dexexec.queue import Queue
+from tests.conftest import Servers
+from tests.parts import open_queue, open_redis, until
+
+
+async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list[UUID]:
+    entries = await queue.lease(consumer, count, 50)
+    await queue.ack(entries)
+    return [entry.order_id for entry in entries]
+
+
+async def test_ids_come_out_in_the_order_they_went_in(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        ids = [uuid4() for _ in range(50)]
+        assert await queue.enqueue(ids) == 50
+        assert await queue.depth() == 50
+        assert await lease_ids(queue) == ids
+        assert await queue.depth() == 0
+
+
+async def test_an_id_is_on_the_queue_once_however_often_it_is_put_there(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        order_id = uuid4()
+        assert [await queue.enqueue([order_id]) for _ in range(3)] == [1, 0, 0]
+        assert await lease_ids(queue) == [order_id]
+        assert await queue.enqueue([order_id]) == 1, "once acknowledged, it may come again"
+
+
+async def test_an_entry_goes_to_one_consumer_only(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        ids = [uuid4() for _ in range(40)]
+        await queue.enqueue(ids)
+        batches = [await lease_ids(queue, consumer, 7) for consumer in "abcabc"]
+        assert sorted(i for batch in batches for i in batch) == sorted(ids)
+
+
+async def test_an_entry_whose_worker_died_before_its_claim_is_taken_over(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        order_id = uuid4()
+        await queue.enqueue([order_id])
+        await queue.lease("dead", 1, 50)
+        assert await queue.reclaim("alive", 60_000) == []
+        (entry,) = await queue.reclaim("alive", 0)
+        assert entry.order_id == order_id
+
+
+async def test_a_flush_leaves_a_queue_that_works_again(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        order_id = uuid4()
+        await queue.enqueue([order_id])
+        await client.delete(queue.work, queue.queued, queue.delayed)
+        assert await queue.lease("a", 1, 50) == [], "the group is gone: it is made again"
+        assert await queue.enqueue([order_id]) == 1
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        order_id = uuid4()
+        await queue.enqueue([order_id])
+        await client.delete(queue.work)
+        await queue.prepare()
+        assert await queue.enqueue([order_id]) == 1
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_blocked_lease_survives_a_flush(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        waiting = asyncio.create_task(queue.lease("a", 1, 2_000))
+
+        async def blocked() -> bool:
+            return any(c["cmd"] == "xreadgroup" and "b" in c["flags"] for c in await client.client_list())
+
+        await until(blocked)
+        await client.delete(queue.work)
+        await asyncio.wait([waiting])
+        error = waiting.exception()
+        assert error is None or "Redis" in str(error), "an outage by its name, never a raw error"
+        order_id = uuid4()
+        await queue.prepare()
+        await queue.enqueue([order_id])
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_delayed_id_comes_when_it_is_due_and_not_before(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        soon, late = uuid4(), uuid4()
+        await queue.delay(late, 3_600_000)
+        await queue.delay(soon, 30)
+        assert 0 <= await queue.promote() <= 30
+
+        async def promoted() -> bool:
+            return await queue.promote() > 1_000
+
+        await until(promoted)
+        assert await lease_ids(queue) == [soon]
+
+
+async def test_a_consumer_with_pending_entries_is_not_forgotten(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        await queue.enqueue([uuid4()])
+        await queue.lease("busy", 1, 50)
+        await queue.forget("busy")
+        assert [c["name"] for c in await client.xinfo_consumers(queue.work, "workers")] == [b"busy"]
+        await queue.ack(await queue.reclaim("busy", 0))
+        await queue.forget("busy")
+        assert await client.xinfo_consumers(queue.work, "workers") == []
+
+
+async def test_no_window_grants_more_than_its_limit_over_all_processes(servers: Servers, redis_prefix: str) -> None:
+    async with open_redis(servers.redis_url) as one, open_redis(servers.redis_url) as two:
+        limiters = [RateLimiter(one, redis_prefix, "one"), RateLimiter(two, redis_prefix, "two")]
+        grants = await asyncio.gather(*(limiters[n % 2].take("k", 25, 3) for n in range(20)))
+        assert sum(grant.granted for grant in grants) == 25
+        refused = await limiters[0].take("k", 25)
+        assert refused.granted == 0
+        assert 0 < refused.retry_after <= 60
+        await limiters[0].give_back("k", 2)
+        assert (await limiters[1].take("k", 25, 5)).granted == 2
+
+
+async def test_a_window_opens_again_when_its_oldest_grants_have_aged(servers: Servers, redis_prefix: str) -> None:
+    async with open_redis(servers.redis_url) as client:
+        limiter = RateLimiter(client, redis_prefix, "p", window_ms=100)
+        assert (await limiter.take("k", 2, 5)).granted == 2
+
+        async def granted() -> bool:
+            return (await limiter.take("k", 2)).granted == 1
+
+        await until(granted)

@@ -1,0 +1,210 @@
+"""The router: all venues at once, one deadline, the best net of fees, and a reason for each that lost."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dexexec.clock import SystemClock
+from dexexec.domain.order import U64_MAX
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.token import USDC, WSOL
+from dexexec.observe import Observer, make_logger
+from dexexec.router import Router, check, net, rank
+from dexexec.venue import BadAnswer, Capabilities, NoRoute, RateLimited
+from tests.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
+
+CLOCK = SystemClock()
+FAR = 1e12
+
+
+def router(*venues: ScriptedVenue, timeout_ms: int = 2_000, failures: int = 3, seconds: float = 60) -> Router:
+    return Router(
+        {venue.name: venue for venue in venues},
+        CLOCK,
+        Observer(make_logger("critical")),
+        timeout_ms=timeout_ms,
+        breaker_failures=failures,
+        breaker_seconds=seconds,
+    )
+
+
+async def test_the_best_quote_wins_and_the_others_are_kept() -> None:
+    worse, better = ScriptedVenue("worse", CLOCK, 149), ScriptedVenue("better", CLOCK, 150)
+    routing = await router(worse, better).route(SELL_ONE_SOL, FAR)
+    assert [quote.venue for quote in routing.ranking] == ["better", "worse"]
+    assert {answer.venue for answer in routing.answers} == {"worse", "better"}
+
+
+async def test_venues_are_asked_at_the_same_time() -> None:
+    meeting = asyncio.Barrier(2)
+
+    def meets(venue: ScriptedVenue) -> ScriptedVenue:
+        price = venue.on_quote
+
+        async def meet(request: SwapRequest) -> Quote:
+            await meeting.wait()
+            return await price(request)
+
+        venue.on_quote = meet
+        return venue
+
+    routing = await router(meets(ScriptedVenue("a", CLOCK)), meets(ScriptedVenue("b", CLOCK))).route(SELL_ONE_SOL, FAR)
+    assert len(routing.ranking) == 2
+
+
+async def test_a_venue_that_hangs_costs_the_deadline_and_nothing_else() -> None:
+    hanging, good = ScriptedVenue("hanging", CLOCK), ScriptedVenue("good", CLOCK)
+    hanging.on_quote = forever
+    routing = await router(hanging, good, timeout_ms=30).route(SELL_ONE_SOL, FAR)
+    assert [quote.venue for quote in routing.ranking] == ["good"]
+    assert [(a.venue, a.code) for a in routing.answers if a.quote is None] == [("hanging", "timeout")]
+
+
+async def test_a_venue_that_does_not_even_let_itself_be_cancelled_delays_nobody() -> None:
+    stubborn, good = ScriptedVenue("stubborn", CLOCK), ScriptedVenue("good", CLOCK)
+    release = asyncio.Event()
+
+    async def refuse(request: SwapRequest) -> Quote:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        raise NoRoute
+
+    stubborn.on_quote = refuse
+    routing = await router(stubborn, good, timeout_ms=30).route(SELL_ONE_SOL, FAR)
+    assert [quote.venue for quote in routing.ranking] == ["good"]
+    release.set()
+
+
+async def test_the_orders_own_deadline_counts_when_it_is_nearer() -> None:
+    hanging = ScriptedVenue("hanging", CLOCK)
+    hanging.on_quote = forever
+    async with asyncio.timeout(2):
+        routing = await router(hanging, timeout_ms=60_000).route(SELL_ONE_SOL, CLOCK.monotonic() + 0.02)
+    assert routing.ranking == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (NoRoute("no pool"), "no-route", True),
+        (RateLimited("slow down"), "rate-limited", True),
+        (ZeroDivisionError("a bug"), "bad-answer", True),
+        (TimeoutError(), "bad-answer", True),
+    ],
+)
+async def test_a_failing_venue_is_told_by_its_code_and_a_bug_never_escapes(
+    error: Exception, code: str, retryable: bool
+) -> None:
+    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad.on_quote = raising(error)
+    routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
+    (answer,) = (a for a in routing.answers if a.venue == "bad")
+    assert (answer.code, answer.retryable) == (code, retryable)
+    assert len(routing.ranking) == 1
+    assert "ZeroDivision" not in answer.detail
+
+
+async def test_a_venue_that_cannot_do_the_mode_is_not_asked() -> None:
+    venue = ScriptedVenue("exact-in-only", CLOCK)
+    venue.capabilities = Capabilities(frozenset({Mode.EXACT_IN}))  # type: ignore[misc]
+    routing = await router(venue).route(BUY_ONE_SOL, FAR)
+    assert venue.asked == 0
+    assert routing.answers[0].code == "unsupported"
+    assert not routing.retryable
+
+
+async def test_a_venue_that_keeps_failing_is_left_alone_and_asked_again_later() -> None:
+    venue = ScriptedVenue("flaky", CLOCK)
+    price, venue.on_quote = venue.on_quote, raising(RateLimited("slow down"))
+    asking = router(venue, failures=3, seconds=0.2)
+    for _ in range(5):
+        routing = await asking.route(SELL_ONE_SOL, FAR)
+    assert venue.asked == 3
+    assert routing.answers[0].code == "breaker-open"
+    venue.on_quote = price
+    async with asyncio.timeout(5):
+        while not (await asking.route(SELL_ONE_SOL, FAR)).ranking:
+            await asyncio.sleep(0.01)
+
+
+async def test_having_no_route_says_nothing_against_a_venue() -> None:
+    venue = ScriptedVenue("thin", CLOCK)
+    venue.on_quote = raising(NoRoute("no pool"))
+    asking = router(venue, failures=2)
+    for _ in range(6):
+        await asking.route(SELL_ONE_SOL, FAR)
+    assert venue.asked == 6
+
+
+NONSENSE = {
+    "a float": {"amount_out": 150.0},
+    "a bool": {"amount_out": True},
+    "negative": {"amount_out": -1},
+    "beyond u64": {"amount_out": U64_MAX + 1},
+    "nothing": {"amount_out": 0, "min_out": 0},
+    "another venue": {"venue": "somebody"},
+    "another request": {"request": replace(SELL_ONE_SOL, amount=7)},
+    "spends more than asked": {"amount_in": SELL_ONE_SOL.amount + 1, "max_in": SELL_ONE_SOL.amount + 1},
+    "may spend more than asked": {"max_in": SELL_ONE_SOL.amount + 1},
+    "a bound below the slippage": {"min_out": 1},
+    "a bound above the quote": {"min_out": 150_000_001},
+    "expired": {"expires_at_ms": 1},
+}
+
+
+@pytest.mark.parametrize("changes", NONSENSE.values(), ids=NONSENSE)
+async def test_promise_13_nonsense_is_refused_whatever_the_adapter_meant(changes: dict[str, object]) -> None:
+    venue = ScriptedVenue("v", CLOCK)
+
+    async def nonsense(request: SwapRequest) -> Quote:
+        return quote_of("v", request, 150_000_000, **changes)
+
+    venue.on_quote = nonsense
+    routing = await router(venue).route(SELL_ONE_SOL, FAR)
+    assert routing.ranking == ()
+    assert routing.answers[0].code == "bad-answer"
+
+
+def test_promise_13_an_exact_output_may_not_cost_more_than_its_slippage_allows() -> None:
+    good = quote_of("v", BUY_ONE_SOL, 150_000_000)
+    check("v", BUY_ONE_SOL, good, 0)
+    with pytest.raises(BadAnswer):
+        check("v", BUY_ONE_SOL, replace(good, max_in=good.max_in + 1), 0)
+    with pytest.raises(BadAnswer):
+        check("v", BUY_ONE_SOL, replace(good, amount_out=good.amount_out - 1, min_out=good.amount_out - 1), 0)
+
+
+def test_the_network_fee_decides_between_equal_prices_and_can_outweigh_a_better_one() -> None:
+    cheap = quote_of("cheap", SELL_ONE_SOL, 150_000_000, network_fee=5_000)
+    dear = quote_of("dear", SELL_ONE_SOL, 150_000_000, network_fee=9_000)
+    assert [q.venue for q in rank([dear, cheap])] == ["cheap", "dear"]
+    better_but_dear = replace(dear, amount_out=150_000_001, network_fee=1_000_000)
+    assert [q.venue for q in rank([better_but_dear, cheap])] == ["cheap", "dear"]
+
+
+def test_the_network_fee_is_counted_in_what_the_order_counts() -> None:
+    # 5,000 lamports are 750 base units of USDC at 150 USDC per SOL, rounded up.
+    assert net(quote_of("v", SELL_ONE_SOL, 150_000_000)) == 150_000_000 - 750
+    assert net(quote_of("v", BUY_ONE_SOL, 150_000_000)) == 150_000_000 + 750
+    spend_usdc = SwapRequest(USDC, WSOL, 150_000_000, Mode.EXACT_IN, 0)
+    assert net(quote_of("v", spend_usdc, 1_000_000_000)) == 1_000_000_000 - 5_000
+
+
+def test_a_pair_without_sol_is_ranked_by_its_amounts_alone() -> None:
+    request = SwapRequest(USDC, "x" * 40, 100, Mode.EXACT_IN, 0)
+    assert net(quote_of("v", request, 77, network_fee=10**9)) == 77
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=1, max_size=8), st.sampled_from([SELL_ONE_SOL, BUY_ONE_SOL]))
+def test_the_ranking_is_a_permutation_sorted_for_the_taker(amounts: list[int], request: SwapRequest) -> None:
+    quotes = [quote_of(f"v{n}", request, amount) for n, amount in enumerate(amounts)]
+    ranking = rank(quotes)
+    assert sorted(q.venue for q in ranking) == sorted(q.venue for q in quotes)
+    nets = [net(q) for q in ranking]
+    assert nets == sorted(nets, reverse=request.mode is Mode.EXACT_IN)

@@ -1,0 +1,67 @@
+"""The table of an order's life, as data."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dexexec.domain.status import (
+    LIVE,
+    NEEDS_PROOF,
+    TERMINAL,
+    TRANSITIONS,
+    IllegalTransitionError,
+    Status,
+    Trigger,
+    advance,
+)
+
+
+def test_every_status_has_its_row() -> None:
+    assert set(TRANSITIONS) == set(Status)
+
+
+def test_promise_7_a_terminal_status_never_changes() -> None:
+    assert TERMINAL == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    for status, trigger in itertools.product(TERMINAL, Trigger):
+        with pytest.raises(IllegalTransitionError, match=status):
+            advance(status, trigger)
+
+
+def test_an_order_that_was_submitted_cannot_be_cancelled_or_built_again() -> None:
+    for trigger in (Trigger.CANCEL, Trigger.BUILD, Trigger.SUBMIT):
+        with pytest.raises(IllegalTransitionError):
+            advance(Status.SUBMITTED, trigger)
+
+
+def test_only_a_submitted_order_can_be_confirmed_and_only_a_built_one_submitted() -> None:
+    assert [s for s in Status if Trigger.LAND in TRANSITIONS[s]] == [Status.SUBMITTED]
+    assert [s for s in Status if Trigger.SUBMIT in TRANSITIONS[s]] == [Status.BUILDING]
+
+
+def test_whatever_leaves_submitted_without_a_fill_needs_proof() -> None:
+    assert set(TRANSITIONS[Status.SUBMITTED]) - {Trigger.LAND} == NEEDS_PROOF
+
+
+def test_from_everywhere_an_end_can_be_reached() -> None:
+    for status in LIVE:
+        reached, frontier = {status}, [status]
+        while frontier:
+            for after in TRANSITIONS[frontier.pop()].values():
+                if after not in reached:
+                    reached.add(after)
+                    frontier.append(after)
+        assert reached >= {Status.CONFIRMED, Status.FAILED, Status.EXPIRED}, status
+
+
+@given(st.lists(st.sampled_from(Trigger), max_size=40))
+def test_no_sequence_of_triggers_leaves_the_table(triggers: list[Trigger]) -> None:
+    status = Status.PENDING
+    for trigger in triggers:
+        try:
+            after = advance(status, trigger)
+        except IllegalTransitionError:
+            continue
+        assert after in TRANSITIONS[status].values()
+        status = after
