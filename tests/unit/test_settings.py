@@ -1,0 +1,116 @@
+"""The environment: what is wrong is named with what would be right, and no secret is ever repeated."""
+
+from pathlib import Path
+
+import pytest
+
+from dexexec.domain.token import USDC, WSOL
+from dexexec.errors import SettingsError
+from dexexec.settings import Settings, default_data_dir, env_name, load
+
+SECRET = "hunter2-hunter2"  # noqa: S105
+MINT = "mSoLzYCxHdYgdzU16g5QSh3i5K3z3KZK7ytfqcJm7So"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(env_name(field), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_an_environment_everything_has_a_default() -> None:
+    settings = load()
+    assert (settings.port, settings.redis_url, settings.pg_host) == (3000, None, None)
+    assert settings.adapters == ("mock-raydium", "mock-meteora")
+    assert settings.pair() == (WSOL, USDC)
+    assert settings.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DEXEXEC_CONCURENCY", "1", "did you mean DEXEXEC_CONCURRENCY?"),
+        ("PORT", "http", "PORT: "),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("DEXEXEC_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("DEXEXEC_LEASE_SECONDS", "5", "DEXEXEC_HEARTBEAT_SECONDS"),
+        ("DEXEXEC_RETRY_MAX_MS", "1", "DEXEXEC_RETRY_BASE_MS"),
+        ("DEXEXEC_ADAPTERS", ",", "at least one adapter"),
+        ("DEXEXEC_TOKENS", "SOL", "MINT:SYMBOL:DECIMALS"),
+        ("DEXEXEC_REDIS_PREFIX", "a b", "DEXEXEC_REDIS_PREFIX: "),
+        ("DEXEXEC_LOG_LEVEL", "loud", "DEXEXEC_LOG_LEVEL: "),
+    ],
+)
+def test_a_bad_value_is_named_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_an_installed_adapter_is_known_and_its_misspelling_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEXEXEC_MOCK_SEED", "1")
+    load(lambda: {"DEXEXEC_MOCK_SEED"})
+    monkeypatch.setenv("DEXEXEC_MOCK_SEAD", "1")
+    with pytest.raises(SettingsError, match="did you mean DEXEXEC_MOCK_SEED"):
+        load(lambda: {"DEXEXEC_MOCK_SEED"})
+
+
+def test_promise_14_secrets_are_in_no_repr_and_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PG_PASSWORD", SECRET)
+    monkeypatch.setenv("SOLANA_WALLET_SECRET_KEY", SECRET)
+    monkeypatch.setenv("SOLANA_RPC_URL", f"https://node.example/?api-key={SECRET}")
+    monkeypatch.setenv("REDIS_URL", f"redis://:{SECRET}@127.0.0.1/0")
+    settings = load()
+    assert settings.pg_password is not None
+    assert settings.pg_password.get_secret_value() == SECRET
+    assert SECRET not in repr(settings) + str(settings) + str(settings.model_dump()) + " ".join(settings.warnings())
+    for name in ("PORT", "DEXEXEC_CONCURRENCY", "DEXEXEC_TOKENS", "DEXEXEC_LOG_LEVEL"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, SECRET)
+            with pytest.raises(SettingsError) as caught:
+                load()
+            assert SECRET not in str(caught.value)
+
+
+def test_placeholders_are_a_warning_and_the_default_pair_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLANA_WALLET_SECRET_KEY", "123456")
+    monkeypatch.setenv("OUTPUT_MINT", "12345678")
+    settings = load()
+    assert settings.pair() == (WSOL, USDC)
+    warnings = settings.warnings()
+    assert [w.split()[0] for w in warnings] == ["OUTPUT_MINT", "SOLANA_WALLET_SECRET_KEY"]
+    assert "123456" not in " ".join(warnings)
+
+
+def test_more_tokens_can_be_named_and_become_the_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEXEXEC_TOKENS", f"{MINT}:mSOL:9")
+    monkeypatch.setenv("OUTPUT_MINT", MINT)
+    settings = load()
+    token = settings.token_list().get(MINT)
+    assert token is not None
+    assert (token.symbol, token.decimals) == ("mSOL", 9)
+    assert settings.pair() == (WSOL, MINT)
+
+
+def test_a_dotenv_file_is_read_and_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=4001\nDEXEXEC_CONCURRENCY=7\n")
+    monkeypatch.setenv("PORT", "4002")
+    assert (load().port, load().concurrency) == (4002, 7)
+    (tmp_path / ".env").write_text("DEXEXEC_NONSENSE=1\n")
+    with pytest.raises(SettingsError, match="DEXEXEC_NONSENSE"):
+        load()
+
+
+def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "")
+    monkeypatch.setenv("PORT", "")
+    assert (load().redis_url, load().port) == (None, 3000)
+
+
+def test_the_data_folder_follows_the_platforms_convention() -> None:
+    assert default_data_dir({"XDG_DATA_HOME": "/data"}).name == "dexexec"
