@@ -177,7 +177,7 @@ def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
     """
     address = str(request.remote_ip)
     if trust_proxy:
-        forwarded = request.headers.get("X-Forwarded-For", "").partition(",")[0].strip()
+        forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         try:
             ip_address(forwarded)
         except ValueError:
