@@ -28,12 +28,13 @@ def make_logger(level: str = "info", style: Literal["auto", "text", "json"] = "a
         if text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    logger: Logger = structlog.wrap_logger(
+    logger = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
-    return logger
+    bound: Logger = logger.bind()  # the wrapper itself would be made anew for each call, also for a suppressed one
+    return bound
 
 
 class Observer:

@@ -1,14 +1,14 @@
 """Quotes and fills as clients see them in events: JSON values, amounts of base units as strings, a price to read."""
 
-from decimal import Decimal, localcontext
-from fractions import Fraction
+from decimal import ROUND_DOWN, Context, Decimal
 
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import Tokens
 from dexexec.router import Answer, Routing, net
 
-PRICE_DIGITS = 10
+PRICE = Context(prec=10, rounding=ROUND_DOWN)
+"""Ten digits are plenty to read; amounts are what counts."""
 
 
 class Presenter:
@@ -57,9 +57,8 @@ class Presenter:
         base_token, counter_token = self._tokens.get(order.input_mint), self._tokens.get(order.output_mint)
         if base_token is None or counter_token is None or not base:
             return None
-        exact = Fraction(counter, base) * Fraction(10) ** (base_token.decimals - counter_token.decimals)
-        with localcontext(prec=PRICE_DIGITS):
-            return format((Decimal(exact.numerator) / Decimal(exact.denominator)).normalize(), "f")
+        shift = base_token.decimals - counter_token.decimals
+        return format((PRICE.divide(Decimal(counter), Decimal(base)).scaleb(shift)).normalize(), "f")
 
     def _answer(self, order: Order, answer: Answer, best: Quote | None) -> dict[str, object]:
         told: dict[str, object] = {"venue": answer.venue, "elapsedMs": answer.elapsed_ms, "selected": False}

@@ -63,13 +63,12 @@ CREATE TABLE attempts (
 );
 CREATE UNIQUE INDEX attempts_open ON attempts (order_id) WHERE outcome IS NULL;
 
+-- Keys are not per client: a client that comes back from another address must not get a second order.
 CREATE TABLE idempotency_keys (
-    client     text NOT NULL,
-    key        text NOT NULL,
+    key        text PRIMARY KEY,
     body_hash  bytea NOT NULL,
     order_id   uuid NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (client, key)
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- One row per running worker. Renewing lease_until renews the lease of every order it holds. The worker also keeps a

@@ -16,14 +16,14 @@ from dexexec.store.database import Database
 # was taken in this statement; an order that is not inserted finds the one its key belongs to.
 CREATE = """
 WITH t AS (
-    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::text[], %s::text[], %s::text[], %s::numeric[],
-                         %s::int[], %s::int[], %s::text[], %s::text[], %s::bytea[], %s::text[])
+    SELECT * FROM unnest(%b::uuid[], %b::text[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::numeric[],
+                         %b::int[], %b::int[], %b::text[], %b::text[], %b::bytea[], %b::text[])
     AS t(id, side, amount, mode, input_mint, output_mint, amount_base,
          slippage_bps, deadline_ms, client, key, body_hash, detail)
 ), k AS (
-    INSERT INTO idempotency_keys (client, key, body_hash, order_id)
-    SELECT client, key, body_hash, id FROM t
-    WHERE key IS NOT NULL AND pg_try_advisory_xact_lock(2, hashtext(client || ' ' || key))
+    INSERT INTO idempotency_keys (key, body_hash, order_id)
+    SELECT key, body_hash, id FROM t
+    WHERE key IS NOT NULL AND pg_try_advisory_xact_lock(2, hashtext(key))
     ON CONFLICT DO NOTHING
     RETURNING order_id
 ), o AS (
@@ -40,7 +40,7 @@ WITH t AS (
 )
 SELECT t.id, e.at, known.order_id, known.body_hash = t.body_hash
 FROM t LEFT JOIN e ON e.order_id = t.id
-       LEFT JOIN idempotency_keys known ON e.at IS NULL AND known.client = t.client AND known.key = t.key
+       LEFT JOIN idempotency_keys known ON e.at IS NULL AND known.key = t.key
 """
 
 

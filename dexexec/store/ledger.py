@@ -17,7 +17,7 @@ from dexexec.store.database import Database
 RECORD = """
 WITH t AS (
     SELECT *, valid_until_ms < extract(epoch FROM clock_timestamp()) * 1000 AS late
-    FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bool[])
+    FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bool[])
     AS t(signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped)
 ), quick AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
@@ -39,7 +39,7 @@ FROM t LEFT JOIN i USING (signature)
 
 FIND = """
 SELECT signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms
-FROM simulated_swaps WHERE signature = ANY(%s) AND NOT lost
+FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
 """
 
 

@@ -47,8 +47,8 @@ FROM c LEFT JOIN attempts a ON a.order_id = c.id AND a.outcome IS NULL
 
 ADVANCE = """
 WITH t AS (
-    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
-                         %s::numeric[], %s::numeric[], %s::int[], %s::int[], %s::bool[], %s::float8[])
+    SELECT * FROM unnest(%b::uuid[], %b::int[], %b::int[], %b::int[], %b::text[], %b::text[], %b::text[], %b::text[],
+                         %b::numeric[], %b::numeric[], %b::int[], %b::int[], %b::bool[], %b::float8[])
     AS t(id, claim, version, steps, status, venue, tx_hash, reason, amount_in, amount_out, rounds, attempts,
          final, resume_in_ms)
 ), u AS (
@@ -65,17 +65,17 @@ WITH t AS (
     RETURNING o.id, t.version AS base
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote)
-    SELECT n.* FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::jsonb[])
+    SELECT n.* FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::text[], %b::bytea[], %b::bigint[], %b::jsonb[])
         AS n(id, n, venue, signature, payload, last_valid_height, quote)
     JOIN u USING (id)
 ), r AS (
     UPDATE attempts a SET outcome = r.outcome, proof = r.proof, resolved_at = clock_timestamp()
-    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::jsonb[]) AS r(id, n, outcome, proof) JOIN u USING (id)
+    FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) AS r(id, n, outcome, proof) JOIN u USING (id)
     WHERE a.order_id = r.id AND a.n = r.n AND a.outcome IS NULL
 )
 INSERT INTO order_events (order_id, seq, status, detail)
 SELECT u.id, u.base + e.step, e.status, e.detail
-FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::jsonb[]) AS e(id, step, status, detail) JOIN u USING (id)
+FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) AS e(id, step, status, detail) JOIN u USING (id)
 RETURNING order_id, seq, at
 """
 
