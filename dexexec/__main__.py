@@ -4,10 +4,8 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Coroutine, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 from dexexec import __version__
@@ -87,7 +85,9 @@ def _serve(command: str | None, loaded: "Settings") -> int:
     from dexexec import run  # noqa: PLC0415
     from dexexec.observe import Observer, make_logger  # noqa: PLC0415
     from dexexec.servers import servers  # noqa: PLC0415
+    from dexexec.stopping import Stopping  # noqa: PLC0415
 
+    stopping = Stopping()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
     observer = Observer(make_logger(loaded.log_level, loaded.log_format))
@@ -95,18 +95,14 @@ def _serve(command: str | None, loaded: "Settings") -> int:
         observer.setting_doubtful(warning)
     role = run.Role(command or "all") if command != "migrate" else None
     sockets = run.listen(loaded) if role in {run.Role.ALL, run.Role.API} else []
-    signal.signal(signal.SIGTERM, _interrupt)  # until the event loop takes over
-    with servers(loaded) as found:
-        with contextlib.ExitStack() as stack:
-            for one in sockets:
-                stack.callback(one.close)
-            if role is None:
-                applied = _event_loop(run.migrate_only(found))
-                say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
-            else:
-                _event_loop(run.serve(loaded, role, found, sockets=sockets, observer=observer, say=say))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # the servers are being stopped: let that finish
+    with servers(loaded) as found, contextlib.ExitStack() as stack:
+        for one in sockets:
+            stack.callback(one.close)
+        if role is None:
+            applied = _event_loop(run.migrate_only(found))
+            say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
+        elif not stopping.asked:
+            _event_loop(run.serve(loaded, role, found, stopping, sockets=sockets, observer=observer, say=say))
     return 0
 
 
@@ -138,10 +134,6 @@ def _event_loop(work: Coroutine[object, object, T]) -> T:
     except ImportError:
         return asyncio.run(work)
     return uvloop.run(work)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from uuid import UUID
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 
 MAX_WAITING = 10_000
@@ -88,3 +89,4 @@ class Announcer:
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:
                     pause = FIRST_PAUSE
+                raise_if_cancelled()

@@ -3,6 +3,9 @@
 from dexexec.servers import Servers
 from dexexec.settings import Settings
 
+DEMO_DEFAULT = "http://127.0.0.1:3000"
+"""Where the demo posts when it is told nothing."""
+
 
 def banner(settings: Settings, servers: Servers, url: str, version: str) -> str:
     """The text, ready to print. Addresses only: no user, no password."""
@@ -23,8 +26,9 @@ def banner(settings: Settings, servers: Servers, url: str, version: str) -> str:
         f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
         """ -d '{"side": "buy", "amount": "0.01"}'"""
     )
+    where_else = "" if url == DEMO_DEFAULT else f" --url {url}"
     table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
     return (
         f"\ndexexec {version} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
-        "  Ten orders, watched live:\n\n    python -m dexexec demo --orders 10\n\n  Ctrl-C drains and stops.\n"
+        f"  Ten orders, watched live:\n\n    python -m dexexec demo --orders 10{where_else}\n\n  Ctrl-C drains and stops.\n"
     )

@@ -122,18 +122,10 @@ class DemoClient:
 
     async def _one_socket(self, order: DemoOrder) -> str:
         """Follow on one socket while it lasts; why it ended."""
+        request = HTTPRequest(self._url.replace("http", "ws", 1) + EXECUTE, request_timeout=REQUEST_SECONDS)
         try:
             async with self._connecting:
-                request = HTTPRequest(self._url.replace("http", "ws", 1) + EXECUTE, request_timeout=REQUEST_SECONDS)
                 connection = await websocket_connect(request, ping_interval=PING_SECONDS)
-            await connection.write_message(json.dumps(_subscription(order)))
-            order.sockets += 1
-            self._back(order)
-            while (message := await connection.read_message()) is not None:
-                self._hear(order, message)
-                if order.ended or order.given_up:
-                    await self._say_goodbye(order, connection)
-                    return ""
         except HTTPClientError as error:
             if error.code in REFUSALS:
                 order.given_up = f"its socket was refused: HTTP {error.code} {_words(error)}"
@@ -141,9 +133,21 @@ class DemoClient:
             return _words(error)
         except (WebSocketError, OSError) as error:
             return _words(error)
-        if connection.close_code is None:
-            return "cut off"
-        return f"closed with {connection.close_code}, {one_line(connection.close_reason or 'no reason given')}"
+        order.sockets += 1
+        try:
+            await connection.write_message(json.dumps(_subscription(order)))
+            self._back(order)
+            while not order.ended and not order.given_up:
+                message = await connection.read_message()
+                if message is None:
+                    return _close_cause(connection)
+                self._hear(order, message)
+            await self._say_goodbye(order, connection)
+        except (WebSocketError, OSError) as error:
+            return _words(error)
+        finally:
+            connection.close()
+        return ""
 
     async def _say_goodbye(self, order: DemoOrder, connection: WebSocketClientConnection) -> None:
         """Close, and hear what still comes until the other side closes too, for a little while."""
@@ -245,5 +249,15 @@ def _object(text: str | bytes) -> dict[str, object]:
 
 
 def _words(error: Exception) -> str:
-    text = error.message if isinstance(error, HTTPClientError) else str(error)
+    text: str | None = str(error)
+    if isinstance(error, HTTPClientError):
+        text = error.message
+    elif isinstance(error, OSError):
+        text = error.strerror or str(error)
     return one_line(text or type(error).__name__)
+
+
+def _close_cause(connection: WebSocketClientConnection) -> str:
+    if connection.close_code is None:
+        return "cut off"
+    return f"closed with {connection.close_code}, {one_line(connection.close_reason or 'no reason given')}"

@@ -183,14 +183,15 @@ def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
 def summary_lines(summary: Summary) -> list[str]:
     """The end of a run, for people."""
     seconds = summary.seconds
-    took = f"p50 {summary.median_seconds:.2f} s, max {max(seconds):.2f} s" if seconds else "nothing ended"
-    sockets = f"{summary.sockets} sockets" + (f", {summary.reconnects} reconnects" if summary.reconnects else "")
+    took = "nothing ended"
+    if seconds:
+        took = f"p50 {summary.median_seconds:.2f} s, max {max(seconds):.2f} s, from POST to the final event"
     lines = [
         "",
         f"Orders   {summary.orders}: {_outcomes(summary)}",
         f"Venues   {_counts(summary.venues) or 'no fill'}",
-        f"Time     {took}, from POST to the final event",
-        f"Events   {summary.events} received on {sockets}",
+        f"Time     {took}",
+        f"Events   {summary.events} received; sockets: {summary.sockets}, reconnects: {summary.reconnects}",
     ]
     if not summary.faults:
         return [*lines, "Result   all orders ended, and every event of the record came once and in order"]

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from dexexec.announce import decode
 from dexexec.batcher import Batcher
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.follower import Follower, Sink
@@ -113,6 +114,7 @@ class Feed:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(self._channel)
                     while True:
+                        raise_if_cancelled()
                         await self._hear(pubsub)
                         if down_since is not None:
                             self._observe.back_again("listening to events", monotonic() - down_since)
@@ -131,6 +133,7 @@ class Feed:
         message = await pubsub.get_message(timeout=SILENCE)
         if message is None:
             await pubsub.ping()
+            raise_if_cancelled()
             message = await pubsub.get_message(timeout=SILENCE)
         if message is None:
             raise RedisConnectionError("Redis does not answer")

@@ -14,12 +14,13 @@ import errno
 import os
 import random
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -50,6 +51,7 @@ from dexexec.settings import Settings, environment
 from dexexec.settlement.settle import Settlement
 from dexexec.settlement.signer import Signer, SimulatedSigner
 from dexexec.settlement.simulated import SimulatedChain
+from dexexec.stopping import Stopping
 from dexexec.store import Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Chain, Network
@@ -58,6 +60,9 @@ from dexexec.worker import BLOCK_MS, Limits, Worker
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
 OLDEST_REDIS = (6, 2)
+
+Background = Callable[[], Coroutine[Any, Any, None]]
+"""What runs beside the rest: started only once every part is made."""
 
 
 class Role(StrEnum):
@@ -92,41 +97,53 @@ async def serve(
     settings: Settings,
     role: Role,
     servers: Servers,
+    stopping: Stopping,
     *,
     sockets: Sequence[socket.socket],
     observer: Observer,
     say: Callable[[str], None],
 ) -> None:
-    """Run until SIGTERM or SIGINT, then drain. `say` is handed the banner once everything is up.
+    """Run until the process is asked to stop, then drain. `say` is handed the banner once everything is up.
 
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _shared(settings, servers, observer) as shared:
-        api = make_api_half(shared) if role is not Role.WORKER else None
-        half = make_worker_half(shared) if role is not Role.API else None
-        background: list[Awaitable[None]] = [shared.store.run(), shared.announcer.run()]
-        background += api.background if api else []
-        background += half.background if half else []
-        async with _running(background) as tasks:
-            if half:
-                tasks.append(asyncio.create_task(half.worker.run()))
-            if api:
-                api.server.add_sockets(sockets)
-                port = sockets[0].getsockname()[1]
-                say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", __version__))
-            await _first_of(stop, tasks)
-            if api:
-                api.server.stop()
-            if half:
-                half.worker.stop()
-                await asyncio.wait([tasks[-1]])
-            if api:
-                await api.sockets.close_all()
-                await api.intake.close()
-                await api.server.close_all_connections()
+    with stopping.event() as stop:
+        async with _shared(settings, servers, observer) as shared:
+            await _run(shared, role, servers, stop, sockets=sockets, say=say)
+
+
+async def _run(
+    shared: "Shared",
+    role: Role,
+    servers: Servers,
+    stop: asyncio.Event,
+    *,
+    sockets: Sequence[socket.socket],
+    say: Callable[[str], None],
+) -> None:
+    settings = shared.settings
+    api = make_api_half(shared) if role is not Role.WORKER else None
+    half = make_worker_half(shared) if role is not Role.API else None
+    background: list[Background] = [shared.store.run, shared.announcer.run]
+    background += api.background if api else []
+    background += half.background if half else []
+    async with _running(background) as tasks:
+        if half:
+            tasks.append(asyncio.create_task(half.worker.run()))
+        if api:
+            api.server.add_sockets(sockets)
+            port = sockets[0].getsockname()[1]
+            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", __version__))
+        await _first_of(stop, tasks)
+        if api:
+            api.server.stop()
+        if half:
+            half.worker.stop()
+            await asyncio.wait([tasks[-1]])
+        if api:
+            await api.sockets.close_all()
+            await api.intake.close()
+            await api.server.close_all_connections()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +174,7 @@ class ApiHalf:
     server: HTTPServer
     sockets: SocketRegistry
     intake: Intake
-    background: list[Awaitable[None]]
+    background: list[Background]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +182,7 @@ class WorkerHalf:
     """The worker, with what runs behind it."""
 
     worker: Worker
-    background: list[Awaitable[None]]
+    background: list[Background]
 
 
 def make_api_half(shared: Shared) -> ApiHalf:
@@ -176,7 +193,7 @@ def make_api_half(shared: Shared) -> ApiHalf:
     sockets = SocketRegistry()
     api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
     app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})
-    return ApiHalf(make_server(app, observer), sockets, intake, [feed.run()])
+    return ApiHalf(make_server(app, observer), sockets, intake, [feed.run])
 
 
 def make_worker_half(shared: Shared) -> WorkerHalf:
@@ -225,7 +242,7 @@ def make_worker_half(shared: Shared) -> WorkerHalf:
         observer=observer,
     )
     sweeper = Sweeper(f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, observer)
-    return WorkerHalf(worker, [ledger.run(), sweeper.run(), _close_at_end(venues.values())])
+    return WorkerHalf(worker, [ledger.run, sweeper.run, partial(_close_at_end, venues.values())])
 
 
 @asynccontextmanager
@@ -293,9 +310,9 @@ async def _redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
 
 
 @asynccontextmanager
-async def _running(work: Sequence[Awaitable[None]]) -> AsyncIterator[list[asyncio.Future[None]]]:
+async def _running(work: Sequence[Background]) -> AsyncIterator[list[asyncio.Future[None]]]:
     """Tasks for the block's duration, cancelled at its end in reverse order."""
-    tasks: list[asyncio.Future[None]] = [asyncio.ensure_future(one) for one in work]
+    tasks: list[asyncio.Future[None]] = [asyncio.create_task(one()) for one in work]
     try:
         yield tasks
     finally:

@@ -10,6 +10,7 @@ import contextlib
 from datetime import UTC, datetime
 from uuid import UUID
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.errors import UnavailableError
 from dexexec.observe import Observer
 from dexexec.queue import Queue
@@ -67,6 +68,7 @@ class Sweeper:
                 if not failing:
                     self._observer.waiting_for("sweeping", error)
                 failing = True
+            raise_if_cancelled()
             await asyncio.sleep(self._interval)
 
     async def _promote_forever(self) -> None:
@@ -77,4 +79,5 @@ class Sweeper:
                 due_in_ms = await self._queue.promote()
                 if due_in_ms >= 0:
                     nap = min(nap, due_in_ms / 1000)
+            raise_if_cancelled()
             await asyncio.sleep(max(nap, 0.005))

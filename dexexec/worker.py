@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.limiter import RateLimiter
@@ -132,6 +133,7 @@ class Worker:
     async def _lease_loop(self, incarnation: Incarnation, heartbeat: "asyncio.Task[str]") -> None:
         outage: float | None = None
         while not self._stop.is_set() and not heartbeat.done():
+            raise_if_cancelled()
             free = self._limits.concurrency - len(self._flight)
             if free <= 0:
                 self._changed.clear()

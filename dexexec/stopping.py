@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM, from the first moment of a process to its last.
+
+They are noted and never raised: an exception in the middle of starting or stopping a server would leave it behind.
+Installed once and never replaced, not even by the event loop, so that no signal falls into a gap between two handlers.
+"""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopping:
+    """Whether the process was asked to stop. Made in the main thread, before anything that must be stopped."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._told: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        for number in SIGNALS:
+            signal.signal(number, self._ask)
+
+    @contextmanager
+    def event(self) -> Iterator[asyncio.Event]:
+        """An event of the running loop that is set once the process is asked to stop, before or inside the block."""
+        event = asyncio.Event()
+        self._told = asyncio.get_running_loop(), event
+        try:
+            if self.asked:
+                event.set()
+            yield event
+        finally:
+            self._told = None
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        if self._told is not None:
+            loop, event = self._told
+            loop.call_soon_threadsafe(event.set)
