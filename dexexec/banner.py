@@ -1,5 +1,6 @@
 """What a person sees when the service is up: where it is, what is on, and a first order to paste."""
 
+from dexexec import __version__
 from dexexec.servers import Servers
 from dexexec.settings import Settings
 
@@ -7,8 +8,8 @@ DEMO_DEFAULT = "http://127.0.0.1:3000"
 """Where the demo posts when it is told nothing."""
 
 
-def banner(settings: Settings, servers: Servers, url: str, version: str) -> str:
-    """The text, ready to print. Addresses only: no user, no password."""
+def banner(settings: Settings, servers: Servers, url: str, command: str) -> str:
+    """The text, ready to print. Addresses only: no user, no password. `command` is how this process was started."""
     where = {
         name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
     }
@@ -26,9 +27,9 @@ def banner(settings: Settings, servers: Servers, url: str, version: str) -> str:
         f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
         """ -d '{"side": "buy", "amount": "0.01"}'"""
     )
-    where_else = "" if url == DEMO_DEFAULT else f" --url {url}"
+    demo = f"{command} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")
     table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
     return (
-        f"\ndexexec {version} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
-        f"  Ten orders, watched live:\n\n    python -m dexexec demo --orders 10{where_else}\n\n  Ctrl-C drains and stops.\n"
+        f"\ndexexec {__version__} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
+        f"  Ten orders, watched live:\n\n    {demo}\n\n  Ctrl-C drains and stops.\n"
     )

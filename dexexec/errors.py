@@ -8,7 +8,12 @@
     |  +- AdapterLoadError
     +- ClaimLostError               somebody else has the order now: stop silently
     +- RequestError                 answered to a client as a problem document
+       +- MalformedBodyError        400
+       +- UnsupportedMediaTypeError 415
+       +- BodyTooLargeError         413
        +- InvalidOrderError         422, lists every bad field
+       |  +- InvalidQueryError            400
+       |  +- InvalidIdempotencyKeyError   400
        +- IdempotencyMismatchError  422, same key with another body
        +- IdempotencyInFlightError  409
        +- OrderNotFoundError        404
@@ -189,7 +194,7 @@ class QueueFullError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """Postgres or Redis does not answer. Nothing was accepted, unless `order_id` is set: then the outcome is unknown."""
+    """Postgres or Redis does not answer. Nothing was accepted; or, when `order_id` is set, nobody knows."""
 
     code = "unavailable"
     http_status = 503

@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from dexexec import __version__, registry
+from dexexec import registry
 from dexexec.announce import Announcer
 from dexexec.api.app import make_app, make_server
 from dexexec.api.body import BodyReader
@@ -133,7 +133,8 @@ async def _run(
         if api:
             api.server.add_sockets(sockets)
             port = sockets[0].getsockname()[1]
-            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", __version__))
+            command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
+            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", command))
         await _first_of(stop, tasks)
         if api:
             api.server.stop()

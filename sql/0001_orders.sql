@@ -56,7 +56,7 @@ CREATE TABLE attempts (
     last_valid_height bigint NOT NULL,
     quote             jsonb NOT NULL,
     created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    outcome           text,                     -- landed, failed, rejected, expired; NULL while its fate is open
+    outcome           text,                     -- landed, failed, rejected, unsent, expired; NULL while its fate is open
     resolved_at       timestamptz,
     proof             jsonb,                    -- the fill, the chain's error, or why it can never land
     PRIMARY KEY (order_id, n)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 import redis.asyncio
@@ -15,8 +14,6 @@ from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL
 from dexexec.queue import Queue
 from dexexec.store import Address, Database, Store, migrate
-
-T = TypeVar("T")
 
 
 def new_order(
@@ -92,11 +89,3 @@ async def open_queue(url: str, prefix: str) -> AsyncIterator[Queue]:
         queue = Queue(client, blocking, prefix)
         await queue.prepare()
         yield queue
-
-
-async def until(condition: Callable[[], Awaitable[T]], seconds: float = 20.0) -> T:
-    """The first true answer of `condition`; fails the test when there is none in time."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await condition()):
-            await asyncio.sleep(0.005)
-    return answer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from types import TracebackType
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -78,6 +78,8 @@ class Api:
 class ApiHandler(RequestHandler):
     """Base of every handler that is not the WebSocket's."""
 
+    ordinary: ClassVar[frozenset[int]] = frozenset()
+    """Statuses over 400 that are an answer like any other, and no refusal to tell of."""
     api: Api
     request_id = ""
     refusal: RequestError | None = None
@@ -193,7 +195,8 @@ def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
 def log_request(observer: Observer, every: bool, handler: RequestHandler) -> None:
     """What Tornado calls at the end of each request, the WebSocket's included. Successes are told only if `every`."""
     request, status = handler.request, handler.get_status()
-    if status >= 400:
+    ordinary = isinstance(handler, ApiHandler) and status in handler.ordinary
+    if status >= 400 and not ordinary:
         refusal, request_id = None, ""
         if isinstance(handler, ApiHandler):
             refusal, request_id = handler.refusal, handler.request_id

@@ -1,6 +1,7 @@
 """Two questions an operator's machinery asks: does this process live, and should orders be sent to it."""
 
 import asyncio
+from typing import ClassVar
 
 from dexexec.api.handler import ApiHandler
 from dexexec.errors import UnavailableError
@@ -21,6 +22,8 @@ class AliveHandler(ApiHandler):
 
 class ReadyHandler(ApiHandler):
     """`GET /readyz`: whether an order posted now would be executed."""
+
+    ordinary: ClassVar[frozenset[int]] = frozenset({503})
 
     async def get(self) -> None:
         """200 when Postgres, Redis and a worker are there, else 503; `missing` names those that are not."""

@@ -28,7 +28,7 @@ class UnsignedSwap:
 
 @dataclass(frozen=True, slots=True)
 class SignedSwap:
-    """What is recorded before it is sent. The signature identifies the swap; sending the same bytes twice is one swap."""
+    """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap."""
 
     signature: str
     payload: bytes

@@ -131,7 +131,7 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The fate of an attempt: `landed`, `failed`, `rejected` or `expired`, with what proves it."""
+    """The fate of an attempt: `landed`, `failed`, `rejected`, `unsent` or `expired`, with what proves it."""
 
     n: int
     outcome: str
@@ -222,7 +222,7 @@ async def release(database: Database, items: Sequence[Release]) -> list[None]:
 
 
 async def set_aside(database: Database, order_id: UUID, claim_number: int) -> None:
-    """Take a poison order out of circulation although its swap may still land: nobody claims it until released."""
+    """Take a poison order out of circulation although its swap may still land: nobody claims it again."""
     async with database.connection() as connection:
         await connection.execute(SET_ASIDE, (order_id, claim_number))
 

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 from dexexec.limiter import RateLimiter
 from dexexec.queue import Queue
 from tests.conftest import Servers
-from tests.parts import open_queue, open_redis, until
+from tests.parts import open_queue, open_redis
+from tests.waiting import until
 
 
 async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list[UUID]:

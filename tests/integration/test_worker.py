@@ -31,8 +31,9 @@ from dexexec.sweeper import Sweeper
 from dexexec.venue import Network, NoRoute, Slippage, Unsupported
 from dexexec.worker import Limits, Worker
 from tests.conftest import Servers
-from tests.parts import new_order, open_queue, open_redis, open_store, running, until
+from tests.parts import new_order, open_queue, open_redis, open_store, running
 from tests.scripted import ScriptedChain, ScriptedVenue, forever, quote_of, raising
+from tests.waiting import until
 
 LANDED = Landed(Fill(10_000_000, 1_500_000, 5_000, 7))
 ALIVE = NotSeen(height=1, history=True, node="n")
@@ -109,7 +110,7 @@ class Bench:
             events = await self.events(order_id)
             return events if events[-1].final else []
 
-        events = await until(final)
+        events: list[Event] = await until(final)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         for before, after in itertools.pairwise(events):
             assert after.status in TRANSITIONS[before.status].values()

@@ -23,7 +23,7 @@ def test_every_status_has_its_row() -> None:
 
 
 def test_promise_7_a_terminal_status_never_changes() -> None:
-    assert TERMINAL == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    assert set(TERMINAL) == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
     for status, trigger in itertools.product(TERMINAL, Trigger):
         with pytest.raises(IllegalTransitionError, match=status):
             advance(status, trigger)
