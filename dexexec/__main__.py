@@ -95,7 +95,7 @@ def _serve(command: str | None, loaded: "Settings") -> int:
         observer.setting_doubtful(warning)
     role = run.Role(command or "all") if command != "migrate" else None
     sockets = run.listen(loaded) if role in {run.Role.ALL, run.Role.API} else []
-    with servers(loaded) as found, contextlib.ExitStack() as stack:
+    with servers(loaded, with_redis=role is not None) as found, contextlib.ExitStack() as stack:
         for one in sockets:
             stack.callback(one.close)
         if role is None:
@@ -103,6 +103,7 @@ def _serve(command: str | None, loaded: "Settings") -> int:
             say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         elif not stopping.asked:
             _event_loop(run.serve(loaded, role, found, stopping, sockets=sockets, observer=observer, say=say))
+    stopping.over()
     return 0
 
 

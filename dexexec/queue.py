@@ -28,6 +28,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from dexexec.errors import UnavailableError
 
 GROUP = "workers"
+BLOCK_MS = 500
+"""How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
 
 _Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 _Answer = Sequence[tuple[bytes, _Rows]]
@@ -173,10 +175,14 @@ class Queue:
 
     async def forget(self, consumer: str) -> None:
         """Remove a consumer that leaves for good, unless it still has pending entries."""
-        with outages():
-            pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
-            if not pending:
-                await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
+        try:
+            with outages():
+                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
+                if not pending:
+                    await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):  # without a group there is no consumer either
+                raise
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""

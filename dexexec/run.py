@@ -23,9 +23,6 @@ from functools import partial
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -37,7 +34,8 @@ from dexexec.api.handler import Api
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import SystemClock
-from dexexec.errors import StartupError, UnavailableError, UnreachableError
+from dexexec.connections import open_database, open_redis
+from dexexec.errors import StartupError
 from dexexec.feed import Feed
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
@@ -55,11 +53,7 @@ from dexexec.stopping import Stopping
 from dexexec.store import Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Chain, Network
-from dexexec.worker import BLOCK_MS, Limits, Worker
-
-REDIS_CONNECTIONS = 32
-REDIS_TIMEOUT = 3.0
-OLDEST_REDIS = (6, 2)
+from dexexec.worker import Limits, Worker
 
 Background = Callable[[], Coroutine[Any, Any, None]]
 """What runs beside the rest: started only once every part is made."""
@@ -89,7 +83,7 @@ def listen(settings: Settings) -> list[socket.socket]:
 
 async def migrate_only(servers: Servers) -> list[str]:
     """Bring the schema up to date; the names of what was applied."""
-    async with _database(servers) as database:
+    async with open_database(servers) as database:
         return await migrate(database)
 
 
@@ -250,7 +244,7 @@ def make_worker_half(shared: Shared) -> WorkerHalf:
 async def _shared(settings: Settings, servers: Servers, observer: Observer) -> AsyncIterator[Shared]:
     """Postgres with its schema, Redis with its group, and what is built on them."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    async with _database(servers) as database, _redis(servers) as client, _redis(servers) as blocking:
+    async with open_database(servers) as database, open_redis(servers) as client, open_redis(servers) as blocking:
         await migrate(database)
         announcer = Announcer(client, f"{settings.redis_prefix}:events")
         store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
@@ -259,55 +253,6 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer) -> A
         limiter = RateLimiter(client, settings.redis_prefix, name)
         clock = SystemClock()
         yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
-
-
-@asynccontextmanager
-async def _database(servers: Servers) -> AsyncIterator[Database]:
-    database = Database(servers.postgres)
-    try:
-        connection = await database.dedicated()
-    except UnavailableError as error:
-        place, why = servers.places()["Postgres"], str(error.__cause__).strip().splitlines() or ["no answer"]
-        text = f"Postgres at {place} does not answer ({why[-1].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD"
-        raise UnreachableError(f"{text} and PG_DATABASE, or unset PG_HOST for an embedded one") from error
-    await connection.close()
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
-async def _redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client. Commands fail after seconds instead of hanging; reads that block stay well below that."""
-    try:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            servers.redis_url,
-            max_connections=REDIS_CONNECTIONS,
-            timeout=REDIS_TIMEOUT,
-            socket_timeout=REDIS_TIMEOUT + BLOCK_MS / 1000,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),
-            protocol=2,
-        )
-    except ValueError as error:
-        raise UnreachableError("REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path") from error
-    client = redis.asyncio.Redis(connection_pool=pool)
-    place = servers.places()["Redis"]
-    try:
-        try:
-            info = await client.info("server")
-        except (RedisError, OSError) as error:
-            text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
-            raise UnreachableError(text) from error
-        version = str(info["redis_version"])
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-            raise UnreachableError(f"Redis at {place} is {version}: 6.2 or newer is needed")
-        yield client
-    finally:
-        await client.aclose()
-        await pool.disconnect()
 
 
 @asynccontextmanager

@@ -32,15 +32,16 @@ class Servers:
 
 
 @contextmanager
-def servers(settings: Settings) -> Iterator[Servers]:
+def servers(settings: Settings, *, with_redis: bool = True) -> Iterator[Servers]:
     """Both servers, as long as the block lasts; what was started is stopped again if nobody else uses it. The embedded
-    ones start side by side. Raises `EmbeddedError`."""
+    ones start side by side. Without `with_redis`, Redis is left alone and its URL is "". Raises `EmbeddedError`."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
         postgres = threads.submit(_postgres, settings, stack)
-        redis_url = threads.submit(_redis, settings, stack)
+        redis_url = threads.submit(_redis, settings, stack) if with_redis else None
         threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
-        own = {"Postgres": settings.pg_host is None, "Redis": settings.redis_url is None}
-        yield Servers(postgres.result(), redis_url.result(), tuple(name for name, ours in own.items() if ours))
+        own = {"Postgres": settings.pg_host is None, "Redis": with_redis and settings.redis_url is None}
+        started = tuple(name for name, ours in own.items() if ours)
+        yield Servers(postgres.result(), redis_url.result() if redis_url else "", started)
 
 
 def _postgres(settings: Settings, stack: ExitStack) -> Address:

@@ -34,6 +34,11 @@ class Stopping:
         finally:
             self._told = None
 
+    def over(self) -> None:
+        """All is stopped: a signal now could only spoil the exit code while the interpreter ends."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
         if self._told is not None:

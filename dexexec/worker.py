@@ -18,11 +18,10 @@ from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
 from dexexec.pipeline import Later, Pipeline
-from dexexec.queue import Entry, Queue
+from dexexec.queue import BLOCK_MS, Entry, Queue
 from dexexec.store import Claimed, Incarnation, Release, Store
 
 BATCH = 64
-BLOCK_MS = 500
 OUTAGE_PAUSE = 0.25
 CRASH_PAUSE_MS = 1_000.0
 RATE_KEY = "orders"

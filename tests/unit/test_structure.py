@@ -16,7 +16,7 @@ LAYERS = (
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
     {"store", "follower", "presenting", "testing", "demo"},
     {"feed", "intake", "pipeline", "sweeper", "servers", "adapters_command"},
-    {"worker", "api", "banner"},
+    {"worker", "api", "banner", "connections"},
     {"run"},
     {"__main__"},
 )

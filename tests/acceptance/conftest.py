@@ -1,0 +1,22 @@
+"""Where the processes of a test find their servers: the shared ones, with a database and a Redis prefix per test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dexexec.store import Address
+from tests.acceptance.service import QUICK, Stand, servers_at
+from tests.conftest import Servers
+
+
+@pytest.fixture
+def given(servers: Servers, database_address: Address, redis_prefix: str) -> dict[str, str]:
+    """Settings that name the shared servers."""
+    return servers_at(database_address, servers.redis_url, redis_prefix)
+
+
+@pytest.fixture
+def stand(given: dict[str, str]) -> Iterator[Stand]:
+    """Processes on the shared servers, with mock venues that take no time."""
+    with Stand(**given, **QUICK) as stand:
+        yield stand

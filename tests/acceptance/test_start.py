@@ -1,0 +1,192 @@
+"""One command on a machine with nothing but the package: start, first order, stop, and start again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dexexec.store import Address
+from tests.acceptance.judge import judge
+from tests.acceptance.service import (
+    QUICK,
+    Process,
+    Stand,
+    postmaster,
+    say,
+    server_pids,
+    servers_running,
+    stop_servers,
+    wait_until,
+)
+
+READY_SECONDS = 5.0
+"""The issue's promise: from the command to ready, on a warm install."""
+
+
+@pytest.fixture(scope="module")
+def data_dir() -> Iterator[Path]:
+    """One data folder, so that only the first start has to make the databases."""
+    root = Path(tempfile.mkdtemp(prefix="dxa"))
+    yield root / "data"
+    stop_servers(root / "data")
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def stand(data_dir: Path) -> Iterator[Stand]:
+    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
+        yield stand
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # nobody may have buried a server whose parent is gone
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def paste(process: Process) -> str:
+    """Run the banner's curl line in a shell, as a person would; the order's id."""
+    [line] = [line.strip() for line in process.banner().splitlines() if line.strip().startswith("curl ")]
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=20, check=True)
+    return str(json.loads(done.stdout)["orderId"])
+
+
+def read(url: str) -> dict[str, object]:
+    done = subprocess.run(["curl", "-sS", "--fail", url], capture_output=True, text=True, timeout=20, check=True)
+    answer = json.loads(done.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def confirmed(url: str, order_id: str) -> bool:
+    return read(f"{url}/api/orders/{order_id}")["status"] == "confirmed"
+
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+@needs_curl
+def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_restart(
+    stand: Stand, data_dir: Path
+) -> None:
+    first = stand.start()
+    first.ready()
+    banner = first.banner()
+    for said in (
+        f"{first.url}/api/orders/execute",
+        f"{first.url}/readyz",
+        "mock-raydium",
+        "mock-meteora",
+        "(embedded)",
+    ):
+        assert said in banner
+    assert f"{first.url.replace('http', 'ws', 1)}/api/orders/execute" in banner
+    assert str(data_dir) in banner
+    order_id = paste(first)
+    wait_until(lambda: confirmed(first.url, order_id), 10, "the pasted order to be confirmed")
+    known = read(f"{first.url}/api/orders/{order_id}")
+    stops_everything(first, data_dir, signal.SIGTERM)
+
+    second = stand.start()
+    seconds = second.ready()
+    assert read(f"{second.url}/api/orders/{order_id}") == known
+    listed = read(f"{second.url}/api/orders?status=confirmed")["orders"]
+    assert isinstance(listed, list)
+    assert order_id in [order["orderId"] for order in listed]
+    stops_everything(second, data_dir, signal.SIGINT)
+    say(f"ready after {seconds:.2f} s")
+    assert seconds < READY_SECONDS, "a warm start takes too long"
+
+
+def stops_everything(process: Process, data_dir: Path, number: signal.Signals) -> None:
+    """The signal drains the process, which stops every server that it started; Ctrl-C reaches its whole group."""
+    pids = server_pids(data_dir)
+    assert all(map(alive, pids))
+    process.send(number, group=number is signal.SIGINT)
+    assert process.wait() == 0
+    assert not servers_running(data_dir)
+    assert not any(map(alive, pids))
+    assert "Traceback" not in process.err
+    process.logged("worker stopped")
+
+
+def test_ctrl_c_again_and_again_stops_nothing_halfway(stand: Stand, data_dir: Path) -> None:
+    process = stand.start()
+    process.ready()
+    while process.running:
+        process.send(signal.SIGINT, group=True)
+    assert process.wait() == 0
+    assert not servers_running(data_dir)
+    assert "Traceback" not in process.err
+    process.logged("worker stopped")
+
+
+def test_a_signal_while_it_starts_leaves_no_server_behind(stand: Stand, data_dir: Path) -> None:
+    process = stand.start()
+    wait_until(lambda: servers_running(data_dir), 20, "a server to be started")
+    process.send(signal.SIGTERM)
+    process.send(signal.SIGINT, group=True)
+    assert process.wait() == 0
+    assert not servers_running(data_dir)
+    assert "Traceback" not in process.err
+
+
+def test_the_last_of_two_processes_on_one_data_folder_stops_the_servers(stand: Stand, data_dir: Path) -> None:
+    api, worker = stand.start("api"), stand.start("worker")
+    worker.logged("worker started")
+    api.ready()
+    first = postmaster(data_dir)
+    assert worker.stop() == 0
+    assert sorted(servers_running(data_dir)) == ["postgres", "valkey"]
+    assert postmaster(data_dir) == first
+    assert api.stop() == 0
+    assert not servers_running(data_dir)
+
+
+def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> None:
+    placeholders = {"SOLANA_WALLET_SECRET_KEY": "123456", "OUTPUT_MINT": "12345678", "INPUT_MINT": "1234"}
+    with Stand(**given, **placeholders) as stand:
+        process = stand.start()
+        process.ready()
+        warnings = [line for line in process.err.splitlines() if '"warning"' in line]
+        told = [str(json.loads(line)["what"]) for line in warnings]
+        for name, value in placeholders.items():
+            assert len([line for line in told if name in line]) == 1, warnings
+            assert value not in "".join(told)
+        assert process.stop() == 0
+
+
+def test_migrate_applies_everything_once_whoever_else_does_it(given: dict[str, str], database_address: Address) -> None:
+    with Stand(**given) as stand:
+        together = [stand.start("migrate") for _ in range(2)]
+        assert [process.wait() for process in together] == [0, 0]
+        said = sorted(process.out.strip() for process in together)
+        assert said[0].startswith("applied: 0001"), said
+        assert said[1] == "the schema is up to date", said
+        again = stand.start("migrate")
+        assert again.wait() == 0
+        assert again.out.strip() == "the schema is up to date"
+        assert "".join(process.err for process in stand.processes) == ""
+    judge(database_address, [])
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "api", "worker", "migrate", "demo", "adapters", "adapters list", "adapters check"],
+    ids=lambda command: command or "all",
+)
+def test_every_command_explains_itself_without_starting_anything(stand: Stand, command: str) -> None:
+    process = stand.start(*command.split(), "--help", DEXEXEC_DATA_DIR="/nowhere", DEXEXEC_NO_SUCH_NAME="1")
+    assert process.wait() == 0
+    assert process.out.startswith("usage: python -m dexexec")
+    assert process.err == ""
+    assert not Path("/nowhere").exists()
