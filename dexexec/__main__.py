@@ -95,7 +95,10 @@ def _serve(command: str | None, loaded: "Settings") -> int:
         observer.setting_doubtful(warning)
     role = run.Role(command or "all") if command != "migrate" else None
     sockets = run.listen(loaded) if role in {run.Role.ALL, run.Role.API} else []
-    with servers(loaded, with_redis=role is not None) as found, contextlib.ExitStack() as stack:
+    with (
+        servers(loaded, observer.embedded_server, with_redis=role is not None) as found,
+        contextlib.ExitStack() as stack,
+    ):
         for one in sockets:
             stack.callback(one.close)
         if role is None:

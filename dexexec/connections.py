@@ -26,7 +26,7 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
         connection = await database.dedicated()
     except UnavailableError as error:
         place, why = servers.places()["Postgres"], str(error.__cause__).strip().splitlines() or ["no answer"]
-        text = f"Postgres at {place} does not answer ({why[-1].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD"
+        text = f"Postgres at {place} does not answer ({why[0].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD"
         raise UnreachableError(f"{text} and PG_DATABASE, or unset PG_HOST for an embedded one") from error
     await connection.close()
     await database.open()

@@ -14,38 +14,45 @@ Why it is made so: docs/adr/0003-embedded-servers.md.
 
 import fcntl
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dexexec.embedded_servers import PostgresAddress, PostgresServer, Server, ValkeyServer
+from dexexec.errors import EmbeddedError
 
 __all__ = ["PostgresAddress", "postgres", "valkey"]
 
 START_SECONDS = 120  # after a crash, Postgres replays its log before it answers
 STOP_SECONDS = 60
 POLL_SECONDS = 0.01
+WATCH_SECONDS = 0.5
 NOBODY = 65534
 
 
+Tell = Callable[[str], None]
+
+
 @contextmanager
-def postgres(data_dir: Path, *, tcp_port: int | None = None) -> Iterator[PostgresAddress]:
+def postgres(data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None) -> Iterator[PostgresAddress]:
     """Keep Postgres running on `data_dir`, and yield its address: a unix socket below `data_dir`.
 
     With `tcp_port` it is 127.0.0.1, **without a password**: for tests that need a server given by the environment. All
-    users of one data folder must agree on the port. Raises EmbeddedError, with one line that says what to do.
+    users of one data folder must agree on the port. With `tell`, a server that dies meanwhile is started again, and
+    `tell` is handed a line about it, in a thread. Raises EmbeddedError, with one line that says what to do.
     """
     server = PostgresServer(data_dir, tcp_port)
-    with _in_use(server):
+    with _in_use(server), _watched(server, tell):
         yield server.address
 
 
 @contextmanager
-def valkey(data_dir: Path, *, tcp_port: int | None = None) -> Iterator[str]:
+def valkey(data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None) -> Iterator[str]:
     """Keep Valkey running on `data_dir`, and yield its URL for `redis.from_url`. The rest is as with `postgres`."""
     server = ValkeyServer(data_dir, tcp_port)
-    with _in_use(server):
+    with _in_use(server), _watched(server, tell):
         yield server.url
 
 
@@ -69,6 +76,42 @@ def _in_use(server: Server) -> Iterator[None]:
                     _shut_down(server)
         finally:
             os.close(users)
+
+
+@contextmanager
+def _watched(server: Server, tell: Tell | None) -> Iterator[None]:
+    if tell is None:
+        yield
+        return
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(server, over, tell), name=f"{server.name} watcher", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _watch(server: Server, over: threading.Event, tell: Tell) -> None:
+    while not over.wait(WATCH_SECONDS):
+        try:
+            with _explained(server):
+                if _is_gone(server):
+                    tell(f"the embedded {server.name} has died: starting it again")
+                    _bring_up(server)
+                    tell(f"the embedded {server.name} is back")
+        except EmbeddedError as error:
+            tell(str(error))
+
+
+def _is_gone(server: Server) -> bool:
+    """Whether none of the server's processes lives."""
+    lock = _open_lock(server, "server")
+    try:
+        return _try_exclusive(lock)
+    finally:
+        os.close(lock)
 
 
 def _bring_up(server: Server) -> None:

@@ -47,6 +47,10 @@ class Observer:
         """A setting that works, but was probably meant otherwise."""
         self.log.warning("check this setting", what=warning)
 
+    def embedded_server(self, line: str) -> None:
+        """An embedded server died, came back, or cannot."""
+        self.log.warning("embedded server", what=line)
+
     # The worker
 
     def worker_started(self, name: str, worker_id: int, concurrency: int) -> None:

@@ -32,27 +32,28 @@ class Servers:
 
 
 @contextmanager
-def servers(settings: Settings, *, with_redis: bool = True) -> Iterator[Servers]:
+def servers(settings: Settings, tell: embedded.Tell, *, with_redis: bool = True) -> Iterator[Servers]:
     """Both servers, as long as the block lasts; what was started is stopped again if nobody else uses it. The embedded
-    ones start side by side. Without `with_redis`, Redis is left alone and its URL is "". Raises `EmbeddedError`."""
+    ones start side by side, and one that dies is started again: `tell` is handed lines about that, in threads. Without
+    `with_redis`, Redis is left alone and its URL is "". Raises `EmbeddedError`."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        postgres = threads.submit(_postgres, settings, stack)
-        redis_url = threads.submit(_redis, settings, stack) if with_redis else None
+        postgres = threads.submit(_postgres, settings, stack, tell)
+        redis_url = threads.submit(_redis, settings, stack, tell) if with_redis else None
         threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
         own = {"Postgres": settings.pg_host is None, "Redis": with_redis and settings.redis_url is None}
         started = tuple(name for name, ours in own.items() if ours)
         yield Servers(postgres.result(), redis_url.result() if redis_url else "", started)
 
 
-def _postgres(settings: Settings, stack: ExitStack) -> Address:
+def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Address:
     if settings.pg_host is None:
-        local = stack.enter_context(embedded.postgres(settings.data_dir))
+        local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
         return Address(local.host, local.port, local.user, local.dbname)
     password = settings.pg_password.get_secret_value() if settings.pg_password else ""
     return Address(settings.pg_host, settings.pg_port, settings.pg_user, settings.pg_database, password)
 
 
-def _redis(settings: Settings, stack: ExitStack) -> str:
+def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:
     if settings.redis_url is None:
-        return stack.enter_context(embedded.valkey(settings.data_dir))
+        return stack.enter_context(embedded.valkey(settings.data_dir, tell=tell))
     return settings.redis_url.get_secret_value()

@@ -106,9 +106,9 @@ class Settings(BaseSettings):
     )
     quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
     breaker_failures: int = Field(
-        5, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"
+        10, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"
     )
-    breaker_seconds: float = Field(10.0, ge=0.01, le=3_600, description="how long it is then left alone (s)")
+    breaker_seconds: float = Field(5.0, ge=0.01, le=3_600, description="how long it is then left alone (s)")
 
     # The worker.
     concurrency: int = Field(128, ge=1, le=10_000, description="orders in flight per worker")

@@ -153,9 +153,13 @@ class Worker:
     async def _lease_some(self, incarnation: Incarnation, wanted: int) -> None:
         """Lease up to `wanted` entries, claim their orders in one commit, start them, and acknowledge the entries:
         from the commit on, it is the lease in Postgres that brings an order back."""
-        wanted = await self._allowed(wanted)
-        if not wanted:
-            return
+        units: Sequence[bytes] = ()
+        if self._limits.orders_per_minute is not None:
+            grant = await self._limiter.take(RATE_KEY, self._limits.orders_per_minute, wanted)
+            wanted, units = grant.granted, grant.units
+            if not wanted:
+                await self._pause(min(grant.retry_after, 0.5))
+                return
         claimed: list[Claimed] = []
         try:
             entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
@@ -169,17 +173,7 @@ class Worker:
                     self._start(one, asked)
                 self._chore(self._acknowledge(entries))
         finally:
-            if self._limits.orders_per_minute is not None:
-                await self._limiter.give_back(RATE_KEY, wanted - len(claimed))
-
-    async def _allowed(self, wanted: int) -> int:
-        """How many orders may be taken up now, by the limit over all workers."""
-        if self._limits.orders_per_minute is None:
-            return wanted
-        grant = await self._limiter.take(RATE_KEY, self._limits.orders_per_minute, wanted)
-        if not grant.granted:
-            await self._pause(min(grant.retry_after, 0.5))
-        return grant.granted
+            await self._limiter.give_back(RATE_KEY, units[len(claimed) :])
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing

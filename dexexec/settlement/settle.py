@@ -38,10 +38,10 @@ from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Timeout, Ven
 
 CALL_TIMEOUT = 10.0
 """Seconds for one call of an adapter or a node."""
-FIRST_LOOK = 0.01
-LONGEST_PAUSE = 1.0
+FIRST_LOOK, LONGEST_PAUSE = 0.01, 0.4
+"""Seconds between two looks at a swap's status: growing by half, up to the length of a slot."""
 RESEND_AFTER = 2.0
-"""Seconds between two looks at a swap's status (doubling), and between two sends of the same bytes."""
+"""Seconds between two sends of the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Settlement:
                 case NotSeen() | Unavailable():
                     pass
             await self._clock.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
             if sends and self._clock.monotonic() - sent >= RESEND_AFTER:
                 await self._submit(venue, signed, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1

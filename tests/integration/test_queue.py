@@ -122,8 +122,18 @@ async def test_no_window_grants_more_than_its_limit_over_all_processes(servers: 
         refused = await limiters[0].take("k", 25)
         assert refused.granted == 0
         assert 0 < refused.retry_after <= 60
-        await limiters[0].give_back("k", 2)
+        await limiters[0].give_back("k", [unit for grant in grants for unit in grant.units][3:5])
         assert (await limiters[1].take("k", 25, 5)).granted == 2
+
+
+async def test_what_is_given_back_is_ones_own(servers: Servers, redis_prefix: str) -> None:
+    async with open_redis(servers.redis_url) as client:
+        mine, theirs = RateLimiter(client, redis_prefix, "mine"), RateLimiter(client, redis_prefix, "theirs")
+        taken = await mine.take("k", 4, 2)
+        used = await theirs.take("k", 4, 2)
+        await mine.give_back("k", taken.units)
+        await mine.give_back("k", taken.units)
+        assert set(await client.zrange(f"{{{redis_prefix}}}:rate:k", 0, -1)) == set(used.units)
 
 
 async def test_a_window_opens_again_when_its_oldest_grants_have_aged(servers: Servers, redis_prefix: str) -> None:
