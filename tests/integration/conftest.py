@@ -1,10 +1,19 @@
-"""What the tests of the stream are given: the record, once in memory and once in Postgres, and a Redis."""
+"""What is given to the tests of the stream (the record, in memory and in Postgres, and a Redis) and of the worker."""
 
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
 
+from dexexec.clock import SystemClock
+from dexexec.limiter import RateLimiter
+from dexexec.store import Address
 from tests.conftest import Servers
+from tests.integration.bench import LANDED, Bench, OpenBench
+from tests.parts import open_queue, open_redis, open_store
+from tests.scripted import ScriptedChain, ScriptedVenue
 from tests.streaming import OpenRecord, memory_record, postgres_record
 
 
@@ -18,3 +27,24 @@ def open_record(request: pytest.FixtureRequest) -> OpenRecord:
 @pytest.fixture
 def redis_url(servers: Servers) -> str:
     return servers.redis_url
+
+
+@pytest.fixture
+def bench(database_address: Address, servers: Servers, redis_prefix: str) -> OpenBench:
+    """Opens a `Bench` for one test."""
+
+    @asynccontextmanager
+    async def open_bench() -> AsyncIterator[Bench]:
+        clock, chain = SystemClock(), ScriptedChain()
+        chain.statuses = [LANDED]
+        async with (
+            open_store(database_address) as store,
+            open_queue(servers.redis_url, redis_prefix) as queue,
+            open_redis(servers.redis_url) as client,
+        ):
+            a = ScriptedVenue("a", clock, 1_510_000, chain)
+            b = ScriptedVenue("b", clock, 1_500_000, chain)
+            limiter = RateLimiter(client, redis_prefix, "p")
+            yield Bench(store, queue, limiter, chain, a, b, itertools.count())
+
+    return open_bench

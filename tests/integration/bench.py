@@ -1,0 +1,147 @@
+"""A worker's surroundings: real Postgres and Valkey, venues and a chain that do as told, and a look at the result."""
+
+import itertools
+import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from dexexec.clock import SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.status import TRANSITIONS, Status
+from dexexec.domain.swap import Landed, NotSeen
+from dexexec.domain.token import KNOWN, Tokens
+from dexexec.limiter import RateLimiter
+from dexexec.observe import Observer, make_logger
+from dexexec.pipeline import Pipeline, Retries
+from dexexec.presenting import Presenter
+from dexexec.queue import Queue
+from dexexec.router import Router
+from dexexec.settlement.settle import Settlement
+from dexexec.settlement.signer import SimulatedSigner
+from dexexec.store import Store
+from dexexec.sweeper import Sweeper
+from dexexec.venue import Network, Slippage
+from dexexec.worker import Limits, Worker
+from tests.parts import new_order
+from tests.scripted import ScriptedChain, ScriptedVenue
+from tests.waiting import until
+
+LANDED = Landed(Fill(10_000_000, 1_500_000, 5_000, 7))
+ALIVE = NotSeen(height=1, history=True, node="n")
+EXPIRED = NotSeen(height=151, history=True, node="n")
+LIMITS = Limits(
+    concurrency=16, orders_per_minute=None, max_claims=3, lease_seconds=20, heartbeat_seconds=0.1, drain_seconds=5
+)
+
+
+@dataclass
+class Bench:
+    """One worker's surroundings. `chain` says landed unless told otherwise; `a` has the better price."""
+
+    store: Store
+    queue: Queue
+    limiter: RateLimiter
+    chain: ScriptedChain
+    a: ScriptedVenue
+    b: ScriptedVenue
+    names: "itertools.count[int]"
+
+    def worker(self, **limits: Any) -> Worker:
+        """A worker that does not run yet."""
+        clock, observer = SystemClock(), Observer(make_logger("critical"))
+        venues = {venue.name: venue for venue in (self.a, self.b)}
+        router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
+        pipeline = Pipeline(
+            store=self.store,
+            router=router,
+            settlement=Settlement(
+                {Network.SIMULATED: self.chain}, {Network.SIMULATED: UniqueSigner()}, clock, observer
+            ),
+            venues=venues,
+            presenter=Presenter(Tokens(KNOWN)),
+            retries=Retries(attempts=3, base_ms=5, max_ms=20),
+            clock=clock,
+            observer=observer,
+            rng=random.Random(1),
+        )
+        return Worker(
+            name=f"worker-{next(self.names)}",
+            store=self.store,
+            queue=self.queue,
+            limiter=self.limiter,
+            pipeline=pipeline,
+            limits=replace(LIMITS, **limits),
+            clock=clock,
+            observer=observer,
+        )
+
+    def sweeper(self) -> Sweeper:
+        """A sweeper that does not run yet."""
+        return Sweeper("sweeper", self.store, self.queue, 0.05, Observer(make_logger("critical")))
+
+    async def post(self, order: NewOrder | None = None) -> UUID:
+        """Store an order and put it on the queue."""
+        order = order or new_order()
+        await self.store.create(order)
+        await self.queue.enqueue([order.id])
+        return order.id
+
+    async def events(self, order_id: UUID) -> list[Event]:
+        """Everything that happened to an order so far."""
+        return (await self.store.events_after([(order_id, 0)]))[order_id]
+
+    async def view(self, order_id: UUID) -> Any:
+        """The order as a client gets it."""
+        return await self.store.order(order_id)
+
+    async def ended(self, order_id: UUID) -> list[Event]:
+        """Its events, once it has ended; promise 7 is checked on the way."""
+
+        async def final() -> list[Event]:
+            events = await self.events(order_id)
+            return events if events[-1].final else []
+
+        events: list[Event] = await until(final)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        for before, after in itertools.pairwise(events):
+            assert after.status in TRANSITIONS[before.status].values()
+        return events
+
+    async def reached(self, order_id: UUID, status: Status) -> None:
+        """Wait until an order has been in `status`."""
+
+        async def there() -> bool:
+            return any(event.status is status for event in await self.events(order_id))
+
+        await until(there)
+
+
+OpenBench = Callable[[], AbstractAsyncContextManager[Bench]]
+
+
+class UniqueSigner(SimulatedSigner):
+    """Signs the same bytes differently each time, as a nonce would make them."""
+
+    _count = itertools.count()
+
+    def sign(self, unsigned: Any) -> Any:
+        signed = super().sign(unsigned)
+        return replace(signed, signature=f"{signed.signature}{next(self._count)}{id(self)}")
+
+
+async def failing_to_build(_: Quote) -> bytes:
+    raise Slippage("moved")
+
+
+def quotes_of(event: Event) -> dict[str, Any]:
+    quotes: Any = event.detail["quotes"]
+    return {quote["venue"]: quote for quote in quotes}
+
+
+def told(events: list[Event]) -> list[str]:
+    return [event.status.value for event in events]

@@ -1,0 +1,145 @@
+"""One order's story through the pipeline, on a real Postgres and a real Valkey, with venues that do as told."""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.swap import FailedOnChain, Rejected, Unknown
+from dexexec.domain.token import KNOWN
+from dexexec.venue import NoRoute, Unsupported
+from tests.integration.bench import EXPIRED, LANDED, OpenBench, failing_to_build, quotes_of, told
+from tests.parts import new_order, running
+from tests.scripted import forever, quote_of, raising
+
+
+async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        events = await b.ended(await b.post())
+        assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
+        view = await b.view(events[0].order_id)
+        assert (view["venue"], view["amountOut"]) == ("a", "1500000")
+        assert view["txHash"] == b.chain.sent[0].signature
+        assert view["attempts"][0]["outcome"] == "landed"
+
+
+async def test_the_routing_event_keeps_every_quote_and_why_each_lost(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        b.b.on_quote = raising(NoRoute("no pool for this pair"))
+        events = await b.ended(await b.post())
+        quotes = quotes_of(events[1])
+        assert quotes["a"]["selected"]
+        assert (quotes["b"]["selected"], quotes["b"]["reason"]) == (False, "no-route")
+        assert quotes["b"]["detail"] == "no pool for this pair"
+        b.b.on_quote = b.b._price
+        events = await b.ended(await b.post())
+        quotes = quotes_of(events[1])
+        assert quotes["b"]["reason"] == "worse-price"
+        assert quotes["a"]["price"] == "151"
+
+
+async def test_promise_4_the_attempt_is_durable_before_anything_is_sent(bench: OpenBench) -> None:
+    async with bench() as b:
+        seen: list[object] = []
+        submit = b.chain.submit
+
+        async def look_first(signed: Any) -> Any:
+            view = await b.view(order_id)
+            seen.append(
+                (view["status"], view["attempts"][0]["txHash"] == signed.signature, view["attempts"][0]["outcome"])
+            )
+            return await submit(signed)
+
+        b.chain.submit = look_first  # type: ignore[method-assign]
+        order_id = await b.post()
+        async with running(b.worker().run()):
+            await b.ended(order_id)
+        assert seen == [("submitted", True, "open")]
+
+
+async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        b.a.on_build = failing_to_build
+        events = await b.ended(await b.post())
+        assert told(events) == ["pending", "routing", "building", "building", "submitted", "confirmed"]
+        assert (events[3].detail["venue"], events[3].detail["reason"]) == ("b", "slippage")
+
+
+async def test_a_proven_failure_is_tried_again_and_told_only_once_at_the_end(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7)]
+        events = await b.ended(await b.post())
+        assert told(events).count("failed") == 1
+        assert told(events).count("submitted") == 3
+        last = events[-1]
+        assert (last.detail["reason"], last.detail["attempt"]) == ("slippage", 3)
+        view = await b.view(last.order_id)
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["failed"] * 3
+        assert view["failureReason"] == "slippage"
+
+
+async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [EXPIRED, LANDED]
+        events = await b.ended(await b.post())
+        assert told(events)[3:] == ["submitted", "routing", "routing", "building", "submitted", "confirmed"]
+        view = await b.view(events[0].order_id)
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired", "landed"]
+        assert view["attempts"][0]["proof"]["heightSeen"] == 151
+
+
+async def test_a_definitive_refusal_is_tried_again(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.submits = [Rejected("blockhash-not-found", "too old"), Unknown("but this one may be on its way")]
+        events = await b.ended(await b.post())
+        view = await b.view(events[0].order_id)
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["rejected", "landed"]
+
+
+async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.a.on_quote = raising(NoRoute("dry"))
+        b.b.on_quote = forever
+        events = await b.ended(await b.post())
+        assert told(events) == ["pending", "routing", "routing", "routing", "failed"]
+        assert events[-1].detail["reason"] == "no-route"
+        assert "a: dry" in str(events[-1].detail["detail"])
+        assert [event.detail["round"] for event in events[1:4]] == [1, 2, 3]
+
+
+async def test_what_cannot_get_better_fails_at_once(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        b.a.on_quote = b.b.on_quote = raising(Unsupported("not this pair"))
+        events = await b.ended(await b.post())
+        assert told(events) == ["pending", "routing", "failed"]
+        assert events[-1].detail["reason"] == "unsupported"
+
+
+async def test_promise_13_an_order_past_its_deadline_expires_without_being_quoted(bench: OpenBench) -> None:
+    async with bench() as b:
+        order_id = await b.post(new_order(deadline_ms=0))
+        async with running(b.worker().run()):
+            events = await b.ended(order_id)
+        assert told(events) == ["pending", "expired"]
+        assert (events[-1].detail["reason"], b.a.asked) == ("deadline", 0)
+
+
+async def test_both_sides_and_both_modes_ask_for_the_right_swap(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        asked: list[SwapRequest] = []
+
+        async def note(request: SwapRequest) -> Quote:
+            asked.append(request)
+            return quote_of("a", request, 1_500_000)
+
+        b.a.on_quote = note
+        for side, mode in itertools.product(("buy", "sell"), Mode):
+            order = new_order(amount="2", mode=mode)
+            await b.ended(await b.post(replace(order, side=type(order.side)(side), amount_base=2)))
+        sol, usdc = (token.mint for token in KNOWN)
+        assert [(r.mint_in, r.mint_out, r.mode) for r in asked] == [
+            (sol, usdc, Mode.EXACT_IN),
+            (sol, usdc, Mode.EXACT_OUT),
+            (usdc, sol, Mode.EXACT_IN),
+            (usdc, sol, Mode.EXACT_OUT),
+        ]
