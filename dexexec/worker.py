@@ -14,6 +14,7 @@ from uuid import UUID
 
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock
+from dexexec.domain.order import Order
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
@@ -38,6 +39,10 @@ class Limits:
     lease_seconds: float
     heartbeat_seconds: float
     drain_seconds: float
+
+
+class _OverError(Exception):
+    """This incarnation must end: nobody can tell any more what it holds."""
 
 
 class Worker:
@@ -108,9 +113,10 @@ class Worker:
         try:
             await self._lease_loop(incarnation, heartbeat)
             if heartbeat.done():
-                self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._flight))
-            else:
-                left = await self._drain()
+                raise _OverError(heartbeat.result())
+            left = await self._drain()
+        except _OverError as why:
+            self._observer.worker_lost_its_lease(self.name, str(why), len(self._flight))
         finally:
             heartbeat.cancel()
             await self._drop_flight()
@@ -168,7 +174,10 @@ class Worker:
                 await self._queue.enqueue([entry.order_id for entry in entries])
             elif entries:
                 asked = self._clock.monotonic()
-                claimed = await self._store.claim(incarnation.id, [entry.order_id for entry in entries])
+                try:
+                    claimed = await self._store.claim(incarnation.id, [entry.order_id for entry in entries])
+                except UnavailableError as error:
+                    raise _OverError(f"{error}: a claim may or may not be ours") from error
                 for one in claimed:
                     self._start(one, asked)
                 self._chore(self._acknowledge(entries))
@@ -201,28 +210,26 @@ class Worker:
             if later is not None:
                 await self._delay(order.id, later)
         except ClaimLostError:
+            # Also when it is still ours in the record, after a lease that ran out by our clock alone: then it must go.
             self._observer.claim_lost(order.id)
+            await self._hand_back(order)
         except UnavailableError as error:
-            await self._hand_back(claimed, str(error))
+            await self._hand_back(order)
+            self._observer.order_handed_back(order.id, str(error))
         except Exception as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
             self._observer.order_crashed(order.id, order.claims, error)
-            release = Release(order.id, order.claim, blame=True, resume_in_ms=CRASH_PAUSE_MS)
-            with contextlib.suppress(UnavailableError):
-                await self._store.release(release)
-                await self._delay(order.id, Later(CRASH_PAUSE_MS))
+            await self._hand_back(order, blame=True, pause_ms=CRASH_PAUSE_MS)
 
-    async def _hand_back(self, claimed: Claimed, why: str) -> None:
-        """Postgres failed us in the middle: release the claim once it answers, so that the order is resumed from the
-        record. If it does not answer, the heartbeat ends this incarnation, and with it the claim."""
-        order = claimed.order
+    async def _hand_back(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
+        """Release the claim, so that the order is resumed from the record; without effect where it is another's. Until
+        Postgres takes it, or the heartbeat ends this incarnation and with it the claim."""
         while True:
             try:
-                await self._store.release(Release(order.id, order.claim, blame=False, resume_in_ms=0))
-                await self._delay(order.id, Later(0))
+                await self._store.release(Release(order.id, order.claim, blame, pause_ms))
             except UnavailableError:
                 await self._clock.sleep(OUTAGE_PAUSE)
             else:
-                self._observer.order_handed_back(order.id, why)
+                await self._delay(order.id, Later(pause_ms))
                 return
 
     async def _delay(self, order_id: UUID, later: Later) -> None:

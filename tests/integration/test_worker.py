@@ -1,10 +1,15 @@
 """The worker and the sweeper on a real Postgres and a real Valkey: nothing is lost, doubled or left behind."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
+from dexexec.domain.event import Event
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.status import Status
+from dexexec.errors import UnavailableError
+from dexexec.store import Claimed, Step
 from tests.conftest import Servers
 from tests.integration.bench import (
     ALIVE,
@@ -175,3 +180,54 @@ async def test_no_more_orders_are_in_flight_than_allowed(bench: OpenBench) -> No
             for order_id in ids:
                 await b.ended(order_id)
         assert most == 3
+
+
+async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBench) -> None:
+    async with bench() as b:
+        claim = b.store.claim
+        lost: list[object] = []
+
+        async def lose_the_first_answer(worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+            claimed = await claim(worker, order_ids)
+            if claimed and not lost:
+                lost.append(claimed)
+                raise UnavailableError("the answer got lost")
+            return claimed
+
+        b.store.claim = lose_the_first_answer  # type: ignore[method-assign]
+        order_id = await b.post()
+        async with running(b.worker().run(), b.sweeper().run()):
+            assert (await b.ended(order_id))[-1].status is Status.CONFIRMED
+        assert lost
+
+
+async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_claim_still_stood(bench: OpenBench) -> None:
+    async with bench() as b:
+        worker = b.worker()
+        overdue = iter([False])
+        worker._lease_lives = lambda: next(overdue, True)  # type: ignore[method-assign]
+        order_id = await b.post()
+        async with running(worker.run(), b.sweeper().run()):
+            assert (await b.ended(order_id))[-1].status is Status.CONFIRMED
+        assert len({signed.signature for signed in b.chain.sent}) == 1
+
+
+async def test_a_step_whose_answer_was_lost_is_neither_repeated_nor_forgotten(bench: OpenBench) -> None:
+    async with bench() as b:
+        advance = b.store.advance
+        lost: list[int] = []
+
+        async def lose_some_answers(step: Step) -> list[Event] | None:
+            events = await advance(step)
+            if len(lost) < 4 and step.version not in lost:
+                lost.append(step.version)
+                raise UnavailableError("the answer got lost")
+            return events
+
+        b.store.advance = lose_some_answers  # type: ignore[method-assign]
+        order_id = await b.post()
+        async with running(b.worker().run(), b.sweeper().run()):
+            events = await b.ended(order_id)
+        assert len(lost) >= 3
+        assert events[-1].status is Status.CONFIRMED
+        assert len({signed.signature for signed in b.chain.sent}) == 1
