@@ -1,7 +1,7 @@
 """What all tests share: the event loop, and real servers for those that need them.
 
 The servers are embedded ones, started once per run. To run the same tests against servers of your own, set
-DEXEXEC_TEST_REDIS_URL and DEXEXEC_TEST_PG_HOST (with _PORT, _USER, _PASSWORD): each test makes its own database and
+TEST_REDIS_URL and TEST_PG_HOST (with _PORT, _USER, _PASSWORD): each test makes its own database and
 its own Redis prefix there, and removes the database again.
 """
 
@@ -70,16 +70,16 @@ def short_dir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def servers(short_dir: Path) -> Iterator[Servers]:
-    """Real servers: those named by DEXEXEC_TEST_*, or embedded ones."""
+    """Real servers: those named by TEST_*, or embedded ones."""
     with ExitStack() as stack:
-        host, redis_url = os.environ.get("DEXEXEC_TEST_PG_HOST"), os.environ.get("DEXEXEC_TEST_REDIS_URL")
+        host, redis_url = os.environ.get("TEST_PG_HOST"), os.environ.get("TEST_REDIS_URL")
         if host:
             address = Address(
                 host,
-                int(os.environ.get("DEXEXEC_TEST_PG_PORT", "5432")),
-                os.environ.get("DEXEXEC_TEST_PG_USER", "postgres"),
+                int(os.environ.get("TEST_PG_PORT", "5432")),
+                os.environ.get("TEST_PG_USER", "postgres"),
                 "postgres",
-                os.environ.get("DEXEXEC_TEST_PG_PASSWORD", ""),
+                os.environ.get("TEST_PG_PASSWORD", ""),
             )
         else:
             started = stack.enter_context(embedded.postgres(short_dir / "data"))

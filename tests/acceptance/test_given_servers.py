@@ -1,7 +1,7 @@
 """Servers given by the environment, over TCP: they are used as told, nothing is embedded, and no password shows.
 
 By default these are the wheels' programs on loopback ports, with a Postgres role and a Redis password of their own.
-With DEXEXEC_TEST_PG_HOST and DEXEXEC_TEST_REDIS_URL set, the first test runs on those instead.
+With TEST_PG_HOST and TEST_REDIS_URL set, the first test runs on those instead.
 """
 
 import asyncio
@@ -103,9 +103,9 @@ async def test_given_servers_are_used_and_nothing_is_embedded(
     nothing_embedded: Stand, guarded: tuple[Address, str], request: pytest.FixtureRequest
 ) -> None:
     address, url = guarded
-    if "DEXEXEC_TEST_PG_HOST" in os.environ:
+    if "TEST_PG_HOST" in os.environ:
         address = request.getfixturevalue("database_address")
-    url = os.environ.get("DEXEXEC_TEST_REDIS_URL", url)
+    url = os.environ.get("TEST_REDIS_URL", url)
     prefix = str(request.getfixturevalue("redis_prefix"))
     await orders_go_through(nothing_embedded, servers_at(address, url, prefix), address)
     users = rows(address, "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'dexexec'")
@@ -120,7 +120,7 @@ async def test_given_servers_are_used_and_nothing_is_embedded(
 
 
 def secrets_in_environment() -> list[str]:
-    password = os.environ.get("DEXEXEC_TEST_PG_PASSWORD")
+    password = os.environ.get("TEST_PG_PASSWORD")
     return [password] if password else []
 
 
