@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dexexec import __version__
+from dexexec import __version__, localnet_command
 from dexexec.errors import StartupError
+from dexexec.stopping import Stopping
 
 if TYPE_CHECKING:
     from dexexec.settings import Settings
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     which.add_parser("list", help="what is installed, and what of it is on")
     check = which.add_parser("check", help="run the contract suite and print a conformance report")
     check.add_argument("name", metavar="NAME", help="an adapter's name, or package.module:Class")
+    localnet_command.add_parser(commands)
     return top
 
 
@@ -61,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -78,6 +84,11 @@ def _command(options: argparse.Namespace) -> int:
         from dexexec import demo  # noqa: PLC0415
 
         return demo.main(options.url or f"http://127.0.0.1:{loaded.port}", options.orders, options.timeout)
+    if options.command == "localnet":
+        stopping = Stopping()
+        _event_loop(localnet_command.serve(options, loaded.data_dir, stopping, say))
+        stopping.over()
+        return 0
     return _serve(options.command, loaded)
 
 
@@ -85,7 +96,6 @@ def _serve(command: str | None, loaded: "Settings") -> int:
     from dexexec import run  # noqa: PLC0415
     from dexexec.observe import Observer, make_logger  # noqa: PLC0415
     from dexexec.servers import servers  # noqa: PLC0415
-    from dexexec.stopping import Stopping  # noqa: PLC0415
 
     stopping = Stopping()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")

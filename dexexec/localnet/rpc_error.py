@@ -1,0 +1,34 @@
+"""JSON-RPC's errors as Solana nodes answer them."""
+
+from typing import Any
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+PREFLIGHT_FAILURE = -32002
+SIGNATURE_VERIFICATION_FAILURE = -32003
+NODE_UNHEALTHY = -32005
+LONG_TERM_STORAGE_SLOT_SKIPPED = -32009
+UNSUPPORTED_TRANSACTION_VERSION = -32015
+MIN_CONTEXT_SLOT_NOT_REACHED = -32016
+
+
+class RpcError(Exception):
+    """An error that a client is answered with."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+
+    def body(self) -> dict[str, Any]:
+        """As the `error` member of an answer. Without data there is no `data`."""
+        return {"code": self.code, "message": self.message} | ({} if self.data is None else {"data": self.data})
+
+
+class InvalidParamsError(RpcError):
+    """A parameter is missing or cannot be used: the message names it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(INVALID_PARAMS, f"Invalid params: {message}")
