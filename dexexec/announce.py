@@ -18,6 +18,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from dexexec.cancellation import raise_if_cancelled
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Event
 
 MAX_WAITING = 10_000
@@ -59,8 +60,8 @@ def _decode_line(line: bytes) -> Announcement | None:
 class Announcer:
     """Publishes events behind the back of whoever commits them."""
 
-    def __init__(self, redis: redis.asyncio.Redis, channel: str) -> None:
-        self._redis, self._channel = redis, channel
+    def __init__(self, redis: redis.asyncio.Redis, channel: str, clock: Clock) -> None:
+        self._redis, self._channel, self._clock = redis, channel, clock
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self.lost = 0
@@ -81,6 +82,7 @@ class Announcer:
             self._wake.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                await self._clock.failpoint(Failpoint.ANNOUNCING)
                 try:
                     await self._redis.publish(self._channel, encode(batch))
                 except (RedisError, OSError):

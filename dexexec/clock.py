@@ -1,8 +1,44 @@
-"""Time as a constructor argument, so that tests can hold it still."""
+"""Time as a constructor argument, so that tests can hold it still, and stop it for good at a named place."""
 
 import asyncio
 import time
+from enum import StrEnum
 from typing import Protocol
+
+
+class Failpoint(StrEnum):
+    """The places between two effects of an order's way. A test's clock strikes there: kills, raises, stalls."""
+
+    # intake
+    CREATING = "creating"  # the order may pass; nothing is stored
+    CREATED = "created"  # order and event 1 are committed; the client does not know, and it is on no queue
+    ENQUEUING = "enqueuing"  # before ids go on the stream
+    ENQUEUED = "enqueued"  # after
+    # worker
+    LEASED = "leased"  # stream entries are ours and pending; no order is claimed
+    CLAIMED = "claimed"  # claims are committed; nobody works on them
+    ACKNOWLEDGING = "acknowledging"  # before claimed entries leave the stream, beside the work on their orders
+    ACKNOWLEDGED = "acknowledged"  # after
+    # pipeline and settlement
+    QUOTED = "quoted"  # venues have answered; nothing is written
+    CHOSEN = "chosen"  # the quotes and the winner are committed; nothing is built
+    SIGNED = "signed"  # signed bytes exist, in memory only
+    RECORDED = "recorded"  # the attempt is committed; nothing was sent
+    SENDING = "sending"  # the lease was good a moment ago; before the bytes go out
+    SENT = "sent"  # after; their fate is open
+    PROVEN = "proven"  # the fate is known here and nowhere else
+    CONCLUDED = "concluded"  # it is committed: the order has ended, or rests before the next round
+    # worker, afterwards
+    DELAYING = "delaying"  # the order rests; Redis does not know when it is due
+    DELAYED = "delayed"  # now it does
+    RELEASING = "releasing"  # before an order that cannot be gone on with is handed back
+    RELEASED = "released"  # it is free in Postgres; Redis does not know
+    # sweeper
+    RECLAIMED = "reclaimed"  # a dead worker's stream entries are ours and pending
+    REMOVED = "removed"  # they are off the stream, and not on it again yet
+    # events
+    ANNOUNCING = "announcing"  # events are committed; before they are published
+    HEARD = "heard"  # an announcement has arrived; no socket has it
 
 
 class Clock(Protocol):
@@ -16,6 +52,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
+
+    async def failpoint(self, name: Failpoint) -> None:
+        """Pass a place where a test may strike."""
 
 
 class SystemClock:
@@ -32,3 +71,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
         await asyncio.sleep(seconds)
+
+    async def failpoint(self, name: Failpoint) -> None:
+        """Nothing strikes outside of tests."""

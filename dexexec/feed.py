@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from dexexec.announce import decode
 from dexexec.batcher import Batcher
 from dexexec.cancellation import raise_if_cancelled
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.follower import Follower, Sink
@@ -51,9 +52,16 @@ class Feed:
     """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself."""
 
     def __init__(
-        self, history: History, redis: redis.asyncio.Redis, channel: str, observe: Observer, poll_seconds: float = 2.0
+        self,
+        history: History,
+        redis: redis.asyncio.Redis,
+        channel: str,
+        *,
+        clock: Clock,
+        observe: Observer,
+        poll_seconds: float = 2.0,
     ) -> None:
-        self._history, self._redis, self._channel = history, redis, channel
+        self._history, self._redis, self._channel, self._clock = history, redis, channel, clock
         self._observe, self._poll_seconds = observe, poll_seconds
         self._followed: dict[UUID, dict[Subscription, Follower]] = {}
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
@@ -141,6 +149,7 @@ class Feed:
             self.listening.set()
             self._stale.set()
         elif message["type"] == "message":
+            await self._clock.failpoint(Failpoint.HEARD)
             self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:

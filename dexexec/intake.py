@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from dexexec.clock import Clock
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import NewOrder
 from dexexec.errors import QueueFullError, TooManyOrdersError, UnavailableError
 from dexexec.limiter import Grant
@@ -131,7 +131,7 @@ class Intake:
         clock: Clock,
         observer: Observer,
     ) -> None:
-        self._store, self._queue, self._limiter, self._observer = store, queue, limiter, observer
+        self._store, self._queue, self._limiter, self._clock, self._observer = store, queue, limiter, clock, observer
         self._per_minute = settings.client_orders_per_minute
         self._timeout = settings.request_timeout_ms / 1000
         self._gate = QueueGate(queue, settings.max_queue, min(DEPTH_TIMEOUT_SECONDS, self._timeout), clock)
@@ -173,7 +173,9 @@ class Intake:
     async def _create(self, order: NewOrder) -> Created:
         new = False
         try:
+            await self._clock.failpoint(Failpoint.CREATING)
             created = await self._store.create(order)
+            await self._clock.failpoint(Failpoint.CREATED)
             new = not created.replayed
             return created
         finally:
@@ -193,7 +195,9 @@ class Intake:
                 del self._waiting[:ENQUEUE_LIMIT]
                 try:
                     async with asyncio.timeout(self._timeout):
+                        await self._clock.failpoint(Failpoint.ENQUEUING)
                         await self._queue.enqueue(batch)
+                        await self._clock.failpoint(Failpoint.ENQUEUED)
                 except (UnavailableError, TimeoutError):
                     self._observer.orders_not_enqueued(len(batch))
                 finally:

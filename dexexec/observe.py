@@ -91,6 +91,10 @@ class Observer:
         """A fault of ours while working on an order: it is tried again, and set aside after too many."""
         self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
 
+    def order_stranded(self, order_id: UUID, error: BaseException) -> None:
+        """A fault of ours while handing an order back: the worker begins anew, which frees it."""
+        self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
+
     def order_set_aside(self, order_id: UUID, claims: int, open_attempt: bool) -> None:
         """A poison order."""
         self.log.error("poison order set aside", order=str(order_id), claims=claims, open_attempt=open_attempt)

@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dexexec.clock import Clock
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
 from dexexec.domain.quote import Fill, Quote
@@ -143,6 +143,7 @@ class Pipeline:
 
     async def _route(self, job: Job) -> Later | None:
         routing = await self._router.route(job.order.swap, job.deadline)
+        await self._clock.failpoint(Failpoint.QUOTED)
         job.rounds += 1
         seen = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
         if not routing.ranking:
@@ -153,6 +154,7 @@ class Pipeline:
             (Trigger.BUILD, {"venue": best.venue, **self._presenter.quote(job.order, best)}),
         )
         await self._write(job, events, venue=best.venue, rounds=1)
+        await self._clock.failpoint(Failpoint.CHOSEN)
         return await self._build(job, routing)
 
     async def _no_route(self, job: Job, routing: Routing, seen: dict[str, object]) -> Later | None:
@@ -175,8 +177,10 @@ class Pipeline:
             except VenueError as error:
                 failures.append(error)
                 continue
+            await self._clock.failpoint(Failpoint.SIGNED)
             attempt = Attempt(job.attempts + 1, quote.venue, signed)
             await self._record(job, attempt, quote)
+            await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, venue, attempt, resumed=False)
         if self._clock.monotonic() >= job.deadline:
             await self._end(job, Trigger.EXPIRE, LATE)
@@ -202,7 +206,10 @@ class Pipeline:
         fate = await self._settlement.settle(
             venue, attempt.signed, resumed=resumed, deadline=job.deadline, may_send=job.may_send
         )
-        return await self._conclude(job, attempt, fate)
+        await self._clock.failpoint(Failpoint.PROVEN)
+        later = await self._conclude(job, attempt, fate)
+        await self._clock.failpoint(Failpoint.CONCLUDED)
+        return later
 
     async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
         resolution = Resolution(attempt.n, fate.outcome, fate.proof)

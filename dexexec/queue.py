@@ -3,7 +3,8 @@
 Between the store and the worker on an order's way. An entry is a hint that an order should be looked at; the claim in
 Postgres decides who works on it. So an entry is acknowledged as soon as the claim is committed: from then on the
 worker's lease in Postgres is what brings the order back, and a stream entry is only ever pending for milliseconds.
-`reclaim` collects those of a worker that died in between.
+`inherit` and `reclaim` collect those of a worker that died in between: an id that is on the stream, though pending, is
+not put there again.
 
 Three keys, changed together by scripts, under one hash tag:
 * `work`     the stream, with the consumer group `workers`
@@ -30,6 +31,8 @@ from dexexec.errors import UnavailableError
 GROUP = "workers"
 BLOCK_MS = 500
 """How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
+INHERITED = 1_000
+"""Entries taken over from a dead consumer at once; what is left grows old and is reclaimed."""
 
 _Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 _Answer = Sequence[tuple[bytes, _Rows]]
@@ -165,6 +168,19 @@ class Queue:
             await self.prepare()
             return []
         return _entries(answer[1])
+
+    async def inherit(self, consumer: str, dead: str) -> list[Entry]:
+        """Take over what `dead`, whose worker has ended, leased and never acknowledged, however short ago."""
+        try:
+            with outages():
+                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", INHERITED, consumername=dead)
+                ids: list[int | bytes | str | memoryview[int]] = [row["message_id"] for row in pending]
+                rows = await self._client.xclaim(self.work, GROUP, consumer, 0, ids) if ids else []
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):  # without a group nothing is pending
+                raise
+            return []
+        return _entries(cast("_Rows", rows))
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and remove entries: their orders are claimed, or need no work."""

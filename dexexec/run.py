@@ -33,7 +33,7 @@ from dexexec.api.body import BodyReader
 from dexexec.api.handler import Api
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
-from dexexec.clock import SystemClock
+from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
 from dexexec.errors import StartupError
 from dexexec.feed import Feed
@@ -96,13 +96,15 @@ async def serve(
     sockets: Sequence[socket.socket],
     observer: Observer,
     say: Callable[[str], None],
+    clock: Clock | None = None,
 ) -> None:
-    """Run until the process is asked to stop, then drain. `say` is handed the banner once everything is up.
+    """Run until the process is asked to stop, then drain. `say` is handed the banner once everything is up; `clock` is
+    the machine's unless a test brings its own.
 
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
     with stopping.event() as stop:
-        async with _shared(settings, servers, observer) as shared:
+        async with _shared(settings, servers, observer, clock or SystemClock()) as shared:
             await _run(shared, role, servers, stop, sockets=sockets, say=say)
 
 
@@ -147,7 +149,7 @@ class Shared:
 
     settings: Settings
     observer: Observer
-    clock: SystemClock
+    clock: Clock
     name: str
     database: Database
     redis: redis.asyncio.Redis
@@ -184,7 +186,7 @@ def make_api_half(shared: Shared) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
-    feed = Feed(shared.store, shared.redis, shared.channel, observer)
+    feed = Feed(shared.store, shared.redis, shared.channel, clock=clock, observe=observer)
     sockets = SocketRegistry()
     api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
     app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})
@@ -236,22 +238,23 @@ def make_worker_half(shared: Shared) -> WorkerHalf:
         clock=clock,
         observer=observer,
     )
-    sweeper = Sweeper(f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, observer)
+    sweeper = Sweeper(
+        f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer
+    )
     return WorkerHalf(worker, [ledger.run, sweeper.run, partial(_close_at_end, venues.values())])
 
 
 @asynccontextmanager
-async def _shared(settings: Settings, servers: Servers, observer: Observer) -> AsyncIterator[Shared]:
+async def _shared(settings: Settings, servers: Servers, observer: Observer, clock: Clock) -> AsyncIterator[Shared]:
     """Postgres with its schema, Redis with its group, and what is built on them."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with open_database(servers) as database, open_redis(servers) as client, open_redis(servers) as blocking:
         await migrate(database)
-        announcer = Announcer(client, f"{settings.redis_prefix}:events")
+        announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
         queue = Queue(client, blocking, settings.redis_prefix)
         await queue.prepare()
         limiter = RateLimiter(client, settings.redis_prefix, name)
-        clock = SystemClock()
         yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
 
 

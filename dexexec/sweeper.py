@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from dexexec.cancellation import raise_if_cancelled
+from dexexec.clock import Clock, Failpoint
 from dexexec.errors import UnavailableError
 from dexexec.observe import Observer
 from dexexec.queue import Queue
@@ -20,7 +21,8 @@ PAGE = 500
 GRACE_MS = 1_000
 """An order is left alone for this long after it was due: its entry is probably on the queue, or on its way there."""
 RECLAIM_MS = 5_000
-"""A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died."""
+"""A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died, and
+whoever buried it could not take its entries over."""
 LONGEST_NAP = 1.0
 THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,8 +30,11 @@ THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 class Sweeper:
     """Sweeps every `interval` seconds, as the stream's consumer `name`; and moves delayed ids when they are due."""
 
-    def __init__(self, name: str, store: Store, queue: Queue, interval: float, observer: Observer) -> None:
-        self._name, self._store, self._queue, self._interval, self._observer = name, store, queue, interval, observer
+    def __init__(
+        self, name: str, store: Store, queue: Queue, interval: float, *, clock: Clock, observer: Observer
+    ) -> None:
+        self._name, self._store, self._queue, self._interval = name, store, queue, interval
+        self._clock, self._observer = clock, observer
 
     async def run(self) -> None:
         """Sweep and promote until cancelled."""
@@ -43,7 +48,13 @@ class Sweeper:
         if dead:
             self._observer.workers_buried(dead)
         entries = await self._queue.reclaim(self._name, RECLAIM_MS)
+        for name in dead:
+            entries += await self._queue.inherit(self._name, name)
+        if entries:
+            await self._clock.failpoint(Failpoint.RECLAIMED)
         await self._queue.ack(entries)
+        if entries:
+            await self._clock.failpoint(Failpoint.REMOVED)
         swept = await self._queue.enqueue([entry.order_id for entry in entries])
         for name in dead:
             await self._queue.forget(name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from dexexec.cancellation import raise_if_cancelled
-from dexexec.clock import Clock
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import Order
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.limiter import RateLimiter
@@ -68,6 +68,7 @@ class Worker:
         self._flight: dict[UUID, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._lease_until = 0.0
+        self._stranded = False  # an order is neither worked on nor handed back: only the incarnation's end frees it
 
     def stop(self) -> None:
         """Lease no more; `run` ends when what is in flight has finished or was handed back."""
@@ -110,10 +111,13 @@ class Worker:
         heartbeat = asyncio.create_task(self._heartbeat(incarnation))
         heartbeat.add_done_callback(lambda _: self._changed.set())
         left: list[UUID] = []
+        self._stranded = False
         try:
             await self._lease_loop(incarnation, heartbeat)
             if heartbeat.done():
                 raise _OverError(heartbeat.result())
+            if self._stranded:
+                raise _OverError("an order could not be handed back")
             left = await self._drain()
         except _OverError as why:
             self._observer.worker_lost_its_lease(self.name, str(why), len(self._flight))
@@ -137,7 +141,7 @@ class Worker:
 
     async def _lease_loop(self, incarnation: Incarnation, heartbeat: "asyncio.Task[str]") -> None:
         outage: float | None = None
-        while not self._stop.is_set() and not heartbeat.done():
+        while not self._stop.is_set() and not heartbeat.done() and not self._stranded:
             raise_if_cancelled()
             free = self._limits.concurrency - len(self._flight)
             if free <= 0:
@@ -169,6 +173,8 @@ class Worker:
         claimed: list[Claimed] = []
         try:
             entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
+            if entries:
+                await self._clock.failpoint(Failpoint.LEASED)
             if entries and self._stop.is_set():
                 await self._queue.ack(entries)
                 await self._queue.enqueue([entry.order_id for entry in entries])
@@ -178,6 +184,7 @@ class Worker:
                     claimed = await self._store.claim(incarnation.id, [entry.order_id for entry in entries])
                 except UnavailableError as error:
                     raise _OverError(f"{error}: a claim may or may not be ours") from error
+                await self._clock.failpoint(Failpoint.CLAIMED)
                 for one in claimed:
                     self._start(one, asked)
                 self._chore(self._acknowledge(entries))
@@ -186,7 +193,9 @@ class Worker:
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
+            await self._clock.failpoint(Failpoint.ACKNOWLEDGING)
             await self._queue.ack(entries)
+            await self._clock.failpoint(Failpoint.ACKNOWLEDGED)
 
     def _start(self, claimed: Claimed, asked: float) -> None:
         order_id = claimed.order.id
@@ -197,6 +206,9 @@ class Worker:
     def _landed(self, order_id: UUID, task: "asyncio.Task[None]") -> None:
         if self._flight.get(order_id) is task:
             del self._flight[order_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._observer.order_stranded(order_id, error)
+            self._stranded = True
         self._changed.set()
 
     async def _work(self, claimed: Claimed, asked: float) -> None:
@@ -223,18 +235,22 @@ class Worker:
     async def _hand_back(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
         """Release the claim, so that the order is resumed from the record; without effect where it is another's. Until
         Postgres takes it, or the heartbeat ends this incarnation and with it the claim."""
+        await self._clock.failpoint(Failpoint.RELEASING)
         while True:
             try:
                 await self._store.release(Release(order.id, order.claim, blame, pause_ms))
             except UnavailableError:
                 await self._clock.sleep(OUTAGE_PAUSE)
             else:
+                await self._clock.failpoint(Failpoint.RELEASED)
                 await self._delay(order.id, Later(pause_ms))
                 return
 
     async def _delay(self, order_id: UUID, later: Later) -> None:
         with contextlib.suppress(UnavailableError):  # then the sweeper finds it when it is due
+            await self._clock.failpoint(Failpoint.DELAYING)
             await self._queue.delay(order_id, later.delay_ms)
+            await self._clock.failpoint(Failpoint.DELAYED)
 
     async def _drain(self) -> list[UUID]:
         """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,14 +87,23 @@ def servers(short_dir: Path) -> Iterator[Servers]:
         yield Servers(address, redis_url or stack.enter_context(embedded.valkey(short_dir / "data")))
 
 
+@contextmanager
+def new_database(postgres: Address) -> Iterator[Address]:
+    """A new, empty database, gone at the end."""
+    name = f"dexexec_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield replace(postgres, database=name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
 def database_address(servers: Servers) -> Iterator[Address]:
     """A new, empty database."""
-    name = f"dexexec_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.postgres.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield replace(servers.postgres, database=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(servers.postgres) as address:
+        yield address
 
 
 @pytest.fixture

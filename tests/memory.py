@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from dexexec.clock import Failpoint
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
@@ -124,3 +125,6 @@ class HeldClock:
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("nothing here sleeps")
+
+    async def failpoint(self, name: Failpoint) -> None:
+        pass

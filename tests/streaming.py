@@ -20,6 +20,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from dexexec.announce import Announcer
 from dexexec.api.app import EXECUTE
 from dexexec.api.socket import SocketHandler, SocketRegistry
+from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
@@ -145,7 +146,9 @@ async def open_api(
     record: History, client: redis.asyncio.Redis, channel: str, poll_seconds: float = 3_600, **settings: object
 ) -> AsyncIterator[Api]:
     """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
-    feed = Feed(record, client, channel, Observer(make_logger("error")), poll_seconds)
+    feed = Feed(
+        record, client, channel, clock=SystemClock(), observe=Observer(make_logger("error")), poll_seconds=poll_seconds
+    )
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []
@@ -199,7 +202,7 @@ class Stage:
 async def open_stage(record: Record, redis_url: str, prefix: str, **options: object) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_redis(redis_url))
-        announcer = Announcer(client, f"{prefix}:events")
+        announcer = Announcer(client, f"{prefix}:events", SystemClock())
         await stack.enter_async_context(running(announcer.run()))
         api = await stack.enter_async_context(open_api(record, client, f"{prefix}:events", **options))  # type: ignore[arg-type]
         yield Stage(record, client, f"{prefix}:events", announcer, api)

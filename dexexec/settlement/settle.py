@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dexexec.clock import Clock
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import (
     FailedOnChain,
@@ -140,14 +140,18 @@ class Settlement:
     async def _submit(self, venue: AnyVenue, signed: SignedSwap, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():
             raise ClaimLostError("the lease ran out: nothing more is sent")
+        await self._clock.failpoint(Failpoint.SENDING)
+        answer: SubmitAnswer
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await venue.submit(signed)
+                answer = await venue.submit(signed)
         except TimeoutError:
-            return Unknown("no answer in time")
+            answer = Unknown("no answer in time")
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises while sending, the swap may be on its way
             self._observer.submit_unknown(venue.name, signed.signature, error)
-            return Unknown("the adapter failed while sending")
+            answer = Unknown("the adapter failed while sending")
+        await self._clock.failpoint(Failpoint.SENT)
+        return answer
 
     async def _status(self, venue: AnyVenue, signed: SignedSwap) -> SwapStatus:
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from dexexec.clock import Failpoint
+
 
 class ManualClock:
     """`dexexec.clock.Clock` whose time passes only by `advance` and by `sleep`.
@@ -40,3 +42,6 @@ class ManualClock:
                     await asyncio.sleep(0)
         finally:
             self._wakings.remove(waking)
+
+    async def failpoint(self, name: Failpoint) -> None:
+        """Nothing strikes here."""

@@ -24,14 +24,18 @@ class Answer:
 
 
 class Http:
-    """HTTP with as many connections at once as there are requests."""
+    """HTTP with as many connections at once as there are requests; `timeout` (seconds) for each."""
 
-    def __init__(self, client: AsyncHTTPClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncHTTPClient, timeout: float) -> None:
+        self._client, self._timeout = client, timeout
 
     async def order(self, url: str, amount: str = "0.01", side: str = "buy", **headers: str) -> Answer:
         """Post an order."""
-        body = json.dumps({"side": side, "amount": amount})
+        return await self.post(url, {"side": side, "amount": amount}, **headers)
+
+    async def post(self, url: str, order: Mapping[str, object], **headers: str) -> Answer:
+        """Post an order with any fields."""
+        body = json.dumps(order)
         return await self._ask(f"{url}{PATH}", method="POST", body=body, headers={**JSON, **headers})
 
     async def accepted(self, url: str, amount: str = "0.01", side: str = "buy") -> str:
@@ -45,7 +49,7 @@ class Http:
         return await self._ask(url)
 
     async def _ask(self, url: str, **options: object) -> Answer:
-        request = HTTPRequest(url, request_timeout=20, connect_timeout=20, **options)  # type: ignore[arg-type]
+        request = HTTPRequest(url, request_timeout=self._timeout, connect_timeout=self._timeout, **options)  # type: ignore[arg-type]
         answer: HTTPResponse = await self._client.fetch(request, raise_error=False)
         if answer.code == 599:
             assert answer.error is not None
@@ -57,11 +61,11 @@ JSON = {"Content-Type": "application/json"}
 
 
 @asynccontextmanager
-async def http() -> AsyncIterator[Http]:
+async def http(timeout: float = 20) -> AsyncIterator[Http]:
     """A client, closed at the end."""
     client = SimpleAsyncHTTPClient(force_instance=True, max_clients=1_000)
     try:
-        yield Http(client)
+        yield Http(client, timeout)
     finally:
         client.close()
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +26,9 @@ ORDER BY order_id, n
 STRANGERS = "SELECT count(*) FROM simulated_swaps WHERE signature NOT IN (SELECT signature FROM attempts)"
 SLOT_MS = 400
 
+Chain = Callable[[Address], Mapping[str, Sequence[Landed]]]
+"""The oracle: what landed, by order, asked of whatever the swaps settle on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -48,24 +51,32 @@ def unfinished(address: Address) -> int:
     return int(str(rows(address, "SELECT count(*) AS n FROM orders WHERE finished_at IS NULL")[0]["n"]))
 
 
-def judge(address: Address, expected: Sequence[str]) -> Verdict:
-    """Fail unless exactly the orders `expected` exist, each has one terminal status (promise 2), a `seq` without
-    gap and a way along the table (7), and landed exactly one swap if confirmed and none if not (3)."""
-    orders = {str(row["id"]): row for row in rows(address, ORDERS)}
-    assert set(orders) - set(expected) == set(), "orders that nobody posted"
-    assert set(expected) - set(orders) == set(), "orders that were lost"
-    events: dict[str, list[dict[str, object]]] = {}
-    for row in rows(address, EVENTS):
-        events.setdefault(str(row["order_id"]), []).append(row)
+def on_the_simulated_chain(address: Address) -> dict[str, list[Landed]]:
+    """Order -> its swaps that the chain shows. Fails when the chain shows one that no attempt records, or when the
+    record says otherwise than the chain."""
     landed: dict[str, list[Landed]] = {}
     for row in rows(address, ATTEMPTS):
         swap = _swap_of(row)
         assert (swap is not None) == (row["outcome"] == "landed"), row
         if swap is not None:
             landed.setdefault(str(row["order_id"]), []).append(swap)
+    assert rows(address, STRANGERS)[0]["count"] == 0, "a swap was sent that no attempt records"
+    return landed
+
+
+def judge(address: Address, expected: Sequence[str], chain: Chain = on_the_simulated_chain) -> Verdict:
+    """Fail unless exactly the orders `expected` exist, each has one terminal status (promise 2), a `seq` without
+    gap and a way along the table (7), and landed exactly one swap if confirmed and none if not (3). `chain` is the
+    oracle of what landed."""
+    orders = {str(row["id"]): row for row in rows(address, ORDERS)}
+    assert set(orders) - set(expected) == set(), "orders that nobody posted"
+    assert set(expected) - set(orders) == set(), "orders that were lost"
+    events: dict[str, list[dict[str, object]]] = {}
+    for row in rows(address, EVENTS):
+        events.setdefault(str(row["order_id"]), []).append(row)
+    landed = chain(address)
     for order_id, order in orders.items():
         _judge_order(order, events[order_id], landed.get(order_id, []))
-    assert rows(address, STRANGERS)[0]["count"] == 0, "a swap was sent that no attempt records"
     return Verdict(
         Counter(str(order["status"]) for order in orders.values()),
         sum(int(str(order["claim"])) - 1 for order in orders.values()),
@@ -93,7 +104,7 @@ def picture(address: Address) -> dict[str, str]:
     return {str(row["id"]): json.dumps([row["o"], row["e"], row["a"]]) for row in rows(address, statement)}
 
 
-def _judge_order(order: dict[str, object], events: list[dict[str, object]], landed: list[Landed]) -> None:
+def _judge_order(order: dict[str, object], events: list[dict[str, object]], landed: Sequence[Landed]) -> None:
     statuses = [Status(str(event["status"])) for event in events]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert order["version"] == len(events)

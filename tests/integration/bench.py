@@ -82,7 +82,9 @@ class Bench:
 
     def sweeper(self) -> Sweeper:
         """A sweeper that does not run yet."""
-        return Sweeper("sweeper", self.store, self.queue, 0.05, Observer(make_logger("critical")))
+        return Sweeper(
+            "sweeper", self.store, self.queue, 0.05, clock=SystemClock(), observer=Observer(make_logger("critical"))
+        )
 
     async def post(self, order: NewOrder | None = None) -> UUID:
         """Store an order and put it on the queue."""

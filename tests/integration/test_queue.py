@@ -103,6 +103,30 @@ async def test_a_delayed_id_comes_when_it_is_due_and_not_before(servers: Servers
         assert await lease_ids(queue) == [soon]
 
 
+async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(
+    servers: Servers, redis_prefix: str
+) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue:
+        assert await queue.inherit("heir", "nobody") == []
+        lost, held = uuid4(), uuid4()
+        await queue.enqueue([lost])
+        await queue.lease("dead", 1, 50)
+        await queue.enqueue([held])
+        await queue.lease("alive", 1, 50)
+        assert await queue.enqueue([lost]) == 0
+        entries = await queue.inherit("heir", "dead")
+        assert [entry.order_id for entry in entries] == [lost]
+        await queue.ack(entries)
+        assert await queue.enqueue([lost]) == 1
+        assert await lease_ids(queue) == [lost]
+
+
+async def test_nothing_is_inherited_from_a_lost_stream(servers: Servers, redis_prefix: str) -> None:
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        await client.delete(queue.work)
+        assert await queue.inherit("heir", "dead") == []
+
+
 async def test_a_consumer_with_pending_entries_is_not_forgotten(servers: Servers, redis_prefix: str) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         await queue.enqueue([uuid4()])

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dexexec import announce
 from dexexec.announce import MAX_WAITING, Announcer, decode, encode
+from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from tests.waiting import until
@@ -48,7 +49,7 @@ class FakeRedis:
 
 
 def announcer(fake: FakeRedis) -> Announcer:
-    return Announcer(cast("redis.asyncio.Redis", fake), "dexexec:events")
+    return Announcer(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock())
 
 
 @given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))

@@ -1,0 +1,307 @@
+"""The kill soak: orders keep arriving while everything is killed, stopped and continued at random; then it heals.
+
+    uv run python -m tests.chaos.soak --minutes 20 --seed 7
+
+What is done to what, and when, comes from the seed; how the processes interleave does not, so a seed gives the same
+faults again and not the same run. The exit code is 0 only if no promise was broken.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tests.acceptance.client import Http, http
+from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
+from tests.acceptance.test_crash import held
+from tests.chaos.clients import Follower, insist
+from tests.chaos.scene import Scene, a_scene
+
+POSTERS, FOLLOWERS = 5, 4
+TWICE = 0.1
+"""Share of orders that are posted twice at once, under one key."""
+WATCHED_KILLS = 0.5
+"""Share of the kills of a worker after which nothing else is hurt until its orders have moved: only so can the time be
+taken that recovery needs by itself."""
+HEALING_SECONDS = 45.0
+"""Promised for these settings: a lease (2 s), an entry taken over (5 s), an expired claim's longest pause (30 s), and
+the retries' own time."""
+RECOVERY_SECONDS = 20.0
+LOOK_SECONDS = 0.02
+
+
+@dataclass
+class Report:
+    """What was done, and what became of the orders."""
+
+    seed: int
+    seconds: float
+    faults: Counter[str] = field(default_factory=Counter)
+    starts: Counter[str] = field(default_factory=Counter)
+    orders: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    closes: int = 0
+    landings: int = 0
+    doubles: int = 0
+    lost: int = 0
+    healing: float = 0.0
+    recovery: list[float] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.problems or self.doubles or self.lost)
+
+    def text(self) -> str:
+        """For people."""
+        median = statistics.median(self.recovery) if self.recovery else 0.0
+        lines = [
+            f"seed {self.seed}, {self.seconds:.0f} s of faults: {_counted(self.faults)}",
+            f"starts that failed while a server was down: {_counted(self.starts)}",
+            f"orders {self.orders} ({_counted(self.statuses)}), landings {self.landings}, doubles {self.doubles},"
+            f" lost {self.lost}",
+            f"events seen {self.events}, over {self.closes} cut or abandoned sockets",
+            f"all terminal {self.healing:.1f} s after healing",
+            f"orders of a killed worker moved again after p50 {median:.2f} s, max {max(self.recovery, default=0):.2f} s"
+            f" ({len(self.recovery)} orders)",
+            *(f"BROKEN: {problem}" for problem in self.problems),
+            "clean" if self.clean else "NOT CLEAN",
+        ]
+        return "\n".join(lines)
+
+
+def _counted(counter: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counter.items())) or "none"
+
+
+class Soak:
+    """One run. `chain` is the oracle of what landed."""
+
+    def __init__(self, scene: Scene, seed: int, seconds: float, chain: Chain = on_the_simulated_chain) -> None:
+        self._scene, self._seconds, self._chain = scene, seconds, chain
+        self._chance = random.Random(seed)  # for faults only, so that a seed gives the same ones
+        self._taste = random.Random(seed)  # for what clients do
+        self._accepted: list[str] = []
+        self._over = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()  # stops that have not ended, and starts
+        self._followers = [Follower(lambda: self._taste.choice(scene.urls)) for _ in range(FOLLOWERS)]
+        self.report = Report(seed, seconds, scene.faults, scene.starts, problems=scene.problems)
+
+    def progress(self) -> str:
+        """One line about now."""
+        unfinished = sum(len(follower.unfinished) for follower in self._followers)
+        return f"{len(self._accepted)} orders, {unfinished} on their way; {self._scene.faults.total()} faults"
+
+    async def run(self) -> Report:
+        """Faults, healing, verdict."""
+        await self._scene.start_all()
+        async with http(timeout=3) as calls:
+            posters = [asyncio.create_task(self._post(calls)) for _ in range(POSTERS)]
+            followers = [asyncio.create_task(follower.run()) for follower in self._followers]
+            try:
+                await self._hurt()
+                async with asyncio.timeout(HEALING_SECONDS):
+                    await self._heal(posters)
+                    await asyncio.gather(*followers)
+            except TimeoutError:
+                self.report.problems.append(f"not all was over and seen {HEALING_SECONDS:.0f} s after healing")
+            except AssertionError as error:
+                self.report.problems.append(f"a client was told otherwise: {error}")
+            finally:
+                await _cancel([*posters, *followers, *self._beside])
+        await asyncio.to_thread(self._judge)
+        return self.report
+
+    async def _heal(self, posters: Sequence[asyncio.Task[None]]) -> None:
+        """No new order, and every one that was accepted to its end."""
+        healed = time.monotonic()
+        self._over.set()
+        await asyncio.gather(*posters)
+        while await asyncio.to_thread(unfinished, self._scene.ground.address):
+            await asyncio.sleep(LOOK_SECONDS)
+        self.report.healing = time.monotonic() - healed
+        for follower in self._followers:
+            follower.these_are_all()
+
+    # Orders
+
+    async def _post(self, calls: Http) -> None:
+        while not self._over.is_set():
+            order = {"side": self._taste.choice(["buy", "sell"]), "amount": f"{self._taste.uniform(0.01, 20):.4f}"}
+            key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
+            answers = await asyncio.gather(
+                *(insist(calls, lambda: self._taste.choice(self._scene.urls), order, key) for _ in range(times))
+            )
+            if len(set(answers)) != 1:
+                self.report.problems.append(f"one key gave several orders: {answers}")
+            self._accepted += set(answers)
+            self._taste.choice(self._followers).also(set(answers))
+            await asyncio.sleep(self._taste.uniform(0, 0.2))
+
+    # Faults
+
+    async def _hurt(self) -> None:
+        """One fault after the other; then all that was stopped goes on, and all that is missing is started."""
+        over = time.monotonic() + self._seconds
+        faults = {
+            self._kill_worker: 4,
+            self._kill_api: 2,
+            self._freeze_worker: 3,
+            self._freeze_api: 2,
+            self._hang_up: 3,
+            self._flush_redis: 2,
+            self._kill_redis: 1,
+            self._freeze_redis: 1,
+            self._stop_postgres: 1,
+        }
+        while time.monotonic() < over:
+            await asyncio.sleep(self._chance.uniform(0.1, 0.8))
+            [fault] = self._chance.choices(list(faults), list(faults.values()))
+            await fault()
+            await self._fill_the_ranks()
+        await self._calm()
+        await self._fill_the_ranks()
+
+    async def _fill_the_ranks(self) -> None:
+        for rank in self._scene.look_for_the_dead():
+            await self._scene.start(rank)
+
+    async def _kill_worker(self) -> None:
+        watched = self._chance.random() < WATCHED_KILLS
+        if watched:
+            await self._calm()
+        victim = self._chance.choice(self._scene.ranks["worker"])
+        await self._scene.kill(victim)
+        killed = time.monotonic()
+        orphans = await asyncio.to_thread(held, self._scene.ground.address, victim)
+        self._do_beside(self._scene.start("worker"))
+        if watched:
+            await self._all_move(orphans, killed)
+        else:
+            await self._someone_left("worker")
+
+    async def _all_move(self, orphans: Mapping[str, tuple[int, str]], killed: float) -> None:
+        """Take the time until each order of a killed worker was claimed anew."""
+        waiting = {order_id: claim for order_id, (claim, _) in orphans.items()}
+        statement = "SELECT id, claim FROM orders WHERE id = ANY(%s)"
+        while waiting:
+            found = await asyncio.to_thread(rows, self._scene.ground.address, statement, [list(waiting)])
+            took = time.monotonic() - killed
+            for order_id in [str(row["id"]) for row in found if int(str(row["claim"])) > waiting[str(row["id"])]]:
+                del waiting[order_id]
+                self.report.recovery.append(took)
+            if took > RECOVERY_SECONDS:
+                self.report.problems.append(f"not moving {took:.0f} s after a kill: {', '.join(waiting)}")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _kill_api(self) -> None:
+        await self._scene.kill(self._chance.choice(self._scene.ranks["api"]))
+        self._do_beside(self._scene.start("api"))
+        await self._someone_left("api")
+
+    async def _someone_left(self, rank: str) -> None:
+        """Faults go on while another one of the rank is there to be hurt."""
+        while not self._scene.ranks[rank]:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _freeze_worker(self) -> None:
+        victim = self._chance.choice(self._scene.ranks["worker"])
+        self._do_beside(self._scene.freeze(victim, self._chance.uniform(0.2, 5)))
+
+    async def _freeze_api(self) -> None:
+        victim = self._chance.choice(self._scene.ranks["api"])
+        self._do_beside(self._scene.freeze(victim, self._chance.uniform(0.2, 3)))
+
+    async def _hang_up(self) -> None:
+        self._scene.faults["sockets hung up"] += 1
+        self._chance.choice(self._followers).hang_up()
+
+    async def _flush_redis(self) -> None:
+        await self._scene.flush_redis()
+
+    async def _kill_redis(self) -> None:
+        await self._scene.kill_redis(self._chance.uniform(0, 1.5))
+
+    async def _freeze_redis(self) -> None:
+        await self._scene.freeze_redis(self._chance.uniform(0.2, 4))
+
+    async def _stop_postgres(self) -> None:
+        await self._scene.stop_postgres(self._chance.uniform(0, 1.5))
+
+    def _do_beside(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+
+    async def _calm(self) -> None:
+        """Wait until nothing is stopped, and all that was killed is started again."""
+        await asyncio.gather(*self._beside)
+        self._beside.clear()
+
+    # Verdict
+
+    def _judge(self) -> None:
+        report, address = self.report, self._scene.ground.address
+        ended = {str(row["id"]) for row in rows(address, "SELECT id FROM orders WHERE finished_at IS NOT NULL")}
+        report.orders, report.lost = len(self._accepted), len(set(self._accepted) - ended)
+        report.events = sum(len(events) for follower in self._followers for events in follower.events.values())
+        report.closes = sum(len(follower.closes) for follower in self._followers)
+        try:
+            landed = self._chain(address)
+            report.landings = sum(map(len, landed.values()))
+            report.doubles = sum(len(swaps) > 1 for swaps in landed.values())
+            report.statuses = judge(address, self._accepted, self._chain).statuses
+            for follower in self._followers:
+                agree(follower.events, address)
+        except AssertionError as error:
+            report.problems.append(f"the record: {error}")
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[Follower]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def soak(seed: int, seconds: float, *, watch: bool = False) -> Report:
+    """Run one soak on servers of its own; with `watch`, a line about it every second."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
+    with a_scene() as scene:
+        run = Soak(scene, seed, seconds)
+        task = asyncio.create_task(run.run())
+        begun = time.monotonic()
+        while watch and not task.done():
+            passed = time.monotonic() - begun
+            say(f"\r{passed:6.0f} of {seconds:.0f} s and healing: {run.progress()}   ", end="")
+            await asyncio.wait([task], timeout=1)
+        return await task
+
+
+def say(text: str, end: str = "\n") -> None:
+    """To people."""
+    print(text, end=end, flush=True)  # noqa: T201
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the long form; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description="Kill everything; lose nothing.")
+    parser.add_argument("--minutes", type=float, default=20.0, metavar="N", help="of faults (default: 20)")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="default: a random one")
+    options = parser.parse_args(arguments)
+    say(f"seed {options.seed}")
+    report = asyncio.run(soak(options.seed, options.minutes * 60, watch=True))
+    say(f"\n{report.text()}")
+    return 0 if report.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
