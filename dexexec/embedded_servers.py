@@ -31,6 +31,9 @@ from dexexec.errors import EmbeddedError
 MAX_SOCKET_PATH = 103  # bytes; macOS takes 103, Linux 107
 ANSWER_SECONDS = 5
 LOG_DAYS = 7
+# A Ctrl-C in the moment before a child has a session of its own ends it before it has begun: it is run again.
+OUR_SIGNALS = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+RUN_TRIES = 3
 # Postgres refuses uid 0. The one capability that is kept lets it read a wheel installed below /root.
 SETPRIV = "--clear-groups --inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override --securebits=+no_setuid_fixup"
 # Fixed on the command line, where an edited postgresql.conf cannot undo durability.
@@ -145,9 +148,17 @@ class Server(ABC):
             if setpriv is None:
                 raise self.error("as root it needs the setpriv program of util-linux", "start as an ordinary user")
             prefix = [setpriv, f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", *SETPRIV.split()]
+        for _ in range(RUN_TRIES):
+            status = self._run_once([*prefix, *command], log, lock)
+            if status not in OUR_SIGNALS:
+                break
+        if status:
+            raise self.failure(f"{Path(command[0]).name} ended with status {status}")
+
+    def _run_once(self, command: list[str | Path], log: Path, lock: int | None) -> int:
         with log.open("ab") as output:
-            status = subprocess.run(  # noqa: S603
-                [*prefix, *command],
+            return subprocess.run(  # noqa: S603
+                command,
                 cwd=self.home,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
@@ -157,8 +168,6 @@ class Server(ABC):
                 pass_fds=() if lock is None else (lock,),
                 check=False,
             ).returncode
-        if status:
-            raise self.failure(f"{Path(command[0]).name} ended with status {status}")
 
 
 class PostgresServer(Server):

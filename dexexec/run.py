@@ -15,7 +15,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,7 +35,7 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
-from dexexec.errors import StartupError
+from dexexec.errors import StartupError, UnavailableError, UnreachableError
 from dexexec.feed import Feed
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
@@ -249,13 +249,21 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
     """Postgres with its schema, Redis with its group, and what is built on them."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with open_database(servers) as database, open_redis(servers) as client, open_redis(servers) as blocking:
-        await migrate(database)
+        await _prepared(migrate(database))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
         queue = Queue(client, blocking, settings.redis_prefix)
-        await queue.prepare()
+        await _prepared(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name)
         yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
+
+
+async def _prepared(step: Awaitable[object]) -> None:
+    """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
+    try:
+        await step
+    except UnavailableError as error:
+        raise UnreachableError(f"{error} any more, in the middle of the start: start again once it does") from error
 
 
 @asynccontextmanager
