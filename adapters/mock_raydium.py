@@ -1,7 +1,8 @@
-"""mock-raydium: a venue that prices as Raydium CPMM does and settles on the simulated chain.
+"""mock-raydium: a venue that prices as Raydium CPMM does.
 
 The pool of SOL and USDC holds 50,000 SOL and 7,500,000 USDC at the reference price, with the fees of the program's
-config 0 (0.25 %). Other pairs have a pool worth as much.
+config 0 (0.25 %). Other pairs have a pool worth as much. On a localnet its vaults begin with that, and all fees stay in
+them.
 """
 
 from adapters.curves import cpmm
@@ -31,6 +32,14 @@ class MockRaydium(MockVenue[cpmm.CpmmPool]):
             base = quote * price.denominator // price.numerator
         if not base or not quote:
             raise NoRoute("the units of these tokens are too far apart for a pool")
+        return cpmm.CpmmPool(CONFIG, vault_0_amount=base, vault_1_amount=quote)
+
+    def reserves(self, pair: Pair) -> tuple[int, int]:
+        """As deep as the simulated pool."""
+        return depth(pair, DOLLARS_PER_SIDE)
+
+    def pool_of(self, base: int, quote: int, direction: TradeDirection) -> cpmm.CpmmPool:
+        """Constant product of the balances as they are."""
         return cpmm.CpmmPool(CONFIG, vault_0_amount=base, vault_1_amount=quote)
 
     def swap(

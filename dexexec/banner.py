@@ -8,8 +8,9 @@ DEMO_DEFAULT = "http://127.0.0.1:3000"
 """Where the demo posts when it is told nothing."""
 
 
-def banner(settings: Settings, servers: Servers, url: str, command: str) -> str:
-    """The text, ready to print. Addresses only: no user, no password. `command` is how this process was started."""
+def banner(settings: Settings, servers: Servers, url: str, command: str, localnet: str | None = None) -> str:
+    """The text, ready to print. Addresses only: no user, no password. `command` is how this process was started,
+    `localnet` where the one is that came up with it."""
     where = {
         name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
     }
@@ -20,6 +21,8 @@ def banner(settings: Settings, servers: Servers, url: str, command: str) -> str:
         "Venues": ", ".join(settings.adapters),
         **where,
     }
+    if localnet:
+        lines["Localnet"] = f"{localnet} (embedded)"
     if servers.embedded:
         lines["Data"] = str(settings.data_dir)
     width = max(map(len, lines))

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from dexexec.errors import UnavailableError, UnreachableError
@@ -52,6 +54,7 @@ async def open_redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
         )
     except ValueError as error:
         raise UnreachableError("REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path") from error
+    pool.connection_class = _telling_of_breaks(pool.connection_class)
     client = redis.asyncio.Redis(connection_pool=pool)
     place = servers.places()["Redis"]
     try:
@@ -67,3 +70,17 @@ async def open_redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
     finally:
         await client.aclose()
         await pool.disconnect()
+
+
+def _telling_of_breaks(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Connections of this kind to which a broken transport is a `ConnectionError`: uvloop's answers a write after a
+    reset with a RuntimeError, which redis-py passes on as it is."""
+
+    class Telling(kind):  # type: ignore[valid-type, misc]
+        async def send_packed_command(self, *args: object, **kwargs: object) -> None:
+            try:
+                await super().send_packed_command(*args, **kwargs)
+            except RuntimeError as error:
+                raise RedisConnectionError(f"the connection broke: {error}") from error
+
+    return Telling

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from statistics import median
 
-from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.status import Status, ends
 
 Message = Mapping[str, object]
 
@@ -72,6 +72,11 @@ class DemoOrder:
         """Whether its final event came."""
         return self.ended_at is not None
 
+    @property
+    def undoable(self) -> bool:
+        """Whether it was ever confirmed without being final: only real transactions are."""
+        return any(event.get("status") == Status.CONFIRMED and event.get("final") is False for event in self.events)
+
     def take(self, event: Message, at: float) -> bool:
         """Note an event that came at time `at`. False when it is no event of this order, which is then noted too."""
         seq, status = event.get("seq"), event.get("status")
@@ -103,7 +108,7 @@ class DemoOrder:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run went. `faults` says which orders each fault befell."""
+    """How a run went. `faults` says which orders each fault befell, `signature` is that of a real transaction."""
 
     orders: int
     statuses: Mapping[str, int]
@@ -114,6 +119,7 @@ class Summary:
     sockets: int
     reconnects: int
     faults: Mapping[str, Sequence[str]]
+    signature: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -164,7 +170,7 @@ def order_faults(order: DemoOrder) -> list[str]:
         faults.append(f"has not ended: {order.status} was the last that its socket heard")
     elif order.events[-1].get("final") is not True:
         faults.append("an event came after the final one")
-    elif order.status not in TERMINAL:
+    elif not ends(Status(order.status), finalized=True):
         faults.append(f"its final event says {order.status}, which is no end")
     if order.record is None:
         return [*faults, "its record could not be read"]
@@ -195,6 +201,7 @@ def summarize(orders: Sequence[DemoOrder]) -> Summary:
         sockets=sum(order.sockets > 0 for order in orders),
         reconnects=sum(max(0, order.sockets - 1) for order in orders),
         faults=faults,
+        signature=next((order.latest("txHash") for order in ended if order.undoable and order not in unfilled), ""),
     )
 
 

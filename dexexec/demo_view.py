@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dexexec.demo_order import DemoOrder, Summary
-from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.status import Status
 
 STYLES: Mapping[str, str] = {
     Status.PENDING: "yellow",
@@ -27,6 +27,12 @@ STYLES: Mapping[str, str] = {
 LINES_AROUND = 6
 """Of a terminal, what the table's head, its foot and the prompt take."""
 FAULTS_SHOWN = 20
+LOOK_UP = (
+    "curl -s http://127.0.0.1:8899 -H 'Content-Type: application/json' -d '"
+    '{"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": ["SIGNATURE",'
+    """ {"maxSupportedTransactionVersion": 0}]}'"""
+)
+"""For a localnet at its usual address."""
 IDS_SHOWN = 5
 
 
@@ -137,7 +143,8 @@ def plain_line(order: DemoOrder) -> str:
 def remark(order: DemoOrder) -> str:
     """What matters most besides: what is in the way, why it did not work, or the transaction."""
     signature = order.latest("txHash")
-    return order.given_up or order.note or order.trouble() or (f"tx {signature[:8]}..." if signature else "")
+    sure = ", not final yet" if order.status == Status.CONFIRMED and not order.ended else ""
+    return order.given_up or order.note or order.trouble() or (f"tx {signature[:8]}...{sure}" if signature else "")
 
 
 def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
@@ -193,6 +200,12 @@ def summary_lines(summary: Summary) -> list[str]:
         f"Time     {took}",
         f"Events   {summary.events} received; sockets: {summary.sockets}, reconnects: {summary.reconnects}",
     ]
+    if summary.signature:
+        lines += [f"Chain    real transactions, such as {summary.signature}"]
+        lines += [
+            "         on a localnet, look at it with",
+            f"         {LOOK_UP.replace('SIGNATURE', summary.signature)}",
+        ]
     if not summary.faults:
         return [*lines, "Result   all orders ended, and every event of the record came once and in order"]
     lines.append("Result   NOT all is well:")
@@ -215,7 +228,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _caption(orders: Sequence[DemoOrder], shown: int) -> Text:
-    ended = sum(order.status in TERMINAL for order in orders)
+    ended = sum(order.ended for order in orders)
     under_way = sum(order.posted_at is not None for order in orders) - ended
     text = f"{ended} of {len(orders)} ended, {under_way} under way"
     return Text(text + (f"; {len(orders) - shown} not shown" if len(orders) > shown else ""), style="dim")

@@ -1,12 +1,18 @@
 """`python -m dexexec localnet`: its options, and the one line for those who have not installed what it needs."""
 
 import argparse
-from collections.abc import Callable
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from dexexec.errors import StartupError
 from dexexec.stopping import Stopping
+
+if TYPE_CHECKING:
+    from dexexec.localnet.command import Running
 
 FOLDER = "localnet"
 RPC_PORT = 8899
@@ -49,12 +55,7 @@ def add_parser(commands: Any) -> None:
 
 async def serve(options: argparse.Namespace, data_dir: Path, stopping: Stopping, say: Callable[[str], None]) -> None:
     """Run it until the process is asked to stop. Raises `StartupError`."""
-    try:
-        from dexexec.localnet import command  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("solders"):
-            raise
-        raise StartupError("localnet needs the solana extra: pip install 'dexexec[solana]'") from error
+    command = _command()
     if options.slot_ms == 0 and not options.allow_faults:
         raise StartupError(
             "--slot-ms 0 stops the clock, which only --allow-faults can then move: give both, or neither"
@@ -70,6 +71,37 @@ async def serve(options: argparse.Namespace, data_dir: Path, stopping: Stopping,
     )
     with stopping.event() as stop:
         await command.serve(read, stop, say)
+
+
+@asynccontextmanager
+async def alongside(data_dir: Path) -> AsyncIterator["Running"]:
+    """A localnet with the default options beside the service, on the usual port or on a free one where that is taken.
+    Raises `StartupError`."""
+    command = _command()
+    port = RPC_PORT if _free(RPC_PORT) and _free(RPC_PORT + 1) else 0
+    options = command.Options(data_dir / FOLDER, port, port and port + 1, SLOT_MS, (), (), allow_faults=False)
+    async with command.running(options) as localnet:
+        yield localnet
+
+
+def _command() -> ModuleType:
+    try:
+        from dexexec.localnet import command  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("solders"):
+            raise
+        raise StartupError("localnet needs the solana extra: pip install 'dexexec[solana]'") from error
+    return command
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _port(text: str) -> int:

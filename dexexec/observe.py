@@ -109,6 +109,18 @@ class Observer:
         """A round brought nothing; there will be another."""
         self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
 
+    def swap_unlanded(self, order_id: UUID, signature: str) -> None:
+        """The chain took a confirmed swap back; the same bytes are sent again."""
+        self.log.warning("a confirmed swap is un-confirmed", order=str(order_id), tx=signature)
+
+    def fill_out_of_bounds(self, order_id: UUID, venue: str, signature: str) -> None:
+        """A swap landed and moved more, or brought less, than its bounds allow."""
+        self.log.error("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
+
+    def earlier_attempt_landed(self, venue: str, signature: str) -> None:
+        """An attempt that was proven gone is on chain: no other attempt of the order is given up for it."""
+        self.log.error("an attempt that was given up is on chain", venue=venue, tx=signature)
+
     def venue_missing(self, order_id: UUID, venue: str) -> None:
         """An order has an attempt on a venue that is not enabled here: its fate cannot be looked up."""
         self.log.error(
@@ -122,9 +134,25 @@ class Observer:
         """An adapter raised what it may not, or answered nonsense."""
         self.log.error("adapter misbehaved", venue=venue, request=request, exc_info=error)
 
+    def guard_refused(self, venue: str, request: SwapRequest, why: str) -> None:
+        """A venue built a transaction that must not be signed."""
+        self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
+
     def submit_unknown(self, venue: str, signature: str, error: Exception) -> None:
         """An adapter failed while a swap was on its way: its fate is unknown, and asked for again."""
         self.log.error("adapter misbehaved on a swap", venue=venue, tx=signature, exc_info=error)
+
+    def node_failed(self, node: str, why: str) -> None:
+        """A Solana node gives no answer that can be used; others are asked, if there are any."""
+        self.log.warning("node failed", node=node, why=why)
+
+    def node_lags(self, node: str, blocks: int) -> None:
+        """A node is behind others, and not believed."""
+        self.log.warning("node lags", node=node, blocks=blocks)
+
+    def node_back(self, node: str) -> None:
+        """A node answers again, or has caught up."""
+        self.log.info("node is back", node=node)
 
     def breaker_moved(self, venue: str, state: str) -> None:
         """A venue is left alone for a while, or asked again."""

@@ -5,13 +5,15 @@
    winner the `building` event, in one commit.
 3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
    recorded as an attempt with the `submitted` event, and only then sent.
-4. Its fate (`_conclude`): a fill ends the order; a proven failure sends it back to routing after a pause, or ends it
-   when it had its tries.
+4. Its fate. Confirmed (`_confirm`): the order says so and rests until that should be final. Taken back (`_unland`): it
+   is followed again. Over (`_conclude`): a fill that is finalized ends the order; a proven failure sends it back to
+   routing after a pause, or ends it when it had its tries.
 
 Every step is written under the claim. A stale claim raises `ClaimLostError`, and this worker says no more about the
 order.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,13 +21,13 @@ from dataclasses import dataclass, field, replace
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
-from dexexec.domain.quote import Fill, Quote
-from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance
+from dexexec.domain.quote import Fill
+from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.router import Router, Routing
-from dexexec.settlement.settle import Fate, Settlement
+from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step, Store
 from dexexec.venue import AnyVenue, VenueError
 
@@ -46,7 +48,8 @@ class Retries:
 
 @dataclass(slots=True)
 class Job:
-    """An order in the hands of this worker: where it stands and until when it may be sent (monotonic seconds)."""
+    """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), and the
+    signatures of all its attempts."""
 
     order: Order
     status: Status
@@ -56,6 +59,7 @@ class Job:
     deadline: float
     begun: float
     may_send: Callable[[], bool]
+    signatures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ VENUE_MISSING_PAUSE_MS = 30_000.0
 
 
 class Pipeline:
-    """Carries claimed orders on. Holds no state of its own between orders."""
+    """Carries claimed orders on. Holds no state of its own between orders. `finality_ms` is how long a confirmed order
+    rests before the chain is asked again."""
 
     def __init__(
         self,
@@ -94,11 +99,13 @@ class Pipeline:
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
         retries: Retries,
+        finality_ms: float,
         clock: Clock,
         observer: Observer,
         rng: random.Random,
     ) -> None:
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
+        self._finality_ms = finality_ms
         self._presenter, self._retries, self._clock, self._observer, self._rng = (
             presenter,
             retries,
@@ -116,7 +123,7 @@ class Pipeline:
         order = claimed.order
         job = Job(
             order, order.status, order.version, order.rounds, order.attempts,
-            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send,
+            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures,
         )  # fmt: skip
         if claimed.attempt is not None:
             venue = self._venues.get(claimed.attempt.venue)
@@ -178,8 +185,8 @@ class Pipeline:
                 failures.append(error)
                 continue
             await self._clock.failpoint(Failpoint.SIGNED)
-            attempt = Attempt(job.attempts + 1, quote.venue, signed)
-            await self._record(job, attempt, quote)
+            attempt = Attempt(job.attempts + 1, quote.venue, signed, self._presenter.quote(job.order, quote))
+            await self._record(job, attempt)
             await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, venue, attempt, resumed=False)
         if self._clock.monotonic() >= job.deadline:
@@ -189,39 +196,65 @@ class Pipeline:
         retryable = any(failure.retryable for failure in failures)
         return await self._retry_or_end(job, Setback(last.code, str(last) or last.code, retryable))
 
-    async def _record(self, job: Job, attempt: Attempt, quote: Quote) -> None:
+    async def _record(self, job: Job, attempt: Attempt) -> None:
         """The attempt is durable before anything is sent."""
-        quoted = self._presenter.quote(job.order, quote)
-        new = NewAttempt(attempt.n, attempt.venue, attempt.signed, quoted)
-        detail = {
-            "venue": attempt.venue,
-            "attempt": attempt.n,
-            "txHash": attempt.signed.signature,
-            "lastValidHeight": attempt.signed.last_valid_height,
-        }
+        new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted)
+        detail = {**_about(attempt), "lastValidHeight": attempt.signed.last_valid_height}
         await self._write(job, ((Trigger.SUBMIT, detail),), attempt=new)
         job.attempts += 1
+        job.signatures += (attempt.signed.signature,)
 
     async def _follow(self, job: Job, venue: AnyVenue, attempt: Attempt, *, resumed: bool) -> Later | None:
-        fate = await self._settlement.settle(
-            venue, attempt.signed, resumed=resumed, deadline=job.deadline, may_send=job.may_send
-        )
-        await self._clock.failpoint(Failpoint.PROVEN)
-        later = await self._conclude(job, attempt, fate)
+        others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
+        trial = Trial(attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot)
+        while True:
+            fate = await self._settlement.settle(venue, trial, job.may_send)
+            await self._clock.failpoint(Failpoint.PROVEN)
+            if fate.outcome == "confirmed" and fate.fill is not None:
+                later: Later | None = await self._confirm(job, attempt, fate.fill, fate.proof)
+                break
+            if job.status is Status.CONFIRMED and fate.outcome != "landed":
+                await self._unland(job, attempt, fate)
+            if fate.outcome != "unlanded":
+                later = await self._conclude(job, attempt, fate)
+                break
+            # It was sent in time, and the client was told that it is confirmed: the deadline has no more say.
+            trial = replace(trial, resumed=True, landed_slot=None, deadline=math.inf)
         await self._clock.failpoint(Failpoint.CONCLUDED)
         return later
 
+    async def _confirm(self, job: Job, attempt: Attempt, fill: Fill, proof: Detail) -> Later:
+        """The swap is on chain, and the chain may still take it back: the attempt stays open."""
+        if job.status is Status.CONFIRMED:
+            return await self._give_back(job, self._finality_ms)
+        await self._fill(job, attempt, fill, Trigger.LAND, Resolution(attempt.n, None, proof))
+        return Later(self._finality_ms)
+
+    async def _unland(self, job: Job, attempt: Attempt, fate: Fate) -> None:
+        """The chain has taken a confirmed swap back."""
+        self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
+        told = {**_about(attempt), "reason": "un-confirmed", "detail": fate.detail, "proof": fate.proof}
+        await self._write(job, ((Trigger.UNLAND, told),), resolution=Resolution(attempt.n, None, {}))
+
     async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
         resolution = Resolution(attempt.n, fate.outcome, fate.proof)
-        about: dict[str, object] = {"venue": attempt.venue, "attempt": attempt.n, "txHash": attempt.signed.signature}
         if fate.fill is not None:
-            detail = {**about, **self._presenter.fill(job.order, fate.fill)}
-            await self._write(job, ((Trigger.LAND, detail),), fill=fate.fill, resolution=resolution)
+            await self._fill(job, attempt, fate.fill, Trigger.FINALIZE, resolution)
             took = self._clock.monotonic() - job.begun
             self._observer.order_ended(job.order.id, job.status, attempt.venue, None, took)
             return None
-        about |= {"outcome": fate.outcome, "proof": fate.proof}
+        about = {**_about(attempt), "outcome": fate.outcome, "proof": fate.proof}
         return await self._retry_or_end(job, Setback(fate.reason, fate.detail, True, about, resolution))
+
+    async def _fill(self, job: Job, attempt: Attempt, fill: Fill, trigger: Trigger, resolution: Resolution) -> None:
+        """Write what a landed swap brought, beside what was quoted. A fill past the order's bound is a promise that the
+        venue's program broke, and somebody has to hear of it."""
+        final = trigger is Trigger.FINALIZE
+        told = {**_about(attempt), **self._presenter.fill(job.order, fill, attempt.quoted), "finalized": final}
+        if not self._presenter.within_bounds(fill, attempt.quoted):
+            self._observer.fill_out_of_bounds(job.order.id, attempt.venue, attempt.signed.signature)
+        rest_ms = None if final else self._finality_ms
+        await self._write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
 
     async def _retry_or_end(self, job: Job, setback: Setback) -> Later | None:
         pause_ms = self._retries.pause_ms(job.rounds, self._rng)
@@ -271,15 +304,21 @@ class Pipeline:
     ) -> None:
         """Write one step: the only place where a status changes, and only along the table."""
         status, steps = job.status, []
+        proven = resolution is not None and resolution.outcome is not None
         for trigger, detail in events:
-            if status is Status.SUBMITTED and trigger in NEEDS_PROOF and resolution is None:
+            if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
                 raise IllegalTransitionError(status, trigger)
             status = advance(status, trigger)
             steps.append((status, detail))
+        final = ends(status, finalized=proven)
         step = Step(
-            job.order.id, job.order.claim, job.version, tuple(steps), venue, reason, fill,
+            job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
             rounds, attempt, resolution, resume_in_ms,
         )  # fmt: skip
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))
         job.status, job.version = status, job.version + len(steps)
+
+
+def _about(attempt: Attempt) -> dict[str, object]:
+    return {"venue": attempt.venue, "attempt": attempt.n, "txHash": attempt.signed.signature}

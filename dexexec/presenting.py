@@ -2,6 +2,7 @@
 
 from decimal import ROUND_DOWN, Context, Decimal
 
+from dexexec.domain.event import Detail
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import Tokens
@@ -41,15 +42,27 @@ class Presenter:
             "contextSlot": quote.context_slot,
         }
 
-    def fill(self, order: Order, fill: Fill) -> dict[str, object]:
-        """What really moved."""
+    def fill(self, order: Order, fill: Fill, quoted: Detail) -> dict[str, object]:
+        """What really moved, and how much worse than `quoted` (as `quote` gave it) that is, in bps."""
+        quoted_in, quoted_out = int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))
+        if order.mode is Mode.EXACT_IN:
+            lost, of = quoted_out - fill.amount_out, quoted_out
+        else:
+            lost, of = fill.amount_in - quoted_in, quoted_in
         return {
             "price": self.price(order, fill.amount_in, fill.amount_out),
             "amountIn": str(fill.amount_in),
             "amountOut": str(fill.amount_out),
+            "quotedIn": str(quoted_in),
+            "quotedOut": str(quoted_out),
+            "slippageBps": format(Decimal(-(-lost * BPS * 100 // max(1, of))) / 100, "f"),
             "networkFee": str(fill.fee),
             "slot": fill.slot,
         }
+
+    def within_bounds(self, fill: Fill, quoted: Detail) -> bool:
+        """Whether a fill keeps what its quote bound the venue to."""
+        return fill.amount_out >= int(str(quoted["minOut"])) and fill.amount_in <= int(str(quoted["maxIn"]))
 
     def price(self, order: Order, amount_in: int, amount_out: int) -> str | None:
         """Output-mint tokens per input-mint token of the order's pair, whichever side: USDC per SOL for SOL/USDC."""

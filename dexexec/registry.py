@@ -73,18 +73,24 @@ def create(
     """One instance of each class, with its options from `environ` and the chain of its network from `chains`."""
     venues: list[Venue[Any]] = []
     for found in classes:
-        network = found.capabilities.network
+        options = read_options(found, environ)
+        network = found.network_for(options)
         chain = chains.get(network)
         if chain is None:
             known = ", ".join(sorted(chains)) or "none"
             raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not set up here (set up: {known})")
-        context = VenueContext(clock, tokens, chain, read_options(found, environ))
+        context = VenueContext(clock, tokens, chain, options)
         try:
             venues.append(found(context))
         except Exception as error:
             problem = _masked(found, environ, _brief(error))
             raise AdapterLoadError(f"{found.name} does not start: {problem}") from error
     return venues
+
+
+def networks(classes: Sequence[VenueClass], environ: Mapping[str, str]) -> frozenset[str]:
+    """The networks that these adapters settle on. Raises `AdapterLoadError` for options that cannot be used."""
+    return frozenset(found.network_for(read_options(found, environ)) for found in classes)
 
 
 def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:

@@ -16,8 +16,8 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ import redis.asyncio
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from dexexec import registry
+from dexexec import localnet_command, registry
 from dexexec.announce import Announcer
 from dexexec.api.app import make_app, make_server
 from dexexec.api.body import BodyReader
@@ -39,6 +39,7 @@ from dexexec.errors import StartupError, UnavailableError, UnreachableError
 from dexexec.feed import Feed
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
+from dexexec.networks import Networks, open_networks
 from dexexec.observe import Observer
 from dexexec.pipeline import Pipeline, Retries
 from dexexec.presenting import Presenter
@@ -47,12 +48,10 @@ from dexexec.router import Router
 from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
 from dexexec.settlement.settle import Settlement
-from dexexec.settlement.signer import Signer, SimulatedSigner
-from dexexec.settlement.simulated import SimulatedChain
 from dexexec.stopping import Stopping
 from dexexec.store import Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
-from dexexec.venue import AnyVenue, Chain, Network
+from dexexec.venue import AnyVenue, Network
 from dexexec.worker import Limits, Worker
 
 Background = Callable[[], Coroutine[Any, Any, None]]
@@ -104,13 +103,17 @@ async def serve(
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
     with stopping.event() as stop:
-        async with _shared(settings, servers, observer, clock or SystemClock()) as shared:
-            await _run(shared, role, servers, stop, sockets=sockets, say=say)
+        async with AsyncExitStack() as stack:
+            shared = await stack.enter_async_context(_shared(settings, servers, observer, clock or SystemClock()))
+            api = make_api_half(shared) if role is not Role.WORKER else None
+            half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
+            await _run(shared, api, half, servers, stop, sockets=sockets, say=say)
 
 
 async def _run(
     shared: "Shared",
-    role: Role,
+    api: "ApiHalf | None",
+    half: "WorkerHalf | None",
     servers: Servers,
     stop: asyncio.Event,
     *,
@@ -118,8 +121,6 @@ async def _run(
     say: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    api = make_api_half(shared) if role is not Role.WORKER else None
-    half = make_worker_half(shared) if role is not Role.API else None
     background: list[Background] = [shared.store.run, shared.announcer.run]
     background += api.background if api else []
     background += half.background if half else []
@@ -130,7 +131,8 @@ async def _run(
             api.server.add_sockets(sockets)
             port = sockets[0].getsockname()[1]
             command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
-            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", command))
+            localnet = half.localnet_url if half else None
+            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", command, localnet))
         await _first_of(stop, tasks)
         if api:
             api.server.stop()
@@ -180,6 +182,8 @@ class WorkerHalf:
 
     worker: Worker
     background: list[Background]
+    localnet_url: str | None
+    """The localnet that came up with it."""
 
 
 def make_api_half(shared: Shared) -> ApiHalf:
@@ -193,13 +197,32 @@ def make_api_half(shared: Shared) -> ApiHalf:
     return ApiHalf(make_server(app, observer), sockets, intake, [feed.run])
 
 
-def make_worker_half(shared: Shared) -> WorkerHalf:
+@asynccontextmanager
+async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
+    """Venues with their networks, router, settlement, pipeline, worker and sweeper; the all-in-one start brings a
+    localnet where a venue needs one and none is given. Raises `StartupError`."""
+    settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
+    needed = registry.networks(classes, environment())
+    ledger = PostgresLedger(shared.database)
+    async with AsyncExitStack() as stack:
+        url, started = settings.localnet_url, None
+        if Network.LOCALNET in needed and url is None and role is Role.ALL:
+            started = await stack.enter_async_context(localnet_command.alongside(settings.data_dir))
+            url = started.url
+        networks = await stack.enter_async_context(
+            open_networks(settings, needed, ledger=ledger, localnet_url=url, clock=shared.clock, observer=observer)
+        )
+        half = make_worker_half(shared, classes, networks)
+        half.background.append(ledger.run)
+        if started:
+            half.background.append(started.watch)
+        yield replace(half, localnet_url=started.url if started else None)
+
+
+def make_worker_half(shared: Shared, classes: Sequence[registry.VenueClass], networks: Networks) -> WorkerHalf:
     """Venues, router, settlement, pipeline, worker and sweeper. Raises `AdapterLoadError`."""
     settings, clock, observer, tokens = shared.settings, shared.clock, shared.observer, shared.settings.token_list()
-    ledger = PostgresLedger(shared.database)
-    chains: dict[str, Chain] = {Network.SIMULATED: SimulatedChain(clock, ledger)}
-    signers: dict[str, Signer] = {Network.SIMULATED: SimulatedSigner()}
-    adapters = registry.create(registry.load(settings.adapters), environment(), clock, tokens, chains)
+    adapters = registry.create(classes, environment(), clock, tokens, networks.chains)
     venues = {venue.name: venue for venue in adapters}
     router = Router(
         venues,
@@ -212,10 +235,11 @@ def make_worker_half(shared: Shared) -> WorkerHalf:
     pipeline = Pipeline(
         store=shared.store,
         router=router,
-        settlement=Settlement(chains, signers, clock, observer),
+        settlement=Settlement(networks.chains, networks.sealers, clock, observer),
         venues=venues,
         presenter=Presenter(tokens),
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms),
+        finality_ms=settings.finality_seconds * 1000,
         clock=clock,
         observer=observer,
         rng=random.Random(),
@@ -241,7 +265,8 @@ def make_worker_half(shared: Shared) -> WorkerHalf:
     sweeper = Sweeper(
         f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer
     )
-    return WorkerHalf(worker, [ledger.run, sweeper.run, partial(_close_at_end, venues.values())])
+    background: list[Background] = [*networks.background, sweeper.run, partial(_close_at_end, venues.values())]
+    return WorkerHalf(worker, background, None)
 
 
 @asynccontextmanager

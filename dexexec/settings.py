@@ -62,12 +62,14 @@ class Settings(BaseSettings):
     pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
     pg_database: str = Field("postgres", validation_alias=_named("PG_DATABASE"), description="Postgres database")
     solana_rpc_url: SecretStr | None = Field(
-        None, validation_alias=_named("SOLANA_RPC_URL"), description="Solana RPC node; the mocks do not need one"
+        None,
+        validation_alias=_named("SOLANA_RPC_URL"),
+        description="Solana RPC nodes, by comma, the best first; the mocks do not need one",
     )
     solana_wallet_secret_key: SecretStr | None = Field(
         None,
         validation_alias=_named("SOLANA_WALLET_SECRET_KEY"),
-        description="the wallet's key; the mocks do not need one",
+        description="the wallet's key: base58, a JSON array, or `file:PATH`; the mocks do not need one",
     )
     input_mint: str = Field(
         WSOL, validation_alias=_named("INPUT_MINT"), description="what a `buy` spends, unless the order says otherwise"
@@ -94,6 +96,12 @@ class Settings(BaseSettings):
         (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
     )
 
+    localnet_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="a localnet for mocks that settle on one; unset: the all-in-one start brings its own",
+    )
+
     # An order's way.
     max_attempts: int = Field(3, ge=1, le=100, description="how often an order is tried before it has failed")
     retry_base_ms: int = Field(
@@ -103,6 +111,12 @@ class Settings(BaseSettings):
     slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders that name none (bps)")
     deadline_seconds: int = Field(
         300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
+    )
+    max_compute_price: int = Field(
+        1_000_000, ge=0, le=2**53, description="most that a compute unit may cost (millionths of a lamport)"
+    )
+    finality_seconds: float = Field(
+        4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
     )
     quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
     breaker_failures: int = Field(
@@ -197,6 +211,11 @@ class Settings(BaseSettings):
         mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
         return (mint_in, mint_out) if mint_in != mint_out else (WSOL, USDC)
 
+    def names_a_key(self) -> bool:
+        """Whether SOLANA_WALLET_SECRET_KEY looks like a key or a file with one, and not like a placeholder."""
+        key = self.solana_wallet_secret_key.get_secret_value() if self.solana_wallet_secret_key else ""
+        return len(key) >= 64 or key.startswith("file:")
+
     def warnings(self) -> list[str]:
         """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
         tokens, found = self.token_list(), []
@@ -204,8 +223,7 @@ class Settings(BaseSettings):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
                 found.append(f"{name} {what}: the default pair is used instead")
-        key = self.solana_wallet_secret_key
-        if key is not None and len(key.get_secret_value()) < 64 and not key.get_secret_value().startswith("file:"):
+        if self.solana_wallet_secret_key is not None and not self.names_a_key():
             found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
         return found
 

@@ -12,12 +12,13 @@ for a venue that settles elsewhere.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.solana import Accounts, ProgramFailure, Simulation, SwapInstructions
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
 from dexexec.domain.token import Tokens
 
@@ -110,10 +111,15 @@ VENUE_ERRORS: tuple[type[VenueError], ...] = (
 """The closed set."""
 
 
+Unsigned = UnsignedSwap | SwapInstructions
+"""What `build` may give: a finished message, or instructions."""
+
+
 class Network:
-    """Names of the networks a venue can settle on."""
+    """Names of the networks a venue can settle on. `localnet` is Solana with free coins, on this machine."""
 
     SIMULATED = "simulated"
+    LOCALNET = "localnet"
     SOLANA = "solana"
 
 
@@ -141,11 +147,33 @@ class Chain(Protocol):
     async def blockhash(self) -> Blockhash:
         """A recent blockhash with its last valid height, both from one answer. Raises `VenueError`."""
 
-    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
-        """Send the bytes as they are. Never raises: what is not certain is `Unknown`."""
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """Send the bytes as they are. `first`: nobody sent them before, so a node may check them first and refuse.
+        Never raises: what is not certain is `Unknown`."""
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
-        """What the chain knows of each signature, in their order. Never raises."""
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """What the chain knows of each signature, in their order; with `history` it must search all of it, which costs
+        a node more. Never raises."""
+
+
+@runtime_checkable
+class SolanaChain(Chain, Protocol):
+    """A chain of Solana accounts: the networks `localnet` and `solana`."""
+
+    async def accounts(self, addresses: Sequence[str]) -> Accounts:
+        """The accounts as confirmed, all in one answer. Raises `VenueError`."""
+
+    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
+        """What a transaction (signed or not) would do now, and to the accounts `watched`. Raises `VenueError`."""
+
+
+@runtime_checkable
+class Faucet(Protocol):
+    """A chain whose coins are free: the network `localnet`."""
+
+    async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:
+        """Let `owner` hold at least `amount` base units of `mint`, in its associated token account; for wrapped SOL
+        that, too. With `mint` empty: that many lamports. Asked twice, it is done once. Raises `VenueError`."""
 
 
 class NoOptions(BaseModel):
@@ -170,7 +198,7 @@ class Venue(ABC, Generic[OptionsT]):
     """
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
     Options: ClassVar[type[BaseModel]] = NoOptions
     options_prefix: ClassVar[str] = ""
 
@@ -186,17 +214,32 @@ class Venue(ABC, Generic[OptionsT]):
         """
 
     @abstractmethod
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
-        """The transaction that executes `quote`, with its bounds inside. Raises one of `VENUE_ERRORS`, `QuoteExpired`
-        among them."""
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
+        """What executes `quote` for the wallet `payer`, with its bounds inside: instructions on Solana, the finished
+        message on the simulated chain. Raises one of `VENUE_ERRORS`, `QuoteExpired` among them."""
 
-    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+    async def cosign(self, message: bytes) -> Mapping[str, bytes]:
+        """Signatures (64 bytes) by address for a message of ours that names accounts of the venue as signers. A venue
+        signs only what it built, as it stands, and as long as it holds. Raises one of `VENUE_ERRORS`."""
+        return {}
+
+    def explain(self, failure: ProgramFailure) -> VenueError | None:
+        """What a failed instruction means, if it is one of this venue's programs that says so; None otherwise."""
+        return None
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """Programs of its own (base58) that its instructions call. The guard lets no others be signed, but for
+        Solana's: system, compute budget, token, token 2022, associated token account, memo."""
+        return frozenset()
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
         """Send the bytes as they are, once; the engine resends."""
-        return await self.context.chain.submit(signed)
+        return await self.context.chain.submit(signed, first=first)
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """What is known of each signature, in their order."""
-        return await self.context.chain.status(signatures)
+        return await self.context.chain.status(signatures, history=history)
 
     async def aclose(self) -> None:
         """Release what the adapter opened."""
@@ -208,6 +251,11 @@ class Venue(ABC, Generic[OptionsT]):
         prefix = cls.options_prefix
         names = {field: f"{prefix}{field.upper()}" for field in cls.Options.model_fields}
         return cls.Options.model_validate({field: environ[name] for field, name in names.items() if environ.get(name)})
+
+    @classmethod
+    def network_for(cls, options: BaseModel) -> str:
+        """The network that it settles on with these options."""
+        return cls.capabilities.network
 
 
 AnyVenue = Venue[Any]

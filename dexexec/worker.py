@@ -15,6 +15,7 @@ from uuid import UUID
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import Order
+from dexexec.domain.status import Status
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
@@ -189,7 +190,8 @@ class Worker:
                     self._start(one, asked)
                 self._chore(self._acknowledge(entries))
         finally:
-            await self._limiter.give_back(RATE_KEY, units[len(claimed) :])
+            started = sum(one.order.status is not Status.CONFIRMED for one in claimed)  # the others only look again
+            await self._limiter.give_back(RATE_KEY, units[started:])
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing

@@ -34,21 +34,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def io_loop() -> Iterator[IOLoop]:
-    """A fresh loop per test, closed with everything on it (pytest-tornado's own uses what Tornado has deprecated)."""
+    """A fresh loop per test, closed with everything on it, sockets too (pytest-tornado's uses what is deprecated)."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
     async def current() -> IOLoop:
         return IOLoop.current()
 
-    yield loop.run_until_complete(current())
+    io_loop = loop.run_until_complete(current())
+    yield io_loop
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
     loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
+    io_loop.close(all_fds=True)  # Tornado's clients leave their sockets to the peer, or to a timer of this loop
     asyncio.set_event_loop(None)
 
 

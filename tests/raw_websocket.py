@@ -1,4 +1,5 @@
-"""A WebSocket client by hand, for tests of peers that misbehave."""
+"""A WebSocket client by hand: for tests of peers that misbehave, and for tests whose servers are killed, since its
+socket is closed at the end of its block, whatever became of the handshake, the server and the block."""
 
 import asyncio
 import socket
@@ -8,44 +9,57 @@ from contextlib import asynccontextmanager
 
 from dexexec.api.app import EXECUTE
 
+HANDSHAKE = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
 
 class RawClient:
-    """A client that does only what it is told: it neither reads nor answers a ping by itself."""
+    """A client that does only what it is told: it neither reads nor answers a ping by itself. `patience` is how many
+    seconds it waits for bytes; None: for ever."""
 
     TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, patience: float | None) -> None:
+        self._connection, self._patience = connection, patience
         self._buffer = b""
+        self._sending = asyncio.Lock()
         self.received = 0
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, port: int) -> AsyncIterator["RawClient"]:
-        """Open a socket that buffers little on this side."""
+    async def connect(
+        cls, port: int, *, patience: float | None = 20.0, handshake_seconds: float = 20.0, buffer: int | None = 16_384
+    ) -> AsyncIterator["RawClient"]:
+        """Open a socket that buffers little on this side, unless `buffer` is None. Raises OSError when nobody shakes
+        hands."""
         with socket.socket() as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            if buffer is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
             connection.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(connection, ("127.0.0.1", port))
-            client = cls(connection)
-            await loop.sock_sendall(
-                connection,
-                f"GET {EXECUTE} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode(),
-            )
-            while b"\r\n\r\n" not in client._buffer:
-                await client._receive()
-            head, _, client._buffer = client._buffer.partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 101 ")
+            client = cls(connection, patience)
+            async with asyncio.timeout(handshake_seconds):
+                await client._shake_hands(port)
             yield client
+
+    async def _shake_hands(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self._connection, ("127.0.0.1", port))
+        await loop.sock_sendall(self._connection, HANDSHAKE.format(path=EXECUTE, port=port).encode())
+        while b"\r\n\r\n" not in self._buffer:
+            if not await self._receive():
+                raise ConnectionError("no handshake")
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
 
     async def send(self, opcode: int, payload: bytes) -> None:
         """Send a frame, masked with zeros."""
         size = len(payload)
         length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0x80 | 126, size)
         frame = bytes([0x80 | opcode]) + length + bytes(4) + payload
-        await asyncio.get_running_loop().sock_sendall(self._connection, frame)
+        async with self._sending:
+            await asyncio.get_running_loop().sock_sendall(self._connection, frame)
 
     async def frame(self) -> tuple[int, bytes] | None:
         """The next frame as opcode and payload; None at the end of the stream."""
@@ -73,7 +87,7 @@ class RawClient:
         return data
 
     async def _receive(self) -> bool:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(self._patience):
             data = await asyncio.get_running_loop().sock_recv(self._connection, 65_536)
         self.received += len(data)
         self._buffer += data

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
-from dexexec.domain.swap import Accepted, Blockhash, SignedSwap, SubmitAnswer, SwapStatus, Unavailable, UnsignedSwap
+from dexexec.domain.swap import (
+    Accepted,
+    Blockhash,
+    NotSeen,
+    SignedSwap,
+    SubmitAnswer,
+    SwapStatus,
+    Unavailable,
+    UnsignedSwap,
+)
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.venue import Capabilities, Chain, Network, NoOptions, Venue, VenueContext
 
@@ -14,6 +23,7 @@ QuoteFunction = Callable[[SwapRequest], Awaitable[Quote]]
 
 SELL_ONE_SOL = SwapRequest(WSOL, USDC, 1_000_000_000, Mode.EXACT_IN, 50)
 BUY_ONE_SOL = SwapRequest(USDC, WSOL, 1_000_000_000, Mode.EXACT_OUT, 50)
+GONE = NotSeen(height=2**62, history=True, node="n", slot=2**62)
 
 
 def quote_of(venue: str, request: SwapRequest, other_amount: int, **changes: object) -> Quote:
@@ -30,27 +40,40 @@ def quote_of(venue: str, request: SwapRequest, other_amount: int, **changes: obj
 
 
 class ScriptedChain:
-    """Gives out the answers it was loaded with, in turn; the last one of each kind stays."""
+    """Gives out the answers it was loaded with, in turn; the last one of each kind stays.
+
+    Asked to search the whole history, it answers once more what it answered last; `earlier` is what it then says of
+    other signatures: that they are gone, if it is told nothing.
+    """
 
     def __init__(self) -> None:
+        self.earlier: dict[str, SwapStatus] = {}
+        self.searched = 0
+        self._last: SwapStatus = Unavailable("not told")
         self.submits: list[SubmitAnswer] = [Accepted()]
         self.statuses: list[SwapStatus] = [Unavailable("not told")]
         self.sent: list[SignedSwap] = []
+        self.checked_first: list[bool] = []
         self.looked_up = 0
 
     async def blockhash(self) -> Blockhash:
         """Always the same."""
         return Blockhash("recent", 150)
 
-    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
         """The next answer."""
         self.sent.append(signed)
+        self.checked_first.append(first)
         return self.submits.pop(0) if len(self.submits) > 1 else self.submits[0]
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
-        """The next answer."""
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """The next answer, or the last one from a search of the history."""
+        if history:
+            self.searched += 1
+            return [self._last, *(self.earlier.get(signature, GONE) for signature in signatures[1:])]
         self.looked_up += 1
-        return [self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0] for _ in signatures]
+        self._last = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return [replace(self._last, history=False) if isinstance(self._last, NotSeen) else self._last]
 
 
 class ScriptedVenue(Venue[NoOptions]):

@@ -185,7 +185,9 @@ class Stage:
     api: Api
 
     async def step(self, order_id: UUID, status: Status, *, lost: bool = False, **detail: object) -> Event:
-        """The order's next event; if `lost`, its announcement reaches nobody."""
+        """The order's next event; if `lost`, its announcement reaches nobody. What is confirmed is final."""
+        if status is Status.CONFIRMED:
+            detail["finalized"] = True
         event = await self.record.step(order_id, status, **detail)
         if not lost:
             self.announcer.announce([event])

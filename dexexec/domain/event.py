@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.status import Status, ends
 
 Detail = Mapping[str, object]
 
@@ -29,7 +29,7 @@ class Event:
     @property
     def final(self) -> bool:
         """Whether no event follows this one."""
-        return self.status in TERMINAL
+        return ends(self.status, finalized=self.detail.get("finalized") is True)
 
     def message(self) -> dict[str, object]:
         """The JSON object that clients see, the same over HTTP and WebSocket."""

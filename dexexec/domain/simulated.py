@@ -8,7 +8,6 @@ landing; when that breaks the bound, the swap fails on chain as `slippage`, as t
 import json
 from dataclasses import dataclass
 
-from dexexec.domain.quote import Fill
 from dexexec.domain.swap import FailedOnChain, Landed
 
 PPM = 1_000_000
@@ -49,12 +48,12 @@ class SimulatedSwap:
             raise ValueError(f"not a simulated swap: {error}") from error
 
     def execute(self, slot: int) -> Landed | FailedOnChain:
-        """What landing in `slot` does. Rounding is against the taker."""
+        """What landing in `slot` does, for good: there are no forks here. Rounding is against the taker."""
         amount_in, amount_out = self.amount_in, self.amount_out
         if self.exact_in:
             amount_out = amount_out * (PPM - self.move_ppm) // PPM
         else:
             amount_in = -(-amount_in * (PPM + self.move_ppm) // PPM)
         if amount_out < self.min_out or amount_in > self.max_in:
-            return FailedOnChain("slippage", "the price moved past the order's bound", self.fee, slot)
-        return Landed(Fill(amount_in, amount_out, self.fee, slot))
+            return FailedOnChain("slippage", "the price moved past the order's bound", self.fee, slot, finalized=True)
+        return Landed({self.mint_in: -amount_in, self.mint_out: amount_out}, self.fee, slot, finalized=True)

@@ -1,11 +1,14 @@
 """The life of an order as one table: (status, trigger) -> status. Nothing else in the project sets a status.
 
-    pending -> routing -> building -> submitted -> confirmed
+    pending -> routing -> building -> submitted <-> confirmed
                   ^          |            |
                   +----------+------------+   back only when nothing was sent, or the attempt is proven unlandable
 
 Every step may also end in `failed` or `expired`. From `submitted` an order ends without a fill, or is routed again,
 only with proof that its attempt can never land: the triggers of that kind are listed in `NEEDS_PROOF`.
+
+`confirmed` is terminal once it is finalized. Until then the chain may take the swap back, and the order is `submitted`
+again: its attempt is open as long as that can happen.
 """
 
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ from types import MappingProxyType
 
 
 class Status(StrEnum):
-    """Where an order stands. `TERMINAL` names the ones that never change again."""
+    """Where an order stands. `TERMINAL` names the ones that never change again, whatever led there."""
 
     PENDING = "pending"
     WAITING = "waiting"
@@ -33,7 +36,9 @@ class Trigger(StrEnum):
     ROUTE = "route"  # venues were asked for quotes (again)
     BUILD = "build"  # a venue was chosen
     SUBMIT = "submit"  # an attempt was signed and recorded
-    LAND = "land"  # the chain shows the swap
+    LAND = "land"  # the chain shows the swap, and may still take it back
+    FINALIZE = "finalize"  # the chain shows the swap for good
+    UNLAND = "unland"  # the chain has taken it back: its fate is open again
     FAIL = "fail"  # it will not be tried again
     EXPIRE = "expire"  # its deadline passed before anything was sent
     WAIT = "wait"  # it rests until a condition holds
@@ -62,11 +67,12 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
         },
         Status.SUBMITTED: {
             Trigger.LAND: Status.CONFIRMED,
+            Trigger.FINALIZE: Status.CONFIRMED,
             Trigger.ROUTE: Status.ROUTING,
             Trigger.FAIL: Status.FAILED,
             Trigger.EXPIRE: Status.EXPIRED,
         },
-        Status.CONFIRMED: {},
+        Status.CONFIRMED: {Trigger.FINALIZE: Status.CONFIRMED, Trigger.UNLAND: Status.SUBMITTED},
         Status.FAILED: {},
         Status.CANCELLED: {},
         Status.EXPIRED: {},
@@ -74,9 +80,8 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
 )
 
 TERMINAL = frozenset(status for status, steps in TRANSITIONS.items() if not steps)
-LIVE = frozenset(Status) - TERMINAL
-NEEDS_PROOF = frozenset({Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE})
-"""Triggers that leave `submitted` without a fill: only with proof that the attempt cannot land any more."""
+NEEDS_PROOF = frozenset({Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE, Trigger.FINALIZE})
+"""Triggers that leave `submitted` for good: only with proof of what became of the attempt."""
 
 
 def advance(status: Status, trigger: Trigger) -> Status:
@@ -85,3 +90,8 @@ def advance(status: Status, trigger: Trigger) -> Status:
         return TRANSITIONS[status][trigger]
     except KeyError:
         raise IllegalTransitionError(status, trigger) from None
+
+
+def ends(status: Status, *, finalized: bool) -> bool:
+    """Whether nothing follows `status`. `finalized` says whether the chain can still take a swap back."""
+    return status in TERMINAL or (status is Status.CONFIRMED and finalized)

@@ -1,13 +1,18 @@
 """A swap on its way to the chain: unsigned, signed, and what the chain says of it.
 
-The answers are told apart by type so that nothing unknown can be taken for a failure: only `Rejected`,
+The answers are told apart by type so that nothing unknown can be taken for a failure: only `Rejected`, a finalized
 `FailedOnChain` and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no
 effect. `Unknown` and `Unavailable` prove nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dexexec.domain.quote import Fill
+from dexexec.domain.quote import Fill, SwapRequest
+
+if TYPE_CHECKING:
+    from dexexec.domain.solana import ProgramFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Definitive: the node refused these bytes and they were not passed on. `code` is machine-readable."""
+    """Definitive: the node refused these bytes and they were not passed on. `code` is machine-readable; `failure` tells
+    which instruction is to blame, where one is."""
 
     code: str
     detail: str
+    failure: "ProgramFailure | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +67,44 @@ SubmitAnswer = Accepted | Rejected | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The swap is on chain and succeeded."""
+    """The swap is on chain and succeeded.
 
-    fill: Fill
+    `moved` is what the wallet holds more (or less, if negative) of each mint for it, in base units; SOL counts as
+    wrapped SOL, and neither the network fee nor rent for accounts of its own is in it. `fee` is lamports paid to the
+    network. `finalized`: nothing can undo it any more.
+    """
+
+    moved: Mapping[str, int]
+    fee: int
+    slot: int
+    finalized: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FailedOnChain:
-    """The transaction is on chain and had no effect but its fee (lamports)."""
+    """The transaction is on chain and had no effect but its fee (lamports). `finalized`: that cannot be undone, and
+    the same bytes cannot land again. `failure` tells which instruction is to blame, where one is."""
 
     code: str
     detail: str
     fee: int
     slot: int
+    finalized: bool
+    failure: "ProgramFailure | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotSeen:
-    """The node does not know the signature. `height` is the finalized height it answered at; `history` says whether
-    its whole history was searched or only the recent statuses. `node` names who said so."""
+    """The node does not know the signature.
+
+    `height` is the finalized height it was at before it looked, and `slot` the one its look-up was as of. `history`
+    says whether its whole history was searched or only the recent statuses. `node` names who said so.
+    """
 
     height: int
     history: bool
     node: str
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +117,19 @@ class Unavailable:
 SwapStatus = Landed | FailedOnChain | NotSeen | Unavailable
 
 
+def fill_of(landed: Landed, request: SwapRequest) -> Fill:
+    """What a landed swap brought for `request`: from what really moved, not from what was quoted."""
+    spent, received = -landed.moved.get(request.mint_in, 0), landed.moved.get(request.mint_out, 0)
+    return Fill(spent, received, landed.fee, landed.slot)
+
+
+def past_expiry(answer: NotSeen, last_valid_height: int) -> bool:
+    """Whether the node's finalized height is past the last one that would take the transaction: looked for in its whole
+    history now, a transaction it does not know can never land."""
+    return answer.height > last_valid_height
+
+
 def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
     """Whether `answer` proves that a transaction can never land: it was looked for in the whole history, by a node
     whose finalized height is past the last one that would take it."""
-    return answer.history and answer.height > last_valid_height
+    return answer.history and past_expiry(answer, last_valid_height)

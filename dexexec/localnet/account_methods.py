@@ -10,9 +10,11 @@ from dexexec.domain import base58
 from dexexec.localnet import ui
 from dexexec.localnet.blocks import Block
 from dexexec.localnet.call import Call, Method, read_integer, read_pubkey, with_context
+from dexexec.localnet.faucet import FaucetError
 from dexexec.localnet.rpc_error import INTERNAL_ERROR, InvalidParamsError, RpcError
 
 MAX_ADDRESSES = 100
+MAX_DECIMALS = 255
 MAX_FILTERS = 4
 MAX_MEMCMP = 175
 """128 bytes in base58."""
@@ -141,11 +143,22 @@ def _token_supply(call: Call) -> dict[str, Any]:
 
 
 def _airdrop(call: Call) -> str:
-    landed = call.ledger.airdrop(call.pubkey(0, "address"), call.integer(1, "lamports"))
-    if landed is None or landed.err is not None:
-        why = landed.err if landed else "the faucet is empty"
-        raise RpcError(INTERNAL_ERROR, f"airdrop failed: {why}; a new account must become rent-exempt by it")
+    try:
+        landed = call.ledger.airdrop(call.pubkey(0, "address"), call.integer(1, "lamports"))
+    except FaucetError as error:
+        raise RpcError(INTERNAL_ERROR, f"airdrop failed: {error}") from error
     return base58.encode(landed.signature)
+
+
+def _fund(call: Call) -> str | None:
+    owner, mint = call.pubkey(0, "owner"), call.text(1, "mint")
+    coin = read_pubkey(mint, "mint") if mint else None
+    decimals, amount = call.integer(2, "decimals", MAX_DECIMALS), call.integer(3, "amount")
+    try:
+        landed = call.ledger.fund(owner, coin, decimals, amount)
+    except FaucetError as error:
+        raise RpcError(INTERNAL_ERROR, f"funding failed: {error}") from error
+    return base58.encode(landed.signature) if landed else None
 
 
 METHODS: dict[str, Method] = {
@@ -156,5 +169,6 @@ METHODS: dict[str, Method] = {
     "getTokenAccountBalance": _token_balance,
     "getTokenAccountsByOwner": _token_accounts,
     "getTokenSupply": _token_supply,
+    "localnet_fund": _fund,
     "requestAirdrop": _airdrop,
 }

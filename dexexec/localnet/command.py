@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,27 +34,50 @@ class Options:
     allow_faults: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A localnet that answers. `clock` never ends by itself, so when it is done it has failed."""
+
+    url: str
+    banner: str
+    clock: "asyncio.Future[None]"
+
+    async def watch(self) -> None:
+        """Until it fails, with what it failed with."""
+        await asyncio.shield(self.clock)
+
+
 async def serve(options: Options, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """Run until `stop`. Raises `StartupError` when it cannot start."""
+    async with running(options) as localnet:
+        say(localnet.banner)
+        localnet.clock.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+        if localnet.clock.done():
+            localnet.clock.result()
+
+
+@asynccontextmanager
+async def running(options: Options) -> AsyncIterator[Running]:
+    """A localnet as long as the block lasts. Raises `StartupError` when it cannot start."""
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
         ledger = Ledger(journal, Runtime(), time.time)
         kept = _load(ledger, options)
         cluster = Cluster(ledger, allow_faults=options.allow_faults)
         server = make_server(cluster)
         server.add_sockets([rpc, ws])
-        for line in kept:
-            say(line)
-        say(_banner(options, journal, ledger, rpc.getsockname()[1], ws.getsockname()[1]))
+        port, ws_port = rpc.getsockname()[1], ws.getsockname()[1]
         clock = asyncio.create_task(_clock(ledger, options.slot_ms / 1000))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([clock, stopped], return_when=asyncio.FIRST_COMPLETED)
-        server.stop()
-        cluster.close()
-        await server.close_all_connections()
-        clock.cancel()
-        stopped.cancel()
-        with suppress(asyncio.CancelledError):
-            await clock
+        try:
+            yield Running(
+                f"http://{HOST}:{port}", "\n".join([*kept, _banner(options, journal, ledger, port, ws_port)]), clock
+            )
+        finally:
+            server.stop()
+            cluster.close()
+            await server.close_all_connections()
+            clock.cancel()
+            await asyncio.wait([clock])
 
 
 async def _clock(ledger: Ledger, seconds: float) -> None:

@@ -25,6 +25,7 @@ from solders.transaction import VersionedTransaction
 
 from dexexec.localnet import ui
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment
+from dexexec.localnet.faucet import FaucetError, gift, new_mint
 from dexexec.localnet.history import History
 from dexexec.localnet.journal import Journal, Landed
 from dexexec.localnet.runtime import Outcome, Runtime
@@ -174,16 +175,32 @@ class Ledger:
                 overrides[key] = then
         return self._runtime.simulate(submission.transaction, overrides, verify=verify)
 
-    def airdrop(self, to: Pubkey, lamports: int) -> Landed | None:
-        """A transfer from the faucet; the memo makes each one another transaction."""
-        steps = [
-            transfer(TransferParams(from_pubkey=self._faucet.pubkey(), to_pubkey=to, lamports=lamports)),
-            Instruction(MEMO, secrets.token_hex(8).encode(), []),
-        ]
+    def airdrop(self, to: Pubkey, lamports: int) -> Landed:
+        """A transfer from the faucet. Raises `FaucetError`."""
+        return self._give(
+            [transfer(TransferParams(from_pubkey=self._faucet.pubkey(), to_pubkey=to, lamports=lamports))]
+        )
+
+    def fund(self, owner: Pubkey, mint: Pubkey | None, decimals: int, amount: int) -> Landed | None:
+        """Let `owner` hold at least `amount` of a mint in its associated token account, or lamports without a mint;
+        None if it does. A mint that is not there is made, the faucet its authority. Raises `FaucetError`."""
+        faucet = self._faucet.pubkey()
+        if mint is not None and self._runtime.account(mint) is None:
+            self.add_accounts([(mint, new_mint(faucet, decimals, self.rent_exempt(ui.MINT_SIZE)))])
+        steps = gift(faucet, owner, mint, decimals, amount, at=self._runtime.account)
+        return self._give(steps) if steps else None
+
+    def _give(self, steps: list[Instruction]) -> Landed:
+        """Land what the faucet pays for; the memo makes each time another transaction."""
+        steps = [*steps, Instruction(MEMO, secrets.token_hex(8).encode(), [])]
         blockhash = Hash.from_string(self.blocks.tip.hash)
         message = MessageV0.try_compile(self._faucet.pubkey(), steps, [], blockhash)
         transaction = VersionedTransaction(message, [self._faucet])
-        return self.land(Submission(transaction, bytes(transaction)))
+        landed = self.land(Submission(transaction, bytes(transaction)))
+        if landed is None or landed.err is not None:
+            why = landed.err if landed else "the faucet is empty"
+            raise FaucetError(f"{why}; a new account must become rent-exempt by it")
+        return landed
 
     def transaction(self, signature: bytes, view: Block) -> Landed | None:
         """The transaction with that signature, if it landed and `view` shows it."""

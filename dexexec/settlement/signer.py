@@ -1,6 +1,6 @@
-"""Who signs. The only place of an order's way that holds a key; adapters never see it.
+"""Who signs on the simulated chain, whose key is no secret; on Solana that is `dexexec.settlement.wallet`.
 
-The order's way: an adapter builds, the signer signs, the store records, and only then is anything sent.
+The order's way: an adapter builds, a sealer has it signed, the store records, and only then is anything sent.
 """
 
 from hashlib import blake2b

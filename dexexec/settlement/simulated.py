@@ -142,7 +142,7 @@ class SimulatedChain:
         height = self.height()
         return Blockhash(self._hash(height), height + VALID_FOR)
 
-    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
         """Take the swap, refuse it for good, or say that it is not certain. Sending it again changes nothing, but for
         a swap whose first send was lost.
 
@@ -173,8 +173,8 @@ class SimulatedChain:
             return Rejected("blockhash-expired", f"the last valid height was {signed.last_valid_height}")
         return Accepted()
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
-        """What has landed, from one look-up for all."""
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """What has landed, from one look-up for all. Its whole history is always searched."""
         # The time is taken before the look-up: a record made meanwhile must not be missed by an answer that proves.
         now = self._clock.unix_ms()
         try:
@@ -219,4 +219,4 @@ def _status(landing: Landing | None, now: int) -> SwapStatus:
         slot = landing.lands_at_ms // SLOT_MS
         if slot <= landing.last_valid_height:
             return SimulatedSwap.decode(landing.payload).execute(slot)
-    return NotSeen(now // SLOT_MS - FINALITY, history=True, node="simulated")
+    return NotSeen(now // SLOT_MS - FINALITY, history=True, node="simulated", slot=now // SLOT_MS)

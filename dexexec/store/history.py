@@ -8,12 +8,12 @@ from uuid import UUID
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event, timestamp
-from dexexec.domain.status import LIVE, Status
+from dexexec.domain.status import TERMINAL, Status
 from dexexec.store.database import Database
 
 SUMMARY = """
     id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
-    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, version
+    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version
 """
 
 ORDER = f"SELECT {SUMMARY} FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
@@ -40,6 +40,12 @@ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 NEWEST_FINISHED = f"""
 SELECT {SUMMARY} FROM orders
 WHERE status = %(status)s AND finished_at IS NOT NULL AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+# Confirmed orders are on both sides of the line, and each side has its own index.
+NEWEST_CONFIRMED = f"""
+SELECT * FROM (({NEWEST_LIVE}) UNION ALL ({NEWEST_FINISHED})) both_sides
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
@@ -79,6 +85,8 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
     messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
     return {
         **_summary(row),
+        "fill": _fill(row, messages),
+        "feesPaid": str(_fees(messages)),
         "events": messages,
         "quotes": [quote for message in messages for quote in _quotes(message)],
         "attempts": [_attempt(attempt) for attempt in attempts],
@@ -89,7 +97,11 @@ async def read_orders(
     database: Database, limit: int, before: Cursor | None, status: Status | None
 ) -> list[dict[str, object]]:
     """Summaries, newest first; each carries its `Cursor` as `_cursor`."""
-    statement = NEWEST if status is None else NEWEST_LIVE if status in LIVE else NEWEST_FINISHED
+    statement = NEWEST
+    if status is Status.CONFIRMED:
+        statement = NEWEST_CONFIRMED
+    elif status is not None:
+        statement = NEWEST_FINISHED if status in TERMINAL else NEWEST_LIVE
     before = before or NEWEST_OF_ALL
     values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
     async with database.connection() as connection:
@@ -138,6 +150,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "deadlineAt": timestamp(row["deadline_at"]),
         "createdAt": timestamp(row["created_at"]),
         "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
+        "finalizedAt": row["finalized_at"] and timestamp(row["finalized_at"]),
     }
 
 
@@ -153,6 +166,27 @@ def _attempt(row: DictRow) -> dict[str, object]:
         "resolvedAt": row["resolved_at"] and timestamp(row["resolved_at"]),
         "proof": row["proof"],
     }
+
+
+FILL = ("price", "amountIn", "amountOut", "quotedIn", "quotedOut", "slippageBps", "networkFee", "slot", "finalized")
+
+
+def _fill(row: DictRow, messages: Sequence[dict[str, object]]) -> dict[str, object] | None:
+    """What the swap brought, beside what was quoted, as its last event tells."""
+    return {name: messages[-1].get(name) for name in FILL} if row["status"] == Status.CONFIRMED else None
+
+
+def _fees(messages: Sequence[dict[str, object]]) -> int:
+    """Lamports paid to the network: for the swap, and for every attempt that failed on chain. One transaction may be
+    told of in several events."""
+    paid = {m["txHash"]: _fee_of(m) for m in messages if "txHash" in m}
+    return sum(paid.values())
+
+
+def _fee_of(message: dict[str, object]) -> int:
+    proof = message.get("proof")
+    failed = proof.get("fee") if isinstance(proof, dict) else None
+    return int(str(message.get("networkFee") or failed or 0))
 
 
 def _quotes(message: dict[str, object]) -> list[dict[str, object]]:

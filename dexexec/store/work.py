@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import Fill, Mode
-from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store.database import Database
 
@@ -41,7 +41,9 @@ WITH me AS (
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
        c.claim, c.claims, c.attempts, c.rounds,
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
-       a.n, a.venue, a.signature, a.payload, a.last_valid_height
+       CASE WHEN c.attempts > 0
+           THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
+       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND a.outcome IS NULL
 """
 
@@ -56,12 +58,15 @@ WITH t AS (
         status = t.status, version = o.version + t.steps, claims = 0,
         venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
         failure_reason = coalesce(t.reason, o.failure_reason),
-        amount_in = coalesce(t.amount_in, o.amount_in), amount_out = coalesce(t.amount_out, o.amount_out),
+        amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
+        amount_out = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_out, o.amount_out) END,
         rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts,
         worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
         due_at = clock_timestamp() + coalesce(t.resume_in_ms, 0) * interval '1 ms',
-        finished_at = CASE WHEN t.final THEN clock_timestamp() END
-    FROM t WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.finished_at IS NULL
+        finished_at = CASE WHEN t.final THEN now.at END,
+        finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
+    FROM t, (SELECT clock_timestamp() AS at) now
+    WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.finished_at IS NULL
     RETURNING o.id, t.version AS base
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote)
@@ -69,7 +74,8 @@ WITH t AS (
         AS n(id, n, venue, signature, payload, last_valid_height, quote)
     JOIN u USING (id)
 ), r AS (
-    UPDATE attempts a SET outcome = r.outcome, proof = r.proof, resolved_at = clock_timestamp()
+    UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
+        resolved_at = CASE WHEN r.outcome IS NOT NULL THEN clock_timestamp() END
     FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) AS r(id, n, outcome, proof) JOIN u USING (id)
     WHERE a.order_id = r.id AND a.n = r.n AND a.outcome IS NULL
 )
@@ -104,37 +110,42 @@ ORDER BY o.created_at, o.id LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt whose fate is open: the signed bytes may be sent again, and nothing else."""
+    """An attempt whose fate is open: the signed bytes may be sent again, and nothing else. `quoted` is what it was
+    built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was."""
 
     n: int
     venue: str
     signed: SignedSwap
+    quoted: Detail
+    landed_slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An order under our claim, with its open attempt if it has one."""
+    """An order under our claim, with its open attempt if it has one, and the signatures of all its attempts."""
 
     order: Order
     attempt: Attempt | None
+    signatures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """An attempt to record before anything is sent. `quote` is what it was built from, as JSON values."""
+    """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values."""
 
     n: int
     venue: str
     signed: SignedSwap
-    quote: Detail
+    quoted: Detail
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The fate of an attempt: `landed`, `failed`, `rejected`, `unsent` or `expired`, with what proves it."""
+    """The fate of an attempt: `landed`, `failed`, `rejected`, `unsent` or `expired`, with what proves it. None while it
+    is open; the proof is then that of a swap that is confirmed and not finalized, or empty again."""
 
     n: int
-    outcome: str
+    outcome: str | None
     proof: Detail
 
 
@@ -142,14 +153,16 @@ class Resolution:
 class Step:
     """One durable step of an order: its events and everything that changes with them, in one statement.
 
-    `claim` and `version` fence it: they must be what the writer believes. `resume_in_ms` gives the order back, to be
-    taken up again by whoever comes first after that time; None keeps it.
+    `claim` and `version` fence it: they must be what the writer believes. `final`: nothing follows it. `resume_in_ms`
+    gives the order back, to be taken up again by whoever comes first after that time; None keeps it. The fill stands
+    as long as the order is `confirmed`.
     """
 
     order_id: UUID
     claim: int
     version: int
     events: tuple[tuple[Status, Detail], ...]
+    final: bool = False
     venue: str | None = None
     reason: str | None = None
     fill: Fill | None = None
@@ -196,11 +209,11 @@ async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event]
                 s.order_id, s.claim, s.version, len(s.events), status.value, s.venue,
                 s.attempt.signed.signature if s.attempt else None, s.reason,
                 fill.amount_in if fill else None, fill.amount_out if fill else None,
-                s.rounds, 1 if s.attempt else 0, status in TERMINAL, s.resume_in_ms,
+                s.rounds, 1 if s.attempt else 0, s.final, s.resume_in_ms,
             )
         )  # fmt: skip
         if a := s.attempt:
-            row = (a.n, a.venue, a.signed.signature, a.signed.payload, a.signed.last_valid_height, json.dumps(a.quote))
+            row = (a.n, a.venue, a.signed.signature, a.signed.payload, a.signed.last_valid_height, json.dumps(a.quoted))
             attempts.rows.append((s.order_id, *row))
         if r := s.resolution:
             resolutions.rows.append((s.order_id, r.n, r.outcome, json.dumps(r.proof)))
@@ -247,22 +260,14 @@ def _written(step: Step, times: dict[tuple[UUID, int], datetime]) -> list[Event]
 
 def _claimed(row: TupleRow) -> Claimed:
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
-    (
-        version,
-        claim_number,
-        claims,
-        attempts,
-        rounds,
-        deadline_in_ms,
-        created_at,
-        n,
-        venue,
-        signature,
-        payload,
-        height,
-    ) = rest
+    (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *open_attempt) = rest
     order = Order(
         order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
         version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at,
     )  # fmt: skip
-    return Claimed(order, None if n is None else Attempt(n, venue, SignedSwap(signature, bytes(payload), height)))
+    return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()))
+
+
+def _attempt(columns: TupleRow) -> Attempt | None:
+    n, venue, signature, payload, height, quoted, slot = columns
+    return None if n is None else Attempt(n, venue, SignedSwap(signature, bytes(payload), height), quoted, slot)

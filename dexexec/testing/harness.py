@@ -6,20 +6,21 @@ Prices must stand still while the clock does; an adapter with live prices is che
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sized
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, UnsignedSwap
+from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.registry import VenueClass, read_options
-from dexexec.settlement.signer import Signer, SimulatedSigner
+from dexexec.settlement.sealing import Sealer, SimulatedSealer
+from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import Network, Unsupported, Venue, VenueContext
+from dexexec.venue import Chain, Network, Slippage, Unsigned, Unsupported, Venue, VenueContext
 
 T = TypeVar("T")
 PATIENCE = 5.0
@@ -47,13 +48,13 @@ class NotApplicable(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class World:
-    """One venue with everything around it. Nothing is shared with another world."""
+    """One venue with everything around it. Nothing is shared with another world. `ledger` counts the swaps on chain."""
 
     venue: Venue[Any]
     clock: ManualClock
-    ledger: MemoryLedger
-    chain: SimulatedChain
-    signer: Signer
+    ledger: Sized
+    chain: Chain
+    sealer: Sealer
     tokens: Tokens
     mint_in: str
     mint_out: str
@@ -90,14 +91,19 @@ class World:
         found = [await self.ordinary(mode, slippage_bps) for mode in Mode]
         return [request for request in found if not isinstance(await self.ask(request), Unsupported)]
 
-    async def build(self, quote: Quote, blockhash: Blockhash) -> UnsignedSwap | BaseException:
+    async def build(self, quote: Quote, blockhash: Blockhash) -> Unsigned | BaseException:
         """What the venue builds, or whatever it raised."""
-        return await outcome(self.venue.build(quote, self.signer.payer, blockhash))
+        return await outcome(self.venue.build(quote, self.sealer.payer, blockhash))
 
     async def sign(self, quote: Quote) -> SignedSwap:
-        """`quote`, built and signed, not yet sent."""
+        """`quote`, built and signed, not yet sent. Raises `Slippage` when the venue will not build it for that."""
         built = await self.build(quote, await self.chain.blockhash())
-        return self.signer.sign(expect(UnsignedSwap, built, "build"))
+        if isinstance(built, Slippage):
+            raise built
+        if isinstance(built, BaseException):
+            raise Broken(f"build should give a swap, and gave {describe(built)}")
+        sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE)
+        return expect(SignedSwap, await outcome(sealed), "what was built, sealed,")
 
     async def send(self, signed: SignedSwap) -> None:
         """Submit a swap that has to be accepted."""
@@ -115,7 +121,7 @@ class World:
         await self.send(signed)
         for _ in range(200):
             [status] = await self.statuses(signed.signature)
-            if not isinstance(status, NotSeen):
+            if not isinstance(status, NotSeen | Unavailable):
                 return status
             self.clock.advance(0.4)
         raise Broken("a swap that was sent was never seen again")
@@ -142,10 +148,10 @@ class Harness:
         clock = ManualClock()
         ledger = MemoryLedger(clock)
         chain = SimulatedChain(clock, ledger)
-        mint_in, mint_out = self.pair or self._named_pair()
-        venue = self.venue_class(VenueContext(clock, self.tokens, chain, self._options(condition)))
+        mint_in, mint_out = self.pair or self.named_pair()
+        venue = self.venue_class(VenueContext(clock, self.tokens, chain, self.options(condition)))
         try:
-            yield World(venue, clock, ledger, chain, SimulatedSigner(), self.tokens, mint_in, mint_out)
+            yield World(venue, clock, ledger, chain, SimulatedSealer(SimulatedSigner()), self.tokens, mint_in, mint_out)
         finally:
             await venue.aclose()
 
@@ -162,7 +168,8 @@ class Harness:
         """Whether an option of the adapter makes `condition`."""
         return any(condition in found for found in self._contract().values())
 
-    def _options(self, condition: Condition) -> Any:
+    def options(self, condition: Condition) -> Any:
+        """The venue's options, set for a condition."""
         given = read_options(self.venue_class, self.environ)
         wanted = {
             name: found.get(condition, found.get(Condition.STILL))
@@ -181,7 +188,8 @@ class Harness:
                 found[name] = contract
         return found
 
-    def _named_pair(self) -> tuple[str, str]:
+    def named_pair(self) -> tuple[str, str]:
+        """A pair that the venue names, or SOL and USDC."""
         pairs = self.venue_class.capabilities.pairs
         if not pairs:
             return WSOL, USDC

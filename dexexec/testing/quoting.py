@@ -17,7 +17,7 @@ _INTEGERS = tuple(field.name for field in fields(Quote) if field.type is int)
 async def capabilities_are_true(harness: Harness) -> None:
     """Everything that the capabilities claim is done, and what they do not claim is `Unsupported`."""
     claimed = harness.venue_class.capabilities
-    if claimed.network not in (Network.SIMULATED, Network.SOLANA):
+    if claimed.network not in (Network.SIMULATED, Network.LOCALNET, Network.SOLANA):
         raise Broken(f"there is no network {claimed.network!r}")
     if not claimed.modes:
         raise Broken("no mode is claimed: there is nothing this venue could be asked")

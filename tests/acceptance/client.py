@@ -2,15 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
-from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
+from tests.raw_http import Exchange, exchange
+from tests.raw_websocket import RawClient
 
 PATH = "/api/orders/execute"
+JSON = {"Content-Type": "application/json"}
+HANDSHAKE_SECONDS = 5.0
 Event = dict[str, object]
 
 
@@ -24,10 +27,12 @@ class Answer:
 
 
 class Http:
-    """HTTP with as many connections at once as there are requests; `timeout` (seconds) for each."""
+    """HTTP with as many connections at once as there are requests; `timeout` (seconds) for each. What is not answered
+    raises OSError."""
 
-    def __init__(self, client: AsyncHTTPClient, timeout: float) -> None:
-        self._client, self._timeout = client, timeout
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._asked: set[asyncio.Task[Exchange]] = set()
 
     async def order(self, url: str, amount: str = "0.01", side: str = "buy", **headers: str) -> Answer:
         """Post an order."""
@@ -35,8 +40,8 @@ class Http:
 
     async def post(self, url: str, order: Mapping[str, object], **headers: str) -> Answer:
         """Post an order with any fields."""
-        body = json.dumps(order)
-        return await self._ask(f"{url}{PATH}", method="POST", body=body, headers={**JSON, **headers})
+        body = json.dumps(order).encode()
+        return await self._ask(exchange(f"{url}{PATH}", "POST", body, {**JSON, **headers}, self._timeout))
 
     async def accepted(self, url: str, amount: str = "0.01", side: str = "buy") -> str:
         """Post an order that must be accepted; its id."""
@@ -46,28 +51,30 @@ class Http:
 
     async def get(self, url: str) -> Answer:
         """Read a resource."""
-        return await self._ask(url)
+        return await self._ask(exchange(url, seconds=self._timeout))
 
-    async def _ask(self, url: str, **options: object) -> Answer:
-        request = HTTPRequest(url, request_timeout=self._timeout, connect_timeout=self._timeout, **options)  # type: ignore[arg-type]
-        answer: HTTPResponse = await self._client.fetch(request, raise_error=False)
-        if answer.code == 599:
-            assert answer.error is not None
-            raise answer.error
-        return Answer(answer.code, answer.headers, json.loads(answer.body))
+    async def close(self) -> None:
+        """Give up what is not answered yet."""
+        for task in self._asked:
+            task.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
 
-
-JSON = {"Content-Type": "application/json"}
+    async def _ask(self, asking: Coroutine[object, object, Exchange]) -> Answer:
+        task = asyncio.create_task(asking)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        answer = await task
+        return Answer(answer.status, answer.headers, json.loads(answer.body))
 
 
 @asynccontextmanager
 async def http(timeout: float = 20) -> AsyncIterator[Http]:
-    """A client, closed at the end."""
-    client = SimpleAsyncHTTPClient(force_instance=True, max_clients=1_000)
+    """A client; none of its requests outlives the block."""
+    client = Http(timeout)
     try:
-        yield Http(client, timeout)
+        yield client
     finally:
-        client.close()
+        await client.close()
 
 
 @dataclass
@@ -84,14 +91,13 @@ class Watch:
     grew: asyncio.Event = field(default_factory=asyncio.Event)
     on: str = ""
     """The address that the socket is connected to."""
-    _socket: WebSocketClientConnection | None = None
+    _socket: RawClient | None = None
+    _new: asyncio.Event = field(default_factory=asyncio.Event)
 
     def also(self, order_ids: Iterable[str]) -> "Watch":
         """Follow these as well, from their first event on."""
-        for order_id in order_ids:
-            self.events[order_id] = []
-            if self._socket is not None:
-                self._subscribe(order_id)
+        self.events |= {order_id: [] for order_id in order_ids}
+        self._new.set()
         return self
 
     @property
@@ -103,7 +109,7 @@ class Watch:
         while self.unfinished:
             try:
                 await self._one_socket()
-            except (OSError, WebSocketClosedError):  # nobody listens there now; the stand's processes come back
+            except OSError:  # nobody listens there now; the stand's processes come back
                 await asyncio.sleep(0.02)
         return self
 
@@ -119,29 +125,49 @@ class Watch:
         return [order_id for order_id, events in self.events.items() if events and events[-1]["status"] == status]
 
     async def _one_socket(self) -> None:
+        """Follow on one socket while it lasts; OSError when there is no handshake."""
         self.on = self.address()
-        url = f"{self.on.replace('http', 'ws', 1)}{PATH}"
-        socket = await websocket_connect(HTTPRequest(url, connect_timeout=5, request_timeout=5))
-        try:
+        port = urlsplit(self.on).port
+        assert port is not None
+        async with RawClient.connect(port, patience=None, handshake_seconds=HANDSHAKE_SECONDS, buffer=None) as socket:
+            asking = asyncio.create_task(self._ask_for_all(socket))
             self._socket = socket
-            for order_id in self.unfinished:
-                self._subscribe(order_id)
-            while self.unfinished:
-                heard = await socket.read_message()
-                if heard is None:
-                    self.closes.append(socket.close_code)
+            try:
+                await self._hear(socket)
+            finally:
+                self._socket = None
+                asking.cancel()
+                await asyncio.wait([asking])
+                if not asking.cancelled():
+                    asking.result()
+
+    async def _ask_for_all(self, socket: RawClient) -> None:
+        """Subscribe to what is not finished, and to what is added while the socket lasts."""
+        asked: set[str] = set()
+        while True:
+            self._new.clear()
+            for order_id in [order_id for order_id in self.unfinished if order_id not in asked]:
+                asked.add(order_id)
+                message = {"orderId": order_id, "afterSeq": len(self.events[order_id])}
+                with suppress(OSError):  # the next socket does it
+                    await socket.send(RawClient.TEXT, json.dumps(message).encode())
+            await self._new.wait()
+
+    async def _hear(self, socket: RawClient) -> None:
+        while self.unfinished:
+            try:
+                frame = await socket.frame()
+                if frame is not None and frame[0] == RawClient.PING:
+                    await socket.send(RawClient.PONG, frame[1])
+            except OSError:
+                frame = None
+            match frame:
+                case (RawClient.TEXT, payload):
+                    self._take(json.loads(payload))
+                case None | (RawClient.CLOSE, _):
+                    self.closes.append(struct.unpack("!H", frame[1][:2])[0] if frame and frame[1] else None)
                     self.grew.set()
                     return
-                self._take(json.loads(heard))
-        finally:
-            self._socket = None
-            socket.close()
-
-    def _subscribe(self, order_id: str) -> None:
-        assert self._socket is not None
-        message = json.dumps({"orderId": order_id, "afterSeq": len(self.events[order_id])})
-        with suppress(WebSocketClosedError):  # the next socket does it
-            self._socket.write_message(message)
 
     def _take(self, event: Event) -> None:
         error = event.get("error")
@@ -163,3 +189,4 @@ async def watching(address: Callable[[], str], order_ids: Iterable[str]) -> Asyn
         await task
     finally:
         task.cancel()
+        await asyncio.wait([task])

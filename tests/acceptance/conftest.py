@@ -1,5 +1,6 @@
 """Where the processes of a test find their servers: the shared ones, with a database and a Redis prefix per test."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,13 @@ import pytest
 from dexexec.store import Address
 from tests.acceptance.service import QUICK, Stand, servers_at
 from tests.conftest import Servers
+
+
+@pytest.fixture(autouse=True)
+def leaks_are_found_where_they_happen() -> Iterator[None]:
+    """A socket that nobody closed is a warning, and so an error, of the test that left it: not of a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

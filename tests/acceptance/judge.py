@@ -112,11 +112,15 @@ def _judge_order(order: dict[str, object], events: list[dict[str, object]], land
     for before, after in pairwise(statuses):
         assert after in TRANSITIONS[before].values(), f"{before} -> {after}"
     assert order["status"] == statuses[-1]
-    assert statuses[-1] in TERMINAL
+    assert statuses[-1] in {*TERMINAL, Status.CONFIRMED}
     assert order["finished_at"] is not None
+    assert (order["finalized_at"] is not None) == (statuses[-1] is Status.CONFIRMED)
     assert len(landed) == (1 if statuses[-1] is Status.CONFIRMED else 0), (order, landed)
     for swap in landed:
-        assert (order["amount_in"], order["amount_out"]) == (swap.fill.amount_in, swap.fill.amount_out)
+        spent, received = order["input_mint"], order["output_mint"]
+        if order["side"] == "sell":
+            spent, received = received, spent
+        assert (order["amount_in"], order["amount_out"]) == (-swap.moved[str(spent)], swap.moved[str(received)])
         assert order["tx_hash"]
     if statuses[-1] is not Status.CONFIRMED:
         assert order["failure_reason"]

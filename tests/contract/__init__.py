@@ -1,0 +1,5 @@
+"""Rules that several implementations keep."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.chain_suite")

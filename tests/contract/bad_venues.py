@@ -10,8 +10,8 @@ from dexexec.domain import base58
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.swap import Blockhash, FailedOnChain, NotSeen, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
-from dexexec.venue import Capabilities, Network, Unsupported, Venue
+from dexexec.domain.swap import Blockhash, FailedOnChain, NotSeen, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.venue import Capabilities, Network, Unsigned, Unsupported, Venue
 
 
 class PromisesBothModes(MockRaydium):
@@ -112,7 +112,7 @@ class LetsItsOwnErrorsOut(MockRaydium):
 class BuildsAnything(MockRaydium):
     name = "builds-anything"
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         if not quote.raw:
             raise KeyError("step")
         return await super().build(quote, payer, blockhash)
@@ -141,14 +141,14 @@ class SharesItsNotes(MockRaydium):
 class BuildsFromOldQuotes(MockRaydium):
     name = "builds-from-old-quotes"
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         return await super().build(replace(quote, expires_at_ms=U64_MAX), payer, blockhash)
 
 
 class TiresEarly(MockRaydium):
     name = "tires-early"
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         return await super().build(replace(quote, expires_at_ms=quote.expires_at_ms - 5_000), payer, blockhash)
 
 
@@ -157,7 +157,7 @@ class RoundsUp(MockRaydium):
 
     name = "rounds-up"
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         given = quote.amount_out - (quote.request.mode is Mode.EXACT_IN)
         return await super().build(replace(quote, amount_out=given), payer, blockhash)
 
@@ -165,7 +165,7 @@ class RoundsUp(MockRaydium):
 class SendsAgainAsNew(MockRaydium):
     name = "sends-again-as-new"
 
-    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
         known = [found for found in await self.status([signed.signature]) if not isinstance(found, NotSeen)]
         if known:
             swap = replace(SimulatedSwap.decode(signed.payload), nonce=f"again-{len(known)}")
@@ -176,9 +176,11 @@ class SendsAgainAsNew(MockRaydium):
 class CallsUnknownFailed(MockRaydium):
     name = "calls-unknown-failed"
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         return [
-            FailedOnChain("not-found", "no such transaction", 0, 0) if isinstance(found, NotSeen) else found
+            FailedOnChain("not-found", "no such transaction", 0, 0, finalized=True)
+            if isinstance(found, NotSeen)
+            else found
             for found in await super().status(signatures)
         ]
 
@@ -186,21 +188,21 @@ class CallsUnknownFailed(MockRaydium):
 class SortsItsAnswers(MockRaydium):
     name = "sorts-its-answers"
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         return await super().status(sorted(signatures))
 
 
 class AnswersEachOnce(MockRaydium):
     name = "answers-each-once"
 
-    async def status(self, signatures: Sequence[str]) -> list[SwapStatus]:
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         return await super().status(list(dict.fromkeys(signatures)))
 
 
 class ForgetsTheBounds(MockRaydium):
     name = "forgets-the-bounds"
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         return await super().build(replace(quote, min_out=0, max_in=U64_MAX), payer, blockhash)
 
 

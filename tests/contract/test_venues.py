@@ -39,6 +39,7 @@ def test_no_adapter_of_this_repository_is_left_out() -> None:
 @each_venue
 async def test_knobs_that_people_turn_do_not_break_the_contract(venue_class: type[Venue[Any]]) -> None:
     wild = {
+        "DEXEXEC_MOCK_SETTLEMENT": "localnet",  # for the service; the contract is tried on the simulated chain
         "DEXEXEC_MOCK_SEED": "12345",
         "DEXEXEC_MOCK_FAILURE_RATE": "0.9",
         "DEXEXEC_MOCK_DROP_RATE": "1",

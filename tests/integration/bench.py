@@ -11,16 +11,17 @@ from uuid import UUID
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
-from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.quote import Quote
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import Landed, NotSeen
-from dexexec.domain.token import KNOWN, Tokens
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
 from dexexec.pipeline import Pipeline, Retries
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
 from dexexec.router import Router
+from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Settlement
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.store import Store
@@ -31,9 +32,11 @@ from tests.parts import new_order
 from tests.scripted import ScriptedChain, ScriptedVenue
 from tests.waiting import until
 
-LANDED = Landed(Fill(10_000_000, 1_500_000, 5_000, 7))
-ALIVE = NotSeen(height=1, history=True, node="n")
-EXPIRED = NotSeen(height=151, history=True, node="n")
+MOVED = {WSOL: -10_000_000, USDC: 1_500_000}
+LANDED = Landed(MOVED, 5_000, 7, finalized=True)
+CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
+ALIVE = NotSeen(height=1, history=True, node="n", slot=30)
+EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
 LIMITS = Limits(
     concurrency=16, orders_per_minute=None, max_claims=3, lease_seconds=20, heartbeat_seconds=0.1, drain_seconds=5
 )
@@ -60,11 +63,15 @@ class Bench:
             store=self.store,
             router=router,
             settlement=Settlement(
-                {Network.SIMULATED: self.chain}, {Network.SIMULATED: UniqueSigner()}, clock, observer
+                {Network.SIMULATED: self.chain},
+                {Network.SIMULATED: SimulatedSealer(UniqueSigner())},
+                clock,
+                observer,
             ),
             venues=venues,
             presenter=Presenter(Tokens(KNOWN)),
             retries=Retries(attempts=3, base_ms=5, max_ms=20),
+            finality_ms=20,
             clock=clock,
             observer=observer,
             rng=random.Random(1),

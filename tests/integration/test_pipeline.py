@@ -5,10 +5,21 @@ from dataclasses import replace
 from typing import Any
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, Rejected, Unknown
 from dexexec.domain.token import KNOWN
 from dexexec.venue import NoRoute, Unsupported
-from tests.integration.bench import EXPIRED, LANDED, OpenBench, failing_to_build, quotes_of, told
+from tests.integration.bench import (
+    ALIVE,
+    CONFIRMED,
+    EXPIRED,
+    LANDED,
+    MOVED,
+    OpenBench,
+    failing_to_build,
+    quotes_of,
+    told,
+)
 from tests.parts import new_order, running
 from tests.scripted import forever, quote_of, raising
 
@@ -43,7 +54,7 @@ async def test_promise_4_the_attempt_is_durable_before_anything_is_sent(bench: O
         seen: list[object] = []
         submit = b.chain.submit
 
-        async def look_first(signed: Any) -> Any:
+        async def look_first(signed: Any, **_: Any) -> Any:
             view = await b.view(order_id)
             seen.append(
                 (view["status"], view["attempts"][0]["txHash"] == signed.signature, view["attempts"][0]["outcome"])
@@ -67,7 +78,7 @@ async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(bench: Open
 
 async def test_a_proven_failure_is_tried_again_and_told_only_once_at_the_end(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
-        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7)]
+        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)]
         events = await b.ended(await b.post())
         assert told(events).count("failed") == 1
         assert told(events).count("submitted") == 3
@@ -86,6 +97,70 @@ async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: Ope
         view = await b.view(events[0].order_id)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired", "landed"]
         assert view["attempts"][0]["proof"]["heightSeen"] == 151
+
+
+async def test_a_confirmed_order_ends_when_its_swap_is_final(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [CONFIRMED, CONFIRMED, CONFIRMED, LANDED]
+        events = await b.ended(await b.post())
+        assert told(events)[3:] == ["submitted", "confirmed", "confirmed"]
+        assert [event.detail["finalized"] for event in events[4:]] == [False, True]
+        assert [event.final for event in events] == [False] * 5 + [True]
+        view = await b.view(events[0].order_id)
+        assert view["finalizedAt"] == view["finishedAt"]
+        assert view["attempts"][0]["outcome"] == "landed"
+        assert len(b.chain.sent) == 1
+
+
+async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_attempt(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [CONFIRMED]
+        order_id = await b.post()
+        await b.reached(order_id, Status.CONFIRMED)
+        view = await b.view(order_id)
+        assert (view["status"], view["finishedAt"], view["finalizedAt"]) == ("confirmed", None, None)
+        assert (view["fill"]["amountOut"], view["fill"]["finalized"]) == ("1500000", False)
+        assert (view["attempts"][0]["outcome"], view["attempts"][0]["proof"]["slot"]) == ("open", 7)
+        assert [row["orderId"] for row in await b.store.orders(5, None, Status.CONFIRMED)] == [str(order_id)]
+
+
+async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_says_so(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [CONFIRMED, ALIVE, ALIVE, LANDED]
+        events = await b.ended(await b.post())
+        assert told(events)[3:] == ["submitted", "confirmed", "submitted", "confirmed"]
+        assert events[5].detail["reason"] == "un-confirmed"
+        assert len({signed.payload for signed in b.chain.sent}) == 1
+        assert len(b.chain.sent) == 2
+
+
+async def test_a_swap_that_is_taken_back_and_expires_leaves_no_fill_behind(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [CONFIRMED, EXPIRED]
+        events = await b.ended(await b.post())
+        assert told(events)[3:7] == ["submitted", "confirmed", "submitted", "routing"]
+        view = await b.view(events[0].order_id)
+        assert (view["status"], view["amountIn"], view["amountOut"], view["fill"]) == ("failed", None, None, None)
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired"] * 3
+
+
+async def test_the_order_shows_what_was_quoted_and_what_really_moved(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        b.chain.statuses = [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_509_000}, fee=5_001)]
+        events = await b.ended(await b.post())
+        view = await b.view(events[0].order_id)
+        assert view["fill"] == {
+            "price": "150.9", "amountIn": "10000000", "amountOut": "1509000", "quotedIn": "10000000",
+            "quotedOut": "1510000", "slippageBps": "6.63", "networkFee": "5001", "slot": 7, "finalized": True,
+        }  # fmt: skip
+        assert view["feesPaid"] == "5001"
+
+
+async def test_what_failed_attempts_cost_is_counted(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7, finalized=True), LANDED]
+        events = await b.ended(await b.post())
+        assert (await b.view(events[0].order_id))["feesPaid"] == "10000"
 
 
 async def test_a_definitive_refusal_is_tried_again(bench: OpenBench) -> None:

@@ -68,6 +68,7 @@ async def test_a_message_has_what_the_protocol_says(redis_url: str, redis_prefix
             "seq": 2,
             "status": "confirmed",
             "final": True,
+            "finalized": True,
             "txHash": "abc",
             "venue": "mock-raydium",
         }

@@ -15,11 +15,12 @@ from dexexec.domain.status import TERMINAL
 from dexexec.errors import FieldProblem, InvalidOrderError, StartupError, TooManyOrdersError
 
 LIFE = ("pending", "routing", "building", "submitted", "confirmed")
+ENDS = {*TERMINAL, "confirmed"}
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 
 
 def event(seq: int, status: str, **detail: object) -> dict[str, object]:
-    return {"orderId": ID, "seq": seq, "status": status, "at": "x", "final": status in TERMINAL, **detail}
+    return {"orderId": ID, "seq": seq, "status": status, "at": "x", "final": status in ENDS, **detail}
 
 
 def followed(
@@ -165,6 +166,21 @@ def test_one_fault_makes_the_exit_code_1_and_names_the_orders() -> None:
     found = summarize([followed(), *[followed(life(1, 2, 4, 5)) for _ in range(7)]])
     assert found.exit_code == 1
     assert "  89abcdef, 89abcdef, 89abcdef, 89abcdef, 89abcdef and 2 more: event 3 is missing" in summary_lines(found)
+
+
+def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be_looked_up() -> None:
+    early = {"txHash": "5VH2qUgT1234", "final": False}
+    heard = [*life(1, 2, 3, 4), event(5, "confirmed") | early]
+    order = followed(heard)
+    assert not order.ended
+    assert plain_line(order).endswith("tx 5VH2qUgT..., not final yet")
+    assert order.take(event(6, "confirmed"), 4.0)
+    assert plain_line(order).endswith("tx 5VH2qUgT...")
+    found = summarize([followed(), order])
+    assert found.signature == "5VH2qUgT1234"
+    [command] = [line for line in summary_lines(found) if "curl" in line]
+    assert '"method": "getTransaction", "params": ["5VH2qUgT1234", {' in command
+    assert summarize([followed()]).signature == ""
 
 
 def test_a_run_in_which_nothing_ended_has_a_summary_too() -> None:

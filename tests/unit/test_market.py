@@ -18,6 +18,7 @@ from adapters.mock_raydium import MockRaydium
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import UnsignedSwap
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
@@ -266,6 +267,7 @@ async def test_quotes_fail_at_their_rate_and_the_same_ones_with_the_same_seed() 
 async def built(mock: MockVenue[Any], clock: ManualClock, quote: Quote | None = None) -> SimulatedSwap:
     quote = quote or await mock.quote(spend(SOL), clock.monotonic() + 1)
     unsigned = await mock.build(quote, "payer", await mock.context.chain.blockhash())
+    assert isinstance(unsigned, UnsignedSwap)
     return SimulatedSwap.decode(unsigned.message)
 
 

@@ -112,7 +112,7 @@ async def test_a_failing_venue_is_told_by_its_code_and_a_bug_never_escapes(
 
 async def test_a_venue_that_cannot_do_the_mode_is_not_asked() -> None:
     venue = ScriptedVenue("exact-in-only", CLOCK)
-    venue.capabilities = Capabilities(frozenset({Mode.EXACT_IN}))  # type: ignore[misc]
+    venue.capabilities = Capabilities(frozenset({Mode.EXACT_IN}))
     routing = await router(venue).route(BUY_ONE_SOL, FAR)
     assert venue.asked == 0
     assert routing.answers[0].code == "unsupported"

@@ -1,12 +1,16 @@
 """Settlement: three ways out, each with its proof, and no way from unknown to failed."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from dexexec.domain.quote import Fill
+from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import (
     Accepted,
+    Blockhash,
     FailedOnChain,
     Landed,
     NotSeen,
@@ -16,10 +20,12 @@ from dexexec.domain.swap import (
     SwapStatus,
     Unavailable,
     Unknown,
+    UnsignedSwap,
 )
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer, make_logger
-from dexexec.settlement.settle import Fate, Settlement
+from dexexec.settlement.sealing import SimulatedSealer
+from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Network, QuoteExpired, Slippage, Timeout
@@ -27,9 +33,12 @@ from tests.scripted import SELL_ONE_SOL, ScriptedChain, ScriptedVenue, quote_of,
 
 SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150)
 FILL = Fill(10, 20, 5_000, 7)
-LANDED = Landed(FILL)
-ALIVE = NotSeen(height=100, history=True, node="n")
-EXPIRED = NotSeen(height=151, history=True, node="n")
+MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
+LANDED = Landed(MOVED, 5_000, 7, finalized=True)
+CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
+FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
+ALIVE = NotSeen(height=100, history=True, node="n", slot=130)
+EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
 
 
 class Bench:
@@ -42,12 +51,20 @@ class Bench:
         self.venue = ScriptedVenue("v", self.clock, chain=self.chain)
         observer = Observer(make_logger("critical"))
         chains = {Network.SIMULATED: self.chain}
-        self.settlement = Settlement(chains, {Network.SIMULATED: SimulatedSigner()}, self.clock, observer)
+        sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
+        self.settlement = Settlement(chains, sealers, self.clock, observer)
 
     async def settle(
-        self, *, resumed: bool = False, deadline: float = 1e9, may_send: Callable[[], bool] = lambda: True
+        self,
+        *,
+        resumed: bool = False,
+        deadline: float = 1e9,
+        may_send: Callable[[], bool] = lambda: True,
+        others: tuple[str, ...] = (),
+        landed_slot: int | None = None,
     ) -> Fate:
-        return await self.settlement.settle(self.venue, SIGNED, resumed=resumed, deadline=deadline, may_send=may_send)
+        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot)
+        return await self.settlement.settle(self.venue, trial, may_send)
 
 
 async def test_a_swap_that_landed_is_a_fill_with_what_really_moved() -> None:
@@ -56,7 +73,7 @@ async def test_a_swap_that_landed_is_a_fill_with_what_really_moved() -> None:
 
 
 async def test_a_swap_that_failed_on_chain_keeps_the_chains_reason() -> None:
-    fate = await Bench(FailedOnChain("slippage", "moved", 5_000, 7)).settle()
+    fate = await Bench(FAILED).settle()
     assert (fate.outcome, fate.reason, fate.fill) == ("failed", "slippage", None)
     assert fate.proof["slot"] == 7
 
@@ -85,8 +102,78 @@ async def test_an_expired_attempt_carries_its_proof() -> None:
     fate = await Bench(ALIVE, EXPIRED).settle()
     assert fate.outcome == "expired"
     assert fate.proof == {
-        "signature": "sig", "lastValidHeight": 150, "heightSeen": 151, "historySearched": True, "node": "n", "sends": 1,
+        "signatures": ["sig"], "lastValidHeight": 150, "heightSeen": 151, "historySearched": True, "node": "n",
+        "sends": 1,
     }  # fmt: skip
+
+
+async def test_what_is_confirmed_is_told_with_its_fill_and_stays_open() -> None:
+    bench = Bench(ALIVE, CONFIRMED)
+    fate = await bench.settle()
+    assert (fate.outcome, fate.fill) == ("confirmed", FILL)
+    assert fate.proof == {"slot": 7, "finalized": False, "sends": 1}
+
+
+async def test_what_was_confirmed_is_looked_up_and_not_sent_again() -> None:
+    bench = Bench(LANDED)
+    assert (await bench.settle(resumed=True, landed_slot=7)).outcome == "landed"
+    assert bench.chain.sent == []
+
+
+async def test_a_failure_that_can_still_be_undone_is_no_failure_and_nothing_is_sent_meanwhile() -> None:
+    seen = replace(FAILED, finalized=False)
+    bench = Bench(*[seen] * 20, LANDED)
+    assert (await bench.settle()).outcome == "landed"
+    assert len(bench.chain.sent) == 1
+
+
+async def test_a_confirmed_swap_is_unlanded_only_for_a_node_that_is_past_its_slot() -> None:
+    behind = replace(ALIVE, slot=7)
+    bench = Bench(behind, behind, replace(ALIVE, slot=8))
+    fate = await bench.settle(resumed=True, landed_slot=7)
+    assert (fate.outcome, fate.proof) == ("unlanded", {"node": "n", "slotSeen": 8})
+    assert bench.chain.looked_up == 3
+
+
+async def test_a_confirmed_swap_is_unlanded_only_after_a_search_of_the_history() -> None:
+    forgetful = NotSeen(height=100, history=False, node="n", slot=130)
+    bench = Bench(forgetful, LANDED)
+    assert (await bench.settle(resumed=True, landed_slot=7)).outcome == "landed"
+
+
+async def test_the_history_is_searched_only_where_not_being_seen_would_mean_something() -> None:
+    bench = Bench(*[ALIVE] * 5, EXPIRED)
+    await bench.settle()
+    assert (bench.chain.looked_up, bench.chain.searched) == (6, 1)
+
+
+async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_given_up() -> None:
+    bench = Bench(EXPIRED, EXPIRED, EXPIRED)
+    bench.chain.earlier = {"first": CONFIRMED}
+    task = asyncio.ensure_future(bench.settle(others=("zeroth", "first")))
+    while bench.chain.searched < 20:
+        await asyncio.sleep(0)
+    assert not task.done()
+    bench.chain.earlier = {}
+    fate = await task
+    assert (fate.outcome, fate.proof["signatures"]) == ("expired", ["sig", "zeroth", "first"])
+
+
+async def test_rule_8_only_the_very_first_send_asks_the_node_to_check() -> None:
+    bench = Bench(*[ALIVE] * 20, LANDED)
+    await bench.settle()
+    assert bench.chain.checked_first == [True] + [False] * (len(bench.chain.sent) - 1)
+    resumed = Bench(LANDED)
+    await resumed.settle(resumed=True)
+    assert resumed.chain.checked_first == [False]
+
+
+async def test_the_venue_says_what_its_programs_failure_means() -> None:
+    bench = Bench(replace(FAILED, code="program-error", failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench.venue.explain = (  # type: ignore[method-assign]
+        lambda failure: Slippage("too little") if failure.custom == 6005 else None
+    )
+    assert (await bench.settle()).reason == "slippage"
 
 
 async def test_the_same_bytes_are_sent_again_about_every_two_seconds_until_it_lands() -> None:
@@ -140,11 +227,11 @@ async def test_an_adapter_that_breaks_while_sending_or_looking_up_leaves_the_fat
     bench = Bench(LANDED)
     calls = {"submit": 0, "status": 0}
 
-    async def submit(_: SignedSwap) -> SubmitAnswer:
+    async def submit(_: SignedSwap, *, first: bool) -> SubmitAnswer:
         calls["submit"] += 1
         raise ZeroDivisionError
 
-    async def status(_: object) -> list[SwapStatus]:
+    async def status(_: object, *, history: bool) -> list[SwapStatus]:
         calls["status"] += 1
         if calls["status"] < 3:
             raise KeyError("nonsense")
@@ -172,6 +259,17 @@ async def test_a_build_that_fails_does_so_with_an_error_of_the_closed_set(
     bench = Bench(LANDED)
     bench.venue.on_build = raising(error)  # type: ignore[assignment]
     with pytest.raises(expected):
+        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9)
+
+
+async def test_a_swap_for_another_blockhash_than_the_chains_is_not_signed() -> None:
+    bench = Bench(LANDED)
+
+    async def build(*_: object) -> UnsignedSwap:
+        return UnsignedSwap(b"message", Blockhash("recent", 149))
+
+    bench.venue.build = build  # type: ignore[assignment]
+    with pytest.raises(BadAnswer, match="another blockhash"):
         await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dexexec.domain import base58
-from dexexec.domain.quote import Fill
+from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import (
     Accepted,
@@ -19,6 +19,7 @@ from dexexec.domain.swap import (
     Unavailable,
     Unknown,
     UnsignedSwap,
+    fill_of,
     proves_expiry,
 )
 from dexexec.domain.token import USDC, WSOL
@@ -111,7 +112,10 @@ async def test_a_swap_lands_when_its_time_has_come_and_not_before() -> None:
     assert isinstance((await chain.status([swap.signature]))[0], NotSeen)
     clock.advance(0.001)
     fill = Fill(1_000_000_000, 150_000_000, 5_000, lands_at // SLOT_MS)
-    assert await chain.status([swap.signature]) == [Landed(fill)]
+    [landed] = await chain.status([swap.signature])
+    assert isinstance(landed, Landed)
+    assert landed.finalized
+    assert fill_of(landed, SwapRequest(SWAP.mint_in, SWAP.mint_out, 1, Mode.EXACT_IN, 0)) == fill
 
 
 async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None:
@@ -122,7 +126,7 @@ async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None
     clock.advance(1)
     landed, failed = await chain.status([within.signature, past.signature])
     assert isinstance(landed, Landed)
-    assert landed.fill.amount_out == 149_100_000
+    assert landed.moved[SWAP.mint_out] == 149_100_000
     assert isinstance(failed, FailedOnChain)
     assert (failed.code, failed.fee) == ("slippage", 5_000)
 
@@ -159,7 +163,7 @@ async def test_a_dropped_swap_is_lost_once_and_lands_after_the_second_send() -> 
     clock.advance(1)
     [status] = await chain.status([swap.signature])
     assert isinstance(status, Landed)
-    assert status.fill.slot == lands_at // SLOT_MS
+    assert status.slot == lands_at // SLOT_MS
 
 
 # ---- too late ------------------------------------------------------------------------------------------------------
@@ -199,7 +203,9 @@ async def test_expiry_is_proven_only_once_the_finalized_height_is_past_the_last_
     swap = signed(SWAP, await chain.blockhash())
     clock.advance((VALID_FOR + FINALITY) * BLOCK)
     [status] = await chain.status([swap.signature])
-    assert status == NotSeen(swap.last_valid_height, history=True, node="simulated")
+    assert status == NotSeen(
+        swap.last_valid_height, history=True, node="simulated", slot=swap.last_valid_height + FINALITY
+    )
     assert not proves_expiry(status, swap.last_valid_height)
     clock.advance(BLOCK)
     [status] = await chain.status([swap.signature])
@@ -218,7 +224,7 @@ async def test_not_seen_tells_the_height_from_before_the_look_up() -> None:
 
     height = clock.unix_ms() // SLOT_MS
     [status] = await SimulatedChain(clock, SlowLedger(clock)).status([UNSENT])
-    assert status == NotSeen(height - FINALITY, history=True, node="simulated")
+    assert status == NotSeen(height - FINALITY, history=True, node="simulated", slot=height)
 
 
 # ---- what it refuses -----------------------------------------------------------------------------------------------
@@ -299,7 +305,7 @@ async def test_many_signatures_are_one_look_up_answered_in_their_order() -> None
     await chain.submit(second)
     asked = [second.signature, UNSENT, first.signature, second.signature]
     found = await chain.status(asked)
-    amounts = [status.fill.amount_out if isinstance(status, Landed) else None for status in found]
+    amounts = [status.moved[SWAP.mint_out] if isinstance(status, Landed) else None for status in found]
     assert amounts == [10**9, None, 2 * 10**8, 10**9]
     assert ledger.look_ups == 1
     assert await chain.status([]) == []

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.status import (
-    LIVE,
     NEEDS_PROOF,
     TERMINAL,
     TRANSITIONS,
@@ -15,6 +14,7 @@ from dexexec.domain.status import (
     Status,
     Trigger,
     advance,
+    ends,
 )
 
 
@@ -23,10 +23,17 @@ def test_every_status_has_its_row() -> None:
 
 
 def test_promise_7_a_terminal_status_never_changes() -> None:
-    assert set(TERMINAL) == {Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    assert set(TERMINAL) == {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
     for status, trigger in itertools.product(TERMINAL, Trigger):
         with pytest.raises(IllegalTransitionError, match=status):
             advance(status, trigger)
+
+
+def test_confirmed_ends_an_order_once_it_is_final() -> None:
+    assert not ends(Status.CONFIRMED, finalized=False)
+    assert ends(Status.CONFIRMED, finalized=True)
+    assert not ends(Status.SUBMITTED, finalized=True)
+    assert set(TRANSITIONS[Status.CONFIRMED]) == {Trigger.FINALIZE, Trigger.UNLAND}
 
 
 def test_an_order_that_was_submitted_cannot_be_cancelled_or_built_again() -> None:
@@ -42,10 +49,11 @@ def test_only_a_submitted_order_can_be_confirmed_and_only_a_built_one_submitted(
 
 def test_whatever_leaves_submitted_without_a_fill_needs_proof() -> None:
     assert set(TRANSITIONS[Status.SUBMITTED]) - {Trigger.LAND} == NEEDS_PROOF
+    assert Trigger.FINALIZE in NEEDS_PROOF
 
 
 def test_from_everywhere_an_end_can_be_reached() -> None:
-    for status in LIVE:
+    for status in set(Status) - TERMINAL:
         reached, frontier = {status}, [status]
         while frontier:
             for after in TRANSITIONS[frontier.pop()].values():

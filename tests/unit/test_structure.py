@@ -16,7 +16,7 @@ LAYERS = (
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
     {"store", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "servers", "adapters_command", "localnet_command"},
-    {"worker", "api", "banner", "connections"},
+    {"worker", "api", "banner", "connections", "networks"},
     {"run"},
     {"__main__"},
 )

@@ -1,0 +1,62 @@
+"""Instructions of Solana's own programs as plain values, and a token account's balance. No Solana library is needed.
+
+What a swap of two vaults is made of: `adapters/vaults.py` puts them together, the engine compiles them.
+"""
+
+from dexexec.domain.solana import Account, AccountMeta, Instruction
+
+SYSTEM = "11111111111111111111111111111111"
+TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program's address
+ASSOCIATED_TOKEN = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 - a program's address
+COMPUTE_BUDGET = "ComputeBudget111111111111111111111111111111"
+MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
+ACCOUNT_SIZE = 165
+INSUFFICIENT_FUNDS = 1
+"""What the system program (`ResultWithNegativeLamports`) and the token program answer to who has too little."""
+
+
+def create_associated_idempotent(payer: str, account: str, owner: str, mint: str) -> Instruction:
+    """Make `owner`'s associated token account for `mint`, at its address `account`, unless it is there."""
+    metas = (
+        AccountMeta(payer, signer=True, writable=True),
+        AccountMeta(account, writable=True),
+        *map(AccountMeta, (owner, mint, SYSTEM, TOKEN)),
+    )
+    return Instruction(ASSOCIATED_TOKEN, metas, b"\x01")
+
+
+def transfer_lamports(source: str, to: str, lamports: int) -> Instruction:
+    """Pay lamports."""
+    metas = (AccountMeta(source, signer=True, writable=True), AccountMeta(to, writable=True))
+    return Instruction(SYSTEM, metas, (2).to_bytes(4, "little") + lamports.to_bytes(8, "little"))
+
+
+def sync_native(account: str) -> Instruction:
+    """Let a wrapped SOL account count the lamports that it was paid."""
+    return Instruction(TOKEN, (AccountMeta(account, writable=True),), b"\x11")
+
+
+def transfer_checked(source: str, mint: str, to: str, owner: str, amount: int, decimals: int) -> Instruction:  # noqa: PLR0917
+    """Pay `amount` base units; the program checks mint and decimals."""
+    metas = (
+        AccountMeta(source, writable=True),
+        AccountMeta(mint),
+        AccountMeta(to, writable=True),
+        AccountMeta(owner, signer=True),
+    )
+    return Instruction(TOKEN, metas, b"\x0c" + amount.to_bytes(8, "little") + bytes([decimals]))
+
+
+def close_account(account: str, to: str, owner: str) -> Instruction:
+    """Close a token account; its lamports go to `to`. One of wrapped SOL may hold some, and so unwraps them."""
+    metas = (AccountMeta(account, writable=True), AccountMeta(to, writable=True), AccountMeta(owner, signer=True))
+    return Instruction(TOKEN, metas, b"\x09")
+
+
+def token_amount(account: Account | None) -> int | None:
+    """What a token account holds, in base units; None where there is none. Raises `ValueError` for another account."""
+    if account is None:
+        return None
+    if account.owner != TOKEN or len(account.data) != ACCOUNT_SIZE:
+        raise ValueError(f"not a token account: {len(account.data)} bytes of {account.owner}")
+    return int.from_bytes(account.data[64:72], "little")

@@ -1,0 +1,94 @@
+"""`SolanaChain` over JSON-RPC: what pipeline and settlement ask for, sent to whichever node is good."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from dexexec.batcher import Batcher
+from dexexec.clock import Clock
+from dexexec.domain.solana import Accounts, Simulation
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.settlement.rpc import questions, sending
+from dexexec.settlement.rpc.looking import Looking
+from dexexec.settlement.rpc.node import Node, NodeRefusedError, NodeUnavailableError, names_of
+from dexexec.settlement.rpc.nodes import Nodes, Patience, Watcher
+from dexexec.venue import BadAnswer
+
+T = TypeVar("T")
+
+
+class RpcChain:
+    """The chain behind one or several nodes of it, `urls` in order of preference. Works while `run` runs.
+
+    Raises `ValueError` for an address that is none, naming its place in the list.
+    """
+
+    def __init__(self, urls: Sequence[str], clock: Clock, watcher: Watcher, patience: Patience | None = None) -> None:
+        if not urls:
+            raise ValueError("give at least one node")
+        self._patience = patience or Patience()
+        names = names_of(list(urls))
+        found = [Node(url, name, self._patience.timeout) for url, name in zip(urls, names, strict=True)]
+        self._nodes = Nodes(found, clock, watcher, self._patience)
+        self._looking = Looking(self._nodes)
+        self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
+
+    async def run(self) -> None:
+        """Ask for what has come together, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._looking.run())
+            group.create_task(self._blockhashes.run())
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._nodes.aclose()
+
+    async def blockhash(self) -> Blockhash:
+        """As `Chain`, of a node that is not behind. Those who ask while a request runs share the next one."""
+        return await self._blockhashes.put(None)
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """As `Chain`."""
+        return await sending.submit(self._nodes, signed, self._patience.grace, first=first)
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """As `Chain`. What many ask for at once is one request."""
+        return await self._looking.status(signatures, history=history)
+
+    async def accounts(self, addresses: Sequence[str]) -> Accounts:
+        """As `SolanaChain`."""
+        return await _usable(self._nodes.call(questions.accounts(addresses)))
+
+    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
+        """As `SolanaChain`. Raises `ValueError` for bytes that are no transaction."""
+        return await _usable(self._nodes.call(questions.simulation(transaction, watched)))
+
+    async def genesis_hash(self) -> str:
+        """Which chain it is. Raises `VenueError`, also when the nodes are not of one chain."""
+        answers = await _usable(self._nodes.everywhere(questions.GENESIS_HASH))
+        if len({genesis for _, genesis in answers}) > 1:
+            told = ", ".join(f"{node.name}: {genesis}" for node, genesis in answers)
+            raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})")
+        return answers[0][1]
+
+    async def _newest_blockhash(self, waiting: list[None]) -> list[Blockhash]:
+        _, found = await _usable(self._nodes.newest(questions.BLOCKHASH, lambda one: one.last_valid_height))
+        return [found for _ in waiting]
+
+
+class Localnet(RpcChain):
+    """A chain whose coins are free."""
+
+    async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:
+        """As `Faucet`. It is there at once, and confirmed two blocks later."""
+        await _usable(self._nodes.call(questions.fund(owner, mint, decimals, amount)))
+
+
+async def _usable(answer: Awaitable[T]) -> T:
+    """The answer, or the `VenueError` that says why there is none."""
+    try:
+        return await answer
+    except NodeUnavailableError as error:
+        raise error.kind(str(error)) from None
+    except NodeRefusedError as error:
+        raise BadAnswer(str(error)) from None

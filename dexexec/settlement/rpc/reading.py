@@ -1,0 +1,207 @@
+"""Answers of a node as plain values. Pure: JSON in, values out.
+
+A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it for an answer that is none.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dexexec.domain import base58
+from dexexec.domain.solana import Account, Accounts, ProgramFailure, Simulation
+from dexexec.domain.swap import Blockhash
+from dexexec.domain.token import WSOL
+
+COMMITMENTS = ("processed", "confirmed", "finalized")
+"""How sure something is, the least first."""
+UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+PROGRAM_ERROR = "program-error"
+INSUFFICIENT_FUNDS = "insufficient-funds"
+LACKS_FUNDS = {"AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent"}
+"""The runtime's names for a payer without enough lamports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Where a node is: a slot, and the height of its block."""
+
+    slot: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A signature that a node knows: where it landed, and how sure that is (its place in `COMMITMENTS`)."""
+
+    slot: int
+    certainty: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What a node knows of signatures, in the order asked, as of `slot`."""
+
+    slot: int
+    found: tuple[Sighting | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a transaction failed: a machine-readable code, words, and the instruction if one is to blame."""
+
+    code: str
+    detail: str
+    instruction: ProgramFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A transaction on chain: lamports of fee, and what it moved for the wallet that paid, or why it failed."""
+
+    slot: int
+    fee: int
+    moved: Mapping[str, int]
+    failure: Failure | None
+
+
+def read_text(result: Any) -> str:
+    """A string."""
+    if not isinstance(result, str) or not result:
+        raise ValueError("not a string")
+    return result
+
+
+def read_blockhash(result: Any) -> Blockhash:
+    """`getLatestBlockhash`."""
+    value = result["value"]
+    if len(base58.decode(read_text(value["blockhash"]))) != 32:
+        raise ValueError("not a hash")
+    return Blockhash(value["blockhash"], _natural(value["lastValidBlockHeight"]))
+
+
+def read_epoch(result: Any) -> Epoch:
+    """`getEpochInfo`."""
+    return Epoch(_natural(result["absoluteSlot"]), _natural(result["blockHeight"]))
+
+
+def read_statuses(result: Any, count: int) -> Sightings:
+    """`getSignatureStatuses` for so many signatures."""
+    found = tuple(
+        None if one is None else Sighting(_natural(one["slot"]), COMMITMENTS.index(one["confirmationStatus"]))
+        for one in result["value"]
+    )
+    return Sightings(_natural(result["context"]["slot"]), _exactly(found, count))
+
+
+def read_transaction(result: Any, signature: str) -> Executed | None:
+    """`getTransaction` in the encoding `json`; None if the node does not have it."""
+    if result is None:
+        return None
+    meta, transaction = result["meta"], result["transaction"]
+    if transaction["signatures"][0] != signature:
+        raise ValueError("another transaction")
+    keys = transaction["message"]["accountKeys"]
+    programs = [keys[one["programIdIndex"]] for one in transaction["message"]["instructions"]]
+    failure = None if meta["err"] is None else read_failure(meta["err"], programs)
+    moved = {} if failure else what_moved(meta, keys[0])
+    return Executed(_natural(result["slot"]), _natural(meta["fee"]), moved, failure)
+
+
+def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
+    """What the wallet that pays holds more or less of each mint after a transaction, in base units.
+
+    Tokens are told by their accounts' owners. SOL is what the wallet and all its token accounts hold together in
+    lamports, but for the network fee: what it wraps, unwraps or puts into its own accounts as rent stays its own.
+    """
+    before, after = (_held(meta[f"{when}TokenBalances"]) for when in ("pre", "post"))
+    moved: defaultdict[str, int] = defaultdict(int)
+    for sign, held in ((-1, before), (1, after)):
+        for owner, mint, amount in held.values():
+            if owner == wallet and mint != WSOL:
+                moved[mint] += sign * amount
+    moved[WSOL] = _natural(meta["fee"])
+    for index, (was, now) in enumerate(zip(meta["preBalances"], meta["postBalances"], strict=True)):
+        # An account that is opened or closed here belongs, where it is none, to whom it belongs where it is one.
+        had, has = before.get(index) or after.get(index), after.get(index) or before.get(index)
+        moved[WSOL] -= _natural(was) if index == 0 or (had and had[0] == wallet) else 0
+        moved[WSOL] += _natural(now) if index == 0 or (has and has[0] == wallet) else 0
+    return {mint: delta for mint, delta in moved.items() if delta}
+
+
+def read_failure(err: Any, programs: Sequence[str]) -> Failure:
+    """A TransactionError; `programs` are those that the transaction's instructions call, in order."""
+    name = _name(err)
+    if name != "InstructionError":
+        return Failure(INSUFFICIENT_FUNDS if name in LACKS_FUNDS else _kebab(name), f"the transaction failed: {name}")
+    index, what = err[name]
+    known = _natural(index) < len(programs)
+    custom = _natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
+    text = _name(what) if custom is None else f"custom program error: {custom:#x}"
+    program = programs[index] if known else ""
+    detail = f"instruction {index} ({program or 'unknown program'}) failed: {text}"
+    return Failure(PROGRAM_ERROR, detail, ProgramFailure(index, program, custom, text))
+
+
+def read_accounts(result: Any, count: int) -> Accounts:
+    """`getMultipleAccounts` for so many addresses."""
+    found = tuple(None if one is None else read_account(one) for one in result["value"])
+    return Accounts(_natural(result["context"]["slot"]), _exactly(found, count))
+
+
+def read_account(value: Any) -> Account:
+    """One account in the encoding `base64`."""
+    data, encoding = value["data"]
+    if encoding != "base64":
+        raise ValueError("not in base64")
+    return Account(read_text(value["owner"]), _natural(value["lamports"]), base64.b64decode(data, validate=True))
+
+
+def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
+    """`simulateTransaction`. A transaction that would fail changes nothing, so that there is no `after` then."""
+    value, slot = result["value"], _natural(result["context"]["slot"])
+    units, logs = _natural(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
+    if value["err"] is not None:
+        failure = read_failure(value["err"], programs)
+        return Simulation(slot, units, failure.detail, failure.instruction, logs)
+    shown = _exactly(tuple(value.get("accounts") or ()), len(watched))
+    after = {
+        address: None if one is None or not one["lamports"] else read_account(one)
+        for address, one in zip(watched, shown, strict=True)
+    }
+    return Simulation(slot, units, logs=logs, after=after)
+
+
+def _held(balances: Any) -> dict[int, tuple[str, str, int]]:
+    """Token accounts by their place in the transaction: owner, mint, amount."""
+    return {
+        _natural(one["accountIndex"]): (
+            read_text(one["owner"]),
+            read_text(one["mint"]),
+            _natural(int(one["uiTokenAmount"]["amount"])),
+        )
+        for one in balances or ()
+    }
+
+
+def _name(error: Any) -> str:
+    """Of an error with or without more to say: `"AccountInUse"`, `{"DuplicateInstruction": 3}`."""
+    [name] = [error] if isinstance(error, str) else error
+    return read_text(name)
+
+
+def _natural(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("not a natural number")
+    return value
+
+
+def _exactly(found: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    if len(found) != count:
+        raise ValueError(f"{len(found)} answers for {count} questions")
+    return found
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

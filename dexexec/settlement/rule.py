@@ -1,0 +1,43 @@
+"""The guard's rules by name, and the error that says which one a transaction breaks."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from dexexec.venue import VenueError
+
+
+class Rule(StrEnum):
+    """What the guard holds a transaction to."""
+
+    DEADLINE = "deadline"  # the order's deadline is not past
+    PAYER = "payer"  # our wallet pays the fee
+    SIGNERS = "signers"  # nobody else signs but whom the venue declared
+    PROGRAMS = "programs"  # only programs on the allow-list are called
+    COMPUTE = "compute-budget"  # one limit, and a price under the cap
+    SYSTEM = "system-instruction"  # our lamports only go to our own wrapped SOL
+    ASSOCIATED = "associated-account"  # our wallet only opens accounts of its own
+    TOKEN = "token-instruction"  # noqa: S105 - the wallet authorises transfers and nothing else
+    TRANSFER = "transfer"  # only what the order spends is transferred, and not more
+    CLOSE = "close"  # only our wrapped SOL is closed, to ourselves
+    UNSEEN = "unseen"  # the simulation shows every account that can change
+    WALLET = "wallet"  # our wallet stays a plain account of the system program
+    OWNER = "owner"  # no token account of ours changes hands
+    DELEGATE = "delegate"  # nobody may move our tokens afterwards
+    CLOSE_AUTHORITY = "close-authority"  # nobody else may close our accounts afterwards
+    FROZEN = "frozen"  # no account of ours is frozen
+    AUTHORITY = "authority"  # no mint, multisig, stake or nonce account in which our wallet has a say changes
+    DRAINED = "drained"  # no other token account of ours loses anything
+    SPENT = "spent"  # at most max-in is spent
+    RECEIVED = "received"  # at least min-out is received
+    LAMPORTS = "lamports"  # besides, only the fee and the rent of accounts of our own
+
+
+class GuardError(VenueError):
+    """The guard refused to have a transaction signed: not a matter of trying again, somebody should look."""
+
+    code: ClassVar[str] = "guard"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, rule: Rule, detail: str) -> None:
+        super().__init__(f"refused by the guard (rule {rule}): {detail}")
+        self.rule = rule

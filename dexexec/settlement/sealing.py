@@ -1,0 +1,43 @@
+"""Sealing: from what an adapter built to the signed bytes that are recorded and then sent.
+
+The order's way: a venue's adapter builds, a sealer signs, the store records, and only then is anything sent. There is
+one sealer per network and process; on Solana that is `dexexec.settlement.solana_sealing`, a file of its own, as the
+simulated chain must not wait for Solana's libraries.
+"""
+
+from typing import Protocol
+
+from dexexec.domain.quote import Quote
+from dexexec.domain.swap import SignedSwap, UnsignedSwap
+from dexexec.settlement.signer import Signer
+from dexexec.venue import AnyVenue, BadAnswer, Unsigned
+
+
+class Sealer(Protocol):
+    """Makes signed bytes for one wallet."""
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58."""
+
+    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
+        """The bytes to record and send, for what `venue` built of `quote`; nothing is sent. `deadline` is monotonic
+        seconds. Raises `VenueError`, `GuardError` among them; what an adapter raises otherwise passes through."""
+
+
+class SimulatedSealer:
+    """Signs for the simulated chain."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58."""
+        return self._signer.payer
+
+    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
+        """Sign the finished message. Raises `BadAnswer` for instructions."""
+        if not isinstance(unsigned, UnsignedSwap):
+            raise BadAnswer(f"{venue.name} built instructions for a chain that has none")
+        return self._signer.sign(unsigned)

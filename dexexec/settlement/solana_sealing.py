@@ -1,0 +1,192 @@
+"""Sealing on Solana: compile, simulate, guard, have the venue sign its part, sign ours.
+
+What is signed is the message that the guard looked at, byte for byte. It differs from the one that was simulated only
+in its compute budget: how many units it needs is known only then. Nothing is sent here.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dexexec.clock import Clock
+from dexexec.domain.quote import Quote
+from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
+from dexexec.domain.swap import SignedSwap
+from dexexec.domain.token import WSOL
+from dexexec.settlement.effects import held, own_accounts
+from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
+from dexexec.settlement.message import (
+    Message,
+    Program,
+    compute_unit_limit,
+    compute_unit_price,
+    memo,
+    network_fee,
+    touches,
+)
+from dexexec.settlement.token_account import RENT_OVERHEAD, RENT_PER_BYTE
+from dexexec.settlement.transaction import (
+    assemble,
+    associated_token_account,
+    compile_message,
+    is_signed,
+    parse_message,
+    signature_text,
+)
+from dexexec.settlement.wallet import Wallet
+from dexexec.venue import (
+    AnyVenue,
+    BadAnswer,
+    InsufficientFunds,
+    QuoteExpired,
+    SolanaChain,
+    Timeout,
+    Unsigned,
+    VenueError,
+)
+
+MAX_UNITS = 1_400_000
+"""The most compute units that a transaction may use, and what a simulation is given."""
+MIN_UNITS = 10_000
+PRICE_UNITS = 150
+"""What the compute unit price, which is not simulated, uses itself."""
+LOOKS = 4
+"""How often the wallet may change under a simulation before it is given up."""
+WALLET_RENT = RENT_OVERHEAD * RENT_PER_BYTE
+"""Lamports that a wallet must keep."""
+NO_LAMPORTS = ("AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent")
+"""The runtime's words for a wallet without enough of them."""
+
+
+class SolanaSealer:
+    """Signs with `wallet` what `rules` let pass. `compute_price` is what the network is offered for each compute unit,
+    in micro-lamports."""
+
+    def __init__(
+        self, chain: SolanaChain, wallet: Wallet, rules: GuardRules, clock: Clock, *, compute_price: int = 0
+    ) -> None:
+        self._chain, self._wallet, self._rules, self._clock = chain, wallet, rules, clock
+        self._compute_price = compute_price
+        self._wrapped = associated_token_account(wallet.address, WSOL)
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58."""
+        return self._wallet.address
+
+    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
+        """The bytes to record and send.
+
+        Raises `GuardError` for what may not be signed; `Slippage`, `InsufficientFunds` or what else the venue makes of
+        it when the simulation fails; `BadAnswer` for instructions or signatures that cannot be right.
+        """
+        if not isinstance(unsigned, SwapInstructions):
+            raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
+        # The nonce makes two equal swaps under one blockhash two transactions: else they were one, with one signature.
+        steps = (*unsigned.instructions, memo(secrets.token_hex(8)))
+        draft = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
+        drafted = parse_message(draft)
+        watched = drafted.writable
+        seen = await self._chain.accounts(watched)
+        proposal = Proposal(
+            message=drafted,
+            quote=quote,
+            wallet=self.payer,
+            wrapped=self._wrapped,
+            cosigners=frozenset(unsigned.signers),
+            programs=venue.programs,
+            before=_by_address(watched, seen),
+        )
+        check_message(self._rules, proposal)
+        before, simulation = await self._simulate(draft, drafted, seen)
+        if simulation.error is not None:
+            raise self._reason(venue, quote, drafted, before, simulation)
+        message = self._compile(unsigned, (*self._budget(simulation.units), *steps))
+        parsed = parse_message(message)
+        self._check_purse(simulation.after.get(self.payer), network_fee(parsed) - network_fee(drafted))
+        now = self._clock.monotonic()
+        if now >= deadline:
+            raise QuoteExpired("the order's deadline passed while the swap was simulated")
+        final = replace(proposal, message=parsed, before=before)
+        check(self._rules, final, simulation.after, network_fee(drafted), now=now, deadline=deadline)
+        signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
+        transaction = assemble(message, parsed.signers, signatures)
+        return SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
+
+    def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
+        return compile_message(self.payer, steps, unsigned.blockhash.hash)
+
+    def _budget(self, units: int) -> tuple[Instruction, ...]:
+        limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
+        price = (compute_unit_price(self._compute_price),) if self._compute_price else ()
+        return (compute_unit_limit(limit), *price)
+
+    async def _simulate(
+        self, draft: bytes, drafted: Message, seen: Accounts
+    ) -> tuple[Mapping[str, Account | None], Simulation]:
+        """The accounts before, and a simulation from just there: other orders of ours may land between two answers, and
+        then the difference would not be this swap's."""
+        transaction = assemble(draft, drafted.signers, {})
+        for _ in range(LOOKS):
+            before = _by_address(drafted.writable, seen)
+            simulation = await self._chain.simulate(transaction, drafted.writable)
+            if simulation.slot == seen.slot:
+                return before, simulation
+            again = await self._chain.accounts(drafted.writable)
+            still = own_accounts(before, self.payer)
+            same = still == own_accounts(_by_address(drafted.writable, again), self.payer)
+            if same and seen.slot <= simulation.slot <= again.slot:
+                return before, simulation
+            seen = again
+        raise Timeout("the wallet's accounts changed during each simulation")
+
+    def _reason(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        message: Message,
+        before: Mapping[str, Account | None],
+        simulation: Simulation,
+    ) -> VenueError:
+        """What a failed simulation means."""
+        failure = simulation.failure
+        told = venue.explain(failure) if failure is not None else None
+        if told is not None:
+            return told
+        short = (
+            failure is not None and failure.custom == 1
+        )  # the token programs' and the system program's number for it
+        mint, needed = quote.request.mint_in, quote.max_in if short else quote.amount_in
+        there = held(before, self.payer, mint)
+        if there < needed:
+            return InsufficientFunds(f"the wallet holds {there} base units of {mint}, and {needed} are needed")
+        if failure is None:
+            if any(word in str(simulation.error) for word in NO_LAMPORTS):
+                return InsufficientFunds(f"the wallet lacks lamports for the fee or rent: {simulation.error}")
+            return BadAnswer(f"the transaction would fail: {simulation.error}")
+        called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None
+        lamports = failure.program in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
+        if short and lamports and called is not None and touches(called, self.payer):
+            return InsufficientFunds("the wallet lacks lamports for what the swap has to set up")
+        return BadAnswer(f"instruction {failure.index} of the transaction would fail: {failure.text}")
+
+    def _check_purse(self, after: Account | None, more: int) -> None:
+        """The fee that was simulated knew no price: whether the wallet can pay the rest, too."""
+        if more > 0 and after is not None and after.lamports < more + WALLET_RENT:
+            raise InsufficientFunds(f"the wallet has {after.lamports} lamports left, and the fee takes {more} more")
+
+    async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
+        """The other signers' signatures, each proven to be theirs over this very message."""
+        others = [signer for signer in parsed.signers if signer != self.payer]
+        given = await venue.cosign(message) if others else {}
+        found = {}
+        for signer in others:
+            signature = given.get(signer)
+            if not isinstance(signature, bytes) or not is_signed(message, signer, signature):
+                raise BadAnswer(f"{venue.name} gave no right signature of {signer}")
+            found[signer] = signature
+        return found
+
+
+def _by_address(addresses: tuple[str, ...], accounts: Accounts) -> dict[str, Account | None]:
+    return dict(zip(addresses, accounts.found, strict=True))

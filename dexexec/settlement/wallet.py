@@ -1,0 +1,169 @@
+"""The wallet: the only place that holds a Solana key. It signs what the guard has looked at, and shows its address.
+
+Whatever is wrong with a key, the error names the setting and what would be right, and never any part of the value:
+neither in its text nor in its cause, its context or the frames it passes through.
+"""
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from solders.keypair import Keypair
+
+from dexexec.domain import base58
+from dexexec.errors import SettingsError, StartupError
+
+SETTING = "SOLANA_WALLET_SECRET_KEY"
+RIGHT = "base58 of 64 bytes, a JSON array of 64 numbers as solana-keygen writes it, or file:PATH to a file with either"
+FILE_PREFIX = "file:"
+KEY_BYTES = 64
+LONGEST_TEXT = 4_096
+LONGEST_BASE58 = 88
+
+
+class _BadKey(Exception):  # noqa: N818 - caught where it is raised; its text holds nothing of the key
+    """What is wrong with a key."""
+
+
+class Wallet:
+    """Signs with one key. It can be neither copied nor pickled, and its key is in no attribute of it."""
+
+    __slots__ = ("_address", "_sign")
+    _address: str
+    _sign: Callable[[bytes], bytes]
+
+    def __init__(self, seed: bytes) -> None:
+        """`seed` is the secret half, 32 bytes; raises `ValueError` for any other length."""
+        keypair = Keypair.from_seed(seed)
+        self._address = str(keypair.pubkey())
+        self._sign = lambda message: bytes(keypair.sign_message(message))
+
+    @classmethod
+    def read(cls, secret: str) -> "Wallet":
+        """The wallet that the value of SOLANA_WALLET_SECRET_KEY gives. Raises `SettingsError`."""
+        found = _of_setting(secret)
+        del secret  # so that no frame of the traceback holds it
+        if isinstance(found, str):
+            raise SettingsError(f"{SETTING} {found}: it must be {RIGHT}")
+        return found
+
+    @classmethod
+    def kept_in(cls, path: Path) -> "Wallet":
+        """A wallet for development, made when it is first asked for and kept in a file that only its owner can read.
+        Processes that ask at once get the same one. Raises `StartupError`."""
+        try:
+            if not path.exists():
+                _make(path)
+            found = _attempt(lambda: _read_file(path))
+        except OSError as error:
+            raise StartupError(f"the wallet's file {path} cannot be made: {error.strerror}") from error
+        if isinstance(found, str):
+            raise StartupError(f"the wallet's file {path} cannot be used: it {found}")
+        return found
+
+    @property
+    def address(self) -> str:
+        """The public key, base58."""
+        return self._address
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature, 64 bytes: always the same for the same message."""
+        return self._sign(message)
+
+    def __repr__(self) -> str:
+        return f"Wallet({self._address})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a wallet does not leave its process")
+
+
+def _of_setting(secret: str) -> "Wallet | str":
+    """The wallet, or what is wrong."""
+    text = secret.strip()
+    if not text.startswith(FILE_PREFIX):
+        return _attempt(lambda: _read_text(text))
+    return _attempt(lambda: _read_file(Path(text.removeprefix(FILE_PREFIX)).expanduser()))
+
+
+def _attempt(read: Callable[[], Wallet]) -> "Wallet | str":
+    # An answer and not an error, so that what was caught on the way is no error's context: a JSON error holds its text.
+    try:
+        return read()
+    except _BadKey as problem:
+        return str(problem)
+    except (OSError, RuntimeError):  # RuntimeError: there is no home for `~`
+        return "names a file that cannot be read"
+
+
+def _read_file(path: Path) -> Wallet:
+    """The path is only named once a file is there: before, it may be a key that somebody put in its place."""
+    if "\0" in str(path) or not path.exists():
+        raise _BadKey("names a file that does not exist")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise _BadKey("names something that is not a regular file")
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise _BadKey(f"is in a file that others can read or write (do `chmod 600 {path}`)")
+        content = os.read(descriptor, LONGEST_TEXT + 1)
+    finally:
+        os.close(descriptor)
+    try:
+        text = content.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise _BadKey("is in a file that holds something else") from None
+    return _read_text(text)
+
+
+def _read_text(text: str) -> Wallet:
+    key = _numbers(text) if text.startswith("[") else _letters(text)
+    if len(key) != KEY_BYTES:
+        raise _BadKey("does not have 64 bytes")
+    wallet = Wallet(key[:32])
+    if base58.decode(wallet.address) != key[32:]:
+        raise _BadKey("is not a key pair: its public half does not belong to its secret half")
+    return wallet
+
+
+def _numbers(text: str) -> bytes:
+    try:
+        numbers = json.loads(text) if len(text) <= LONGEST_TEXT else None
+    except (ValueError, RecursionError):
+        numbers = None
+    if not isinstance(numbers, list) or not all(type(one) is int and 0 <= one <= 255 for one in numbers):
+        raise _BadKey("is not a JSON array of numbers from 0 to 255")
+    return bytes(numbers)
+
+
+def _letters(text: str) -> bytes:
+    if len(text) > LONGEST_BASE58:
+        raise _BadKey("is too long")
+    try:
+        return base58.decode(text)
+    except ValueError:
+        raise _BadKey("is neither base58 nor a JSON array") from None
+
+
+def _make(path: Path) -> None:
+    """Write a new key beside `path` and link it there, whole or not at all, unless there is one by then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = secrets.token_bytes(32)
+    key = seed + base58.decode(Wallet(seed).address)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(list(key), file)
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()

@@ -1,0 +1,110 @@
+"""Mocks that settle on a localnet: one command brings it along, and what it shows are real signed transactions."""
+
+import json
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dexexec.domain.token import USDC, WSOL
+from tests.acceptance.service import Process, Stand, servers_running, wait_until
+from tests.acceptance.test_refusals import refuses
+from tests.acceptance.test_start import needs_curl, paste, read
+
+ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="dxl"))
+    yield root / "data"
+    assert not servers_running(root / "data")
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def stand(data_dir: Path) -> Iterator[Stand]:
+    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **ON_A_LOCALNET) as stand:
+        yield stand
+
+
+def localnet_of(process: Process) -> str:
+    """Where the localnet is, as the banner says."""
+    line = next(line for line in process.banner().splitlines() if line.strip().startswith("Localnet"))
+    return line.split()[1]
+
+
+def transaction(url: str, signature: str) -> dict[str, Any]:
+    """`getTransaction`, as a person would ask for it."""
+    options = {"encoding": "jsonParsed", "maxSupportedTransactionVersion": 0, "commitment": "finalized"}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": [signature, options]})
+    command = ["curl", "-sS", "--fail", url, "-H", "Content-Type: application/json", "-d", body]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)["result"]
+    return found
+
+
+def mints_moved(found: dict[str, Any]) -> list[str]:
+    """The mints of its TransferChecked instructions, in order: accounts are source, mint, destination, authority."""
+    keys = [key if isinstance(key, str) else key["pubkey"] for key in found["transaction"]["message"]["accountKeys"]]
+    moved = []
+    for one in found["transaction"]["message"]["instructions"]:
+        if one["programId"].startswith("Tokenkeg"):
+            accounts = one.get("accounts") or list(one["parsed"]["info"].values())
+            moved += [account for account in accounts if account in {WSOL, USDC}]
+    assert set(moved) <= set(keys)
+    return moved
+
+
+@needs_curl
+def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(stand: Stand, data_dir: Path) -> None:
+    first = stand.start()
+    first.ready()
+    url = localnet_of(first)
+    order_id = paste(first)
+
+    def final() -> dict[str, Any] | None:
+        order: dict[str, Any] = read(f"{first.url}/api/orders/{order_id}")
+        return order if order["finalizedAt"] else None
+
+    order = wait_until(final, 30, "the pasted order to be finalized")
+    assert order is not None
+    assert [event["status"] for event in order["events"]][3:] == ["submitted", "confirmed", "confirmed"]
+    found = transaction(url, order["txHash"])
+    assert found["meta"]["err"] is None
+    assert mints_moved(found) == [WSOL, USDC], "two transfers, there and back"
+    assert order["feesPaid"] == str(found["meta"]["fee"])
+    wallet = data_dir / "localnet-wallet.json"
+    assert stat.S_IMODE(wallet.stat().st_mode) == 0o600
+    secret = wallet.read_text()[:40]
+    assert first.stop() == 0
+
+    second = stand.start()
+    second.ready()
+    assert transaction(localnet_of(second), order["txHash"]) == found
+    second.send(signal.SIGINT)
+    assert second.wait() == 0
+    for process in (first, second):
+        assert secret not in process.out + process.err
+
+
+def test_a_worker_without_a_localnet_says_how_to_get_one(stand: Stand) -> None:
+    refuses(stand.start("worker"), "python -m dexexec localnet", "DEXEXEC_LOCALNET_URL")
+
+
+def test_a_localnet_that_does_not_answer_is_named_by_its_setting(stand: Stand) -> None:
+    process = stand.start("worker", DEXEXEC_LOCALNET_URL="http://127.0.0.1:9")
+    refuses(process, "127.0.0.1:9", "DEXEXEC_LOCALNET_URL")
+
+
+@pytest.mark.parametrize("key", ["x" * 88, "[1, 2, 3]" + " " * 80, "file:/nowhere/hunter2.json"])
+def test_a_wallet_that_is_none_is_refused_without_repeating_it(stand: Stand, key: str) -> None:
+    process = stand.start(SOLANA_WALLET_SECRET_KEY=key)
+    refuses(process, "SOLANA_WALLET_SECRET_KEY")
+    assert key.strip() not in process.err

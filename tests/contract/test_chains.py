@@ -1,0 +1,106 @@
+"""The rules of `chain_suite` on the chains there are: the simulated one, and a localnet through JSON-RPC."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from dexexec.clock import SystemClock
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import SignedSwap, UnsignedSwap
+from dexexec.domain.token import USDC, WSOL
+from dexexec.settlement.rpc import RpcChain
+from dexexec.settlement.signer import SimulatedSigner
+from dexexec.settlement.simulated import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.testing.clock import ManualClock
+from tests.contract.chain_suite import ChainRules, Harness
+from tests.integration.localnet import Net, running
+from tests.integration.rpc_nodes import Told, opened, transfer
+
+SIGNER = SimulatedSigner()
+
+
+@dataclass
+class SimulatedHarness:
+    """A ledger in memory and a clock by hand."""
+
+    clock: ManualClock
+    ledger: MemoryLedger
+    chain: SimulatedChain
+    moves: Mapping[str, int] = field(default_factory=lambda: {WSOL: -(10**9), USDC: 150_000_000})
+    fee: int = 5_000
+    swaps: int = 0
+
+    async def swap(self, *, good: bool = True) -> SignedSwap:
+        blockhash = await self.chain.blockhash()
+        self.swaps += 1
+        swap = SimulatedSwap(
+            venue="mock-raydium",
+            mint_in=WSOL,
+            mint_out=USDC,
+            amount_in=10**9,
+            amount_out=150_000_000,
+            min_out=149_000_000,
+            max_in=10**9,
+            exact_in=True,
+            payer=SIGNER.payer,
+            blockhash=blockhash.hash,
+            nonce=str(self.swaps),
+            fee=self.fee,
+            move_ppm=0 if good else 100_000,
+        )
+        return SIGNER.sign(UnsignedSwap(swap.encode(), blockhash))
+
+    async def pass_blocks(self, count: int) -> None:
+        self.clock.advance(count * SLOT_MS / 1000)
+
+    async def executions(self) -> int:
+        return len(self.ledger)
+
+
+@dataclass
+class RpcHarness:
+    """A localnet; the wallet gives away lamports, or more than it has."""
+
+    net: Net
+    chain: RpcChain
+    wallet: Keypair
+    moves: Mapping[str, int] = field(default_factory=lambda: {WSOL: -(10**6)})
+    fee: int = 5_000
+
+    async def swap(self, *, good: bool = True) -> SignedSwap:
+        return await transfer(self.chain, self.wallet, Pubkey.new_unique(), 10**6 if good else 10**12)
+
+    async def pass_blocks(self, count: int) -> None:
+        await self.net.advance(count)
+
+    async def executions(self) -> int:
+        return int(await self.net.rpc("getTransactionCount"))
+
+
+class TestSimulatedChain(ChainRules):
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
+        return simulated()
+
+
+class TestRpcChain(ChainRules):
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
+        return on_localnet(folder)
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[Harness]:
+    clock = ManualClock()
+    ledger = MemoryLedger(clock)
+    yield SimulatedHarness(clock, ledger, SimulatedChain(clock, ledger))
+
+
+@asynccontextmanager
+async def on_localnet(folder: Path) -> AsyncIterator[Harness]:
+    async with running(folder) as net, opened(RpcChain([net.url], SystemClock(), Told())) as chain:
+        wallet = await net.funded()
+        await net.advance(2)
+        yield RpcHarness(net, chain, wallet)
