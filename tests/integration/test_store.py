@@ -139,7 +139,8 @@ async def test_promise_7_a_step_is_written_once_and_a_finished_order_never_chang
         worker, claimed = await claim_one(store, order.id)
         assert await store.advance(step(claimed, 1, *ROUTED)) is not None
         assert await store.advance(step(claimed, 1, *ROUTED)) is None, "the same step again"
-        assert await store.advance(step(claimed, 3, (Status.FAILED, {"reason": "x"}), reason="x", final=True)) is not None
+        end = step(claimed, 3, (Status.FAILED, {"reason": "x"}), reason="x", final=True)
+        assert await store.advance(end) is not None
         assert await store.advance(step(claimed, 4, (Status.CONFIRMED, {}))) is None
         events = (await store.events_after([(order.id, 0)]))[order.id]
         assert [e.seq for e in events] == [1, 2, 3, 4]
