@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from solders.pubkey import Pubkey
 
+from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import Accepted, Landed, NotSeen, Rejected, Unknown
 from tests.integration.localnet import SOL, pay, running
 from tests.integration.rpc_nodes import chain_of, faults, opened, patience, scripted, transfer, wrong
@@ -36,9 +37,9 @@ async def test_a_swap_that_fails_the_check_before_sending_is_refused_and_went_no
         await net.advance(2)
         swap = await transfer(chain, wallet, Pubkey.new_unique(), 100 * SOL)
         answer = await chain.submit(swap, first=True)
-        assert answer == Rejected(
-            "program-error", "instruction 0 (11111111111111111111111111111111) failed: custom program error: 0x1"
-        )
+        text = "custom program error: 0x1"
+        failure = ProgramFailure(0, "11111111111111111111111111111111", 1, text)
+        assert answer == Rejected("program-error", f"instruction 0 ({failure.program}) failed: {text}", failure)
         await net.advance(2)
         assert isinstance((await chain.status([swap.signature]))[0], NotSeen)
 
