@@ -178,7 +178,7 @@ class Settlement:
             return status
         status, *others = await self._status(venue, [trial.signed.signature, *trial.others], history=True)
         for signature, other in zip(trial.others, others, strict=True):
-            if isinstance(other, Landed):
+            if isinstance(other, Landed) and other.finalized:
                 self._observer.earlier_attempt_landed(venue.name, signature)
             if not isinstance(other, NotSeen | FailedOnChain):
                 return Unavailable("an earlier attempt of the order is not known to be gone")

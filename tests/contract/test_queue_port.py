@@ -1,0 +1,260 @@
+"""What the engine relies on of its queue, whether it is Redis or the one in memory that simulations run on.
+
+A queue joins as a parameter of `queues`; `Lost` says what can happen to the data behind it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import pytest
+
+from dexexec.errors import UnavailableError
+from dexexec.queue import Queue
+from tests.conftest import Servers
+from tests.fakes.queue import MemoryQueue, MemoryRedis
+from tests.parts import open_queue, open_redis
+from tests.waiting import until
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A queue, and what its data can suffer. `consumers` are those that the group knows."""
+
+    queue: Queue
+    flush: Callable[[], Awaitable[object]]
+    lose_stream: Callable[[], Awaitable[object]]
+    consumers: Callable[[], Awaitable[set[str]]]
+
+
+Open = Callable[[], AbstractAsyncContextManager[Ground]]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def grounds(request: pytest.FixtureRequest) -> Open:
+    """Opens a prepared queue."""
+    if request.param == "memory":
+        return memory_ground
+    servers: Servers = request.getfixturevalue("servers")
+    prefix: str = request.getfixturevalue("redis_prefix")
+
+    @asynccontextmanager
+    async def redis_ground() -> AsyncIterator[Ground]:
+        async with open_queue(servers.redis_url, prefix) as queue, open_redis(servers.redis_url) as client:
+
+            async def consumers() -> set[str]:
+                return {row["name"].decode() for row in await client.xinfo_consumers(queue.work, "workers")}
+
+            yield Ground(
+                queue,
+                lambda: client.delete(queue.work, queue.queued, queue.delayed),
+                lambda: client.delete(queue.work),
+                consumers,
+            )
+
+    return redis_ground
+
+
+@asynccontextmanager
+async def memory_ground() -> AsyncIterator[Ground]:
+    redis = MemoryRedis()
+    queue = MemoryQueue(redis).port
+    await queue.prepare()
+
+    async def flush() -> None:
+        redis.flush()
+
+    async def lose_stream() -> None:
+        redis.drop_stream()
+
+    async def consumers() -> set[str]:
+        return set(redis.consumers)
+
+    yield Ground(queue, flush, lose_stream, consumers)
+
+
+async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list[UUID]:
+    entries = await queue.lease(consumer, count, 50)
+    await queue.ack(entries)
+    return [entry.order_id for entry in entries]
+
+
+async def test_ids_come_out_in_the_order_they_went_in(grounds: Open) -> None:
+    async with grounds() as ground:
+        ids = [uuid4() for _ in range(30)]
+        assert await ground.queue.enqueue(ids) == 30
+        assert await ground.queue.depth() == 30
+        assert await lease_ids(ground.queue, count=20) == ids[:20]
+        assert await lease_ids(ground.queue) == ids[20:]
+        assert await ground.queue.depth() == 0
+
+
+async def test_nothing_enqueued_is_nothing_done_and_an_empty_stream_gives_nothing(grounds: Open) -> None:
+    async with grounds() as ground:
+        assert await ground.queue.enqueue([]) == 0
+        await ground.queue.ack([])
+        await ground.queue.ping()
+        assert await ground.queue.lease("a", 10, 20) == []
+
+
+async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, one, two = ground.queue, uuid4(), uuid4()
+        assert await queue.enqueue([one, two, one]) == 2
+        assert await queue.enqueue([one]) == 0
+        entries = await queue.lease("a", 10, 50)
+        assert await queue.enqueue([one, two]) == 0, "pending ones are still on it"
+        assert await queue.depth() == 2
+        await queue.ack(entries[:1])
+        assert await queue.enqueue([one, two]) == 1
+
+
+async def test_an_entry_goes_to_one_consumer_only(grounds: Open) -> None:
+    async with grounds() as ground:
+        ids = [uuid4() for _ in range(20)]
+        await ground.queue.enqueue(ids)
+        batches = [await lease_ids(ground.queue, consumer, 4) for consumer in "abcabc"]
+        assert sorted(i for batch in batches for i in batch) == sorted(ids)
+
+
+async def test_a_waiting_consumer_gets_what_comes(grounds: Open) -> None:
+    async with grounds() as ground:
+        waiting = [asyncio.create_task(ground.queue.lease(name, 10, 5_000)) for name in "ab"]
+
+        async def both_wait() -> bool:
+            return await ground.consumers() >= {"a", "b"}
+
+        await until(both_wait)
+        ids = [uuid4() for _ in range(3)]
+        await ground.queue.enqueue(ids)
+        done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert [entry.order_id for task in done for entry in task.result()] == ids
+        last = uuid4()
+        await ground.queue.enqueue([last])
+        assert [entry.order_id for task in left for entry in await task] == [last]
+
+
+async def test_a_delayed_id_comes_when_it_is_due_and_not_before(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, soon, late = ground.queue, uuid4(), uuid4()
+        assert await queue.promote() == -1
+        await queue.delay(late, 3_600_000)
+        await queue.delay(soon, 3_600_000)
+        await queue.delay(soon, 30)
+        assert 0 <= await queue.promote() <= 30
+
+        async def promoted() -> bool:
+            return await queue.promote() > 1_000
+
+        await until(promoted)
+        assert await lease_ids(queue) == [soon]
+
+
+async def test_a_delayed_id_that_is_on_the_stream_already_does_not_come_twice(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        await queue.delay(order_id, 0)
+        assert await queue.promote() == -1
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        await queue.lease("dead", 1, 50)
+        assert await queue.reclaim("alive", 60_000) == []
+        (entry,) = await queue.reclaim("alive", 0)
+        assert entry.order_id == order_id
+        await queue.ack([entry])
+        assert await queue.reclaim("alive", 0) == []
+        assert await queue.enqueue([order_id]) == 1
+
+
+async def test_what_a_dead_worker_leased_is_inherited_at_once_and_only_that(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, lost, held = ground.queue, uuid4(), uuid4()
+        assert await queue.inherit("heir", "nobody") == []
+        await queue.enqueue([lost])
+        await queue.lease("dead", 1, 50)
+        await queue.enqueue([held])
+        await queue.lease("alive", 1, 50)
+        entries = await queue.inherit("heir", "dead")
+        assert [entry.order_id for entry in entries] == [lost]
+        assert await queue.inherit("other", "dead") == [], "it is the heir's now"
+        await queue.ack(entries)
+        assert await queue.enqueue([lost]) == 1
+        assert await lease_ids(queue) == [lost]
+
+
+async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue = ground.queue
+        await queue.enqueue([uuid4()])
+        await queue.lease("busy", 1, 50)
+        await queue.forget("busy")
+        assert await ground.consumers() == {"busy"}
+        await queue.ack(await queue.inherit("busy", "busy"))
+        await queue.forget("busy")
+        assert await ground.consumers() == set()
+
+
+async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        await queue.delay(uuid4(), 0)
+        await ground.flush()
+        assert await queue.promote() == -1
+        assert await queue.inherit("a", "b") == []
+        await queue.forget("b")
+        assert await queue.enqueue([order_id]) == 1, "before anybody has made the group again"
+        assert await queue.lease("a", 1, 50) == []
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_again(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await ground.flush()
+        assert await queue.reclaim("a", 0) == []
+        await queue.enqueue([order_id])
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id, uuid4()])
+        await ground.lose_stream()
+        assert await queue.enqueue([order_id]) == 1
+        await queue.prepare()
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_consumer_that_waits_during_a_flush_is_told_of_an_outage_or_gets_nothing(grounds: Open) -> None:
+    async with grounds() as ground:
+        waiting = asyncio.create_task(ground.queue.lease("a", 1, 2_000))
+
+        async def waits() -> bool:
+            return "a" in await ground.consumers()
+
+        await until(waits)
+        await ground.flush()
+        await asyncio.wait([waiting])
+        error = waiting.exception()
+        assert isinstance(error, UnavailableError) or (error is None and waiting.result() == [])
+
+
+async def test_an_entry_acknowledged_late_does_no_harm(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        stale = await queue.lease("slow", 1, 50)
+        await queue.ack(await queue.reclaim("quick", 0))
+        await queue.enqueue([order_id])
+        await queue.ack(stale)
+        assert await lease_ids(queue) == [order_id], "the new entry is another one"

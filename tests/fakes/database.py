@@ -1,0 +1,261 @@
+"""What the statements of `dexexec.store` do to the rows, in memory. Each method is one commit."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder, Order
+from dexexec.domain.status import Status
+from dexexec.errors import IdempotencyMismatchError
+from dexexec.store import Attempt, Claimed, Created, Release, Step
+from dexexec.store.intake import first_detail
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MS, SECOND = 1_000, 1_000_000
+"""Times here are Unix time in whole microseconds, as fine as Postgres keeps them."""
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """A row of `attempts`: `outcome` is None while its fate is open."""
+
+    attempt: Attempt
+    created_at: int
+    outcome: str | None = None
+    resolved_at: int | None = None
+    proof: dict[str, object] | None = None
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """A row of `orders`, with its events and attempts. `claim_of` says under which claim each event was written, which
+    Postgres does not keep: for a judge."""
+
+    new: NewOrder
+    created_at: int
+    deadline_at: int
+    due_at: int
+    status: Status = Status.PENDING
+    version: int = 1
+    claim: int = 0
+    claims: int = 0
+    worker: int | None = None
+    rounds: int = 0
+    attempt_count: int = 0
+    venue: str | None = None
+    tx_hash: str | None = None
+    failure_reason: str | None = None
+    amount_in: int | None = None
+    amount_out: int | None = None
+    set_aside_at: int | None = None
+    finished_at: int | None = None
+    finalized_at: int | None = None
+    events: list[Event] = field(default_factory=list)
+    claim_of: list[int] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+
+    @property
+    def open_attempt(self) -> AttemptRow | None:
+        """The one whose fate is open."""
+        return next((row for row in self.attempts if row.outcome is None), None)
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """A row of `workers`. `connected` is the session lock."""
+
+    name: str
+    lease_until: int
+    connected: bool = True
+
+
+def moment(us: int) -> datetime:
+    """A time as callers see it."""
+    return EPOCH + timedelta(microseconds=us)
+
+
+def us_of(at: datetime) -> int:
+    """Inverse of `moment`."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+class MemoryDatabase:
+    """`now_us` is the server's clock. Every reading of it is later than the one before."""
+
+    def __init__(self, now_us: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
+        self._clock, self._last = now_us, 0
+        self.orders: dict[UUID, OrderRow] = {}
+        self.keys: dict[str | None, tuple[bytes, UUID]] = {}
+        self.workers: dict[int, WorkerRow] = {}
+        self.signatures: dict[str, UUID] = {}
+        self._worker_ids = 0
+
+    def now(self) -> int:
+        """The time, microseconds."""
+        self._last = max(self._clock(), self._last + 1)
+        return self._last
+
+    # Orders
+
+    def create(self, order: NewOrder) -> tuple[Created, Event | None]:
+        """The order with event 1, or the one that its key belongs to. Raises `IdempotencyMismatchError`."""
+        if order.idempotency_key in self.keys:
+            body_hash, known = self.keys[order.idempotency_key]
+            if body_hash != order.body_hash:
+                raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
+            return Created(known, replayed=True), None
+        if order.id in self.orders:
+            raise UniqueViolation("orders_pkey")
+        if order.idempotency_key is not None:
+            self.keys[order.idempotency_key] = (order.body_hash, order.id)
+        now = self.now()
+        event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
+        row = OrderRow(order, now, now + order.deadline_ms * MS, now, events=[event], claim_of=[0])
+        self.orders[order.id] = row
+        return Created(order.id, replayed=False), event
+
+    def held(self, row: OrderRow, now: int) -> bool:
+        """Whether a worker whose lease lives has it."""
+        worker = self.workers.get(row.worker) if row.worker is not None else None
+        return worker is not None and worker.lease_until > now
+
+    def claim(self, worker_id: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+        """What is due and free, for a worker whose own lease lives."""
+        now = self.now()
+        me = self.workers.get(worker_id)
+        if me is None or me.lease_until <= now:
+            return []
+        return [
+            self._claim(row, worker_id, now)
+            for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders)
+            if row.finished_at is None and row.set_aside_at is None and row.due_at <= now and not self.held(row, now)
+        ]
+
+    def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
+        rest_s = 0.0 if row.claims < 3 else min(30.0, 0.5 * 2 ** min(row.claims - 3, 10))
+        row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
+        row.due_at = now + round(rest_s * SECOND)
+        new, attempt = row.new, row.open_attempt
+        order = Order(
+            new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
+            row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
+            (row.deadline_at - now) // MS, moment(row.created_at),
+        )  # fmt: skip
+        signatures = tuple(one.attempt.signed.signature for one in row.attempts)
+        return Claimed(order, None if attempt is None else _as_claimed(attempt), signatures)
+
+    def advance(self, step: Step) -> list[Event] | None:
+        """The step's events, or None when its claim or version is stale. Raises `UniqueViolation`."""
+        row = self.orders.get(step.order_id)
+        if row is None or (row.claim, row.version) != (step.claim, step.version) or row.finished_at is not None:
+            return None
+        now = self.now()
+        if step.attempt is not None:
+            self._record(row, step, now)
+        if (resolution := step.resolution) is not None:
+            for one in row.attempts:
+                if one.attempt.n == resolution.n and one.outcome is None:
+                    one.outcome, one.proof = resolution.outcome, dict(resolution.proof)
+                    one.resolved_at = None if resolution.outcome is None else now
+        row.status = step.events[-1][0]
+        confirmed = row.status is Status.CONFIRMED
+        row.venue = step.venue or row.venue
+        row.failure_reason = step.reason or row.failure_reason
+        if step.fill is not None:
+            row.amount_in, row.amount_out = step.fill.amount_in, step.fill.amount_out
+        if not confirmed:
+            row.amount_in = row.amount_out = None
+        row.rounds += step.rounds
+        row.claims = 0
+        row.due_at = now + round((step.resume_in_ms or 0) * MS)
+        if step.resume_in_ms is not None:
+            row.worker = None
+        if step.final:
+            row.finished_at, row.finalized_at = now, now if confirmed else None
+        events = [
+            Event(step.order_id, seq, status, moment(self.now()), detail)
+            for seq, (status, detail) in enumerate(step.events, row.version + 1)
+        ]
+        row.version += len(events)
+        row.events += events
+        row.claim_of += [step.claim] * len(events)
+        return events
+
+    def _record(self, row: OrderRow, step: Step, now: int) -> None:
+        new = step.attempt
+        assert new is not None
+        if row.open_attempt is not None:
+            raise UniqueViolation("attempts_open")
+        if new.signed.signature in self.signatures or any(one.attempt.n == new.n for one in row.attempts):
+            raise UniqueViolation("attempts_signature_key")
+        self.signatures[new.signed.signature] = step.order_id
+        row.attempts.append(AttemptRow(Attempt(new.n, new.venue, new.signed, new.quoted), now))
+        row.attempt_count += 1
+        row.tx_hash = new.signed.signature
+
+    def release(self, item: Release) -> None:
+        """Free the order until its time; a stale claim changes nothing."""
+        row = self.orders.get(item.order_id)
+        if row is None or row.claim != item.claim or row.finished_at is not None:
+            return
+        row.worker = None
+        row.claims = row.claims if item.blame else 0
+        row.due_at = max(row.due_at, self.now() + round(item.resume_in_ms * MS))
+
+    def set_aside(self, order_id: UUID, claim: int) -> None:
+        """Take it out of circulation."""
+        row = self.orders.get(order_id)
+        if row is not None and row.claim == claim and row.finished_at is None and row.set_aside_at is None:
+            row.set_aside_at, row.worker = self.now(), None
+
+    def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
+        """Due for `grace_ms` and held by nobody alive, oldest first, behind the cursor."""
+        now, behind = self.now(), (us_of(since), after)
+        found = sorted(
+            (row.created_at, order_id)
+            for order_id, row in self.orders.items()
+            if row.finished_at is None and row.set_aside_at is None and row.due_at <= now - grace_ms * MS
+            and not self.held(row, now) and (row.created_at, order_id) > behind
+        )  # fmt: skip
+        return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
+
+    # Workers
+
+    def register(self, name: str, lease_seconds: float) -> int:
+        """A new worker's id."""
+        self._worker_ids += 1
+        self.workers[self._worker_ids] = WorkerRow(name, self.now() + round(lease_seconds * SECOND))
+        return self._worker_ids
+
+    def renew(self, worker_id: int, lease_seconds: float) -> bool:
+        """Whether it is still there."""
+        row = self.workers.get(worker_id)
+        if row is None:
+            return False
+        row.lease_until = self.now() + round(lease_seconds * SECOND)
+        return True
+
+    def remove(self, worker_id: int) -> None:
+        """It leaves."""
+        self.workers.pop(worker_id, None)
+
+    def disconnect(self, worker_id: int) -> None:
+        """Its session is over, and its row stays."""
+        if worker_id in self.workers:
+            self.workers[worker_id].connected = False
+
+    def bury(self) -> list[str]:
+        """Remove those whose session or lease is over; their names."""
+        now = self.now()
+        dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
+        return [self.workers.pop(n).name for n in dead]
+
+
+def _as_claimed(row: AttemptRow) -> Attempt:
+    known, slot = row.attempt, (row.proof or {}).get("slot")
+    return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None)

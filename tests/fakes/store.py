@@ -1,0 +1,183 @@
+"""`dexexec.store.Store` on a database in memory: the same methods, answers and errors."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import UnavailableError
+from dexexec.store import Claimed, Created, Cursor, Release, Step, Store
+from tests.fakes.database import MemoryDatabase, OrderRow, moment
+from tests.fakes.wire import Direct, Wire
+
+
+class MemoryIncarnation:
+    """A registered worker; see `dexexec.store.workers.Incarnation`."""
+
+    def __init__(self, worker_id: int, database: MemoryDatabase, wire: Wire, lease_seconds: float) -> None:
+        self.id = worker_id
+        self._database, self._wire, self._lease = database, wire, lease_seconds
+
+    async def renew(self) -> bool:
+        """Whether it lives. Raises `UnavailableError` when its session is over."""
+        return await self._wire.call("renew", self._renew)
+
+    def _renew(self) -> bool:
+        row = self._database.workers.get(self.id)
+        if row is not None and not row.connected:
+            raise UnavailableError("the session with Postgres is over")
+        return self._database.renew(self.id, self._lease)
+
+    async def end(self) -> None:
+        """Give everything back."""
+        try:
+            await self._wire.call("end", lambda: self._database.remove(self.id))
+        except UnavailableError:
+            self.drop()
+
+    def drop(self) -> None:
+        """The session is over without a word, as with a killed process; the row stays until it is buried."""
+        self._database.disconnect(self.id)
+
+
+class MemoryStore:
+    """One process's view of `database`. `announce` is told of events once they are committed."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        announce: Callable[[Sequence[Event]], None] = lambda _: None,
+        wire: Wire | None = None,
+    ) -> None:
+        self.database, self._announce, self._wire = database, announce, wire or Direct()
+
+    @property
+    def port(self) -> Store:
+        """Itself, for parts that name the class of the real one."""
+        return cast("Store", self)
+
+    async def create(self, order: NewOrder) -> Created:
+        """As the real one."""
+
+        def commit() -> Created:
+            created, event = self.database.create(order)
+            if event is not None:
+                self._announce([event])
+            return created
+
+        try:
+            return await self._wire.call("create", commit)
+        except UnavailableError as error:
+            raise UnavailableError(str(error), str(order.id)) from error
+
+    async def order(self, order_id: UUID) -> dict[str, object] | None:
+        """The parts of the real one's answer that tests look at: summary, events, attempts."""
+        row = await self._wire.call("order", lambda: self.database.orders.get(order_id))
+        if row is None:
+            return None
+        return {
+            **_summary(row),
+            "events": [event.message() for event in row.events],
+            "attempts": [
+                {
+                    "attempt": one.attempt.n,
+                    "txHash": one.attempt.signed.signature,
+                    "outcome": one.outcome or "open",
+                    "proof": one.proof,
+                }
+                for one in row.attempts
+            ],
+        }
+
+    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        """Summaries, newest first."""
+
+        def read() -> list[dict[str, object]]:
+            rows = sorted(self.database.orders.values(), key=lambda row: (row.created_at, row.new.id), reverse=True)
+            listed = ((row, Cursor(moment(row.created_at), row.new.id)) for row in rows)
+            wanted = [
+                {**_summary(row), "_cursor": cursor}
+                for row, cursor in listed
+                if status in (None, row.status)
+                and (before is None or (cursor.created_at, cursor.id) < (before.created_at, before.id))
+            ]
+            return wanted[:limit]
+
+        return await self._wire.call("orders", read)
+
+    async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+        """Events above the given `seq`; an order that does not exist is absent."""
+        known = self.database.orders
+        return await self._wire.call(
+            "events_after", lambda: {i: list(known[i].events[seq:]) for i, seq in wanted if i in known}
+        )
+
+    async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last `seq` of each order that exists."""
+        known = self.database.orders
+        return await self._wire.call("versions", lambda: {i: known[i].version for i in order_ids if i in known})
+
+    async def ping(self) -> None:
+        """Raises `UnavailableError` unless the database answers."""
+        await self._wire.call("ping", lambda: None)
+
+    async def worker_seen(self) -> bool:
+        """Whether a worker's lease is live."""
+        database = self.database
+        return await self._wire.call(
+            "worker_seen", lambda: any(row.lease_until > database.now() for row in database.workers.values())
+        )
+
+    async def begin(self, name: str, lease_seconds: float) -> MemoryIncarnation:
+        """Register a worker."""
+        worker_id = await self._wire.call("begin", lambda: self.database.register(name, lease_seconds))
+        return MemoryIncarnation(worker_id, self.database, self._wire, lease_seconds)
+
+    async def bury(self) -> list[str]:
+        """Free what dead workers hold; their names."""
+        return await self._wire.call("bury", self.database.bury)
+
+    async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
+        """Orders that should be moving and are not."""
+        return await self._wire.call("idle", lambda: self.database.idle(grace_ms, since, after, limit))
+
+    async def claim(self, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+        """Claim what can be claimed of these."""
+        ids = list(order_ids)
+        return await self._wire.call("claim", lambda: self.database.claim(worker, ids))
+
+    async def advance(self, step: Step) -> list[Event] | None:
+        """Write a step; its events, or None when the claim was stale."""
+
+        def commit() -> list[Event] | None:
+            events = self.database.advance(step)
+            if events:
+                self._announce(events)
+            return events
+
+        return await self._wire.call("advance", commit)
+
+    async def release(self, item: Release) -> None:
+        """Hand an order back without a step."""
+        await self._wire.call("release", lambda: self.database.release(item))
+
+    async def set_aside(self, order_id: UUID, claim: int) -> None:
+        """Take a poison order out of circulation."""
+        await self._wire.call("set_aside", lambda: self.database.set_aside(order_id, claim))
+
+
+def _summary(row: OrderRow) -> dict[str, object]:
+    return {
+        "orderId": str(row.new.id),
+        "status": row.status.value,
+        "venue": row.venue,
+        "txHash": row.tx_hash,
+        "failureReason": row.failure_reason,
+        "amountIn": None if row.amount_in is None else str(row.amount_in),
+        "amountOut": None if row.amount_out is None else str(row.amount_out),
+        "attemptCount": row.attempt_count,
+        "seq": row.version,
+    }

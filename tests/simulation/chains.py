@@ -1,0 +1,200 @@
+"""The chains of a simulation: the simulated one over a ledger far away, and one with forks.
+
+`ForkingNode` keeps what a real chain does to a swap: it lands, may be undone by a fork as long as it is not finalized,
+and then lands again or never. Its rules are those that proofs rest on: nothing lands after its last valid height, and
+what is `FINALITY` slots old stays.
+"""
+
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import (
+    Accepted,
+    Blockhash,
+    FailedOnChain,
+    Landed,
+    NotSeen,
+    Rejected,
+    SignedSwap,
+    SubmitAnswer,
+    SwapStatus,
+    Unavailable,
+    Unknown,
+)
+from dexexec.errors import UnavailableError
+from dexexec.settlement.simulated import (
+    FINALITY,
+    SLOT_MS,
+    Landing,
+    LedgerUnavailable,
+    MemoryLedger,
+    Receipt,
+)
+from dexexec.venue import Unreachable
+from tests.simulation.wires import SimulatedWire
+
+T = TypeVar("T")
+VALID_FOR = 50
+"""Slots after its own in which a blockhash may be used on the chain with forks: fewer than in reality, so that the wait
+for an expiry is short."""
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("it waits")
+
+
+class RemoteLedger:
+    """`dexexec.settlement.simulated.Ledger` behind a wire. `witness` is told what arrives there."""
+
+    def __init__(self, ledger: MemoryLedger, wire: SimulatedWire, witness: Callable[[str], None]) -> None:
+        self._ledger, self._wire, self._witness = ledger, wire, witness
+
+    async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
+        """As the protocol says."""
+
+        def arrive() -> list[Receipt]:
+            for landing in landings:
+                self._witness(landing.signature)
+            return at_once(self._ledger.record(landings))
+
+        try:
+            return await self._wire.call("record", arrive)
+        except UnavailableError as error:
+            raise LedgerUnavailable(str(error)) from error
+
+    async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
+        """As the protocol says."""
+        try:
+            return await self._wire.call("find", lambda: at_once(self._ledger.find(signatures)))
+        except UnavailableError as error:
+            raise LedgerUnavailable(str(error)) from error
+
+
+@dataclass(slots=True)
+class Stay:
+    """A swap on the chain from slot `since`; until a fork at slot `until`, or for good. `outcome` is what it did. A
+    node that was on another fork itself learns of it in slot `seen` only."""
+
+    since: int
+    seen: int
+    until: int | None
+    outcome: Landed | FailedOnChain
+
+
+@dataclass(slots=True)
+class Fates:
+    """What will become of one signature: drawn when it is sent, so that every look agrees."""
+
+    last_valid: int
+    stays: list[Stay] = field(default_factory=list)
+
+    def on_chain_at(self, slot: int) -> Stay | None:
+        """Where it stands as of a slot."""
+        for stay in self.stays:
+            if stay.seen <= slot and (stay.until is None or slot < stay.until):
+                return stay
+        return None
+
+
+class ForkingNode:
+    """The chain itself, and the node that answers for it, some slots behind. `forks` is the share of landings that a
+    fork undoes; `recent` for how many slots a node knows a signature without searching its history."""
+
+    def __init__(self, unix_ms: Callable[[], int], rng: random.Random, forks: float, recent: int) -> None:
+        self._unix_ms, self._rng, self._forks, self._recent = unix_ms, rng, forks, recent
+        self.fates: dict[str, Fates] = {}
+
+    def slot(self) -> int:
+        """The one that is being made."""
+        return self._unix_ms() // SLOT_MS
+
+    def blockhash(self) -> Blockhash:
+        """Of the present height."""
+        return Blockhash(f"hash-{self.slot()}", self.slot() + VALID_FOR)
+
+    def submit(self, signed: SignedSwap, first: bool) -> SubmitAnswer:
+        """Take the bytes; whether they land is another question. A refusal of bytes that were sent before means
+        nothing, as another node may have them."""
+        rng, slot = self._rng, self.slot()
+        fates = self.fates.get(signed.signature)
+        if first and fates is None and rng.random() < 0.05:
+            return Rejected("slippage", "preflight says no")
+        if fates is None:
+            fates = self.fates[signed.signature] = Fates(signed.last_valid_height)
+        if rng.random() < 0.7 and not any(stay.until is None or stay.until > slot for stay in fates.stays):
+            self._land(fates, signed, slot + (rng.randint(1, 8) if rng.random() < 0.9 else rng.randint(1, VALID_FOR)))
+        return Accepted() if first or rng.random() < 0.9 else Rejected("blockhash-not-found", "says this node")
+
+    def _land(self, fates: Fates, signed: SignedSwap, since: int) -> None:
+        """It lands in slot `since`, and is undone, and lands again with another outcome, as drawn."""
+        rng, swap = self._rng, SimulatedSwap.decode(signed.payload)
+        while since <= fates.last_valid:
+            outcome = replace(swap, move_ppm=rng.choice((swap.move_ppm, 0, 9_000))).execute(since)
+            if rng.random() >= self._forks:
+                seen = since + (rng.randint(0, FINALITY - 1) if rng.random() < self._forks else 0)
+                fates.stays.append(Stay(since, seen, None, outcome))
+                return
+            fork = since + rng.randint(1, FINALITY - 1)
+            fates.stays.append(Stay(since, since, fork, outcome))
+            if rng.random() < 0.5:
+                return  # until it is sent again
+            since = fork + rng.randint(0, 6)
+
+    def status(self, signatures: Sequence[str], history: bool) -> list[SwapStatus]:
+        """What the node knows. It is up to some slots behind, now and then many."""
+        rng = self._rng
+        slot = self.slot() - (rng.randint(0, 3) if rng.random() < 0.9 else rng.randint(4, 60))
+        return [self._status(signature, slot, history) for signature in signatures]
+
+    def _status(self, signature: str, slot: int, history: bool) -> SwapStatus:
+        fates = self.fates.get(signature)
+        stay = fates.on_chain_at(slot) if fates else None
+        if stay is None or (not history and slot > stay.since + self._recent):
+            return NotSeen(slot - FINALITY, history, "node", slot)
+        finalized = slot >= stay.since + FINALITY
+        outcome = stay.outcome
+        if isinstance(outcome, Landed):
+            return Landed(outcome.moved, outcome.fee, stay.since, finalized)
+        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, stay.since, finalized)
+
+
+class ForkingChain:
+    """`dexexec.venue.Chain` by a `ForkingNode` behind a wire."""
+
+    def __init__(self, node: ForkingNode, wire: SimulatedWire, witness: Callable[[str], None]) -> None:
+        self._node, self._wire, self._witness = node, wire, witness
+
+    async def blockhash(self) -> Blockhash:
+        """A recent one."""
+        try:
+            return await self._wire.call("blockhash", self._node.blockhash)
+        except UnavailableError as error:
+            raise Unreachable(str(error)) from error
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """Send the bytes."""
+
+        def arrive() -> SubmitAnswer:
+            self._witness(signed.signature)
+            return self._node.submit(signed, first)
+
+        try:
+            return await self._wire.call("submit", arrive)
+        except UnavailableError as error:
+            return Unknown(str(error))
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """Look them up."""
+        try:
+            return await self._wire.call("status", lambda: self._node.status(signatures, history))
+        except UnavailableError as error:
+            return [Unavailable(str(error)) for _ in signatures]

@@ -1,0 +1,154 @@
+"""Whether a story kept the promises: by what is seen on the way, and by what the record and the chain say at last."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from dexexec.domain.event import Event
+from dexexec.domain.status import TRANSITIONS, Status
+from dexexec.domain.swap import FailedOnChain, Landed
+from dexexec.observe import Observer, make_logger
+from tests.fakes.database import AttemptRow, MemoryDatabase, OrderRow
+from tests.simulation.host import StruckError
+
+LOG = make_logger("critical")
+OUTCOMES_WITHOUT_FILL = {"failed", "rejected", "unsent", "expired"}
+
+
+class Judge:
+    """Collects `problems`; `now` is for telling when."""
+
+    def __init__(self, database: MemoryDatabase, now: Callable[[], float]) -> None:
+        self.problems: list[str] = []
+        self._database, self._now = database, now
+        self._told: dict[UUID, Event] = {}
+        self._trace = hashlib.blake2b(digest_size=8)
+        self._sent: set[str] = set()
+        self.unlanded = 0
+
+    def broken(self, what: str) -> None:
+        """Note a broken promise."""
+        self.problems.append(f"{self._now():.3f} s: {what}")
+
+    @property
+    def trace(self) -> str:
+        """A hash of everything that was told, and when."""
+        return self._trace.hexdigest()
+
+    # On the way
+
+    def announced(self, events: Sequence[Event]) -> None:
+        """Promise 7, as it happens."""
+        for event in events:
+            self._trace.update(f"{event.order_id} {event.seq} {event.status} {self._now():.6f}\n".encode())
+            before = self._told.get(event.order_id)
+            if event.seq != (before.seq + 1 if before else 1):
+                self.broken(f"{event.order_id}: event {event.seq} after {before and before.seq}")
+            if before is not None and before.final:
+                self.broken(f"{event.order_id}: {event.status} after it had ended as {before.status}")
+            if before is not None and event.status not in TRANSITIONS[before.status].values():
+                self.broken(f"{event.order_id}: {event.status} after {before.status}")
+            if before is not None and (before.status, event.status) == (Status.CONFIRMED, Status.SUBMITTED):
+                self.unlanded += 1
+            self._told[event.order_id] = event
+            row = self._database.orders[event.order_id]
+            if event.seq > 1 and row.claim_of[event.seq - 1] != row.claim:
+                self.broken(
+                    f"{event.order_id}: promise 10: claim {row.claim_of[event.seq - 1]} wrote under {row.claim}"
+                )
+
+    def sent(self, signature: str) -> None:
+        """Promise 13, where nobody was stopped between looking at the clock and sending: bytes that leave for the first
+        time leave in time."""
+        if signature in self._sent:
+            return
+        self._sent.add(signature)
+        order_id = self._database.signatures.get(signature)
+        if order_id is not None and self._database.now() > self._database.orders[order_id].deadline_at:
+            self.broken(f"{order_id}: promise 13: first sent after its deadline")
+
+    def arrived(self, signature: str) -> None:
+        """Promise 4: what comes to the chain is in the record."""
+        if signature not in self._database.signatures:
+            self.broken(f"{signature[:8]} was sent before it was recorded")
+
+    # At last
+
+    def verdict(self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool) -> None:
+        """Compare the record with the chain. `fate` says what became of a signature for good; `poison`: orders may
+        have been set aside."""
+        long_ago = self._database.now() - 5_000_000
+        for worker in self._database.workers.values():
+            if worker.lease_until < long_ago:
+                self.broken(f"promise 2: {worker.name} is dead, and nobody buried it")
+        for order_id, row in self._database.orders.items():
+            name = str(order_id)[:8]
+            self._one_history(name, row)
+            landed = {
+                one.attempt.n: outcome
+                for one in row.attempts
+                if isinstance(outcome := fate(one.attempt.signed.signature), Landed)
+            }
+            if len(landed) > 1:
+                self.broken(f"{name}: promise 3: {len(landed)} swaps landed")
+            if row.finished_at is None:
+                if not (poison and row.set_aside_at is not None and row.open_attempt is not None):
+                    self.broken(f"{name}: promise 2: still {row.status}, claim {row.claim}, {row.claims} in vain")
+                continue
+            if row.open_attempt is not None:
+                self.broken(f"{name}: ended with an open attempt")
+            for one in row.attempts:
+                self._one_attempt(name, one, landed.get(one.attempt.n))
+            if (row.status is Status.CONFIRMED) != bool(landed):
+                self.broken(f"{name}: {row.status}, and {len(landed)} swaps landed")
+            for n, outcome in landed.items():
+                self._one_fill(name, row, n, outcome)
+
+    def _one_history(self, name: str, row: OrderRow) -> None:
+        if [event.seq for event in row.events] != list(range(1, row.version + 1)):
+            self.broken(f"{name}: promise 7: {[event.seq for event in row.events]}")
+        if row.claim_of != sorted(row.claim_of):
+            self.broken(f"{name}: promise 10: events by the claims {row.claim_of}")
+        if self._told.get(row.new.id) != row.events[-1]:
+            self.broken(f"{name}: its last event was not announced")
+
+    def _one_attempt(self, name: str, row: AttemptRow, landed: Landed | None) -> None:
+        """Promise 5: what was given up is not on the chain."""
+        if row.outcome in OUTCOMES_WITHOUT_FILL and landed is not None:
+            self.broken(f"{name}: promise 5: attempt {row.attempt.n} was called {row.outcome}, and landed")
+        if row.outcome == "landed" and landed is None:
+            self.broken(f"{name}: attempt {row.attempt.n} was called landed, and is not on the chain")
+
+    def _one_fill(self, name: str, row: OrderRow, n: int, landed: Landed) -> None:
+        """The fill is what moved; promise 13."""
+        attempt = next(one for one in row.attempts if one.attempt.n == n)
+        new = row.new
+        mints = (new.input_mint, new.output_mint) if new.side == "buy" else (new.output_mint, new.input_mint)
+        spent, received = -landed.moved.get(mints[0], 0), landed.moved.get(mints[1], 0)
+        if (row.amount_in, row.amount_out) != (spent, received):
+            self.broken(f"{name}: recorded {(row.amount_in, row.amount_out)}, moved {(spent, received)}")
+        quoted = attempt.attempt.quoted
+        if received < int(str(quoted["minOut"])) or spent > int(str(quoted["maxIn"])):
+            self.broken(f"{name}: promise 13: {(spent, received)} for {quoted}")
+
+
+class Witness(Observer):
+    """Tells the judge what nobody may ever see."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(LOG)
+        self._judge = judge
+
+    def order_crashed(self, order_id: UUID, claims: int, error: Exception) -> None:
+        """Only by a strike of ours."""
+        if not isinstance(error, StruckError):
+            self._judge.broken(f"{order_id} crashed: {error!r}")
+
+    def order_stranded(self, order_id: UUID, error: BaseException) -> None:
+        """Only by a strike of ours."""
+        if not isinstance(error, StruckError):
+            self._judge.broken(f"{order_id} stranded: {error!r}")
+
+    def fill_out_of_bounds(self, order_id: UUID, venue: str, signature: str) -> None:
+        """Never."""
+        self._judge.broken(f"{order_id} was filled out of its bounds")

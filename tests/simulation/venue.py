@@ -1,0 +1,78 @@
+"""A venue whose prices, delays, failures and swaps come from the seed."""
+
+import random
+from collections.abc import Callable
+
+from dexexec.clock import Clock
+from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, UnsignedSwap
+from dexexec.domain.token import KNOWN, WSOL, Tokens
+from dexexec.venue import (
+    Capabilities,
+    Chain,
+    Network,
+    NoOptions,
+    NoRoute,
+    Slippage,
+    Unreachable,
+    Venue,
+    VenueContext,
+)
+
+
+class SeededVenue(Venue[NoOptions]):
+    """`trouble` is the share of calls that fail or hang; `witness` is told what is sent."""
+
+    capabilities = Capabilities(network=Network.SIMULATED, needs_wallet=False)
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        chain: Chain,
+        rng: random.Random,
+        trouble: float,
+        witness: Callable[[str], None],
+    ) -> None:
+        super().__init__(VenueContext(clock, Tokens(KNOWN), chain, NoOptions()))
+        self.name = name  # type: ignore[misc]
+        self._rng, self._trouble, self._witness = rng, trouble, witness
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        """About 150 USDC for a SOL."""
+        rng, clock = self._rng, self.context.clock
+        hangs = rng.random() < self._trouble / 2
+        await clock.sleep(30 if hangs else rng.uniform(0.001, 0.1))
+        if rng.random() < self._trouble:
+            raise rng.choice((NoRoute, Unreachable))("so the seed will have it")
+        price = rng.randint(145_000_000, 155_000_000)
+        exact_in = request.mode is Mode.EXACT_IN
+        sol_is_given = (request.mint_in == WSOL) == exact_in
+        other = request.amount * price // 10**9 if sol_is_given else request.amount * 10**9 // price
+        amount_in, amount_out = (request.amount, other) if exact_in else (other, request.amount)
+        return Quote(
+            self.name, request, amount_in, amount_out,
+            min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
+            amount_in if exact_in else max_in(amount_in, request.slippage_bps),
+            1, request.mint_in, 5_000, 3, clock.unix_ms() + 10_000, 1, ("pool",),
+        )  # fmt: skip
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        """A swap that lands at some time, may be lost at first, and may fail on a price move past its bound."""
+        rng, request = self._rng, quote.request
+        if rng.random() < self._trouble:
+            raise Slippage("so the seed will have it")
+        swap = SimulatedSwap(
+            self.name, request.mint_in, request.mint_out, quote.amount_in, quote.amount_out, quote.min_out,
+            quote.max_in, request.mode is Mode.EXACT_IN, payer, blockhash.hash, f"{rng.getrandbits(64):x}", 5_000,
+            rng.choice((0, 400, rng.randint(0, 4_000), rng.randint(0, 70_000) if rng.random() < 0.1 else 0)),
+            rng.choice((0, 100, 4_000, 9_000)) if rng.random() < 0.5 else 0,
+            rng.random() < 0.15,
+        )  # fmt: skip
+        return UnsignedSwap(swap.encode(), blockhash)
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """Send the bytes."""
+        self._witness(signed.signature)
+        return await super().submit(signed, first=first)

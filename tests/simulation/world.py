@@ -1,0 +1,385 @@
+"""One story: processes, servers, a chain, clients, and what a seed does to them; then everything heals, and is judged.
+
+Real are the intake, the worker, the pipeline, the router, the settlement and the sweeper. In memory are Postgres, Redis
+and the chain, each behind a network that delays and loses. A story is over when every order has ended.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from dexexec.domain.order import NewOrder, Side
+from dexexec.domain.quote import Mode
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import FailedOnChain, Landed
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.intake import ClientLimiter, Intake
+from dexexec.limiter import Grant, RateLimiter
+from dexexec.pipeline import Pipeline, Retries
+from dexexec.presenting import Presenter
+from dexexec.router import Router
+from dexexec.settings import Settings
+from dexexec.settlement.sealing import SimulatedSealer
+from dexexec.settlement.settle import Settlement
+from dexexec.settlement.signer import SimulatedSigner
+from dexexec.settlement.simulated import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.store import Created
+from dexexec.sweeper import Sweeper
+from dexexec.venue import AnyVenue, Chain, Network
+from dexexec.worker import Limits, Worker
+from tests.fakes.database import MemoryDatabase
+from tests.fakes.queue import MemoryQueue, MemoryRedis
+from tests.simulation.chains import ForkingChain, ForkingNode, RemoteLedger
+from tests.simulation.clock import START_MS, VirtualClock
+from tests.simulation.host import Host, HostStore, StruckError
+from tests.simulation.judge import Judge, Witness
+from tests.simulation.loop import StuckError, VirtualLoop
+from tests.simulation.plan import Plan
+from tests.simulation.venue import SeededVenue
+from tests.simulation.wires import Server
+
+LEASE = 3.0
+LONGEST_DEADLINE_MS = 40_000
+HEALED_WITHIN = 240.0
+"""Virtual seconds: a poisoned claim's longest pause (30), three attempts that each must be proven expired (73) and rest
+before the next, and the finality of the last one (13)."""
+CLIENT_PATIENCE = 2.5
+SETTINGS = Settings(request_timeout_ms=1_500)
+SEALER = SimulatedSealer(SimulatedSigner())
+TOKENS = Tokens(KNOWN)
+
+
+class Unlimited:
+    """A rate limiter without a limit."""
+
+    async def take(self, key: str, limit: int, count: int = 1) -> Grant:
+        """Everything."""
+        return Grant(count, 0.0)
+
+    async def give_back(self, key: str, units: object) -> None:
+        """Nothing was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened. `healing` is how long it took from the last fault until every order had ended."""
+
+    seed: int
+    plan: Plan
+    problems: tuple[str, ...]
+    trace: str
+    statuses: tuple[str, ...]
+    starts: int
+    unlanded: int
+    healing: float
+
+
+class World:
+    """Everything there is in one story."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.plan = Plan.draw(self.rng)
+        self.loop = VirtualLoop(random.Random(self.rng.random()))
+        self.database = MemoryDatabase(lambda: START_MS * 1_000 + int(self.loop.time() * 1e6))
+        self.redis = MemoryRedis(lambda: START_MS + int(self.loop.time() * 1_000))
+        self.judge = Judge(self.database, self.loop.time)
+        self.witness = Witness(self.judge)
+        self.postgres, self.valkey, self.node = Server("Postgres"), Server("Redis"), Server("the chain")
+        clock = VirtualClock(self.loop, no_strike)
+        self.ledger = MemoryLedger(clock)
+        self.forking = ForkingNode(
+            clock.unix_ms, random.Random(self.rng.random()), self.plan.forks or 0, self.plan.recent
+        )
+        self.api = Host("api", self.loop, random.Random(self.rng.random()), self._serve)
+        self.intake: Intake | None = None
+        self.workers = [
+            Host(f"worker{n}", self.loop, random.Random(self.rng.random()), self._work)
+            for n in range(self.plan.workers)
+        ]
+
+    @property
+    def hosts(self) -> list[Host]:
+        """All of them."""
+        return [self.api, *self.workers]
+
+    @property
+    def servers(self) -> list[Server]:
+        """All of them."""
+        return [self.postgres, self.valkey, self.node]
+
+    # What processes do
+
+    def _store(self, host: Host) -> HostStore:
+        store = HostStore(self.database, self.judge.announced, host.wire(self.postgres))
+        host.stores.append(store)
+        return store
+
+    async def _serve(self, host: Host) -> None:
+        """An API process, without HTTP."""
+        self.intake = Intake(
+            self._store(host),
+            MemoryQueue(self.redis, host.wire(self.valkey)),
+            cast("ClientLimiter", Unlimited()),
+            settings=SETTINGS,
+            clock=host.clock(),
+            observer=self.witness,
+        )
+        await self.loop.create_future()
+
+    async def _work(self, host: Host) -> None:
+        """A worker process: worker and sweeper."""
+        worker, sweeper = self._parts(host)
+        host.stop = worker.stop
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(sweeper.run())
+            await worker.run()
+            sweeping.cancel()
+
+    def _parts(self, host: Host) -> tuple[Worker, Sweeper]:
+        clock, name = host.clock(), f"{host.name}.{host.starts}"
+        store, queue = self._store(host).port, MemoryQueue(self.redis, host.wire(self.valkey)).port
+        chain = self._chain(host, clock)
+        unstopped = not (self.plan.faults or self.plan.strikes)
+        venues: dict[str, AnyVenue] = {
+            name: SeededVenue(
+                name, clock, chain, host.rng, self.plan.venue_trouble, self.judge.sent if unstopped else unwatched
+            )
+            for name in ("a", "b")
+        }
+        router = Router(
+            venues,
+            clock,
+            self.witness,
+            timeout_ms=round(self.plan.quoting * 1000),
+            breaker_failures=10**6,
+            breaker_seconds=1,
+        )
+        pipeline = Pipeline(
+            store=store,
+            router=router,
+            settlement=Settlement({Network.SIMULATED: chain}, {Network.SIMULATED: SEALER}, clock, self.witness),
+            venues=venues,
+            presenter=Presenter(TOKENS),
+            retries=Retries(attempts=3, base_ms=200, max_ms=2_000),
+            finality_ms=1_500,
+            clock=clock,
+            observer=self.witness,
+            rng=host.rng,
+        )
+        worker = Worker(
+            name=name,
+            store=store,
+            queue=queue,
+            limiter=cast("RateLimiter", Unlimited()),
+            pipeline=pipeline,
+            limits=Limits(4, None, self.plan.max_claims, LEASE, self.plan.heartbeat, drain_seconds=1),
+            clock=clock,
+            observer=self.witness,
+        )
+        return worker, Sweeper(f"{name}-sweeper", store, queue, self.plan.sweep, clock=clock, observer=self.witness)
+
+    def _chain(self, host: Host, clock: VirtualClock) -> Chain:
+        wire = host.wire(self.node)
+        if self.plan.forks is None:
+            return SimulatedChain(clock, RemoteLedger(self.ledger, wire, self.judge.arrived))
+        return ForkingChain(self.forking, wire, self.judge.arrived)
+
+    # The story
+
+    def tell(self) -> Story:
+        """From the beginning to the verdict."""
+        try:
+            return self._told()
+        except BaseException as error:
+            error.add_note(f"in the story of seed {self.seed}")
+            raise
+        finally:
+            self._close()
+
+    def _told(self) -> Story:
+        healing = 0.0
+        try:
+            healing = self.loop.run(self._story())
+        except StuckError as error:
+            self.judge.broken(str(error))
+        self.judge.verdict(self._fate, poison=self.plan.max_claims == 3)
+        for host in self.hosts:
+            for fault in host.unexpected:
+                self.judge.broken(f"{host.name} ended by itself: {fault!r}")
+        for fault in self.loop.unhandled:
+            if not isinstance(fault, StruckError | UnavailableError | IdempotencyMismatchError):
+                self.judge.broken(f"nobody looked at {fault!r}")
+        statuses = tuple(str(row.status) for row in self.database.orders.values())
+        starts = sum(host.starts for host in self.hosts)
+        return Story(
+            self.seed, self.plan, tuple(self.judge.problems), self.judge.trace, statuses, starts,
+            self.judge.unlanded, healing,
+        )  # fmt: skip
+
+    async def _story(self) -> float:
+        plan, loop = self.plan, self.loop
+        for server in self.servers:
+            server.trouble = plan.trouble
+        for host in self.hosts:
+            host.strikes = plan.strikes
+        supervisors = [asyncio.create_task(host.supervise()) for host in self.hosts]
+        clients = [asyncio.create_task(self._client()) for _ in range(plan.orders)]
+        chaos = asyncio.create_task(self._hurt())
+        await asyncio.sleep(plan.fault_seconds)
+        chaos.cancel()
+        self._heal()
+        begun = loop.time()
+        await asyncio.gather(*clients)
+        while loop.time() < begun + HEALED_WITHIN and not self._all_ended():
+            await asyncio.sleep(0.5)
+        for task in supervisors:
+            task.cancel()
+        return loop.time() - begun
+
+    def _all_ended(self) -> bool:
+        return all(row.finished_at is not None or row.set_aside_at is not None for row in self.database.orders.values())
+
+    def _fate(self, signature: str) -> Landed | FailedOnChain | None:
+        """What became of it for good."""
+        if self.plan.forks is None:
+            return self._on_ledger(signature)
+        fates = self.forking.fates.get(signature)
+        final = next((stay for stay in fates.stays if stay.until is None), None) if fates else None
+        return final.outcome if final else None
+
+    def _on_ledger(self, signature: str) -> Landed | FailedOnChain | None:
+        landing = self.ledger._recorded.get(signature)
+        if landing is None or landing.lands_at_ms // SLOT_MS > landing.last_valid_height:
+            return None
+        return SimulatedSwap.decode(landing.payload).execute(landing.lands_at_ms // SLOT_MS)
+
+    def _close(self) -> None:
+        """Cancel what is left, of the dead as well: only now, when nothing counts any more."""
+        for host in self.hosts:
+            for process in host.processes:
+                self.loop.thaw(process)
+                self.loop.revive(process)
+        self.loop.run(self._cancel_all())
+        self.loop.close()
+
+    async def _cancel_all(self) -> None:
+        me = asyncio.current_task()
+        while left := asyncio.all_tasks(self.loop) - {me}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=1)
+
+    # Clients
+
+    def _new_order(self) -> NewOrder:
+        rng = self.rng
+        side, mode = rng.choice(list(Side)), rng.choice(list(Mode))
+        amount = Decimal(rng.randint(1, 10_000)) / 1_000
+        base = int(amount.scaleb(9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6))
+        key = f"key-{rng.getrandbits(32):x}" if rng.random() < 0.8 else None
+        return NewOrder(
+            UUID(int=rng.getrandbits(128), version=4), side, amount, base, mode, WSOL, USDC, 50,
+            rng.choice((2_000, 10_000, LONGEST_DEADLINE_MS)), "client", key, b"body",
+        )  # fmt: skip
+
+    async def _client(self) -> None:
+        """Posts one order: with a key, perhaps several times at once and until there is an answer, and then with
+        another body; without a key, once."""
+        rng = self.rng
+        await asyncio.sleep(rng.uniform(0, min(5.0, self.plan.fault_seconds)))
+        order = self._new_order()
+        if order.idempotency_key is None:
+            await self._post(order)
+            return
+        copies = [order] + [
+            replace(order, id=UUID(int=rng.getrandbits(128), version=4)) for _ in range(rng.choice((0, 0, 1, 2)))
+        ]
+        answers = await asyncio.gather(*(self._insist(copy) for copy in copies))
+        if len({answer.order_id for answer in answers}) != 1:
+            self.judge.broken(f"promise 9: one key, several orders: {answers}")
+        if any(answer.order_id not in self.database.orders for answer in answers):
+            self.judge.broken("promise 1: an order was accepted that is not stored")
+        other = replace(order, id=UUID(int=rng.getrandbits(128), version=4), body_hash=b"other")
+        if isinstance(await self._post(other), Created):
+            self.judge.broken("promise 9: a key was taken twice, with two bodies")
+
+    async def _insist(self, order: NewOrder) -> Created:
+        while True:
+            answer = await self._post(order)
+            if isinstance(answer, Created):
+                return answer
+            if isinstance(answer, IdempotencyMismatchError):
+                self.judge.broken("promise 9: the same body is called another")
+            await asyncio.sleep(self.rng.uniform(0.05, 0.5))
+
+    async def _post(self, order: NewOrder) -> Created | BaseException | None:
+        """The answer, the error, or None where none came in time: then the client has gone away."""
+        if self.intake is None:
+            return None
+        call = self.loop.start(self.api.process, self.intake.accept(order))
+        await asyncio.wait([call], timeout=CLIENT_PATIENCE)
+        if not call.done():
+            call.cancel()
+            return None
+        error = call.exception() if not call.cancelled() else asyncio.CancelledError()
+        if error is None:
+            return call.result()
+        if not isinstance(error, StruckError | UnavailableError | IdempotencyMismatchError):
+            self.judge.broken(f"a client was told {error!r}")
+        return error
+
+    # Faults
+
+    async def _hurt(self) -> None:
+        """Blows, as often as planned."""
+        if not self.plan.faults:
+            return
+        blows: list[Callable[[], None]] = [
+            lambda: self.rng.choice(self.workers).kill(),
+            lambda: self.rng.choice(self.hosts).freeze(self.rng.uniform(0.1, 3 * LEASE)),
+            lambda: self.rng.choice(self.hosts).cut_off(self.rng.uniform(0.1, 2 * LEASE)),
+            lambda: self.rng.choice(self.workers).stop(),
+            self.api.kill,
+            self.redis.flush,
+            self.redis.drop_stream,
+            self._break_sessions,
+            lambda: self._outage(self.rng.choice(self.servers)),
+        ]
+        while True:
+            await asyncio.sleep(self.rng.expovariate(self.plan.faults))
+            self.rng.choice(blows)()
+
+    def _outage(self, server: Server) -> None:
+        server.up = False
+        self.loop.world_later(self.rng.uniform(0.1, 4), setattr, server, "up", True)
+
+    def _break_sessions(self) -> None:
+        """Postgres is started again: every session is over."""
+        for worker_id in list(self.database.workers):
+            self.database.disconnect(worker_id)
+
+    def _heal(self) -> None:
+        for server in self.servers:
+            server.up, server.trouble = True, 0.0
+        for host in self.hosts:
+            host.heal()
+
+
+def unwatched(_: str) -> None:
+    """Nothing is noted."""
+
+
+async def no_strike(_: Any) -> None:
+    """The world itself is not struck."""
+
+
+def tell(seed: int) -> Story:
+    """The story of a seed."""
+    return World(seed).tell()
