@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from tornado.httpclient import HTTPError
-
 from tests.acceptance.client import Answer, Http, Watch
 
 PAUSE = 0.05
@@ -36,7 +34,7 @@ async def insist(
 async def _try(calls: Http, url: str, order: Mapping[str, object], key: str) -> Answer | None:
     try:
         return await calls.post(url, order, **{"Idempotency-Key": key})
-    except (OSError, HTTPError):  # killed, stopped, or not there any more
+    except OSError:  # killed, stopped, or not there any more
         return None
 
 
@@ -60,7 +58,7 @@ class Follower(Watch):
         self._more.set()
 
     def hang_up(self) -> None:
-        """Leave the socket behind as it is, and open another: what a client does when nothing is heard any more. A
+        """Close the socket without a word, and open another: what a client does when nothing is heard any more. A
         handshake that is not answered ends by itself."""
         if self._sockets is not None and self._socket is not None:
             self._sockets.cancel()
@@ -79,9 +77,3 @@ class Follower(Watch):
                 if not self._all_told:
                     await self._more.wait()
         return self
-
-    async def _one_socket(self) -> None:
-        try:
-            await super()._one_socket()
-        except HTTPError as error:  # no handshake: who is stalled answers nothing
-            raise ConnectionError("no handshake") from error

@@ -8,13 +8,16 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import redis
 
+from dexexec.venue import Network
 from tests.acceptance.ground import Ground, broken_ground
 from tests.acceptance.service import Process, Stand, valkey_pid
+from tests.chaos.localnet import Localnet, a_localnet
+from tests.chaos.networks import Fault, Networks, Server, networks, suffering
 
 SETTINGS = {
     "DEXEXEC_LEASE_SECONDS": "2",
@@ -28,22 +31,32 @@ SETTINGS = {
 }
 """A lease that stops outlast; swaps that take time to land, some of which are lost at first or fail on a price move.
 The sweeper's pace is the default."""
+ON_LOCALNET = {
+    "DEXEXEC_MAX_ATTEMPTS": "6",
+    "DEXEXEC_RETRY_BASE_MS": "200",
+    "DEXEXEC_RETRY_MAX_MS": "2000",
+    "DEXEXEC_BREAKER_SECONDS": "1",
+}
+"""Patience with a chain that is gone for seconds: without it most orders would end before they were ever sent."""
 PER_RANK = 2
 NOWHERE = "http://127.0.0.1:9"
 SUPERVISOR_PAUSE = 0.2
 
 
 class Scene:
-    """The processes by rank (`api`, `worker`), and the servers."""
+    """The processes by rank (`api`, `worker`), and the servers. `localnet` is what they settle on, unless that is the
+    simulated chain."""
 
-    def __init__(self, ground: Ground, stand: Stand) -> None:
-        self.ground, self._stand = ground, stand
+    def __init__(self, ground: Ground, stand: Stand, ways: Networks, localnet: Localnet | None) -> None:
+        self.ground, self._stand, self._ways, self.localnet = ground, stand, ways, localnet
         self.ranks: dict[str, list[Process]] = {"api": [], "worker": []}
-        self.faults: Counter[str] = Counter()
+        self.faults: Counter[str] = localnet.faults if localnet else Counter()
         self.starts: Counter[str] = Counter()
         """Starts that failed, as they do while a server is down."""
         self.problems: list[str] = []
         self._urls: dict[int, str] = {}
+        self._far: set[int] = set()
+        self._spoiled: set[Server] = set()
 
     @property
     def urls(self) -> list[str]:
@@ -55,9 +68,12 @@ class Scene:
         await asyncio.gather(*(self.start(rank) for rank in self.ranks for _ in range(PER_RANK)))
 
     async def start(self, rank: str) -> None:
-        """Start one more, and wait until it serves or works."""
+        """Start one more, and wait until it serves or works. One of each rank is far from its servers."""
         while True:
-            process = self._stand.start(rank)
+            far = not any(process.pid in self._far for process in self.ranks[rank])
+            process = self._stand.start(rank, **(self._ways.settings if far else {}))
+            if far:
+                self._far.add(process.pid)
             try:
                 if rank == "api":
                     self._urls[process.pid] = await asyncio.to_thread(url_of, process)
@@ -97,6 +113,21 @@ class Scene:
             self.problems.append(f"{rank_of(process)} ended by itself, {process.wait()}: {process.err[-3_000:]}")
             self.ranks[rank_of(process)].remove(process)
         return [rank_of(process) for process in dead]
+
+    # Networks
+
+    async def spoil(self, server: Server, fault: Fault, seconds: float) -> None:
+        """Give the far processes a bad way to a server, and a good one after a while."""
+        if server in self._spoiled:
+            return
+        self.faults[f"{server} {fault}"] += 1
+        self._spoiled.add(server)
+        try:
+            async with suffering(self._ways[server], fault):
+                await asyncio.sleep(seconds)
+        finally:
+            self._ways[server].heal()
+            self._spoiled.discard(server)
 
     # Servers
 
@@ -141,8 +172,14 @@ def rank_of(process: Process) -> str:
     return process.arguments[0]
 
 
-@contextmanager
-def a_scene() -> Iterator[Scene]:
-    """Servers without processes yet; everything is gone at the end."""
+@asynccontextmanager
+async def a_scene(network: str) -> AsyncIterator[Scene]:
+    """Servers without processes yet, that settle on this network; everything is gone at the end."""
     with broken_ground() as ground, Stand(**ground.settings, **SETTINGS) as stand:
-        yield Scene(ground, stand)
+        async with networks(ground.address, ground.redis_url) as ways:
+            if network == Network.SIMULATED:
+                yield Scene(ground, stand, ways, None)
+                return
+            async with a_localnet(stand, ground.data_dir / "ledger") as localnet:
+                stand.environment |= ON_LOCALNET | localnet.settings
+                yield Scene(ground, stand, ways, localnet)

@@ -1,6 +1,8 @@
 """The kill soak: orders keep arriving while everything is killed, stopped and continued at random; then it heals.
 
-    uv run python -m tests.chaos.soak --minutes 20 --seed 7
+    uv run python -m tests.chaos.soak --minutes 20 --seed 7 --chain localnet
+
+Orders settle with real transactions on a localnet, which is hurt like everything else, or on the simulated chain.
 
 What is done to what, and when, comes from the seed; how the processes interleave does not, so a seed gives the same
 faults again and not the same run. The exit code is 0 only if no promise was broken.
@@ -9,22 +11,27 @@ faults again and not the same run. The exit code is 0 only if no promise was bro
 import argparse
 import asyncio
 import random
-import statistics
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
+from dexexec.venue import Network
 from tests.acceptance.client import Http, http
 from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
+from tests.acceptance.localnet_judge import LocalnetChain
 from tests.acceptance.test_crash import held
 from tests.chaos.clients import Follower, insist
+from tests.chaos.networks import Fault, Server
+from tests.chaos.report import Report
 from tests.chaos.scene import Scene, a_scene
 
 POSTERS, FOLLOWERS = 5, 4
+MOST = {"buy": 20.0, "sell": 3_000.0}
+"""Amount of an order, in SOL and USDC: about the same worth, so that a wallet is not emptied in one direction."""
+CROWD = 80
+"""Orders on their way at once: more would measure how busy the machine is, and not how soon all is well again."""
 TWICE = 0.1
 """Share of orders that are posted twice at once, under one key."""
 WATCHED_KILLS = 0.5
@@ -34,60 +41,19 @@ HEALING_SECONDS = 45.0
 """Promised for these settings: a lease (2 s), an entry taken over (5 s), an expired claim's longest pause (30 s), and
 the retries' own time."""
 RECOVERY_SECONDS = 20.0
+LONGEST_WAY = "SELECT extract(epoch FROM max(finished_at - created_at)) AS seconds FROM orders"
+TAKEN_BACK = """
+SELECT FROM (SELECT status, lag(status) OVER (PARTITION BY order_id ORDER BY seq) AS before FROM order_events) e
+WHERE status = 'submitted' AND before = 'confirmed'
+"""
 LOOK_SECONDS = 0.02
 
 
-@dataclass
-class Report:
-    """What was done, and what became of the orders."""
-
-    seed: int
-    seconds: float
-    faults: Counter[str] = field(default_factory=Counter)
-    starts: Counter[str] = field(default_factory=Counter)
-    orders: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    events: int = 0
-    closes: int = 0
-    landings: int = 0
-    doubles: int = 0
-    lost: int = 0
-    healing: float = 0.0
-    recovery: list[float] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether every promise was kept."""
-        return not (self.problems or self.doubles or self.lost)
-
-    def text(self) -> str:
-        """For people."""
-        median = statistics.median(self.recovery) if self.recovery else 0.0
-        lines = [
-            f"seed {self.seed}, {self.seconds:.0f} s of faults: {_counted(self.faults)}",
-            f"starts that failed while a server was down: {_counted(self.starts)}",
-            f"orders {self.orders} ({_counted(self.statuses)}), landings {self.landings}, doubles {self.doubles},"
-            f" lost {self.lost}",
-            f"events seen {self.events}, over {self.closes} cut or abandoned sockets",
-            f"all terminal {self.healing:.1f} s after healing",
-            f"orders of a killed worker moved again after p50 {median:.2f} s, max {max(self.recovery, default=0):.2f} s"
-            f" ({len(self.recovery)} orders)",
-            *(f"BROKEN: {problem}" for problem in self.problems),
-            "clean" if self.clean else "NOT CLEAN",
-        ]
-        return "\n".join(lines)
-
-
-def _counted(counter: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counter.items())) or "none"
-
-
 class Soak:
-    """One run. `chain` is the oracle of what landed."""
+    """One run."""
 
-    def __init__(self, scene: Scene, seed: int, seconds: float, chain: Chain = on_the_simulated_chain) -> None:
-        self._scene, self._seconds, self._chain = scene, seconds, chain
+    def __init__(self, scene: Scene, seed: int, seconds: float) -> None:
+        self._scene, self._seconds = scene, seconds
         self._chance = random.Random(seed)  # for faults only, so that a seed gives the same ones
         self._taste = random.Random(seed)  # for what clients do
         self._accepted: list[str] = []
@@ -98,8 +64,10 @@ class Soak:
 
     def progress(self) -> str:
         """One line about now."""
-        unfinished = sum(len(follower.unfinished) for follower in self._followers)
-        return f"{len(self._accepted)} orders, {unfinished} on their way; {self._scene.faults.total()} faults"
+        return f"{len(self._accepted)} orders, {self._on_their_way()} on their way; {self._scene.faults.total()} faults"
+
+    def _on_their_way(self) -> int:
+        return sum(len(follower.unfinished) for follower in self._followers)
 
     async def run(self) -> Report:
         """Faults, healing, verdict."""
@@ -136,7 +104,8 @@ class Soak:
 
     async def _post(self, calls: Http) -> None:
         while not self._over.is_set():
-            order = {"side": self._taste.choice(["buy", "sell"]), "amount": f"{self._taste.uniform(0.01, 20):.4f}"}
+            side = self._taste.choice(list(MOST))
+            order = {"side": side, "amount": f"{self._taste.uniform(0.01, MOST[side]):.4f}"}
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(
                 *(insist(calls, lambda: self._taste.choice(self._scene.urls), order, key) for _ in range(times))
@@ -146,6 +115,8 @@ class Soak:
             self._accepted += set(answers)
             self._taste.choice(self._followers).also(set(answers))
             await asyncio.sleep(self._taste.uniform(0, 0.2))
+            while self._on_their_way() >= CROWD and not self._over.is_set():
+                await asyncio.sleep(LOOK_SECONDS)
 
     # Faults
 
@@ -162,14 +133,21 @@ class Soak:
             self._kill_redis: 1,
             self._freeze_redis: 1,
             self._stop_postgres: 1,
+            self._spoil_a_network: 6,
         }
-        while time.monotonic() < over:
-            await asyncio.sleep(self._chance.uniform(0.1, 0.8))
-            [fault] = self._chance.choices(list(faults), list(faults.values()))
-            await fault()
-            await self._fill_the_ranks()
+        localnet = self._scene.localnet
+        async with asyncio.TaskGroup() as beside:
+            if localnet is not None:
+                beside.create_task(localnet.suffer(self.report.seed, self._seconds))
+            while time.monotonic() < over:
+                await asyncio.sleep(self._chance.uniform(0.1, 0.8))
+                [fault] = self._chance.choices(list(faults), list(faults.values()))
+                await fault()
+                await self._fill_the_ranks()
         await self._calm()
         await self._fill_the_ranks()
+        if localnet is not None:
+            await localnet.heal()
 
     async def _fill_the_ranks(self) -> None:
         for rank in self._scene.look_for_the_dead():
@@ -210,7 +188,7 @@ class Soak:
         await self._someone_left("api")
 
     async def _someone_left(self, rank: str) -> None:
-        """Faults go on while another one of the rank is there to be hurt."""
+        """Faults go on while another of the rank is there."""
         while not self._scene.ranks[rank]:
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -238,6 +216,10 @@ class Soak:
     async def _stop_postgres(self) -> None:
         await self._scene.stop_postgres(self._chance.uniform(0, 1.5))
 
+    async def _spoil_a_network(self) -> None:
+        server, fault = self._chance.choice(list(Server)), self._chance.choice(list(Fault))
+        self._do_beside(self._scene.spoil(server, fault, self._chance.uniform(0.2, 5)))
+
     def _do_beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._beside.add(task)
@@ -251,19 +233,27 @@ class Soak:
 
     def _judge(self) -> None:
         report, address = self.report, self._scene.ground.address
+        [longest] = rows(address, LONGEST_WAY)
         ended = {str(row["id"]) for row in rows(address, "SELECT id FROM orders WHERE finished_at IS NOT NULL")}
         report.orders, report.lost = len(self._accepted), len(set(self._accepted) - ended)
+        report.longest = float(str(longest["seconds"] or 0))
+        report.unlanded = len(rows(address, TAKEN_BACK))
         report.events = sum(len(events) for follower in self._followers for events in follower.events.values())
         report.closes = sum(len(follower.closes) for follower in self._followers)
+        chain: Chain = self._scene.localnet.chain if self._scene.localnet else on_the_simulated_chain
+        if report.lost:
+            return  # the record still moves
         try:
-            landed = self._chain(address)
+            landed = chain(address)
             report.landings = sum(map(len, landed.values()))
             report.doubles = sum(len(swaps) > 1 for swaps in landed.values())
-            report.statuses = judge(address, self._accepted, self._chain).statuses
+            report.statuses = judge(address, self._accepted, chain).statuses
             for follower in self._followers:
                 agree(follower.events, address)
         except AssertionError as error:
             report.problems.append(f"the record: {error}")
+        if isinstance(chain, LocalnetChain):
+            report.failures, report.conserved = chain.failed, chain.conserved
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[Follower]]) -> None:
@@ -272,10 +262,10 @@ async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[Follower]]) 
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def soak(seed: int, seconds: float, *, watch: bool = False) -> Report:
-    """Run one soak on servers of its own; with `watch`, a line about it every second."""
+async def soak(seed: int, seconds: float, network: str = Network.LOCALNET, *, watch: bool = False) -> Report:
+    """Run one soak on servers of its own, settling on this network; with `watch`, a line about it every second."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    with a_scene() as scene:
+    async with a_scene(network) as scene:
         run = Soak(scene, seed, seconds)
         task = asyncio.create_task(run.run())
         begun = time.monotonic()
@@ -296,9 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description="Kill everything; lose nothing.")
     parser.add_argument("--minutes", type=float, default=20.0, metavar="N", help="of faults (default: 20)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="default: a random one")
+    networks = [str(Network.LOCALNET), str(Network.SIMULATED)]
+    parser.add_argument("--chain", choices=networks, default=networks[0], help="settle on this (default: localnet)")
     options = parser.parse_args(arguments)
     say(f"seed {options.seed}")
-    report = asyncio.run(soak(options.seed, options.minutes * 60, watch=True))
+    report = asyncio.run(soak(options.seed, options.minutes * 60, options.chain, watch=True))
     say(f"\n{report.text()}")
     return 0 if report.clean else 1
 

@@ -6,41 +6,24 @@ one terminal status, no swap landed twice, and the sockets saw what Postgres has
 """
 
 import asyncio
-import time
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import pytest
 
 from dexexec.clock import Failpoint
 from dexexec.store import Address
-from tests.acceptance.client import Http, Watch, http
-from tests.acceptance.judge import agree, judge, picture, rows
-from tests.acceptance.service import POLL, say, servers_at
-from tests.chaos.clients import REFUSALS, Follower, insist
+from tests.acceptance.client import Http, http
+from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain
+from tests.chaos.case import FAILS, FILLS, all_survive, changes_nothing, post_and_follow, surroundings
+from tests.chaos.clients import REFUSALS, Follower
 from tests.chaos.victim import Blow, Service, Strike, service
-from tests.conftest import Servers, new_database
-from tests.waiting import until
+from tests.conftest import Servers
 
-AT_ONCE = 14
-"""Cases that run side by side: each mostly waits for leases and sweeps."""
 CASE_SECONDS = 40.0
-SETTINGS = {
-    "PORT": "0",
-    "DEXEXEC_LEASE_SECONDS": "1",
-    "DEXEXEC_HEARTBEAT_SECONDS": "0.2",
-    "DEXEXEC_SWEEP_SECONDS": "0.1",
-    "DEXEXEC_RETRY_BASE_MS": "50",
-    "DEXEXEC_MOCK_LATENCY_MS": "5",
-    "DEXEXEC_MOCK_LANDING_MS": "100",
-    "DEXEXEC_MOCK_SLIPPAGE_PPM": "400000",
-}
-FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
-FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0}
-"""Prices move by up to 40 %: within the bounds of the first, and out of those of the second, which is tried three
-times and fails."""
 ORDERS = [FILLS, FILLS, FAILS, FILLS]
 
 BEFORE = {
@@ -71,31 +54,32 @@ class Case:
 
     at: Failpoint
     blow: Blow
+    passes: int = 0
+    """How many pass there before it strikes."""
 
     @property
     def plan(self) -> list[Strike]:
-        return [*BEFORE.get(self.at, []), Strike(self.at, self.blow)]
+        return [*BEFORE.get(self.at, []), Strike(self.at, self.blow, self.passes)]
+
+    def __str__(self) -> str:
+        return f"{self.blow} at {self.at}" + (f" after {self.passes} passes" if self.passes else "")
 
 
-@asynccontextmanager
-async def surroundings(servers: Servers) -> AsyncIterator[tuple[Address, dict[str, str]]]:
-    """A database and a Redis prefix, and the settings that name them."""
-    database = new_database(servers.postgres)
-    address = await asyncio.to_thread(database.__enter__)
-    try:
-        yield address, servers_at(address, servers.redis_url, f"t{uuid.uuid4().hex[:10]}") | SETTINGS
-    finally:
-        await asyncio.to_thread(database.__exit__, None, None, None)
-
-
-async def survive(case: Case, servers: Servers) -> None:
-    """Run one case; AssertionError or TimeoutError if a promise was not kept."""
+async def survive(
+    servers: Servers,
+    case: Case,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    chain: Chain = on_the_simulated_chain,
+) -> None:
+    """Run one case; AssertionError or TimeoutError if a promise was not kept. `settings` are the process's own, `chain`
+    is where it settles with them."""
     async with (
-        surroundings(servers) as (address, environment),
+        surroundings(servers) as (address, shared),
         http(timeout=2) as calls,
         AsyncExitStack() as stack,
         asyncio.timeout(CASE_SECONDS),
     ):
+        environment = {**shared, **settings}
         victim = await stack.enter_async_context(service(environment, case.plan))
         serving = [victim]
 
@@ -104,7 +88,7 @@ async def survive(case: Case, servers: Servers) -> None:
 
         refusals = {*REFUSALS, 500} if case.blow is Blow.RAISE else REFUSALS
         watch = Follower(current)
-        clients = asyncio.create_task(_clients(calls, watch, refusals))
+        clients = asyncio.create_task(post_and_follow(calls, watch, ORDERS, refusals))
         stack.callback(clients.cancel)
         assert await victim.told() == "struck"
         if case.blow is Blow.KILL:
@@ -120,37 +104,14 @@ async def survive(case: Case, servers: Servers) -> None:
         for process in serving:
             if process.exit_code is None:
                 assert await process.stop() == 0
-        judge(address, order_ids)
+        await asyncio.to_thread(judge, address, order_ids, chain)
         agree(watch.events, address)
 
 
-async def _clients(calls: Http, watch: Follower, refusals: Sequence[int] | set[int]) -> list[str]:
-    """Post all orders, and follow each from its acceptance to its end; their ids."""
-
-    async def one(order: dict[str, object]) -> str:
-        order_id = await insist(calls, watch.address, order, uuid.uuid4().hex, refusals)
-        watch.also([order_id])
-        return order_id
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(watch.run())
-        posts = [tasks.create_task(one(order)) for order in ORDERS]
-        await asyncio.wait(posts)
-        watch.these_are_all()
-    return [post.result() for post in posts]
-
-
 async def _wake(zombie: Service, address: Address, calls: Http) -> list[str]:
-    """Promise 10: what ended without the zombie stays as it is when it goes on. It notices that it was declared dead,
-    begins anew, and takes orders again."""
-    await until(lambda: len(rows(address, "SELECT id FROM workers")) == 1, pause=POLL)
-    before = picture(address)
-    zombie.go_on()
-    await until(lambda: len(rows(address, "SELECT id FROM workers")) == 2, pause=POLL)
-    assert picture(address) == before
-    order_id = await insist(calls, lambda: zombie.url, FILLS, uuid.uuid4().hex)
-    await Watch(lambda: zombie.url).also([order_id]).run()
-    return [order_id]
+    """What ended without the zombie stays as it is when it goes on. It takes orders again."""
+    await changes_nothing(address, zombie.go_on, 2)
+    return await post_and_follow(calls, Follower(lambda: zombie.url), [FILLS])
 
 
 def _judge_exits(case: Case, exit_code: int | None) -> None:
@@ -165,19 +126,5 @@ def _judge_exits(case: Case, exit_code: int | None) -> None:
 async def test_no_order_is_lost_or_doubled_whatever_strikes_between_any_two_effects(
     blow: Blow, servers: Servers
 ) -> None:
-    places = asyncio.Semaphore(AT_ONCE)
-    failures: list[Exception] = []
-
-    async def run(case: Case) -> None:
-        async with places:
-            begun = time.monotonic()
-            try:
-                await survive(case, servers)
-            except Exception as error:  # noqa: BLE001 - all cases are run, and those that failed are told together
-                error.add_note(f"case: {case.blow} at {case.at}")
-                failures.append(error)
-            say(f"{case.blow} at {case.at}: {time.monotonic() - begun:.1f} s")
-
-    await asyncio.gather(*(run(Case(at, blow)) for at in sorted(Failpoint, key=lambda at: at not in SLOW)))
-    if failures:
-        raise ExceptionGroup(f"{len(failures)} of {len(Failpoint)} failpoints do not survive {blow}", failures)
+    cases = [Case(at, blow) for at in sorted(Failpoint, key=lambda at: at not in SLOW)]
+    await all_survive(cases, partial(survive, servers))

@@ -31,8 +31,9 @@ from tests.acceptance.service import say
 
 HANG_SECONDS = 8.0
 """Longer than it takes a sweeper to take over a leased stream entry."""
+SEALING = "dexexec.settlement.solana_sealing"
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", __name__])
+CONTEXT.set_forkserver_preload(["pytest", __name__, "adapters.vaults", "dexexec.settlement.rpc", SEALING])
 
 
 class Blow(StrEnum):
@@ -42,14 +43,16 @@ class Blow(StrEnum):
     RAISE = "raise"  # an exception that nobody foresaw
     STALL = "stall"  # the whole process stands still until it is told to go on
     HANG = "hang"  # only the task that passes here, for `HANG_SECONDS`
+    HOLD = "hold"  # only that task, until the process is told to go on
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One blow, dealt to whoever comes first to that place."""
+    """One blow, dealt to whoever comes first to that place, or after so many `passes`."""
 
     at: Failpoint
     blow: Blow
+    passes: int = 0
 
 
 class StruckError(Exception):
@@ -60,13 +63,16 @@ class StrikingClock(SystemClock):
     """Strikes as planned, one strike after the other. The last one is told over the pipe."""
 
     def __init__(self, plan: Sequence[Strike], line: "Connection[object, object]") -> None:
-        self._plan, self._line = list(plan), line
+        self._plan, self._line, self._passed = list(plan), line, 0
 
     async def failpoint(self, name: Failpoint) -> None:
         """Pass, or be struck."""
         if not self._plan or self._plan[0].at is not name:
             return
-        strike = self._plan.pop(0)
+        if self._passed < self._plan[0].passes:
+            self._passed += 1
+            return
+        strike, self._passed = self._plan.pop(0), 0
         if not self._plan:
             self._line.send("struck")
         match strike.blow:
@@ -78,6 +84,9 @@ class StrikingClock(SystemClock):
                 self._line.recv()
             case Blow.HANG:
                 await asyncio.sleep(HANG_SECONDS)
+            case Blow.HOLD:
+                await _readable(self._line.fileno())
+                self._line.recv()
 
 
 def serve_here(
@@ -141,7 +150,7 @@ class Service:
         return self.exit_code
 
     def go_on(self) -> None:
-        """Wake it from its stall."""
+        """Let what is stalled or held go on."""
         self._line.send("go on")
 
     async def stop(self) -> int:

@@ -1,0 +1,90 @@
+"""The judge of a localnet finds whatever is changed in the record, or on the chain behind it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from dexexec.store import Address
+from tests.acceptance.client import http, watching
+from tests.acceptance.judge import judge, rows
+from tests.acceptance.localnet_judge import LocalnetChain
+from tests.acceptance.service import Stand
+from tests.chaos.localnet import SLOT_MS, settings_on
+from tests.integration.localnet import pay, rpc, sign
+from tests.integration.localnet_process import blockhash, processes, send, status
+from tests.waiting import until
+
+LIES = {
+    "transactions that no attempt records": "DELETE FROM attempts WHERE outcome = 'landed'",
+    "'outcome': 'expired'": "UPDATE attempts SET outcome = 'expired'",
+    "'outcome': 'failed'": "UPDATE attempts SET outcome = 'failed'",
+    "the wallet has": "UPDATE orders SET amount_out = amount_out + 1 WHERE side = 'buy'",
+    "the wallet": "UPDATE orders SET amount_in = amount_in - 1 WHERE side = 'sell'",
+}
+"""What the judge says of a change to the record."""
+
+
+def changed(address: Address, statement: str, look: Callable[[], object]) -> None:
+    """Look at the record with a change that is then taken back."""
+    tables = ("orders", "attempts")
+    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
+        for table in tables:
+            connection.execute(f"CREATE TABLE kept_{table} AS TABLE {table}".encode())
+        connection.execute(statement.encode())
+        try:
+            look()
+        finally:
+            for table in tables:
+                connection.execute(f"TRUNCATE {table}".encode())
+                connection.execute(f"INSERT INTO {table} TABLE kept_{table}".encode())
+                connection.execute(f"DROP TABLE kept_{table}".encode())
+
+
+async def pays(url: str, payer: Keypair, to: str, lamports: int) -> None:
+    """A transfer that nobody has on record, until it is final."""
+    transaction = sign([pay(payer, Pubkey.from_string(to), lamports)], payer, blockhash=await blockhash(url))
+    await send(url, transaction)
+
+    async def final() -> bool:
+        found = await status(url, transaction.signatures[0])
+        return found is not None and found["confirmationStatus"] == "finalized"
+
+    await until(final, pause=0.05)
+
+
+async def test_what_is_changed_in_the_record_or_moved_behind_it_is_found(
+    given: dict[str, str], database_address: Address, tmp_path: Path
+) -> None:
+    wallet, stranger = Keypair(), Keypair()
+    with processes(tmp_path) as start:
+        url = await start("--slot-ms", str(SLOT_MS)).url()
+        with Stand(**given, **settings_on(url, wallet)) as stand:
+            service = stand.start()
+            base = await asyncio.to_thread(lambda: service.url)
+            async with http() as calls:
+                order_ids = [await calls.accepted(base, "1.5", side) for side in ("buy", "sell", "buy")]
+                async with watching(lambda: base, order_ids):
+                    pass
+            assert await asyncio.to_thread(service.stop) == 0
+
+        def look() -> None:
+            judge(database_address, order_ids, LocalnetChain(url, str(wallet.pubkey())))
+
+        look()
+        for words, statement in LIES.items():
+            with pytest.raises(AssertionError, match=words):
+                changed(database_address, statement, look)
+        look()
+
+        await rpc(url, "requestAirdrop", str(stranger.pubkey()), 10**9)
+        await pays(url, stranger, str(wallet.pubkey()), 5_000_000)
+        look()  # a gift changes nothing that an order brought
+        await pays(url, wallet, str(stranger.pubkey()), 1_000_000)
+        with pytest.raises(AssertionError, match="transactions that no attempt records"):
+            look()
+    assert rows(database_address, "SELECT FROM attempts WHERE outcome = 'landed'")

@@ -1,0 +1,13 @@
+"""A socket that nobody closed is an error of the test that left it."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def leaks_are_found_where_they_happen() -> Iterator[None]:
+    """Not at some later moment, in another test."""
+    yield
+    gc.collect()

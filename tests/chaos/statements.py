@@ -1,0 +1,54 @@
+"""A tap that reads what a client says to Postgres, to find the moment at which a certain statement is executed.
+
+A prepared statement's text is sent once and its executions only name it, so the tap keeps the names (protocol 3:
+Parse, Bind and Query; https://www.postgresql.org/docs/current/protocol-message-formats.html).
+"""
+
+import struct
+
+STARTUP_ENDS = {3 << 16, 3 << 16 | 2}
+"""Protocol versions: a packet with one of these begins the session proper. Others ask for encryption first."""
+
+
+class Execution:
+    """True for the bytes in which a statement containing `text` is executed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.encode()
+        self._buffer = b""
+        self._started = False
+        self._named: set[bytes] = set()
+
+    def __call__(self, data: bytes) -> bool:
+        self._buffer += data
+        found = False
+        while (message := self._next()) is not None:
+            found |= self._executes(*message)
+        return found
+
+    def _next(self) -> tuple[bytes, bytes] | None:
+        """The next whole message: its type (empty before the session begins) and body."""
+        offset = 1 if self._started else 0
+        if len(self._buffer) < offset + 4:
+            return None
+        end = offset + int(struct.unpack_from("!I", self._buffer, offset)[0])
+        if len(self._buffer) < end:
+            return None
+        kind, body, self._buffer = self._buffer[:offset], self._buffer[offset + 4 : end], self._buffer[end:]
+        return kind, body
+
+    def _executes(self, kind: bytes, body: bytes) -> bool:
+        match kind:
+            case b"":
+                self._started = struct.unpack_from("!I", body)[0] in STARTUP_ENDS
+            case b"P":
+                name, query, _ = body.split(b"\0", 2)
+                self._named.discard(name)
+                if self._text in query:
+                    self._named.add(name)
+            case b"B":
+                _, name, _ = body.split(b"\0", 2)
+                return name in self._named
+            case b"Q":
+                return self._text in body
+        return False

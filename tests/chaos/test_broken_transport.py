@@ -1,0 +1,32 @@
+"""A connection to Redis that breaks while nobody looks, under the loop that the service runs on."""
+
+import asyncio
+
+import pytest
+import uvloop
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from dexexec.connections import open_redis
+from dexexec.servers import Servers as Found
+from tests.chaos.networks import by_way, of_redis
+from tests.chaos.proxy import proxy
+from tests.conftest import Servers
+
+
+def test_a_write_after_a_reset_is_a_broken_connection_and_no_fault_of_ours(servers: Servers) -> None:
+    """uvloop raises RuntimeError for a write to a transport that has closed."""
+
+    async def write() -> None:
+        async with proxy(of_redis(servers.redis_url)) as between:
+            found = Found(servers.postgres, by_way(servers.redis_url, between), ())
+            async with open_redis(found) as client:
+                pool = client.connection_pool
+                connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+                connection._writer.transport.abort()
+                await asyncio.sleep(0)
+                with pytest.raises(RedisConnectionError, match="broke"):
+                    await connection.send_command("PING")
+                await pool.release(connection)
+                assert await client.ping()
+
+    uvloop.run(write())

@@ -1,0 +1,64 @@
+"""The crash matrix on real signed transactions: a localnet is the chain, and the oracle of what landed.
+
+All cases share one localnet. Each has a wallet of its own, and vaults of its own, so that what it moved can be counted
+to the unit.
+"""
+
+import secrets
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from dexexec.clock import Failpoint
+from tests.acceptance.localnet_judge import LocalnetChain
+from tests.chaos.case import FAILS, all_survive
+from tests.chaos.localnet import SLOT_MS, settings_on
+from tests.chaos.test_crash_matrix import ORDERS, Case, survive
+from tests.chaos.victim import Blow
+from tests.conftest import Servers
+from tests.integration.localnet_process import processes
+
+SETTLING = [
+    Failpoint.QUOTED,
+    Failpoint.CHOSEN,
+    Failpoint.SIGNED,
+    Failpoint.RECORDED,
+    Failpoint.SENDING,
+    Failpoint.SENT,
+    Failpoint.PROVEN,
+    Failpoint.CONCLUDED,
+]
+AT_ONCE = 5
+"""All cases ask one localnet, which is one process."""
+FILLED = sum(order is not FAILS for order in ORDERS)
+FINAL_SECONDS = 3.0
+"""A confirmed order rests so long that its swap is final when it is looked up again."""
+
+
+async def survive_on_localnet(servers: Servers, url: str, case: Case) -> None:
+    """Run one case with a wallet and vaults that nobody else uses."""
+    wallet = Keypair()
+    settings = settings_on(url, wallet) | {"DEXEXEC_MOCK_SEED": str(secrets.randbits(60))}
+    if case.passes:
+        settings["DEXEXEC_FINALITY_SECONDS"] = str(FINAL_SECONDS)
+    await survive(servers, case, settings, LocalnetChain(url, str(wallet.pubkey())))
+
+
+def cases(blow: Blow) -> Sequence[Case]:
+    """Every place from the quotes to the end; and those between the proof that a swap is final, which comes after all
+    are confirmed, and the end of its order."""
+    final = [Case(at, blow, passes=FILLED) for at in (Failpoint.PROVEN, Failpoint.CONCLUDED)]
+    return final + [Case(at, blow) for at in SETTLING]
+
+
+@pytest.mark.gen_test(timeout=110)
+@pytest.mark.parametrize("blow", [Blow.KILL, Blow.STALL])
+async def test_no_transaction_is_lost_or_doubled_whatever_strikes_while_it_settles(
+    blow: Blow, servers: Servers, tmp_path: Path
+) -> None:
+    with processes(tmp_path) as start:
+        url = await start("--slot-ms", str(SLOT_MS)).url()
+        await all_survive(cases(blow), partial(survive_on_localnet, servers, url), AT_ONCE)

@@ -1,0 +1,229 @@
+"""Partitions: one process reaches Postgres and Redis through a bad network, another one directly.
+
+The far process takes orders and works on them; then its network fails in one way, and in some cases the near one takes
+over what it held. After healing the far one must change nothing that has ended, and work again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from itertools import product
+
+import pytest
+
+from dexexec.store import Address
+from tests.acceptance.client import Http, http
+from tests.acceptance.judge import agree, judge, picture, rows, unfinished
+from tests.acceptance.service import POLL
+from tests.chaos.case import FAILS, FILLS, all_survive, post, surroundings
+from tests.chaos.clients import Follower
+from tests.chaos.networks import Fault, Networks, Server, networks, suffering
+from tests.chaos.statements import Execution
+from tests.chaos.victim import Service, service
+from tests.conftest import Servers
+from tests.waiting import until
+
+CASE_SECONDS = 60.0
+AT_ONCE = 6
+"""Cases that run side by side: what is measured here is time after healing, on a machine that has some left."""
+HEALED_SECONDS = 20.0
+"""Promised with these settings: a lost session is given up within 5 s, a stream entry taken over after 5 s more, then
+a lease (1 s), a sweep and the work itself."""
+SETTINGS = {"DEXEXEC_MOCK_LANDING_MS": "500", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
+ORDERS = [FILLS, FAILS, FILLS]
+
+
+class Lost(StrEnum):
+    """A commit whose answer is lost, by a part of its statement."""
+
+    CREATE = "INSERT INTO idempotency_keys"
+    CLAIM = "SET claim = o.claim + 1"
+    ADVANCE = "INSERT INTO attempts"
+
+
+@dataclass
+class Stage:
+    """The far process with the networks before it, and the near one once it is there."""
+
+    address: Address
+    environment: Mapping[str, str]
+    calls: Http
+    networks: Networks
+    serving: list[Service]
+    watch: Follower
+    stack: AsyncExitStack
+    order_ids: list[str] = field(default_factory=list)
+
+    @property
+    def far(self) -> Service:
+        return self.serving[0]
+
+    async def help_comes(self) -> None:
+        """Start the near process; clients turn to it."""
+        self.serving.append(await self.stack.enter_async_context(service(self.environment)))
+        self.watch.hang_up()
+
+    async def lease_is_over(self) -> None:
+        """Wait until no worker's lease lives."""
+        live = "SELECT id FROM workers WHERE lease_until > clock_timestamp()"
+        await until(lambda: not rows(self.address, live), pause=POLL)
+
+    def claims(self, condition: str = "true") -> dict[str, int]:
+        """The number of each order's last claim."""
+        found = rows(self.address, f"SELECT id, claim FROM orders WHERE {condition}")  # noqa: S608 - our own words
+        return {str(row["id"]): int(str(row["claim"])) for row in found}
+
+    async def all_end(self) -> None:
+        """Within the promised time."""
+        await until(lambda: unfinished(self.address) == 0, HEALED_SECONDS, POLL)
+
+    async def in_flight(self) -> None:
+        """Wait until the far worker has swaps on their way."""
+        submitted = "SELECT id FROM orders WHERE status = 'submitted' AND worker IS NOT NULL"
+        await until(lambda: rows(self.address, submitted), pause=POLL)
+
+    async def is_felt(self, server: Server) -> None:
+        """Wait until the far worker can do nothing any more with this server."""
+        if server is Server.POSTGRES:
+            await self.lease_is_over()
+        else:
+            await until(lambda: "leasing orders" in self.far.log, pause=POLL)
+
+    async def heal(self) -> None:
+        """All networks work again. The far process alone must do the rest, and change nothing that has ended."""
+        ended = self.claims("finished_at IS NOT NULL")
+        before = picture(self.address)
+        self.networks.heal()
+        for near in self.serving[1:]:
+            assert await near.stop() == 0
+            self.serving.remove(near)
+        await self.all_end()
+        self.order_ids += await post(self.calls, self.watch, [FILLS])
+        await self.all_end()
+        after = picture(self.address)
+        assert {order_id: after[order_id] for order_id in ended} == {order_id: before[order_id] for order_id in ended}
+
+
+@asynccontextmanager
+async def a_stage(servers: Servers, lost: Lost | None = None) -> AsyncIterator[Stage]:
+    """A far process that serves, on networks that still work; in the end, the verdict. `lost`: the first answer to
+    this will be held."""
+    async with (
+        surroundings(servers) as (address, environment),
+        http(timeout=2) as calls,
+        AsyncExitStack() as stack,
+        asyncio.timeout(CASE_SECONDS),
+    ):
+        settings = environment | SETTINGS
+        ways = await stack.enter_async_context(networks(address, servers.redis_url))
+        if lost is not None:
+            ways[Server.POSTGRES].catch(lambda: Execution(lost))
+        serving = [await stack.enter_async_context(service(settings | ways.settings))]
+        watch = Follower(lambda: serving[-1].url)
+        following = asyncio.create_task(watch.run())
+        stack.callback(following.cancel)
+        stage = Stage(address, settings, calls, ways, serving, watch, stack)
+        yield stage
+        watch.these_are_all()
+        await following
+        assert await stage.far.stop() == 0
+        judge(address, stage.order_ids)
+        agree(watch.events, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A fault of the far process's way to one server, with a near process that helps or without."""
+
+    server: Server
+    fault: Fault
+    helped: bool
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.fault}{', with help' if self.helped else ''}"
+
+
+async def survive_partition(servers: Servers, case: Partition) -> None:
+    """Run one case; AssertionError or TimeoutError if a promise was not kept."""
+    async with a_stage(servers) as stage:
+        stage.order_ids += await post(stage.calls, stage.watch, ORDERS)
+        await stage.in_flight()
+        async with suffering(stage.networks[case.server], case.fault) as often_enough:
+            posting = asyncio.create_task(post(stage.calls, stage.watch, ORDERS))
+            stage.stack.callback(posting.cancel)
+            if case.fault is Fault.RESETS:
+                await often_enough.wait()
+            elif case.fault is not Fault.SLOW:
+                await stage.is_felt(case.server)
+            if case.helped:
+                held = stage.claims("finished_at IS NULL")
+                await stage.help_comes()
+                await stage.all_end()
+                if case.server is Server.POSTGRES:
+                    claims = stage.claims()
+                    assert all(claims[order_id] > claim for order_id, claim in held.items()), (held, claims)
+                await posting
+                await stage.all_end()
+            elif case.fault is Fault.SLOW:
+                await posting
+        if not case.helped:
+            stage.networks[case.server].heal()
+        stage.order_ids += await posting
+        await stage.heal()
+
+
+@dataclass(frozen=True, slots=True)
+class LostAnswer:
+    """A commit whose answer does not come back: the connection breaks at once, or it is silent past the lease."""
+
+    to: Lost
+    silent: bool
+
+    def __str__(self) -> str:
+        return f"{self.to.name.lower()} without its answer, {'silence' if self.silent else 'reset'}"
+
+
+async def survive_loss(servers: Servers, case: LostAnswer) -> None:
+    """Run one case; AssertionError or TimeoutError if a promise was not kept."""
+    async with a_stage(servers, case.to) as stage:
+        posting = asyncio.create_task(post(stage.calls, stage.watch, ORDERS))
+        stage.stack.callback(posting.cancel)
+        network = stage.networks[Server.POSTGRES]
+        async with asyncio.timeout(20):
+            await network.caught.wait()
+        if case.silent:
+            network.stall()
+            await stage.lease_is_over()
+            await stage.help_comes()
+            stage.order_ids += await posting
+            await stage.all_end()
+        else:
+            await network.reset()
+            network.heal()
+            stage.order_ids += await posting
+        await stage.heal()
+
+
+POSTGRES, REDIS = Server.POSTGRES, Server.REDIS
+PARTITIONS = [
+    *(Partition(POSTGRES, fault, True) for fault in (Fault.CUT, Fault.STALL, Fault.DEAF, Fault.MUTE)),
+    *(Partition(POSTGRES, fault, False) for fault in (Fault.STALL, Fault.SLOW, Fault.RESETS)),
+    Partition(REDIS, Fault.STALL, True),
+    *(Partition(REDIS, fault, False) for fault in (Fault.CUT, Fault.DEAF, Fault.SLOW, Fault.RESETS)),
+]
+
+
+@pytest.mark.gen_test(timeout=110)
+async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(servers: Servers) -> None:
+    """Promises 2, 3, 6, 7 and 10."""
+    await all_survive(PARTITIONS, partial(survive_partition, servers), AT_ONCE)
+
+
+@pytest.mark.gen_test(timeout=110)
+async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
+    """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer does not know."""
+    cases = [LostAnswer(*case) for case in product(Lost, (False, True))]
+    await all_survive(cases, partial(survive_loss, servers), AT_ONCE)
