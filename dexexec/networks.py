@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 WALLET_FILE = "localnet-wallet.json"
 EXTRA = {"solders", "httpx2"}
 """Modules that come with the extra `solana`."""
+MAINNET = "mainnet-beta"
 PUBLIC_CLUSTERS = {
-    "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": "mainnet-beta",
+    "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": MAINNET,
     "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG": "devnet",
     "4uhcVJyU9pJkvQyS88uRDiswHXScCkY3zQWdtT6F2gFi": "testnet",
 }
@@ -68,7 +69,7 @@ async def open_networks(
             if Network.LOCALNET in needed:
                 await solana.localnet(localnet_url)
             if Network.SOLANA in needed:
-                solana.cluster()
+                await solana.cluster()
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in EXTRA:
                 raise
@@ -116,8 +117,8 @@ class _Solana:
             wallet = Wallet.kept_in(self.settings.data_dir / WALLET_FILE)
         self._add(Network.LOCALNET, chain, wallet)
 
-    def cluster(self) -> None:
-        """Whatever cluster the nodes are of, with the wallet that is given."""
+    async def cluster(self) -> None:
+        """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
         listed = self.settings.solana_rpc_url.get_secret_value() if self.settings.solana_rpc_url else ""
         urls = [url.strip() for url in listed.split(",") if url.strip()]
         if not urls:
@@ -136,6 +137,14 @@ class _Solana:
         except ValueError as error:
             raise StartupError(f"SOLANA_RPC_URL: {error}") from error
         self.opened.append(chain)
+        try:
+            genesis = await chain.genesis_hash()
+        except VenueError as error:
+            raise StartupError(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
+        if PUBLIC_CLUSTERS.get(genesis) == MAINNET and not self.settings.allow_mainnet:
+            raise StartupError(
+                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 if that is meant"
+            )
         self._add(Network.SOLANA, chain, wallet)
 
     def _add(self, name: str, chain: "RpcChain", wallet: "Wallet") -> None:

@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     deadline_seconds: int = Field(
         300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
     )
+    allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
     max_compute_price: int = Field(
         1_000_000, ge=0, le=2**53, description="most that a compute unit may cost (millionths of a lamport)"
     )
