@@ -24,15 +24,18 @@ from dexexec.errors import EmbeddedError
 
 NOBODY = 65534
 
-# Another process that uses both servers: says that they are up, waits for a line or for Ctrl-C, and leaves.
+# Another process that uses both servers: says that they are up, waits for a line or for Ctrl-C, and leaves. It looks for
+# the line again and again: a signal just before a read that blocks would not end that read.
 USER = """
-import sys
+import select, sys
 from pathlib import Path
 import psycopg, redis
 from dexexec.embedded import postgres, valkey
 with postgres(Path(sys.argv[1])) as address, valkey(Path(sys.argv[1])) as url:
     try:
         print("up", flush=True)
+        while not select.select([sys.stdin], [], [], 0.05)[0]:
+            pass
         sys.stdin.readline()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
