@@ -1,4 +1,4 @@
-"""What needs a Solana library: addresses, signatures, reading a message. Imported only for settlement on a localnet."""
+"""What needs a Solana library: addresses, signatures, reading a message. Imported only by who settles on Solana."""
 
 from hashlib import sha256
 
@@ -7,6 +7,7 @@ from solders.message import MessageV0, from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.token.associated import get_associated_token_address
 
+from adapters.spl import TOKEN
 from dexexec.domain.solana import AccountMeta, Instruction
 
 
@@ -23,9 +24,17 @@ class Authority:
         return bytes(self._keypair.sign_message(message))
 
 
-def associated(owner: str, mint: str) -> str:
-    """The address of an owner's token account for a mint. Raises `ValueError` for what is no address."""
-    return str(get_associated_token_address(Pubkey.from_string(owner), Pubkey.from_string(mint)))
+def associated(owner: str, mint: str, program: str = TOKEN) -> str:
+    """The address of an owner's token account for a mint of a token program. Raises `ValueError` for what is no
+    address."""
+    return str(get_associated_token_address(*map(Pubkey.from_string, (owner, mint, program))))
+
+
+def derived(program: str, *seeds: bytes) -> str:
+    """The address that a program derives from seeds of at most 32 bytes each. Raises `ValueError` for what is no
+    address."""
+    address, _ = Pubkey.find_program_address(seeds, Pubkey.from_string(program))
+    return str(address)
 
 
 def read_message(message: bytes) -> tuple[str, tuple[Instruction, ...]]:

@@ -7,6 +7,7 @@ from dexexec.domain.solana import Account, AccountMeta, Instruction
 
 SYSTEM = "11111111111111111111111111111111"
 TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program's address
+TOKEN_2022 = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"  # noqa: S105 - a program's address
 ASSOCIATED_TOKEN = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 - a program's address
 COMPUTE_BUDGET = "ComputeBudget111111111111111111111111111111"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
@@ -15,12 +16,13 @@ INSUFFICIENT_FUNDS = 1
 """What the system program (`ResultWithNegativeLamports`) and the token program answer to who has too little."""
 
 
-def create_associated_idempotent(payer: str, account: str, owner: str, mint: str) -> Instruction:
-    """Make `owner`'s associated token account for `mint`, at its address `account`, unless it is there."""
+def create_associated_idempotent(payer: str, account: str, owner: str, mint: str, program: str = TOKEN) -> Instruction:
+    """Make `owner`'s associated token account for `mint`, at its address `account`, unless it is there. `program` is
+    the mint's token program."""
     metas = (
         AccountMeta(payer, signer=True, writable=True),
         AccountMeta(account, writable=True),
-        *map(AccountMeta, (owner, mint, SYSTEM, TOKEN)),
+        *map(AccountMeta, (owner, mint, SYSTEM, program)),
     )
     return Instruction(ASSOCIATED_TOKEN, metas, b"\x01")
 

@@ -73,7 +73,7 @@ def _command(options: argparse.Namespace) -> int:
     # Imports stand where they are needed: --help and a bad setting should not wait for all of it.
     from dexexec import registry, settings  # noqa: PLC0415
 
-    loaded = settings.load(registry.option_names)
+    loaded = settings.load(lambda: registry.option_names(settings.environment()))
     if options.command == "adapters":
         from dexexec import adapters_command  # noqa: PLC0415
 

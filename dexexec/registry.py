@@ -112,14 +112,18 @@ def options_of(found: VenueClass) -> dict[str, str]:
     }
 
 
-def option_names() -> set[str]:
-    """The environment variables of all installed adapters, enabled or not. One that cannot be loaded has none."""
+def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
+    """The environment variables of all installed adapters, enabled or not, and of those that `environ` enables by their
+    path. One that cannot be loaded has none."""
+    enabled = (environ or {}).get("DEXEXEC_ADAPTERS", "")
+    paths = [name.strip() for name in enabled.split(",") if ":" in name]
     names: set[str] = set()
-    for point in entry_points(group=GROUP):
+    for point in (*entry_points(group=GROUP), *paths):
         try:
-            names.update(options_of(_load_point(point.name, {point.name: point})))
+            found = _load_path(point) if isinstance(point, str) else _load_point(point.name, {point.name: point})
         except AdapterLoadError:
             continue
+        names.update(options_of(found))
     return names
 
 

@@ -18,7 +18,14 @@ from pydantic import BaseModel
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.solana import Accounts, ProgramFailure, Simulation, SwapInstructions
+from dexexec.domain.solana import (
+    AccountFilters,
+    Accounts,
+    ProgramAccounts,
+    ProgramFailure,
+    Simulation,
+    SwapInstructions,
+)
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
 from dexexec.domain.token import Tokens
 
@@ -162,6 +169,10 @@ class SolanaChain(Chain, Protocol):
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """The accounts as confirmed, all in one answer. Raises `VenueError`."""
+
+    async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
+        """The accounts of a program that match, as confirmed. Costs a node much, and not every node does it: for what
+        is asked rarely and can be had otherwise. Raises `VenueError`."""
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """What a transaction (signed or not) would do now, and to the accounts `watched`. Raises `VenueError`."""

@@ -59,6 +59,29 @@ class Accounts:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountFilters:
+    """Which of a program's accounts are wanted: those of `size` bytes of data that have, for each (offset, bytes) of
+    `matches`, these bytes there. Nodes take at most three, of at most 128 bytes each."""
+
+    size: int
+    matches: tuple[tuple[int, bytes], ...] = ()
+
+    def suits(self, account: Account) -> bool:
+        """Whether it is one of those."""
+        return len(account.data) == self.size and all(
+            account.data[offset : offset + len(wanted)] == wanted for offset, wanted in self.matches
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramAccounts:
+    """Accounts of a program by address, as of `slot`."""
+
+    slot: int
+    found: Mapping[str, Account]
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramFailure:
     """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
     its own error number if it gave one, `text` the runtime's words."""

@@ -24,8 +24,8 @@ from dexexec.errors import EmbeddedError
 
 NOBODY = 65534
 
-# Another process that uses both servers: says that they are up, waits for a line or for Ctrl-C, and leaves. It looks for
-# the line again and again: a signal just before a read that blocks would not end that read.
+# Another process that uses both servers: says that they are up, waits for a line or for Ctrl-C, and leaves. It looks
+# for the line again and again: a signal just before a read that blocks would not end that read.
 USER = """
 import select, sys
 from pathlib import Path

@@ -190,6 +190,11 @@ def start(found: type[Venue[Any]], **environ: str) -> Venue[Any]:
     return venue
 
 
+def test_options_of_an_adapter_that_is_enabled_by_its_path_are_known_too() -> None:
+    assert "DEXEXEC_ACME_DEPTH" not in option_names()
+    assert "DEXEXEC_ACME_DEPTH" in option_names({"DEXEXEC_ADAPTERS": f"mock-raydium, {HERE}:Acme, nowhere:Nothing"})
+
+
 def test_an_adapter_is_given_its_options_from_the_environment() -> None:
     assert start(Acme).options == AcmeOptions()
     assert start(Acme, DEXEXEC_ACME_DEPTH="7", DEPTH="8", DEXEXEC_ACME_RPC_KEY="").options == AcmeOptions(depth=7)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from dexexec.batcher import Batcher
 from dexexec.clock import Clock
-from dexexec.domain.solana import Accounts, Simulation
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.settlement.rpc import questions, sending
 from dexexec.settlement.rpc.looking import Looking
@@ -58,6 +58,10 @@ class RpcChain:
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """As `SolanaChain`."""
         return await _usable(self._nodes.call(questions.accounts(addresses)))
+
+    async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
+        """As `SolanaChain`."""
+        return await _usable(self._nodes.call(questions.program_accounts(program, filters)))
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`. Raises `ValueError` for bytes that are no transaction."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from dexexec.domain.solana import Accounts, Simulation
+from dexexec.domain import base58
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.rpc import reading
 from dexexec.settlement.rpc.wire import programs_of
@@ -56,6 +57,15 @@ def accounts(addresses: Sequence[str]) -> Question[Accounts]:
     """Accounts, all in one answer."""
     params = [list(addresses), {"encoding": "base64", **CONFIRMED}]
     return Question("getMultipleAccounts", params, partial(reading.read_accounts, count=len(addresses)))
+
+
+def program_accounts(program: str, filters: AccountFilters) -> Question[ProgramAccounts]:
+    """The accounts of a program that match."""
+    matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
+    wanted = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
+    params = [program, {"encoding": "base64", "withContext": True, "filters": wanted, **CONFIRMED}]
+    read = partial(reading.read_program_accounts, program=program, filters=filters)
+    return Question("getProgramAccounts", params, read)
 
 
 def simulation(payload: bytes, watched: Sequence[str]) -> Question[Simulation]:

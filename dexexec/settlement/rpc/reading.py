@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dexexec.domain import base58
-from dexexec.domain.solana import Account, Accounts, ProgramFailure, Simulation
+from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, ProgramFailure, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
 
@@ -71,6 +71,13 @@ def read_text(result: Any) -> str:
     if not isinstance(result, str) or not result:
         raise ValueError("not a string")
     return result
+
+
+def read_address(result: Any) -> str:
+    """A public key in base58."""
+    if len(base58.decode(read_text(result))) != 32:
+        raise ValueError("not an address")
+    return str(result)
 
 
 def read_blockhash(result: Any) -> Blockhash:
@@ -148,6 +155,14 @@ def read_accounts(result: Any, count: int) -> Accounts:
     """`getMultipleAccounts` for so many addresses."""
     found = tuple(None if one is None else read_account(one) for one in result["value"])
     return Accounts(_natural(result["context"]["slot"]), _exactly(found, count))
+
+
+def read_program_accounts(result: Any, program: str, filters: AccountFilters) -> ProgramAccounts:
+    """`getProgramAccounts` with context. One that was not asked for makes the whole answer none."""
+    found = {read_address(one["pubkey"]): read_account(one["account"]) for one in result["value"]}
+    if not all(account.owner == program and filters.suits(account) for account in found.values()):
+        raise ValueError("an account that was not asked for")
+    return ProgramAccounts(_natural(result["context"]["slot"]), found)
 
 
 def read_account(value: Any) -> Account:

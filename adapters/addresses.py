@@ -1,0 +1,43 @@
+"""Addresses as people write them in settings: base58, several of them by comma. Needs no Solana library."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from dexexec.domain import base58
+
+SIZE = 32
+"""Bytes of an address."""
+
+
+def address_bytes(text: str) -> bytes:
+    """The bytes of an address. Raises `ValueError` for what is none."""
+    data = base58.decode(text) if len(text) <= 44 else b""
+    if len(data) != SIZE:
+        raise ValueError(f"not an address: {SIZE} bytes in base58 are needed")
+    return data
+
+
+def _checked(text: str) -> str:
+    if text:
+        address_bytes(text)
+    return text
+
+
+def _listed(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _all_checked(found: tuple[str, ...]) -> tuple[str, ...]:
+    for place, text in enumerate(found, 1):
+        try:
+            address_bytes(text)
+        except ValueError as error:
+            raise ValueError(f"entry {place} is {error}") from error
+    return tuple(dict.fromkeys(found))
+
+
+Address = Annotated[str, AfterValidator(_checked)]
+"""A setting that is an address, or empty."""
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_all_checked)]
+"""A setting that is a list of addresses by comma, each of them once; may be empty."""

@@ -1,0 +1,42 @@
+"""Where programs are deployed: per venue, cluster -> addresses. Plain data; every one of them can be set otherwise.
+
+A cluster that is not named knows no deployment: there the program's address has to be given. On a localnet, programs
+are loaded from dumps of mainnet-beta, at the addresses they have there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+ClusterName = Literal["mainnet-beta", "devnet", "testnet", "localnet"]
+"""Solana's own names for its clusters, and `localnet`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A program, and those configs that pools are usually made with (all base58)."""
+
+    program: str
+    configs: tuple[str, ...] = ()
+
+
+_CPMM = Deployment(
+    "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
+    ("D4FPEruKEHrG5TenZ2mpDGEfu1iUvTiqBxvpU8HLBvC2",),
+)
+_DAMM_V2 = Deployment("cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG")
+
+RAYDIUM_CPMM: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _CPMM,
+    "devnet": Deployment(
+        "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb",
+        ("5MxLgy9oPdTC3YgkiePHqr3EoCRD9uLVYRQS2ANAs7wy",),
+    ),
+    "localnet": _CPMM,
+})  # fmt: skip
+METEORA_DAMM_V2: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _DAMM_V2,
+    "devnet": _DAMM_V2,
+    "localnet": _DAMM_V2,
+})  # fmt: skip

@@ -1,0 +1,68 @@
+"""Raydium keeps the contract of adapters on recorded accounts, as far as nothing is sent."""
+
+from collections.abc import AsyncIterator, Sized
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from adapters.raydium import Raydium
+from dexexec.domain.solana import Account
+from dexexec.domain.token import USDC, WSOL
+from dexexec.settlement.sealing import SimulatedSealer
+from dexexec.settlement.signer import SimulatedSigner
+from dexexec.testing.clock import ManualClock
+from dexexec.testing.contract import CHECKS, Check, Verdict, report
+from dexexec.testing.harness import Condition, Harness, World
+from dexexec.venue import VenueContext
+from tests.raydium import CONFIG_DATA, RecordedChain, address, patched, pool_accounts, pool_of
+
+OLD = pool_of((WSOL, USDC), 1, (373, 1))
+CREATOR = [(373, 1), (389, b"\x02\x01")]
+KINDS: dict[str, dict[str, Account]] = {
+    "before-creators": pool_accounts(address(1), OLD),
+    "creator-fee": pool_accounts(
+        address(1), pool_of((WSOL, USDC), 1, *CREATOR), config=patched(CONFIG_DATA, (108, 500))
+    ),
+    "several": pool_accounts(address(1), OLD) | pool_accounts(address(2), pool_of((WSOL, USDC), 2, (373, 1))),
+}
+SENDING = {
+    "fill-equals-quote",
+    "submit-twice-is-one-swap",
+    "unknown-signature-is-not-seen",
+    "status-keeps-the-order",
+    "bounds-hold-on-chain",
+}
+PAIRS = [(WSOL, USDC), (USDC, WSOL)]
+
+
+@dataclass(frozen=True)
+class RecordedHarness(Harness):
+    """The contract's harness on recorded accounts."""
+
+    kind: str = "before-creators"
+
+    @asynccontextmanager
+    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+        """A fresh venue under `condition`."""
+        clock, chain = ManualClock(), RecordedChain(KINDS[self.kind])
+        venue = self.venue_class(VenueContext(clock, self.tokens, chain, self.options(condition)))
+        nothing: Sized = ()
+        sealer = SimulatedSealer(SimulatedSigner())
+        try:
+            yield World(venue, clock, nothing, chain, sealer, self.tokens, *(self.pair or self.named_pair()))
+        finally:
+            await venue.aclose()
+
+
+@pytest.mark.parametrize("check", [one for one in CHECKS if one.rule not in SENDING], ids=lambda check: check.rule)
+@pytest.mark.parametrize("pair", PAIRS, ids=["sell", "buy"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_raydium_keeps_the_rule(check: Check, kind: str, pair: tuple[str, str]) -> None:
+    await check(RecordedHarness(Raydium, pair=pair, kind=kind))
+
+
+async def test_what_sends_is_skipped_and_nothing_else_is() -> None:
+    results = await report(RecordedHarness(Raydium))
+    assert {one.rule for one in results if one.verdict is Verdict.SKIPPED} == SENDING
+    assert {one.rule for one in results if one.verdict is Verdict.FAIL} == set()
