@@ -27,10 +27,11 @@ NOBODY = 65534
 # Another process that uses both servers: says that they are up, waits for a line or for Ctrl-C, and leaves. It looks
 # for the line again and again: a signal just before a read that blocks would not end that read.
 USER = """
-import select, sys
+import select, signal, sys
 from pathlib import Path
 import psycopg, redis
 from dexexec.embedded import postgres, valkey
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 with postgres(Path(sys.argv[1])) as address, valkey(Path(sys.argv[1])) as url:
     try:
         print("up", flush=True)
