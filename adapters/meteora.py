@@ -18,7 +18,7 @@ from adapters.curves.integers import U64_MAX
 from adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
 from adapters.meteora_layout import CLOCK, PoolKeys
 from adapters.meteora_options import MeteoraOptions
-from adapters.pools import Pools, discover, read
+from adapters.pools import Mints, Pools, discover, mints_of, read, together
 from adapters.token_layout import check_mint, read_amount
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.solana import Account, ProgramFailure, SwapInstructions
@@ -43,7 +43,6 @@ NETWORK_FEE = 5_000
 """Lamports: the base fee of one signature."""
 MAX_POOLS = 16
 """Pools that are priced for one quote, the deepest ones: their accounts must fit into one answer of a node."""
-SHOWN_REASONS = 3
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the amounts are more than the pool can count"),
     6002: Slippage("the price moved past the order's bound"),
@@ -54,13 +53,6 @@ FAILURES: Mapping[int, VenueError] = {
 }
 """By the numbers of the program's `error.rs` and of Anchor. What the wallet lacks (1, of the token programs; 3012, no
 account) is not among them: the engine knows the balances, and tells it by name and amount."""
-
-
-class _Pair(NamedTuple):
-    """Two mints as bytes, the smaller one first: what pools are looked for by, whichever is their token A."""
-
-    low: bytes
-    high: bytes
 
 
 class _Offer(NamedTuple):
@@ -89,7 +81,7 @@ class Meteora(Venue[MeteoraOptions]):
         self._swap = meteora_swap
         self._program = meteora_swap.Program.at(self.options.program)
         max_age = self.options.pool_max_age_ms / 1000
-        self._pools: Pools[_Pair, PoolKeys] = Pools(self._find, context.clock.monotonic, max_age)
+        self._pools: Pools[Mints, PoolKeys] = Pools(self._find, context.clock.monotonic, max_age)
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:
@@ -105,7 +97,7 @@ class Meteora(Venue[MeteoraOptions]):
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """The best of the pair's pools as they are in one slot. Raises `NoRoute`, `Unsupported` or `BadAnswer` with the
         pools' reasons when none of them would do the swap, and what the node raises."""
-        pair = _pair(request)
+        pair = mints_of(request)
         left = deadline - self.context.clock.monotonic()
         try:
             if left <= 0:
@@ -140,7 +132,7 @@ class Meteora(Venue[MeteoraOptions]):
         """End searches for pools."""
         await self._pools.aclose()
 
-    async def _find(self, pair: _Pair) -> Sequence[PoolKeys]:
+    async def _find(self, pair: Mints) -> Sequence[PoolKeys]:
         """The pair's deepest pools. What cannot be read is passed over, and told if nothing else is there."""
         program, options = self._program, self.options
         found: Mapping[str, Account | None]
@@ -161,7 +153,7 @@ class Meteora(Venue[MeteoraOptions]):
                 refusals.append(error)
         ours = [state for state in states if sorted(map(address_bytes, state.keys.mints)) == [*pair]]
         if refusals and not ours:
-            raise _together(refusals)
+            raise together(refusals)
         ours.sort(key=lambda state: (-state.depth, state.keys.address))
         return [state.keys for state in ours[:MAX_POOLS]]
 
@@ -174,7 +166,7 @@ class Meteora(Venue[MeteoraOptions]):
         return answer.slot, dict(zip(wanted, answer.found, strict=True))
 
     def _best(
-        self, pair: _Pair, pools: Sequence[PoolKeys], found: Mapping[str, Account | None], request: SwapRequest
+        self, pair: Mints, pools: Sequence[PoolKeys], found: Mapping[str, Account | None], request: SwapRequest
     ) -> _Offer:
         now = layout.read_clock(found[CLOCK])
         offers: list[_Offer] = []
@@ -188,7 +180,7 @@ class Meteora(Venue[MeteoraOptions]):
             except (NoRoute, Unsupported) as error:
                 refusals.append(error)
         if not offers:
-            raise _together(refusals)
+            raise together(refusals)
         return max(offers, key=lambda offer: (offer.result.amount_out, -offer.result.amount_in))
 
     def _priced(
@@ -235,21 +227,3 @@ class Meteora(Venue[MeteoraOptions]):
             route=(offer.pool.address,),
             raw={"pool": offer.pool},
         )
-
-
-def _pair(request: SwapRequest) -> _Pair:
-    try:
-        low, high = sorted(map(address_bytes, (request.mint_in, request.mint_out)))
-    except ValueError as error:
-        raise Unsupported(f"a mint is {error}") from error
-    if low == high:
-        raise Unsupported("a token is not swapped for itself")
-    return _Pair(low, high)
-
-
-def _together(refusals: Sequence[VenueError]) -> VenueError:
-    """One error with the reasons of all; one that may pass, if there is any."""
-    refusals = sorted(refusals, key=lambda one: (NoRoute, BadAnswer, Unsupported).index(type(one)))
-    told = list(dict.fromkeys(map(str, refusals)))
-    more = f"; and {len(told) - SHOWN_REASONS} more" if len(told) > SHOWN_REASONS else ""
-    return type(refusals[0])("; ".join(told[:SHOWN_REASONS]) + more)

@@ -6,10 +6,12 @@ and what never changes about them. What a price depends on is read for every quo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from adapters.addresses import address_bytes
+from dexexec.domain.quote import SwapRequest
 from dexexec.domain.solana import Account, AccountFilters
-from dexexec.venue import SolanaChain, VenueError
+from dexexec.venue import BadAnswer, NoRoute, SolanaChain, Unsupported, VenueError
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 PoolT = TypeVar("PoolT")
@@ -17,6 +19,14 @@ MAX_ADDRESSES = 100
 """Accounts that a node shows in one answer."""
 MAX_KEYS = 1_024
 """Pairs that are remembered: whoever asks for ever new ones may not fill the memory."""
+SHOWN_REASONS = 3
+
+
+class Mints(NamedTuple):
+    """Two mints as bytes, the smaller one first: what the pools of a pair are looked for by."""
+
+    low: bytes
+    high: bytes
 
 
 class Pools(Generic[KeyT, PoolT]):
@@ -96,6 +106,25 @@ async def read(chain: SolanaChain, addresses: Sequence[str]) -> dict[str, Accoun
         answer = await chain.accounts(part)
         found |= {address: account for address, account in zip(part, answer.found, strict=True) if account is not None}
     return found
+
+
+def mints_of(request: SwapRequest) -> Mints:
+    """What to look for. Raises `Unsupported` for what is no pair of mints."""
+    try:
+        low, high = sorted(map(address_bytes, (request.mint_in, request.mint_out)))
+    except ValueError as error:
+        raise Unsupported(f"a mint is {error}") from error
+    if low == high:
+        raise Unsupported("a token is not swapped for itself")
+    return Mints(low, high)
+
+
+def together(refusals: Sequence[VenueError]) -> VenueError:
+    """One error with the reasons of all; one that may pass, if there is any."""
+    refusals = sorted(refusals, key=lambda one: (NoRoute, BadAnswer, Unsupported).index(type(one)))
+    told = list(dict.fromkeys(map(str, refusals)))
+    more = f"; and {len(told) - SHOWN_REASONS} more" if len(told) > SHOWN_REASONS else ""
+    return type(refusals[0])("; ".join(told[:SHOWN_REASONS]) + more)
 
 
 def _failed(search: asyncio.Task[tuple[PoolT, ...]]) -> bool:

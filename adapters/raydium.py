@@ -17,7 +17,7 @@ from adapters.addresses import address_bytes
 from adapters.curves import cpmm
 from adapters.curves.integers import U64_MAX, ceil_div
 from adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
-from adapters.pools import Pools, discover, read
+from adapters.pools import Mints, Pools, discover, mints_of, read, together
 from adapters.raydium_layout import PoolKeys
 from adapters.raydium_options import RaydiumOptions
 from adapters.spl import TOKEN_2022
@@ -46,7 +46,6 @@ NETWORK_FEE = 5_000
 """Lamports: the base fee of one signature."""
 MAX_POOLS = 16
 """Pools that are priced for one quote, the deepest ones: their accounts must fit into one answer of a node."""
-SHOWN_REASONS = 3
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the pool is closed, or not open yet"),
     6005: Slippage("the price moved past the order's bound"),
@@ -60,13 +59,6 @@ FAILURES: Mapping[int, VenueError] = {
 }
 """By the numbers of the program's `error.rs` and of Anchor. Whose tokens are short (1, of the token program) is told by
 the balances, which the engine knows."""
-
-
-class _Pair(NamedTuple):
-    """Two mints as bytes, the smaller one first: what pools are looked for by."""
-
-    mint_0: bytes
-    mint_1: bytes
 
 
 class _Offer(NamedTuple):
@@ -95,7 +87,7 @@ class Raydium(Venue[RaydiumOptions]):
         self._swap = raydium_swap
         self._program = raydium_swap.Program.at(self.options.program)
         max_age = self.options.pool_max_age_ms / 1000
-        self._pools: Pools[_Pair, PoolKeys] = Pools(self._find, context.clock.monotonic, max_age)
+        self._pools: Pools[Mints, PoolKeys] = Pools(self._find, context.clock.monotonic, max_age)
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:
@@ -111,7 +103,7 @@ class Raydium(Venue[RaydiumOptions]):
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """The best of the pair's pools as they are in one slot. Raises `NoRoute`, `Unsupported` or `BadAnswer` with the
         pools' reasons when none of them would do the swap, and what the node raises."""
-        pair = _pair(request)
+        pair = mints_of(request)
         left = deadline - self.context.clock.monotonic()
         try:
             if left <= 0:
@@ -146,7 +138,7 @@ class Raydium(Venue[RaydiumOptions]):
         """End searches for pools."""
         await self._pools.aclose()
 
-    async def _find(self, pair: _Pair) -> Sequence[PoolKeys]:
+    async def _find(self, pair: Mints) -> Sequence[PoolKeys]:
         """The pair's deepest pools. What cannot be read is left out, unless it was named: then `BadAnswer` says so."""
         program, options = self._program.address, self.options
         if options.pools:
@@ -169,7 +161,7 @@ class Raydium(Venue[RaydiumOptions]):
 
     def _best(
         self,
-        pair: _Pair,
+        pair: Mints,
         pools: Sequence[PoolKeys],
         found: Mapping[str, Account | None],
         request: SwapRequest,
@@ -187,7 +179,7 @@ class Raydium(Venue[RaydiumOptions]):
             except (NoRoute, Unsupported) as error:
                 refusals.append(error)
         if not offers:
-            raise _together(refusals)
+            raise together(refusals)
         return max(offers, key=lambda offer: (offer.result.amount_out, -offer.result.amount_in))
 
     def _priced(
@@ -240,16 +232,6 @@ class Raydium(Venue[RaydiumOptions]):
         )
 
 
-def _pair(request: SwapRequest) -> _Pair:
-    try:
-        mint_0, mint_1 = sorted(map(address_bytes, (request.mint_in, request.mint_out)))
-    except ValueError as error:
-        raise Unsupported(f"a mint is {error}") from error
-    if mint_0 == mint_1:
-        raise Unsupported("a token is not swapped for itself")
-    return _Pair(mint_0, mint_1)
-
-
 def _readable(found: Mapping[str, Account], program: str) -> list[layout.PoolState]:
     """Those that are pools as they are known here. One that is not must not hide the others."""
     states = []
@@ -277,11 +259,3 @@ def _fee(result: SwapResult[Any], request: SwapRequest) -> tuple[int, str]:
         return result.fee_in, request.mint_in
     bought = ceil_div(result.fee_in * (result.amount_out + result.fee_out), result.amount_in - result.fee_in)
     return result.fee_out + bought, request.mint_out
-
-
-def _together(refusals: Sequence[VenueError]) -> VenueError:
-    """One error with the reasons of all; one that may pass, if there is any."""
-    refusals = sorted(refusals, key=lambda one: (NoRoute, BadAnswer, Unsupported).index(type(one)))
-    told = list(dict.fromkeys(map(str, refusals)))
-    more = f"; and {len(told) - SHOWN_REASONS} more" if len(told) > SHOWN_REASONS else ""
-    return type(refusals[0])("; ".join(told[:SHOWN_REASONS]) + more)

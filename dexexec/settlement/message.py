@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from dexexec.domain.solana import Instruction
 
+LACKS_LAMPORTS = frozenset({"AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent"})
+"""The runtime's names for a payer without enough lamports."""
+
 
 class Program(StrEnum):
     """Programs that are Solana's own."""

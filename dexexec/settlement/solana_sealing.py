@@ -16,6 +16,7 @@ from dexexec.domain.token import WSOL
 from dexexec.settlement.effects import held, own_accounts
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import (
+    LACKS_LAMPORTS,
     Message,
     Program,
     compute_unit_limit,
@@ -54,8 +55,6 @@ LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
 WALLET_RENT = RENT_OVERHEAD * RENT_PER_BYTE
 """Lamports that a wallet must keep."""
-NO_LAMPORTS = ("AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent")
-"""The runtime's words for a wallet without enough of them."""
 
 
 class SolanaSealer:
@@ -161,7 +160,7 @@ class SolanaSealer:
         if there < needed:
             return InsufficientFunds(f"the wallet holds {there} base units of {mint}, and {needed} are needed")
         if failure is None:
-            if any(word in str(simulation.error) for word in NO_LAMPORTS):
+            if any(word in str(simulation.error) for word in LACKS_LAMPORTS):
                 return InsufficientFunds(f"the wallet lacks lamports for the fee or rent: {simulation.error}")
             return BadAnswer(f"the transaction would fail: {simulation.error}")
         called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None

@@ -13,14 +13,13 @@ from dexexec.domain import base58
 from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, ProgramFailure, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
+from dexexec.settlement.message import LACKS_LAMPORTS
 
 COMMITMENTS = ("processed", "confirmed", "finalized")
 """How sure something is, the least first."""
 UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 PROGRAM_ERROR = "program-error"
 INSUFFICIENT_FUNDS = "insufficient-funds"
-LACKS_FUNDS = {"AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent"}
-"""The runtime's names for a payer without enough lamports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,9 @@ def read_failure(err: Any, programs: Sequence[str]) -> Failure:
     """A TransactionError; `programs` are those that the transaction's instructions call, in order."""
     name = _name(err)
     if name != "InstructionError":
-        return Failure(INSUFFICIENT_FUNDS if name in LACKS_FUNDS else _kebab(name), f"the transaction failed: {name}")
+        return Failure(
+            INSUFFICIENT_FUNDS if name in LACKS_LAMPORTS else _kebab(name), f"the transaction failed: {name}"
+        )
     index, what = err[name]
     known = _natural(index) < len(programs)
     custom = _natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
