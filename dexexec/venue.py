@@ -187,18 +187,32 @@ class Faucet(Protocol):
         that, too. With `mint` empty: that many lamports. Asked twice, it is done once. Raises `VenueError`."""
 
 
+@runtime_checkable
+class NewsChain(Protocol):
+    """A chain that tells by itself when something happened to a signature, so that it need not be asked often."""
+
+    async def news(self, signature: str, seconds: float) -> None:
+        """Returns when something may have happened to `signature`, after `seconds` at the latest. It proves nothing:
+        `status` is asked then. Never raises."""
+
+
 class NoOptions(BaseModel):
     """For adapters without settings of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class VenueContext(Generic[OptionsT]):
-    """What the engine hands to an adapter: time, tokens, the chain of its network, its own options. No secrets."""
+    """What the engine hands to an adapter: time, tokens, the chain of its network, its own options. No secrets.
+
+    `cluster` is what the chain's nodes are of: one of Solana's own names (`devnet`, `mainnet-beta`, `testnet`),
+    `localnet`, or empty where it is none of these.
+    """
 
     clock: Clock
     tokens: Tokens
     chain: Chain
     options: OptionsT
+    cluster: str = ""
 
 
 class Venue(ABC, Generic[OptionsT]):
@@ -216,6 +230,11 @@ class Venue(ABC, Generic[OptionsT]):
     def __init__(self, context: VenueContext[OptionsT]) -> None:
         self.context = context
         self.options = context.options
+
+    async def prepare(self) -> None:
+        """Called once before the first quote: find out whether what the venue needs is there. Raises one of
+        `VENUE_ERRORS`, which ends the start with its text."""
+        return
 
     @abstractmethod
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:

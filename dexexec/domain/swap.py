@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Blockhash:
-    """A recent blockhash and the last block height at which a transaction that names it can land, from one answer."""
+    """A recent blockhash and the last block height at which a transaction that names it can land, from one answer.
+
+    `slot` is the one that the answer is of, 0 where the network has none.
+    """
 
     hash: str
     last_valid_height: int
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)

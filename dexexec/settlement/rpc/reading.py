@@ -84,7 +84,8 @@ def read_blockhash(result: Any) -> Blockhash:
     value = result["value"]
     if len(base58.decode(read_text(value["blockhash"]))) != 32:
         raise ValueError("not a hash")
-    return Blockhash(value["blockhash"], _natural(value["lastValidBlockHeight"]))
+    height, slot = _natural(value["lastValidBlockHeight"]), _natural(result["context"]["slot"])
+    return Blockhash(value["blockhash"], height, slot)
 
 
 def read_epoch(result: Any) -> Epoch:
