@@ -201,7 +201,7 @@ def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failur
 
 def test_a_blockhash_and_its_last_valid_height_are_of_one_answer() -> None:
     result = {"context": CONTEXT, "value": {"blockhash": VENUE, "lastValidBlockHeight": 319_337_180}}
-    assert reading.read_blockhash(result) == Blockhash(VENUE, 319_337_180, CONTEXT["slot"])
+    assert reading.read_blockhash(result) == Blockhash(VENUE, 319_337_180, 341_197_933)
 
 
 def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
