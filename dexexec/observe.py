@@ -51,6 +51,20 @@ class Observer:
         """An embedded server died, came back, or cannot."""
         self.log.warning("embedded server", what=line)
 
+    # Several processes
+
+    def process_ready(self, number: int, pid: int) -> None:
+        """One of several processes takes its share from now on."""
+        self.log.info("process ready", process=number, pid=pid)
+
+    def process_ended(self, number: int, how: str, pause: float) -> None:
+        """One of several processes ended by itself; it is started again after a pause (seconds)."""
+        self.log.warning("process ended", process=number, how=how, again_in_s=pause)
+
+    def process_killed(self, number: int, pid: int, seconds: float) -> None:
+        """It did not drain in time. Its orders are freed as after any crash."""
+        self.log.error("process killed: it did not drain", process=number, pid=pid, after_s=seconds)
+
     # The worker
 
     def worker_started(self, name: str, worker_id: int, concurrency: int) -> None:
@@ -146,6 +160,10 @@ class Observer:
         """A Solana node gives no answer that can be used; others are asked, if there are any."""
         self.log.warning("node failed", node=node, why=why)
 
+    def node_rests(self, node: str, why: str) -> None:
+        """A Solana node was asked too often and is left alone for a while."""
+        self.log.warning("node rests", node=node, why=why)
+
     def node_lags(self, node: str, blocks: int) -> None:
         """A node is behind others, and not believed."""
         self.log.warning("node lags", node=node, blocks=blocks)
@@ -153,6 +171,22 @@ class Observer:
     def node_back(self, node: str) -> None:
         """A node answers again, or has caught up."""
         self.log.info("node is back", node=node)
+
+    def compute_price_unknown(self, why: str) -> None:
+        """Nodes do not tell what others pay for compute units: what was known last is offered, or the floor."""
+        self.log.warning("compute price unknown", why=why)
+
+    def compute_price_known(self) -> None:
+        """They tell it again."""
+        self.log.info("compute price known again")
+
+    def socket_failed(self, node: str, why: str) -> None:
+        """A Solana node has no WebSocket for us: swaps are looked up more often instead."""
+        self.log.warning("no news from the node: its WebSocket failed", node=node, why=why)
+
+    def socket_back(self, node: str) -> None:
+        """There is a WebSocket again."""
+        self.log.info("news from the node again", node=node)
 
     def breaker_moved(self, venue: str, state: str) -> None:
         """A venue is left alone for a while, or asked again."""
@@ -167,6 +201,24 @@ class Observer:
     def orders_swept(self, count: int) -> None:
         """Orders that should have been moving are back on the queue."""
         self.log.info("orders put back on the queue", count=count)
+
+    # Retention
+
+    def orders_archived(self, count: int) -> None:
+        """Finished orders left the hot tables."""
+        self.log.debug("orders archived", count=count)
+
+    def orders_dropped(self, tables: list[str]) -> None:
+        """Orders are older than they are kept: whole partitions of the archive are gone."""
+        self.log.info("old orders dropped", tables=tables)
+
+    def partition_kept(self, partition: str) -> None:
+        """A partition is old enough to go, but an order in it ended too lately."""
+        self.log.info("partition kept: an order in it has not ended long enough ago", partition=partition)
+
+    def archive_busy(self, partition: str) -> None:
+        """Long reads of the archive are in the way of dropping from it; the next round tries again."""
+        self.log.warning("archive busy: a partition is dropped later", partition=partition)
 
     # The API
 

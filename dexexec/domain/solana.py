@@ -82,6 +82,16 @@ class ProgramAccounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBalance:
+    """A token account of somebody: how many base units of `mint` it holds, and the mint's decimals."""
+
+    address: str
+    mint: str
+    amount: int
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramFailure:
     """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
     its own error number if it gave one, `text` the runtime's words."""

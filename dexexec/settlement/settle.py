@@ -38,13 +38,14 @@ from dexexec.domain.swap import (
 )
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
+from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.sealing import Sealer
-from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Timeout, VenueError
+from dexexec.venue import AnyVenue, BadAnswer, Chain, NewsChain, QuoteExpired, Timeout, VenueError
 
 CALL_TIMEOUT = 10.0
 """Seconds for one call of an adapter or a node."""
-FIRST_LOOK, LONGEST_PAUSE = 0.01, 0.4
-"""Seconds between two looks at a swap's status: growing by half, up to the length of a slot."""
+LONGEST_WAIT = 2.0
+"""Seconds without a look at a swap's status where the chain tells when there is something to see."""
 RESEND_AFTER = 2.0
 """Seconds between two sends of the same bytes."""
 
@@ -129,18 +130,26 @@ class Settlement:
                 code, detail = _explained(venue, answer)
                 return Fate("rejected", {"code": code, "detail": detail}, None, code, detail)
             sends = 1
-        pause = FIRST_LOOK
+        pauses = Pauses()
         while True:
             status = await self._look(venue, trial)
             fate = self._fate(venue, trial, status, sends)
             if fate is not None:
                 return fate
-            await self._clock.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-            seen = isinstance(status, FailedOnChain)
-            if sends and not seen and self._clock.monotonic() - sent >= RESEND_AFTER:
+            resends = sends and not isinstance(status, FailedOnChain)
+            await self._wait(venue, trial.signed.signature, pauses, sent + RESEND_AFTER if resends else None)
+            if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
                 await self._submit(venue, trial.signed, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1
+
+    async def _wait(self, venue: AnyVenue, signature: str, pauses: Pauses, until: float | None) -> None:
+        """Until the next look: when the chain has news, or after a pause; not past `until` (monotonic seconds)."""
+        chain = self._chains[venue.capabilities.network]
+        if not isinstance(chain, NewsChain):
+            await self._clock.sleep(pauses.next())
+            return
+        left = LONGEST_WAIT if until is None else until - self._clock.monotonic()
+        await chain.news(signature, min(max(left, FIRST), LONGEST_WAIT))
 
     def _fate(self, venue: AnyVenue, trial: Trial, status: SwapStatus, sends: int) -> Fate | None:
         """What `status` proves; None where that is nothing yet."""

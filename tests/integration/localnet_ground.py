@@ -20,10 +20,10 @@ import httpx2
 
 from adapters.mock import MockOptions
 from adapters.mock_raydium import MockRaydium
-from dexexec.clock import Failpoint, SystemClock
+from dexexec.clock import Failpoint
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Instruction
-from dexexec.domain.swap import SignedSwap
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.observe import Observer, make_logger
 from dexexec.settlement.guard import GuardRules
@@ -38,7 +38,7 @@ from dexexec.venue import Network, VenueContext
 from tests.integration.localnet import Net, rpc, running
 from tests.integration.localnet_venues import SlotClock
 from tests.integration.rpc_nodes import PATIENT, Told, opened
-from tests.swapping import call
+from tests.swapping import call, fixed
 
 SELL_SOL = SwapRequest(WSOL, USDC, 10_000_000, Mode.EXACT_IN, 50)
 BUY_SOL = SwapRequest(USDC, WSOL, 2_000_000, Mode.EXACT_IN, 50)
@@ -156,6 +156,25 @@ class _Tap(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+@dataclass
+class Quiet:
+    """The chain without news: who waits for a swap waits by its own clock, which is in a test's hand."""
+
+    chain: Localnet
+
+    async def blockhash(self) -> Blockhash:
+        """As `Chain`."""
+        return await self.chain.blockhash()
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """As `Chain`."""
+        return await self.chain.submit(signed, first=first)
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """As `Chain`."""
+        return await self.chain.status(signatures, history=history)
 
 
 @dataclass
@@ -277,15 +296,15 @@ async def ground(
     told, observer = Told(), Observer(make_logger("critical"))
     async with running(folder) as net:
         clock = HandClock(net)
-        chain = Localnet([net.url + node for node in nodes or ("",)], SystemClock(), told, patience)
+        chain = Localnet([net.url + node for node in nodes or ("",)], clock, told, patience)
         async with opened(chain):
             wires = Wires(clock)
             wires.tap(chain)
             wallet = Wallet(secrets.token_bytes(32))
-            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, compute_price=compute_price)
+            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(compute_price))
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
-            settlement = Settlement({Network.LOCALNET: chain}, {Network.LOCALNET: sealer}, clock, observer)
+            settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {Network.LOCALNET: sealer}, clock, observer)
             at = Ground(net, chain, clock, wires, wallet, sealer, venue, settlement, told, observer)
             await at.signed()  # which fills vaults and wallet
             await at.advance(FINAL + 10)

@@ -85,7 +85,8 @@ async def test_a_node_that_only_answers_errors_does_not_make_a_landed_swap_expir
         order_id = await b.post()
         async with b.working():
             await b.ended(order_id)
-        assert len([one for one in at.wires.of(*LOOKS) if not isinstance(one.answer, dict) or "code" in one.answer]) > 5
+        wrongly = [one for one in at.wires.of(*LOOKS) if not isinstance(one.answer, dict) or "code" in one.answer]
+        assert len(wrongly) >= (1 if answer == "429" else 6), "a node that was asked too often is left alone"
         await only_attempt(b, order_id)
 
 

@@ -12,7 +12,7 @@ from tests.contract.chain_suite import unknown
 from tests.integration.localnet import SOL, running
 from tests.integration.rpc_nodes import QUICK, Told, chain_of, faults, opened, patience, scripted, transfer, wrong
 
-FAILING = ["429", "503", "-32005", "garbage", "hang", "hangup"]
+FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
 
 
 # ---- failing nodes ---------------------------------------------------------------------------------------------------

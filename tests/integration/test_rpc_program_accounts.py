@@ -73,7 +73,7 @@ async def test_a_node_that_does_not_search_still_shows_the_pool_at_its_derived_a
             with pytest.raises((BadAnswer, Unreachable), match="not indexed"):
                 await chain.program_accounts(PROGRAM, pool_filters(*MINTS))
         async with opened(chain_of(node.url)) as chain:
-            options = RaydiumOptions(amm_configs=(key(data, 8),))
+            options = RaydiumOptions(cluster="localnet", amm_configs=(key(data, 8),))
             venue = Raydium(VenueContext(CLOCK, Tokens(KNOWN), chain, options))
             assert (await venue.quote(SELL, CLOCK.monotonic() + 10)).route == (derived,)
             assert node.count("getProgramAccounts") == 2

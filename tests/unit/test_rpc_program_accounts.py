@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dexexec.domain.solana import Account, AccountFilters, ProgramAccounts
 from dexexec.settlement.rpc import questions
-from dexexec.settlement.rpc.reading import UNREADABLE
+from dexexec.settlement.rpc.shapes import UNREADABLE
 from tests.raydium import address
 
 PROGRAM, AT, OTHER = address(1), address(2), address(3)

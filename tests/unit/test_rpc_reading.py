@@ -13,11 +13,12 @@ from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from dexexec.domain.solana import Account, Accounts, ProgramFailure, Simulation
+from dexexec.domain.solana import Account, ProgramFailure, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.rpc import reading
-from dexexec.settlement.rpc.reading import UNREADABLE, Epoch, Executed, Failure, Sighting, Sightings
+from dexexec.settlement.rpc.reading import Epoch, Executed, Failure, Sighting, Sightings
+from dexexec.settlement.rpc.shapes import UNREADABLE
 from dexexec.settlement.rpc.wire import programs_of
 
 WALLET, POOL, VAULT, VENUE = (str(Pubkey([n] * 32)) for n in range(1, 5))
@@ -209,19 +210,6 @@ def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
     fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
     result = {"context": CONTEXT, "value": [known, None, fresh]}
     assert reading.read_statuses(result, 3) == Sightings(341_197_933, (Sighting(48, 2), None, Sighting(72, 0)))
-
-
-def test_accounts_come_with_their_bytes_and_none_where_there_is_none() -> None:
-    one = {
-        "data": ["AQID", "base64"],
-        "executable": False,
-        "lamports": 1_461_600,
-        "owner": TOKENS,
-        "rentEpoch": 18_446_744_073_709_551_615,
-        "space": 3,
-    }
-    result = {"context": CONTEXT, "value": [None, one]}
-    assert reading.read_accounts(result, 2) == Accounts(341_197_933, (None, Account(TOKENS, 1_461_600, b"\1\2\3")))
 
 
 def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> None:

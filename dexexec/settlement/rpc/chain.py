@@ -6,10 +6,14 @@ from typing import TypeVar
 
 from dexexec.batcher import Batcher
 from dexexec.clock import Clock
-from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.settlement.message import TOKEN_PROGRAMS
 from dexexec.settlement.rpc import questions, sending
+from dexexec.settlement.rpc.budget import Budget
+from dexexec.settlement.rpc.gathering import Gathering
 from dexexec.settlement.rpc.looking import Looking
+from dexexec.settlement.rpc.news import News
 from dexexec.settlement.rpc.node import Node, NodeRefusedError, NodeUnavailableError, names_of
 from dexexec.settlement.rpc.nodes import Nodes, Patience, Watcher
 from dexexec.venue import BadAnswer
@@ -20,17 +24,28 @@ T = TypeVar("T")
 class RpcChain:
     """The chain behind one or several nodes of it, `urls` in order of preference. Works while `run` runs.
 
-    Raises `ValueError` for an address that is none, naming its place in the list.
+    `requests_per_second` to all of them together; unset, as often as each is known to allow. Raises `ValueError` for an
+    address that is none, naming its place in the list.
     """
 
-    def __init__(self, urls: Sequence[str], clock: Clock, watcher: Watcher, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        clock: Clock,
+        watcher: Watcher,
+        patience: Patience | None = None,
+        *,
+        requests_per_second: float | None = None,
+    ) -> None:
         if not urls:
             raise ValueError("give at least one node")
         self._patience = patience or Patience()
         names = names_of(list(urls))
         found = [Node(url, name, self._patience.timeout) for url, name in zip(urls, names, strict=True)]
-        self._nodes = Nodes(found, clock, watcher, self._patience)
+        self._nodes = Nodes(found, clock, watcher, self._patience, Budget(clock, requests_per_second))
         self._looking = Looking(self._nodes)
+        self._news = News(lambda: self._nodes.order, clock, watcher, self._patience.timeout)
+        self._reads = Gathering(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
 
     async def run(self) -> None:
@@ -38,9 +53,11 @@ class RpcChain:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._looking.run())
             group.create_task(self._blockhashes.run())
+            group.create_task(self._news.run())
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._reads.aclose()
         await self._nodes.aclose()
 
     async def blockhash(self) -> Blockhash:
@@ -55,13 +72,28 @@ class RpcChain:
         """As `Chain`. What many ask for at once is one request."""
         return await self._looking.status(signatures, history=history)
 
+    async def news(self, signature: str, seconds: float) -> None:
+        """As `NewsChain`, over a WebSocket. Where there is none, after the pauses of who has no news."""
+        await self._news.wait(signature, seconds)
+
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
-        """As `SolanaChain`."""
-        return await _usable(self._nodes.call(questions.accounts(addresses)))
+        """As `SolanaChain`, of a node that is not behind. What several ask for at once is one request, if it fits."""
+        return await _usable(self._reads.accounts(addresses))
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""
         return await _usable(self._nodes.call(questions.program_accounts(program, filters)))
+
+    async def token_accounts(self, owner: str) -> list[TokenBalance]:
+        """All that `owner` holds of tokens, of both token programs, as confirmed; by mint. Raises `VenueError`."""
+        asked = (self._nodes.call(questions.token_balances(owner, program)) for program in sorted(TOKEN_PROGRAMS))
+        found = await _usable(asyncio.gather(*asked))
+        return sorted((one for part in found for one in part), key=lambda one: (one.mint, one.address))
+
+    async def compute_prices(self, addresses: Sequence[str]) -> list[int]:
+        """Of recent slots, the newest last: the least that a transaction paid for a compute unit, in millionths of a
+        lamport, and wrote to all of `addresses` (at most 128, else `ValueError`). Raises `VenueError`."""
+        return await _usable(self._nodes.call(questions.compute_prices(addresses)))
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`. Raises `ValueError` for bytes that are no transaction."""
@@ -74,6 +106,9 @@ class RpcChain:
             told = ", ".join(f"{node.name}: {genesis}" for node, genesis in answers)
             raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})")
         return answers[0][1]
+
+    async def _fresh_accounts(self, addresses: Sequence[str]) -> Accounts:
+        return await self._nodes.call(questions.accounts(addresses), fresh=True)
 
     async def _newest_blockhash(self, waiting: list[None]) -> list[Blockhash]:
         _, found = await _usable(self._nodes.newest(questions.BLOCKHASH, lambda one: one.last_valid_height))

@@ -106,7 +106,7 @@ class Looking:
         while True:
             node, epoch = await self._nodes.newest(questions.FINALIZED, _height)
             try:
-                return await _ask((node, epoch, True), wanted, history=False)
+                return await self._ask((node, epoch, True), wanted, history=False)
             except NodeUnavailableError as error:
                 self._nodes.failed(node, error)
                 tries -= 1
@@ -122,19 +122,18 @@ class Looking:
         found = await asyncio.gather(*(self._history(view, wanted) for view in views))
         return [_best(findings) for findings in zip(*found, strict=True)]
 
+    async def _ask(self, view: View, wanted: list[str], *, history: bool) -> list[Finding]:
+        sightings = await self._nodes.ask(view[0], questions.statuses(wanted, history=history))
+        return [_finding(view, sighting, sightings, history=history) for sighting in sightings.found]
+
     async def _history(self, view: View, wanted: list[str]) -> list[Finding]:
         try:
-            return await _ask(view, wanted, history=True)
+            return await self._ask(view, wanted, history=True)
         except NodeUnavailableError as error:
             self._nodes.failed(view[0], error)
             return [Unavailable(str(error)) for _ in wanted]
         except NodeRefusedError as error:
             return [Unavailable(str(error)) for _ in wanted]
-
-
-async def _ask(view: View, wanted: list[str], *, history: bool) -> list[Finding]:
-    sightings = await view[0].ask(questions.statuses(wanted, history=history))
-    return [_finding(view, sighting, sightings, history=history) for sighting in sightings.found]
 
 
 def _finding(view: View, sighting: Sighting | None, sightings: Sightings, *, history: bool) -> Finding:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpx2
 
 from dexexec.settlement.rpc.questions import Question
-from dexexec.settlement.rpc.reading import UNREADABLE
+from dexexec.settlement.rpc.shapes import UNREADABLE
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 
 T = TypeVar("T")
@@ -27,6 +27,11 @@ SIGNATURE_FAILURE, PRECOMPILE_FAILURE = -32003, -32006
 REFUSALS = {PREFLIGHT_FAILURE, SIGNATURE_FAILURE, PRECOMPILE_FAILURE, INVALID_PARAMS}
 """Errors that are about what was asked. Any other is about the node, and another one may do better."""
 TOO_MANY = {429, -32429}
+METHOD_NOT_FOUND, NOT_INDEXED = -32601, -32010
+LACKING = {METHOD_NOT_FOUND, NOT_INDEXED}
+"""Errors which say that a node does not do that, and nothing about what else it does."""
+_FORBIDDEN = {403, 410}
+SEARCH = "getProgramAccounts"
 _LONGEST_MESSAGE = 300
 _SHORTEST_SECRET = 6
 
@@ -38,6 +43,22 @@ class NodeUnavailableError(Exception):
     def __init__(self, message: str, kind: type[VenueError], *, sent: bool = True) -> None:
         super().__init__(message)
         self.kind, self.sent = kind, sent
+
+
+class NodeBusyError(NodeUnavailableError):
+    """The node was asked too often, and takes nothing for now: for `wanted` seconds, if it says so."""
+
+    def __init__(self, message: str, wanted: float | None = None, *, sent: bool = True) -> None:
+        super().__init__(message, RateLimited, sent=sent)
+        self.wanted = wanted
+
+
+class NodeLacksError(NodeUnavailableError):
+    """The node does not do what it was asked, whoever asks. Nothing is wrong with it otherwise."""
+
+    def __init__(self, message: str, method: str) -> None:
+        super().__init__(message, Unreachable)
+        self.method = method
 
 
 class NodeRefusedError(Exception):
@@ -63,7 +84,8 @@ class Node:
         if target.userinfo:
             user = f"{target.username}:{target.password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
-        self._url, self._headers = target.copy_with(username=None, password=None), headers
+        self.host = target.host
+        self.url, self.headers = target.copy_with(username=None, password=None), headers
         self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=target.scheme == "https")
         self._calls = 0
 
@@ -75,7 +97,7 @@ class Node:
         self._calls += 1
         number = self._calls
         call = {"jsonrpc": "2.0", "id": number, "method": question.method, "params": question.params}
-        result = self._result(await self._post(json.dumps(call).encode()), number)
+        result = self._result(await self._post(json.dumps(call).encode(), question.method), number, question.method)
         try:
             return question.read(result)
         except UNREADABLE:
@@ -85,30 +107,29 @@ class Node:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _post(self, body: bytes) -> bytes:
+    async def _post(self, body: bytes, method: str) -> bytes:
         """The body of an answer with status 200."""
         phases = {"connect": self._timeout / 2, "pool": self._timeout / 2}
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=body, extensions={"timeout": phases})
+        request = httpx2.Request("POST", self.url, headers=self.headers, content=body, extensions={"timeout": phases})
         kind: type[VenueError] = Unreachable
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(request)
+                return await self._exchange(request, method)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            why, sent = f"cannot be connected to ({self._clean(error)})", False
+            why, sent = f"cannot be connected to ({self.clean(error)})", False
         except (TimeoutError, httpx2.TimeoutException):
             why, kind, sent = f"did not answer within {self._timeout:g} s", Timeout, True
         except (httpx2.TransportError, httpx2.StreamError, OSError, AttributeError) as error:
             # The last two are anyio's, of a connection that was reset just as it was made: it has no address any more.
-            why, sent = f"broke off ({self._clean(error)})", True
+            why, sent = f"broke off ({self.clean(error)})", True
         # Raised here, so that nothing that knows the URL hangs on to it.
         raise self._unavailable(why, kind, sent=sent)
 
-    async def _exchange(self, request: httpx2.Request) -> bytes:
+    async def _exchange(self, request: httpx2.Request, method: str) -> bytes:
         response = await self._transport.handle_async_request(request)
         try:
             if response.status_code != 200:
-                kind = RateLimited if response.status_code in TOO_MANY else Unreachable
-                raise self._unavailable(f"answered with HTTP status {response.status_code}", kind)
+                raise self._status_error(response, method)
             body = bytearray()
             async for part in response.aiter_raw():
                 body += part
@@ -118,17 +139,29 @@ class Node:
         finally:
             await response.aclose()
 
-    def _result(self, body: bytes, call: int) -> Any:
+    def _status_error(self, response: httpx2.Response, method: str) -> NodeUnavailableError:
+        why = f"{self.name} answered with HTTP status {response.status_code}"
+        if response.status_code in TOO_MANY:
+            return NodeBusyError(why, _seconds(response.headers.get("Retry-After", "")))
+        if response.status_code in _FORBIDDEN and method == SEARCH:
+            return NodeLacksError(why, method)
+        return NodeUnavailableError(why, Unreachable)
+
+    def _result(self, body: bytes, call: int, method: str) -> Any:
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
             raise self._unavailable("answered what is no JSON", BadAnswer) from None
         match document:
             case {"id": answered, "error": {"code": int(code), "message": str(message), **rest}} if answered == call:
-                message = f"{self.name}: {self._clean(message)} ({code})"
+                message = f"{self.name}: {self.clean(message)} ({code})"
                 if code in REFUSALS:
                     raise NodeRefusedError(message, code, rest.get("data"))
-                raise NodeUnavailableError(message, RateLimited if code in TOO_MANY else Unreachable)
+                if code in TOO_MANY:
+                    raise NodeBusyError(message)
+                if code in LACKING:
+                    raise NodeLacksError(message, method)
+                raise NodeUnavailableError(message, Unreachable)
             case {"id": answered, "result": result} if answered == call:
                 return result
         raise self._unavailable("answered what is no JSON-RPC", BadAnswer)
@@ -136,7 +169,7 @@ class Node:
     def _unavailable(self, why: str, kind: type[VenueError], *, sent: bool = True) -> NodeUnavailableError:
         return NodeUnavailableError(f"{self.name} {why}", kind, sent=sent)
 
-    def _clean(self, said: object) -> str:
+    def clean(self, said: object) -> str:
         """One short line without control characters, and without anything of the URL's that may be secret."""
         text = " ".join(str(said).split())
         for secret in self._secrets:
@@ -157,6 +190,11 @@ def secrets_of(url: str) -> list[str]:
     found = re.split(r"[/?&=@:#;,]", f"{parts.netloc.rpartition('@')[0]}/{parts.path}?{parts.query}#{parts.fragment}")
     both = {secret for part in found for secret in (part, unquote(part)) if len(secret) >= _SHORTEST_SECRET}
     return sorted(both, key=len, reverse=True)
+
+
+def _seconds(text: str) -> float | None:
+    """`Retry-After` in seconds; the other form, a date, is of somebody else's clock and not read."""
+    return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text.strip()) else None
 
 
 def _host(url: str, place: int) -> str:

@@ -10,35 +10,43 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from dexexec.domain import base58
-from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash
-from dexexec.settlement.rpc import reading
+from dexexec.settlement.rpc import account_reading, reading, shapes
 from dexexec.settlement.rpc.wire import programs_of
 
 T = TypeVar("T")
 MAX_STATUSES = 256
 """Signatures in one look-up."""
+MAX_ACCOUNTS = 100
+"""Accounts in one answer."""
+MAX_PRICED = 128
+"""Accounts whose compute prices are asked for at once."""
 CONFIRMED = {"commitment": "confirmed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A call of a node; `read` makes a value of its result, or raises one of `reading.UNREADABLE`."""
+    """A call of a node; `read` makes a value of its result, or raises one of `shapes.UNREADABLE`. `slot` is the
+    confirmed slot that the value is of, where it says so."""
 
     method: str
     params: Sequence[object]
     read: Callable[[Any], T]
+    slot: Callable[[T], int] | None = None
 
 
-GENESIS_HASH = Question("getGenesisHash", [], reading.read_text)
-BLOCKHASH: Question[Blockhash] = Question("getLatestBlockhash", [CONFIRMED], reading.read_blockhash)
+GENESIS_HASH = Question("getGenesisHash", [], shapes.read_text)
+BLOCKHASH: Question[Blockhash] = Question(
+    "getLatestBlockhash", [CONFIRMED], reading.read_blockhash, lambda one: one.slot
+)
 FINALIZED: Question[reading.Epoch] = Question("getEpochInfo", [{"commitment": "finalized"}], reading.read_epoch)
 
 
 def send(payload: bytes, *, preflight: bool) -> Question[str]:
     """Send a transaction; its signature. The node does not resend: that is done here, and seen."""
     how = {"encoding": "base64", "maxRetries": 0, "skipPreflight": not preflight, "preflightCommitment": "confirmed"}
-    return Question("sendTransaction", [_base64(payload), how], reading.read_text)
+    return Question("sendTransaction", [_base64(payload), how], shapes.read_text)
 
 
 def statuses(signatures: Sequence[str], *, history: bool) -> Question[reading.Sightings]:
@@ -56,7 +64,8 @@ def transaction(signature: str) -> Question[reading.Executed | None]:
 def accounts(addresses: Sequence[str]) -> Question[Accounts]:
     """Accounts, all in one answer."""
     params = [list(addresses), {"encoding": "base64", **CONFIRMED}]
-    return Question("getMultipleAccounts", params, partial(reading.read_accounts, count=len(addresses)))
+    read = partial(account_reading.read_accounts, count=len(addresses))
+    return Question("getMultipleAccounts", params, read, lambda one: one.slot)
 
 
 def program_accounts(program: str, filters: AccountFilters) -> Question[ProgramAccounts]:
@@ -64,8 +73,23 @@ def program_accounts(program: str, filters: AccountFilters) -> Question[ProgramA
     matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
     wanted = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
     params = [program, {"encoding": "base64", "withContext": True, "filters": wanted, **CONFIRMED}]
-    read = partial(reading.read_program_accounts, program=program, filters=filters)
+    read = partial(account_reading.read_program_accounts, program=program, filters=filters)
     return Question("getProgramAccounts", params, read)
+
+
+def token_balances(owner: str, program: str) -> Question[list[TokenBalance]]:
+    """What an owner holds of the tokens of one token program."""
+    params = [owner, {"programId": program}, {"encoding": "jsonParsed", **CONFIRMED}]
+    read = partial(account_reading.read_token_balances, owner=owner, program=program)
+    return Question("getTokenAccountsByOwner", params, read)
+
+
+def compute_prices(addresses: Sequence[str]) -> Question[list[int]]:
+    """What transactions that write to all these accounts paid at least for a compute unit. Raises `ValueError` for more
+    than `MAX_PRICED`."""
+    if len(addresses) > MAX_PRICED:
+        raise ValueError(f"compute prices are told for {MAX_PRICED} accounts at most, not {len(addresses)}")
+    return Question("getRecentPrioritizationFees", [list(addresses)], account_reading.read_compute_prices)
 
 
 def simulation(payload: bytes, watched: Sequence[str]) -> Question[Simulation]:
@@ -74,7 +98,7 @@ def simulation(payload: bytes, watched: Sequence[str]) -> Question[Simulation]:
     if watched:
         how["accounts"] = {"encoding": "base64", "addresses": list(watched)}
     read = partial(reading.read_simulation, watched=watched, programs=programs_of(payload))
-    return Question("simulateTransaction", [_base64(payload), how], read)
+    return Question("simulateTransaction", [_base64(payload), how], read, lambda one: one.slot)
 
 
 def fund(owner: str, mint: str, decimals: int, amount: int) -> Question[None]:

@@ -3,21 +3,21 @@
 A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it for an answer that is none.
 """
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dexexec.domain import base58
-from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, ProgramFailure, Simulation
+from dexexec.domain.solana import ProgramFailure, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
 from dexexec.settlement.message import LACKS_LAMPORTS
+from dexexec.settlement.rpc.account_reading import read_account
+from dexexec.settlement.rpc.shapes import read_exactly, read_natural, read_text
 
 COMMITMENTS = ("processed", "confirmed", "finalized")
 """How sure something is, the least first."""
-UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 PROGRAM_ERROR = "program-error"
 INSUFFICIENT_FUNDS = "insufficient-funds"
 
@@ -65,41 +65,27 @@ class Executed:
     failure: Failure | None
 
 
-def read_text(result: Any) -> str:
-    """A string."""
-    if not isinstance(result, str) or not result:
-        raise ValueError("not a string")
-    return result
-
-
-def read_address(result: Any) -> str:
-    """A public key in base58."""
-    if len(base58.decode(read_text(result))) != 32:
-        raise ValueError("not an address")
-    return str(result)
-
-
 def read_blockhash(result: Any) -> Blockhash:
     """`getLatestBlockhash`."""
     value = result["value"]
     if len(base58.decode(read_text(value["blockhash"]))) != 32:
         raise ValueError("not a hash")
-    height, slot = _natural(value["lastValidBlockHeight"]), _natural(result["context"]["slot"])
+    height, slot = read_natural(value["lastValidBlockHeight"]), read_natural(result["context"]["slot"])
     return Blockhash(value["blockhash"], height, slot)
 
 
 def read_epoch(result: Any) -> Epoch:
     """`getEpochInfo`."""
-    return Epoch(_natural(result["absoluteSlot"]), _natural(result["blockHeight"]))
+    return Epoch(read_natural(result["absoluteSlot"]), read_natural(result["blockHeight"]))
 
 
 def read_statuses(result: Any, count: int) -> Sightings:
     """`getSignatureStatuses` for so many signatures."""
     found = tuple(
-        None if one is None else Sighting(_natural(one["slot"]), COMMITMENTS.index(one["confirmationStatus"]))
+        None if one is None else Sighting(read_natural(one["slot"]), COMMITMENTS.index(one["confirmationStatus"]))
         for one in result["value"]
     )
-    return Sightings(_natural(result["context"]["slot"]), _exactly(found, count))
+    return Sightings(read_natural(result["context"]["slot"]), read_exactly(found, count))
 
 
 def read_transaction(result: Any, signature: str) -> Executed | None:
@@ -113,7 +99,7 @@ def read_transaction(result: Any, signature: str) -> Executed | None:
     programs = [keys[one["programIdIndex"]] for one in transaction["message"]["instructions"]]
     failure = None if meta["err"] is None else read_failure(meta["err"], programs)
     moved = {} if failure else what_moved(meta, keys[0])
-    return Executed(_natural(result["slot"]), _natural(meta["fee"]), moved, failure)
+    return Executed(read_natural(result["slot"]), read_natural(meta["fee"]), moved, failure)
 
 
 def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
@@ -128,12 +114,12 @@ def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
         for owner, mint, amount in held.values():
             if owner == wallet and mint != WSOL:
                 moved[mint] += sign * amount
-    moved[WSOL] = _natural(meta["fee"])
+    moved[WSOL] = read_natural(meta["fee"])
     for index, (was, now) in enumerate(zip(meta["preBalances"], meta["postBalances"], strict=True)):
         # An account that is opened or closed here belongs, where it is none, to whom it belongs where it is one.
         had, has = before.get(index) or after.get(index), after.get(index) or before.get(index)
-        moved[WSOL] -= _natural(was) if index == 0 or (had and had[0] == wallet) else 0
-        moved[WSOL] += _natural(now) if index == 0 or (has and has[0] == wallet) else 0
+        moved[WSOL] -= read_natural(was) if index == 0 or (had and had[0] == wallet) else 0
+        moved[WSOL] += read_natural(now) if index == 0 or (has and has[0] == wallet) else 0
     return {mint: delta for mint, delta in moved.items() if delta}
 
 
@@ -145,44 +131,22 @@ def read_failure(err: Any, programs: Sequence[str]) -> Failure:
             INSUFFICIENT_FUNDS if name in LACKS_LAMPORTS else _kebab(name), f"the transaction failed: {name}"
         )
     index, what = err[name]
-    known = _natural(index) < len(programs)
-    custom = _natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
+    known = read_natural(index) < len(programs)
+    custom = read_natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
     text = _name(what) if custom is None else f"custom program error: {custom:#x}"
     program = programs[index] if known else ""
     detail = f"instruction {index} ({program or 'unknown program'}) failed: {text}"
     return Failure(PROGRAM_ERROR, detail, ProgramFailure(index, program, custom, text))
 
 
-def read_accounts(result: Any, count: int) -> Accounts:
-    """`getMultipleAccounts` for so many addresses."""
-    found = tuple(None if one is None else read_account(one) for one in result["value"])
-    return Accounts(_natural(result["context"]["slot"]), _exactly(found, count))
-
-
-def read_program_accounts(result: Any, program: str, filters: AccountFilters) -> ProgramAccounts:
-    """`getProgramAccounts` with context. One that was not asked for makes the whole answer none."""
-    found = {read_address(one["pubkey"]): read_account(one["account"]) for one in result["value"]}
-    if not all(account.owner == program and filters.suits(account) for account in found.values()):
-        raise ValueError("an account that was not asked for")
-    return ProgramAccounts(_natural(result["context"]["slot"]), found)
-
-
-def read_account(value: Any) -> Account:
-    """One account in the encoding `base64`."""
-    data, encoding = value["data"]
-    if encoding != "base64":
-        raise ValueError("not in base64")
-    return Account(read_text(value["owner"]), _natural(value["lamports"]), base64.b64decode(data, validate=True))
-
-
 def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
     """`simulateTransaction`. A transaction that would fail changes nothing, so that there is no `after` then."""
-    value, slot = result["value"], _natural(result["context"]["slot"])
-    units, logs = _natural(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
+    value, slot = result["value"], read_natural(result["context"]["slot"])
+    units, logs = read_natural(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
     if value["err"] is not None:
         failure = read_failure(value["err"], programs)
         return Simulation(slot, units, failure.detail, failure.instruction, logs)
-    shown = _exactly(tuple(value.get("accounts") or ()), len(watched))
+    shown = read_exactly(tuple(value.get("accounts") or ()), len(watched))
     after = {
         address: None if one is None or not one["lamports"] else read_account(one)
         for address, one in zip(watched, shown, strict=True)
@@ -193,10 +157,10 @@ def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]
 def _held(balances: Any) -> dict[int, tuple[str, str, int]]:
     """Token accounts by their place in the transaction: owner, mint, amount."""
     return {
-        _natural(one["accountIndex"]): (
+        read_natural(one["accountIndex"]): (
             read_text(one["owner"]),
             read_text(one["mint"]),
-            _natural(int(one["uiTokenAmount"]["amount"])),
+            read_natural(int(one["uiTokenAmount"]["amount"])),
         )
         for one in balances or ()
     }
@@ -206,18 +170,6 @@ def _name(error: Any) -> str:
     """Of an error with or without more to say: `"AccountInUse"`, `{"DuplicateInstruction": 3}`."""
     [name] = [error] if isinstance(error, str) else error
     return read_text(name)
-
-
-def _natural(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("not a natural number")
-    return value
-
-
-def _exactly(found: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    if len(found) != count:
-        raise ValueError(f"{len(found)} answers for {count} questions")
-    return found
 
 
 def _kebab(name: str) -> str:

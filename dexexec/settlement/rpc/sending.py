@@ -17,7 +17,8 @@ from dexexec.settlement.rpc.node import (
     NodeUnavailableError,
 )
 from dexexec.settlement.rpc.nodes import Nodes
-from dexexec.settlement.rpc.reading import UNREADABLE, read_failure
+from dexexec.settlement.rpc.reading import read_failure
+from dexexec.settlement.rpc.shapes import UNREADABLE
 from dexexec.settlement.rpc.wire import programs_of
 
 CODES = {
@@ -35,9 +36,9 @@ async def submit(nodes: Nodes, signed: SignedSwap, grace: float, *, first: bool)
 async def _first(nodes: Nodes, signed: SignedSwap) -> SubmitAnswer:
     question = questions.send(signed.payload, preflight=True)
     spread, doubts = False, []
-    for node in nodes.order:
+    for node in nodes.order_for(question.method):
         try:
-            answered = await node.ask(question)
+            answered = await nodes.ask(node, question)
         except NodeUnavailableError as error:
             nodes.failed(node, error)
             spread = spread or error.sent
