@@ -16,6 +16,7 @@ from dexexec.domain.token import WSOL
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import Program, compute_unit_limit, compute_unit_price, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
+from dexexec.settlement.solana_sealing import Price
 from dexexec.settlement.transaction import associated_token_account, compile_message, parse_message
 
 
@@ -56,6 +57,15 @@ def quote(mint_in: str = MINT_IN, mint_out: str = MINT_OUT, max_in: int = MAX_IN
         context_slot=0,
         route=(),
     )
+
+
+def fixed(price: int) -> Price:
+    """A compute price that is always the same."""
+
+    async def same(addresses: Sequence[str]) -> int:
+        return price
+
+    return same
 
 
 def call(program: str, data: bytes, *accounts: str, signers: Sequence[str] = ()) -> Instruction:

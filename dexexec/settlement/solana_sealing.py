@@ -5,15 +5,16 @@ in its compute budget: how many units it needs is known only then. Nothing is se
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import SignedSwap
-from dexexec.domain.token import WSOL
-from dexexec.settlement.effects import held, own_accounts
+from dexexec.domain.token import KNOWN, WSOL, Tokens
+from dexexec.settlement.compute_price import no_price
+from dexexec.settlement.effects import own_accounts
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import (
     LACKS_LAMPORTS,
@@ -25,7 +26,7 @@ from dexexec.settlement.message import (
     network_fee,
     touches,
 )
-from dexexec.settlement.token_account import RENT_OVERHEAD, RENT_PER_BYTE
+from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.transaction import (
     assemble,
     associated_token_account,
@@ -38,7 +39,6 @@ from dexexec.settlement.wallet import Wallet
 from dexexec.venue import (
     AnyVenue,
     BadAnswer,
-    InsufficientFunds,
     QuoteExpired,
     SolanaChain,
     Timeout,
@@ -53,19 +53,26 @@ PRICE_UNITS = 150
 """What the compute unit price, which is not simulated, uses itself."""
 LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
-WALLET_RENT = RENT_OVERHEAD * RENT_PER_BYTE
-"""Lamports that a wallet must keep."""
+Price = Callable[[Sequence[str]], Awaitable[int]]
+_KNOWN_TOKENS = Tokens(KNOWN)
 
 
 class SolanaSealer:
-    """Signs with `wallet` what `rules` let pass. `compute_price` is what the network is offered for each compute unit,
-    in micro-lamports."""
+    """Signs with `wallet` what `rules` let pass. `price` tells what to offer the network for each compute unit of a
+    transaction that writes to these accounts, in micro-lamports; `tokens` are known by name."""
 
     def __init__(
-        self, chain: SolanaChain, wallet: Wallet, rules: GuardRules, clock: Clock, *, compute_price: int = 0
+        self,
+        chain: SolanaChain,
+        wallet: Wallet,
+        rules: GuardRules,
+        clock: Clock,
+        *,
+        price: Price = no_price,
+        tokens: Tokens = _KNOWN_TOKENS,
     ) -> None:
         self._chain, self._wallet, self._rules, self._clock = chain, wallet, rules, clock
-        self._compute_price = compute_price
+        self._price, self._tokens = price, tokens
         self._wrapped = associated_token_account(wallet.address, WSOL)
 
     @property
@@ -97,12 +104,16 @@ class SolanaSealer:
             before=_by_address(watched, seen),
         )
         check_message(self._rules, proposal)
+        shortage = self._purse(proposal.before).shortage(quote, drafted)
+        if shortage is not None:
+            raise shortage
         before, simulation = await self._simulate(draft, drafted, seen)
         if simulation.error is not None:
             raise self._reason(venue, quote, drafted, before, simulation)
-        message = self._compile(unsigned, (*self._budget(simulation.units), *steps))
+        price = await self._price(self._contested(before))
+        message = self._compile(unsigned, (*_budget(simulation.units, price), *steps))
         parsed = parse_message(message)
-        self._check_purse(simulation.after.get(self.payer), network_fee(parsed) - network_fee(drafted))
+        self._check_purse(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
         now = self._clock.monotonic()
         if now >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was simulated")
@@ -115,10 +126,11 @@ class SolanaSealer:
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
         return compile_message(self.payer, steps, unsigned.blockhash.hash)
 
-    def _budget(self, units: int) -> tuple[Instruction, ...]:
-        limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
-        price = (compute_unit_price(self._compute_price),) if self._compute_price else ()
-        return (compute_unit_limit(limit), *price)
+    def _contested(self, before: Mapping[str, Account | None]) -> list[str]:
+        """The accounts that others write to as well. Ours are left out: what we paid before would be the market there,
+        and a price that was once high would keep itself up."""
+        ours = own_accounts(before, self.payer)
+        return [address for address, account in before.items() if account is not None and address not in ours]
 
     async def _simulate(
         self, draft: bytes, drafted: Message, seen: Accounts
@@ -152,27 +164,37 @@ class SolanaSealer:
         told = venue.explain(failure) if failure is not None else None
         if told is not None:
             return told
-        short = (
-            failure is not None and failure.custom == 1
-        )  # the token programs' and the system program's number for it
-        mint, needed = quote.request.mint_in, quote.max_in if short else quote.amount_in
-        there = held(before, self.payer, mint)
-        if there < needed:
-            return InsufficientFunds(f"the wallet holds {there} base units of {mint}, and {needed} are needed")
+        purse = self._purse(before)
+        # The token programs' and the system program's number for too little.
+        short = failure is not None and failure.custom == 1
+        lacks = purse.lacks_input(quote, quote.max_in if short else quote.amount_in)
+        if lacks is not None:
+            return lacks
         if failure is None:
             if any(word in str(simulation.error) for word in LACKS_LAMPORTS):
-                return InsufficientFunds(f"the wallet lacks lamports for the fee or rent: {simulation.error}")
+                return purse.lacks_lamports(f"the fee or rent cannot be paid ({simulation.error})")
             return BadAnswer(f"the transaction would fail: {simulation.error}")
         called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None
         lamports = failure.program in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
         if short and lamports and called is not None and touches(called, self.payer):
-            return InsufficientFunds("the wallet lacks lamports for what the swap has to set up")
+            return purse.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
         return BadAnswer(f"instruction {failure.index} of the transaction would fail: {failure.text}")
 
-    def _check_purse(self, after: Account | None, more: int) -> None:
-        """The fee that was simulated knew no price: whether the wallet can pay the rest, too."""
-        if more > 0 and after is not None and after.lamports < more + WALLET_RENT:
-            raise InsufficientFunds(f"the wallet has {after.lamports} lamports left, and the fee takes {more} more")
+    def _check_purse(
+        self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
+    ) -> None:
+        """The fee that was simulated, `paid`, knew no price: whether the wallet can pay the rest too, at the start when
+        the network takes it, and in the end."""
+        shortage = self._purse(before).shortage(quote, message)
+        more = network_fee(message) - paid
+        if shortage is None and more > 0 and after is not None and after.lamports < more + WALLET_RENT:
+            why = f"{more} lamports for compute units, and what the wallet's account must keep"
+            shortage = self._purse({self.payer: after}).lacks(WSOL, after.lamports, more + WALLET_RENT, why)
+        if shortage is not None:
+            raise shortage
+
+    def _purse(self, accounts: Mapping[str, Account | None]) -> Purse:
+        return Purse(self.payer, accounts, self._tokens)
 
     async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
         """The other signers' signatures, each proven to be theirs over this very message."""
@@ -185,6 +207,12 @@ class SolanaSealer:
                 raise BadAnswer(f"{venue.name} gave no right signature of {signer}")
             found[signer] = signature
         return found
+
+
+def _budget(units: int, price: int) -> tuple[Instruction, ...]:
+    """A fifth more compute units than a simulation used, at `price` each."""
+    limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
+    return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))
 
 
 def _by_address(addresses: tuple[str, ...], accounts: Accounts) -> dict[str, Account | None]:

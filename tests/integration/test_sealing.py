@@ -49,7 +49,7 @@ from dexexec.venue import (
 from tests.integration.localnet import SOL, Net, running
 from tests.integration.test_localnet_tokens import ata, coin, make_mint
 from tests.integration.test_localnet_tokens import open_account as open_for
-from tests.swapping import call, open_account, pay, transfer
+from tests.swapping import call, fixed, open_account, pay, transfer
 
 PROGRAM = str(Pubkey.new_unique())
 STRANGER = str(Pubkey.new_unique())
@@ -100,10 +100,19 @@ class Silent:
     def node_failed(self, node: str, why: str) -> None:
         raise AssertionError(why)
 
+    def node_rests(self, node: str, why: str) -> None:
+        raise AssertionError(why)
+
     def node_lags(self, node: str, blocks: int) -> None:
         raise AssertionError(blocks)
 
     def node_back(self, node: str) -> None:
+        raise AssertionError(node)
+
+    def socket_failed(self, node: str, why: str) -> None:
+        raise AssertionError(why)
+
+    def socket_back(self, node: str) -> None:
         raise AssertionError(node)
 
 
@@ -187,7 +196,7 @@ class Scene:
     def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_compute_price)
         wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, SystemClock(), compute_price=compute_price)
+        return SolanaSealer(self.chain, wallet, rules, SystemClock(), price=fixed(compute_price))
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
@@ -447,7 +456,8 @@ async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
         await at.net.advance(2)
         for quoted in (MAX_IN, 98):  # 98 would be enough, but not for what the order allows and this swap takes
             quote = replace(at.quote(), amount_in=quoted)
-            with pytest.raises(InsufficientFunds, match=f"the wallet holds 99 base units of {at.mint_in}, and 100 are"):
+            words = f"the wallet {at.wallet[:4]}… holds 99 base units of {at.mint_in}, and 100 are needed"
+            with pytest.raises(InsufficientFunds, match=words):
                 await at.seal(*at.honest(), quote=quote)
 
 
@@ -460,8 +470,54 @@ async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
             await give(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
             await at.net.advance(2)
             unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(compute_price=price)
-            with pytest.raises(InsufficientFunds, match="lamports"):
+            with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):
                 await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60)
+
+
+async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        poor = replace(at, key=await at.net.funded(2_900_000))
+        await at.net.advance(2)
+        steps = (open_account(poor.wallet, poor.wallet, WSOL), pay(poor.wallet, poor.ours(WSOL), 2 * SOL))
+        unsigned, quote = await poor.build(*steps, signers=()), replace(at.quote(mint_in=WSOL), max_in=2 * SOL)
+        words = "holds 0.0029 SOL, and 2.00204428 SOL are needed: 2 SOL to swap, 0.00203928 SOL as rent"
+        with pytest.raises(InsufficientFunds, match=words):
+            await poor.sealer().seal(at.venue, quote, unsigned, SystemClock().monotonic() + 60)
+        with pytest.raises(InsufficientFunds, match=f"holds 0 base units of {at.mint_out}, and 100 are needed"):
+            await at.seal(*at.calls(), quote=at.quote(at.mint_out, at.mint_in))
+        assert at.chain.simulated == 0
+
+
+async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(tmp_path: Path) -> None:
+    """What is wrapped and not spent comes back in the end, too late for a fee that is taken first."""
+    async with scene(tmp_path) as at:
+        wrapped = at.ours(WSOL)
+        balance = await at.net.balance(at.key.pubkey())
+        all_of_it = balance - SIGNATURES - 2 * 2_039_280
+        opens, sync = open_account(at.wallet, at.wallet, WSOL), call(Program.TOKEN, b"\x11", wrapped)
+        steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, closing(wrapped, at.wallet))
+        later = SystemClock().monotonic() + 60
+        unsigned = await at.build(*steps, at.pays(), at.gets())
+        await at.sealer().seal(at.venue, at.quote(), unsigned, later)
+        with pytest.raises(InsufficientFunds, match="for the network fee"):
+            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later)
+
+
+async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:
+    """Else what we paid before were the market that we follow."""
+    async with scene(tmp_path) as at:
+        asked: list[Sequence[str]] = []
+
+        async def price(addresses: Sequence[str]) -> int:
+            asked.append(addresses)
+            return 7
+
+        sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
+        signed = await sealer.seal(at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60)
+        assert budget(message_of(signed.payload)).price == 7
+        [addresses] = asked
+        assert {at.vault, at.theirs(at.mint_in), at.theirs(at.mint_out)} <= set(addresses)
+        assert set(addresses).isdisjoint({at.wallet, at.ours(at.mint_in), at.ours(at.mint_out)})
 
 
 async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortage_is_not_ours(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ from tests.integration.localnet_ground import (
     message_of,
 )
 from tests.integration.rpc_nodes import patience, wrong
+from tests.swapping import fixed
 from tests.waiting import until
 
 EVER = 10**6
@@ -287,8 +288,7 @@ async def test_rule_8_what_the_check_refuses_costs_nothing_and_is_proven_to_be_n
 
 
 async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_used(tmp_path: Path) -> None:
-    """What a simulation of the message with the blockhash replaced has used, and of that 1.1 to 1.25 times. (Which
-    price is offered comes from the configuration: what others pay for a venue's accounts is not looked at yet.)"""
+    """What a simulation of the message with the blockhash replaced has used, and of that 1.1 to 1.25 times."""
     async with ground(tmp_path, compute_price=333_333) as at:
         for request in (SELL_SOL, BUY_SOL):
             signed = await at.signed(request)
@@ -323,7 +323,7 @@ async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_pat
 async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: Path) -> None:
     async with ground(tmp_path) as at:
         for price, passes in ((MAX_PRICE, True), (MAX_PRICE + 1, False)):
-            sealer = SolanaSealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, compute_price=price)
+            sealer = SolanaSealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, price=fixed(price))
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
             quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
             if passes:
