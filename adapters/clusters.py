@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-ClusterName = Literal["mainnet-beta", "devnet", "testnet", "localnet"]
-"""Solana's own names for its clusters, and `localnet`."""
+ClusterName = Literal["", "mainnet-beta", "devnet", "testnet", "localnet"]
+"""Solana's own names for its clusters, and `localnet`; empty where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

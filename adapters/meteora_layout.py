@@ -19,6 +19,7 @@ from adapters.curves.damm_v2 import (
 )
 from adapters.curves.damm_v2_fees import BASIS_POINTS, BaseFee, DynamicFee
 from adapters.curves.swap import ChainTime
+from adapters.pools import PoolKeys
 from adapters.spl import TOKEN, TOKEN_2022
 from dexexec.domain import base58
 from dexexec.domain.solana import Account, AccountFilters
@@ -32,20 +33,6 @@ SYSVAR = "Sysvar1111111111111111111111111111111111111"
 CLOCK_SIZE = 40
 _TOKEN_PROGRAMS = (TOKEN, TOKEN_2022)
 """By `token_a_flag` and `token_b_flag`."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolKeys:
-    """What never changes about a pool: addresses in base58, pairs of them for token A and token B."""
-
-    address: str
-    mints: tuple[str, str]
-    vaults: tuple[str, str]
-    token_programs: tuple[str, str]
-
-    def token_program(self, mint: str) -> str:
-        """The token program of one of the pool's mints."""
-        return self.token_programs[self.mints.index(mint)]
 
 
 @dataclass(frozen=True, slots=True)

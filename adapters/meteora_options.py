@@ -1,40 +1,16 @@
-"""The settings of `adapters/meteora.py`: where the program and its pools are. Defaults follow from the cluster."""
+"""The settings of `adapters/meteora.py`."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from adapters.addresses import Address, Addresses
-from adapters.clusters import METEORA_DAMM_V2, ClusterName
+from adapters.addresses import Addresses
+from adapters.pool_options import PoolOptions
 
 
-class MeteoraOptions(BaseModel):
-    """Where the program and its pools are."""
+class MeteoraOptions(PoolOptions):
+    """Where the DAMM v2 program and its pools are."""
 
-    model_config = ConfigDict(frozen=True)
-
-    cluster: ClusterName = Field(
-        "mainnet-beta",
-        description="`mainnet-beta`, `devnet`, `testnet` or `localnet`: whose addresses are the defaults",
-    )
-    program_id: Address = Field("", description="address of the DAMM v2 program; empty: the cluster's")
+    configs_field = "configs"
     configs: Addresses = Field(
-        (), description="configs whose pools are looked for where a node does not search; empty: the cluster's"
+        (),
+        description="configs, by comma, whose pools are tried where a node does not search; unset: the cluster's",
     )
-    pools: Addresses = Field((), description="the only pools to trade with; empty: all that are found")
-    pool_max_age_ms: int = Field(600_000, ge=0, le=86_400_000, description="how long found pools are remembered (ms)")
-    quote_ttl_ms: int = Field(10_000, ge=1, le=600_000, description="how long a Meteora quote holds (ms)")
-
-    @model_validator(mode="after")
-    def _known(self) -> "MeteoraOptions":
-        if not self.program_id and self.cluster not in METEORA_DAMM_V2:
-            raise ValueError(f"no deployment on {self.cluster} is known: set DEXEXEC_METEORA_PROGRAM_ID")
-        return self
-
-    @property
-    def program(self) -> str:
-        """The program's address."""
-        return self.program_id or METEORA_DAMM_V2[self.cluster].program
-
-    @property
-    def pool_configs(self) -> tuple[str, ...]:
-        """Those given, or those of the cluster; a program of one's own has none of these."""
-        return self.configs or (() if self.program_id else METEORA_DAMM_V2[self.cluster].configs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from adapters import spl
 from adapters.addresses import address_bytes
 from adapters.keys import associated, derived
-from adapters.meteora_layout import PoolKeys
+from adapters.pools import PoolKeys
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.solana import AccountMeta, Instruction
 from dexexec.domain.token import WSOL

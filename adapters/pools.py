@@ -6,6 +6,7 @@ and what never changes about them. What a price depends on is read for every quo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from adapters.addresses import address_bytes
@@ -20,6 +21,20 @@ MAX_ADDRESSES = 100
 MAX_KEYS = 1_024
 """Pairs that are remembered: whoever asks for ever new ones may not fill the memory."""
 SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKeys:
+    """What never changes about a pool: addresses in base58, pairs of them for its first and its second token."""
+
+    address: str
+    mints: tuple[str, str]
+    vaults: tuple[str, str]
+    token_programs: tuple[str, str]
+
+    def token_program(self, mint: str) -> str:
+        """The token program of one of the pool's mints."""
+        return self.token_programs[self.mints.index(mint)]
 
 
 class Mints(NamedTuple):

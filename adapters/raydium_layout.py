@@ -8,6 +8,7 @@ accounts of before have zeros there, which means the same: no such fee.
 from dataclasses import dataclass
 from struct import unpack_from
 
+from adapters import pools
 from adapters.curves.cpmm import AmmConfig, CpmmPool
 from adapters.spl import TOKEN, TOKEN_2022
 from dexexec.domain import base58
@@ -31,14 +32,10 @@ CONFIG = Kind("config", 236, bytes.fromhex("daf42168cbcb2b6f"))
 
 
 @dataclass(frozen=True, slots=True)
-class PoolKeys:
-    """What never changes about a pool: addresses in base58, pairs of them for token 0 and token 1."""
+class PoolKeys(pools.PoolKeys):
+    """What never changes about a pool, in the order token 0, token 1."""
 
-    address: str
     amm_config: str
-    vaults: tuple[str, str]
-    mints: tuple[str, str]
-    token_programs: tuple[str, str]
     observation: str
 
 
@@ -56,6 +53,11 @@ class PoolState:
     open_time: int
     creator_fee_on: int
     enable_creator_fee: bool
+
+    @property
+    def depth(self) -> int:
+        """Liquidity shares are about sqrt(x * y): nobody has many of them without having put as much in."""
+        return self.lp_supply
 
 
 def pool_filters(mint_a: bytes, mint_b: bytes) -> AccountFilters:
@@ -79,7 +81,7 @@ def read_pool(address: str, account: Account | None, program: str) -> PoolState:
         raise BadAnswer(f"enable_creator_fee of the pool {address} is {enabled}: known are 0 and 1")
     creator_0, creator_1 = unpack_from("<2Q", data, 397)
     return PoolState(
-        keys=PoolKeys(address, config, (vault_0, vault_1), (mint_0, mint_1), (program_0, program_1), observation),
+        keys=PoolKeys(address, (mint_0, mint_1), (vault_0, vault_1), (program_0, program_1), config, observation),
         status=data[329],
         lp_supply=supply,
         protocol_fees=(protocol_0, protocol_1),

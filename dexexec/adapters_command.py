@@ -8,21 +8,29 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from dexexec.domain.token import KNOWN, Tokens
+from dexexec import presets
+from dexexec.clock import SystemClock
 from dexexec.errors import AdapterLoadError
-from dexexec.registry import VenueClass, installed, load, options_of, origin, read_options
-from dexexec.testing.contract import Verdict, report
+from dexexec.networks import Purpose, open_networks, running
+from dexexec.observe import Observer, make_logger
+from dexexec.registry import VenueClass, installed, load, networks, options_of, origin, read_options
+from dexexec.settings import Settings
+from dexexec.settlement.simulated import MemoryLedger
+from dexexec.testing.contract import Result, Verdict, report
 from dexexec.testing.harness import Harness
+from dexexec.testing.node import NodeHarness, StandingChain
+from dexexec.venue import Network, SolanaChain
 
 _COLUMNS = ("ADAPTER", "ENABLED", "NETWORK", "MODES", "PAIRS", "FROM")
 
 
 def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
-    """Print every installed adapter and those enabled by path, with the settings they read.
+    """Print every installed adapter and those enabled by path, with the settings they read, and every preset.
 
     Returns 0, or 1 when one of them cannot be loaded. Raises `AdapterLoadError` when two share a name.
     """
     out = out or sys.stdout
+    named, groups, enabled = set(enabled), presets.installed(), presets.expanded(enabled)
     sources = {name: origin(point) for name, point in installed().items()}
     sources |= {name: "path" if ":" in name else "not installed" for name in enabled if name not in sources}
     rows, settings, problems = [_COLUMNS], dict[str, str](), list[str]()
@@ -37,6 +45,17 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
         rows.append((found.name, state, *_abilities(found), source))
         settings |= options_of(found)
     _table(rows, out)
+    if groups:
+        out.write("\n")
+        parts = [("PRESET", "ENABLED", "ADAPTERS", "SETTINGS", "FROM")]
+        for name, point in groups.items():
+            preset = presets.load(point)
+            meant = " ".join(
+                f"{variable}={value}" for variable, value in {**preset.defaults, **preset.settings}.items()
+            )
+            state = "yes" if name in named else "no"
+            parts.append((name, state, " ".join(preset.adapters), meant or "-", origin(point)))
+        _table(parts, out)
     if settings:
         out.write("\nSettings that these adapters read:\n")
         _table([("  " + name, text) for name, text in settings.items()], out)
@@ -45,21 +64,56 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
 
 
 def check_adapter(
-    name: str,
-    environ: Mapping[str, str],
-    tokens: Tokens | None = None,
-    pair: tuple[str, str] | None = None,
-    out: TextIO | None = None,
+    name: str, environ: Mapping[str, str], settings: Settings | None = None, out: TextIO | None = None
 ) -> int:
-    """Try the contract on one adapter, by name or path, and print a line for each rule.
+    """Try the contract on one adapter, by name or path, or on those of a preset, and print a line for each rule.
 
-    `environ` holds the adapter's own settings; `pair` is what is swapped. Returns 0 when every rule that applies is
-    kept, else 1. Raises `AdapterLoadError` when there is no such adapter or its settings cannot be used.
+    `environ` holds the adapter's own settings; `settings` names what is swapped, and the node on which an adapter of
+    Solana's is asked, without sending anything. Returns 0 when every rule that applies is kept, else 1. Raises
+    `StartupError` when there is no such adapter, its settings cannot be used, or there is nothing to ask it on.
     """
     out = out or sys.stdout
-    [found] = load([name])
-    read_options(found, environ)
-    results = asyncio.run(report(Harness(found, environ, tokens or Tokens(KNOWN), pair)))
+    environ = presets.environment({**environ, presets.ADAPTERS: name} if presets.among([name]) else environ)
+    content = True
+    for found in load([name]):
+        read_options(found, environ)
+        results = asyncio.run(_results(found, environ, settings or Settings(_env_file=None)))
+        content &= _report(found, results, out)
+    return 0 if content else 1
+
+
+async def _results(found: VenueClass, environ: Mapping[str, str], settings: Settings) -> list[Result]:
+    """On the simulated chain, or on what a node shows."""
+    tokens, pairs = settings.token_list(), found.capabilities.pairs
+    pair = settings.pair() if pairs is None or frozenset(settings.pair()) in pairs else None
+    if found.capabilities.network == Network.SIMULATED:
+        return await report(Harness(found, environ, tokens, pair))
+    clock = SystemClock()
+    observer = Observer(make_logger(settings.log_level, settings.log_format))
+    [network] = networks([found], environ)
+    async with (
+        open_networks(
+            settings,
+            [network],
+            ledger=MemoryLedger(clock),
+            localnet_url=settings.localnet_url,
+            clock=clock,
+            observer=observer,
+            purpose=Purpose.QUOTE,
+        ) as opened,
+        running(opened),
+    ):
+        chain = opened.chains[network]
+        if not isinstance(chain, SolanaChain):
+            raise AdapterLoadError(f"{found.name} settles on {network!r}, where no node can be asked")
+        cluster = opened.clusters.get(network, "")
+        harness = NodeHarness(found, environ, tokens, pair, chain=StandingChain(chain), cluster=cluster)
+        await harness.ready()
+        return await report(harness)
+
+
+def _report(found: VenueClass, results: Sequence[Result], out: TextIO) -> bool:
+    """Print a line for each rule. Whether none is broken."""
     width = max(len(result.rule) for result in results)
     out.write(f"{found.name} ({found.__module__}:{found.__qualname__})\n")
     for result in results:
@@ -70,7 +124,7 @@ def check_adapter(
         f"{count[Verdict.OK]} of {len(results)} rules kept, {count[Verdict.FAIL]} broken,"
         f" {count[Verdict.SKIPPED]} not applicable\n"
     )
-    return 1 if count[Verdict.FAIL] else 0
+    return not count[Verdict.FAIL]
 
 
 def _abilities(found: VenueClass) -> tuple[str, str, str]:

@@ -1,8 +1,9 @@
 """Finds the adapters that are installed, loads those that are on, and gives them their settings.
 
 Adapters register in the entry-point group `dexexec.adapters`, those of this repository too; a name with a colon is
-taken as `package.module:Class` instead. Installed does not mean enabled: nothing is imported until it is asked for.
-Every failure is an `AdapterLoadError` of one line that says what would be right.
+taken as `package.module:Class` instead, and one of a preset (`dexexec/presets.py`) as its adapters. Installed does not
+mean enabled: nothing is imported until it is asked for. Every failure is an `AdapterLoadError` of one line that says
+what would be right.
 """
 
 import difflib
@@ -11,14 +12,16 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from dexexec import presets
 from dexexec.clock import Clock
 from dexexec.domain.token import Tokens
 from dexexec.errors import AdapterLoadError
-from dexexec.venue import Capabilities, Chain, Venue, VenueContext
+from dexexec.venue import Capabilities, Chain, Venue, VenueContext, VenueError
 
 GROUP = "dexexec.adapters"
 VenueClass = type[Venue[Any]]
@@ -45,13 +48,13 @@ def origin(point: EntryPoint) -> str:
 
 
 def load(names: Iterable[str]) -> list[VenueClass]:
-    """The classes named, in order. A name is that of an installed adapter, or `package.module:Class`.
+    """The classes named, in order. A name is that of an installed adapter or preset, or `package.module:Class`.
 
     Raises `AdapterLoadError` for a name that is unknown or given twice, and for what is not a proper `Venue`.
     """
     points: dict[str, EntryPoint] | None = None
     loaded: dict[str, VenueClass] = {}
-    for name in names:
+    for name in presets.expanded(names):
         if ":" in name:
             found = _load_path(name)
         else:
@@ -63,14 +66,17 @@ def load(names: Iterable[str]) -> list[VenueClass]:
     return list(loaded.values())
 
 
-def create(
+def create(  # noqa: PLR0917 - in the order of `VenueContext`
     classes: Sequence[VenueClass],
     environ: Mapping[str, str],
     clock: Clock,
     tokens: Tokens,
     chains: Mapping[str, Chain],
+    clusters: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Venue[Any]]:
-    """One instance of each class, with its options from `environ` and the chain of its network from `chains`."""
+    """One instance of each class, with its options from `environ` and its presets, the chain of its network from
+    `chains`, and what that is of from `clusters` (as `VenueContext.cluster`, unknown where it is missing)."""
+    environ = presets.environment(environ)
     venues: list[Venue[Any]] = []
     for found in classes:
         options = read_options(found, environ)
@@ -79,17 +85,26 @@ def create(
         if chain is None:
             known = ", ".join(sorted(chains)) or "none"
             raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not set up here (set up: {known})")
-        context = VenueContext(clock, tokens, chain, options)
+        context = VenueContext(clock, tokens, chain, options, clusters.get(network, ""))
         try:
-            venues.append(found(context))
+            venue = found(context)
+        except VenueError as error:
+            raise AdapterLoadError(f"{found.name}: {_masked(found, environ, str(error))}") from error
         except Exception as error:
             problem = _masked(found, environ, _brief(error))
             raise AdapterLoadError(f"{found.name} does not start: {problem}") from error
+        if venue.capabilities.network != network:
+            settles = venue.capabilities.network
+            raise AdapterLoadError(
+                f"{found.name} has the chain of {network!r}, but says that it settles on {settles!r}"
+            )
+        venues.append(venue)
     return venues
 
 
 def networks(classes: Sequence[VenueClass], environ: Mapping[str, str]) -> frozenset[str]:
     """The networks that these adapters settle on. Raises `AdapterLoadError` for options that cannot be used."""
+    environ = presets.environment(environ)
     return frozenset(found.network_for(read_options(found, environ)) for found in classes)
 
 
@@ -130,9 +145,11 @@ def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
 def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
     point = points.get(name)
     if point is None:
-        near = difflib.get_close_matches(name, points, n=1, cutoff=0.5)
+        known, groups = ", ".join(points) or "none", presets.installed()
+        near = difflib.get_close_matches(name, [*points, *groups], n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {', '.join(points) or 'none'}")
+        more = f"; presets are {', '.join(groups)}" if groups else ""
+        raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {known}{more}")
     try:
         found = point.load()
     except Exception as error:
@@ -176,10 +193,12 @@ def _variable(found: VenueClass, location: tuple[int | str, ...]) -> str:
 
 
 def _masked(found: VenueClass, environ: Mapping[str, str], text: str) -> str:
-    """`text` without the values of the adapter's own variables: an adapter's message may repeat what it was given."""
-    for name in options_of(found):
-        value = environ.get(name, "")
-        text = text.replace(value, "***") if len(value) >= _SECRET_LENGTH else text
+    """`text` without the values of the adapter's own variables: an adapter's message may repeat what it was given.
+    A value out of a closed list is no secret."""
+    for field, info in found.Options.model_fields.items():
+        value = environ.get(f"{found.options_prefix}{field.upper()}", "")
+        if len(value) >= _SECRET_LENGTH and value not in get_args(info.annotation):
+            text = text.replace(value, "***")
     return text
 
 

@@ -11,7 +11,7 @@ for a venue that settles elsewhere.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
@@ -286,6 +286,16 @@ class Venue(ABC, Generic[OptionsT]):
     def network_for(cls, options: BaseModel) -> str:
         """The network that it settles on with these options."""
         return cls.capabilities.network
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Adapters that one name in DEXEXEC_ADAPTERS switches on together, with variables of theirs: `settings` is what the
+    name stands for, so that another value is an error; `defaults` hold where the environment says nothing."""
+
+    adapters: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 AnyVenue = Venue[Any]

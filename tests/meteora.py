@@ -85,9 +85,9 @@ def changed(chain: RecordedChain, changes: Mapping[str, Account | None]) -> Reco
     return RecordedChain({at: one for at, one in held.items() if changes.get(at, one) is not None}, slot=chain.slot)
 
 
-def meteora(chain: RecordedChain, clock: Clock | None = None, **options: Any) -> Meteora:
-    """The venue on a recorded chain."""
-    return Meteora(VenueContext(clock or ManualClock(), Tokens(KNOWN), chain, MeteoraOptions(**options)))
+def meteora(chain: RecordedChain, clock: Clock | None = None, node: str = "mainnet-beta", **options: Any) -> Meteora:
+    """The venue on a recorded chain of the cluster `node`."""
+    return Meteora(VenueContext(clock or ManualClock(), Tokens(KNOWN), chain, MeteoraOptions(**options), node))
 
 
 def derived_vault(pool: str, mint: str) -> str:

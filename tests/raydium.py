@@ -125,6 +125,6 @@ class RecordedChain:
         raise AssertionError("nothing is simulated here")
 
 
-def raydium(chain: RecordedChain, clock: Clock | None = None, **options: Any) -> Raydium:
-    """The venue on a recorded chain."""
-    return Raydium(VenueContext(clock or ManualClock(), Tokens(KNOWN), chain, RaydiumOptions(**options)))
+def raydium(chain: RecordedChain, clock: Clock | None = None, node: str = "mainnet-beta", **options: Any) -> Raydium:
+    """The venue on a recorded chain of the cluster `node`."""
+    return Raydium(VenueContext(clock or ManualClock(), Tokens(KNOWN), chain, RaydiumOptions(**options), node))

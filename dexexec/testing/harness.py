@@ -133,9 +133,25 @@ class World:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What a venue is put on: the time, a chain of the cluster `cluster` (as `VenueContext.cluster`), who makes swaps
+    ready for it, and what counts the swaps on chain. `settles`: swaps may be sent there."""
+
+    clock: ManualClock
+    chain: Chain
+    sealer: Sealer
+    ledger: Sized = ()
+    cluster: str = ""
+    settles: bool = False
+
+
+@dataclass(frozen=True)
 class Harness:
     """How to make a venue, and what to ask it. `environ` holds its options as the environment would; `pair` is what is
-    swapped, by default one that the venue names or SOL for USDC."""
+    swapped, by default one that the venue names or SOL for USDC.
+
+    Venues are put on the simulated chain. For another one, override `ground`.
+    """
 
     venue_class: VenueClass
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -143,26 +159,39 @@ class Harness:
     pair: tuple[str, str] | None = None
 
     @asynccontextmanager
-    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
-        """A fresh venue under `condition`."""
+    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+        """A fresh chain, on which prices are as `condition` says, as far as it is the chain that makes them. Only a
+        venue of the simulated chain settles there: others would lose real money."""
         clock = ManualClock()
         ledger = MemoryLedger(clock)
-        chain = SimulatedChain(clock, ledger)
-        mint_in, mint_out = self.pair or self.named_pair()
-        venue = self.venue_class(VenueContext(clock, self.tokens, chain, self.options(condition)))
-        try:
-            yield World(venue, clock, ledger, chain, SimulatedSealer(SimulatedSigner()), self.tokens, mint_in, mint_out)
-        finally:
-            await venue.aclose()
+        settles = self.venue_class.capabilities.network == Network.SIMULATED
+        sealer = SimulatedSealer(SimulatedSigner())
+        yield Ground(clock, SimulatedChain(clock, ledger), sealer, ledger, settles=settles)
+
+    @asynccontextmanager
+    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+        """A fresh venue under `condition`."""
+        async with self._worlds(condition, settling=False) as world:
+            yield world
 
     @asynccontextmanager
     async def settling_world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
-        """The same, for what sends swaps: only a venue of the simulated chain can be tried without real money."""
-        network = self.venue_class.capabilities.network
-        if network != Network.SIMULATED:
-            raise NotApplicable(f"settles on {network}, swaps are not tried there")
-        async with self.world(condition) as world:
+        """The same, for what sends swaps. Raises `NotApplicable` where none may be sent."""
+        async with self._worlds(condition, settling=True) as world:
             yield world
+
+    @asynccontextmanager
+    async def _worlds(self, condition: Condition, *, settling: bool) -> AsyncIterator[World]:
+        async with self.ground(condition) as on:
+            if settling and not on.settles:
+                network = self.venue_class.capabilities.network
+                raise NotApplicable(f"settles on {network}, swaps are not tried there")
+            venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition), on.cluster))
+            pair = self.pair or self.named_pair()
+            try:
+                yield World(venue, on.clock, on.ledger, on.chain, on.sealer, self.tokens, *pair)
+            finally:
+                await venue.aclose()
 
     def knows(self, condition: Condition) -> bool:
         """Whether an option of the adapter makes `condition`."""

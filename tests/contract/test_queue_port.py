@@ -1,21 +1,24 @@
-"""What the engine relies on of its queue, whether it is Redis or the one in memory that simulations run on.
+"""What the engine relies on of its queue, whether it is a Redis, a Cluster, or the one in memory of simulations.
 
 A queue joins as a parameter of `queues`; `Lost` says what can happen to the data behind it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 
+from dexexec.connections import open_redis
 from dexexec.errors import UnavailableError
 from dexexec.queue import Queue
+from dexexec.servers import Servers as Found
 from tests.conftest import Servers
 from tests.fakes.queue import MemoryQueue, MemoryRedis
-from tests.parts import open_queue, open_redis
+from tests.redis_nodes import a_cluster
 from tests.waiting import until
 
 
@@ -32,29 +35,37 @@ class Ground:
 Open = Callable[[], AbstractAsyncContextManager[Ground]]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(scope="module")
+def cluster_url() -> Iterator[str]:
+    with a_cluster() as cluster:
+        yield cluster.url()
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def grounds(request: pytest.FixtureRequest) -> Open:
     """Opens a prepared queue."""
     if request.param == "memory":
         return memory_ground
     servers: Servers = request.getfixturevalue("servers")
-    prefix: str = request.getfixturevalue("redis_prefix")
+    url = request.getfixturevalue("cluster_url") if request.param == "cluster" else servers.redis_url
+    return partial(redis_ground, Found(servers.postgres, url, ()), request.getfixturevalue("redis_prefix"))
 
-    @asynccontextmanager
-    async def redis_ground() -> AsyncIterator[Ground]:
-        async with open_queue(servers.redis_url, prefix) as queue, open_redis(servers.redis_url) as client:
 
-            async def consumers() -> set[str]:
-                return {row["name"].decode() for row in await client.xinfo_consumers(queue.work, "workers")}
+@asynccontextmanager
+async def redis_ground(found: Found, prefix: str) -> AsyncIterator[Ground]:
+    async with open_redis(found, prefix) as client, open_redis(found, prefix) as blocking:
+        queue = Queue(client, blocking, prefix)
+        await queue.prepare()
 
-            yield Ground(
-                queue,
-                lambda: client.delete(queue.work, queue.queued, queue.delayed),
-                lambda: client.delete(queue.work),
-                consumers,
-            )
+        async def consumers() -> set[str]:
+            return {row["name"].decode() for row in await client.xinfo_consumers(queue.work, "workers")}
 
-    return redis_ground
+        yield Ground(
+            queue,
+            lambda: client.delete(queue.work, queue.queued, queue.delayed),
+            lambda: client.delete(queue.work),
+            consumers,
+        )
 
 
 @asynccontextmanager

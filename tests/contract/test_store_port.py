@@ -348,7 +348,7 @@ async def test_a_second_open_attempt_is_refused_whole_and_others_are_written(sto
         await worker.end()
 
 
-async def test_a_signature_is_recorded_once_over_all_orders(stores: Open) -> None:
+async def test_two_open_attempts_never_share_a_signature_over_all_orders(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         one, two = [await claimed_by(store, worker, await one_order(store)) for _ in range(2)]

@@ -5,20 +5,33 @@ from typing import Any
 
 import pytest
 
+from adapters.meteora import Meteora
 from adapters.mock_meteora import MockMeteora
 from adapters.mock_raydium import MockRaydium
+from adapters.raydium import Raydium
 from dexexec.adapters_command import check_adapter, list_adapters
 from dexexec.domain import base58
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
-from dexexec.errors import AdapterLoadError
+from dexexec.errors import AdapterLoadError, StartupError
 from dexexec.registry import installed, load
+from dexexec.settings import Settings
 from dexexec.testing.contract import CHECKS, Check, Verdict, report
 from dexexec.testing.harness import Harness, NotApplicable
 from dexexec.venue import Capabilities, Network, Venue
+from tests.contract.recorded import RECORDED, RecordedHarness
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 6)
 VENUES: tuple[type[Venue[Any]], ...] = (MockRaydium, MockMeteora)
 PAIRS = [(WSOL, USDC), (USDC, WSOL), (PEPE.mint, WSOL)]
+KINDS = [(venue, kind) for venue, kinds in RECORDED.items() for kind in kinds]
+SENDING = {
+    "fill-equals-quote",
+    "submit-twice-is-one-swap",
+    "unknown-signature-is-not-seen",
+    "status-keeps-the-order",
+    "bounds-hold-on-chain",
+}
+"""The rules that send swaps."""
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
@@ -31,9 +44,25 @@ async def test_the_venue_keeps_the_rule(check: Check, venue_class: type[Venue[An
     await check(Harness(venue_class, tokens=Tokens((*KNOWN, PEPE)), pair=pair))
 
 
+@pytest.mark.parametrize("check", [one for one in CHECKS if one.rule not in SENDING], ids=lambda check: check.rule)
+@pytest.mark.parametrize(("venue_class", "kind"), KINDS, ids=lambda one: getattr(one, "name", one))
+@pytest.mark.parametrize("pair", PAIRS[:2], ids=["sell", "buy"])
+async def test_the_venue_keeps_the_rule_on_recorded_pools(
+    check: Check, venue_class: type[Venue[Any]], kind: str, pair: tuple[str, str]
+) -> None:
+    await check(RecordedHarness(venue_class, pair=pair, chain=RECORDED[venue_class][kind]))
+
+
+@pytest.mark.parametrize(("venue_class", "kind"), KINDS, ids=lambda one: getattr(one, "name", one))
+async def test_on_recorded_pools_only_what_sends_is_skipped(venue_class: type[Venue[Any]], kind: str) -> None:
+    results = await report(RecordedHarness(venue_class, chain=RECORDED[venue_class][kind]))
+    assert {one.rule for one in results if one.verdict is Verdict.SKIPPED} == SENDING
+    assert {one.rule for one in results if one.verdict is Verdict.FAIL} == set()
+
+
 def test_no_adapter_of_this_repository_is_left_out() -> None:
     own = {point.name for point in installed().values() if point.value.startswith("adapters.")}
-    assert {venue.name for venue in VENUES} == own
+    assert {venue.name for venue in (*VENUES, *RECORDED)} == own
 
 
 @each_venue
@@ -92,8 +121,17 @@ def test_check_says_which_rule_is_broken_and_why_and_is_not_content() -> None:
 
 
 def test_check_of_an_unknown_adapter_names_the_known_ones() -> None:
-    with pytest.raises(AdapterLoadError, match="known are mock-meteora, mock-raydium"):
+    with pytest.raises(AdapterLoadError, match="known are meteora, mock-meteora, mock-raydium, raydium"):
         check_adapter("nobody", {}, out=io.StringIO())
+
+
+def test_check_of_an_adapter_of_solanas_says_what_it_needs() -> None:
+    for name in ("raydium", "devnet"):
+        with pytest.raises(StartupError, match="set SOLANA_RPC_URL"):
+            check_adapter(name, {}, Settings(_env_file=None, solana_rpc_url=None), io.StringIO())
+    local = {"DEXEXEC_METEORA_CLUSTER": "localnet"}
+    with pytest.raises(StartupError, match="set DEXEXEC_LOCALNET_URL"):
+        check_adapter("meteora", local, Settings(_env_file=None, localnet_url=None), io.StringIO())
 
 
 def test_list_shows_what_is_installed_what_is_enabled_and_what_it_reads() -> None:
@@ -102,7 +140,21 @@ def test_list_shows_what_is_installed_what_is_enabled_and_what_it_reads() -> Non
     rows = {line.split()[0]: line.split() for line in out.getvalue().splitlines() if line}
     assert rows["mock-meteora"][1:3] == ["yes", "simulated"]
     assert rows["mock-raydium"][1:3] == ["no", "simulated"]
-    assert "DEXEXEC_MOCK_LATENCY_MS" in rows
+    assert rows["raydium"][1:3] == rows["meteora"][1:3] == ["no", "solana"]
+    assert {"DEXEXEC_MOCK_LATENCY_MS", "DEXEXEC_RAYDIUM_POOLS", "DEXEXEC_METEORA_POOLS"} <= rows.keys()
+    assert rows["devnet"][1:4] == ["no", "raydium", "meteora"]
+
+
+def test_list_shows_what_a_preset_enables_and_sets() -> None:
+    out = io.StringIO()
+    assert list_adapters(["devnet", "mock-raydium"], out) == 0
+    rows = {line.split()[0]: line.split() for line in out.getvalue().splitlines() if line}
+    enabled = {
+        name for name in ("devnet", "raydium", "meteora", "mock-raydium", "mock-meteora") if rows[name][1] == "yes"
+    }
+    assert enabled == {"devnet", "raydium", "meteora", "mock-raydium"}
+    assert rows["devnet"][4:6] == ["DEXEXEC_RAYDIUM_CLUSTER=devnet", "DEXEXEC_METEORA_CLUSTER=devnet"]
+    assert load(["devnet", "mock-raydium"]) == [Raydium, Meteora, MockRaydium]
 
 
 def test_list_tells_of_an_enabled_adapter_that_cannot_be_loaded() -> None:

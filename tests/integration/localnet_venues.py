@@ -24,7 +24,7 @@ from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.transaction import associated_token_account
 from dexexec.settlement.wallet import Wallet
 from dexexec.testing.clock import ManualClock
-from dexexec.testing.harness import Condition, Harness, World
+from dexexec.testing.harness import Condition, Ground, Harness
 from dexexec.venue import Network, VenueContext
 from tests.integration.localnet import Net, running
 from tests.integration.rpc_nodes import Told, opened
@@ -130,18 +130,8 @@ class LocalnetHarness(Harness):
         return super().options(condition).model_copy(update={"settlement": Network.LOCALNET})
 
     @asynccontextmanager
-    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
-        """A fresh venue under `condition`, on a fresh localnet."""
+    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+        """A fresh localnet: coins are free, so swaps are sent."""
         async with scene(self.folder / uuid.uuid4().hex) as on:
-            venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition)))
             swaps = Swaps(on.net, on.sealer.payer)
-            try:
-                yield World(venue, on.clock, swaps, on.chain, on.sealer, self.tokens, *(self.pair or self.named_pair()))
-            finally:
-                await venue.aclose()
-
-    @asynccontextmanager
-    async def settling_world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
-        """The same: coins are free."""
-        async with self.world(condition) as world:
-            yield world
+            yield Ground(on.clock, on.chain, on.sealer, swaps, Network.LOCALNET, settles=True)

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from adapters.clusters import METEORA_DAMM_V2
-from adapters.meteora import FAILURES, MAX_POOLS
+from adapters.meteora import FAILURES
 from adapters.meteora_layout import CLOCK, pool_filters, read_pool
-from adapters.meteora_options import MeteoraOptions
 from adapters.meteora_swap import swap_steps
+from adapters.pool_venue import MAX_POOLS
 from adapters.spl import TOKEN
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, SwapRequest, max_in, min_out
@@ -23,7 +21,6 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import (
     BadAnswer,
-    Network,
     NoRoute,
     QuoteExpired,
     Slippage,
@@ -264,30 +261,3 @@ def test_a_failure_of_the_program_has_a_name(custom: int, error: type[VenueError
 )
 def test_what_others_know_better_is_left_to_them(failure: ProgramFailure) -> None:
     assert meteora(chain_of()).explain(failure) is None
-
-
-# ---- settings --------------------------------------------------------------------------------------------------------
-
-
-def test_the_program_is_the_clusters_unless_it_is_set() -> None:
-    for cluster in ("mainnet-beta", "devnet", "localnet"):
-        assert MeteoraOptions(cluster=cluster).program == METEORA_DAMM_V2[cluster].program
-    own = MeteoraOptions(cluster="testnet", program_id=address(5))
-    assert (own.program, own.pool_configs) == (address(5), ())
-    with pytest.raises(ValidationError, match="no deployment on testnet is known: set DEXEXEC_METEORA_PROGRAM_ID"):
-        MeteoraOptions(cluster="testnet")
-
-
-def test_the_network_follows_from_the_cluster() -> None:
-    venue = type(meteora(chain_of()))
-    assert venue.network_for(MeteoraOptions()) == Network.SOLANA
-    assert venue.network_for(MeteoraOptions(cluster="localnet")) == Network.LOCALNET
-
-
-def test_lists_of_addresses_are_read_by_comma() -> None:
-    venue = type(meteora(chain_of()))
-    options = venue.read_options({"DEXEXEC_METEORA_POOLS": f" {address(1)}, {address(2)}"})
-    assert isinstance(options, MeteoraOptions)
-    assert options.pools == (address(1), address(2))
-    with pytest.raises(ValidationError, match="entry 2 is not an address"):
-        venue.read_options({"DEXEXEC_METEORA_POOLS": f"{address(1)},abc"})

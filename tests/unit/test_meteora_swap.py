@@ -13,8 +13,8 @@ from solders.transaction import VersionedTransaction
 
 from adapters import spl
 from adapters.keys import associated
-from adapters.meteora_layout import PoolKeys
 from adapters.meteora_swap import SWAP2, swap_steps
+from adapters.pools import PoolKeys
 from adapters.spl import TOKEN, TOKEN_2022
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest

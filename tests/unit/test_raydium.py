@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.curves.integers import U64_MAX
-from adapters.raydium import MAX_POOLS, Raydium
+from adapters.pool_venue import MAX_POOLS
+from adapters.raydium import Raydium
 from adapters.raydium_swap import Program
 from adapters.spl import TOKEN_2022
 from dexexec.domain import base58
@@ -19,7 +20,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import BadAnswer, NoRoute, Unreachable
+from dexexec.venue import NoRoute, Unreachable
 from tests.raydium import (
     AUTHORITY,
     CONFIG_DATA,
@@ -157,14 +158,9 @@ async def test_named_pools_are_the_only_ones() -> None:
         await quoted(venue, replace(SELL, mint_in=WSOL))
 
 
-async def test_a_named_pool_that_is_none_is_named() -> None:
-    with pytest.raises(BadAnswer, match=f"there is no pool {address(9)}"):
-        await quoted(venue_on(pool_accounts(AT), pools=f"{AT},{address(9)}"))
-
-
 @pytest.mark.parametrize("configs", [None, CONFIG_AT])
 async def test_where_no_node_searches_the_derived_address_is_looked_at(configs: str | None) -> None:
-    [default] = raydium(RecordedChain({})).options.configs
+    [default] = raydium(RecordedChain({})).configs
     derived = Program.at(PROGRAM).pool_of_config(configs or default, base58.decode(MINT_1), base58.decode(MINT_0))
     chain = RecordedChain(pool_accounts(derived), searching=Unreachable("not here"))
     options = {"amm_configs": configs} if configs else {}
@@ -178,7 +174,7 @@ async def test_an_account_that_only_looks_like_a_pool_does_not_hide_the_pools() 
 
 def test_the_published_addresses_are_derived() -> None:
     assert AUTHORITY == "GpMZbSM2GgvTKHJirzeGfMFoaZ8UR2X7F4v8vHTvxFbL"
-    devnet = raydium(RecordedChain({}), cluster="devnet")
+    devnet = raydium(RecordedChain({}), node="devnet")
     assert devnet.programs == {"DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb"}
     assert Program.at(next(iter(devnet.programs))).authority == "CXniRufdq5xL8t8jZAPxsPZDpuudwuJSPWnbcD5Y5Nxq"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
@@ -17,7 +17,7 @@ from dexexec.errors import AdapterLoadError, StartupError
 from dexexec.registry import GROUP, create, installed, load, option_names, options_of, read_options
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import Capabilities, Network, NoRoute, Venue, VenueContext
+from dexexec.venue import Capabilities, Network, NoRoute, Unsupported, Venue, VenueContext
 
 HERE = __name__
 
@@ -121,7 +121,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest() -> Non
     text = refusal(["mock-raydum"])
     assert "'mock-raydum'" in text
     assert "did you mean mock-raydium?" in text
-    assert "known are mock-meteora, mock-raydium" in text
+    assert "known are meteora, mock-meteora, mock-raydium, raydium; presets are devnet" in text
     assert "did you mean" not in refusal(["zzz"])
 
 
@@ -223,6 +223,56 @@ def test_a_value_is_never_repeated_not_even_by_an_adapters_own_words() -> None:
         start(Clumsy, DEXEXEC_ACME_RPC_KEY="s3cr3t-of-my-wallet")
     assert "s3cr3t" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_adapter_is_told_the_cluster_of_its_network() -> None:
+    clock = ManualClock()
+    chains = {Network.SIMULATED: SimulatedChain(clock, MemoryLedger(clock))}
+    for clusters, told in (({}, ""), ({Network.SOLANA: "devnet"}, ""), ({Network.SIMULATED: "devnet"}, "devnet")):
+        [venue] = create([Acme], {}, clock, Tokens(KNOWN), chains, clusters)
+        assert venue.context.cluster == told
+
+
+class Choosy(Acme):
+    name = "choosy"
+
+    def __init__(self, context: VenueContext[AcmeOptions]) -> None:
+        raise Unsupported(f"there is no desk on {context.cluster or 'no cluster'} for {context.options.rpc_key}")
+
+
+def test_what_an_adapter_cannot_work_with_is_said_in_its_own_words_and_without_values() -> None:
+    with pytest.raises(AdapterLoadError, match=r"^choosy: there is no desk on no cluster for \*\*\*$"):
+        start(Choosy, DEXEXEC_ACME_RPC_KEY="s3cr3t-of-my-wallet")
+
+
+class LevelOptions(AcmeOptions):
+    level: Literal["moderate", "outrageous"] = "moderate"
+
+
+class Levelled(Choosy):
+    name = "levelled"
+    Options = LevelOptions
+
+    def __init__(self, context: VenueContext[Any]) -> None:
+        raise Unsupported(f"{context.options.level} is too much for {context.options.rpc_key}")
+
+
+def test_a_value_out_of_a_closed_list_is_no_secret() -> None:
+    with pytest.raises(AdapterLoadError, match=r"^levelled: outrageous is too much for \*\*\*$"):
+        start(Levelled, DEXEXEC_ACME_LEVEL="outrageous", DEXEXEC_ACME_RPC_KEY="s3cr3t-of-my-wallet")
+
+
+class Undecided(Acme):
+    name = "undecided"
+
+    def __init__(self, context: VenueContext[AcmeOptions]) -> None:
+        super().__init__(context)
+        self.capabilities = Capabilities(network=Network.LOCALNET)
+
+
+def test_an_adapter_that_would_settle_on_another_chain_than_it_was_given_is_refused() -> None:
+    with pytest.raises(AdapterLoadError, match=r"undecided has the chain of 'simulated', but .* settles on 'localnet'"):
+        start(Undecided)
 
 
 def test_an_adapter_of_a_network_that_is_not_set_up_is_refused() -> None:

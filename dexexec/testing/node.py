@@ -1,0 +1,103 @@
+"""The contract's harness for a venue whose prices are on a real chain: it is asked on a node, and sends nothing.
+
+Prices must stand still while a check runs, so the node's answers are kept: what it showed first is shown again.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, Simulation
+from dexexec.domain.swap import Blockhash, Rejected, SignedSwap, SubmitAnswer, SwapStatus, Unavailable
+from dexexec.errors import StartupError
+from dexexec.settlement.sealing import SimulatedSealer
+from dexexec.settlement.signer import SimulatedSigner
+from dexexec.testing.clock import ManualClock
+from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.venue import SolanaChain, VenueError
+
+FIRST_QUOTE_SECONDS = 30.0
+"""How long the first quote may take: pools are searched for it, and everything after it is remembered."""
+
+
+class StandingChain:
+    """A chain as it was when it was first asked; the slot is the oldest of the answers. Nothing can be sent."""
+
+    def __init__(self, chain: SolanaChain) -> None:
+        self._chain = chain
+        self._slot: int | None = None
+        self._blockhash: Blockhash | None = None
+        self._accounts: dict[str, Account | None] = {}
+        self._searches: dict[tuple[str, AccountFilters], ProgramAccounts | VenueError] = {}
+
+    async def blockhash(self) -> Blockhash:
+        """As `Chain`."""
+        if self._blockhash is None:
+            self._blockhash = await self._chain.blockhash()
+        return self._blockhash
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """Refused."""
+        return Rejected("read-only", "the contract is tried on this chain without sending anything")
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """Not told."""
+        return [Unavailable("nothing is looked up here") for _ in signatures]
+
+    async def accounts(self, addresses: Sequence[str]) -> Accounts:
+        """As `SolanaChain`."""
+        new = [address for address in dict.fromkeys(addresses) if address not in self._accounts]
+        if new or self._slot is None:
+            answer = await self._chain.accounts(new)
+            self._accounts |= zip(new, answer.found, strict=True)
+            self._slot = answer.slot if self._slot is None else min(self._slot, answer.slot)
+        return Accounts(self._slot, tuple(self._accounts[address] for address in addresses))
+
+    async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
+        """As `SolanaChain`. A refusal is kept, too."""
+        asked = program, filters
+        if asked not in self._searches:
+            try:
+                self._searches[asked] = await self._chain.program_accounts(program, filters)
+            except VenueError as error:
+                self._searches[asked] = error
+        found = self._searches[asked]
+        if isinstance(found, VenueError):
+            raise type(found)(str(found))
+        return found
+
+    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
+        """As `SolanaChain`."""
+        return await self._chain.simulate(transaction, watched)
+
+
+@dataclass(frozen=True)
+class NodeHarness(Harness):
+    """All worlds share `chain`, of the cluster `cluster`. Their time is the real one of their beginning, and passes by
+    hand."""
+
+    chain: StandingChain = field(kw_only=True)
+    cluster: str = ""
+
+    @asynccontextmanager
+    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+        """The node."""
+        clock = ManualClock(time.time_ns() // 1_000_000)
+        yield Ground(clock, self.chain, SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
+
+    async def ready(self) -> None:
+        """Let the venue look around, and quote once, so that the node has been asked for what the checks need. Raises
+        `StartupError` with the venue's reason."""
+        try:
+            async with self.world() as world:
+                await world.venue.prepare()
+                await world.venue.quote(world.request(world.amount()), world.clock.monotonic() + FIRST_QUOTE_SECONDS)
+                await world.chain.blockhash()
+        except VenueError as error:
+            tokens = [self.tokens.get(mint) for mint in self.pair or self.named_pair()]
+            pair = " for ".join(token.symbol if token else "?" for token in tokens)
+            raise StartupError(
+                f"{self.venue_class.name} cannot be checked with 1 {pair}: {error.code}: {error}; another pair can be"
+                " named by INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
+            ) from error
