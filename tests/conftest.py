@@ -24,6 +24,9 @@ from tornado.ioloop import IOLoop
 from dexexec import embedded
 from dexexec.store import Address
 
+PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
+"""For tests/programs alone. The service would refuse it as a setting, so no other test and no process is shown it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`async def` tests run on the `io_loop` fixture."""

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +131,12 @@ def encoded(transaction: VersionedTransaction) -> str:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, allow_faults: bool = True) -> AsyncIterator[Net]:
-    """A localnet on a free port. Entered again with the same folder, it goes on."""
+async def running(
+    folder: Path, *, allow_faults: bool = True, now: Callable[[], float] = time.time
+) -> AsyncIterator[Net]:
+    """A localnet on a free port; `now` is its Unix time (s). Entered again with the same folder, it goes on."""
     with closing(Journal(folder)) as journal:
-        ledger = Ledger(journal, Runtime(), time.time)
+        ledger = Ledger(journal, Runtime(), now)
         cluster = Cluster(ledger, allow_faults=allow_faults)
         server = make_server(cluster)
         listening, port = bind_unused_port()

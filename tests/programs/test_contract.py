@@ -1,0 +1,108 @@
+"""The rules of the adapter contract that send swaps, on real programs; the others are tried on recorded pools."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from adapters.meteora import Meteora
+from adapters.raydium import Raydium
+from dexexec.domain.quote import Mode, SwapRequest
+from dexexec.domain.swap import Accepted, SignedSwap, SubmitAnswer
+from dexexec.domain.token import USDC, WSOL
+from dexexec.registry import VenueClass
+from dexexec.settlement.rpc import Localnet
+from dexexec.testing import harness
+from dexexec.testing.contract import CHECKS, Check
+from dexexec.testing.harness import Condition, Harness
+from dexexec.venue import AnyVenue
+from tests.contract.test_venues import SENDING
+from tests.integration.localnet_venues import Swaps
+from tests.programs import dumps
+from tests.programs.conftest import RUNS
+from tests.programs.ground import Ground, flowing
+from tests.programs.market import fund
+from tests.programs.tokens import PEPE, TOKENS, WORTH
+
+pytestmark = dumps.needed
+
+CLUSTERS = {"DEXEXEC_RAYDIUM_CLUSTER": "localnet", "DEXEXEC_METEORA_CLUSTER": "localnet"}
+VENUES: tuple[VenueClass, ...] = (Raydium, Meteora)
+MOVES = [50, 1_000, 20_000]
+"""USDC worth of what somebody else swaps just before: from next to nothing to percents of a pool."""
+
+
+class MovingChain(Localnet):
+    """A localnet on which somebody else swaps the same way just before anything of ours lands."""
+
+    mover: "Mover | None" = None
+
+    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+        """After the other one's swap."""
+        if self.mover is not None:
+            await self.mover.swap()
+        return await super().submit(signed, first=first)
+
+
+@dataclass
+class Mover:
+    """Swaps with a wallet of its own, ever other amounts."""
+
+    on: Ground
+    venue: AnyVenue
+    pair: tuple[str, str]
+    swaps: int = 0
+
+    async def swap(self) -> None:
+        """Once, landed when this returns."""
+        amount = MOVES[self.swaps % len(MOVES)] * 10**12 // WORTH[self.pair[0]]
+        self.swaps += 1
+        request = SwapRequest(*self.pair, amount, Mode.EXACT_IN, 5_000)
+        quote = await self.venue.quote(request, self.on.clock.monotonic() + 10)
+        signed = await self.on.seal(self.venue, quote)
+        answer = await Localnet.submit(self.on.chain, signed, first=False)
+        assert isinstance(answer, Accepted), answer
+
+
+@dataclass(frozen=True)
+class ProgramHarness(Harness):
+    """Each world has a localnet of its own, below `folder`, with a market by one seed."""
+
+    folder: Path = field(default=Path())
+    seed: int = 1
+
+    @asynccontextmanager
+    async def ground(self, condition: Condition) -> AsyncIterator[harness.Ground]:
+        """A fresh market; when prices move, it is somebody else who moves them."""
+        pair = self.pair or self.named_pair()
+        async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
+            ground = harness.Ground(
+                on.clock, on.chain, on.sealer, Swaps(on.net, on.sealer.payer), "localnet", settles=True
+            )
+            if condition is not Condition.MOVING:
+                yield ground
+                return
+            wallet = Keypair()
+            await fund(on.net.url, wallet.pubkey())
+            on.pass_slots()
+            venue = on.venue(self.venue_class)
+            assert isinstance(on.chain, MovingChain)
+            on.chain.mover = Mover(on.with_wallet(wallet), venue, pair)
+            yield ground
+            assert on.chain.mover.swaps > 0
+            await venue.aclose()
+
+
+@pytest.mark.parametrize("check", [one for one in CHECKS if one.rule in SENDING], ids=lambda check: check.rule)
+@pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
+@pytest.mark.parametrize("pair", [(WSOL, USDC), (USDC, WSOL), (PEPE.mint, USDC)], ids=["sell", "buy", "tokens"])
+async def test_the_venue_keeps_the_rule_on_its_program(
+    tmp_path: Path, check: Check, venue_class: VenueClass, pair: tuple[str, str], seed: int, runs: int
+) -> None:
+    if runs == 1 and pair != (WSOL, USDC):
+        pytest.skip(f"other pairs are for longer runs: set {RUNS} to more than 1")
+    await check(ProgramHarness(venue_class, CLUSTERS, TOKENS, pair, folder=tmp_path, seed=seed))

@@ -1,0 +1,69 @@
+"""The whole service on real programs: orders by HTTP, two venues at once, and solana-py's client as the judge."""
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from dexexec.domain.token import WSOL
+from tests.acceptance.service import say
+from tests.programs import dumps
+from tests.programs.outside import Tally, fees, outside
+from tests.programs.scene import Order, body, followed, post, read, scene, serving
+from tests.programs.sizes import draw
+
+pytestmark = [dumps.needed, pytest.mark.timeout(900)]
+
+SERIAL, AT_ONCE, BATCHES = 20, 60, 2
+
+
+@pytest.mark.gen_test(timeout=800)
+async def test_orders_one_after_the_other_realise_their_quotes_and_in_flight_all_that_nobody_came_before(
+    given: dict[str, str], tmp_path: Path, seed: int, runs: int
+) -> None:
+    async with scene(given, tmp_path, seed) as on:
+        wallet, chance = await on.trader(), Random(seed)
+        async with (
+            outside(on.url, wallet.pubkey()) as judge,
+            serving(on, wallet, DEXEXEC_CONCURRENCY="32") as (url, calls),
+        ):
+            before = await judge.totals(on.market)
+            serial: list[str] = []
+            for _ in range(SERIAL * runs):
+                serial.append(await post(calls, url, body(draw(chance.choice(on.market.pools), chance), chance)))
+                await followed(url, serial[-1:], "confirmed")
+            await followed(url, serial)
+            orders = await read(calls, url, serial)
+            tally = await judge.judge(orders)
+            told(f"seed {seed}, one after the other", tally)
+            assert (tally.equal, tally.moved) == (len(serial), 0), tally
+
+            crowd: list[str] = []
+            for _ in range(BATCHES * runs):
+                wanted = [body(draw(chance.choice(on.market.pools), chance), chance) for _ in range(AT_ONCE)]
+                batch = [await post(calls, url, order) for order in wanted]
+                await followed(url, batch, seconds=120)
+                crowd += batch
+            orders += await read(calls, url, crowd)
+            both = await judge.judge(orders)
+            told(f"seed {seed}, and with many at once", both)
+            check_venues(orders)
+            assert both.equal + both.moved >= len(orders) * 9 // 10, both
+            moves = await judge.moves()
+            after = await judge.totals(on.market)
+            after[WSOL] += fees(moves.values())
+            assert after == before, "a token appeared, or vanished"
+
+
+def told(what: str, tally: Tally) -> None:
+    """For people."""
+    say(f"{what}: equal {tally.equal}, moved {tally.moved}, {dict(sorted(tally.counts.items()))}")
+
+
+def check_venues(orders: list[Order]) -> None:
+    """Both venues were asked for every order, and each of them won some, in each mode and direction."""
+    for order in orders:
+        assert {quote["venue"] for quote in order["quotes"]} == {"raydium", "meteora"}
+    won = Counter((order["venue"], order["mode"]) for order in orders if order["status"] == "confirmed")
+    assert len(won) == 4, won
