@@ -4,22 +4,27 @@
     localnet    a Solana on this machine, with free coins and a wallet of its own unless one is given
     solana      the cluster behind SOLANA_RPC_URL, with the wallet of SOLANA_WALLET_SECRET_KEY
 
-Only the worker half asks for them, so only worker processes hold a key, and each holds one.
+The worker half opens them to trade, so only worker processes hold a key, and each holds one. Commands that only look
+open them for less: a quote needs no key at all.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from dexexec.clock import Clock
+from dexexec.domain.solana import Account
 from dexexec.errors import StartupError
 from dexexec.observe import Observer
 from dexexec.settings import Settings
+from dexexec.settlement.message import Program
 from dexexec.settlement.sealing import Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import Ledger, SimulatedChain
-from dexexec.venue import Chain, Network, VenueError
+from dexexec.venue import AnyVenue, Chain, Network, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.rpc import RpcChain
@@ -35,14 +40,31 @@ PUBLIC_CLUSTERS = {
     "4uhcVJyU9pJkvQyS88uRDiswHXScCkY3zQWdtT6F2gFi": "testnet",
 }
 """Genesis hashes, from the Solana documentation (clusters)."""
+FREE_CLUSTERS = frozenset({"devnet", "testnet"})
+PREPARE_SECONDS = 30.0
+"""How long a venue may take to get ready."""
+
+
+class Purpose(Enum):
+    """What networks are opened for."""
+
+    TRADE = auto()
+    """Orders are executed: the wallet must be able to pay, and mainnet must be allowed."""
+    LOOK = auto()
+    """The wallet is looked at, whatever it holds."""
+    QUOTE = auto()
+    """Venues are asked, and there need not be a wallet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """By network: where its swaps settle and who makes them ready for it; and what runs behind that."""
+    """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
+    there is none), and what cluster the nodes are of (as `VenueContext.cluster`); and what runs behind that."""
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
+    wallets: dict[str, str] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
 
 
@@ -55,15 +77,17 @@ async def open_networks(
     localnet_url: str | None,
     clock: Clock,
     observer: Observer,
+    purpose: Purpose = Purpose.TRADE,
 ) -> AsyncIterator[Networks]:
     """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's.
 
-    Raises `StartupError` when an address or the wallet's key is missing or wrong.
+    Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
     networks = Networks({Network.SIMULATED: SimulatedChain(clock, ledger)}, {})
-    networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
+    if purpose is Purpose.TRADE:
+        networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:
-        solana = _Solana(networks, settings, clock, observer)
+        solana = _Solana(networks, settings, clock, observer, purpose)
         stack.push_async_callback(solana.aclose)
         try:
             if Network.LOCALNET in needed:
@@ -77,6 +101,41 @@ async def open_networks(
         yield networks
 
 
+@asynccontextmanager
+async def running(networks: Networks) -> AsyncIterator[None]:
+    """What runs behind the networks, as long as the block lasts."""
+    tasks = [asyncio.create_task(one()) for one in networks.background]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def prepare(venues: Iterable[AnyVenue]) -> None:
+    """Let each venue find out whether what it needs is there. Raises `StartupError`."""
+    for venue in venues:
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await venue.prepare()
+        except VenueError as error:
+            raise StartupError(f"{venue.name}: {error}") from error
+        except TimeoutError:
+            raise StartupError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
+
+
+def wallet_fault(account: Account | None, cluster: str) -> str:
+    """Why the account at a wallet's address cannot pay for swaps on `cluster`, and what to do; empty if it can."""
+    another = f"or set SOLANA_WALLET_SECRET_KEY to a wallet that has SOL on {cluster}"
+    if account is None or not account.lamports:
+        free = " (it is free there: https://faucet.solana.com)" if cluster in FREE_CLUSTERS else ""
+        return f"does not exist on {cluster}: send SOL to it{free}, {another}"
+    if account.owner != Program.SYSTEM or account.data:
+        return f"is an account of the program {account.owner} on {cluster} and no wallet: take another, {another}"
+    return ""
+
+
 @dataclass(slots=True)
 class _Solana:
     """Adds the networks of real transactions. Imports stand where they are needed: the simulated mocks must not wait
@@ -86,6 +145,7 @@ class _Solana:
     settings: Settings
     clock: Clock
     observer: Observer
+    purpose: Purpose
     opened: "list[RpcChain]" = field(default_factory=list)
 
     async def localnet(self, url: str | None) -> None:
@@ -106,16 +166,19 @@ class _Solana:
         try:
             genesis = await chain.genesis_hash()
         except VenueError as error:
-            raise StartupError(f"the localnet does not answer ({error}): check DEXEXEC_LOCALNET_URL") from error
+            hint = "start one with `python -m dexexec localnet`, or check DEXEXEC_LOCALNET_URL"
+            raise StartupError(f"the localnet does not answer ({error}): {hint}") from error
         if genesis in PUBLIC_CLUSTERS:
             cluster = PUBLIC_CLUSTERS[genesis]
             raise StartupError(f"DEXEXEC_LOCALNET_URL is a node of {cluster}: mocks only settle on a localnet")
         key = self.settings.solana_wallet_secret_key
-        if key is not None and self.settings.names_a_key():
-            wallet = Wallet.read(key.get_secret_value())
-        else:
-            wallet = Wallet.kept_in(self.settings.data_dir / WALLET_FILE)
-        self._add(Network.LOCALNET, chain, wallet)
+        wallet: Wallet | None = None
+        if self.purpose is not Purpose.QUOTE:
+            if key is not None and self.settings.names_a_key():
+                wallet = Wallet.read(key.get_secret_value())
+            else:
+                wallet = Wallet.kept_in(self.settings.data_dir / WALLET_FILE)
+        self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET)
 
     async def cluster(self) -> None:
         """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
@@ -126,35 +189,52 @@ class _Solana:
                 "an enabled venue settles on Solana: set SOLANA_RPC_URL to its nodes' addresses, by comma"
             )
         key = self.settings.solana_wallet_secret_key
-        if key is None:
+        if key is None and self.purpose is not Purpose.QUOTE:
             raise StartupError("an enabled venue settles on Solana: set SOLANA_WALLET_SECRET_KEY to the wallet's key")
         from dexexec.settlement.rpc import RpcChain  # noqa: PLC0415
         from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
 
-        wallet = Wallet.read(key.get_secret_value())
+        wallet = Wallet.read(key.get_secret_value()) if key and self.purpose is not Purpose.QUOTE else None
         try:
-            chain = RpcChain(urls, self.clock, self.observer)
+            budget = self.settings.rpc_requests_per_second
+            chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget)
         except ValueError as error:
             raise StartupError(f"SOLANA_RPC_URL: {error}") from error
         self.opened.append(chain)
         try:
-            genesis = await chain.genesis_hash()
+            cluster = PUBLIC_CLUSTERS.get(await chain.genesis_hash(), "")
+            if wallet and cluster and self.purpose is Purpose.TRADE:
+                self._may_trade(cluster)
+                [account] = (await chain.accounts([wallet.address])).found
+                fault = wallet_fault(account, cluster)
+                if fault:
+                    raise StartupError(f"the wallet {wallet.address} {fault}")
         except VenueError as error:
             raise StartupError(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
-        if PUBLIC_CLUSTERS.get(genesis) == MAINNET and not self.settings.allow_mainnet:
+        self._add(Network.SOLANA, chain, wallet, cluster)
+
+    def _may_trade(self, cluster: str) -> None:
+        if cluster == MAINNET and not self.settings.allow_mainnet:
             raise StartupError(
                 "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 if that is meant"
             )
-        self._add(Network.SOLANA, chain, wallet)
 
-    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet") -> None:
+    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str) -> None:
+        from dexexec.settlement.compute_price import ComputePrice  # noqa: PLC0415
         from dexexec.settlement.guard import GuardRules  # noqa: PLC0415
         from dexexec.settlement.solana_sealing import SolanaSealer  # noqa: PLC0415
 
-        rules = GuardRules(self.settings.max_compute_price)
-        self.networks.chains[name] = chain
-        self.networks.sealers[name] = SolanaSealer(chain, wallet, rules, self.clock)
-        self.networks.background.append(chain.run)
+        networks, settings = self.networks, self.settings
+        networks.chains[name], networks.clusters[name] = chain, cluster
+        networks.background.append(chain.run)
+        if wallet is None:
+            return
+        networks.wallets[name] = wallet.address
+        if self.purpose is Purpose.TRADE:
+            floor, cap = settings.min_compute_price, settings.max_compute_price
+            price = ComputePrice(chain.compute_prices, floor, cap, self.clock, self.observer)
+            tokens, rules = settings.token_list(), GuardRules(cap)
+            networks.sealers[name] = SolanaSealer(chain, wallet, rules, self.clock, price=price, tokens=tokens)
 
     async def aclose(self) -> None:
         """Close what was opened."""

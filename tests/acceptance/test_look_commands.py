@@ -1,0 +1,76 @@
+"""`quote` and `wallet` as a person runs them: processes of their own, with neither Postgres nor Redis."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from tests.acceptance.service import Process, Stand, servers_running
+from tests.acceptance.test_refusals import refuses
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with tempfile.TemporaryDirectory(prefix="dxk") as folder:
+        with Stand(DEXEXEC_DATA_DIR=folder) as stand:
+            yield stand
+        assert servers_running(Path(folder)) == []
+
+
+def localnet(stand: Stand) -> str:
+    """The address of a localnet of its own."""
+    process = stand.start("localnet", "--port", "0")
+    line = next(line for line in process.banner().splitlines() if line.strip().startswith("RPC"))
+    return line.split()[1]
+
+
+def test_quote_shows_every_venue_and_its_exit_code_says_whether_one_can(stand: Stand) -> None:
+    able, document = stand.start("quote", "SOL", "USDC", "0.01"), stand.start("quote", "SOL", "USDC", "0.01", "--json")
+    assert (able.wait(), document.wait()) == (0, 0), able.err
+    assert {line.split()[0] for line in able.out.splitlines()[2:]} == {"mock-raydium", "mock-meteora"}
+    found = json.loads(document.out)
+    assert found["best"] == found["quotes"][0]["venue"]
+    unable = stand.start("quote", "USDC", "SOL", "5", "--exact-out", DEXEXEC_MOCK_FAILURE_RATE="1")
+    assert unable.wait() == 1
+    assert "unreachable" in unable.out
+    refuses(stand.start("quote", "SOL", "DOGE", "1"), "BUY 'DOGE'", "SOL, USDC")
+    assert stand.start("quote", "SOL", "USDC", "1", "--slippage-bps", "5001").wait() == 2
+    assert not (Path(stand.environment["DEXEXEC_DATA_DIR"]) / "postgres").exists(), "no server was started"
+
+
+def test_quote_and_wallet_work_on_a_localnet(stand: Stand) -> None:
+    on = {"DEXEXEC_LOCALNET_URL": localnet(stand), "DEXEXEC_MOCK_SETTLEMENT": "localnet"}
+    quote = stand.start("quote", "USDC", "SOL", "100", **on)
+    assert quote.wait() == 0, quote.err
+    assert quote.out.count(" localnet ") == 2
+    wallet = stand.start("wallet", **on)
+    assert wallet.wait() == 0, wallet.err
+    [shown] = json.loads(finished(stand.start("wallet", "--json", **on)).out)["wallets"]
+    assert (shown["cluster"], shown["address"]) == ("localnet", wallet.out.split()[1])
+    kept = next(Path(stand.environment["DEXEXEC_DATA_DIR"]).glob("*wallet.json")).read_text()
+    for process in stand.processes:
+        assert kept[1:40] not in process.out + process.err
+
+
+@pytest.mark.parametrize("key", ["x" * 88, "[1, 2, 3]" + " " * 80, "file:/nowhere/hunter2.json"])
+def test_wallet_never_repeats_a_key_that_it_cannot_use(stand: Stand, key: str) -> None:
+    on = {"DEXEXEC_LOCALNET_URL": localnet(stand), "DEXEXEC_MOCK_SETTLEMENT": "localnet"}
+    process = stand.start("wallet", SOLANA_WALLET_SECRET_KEY=key, **on)
+    refuses(process, "SOLANA_WALLET_SECRET_KEY")
+    assert key.strip() not in process.err
+
+
+def test_a_venue_whose_program_is_not_there_ends_the_start_and_a_quote_with_its_name(stand: Stand) -> None:
+    key = json.dumps(list(bytes(Keypair())))
+    on = {"DEXEXEC_ADAPTERS": "raydium", "DEXEXEC_RAYDIUM_CLUSTER": "devnet", "SOLANA_RPC_URL": localnet(stand)}
+    refuses(stand.start("quote", "SOL", "USDC", "1", **on), "raydium: ", "is not a program")
+    refuses(stand.start(SOLANA_WALLET_SECRET_KEY=key, **on), "raydium: ", "is not a program")
+
+
+def finished(process: Process) -> Process:
+    """Once it has succeeded."""
+    assert process.wait() == 0, process.err
+    return process
