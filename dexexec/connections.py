@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from dexexec.errors import UnavailableError, UnreachableError
 from dexexec.queue import BLOCK_MS
+from dexexec.redis_address import SHAPES, Kind, RedisAddress
 from dexexec.servers import Servers
 from dexexec.store import Database
+from dexexec.topology import Locator, located, telling
 
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
@@ -39,12 +39,13 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client. Commands fail after seconds instead of hanging; reads that block stay below that. Raises
-    `UnreachableError`."""
+async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client for keys that begin with the hash tag `{prefix}`. Commands fail after seconds instead of hanging; reads
+    that block stay below that. Raises `UnreachableError`."""
     try:
+        address = RedisAddress.parse(servers.redis_url)
         pool = redis.asyncio.BlockingConnectionPool.from_url(
-            servers.redis_url,
+            address.url,
             max_connections=REDIS_CONNECTIONS,
             timeout=REDIS_TIMEOUT,
             socket_timeout=REDIS_TIMEOUT + BLOCK_MS / 1000,
@@ -52,35 +53,37 @@ async def open_redis(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
             retry=Retry(NoBackoff(), 1),
             protocol=2,
         )
-    except ValueError as error:
-        raise UnreachableError("REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path") from error
-    pool.connection_class = _telling_of_breaks(pool.connection_class)
+        pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
+    except (ValueError, TypeError) as error:
+        raise UnreachableError(f"REDIS_URL must look like {SHAPES}") from error
+    pool.connection_class = telling(pool.connection_class)
+    if address.kind is not Kind.SINGLE:
+        locator = Locator(address, prefix, pool.connection_class, pool.connection_kwargs)
+        pool.connection_class = located(pool.connection_class, locator)
     client = redis.asyncio.Redis(connection_pool=pool)
-    place = servers.places()["Redis"]
     try:
-        try:
-            info = await client.info("server")
-        except (RedisError, OSError) as error:
-            text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
-            raise UnreachableError(text) from error
-        version = str(info["redis_version"])
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-            raise UnreachableError(f"Redis at {place} is {version}: 6.2 or newer is needed")
+        await _check(client, address)
         yield client
     finally:
         await client.aclose()
         await pool.disconnect()
 
 
-def _telling_of_breaks(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Connections of this kind to which a broken transport is a `ConnectionError`: uvloop's answers a write after a
-    reset with a RuntimeError, which redis-py passes on as it is."""
-
-    class Telling(kind):  # type: ignore[valid-type, misc]
-        async def send_packed_command(self, *args: object, **kwargs: object) -> None:
-            try:
-                await super().send_packed_command(*args, **kwargs)
-            except RuntimeError as error:
-                raise RedisConnectionError(f"the connection broke: {error}") from error
-
-    return Telling
+async def _check(client: redis.asyncio.Redis, address: RedisAddress) -> None:
+    """Raises `UnreachableError` unless the server answers and is one that we can use."""
+    place = address.place()
+    try:
+        info = await client.info("server")
+    except (RedisError, OSError) as error:
+        text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
+        raise UnreachableError(text) from error
+    mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so
+    if address.kind is Kind.SINGLE and mode == "cluster":
+        raise UnreachableError(f"Redis at {place} is a node of a Cluster: set REDIS_URL to redis+cluster://{place}")
+    if address.kind is Kind.SINGLE and mode == "sentinel":
+        text = (
+            f"Redis at {place} is a Sentinel: set REDIS_URL to redis+sentinel://{place}/NAME, with the primary's name"
+        )
+        raise UnreachableError(text)
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise UnreachableError(f"Redis at {place} is {version}: 6.2 or newer is needed")

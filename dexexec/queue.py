@@ -15,6 +15,7 @@ If the set knows more ids than the stream has entries, the stream was lost on it
 is dropped then, since a duplicate is harmless and a forgotten order is not.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from dexexec.errors import UnavailableError
 
+_REFUSED = re.compile(
+    r"\b(LOADING|READONLY|OOM|MISCONF|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|NOREPLICAS|TRYAGAIN|MOVED|ASK)\b"
+)
 GROUP = "workers"
 BLOCK_MS = 500
 """How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
@@ -96,7 +100,7 @@ def outages() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise UnavailableError("Redis does not answer") from error
     except ResponseError as error:
-        if str(error).startswith(("LOADING", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")):
+        if _REFUSED.search(f"{error.status_code} {error}"):  # redis-py cuts some codes off, old scripts put more before
             raise UnavailableError("Redis refuses writes for now") from error
         raise
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from dexexec import embedded
+from dexexec.redis_address import RedisAddress
 from dexexec.settings import Settings
 from dexexec.store import Address
 
@@ -23,12 +23,10 @@ class Servers:
     embedded: tuple[str, ...]
 
     def places(self) -> dict[str, str]:
-        """For people: where each is, without user or password."""
-        url = urlsplit(self.redis_url)
-        return {
-            "Postgres": f"{self.postgres.host}:{self.postgres.port}/{self.postgres.database}",
-            "Redis": url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}",
-        }
+        """For people: where each is that is used, without user or password."""
+        hosts = ",".join(f"{host}:{port}" for host, port in self.postgres.hosts)
+        found = {"Postgres": f"{hosts}/{self.postgres.database}"}
+        return found | ({"Redis": RedisAddress.parse(self.redis_url).place()} if self.redis_url else {})
 
 
 @contextmanager
@@ -50,7 +48,8 @@ def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Addr
         local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
         return Address(local.host, local.port, local.user, local.dbname)
     password = settings.pg_password.get_secret_value() if settings.pg_password else ""
-    return Address(settings.pg_host, settings.pg_port, settings.pg_user, settings.pg_database, password)
+    (host, port), *others = settings.pg_hosts()
+    return Address(host, port, settings.pg_user, settings.pg_database, password, tuple(others))
 
 
 def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:

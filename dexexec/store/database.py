@@ -14,35 +14,63 @@ from dexexec.errors import UnavailableError
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError)
-"""What psycopg raises when Postgres is gone, restarting or stalled, as opposed to refusing a statement."""
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    PoolTimeout,
+    PoolClosed,
+    OSError,
+)
+"""What psycopg raises when Postgres is gone, restarting, stalled or no primary, as opposed to refusing a statement."""
+CONNECT_SECONDS = 5
+CONNECT_SECONDS_EACH = 2
+"""With several hosts: one that went silent must leave time for the others."""
+
+
+OPTIONS = "-c statement_timeout=10s -c timezone=UTC -c enable_seqscan=off"
+"""Every statement of ours has an index to go by, and must go by it: to the planner a table that was empty when it was
+looked at last seems quicker to read through, and a generic plan stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Postgres is. `host` may be the folder of a unix socket. The password is never in the repr."""
+    """Where a Postgres is. `host` may be the folder of a unix socket. `others` are hosts and ports that are tried as
+    well: whichever takes writes is used. The password is never in the repr."""
 
     host: str
     port: int = 5432
     user: str = "postgres"
     database: str = "postgres"
     password: str = field(default="", repr=False)
+    others: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int], ...]:
+        """All hosts with their ports, in the order they are tried."""
+        return ((self.host, self.port), *self.others)
+
+    @property
+    def connect_seconds(self) -> int:
+        """The longest wait for one host."""
+        return CONNECT_SECONDS_EACH if self.others else CONNECT_SECONDS
 
     def conninfo(self) -> str:
-        """For psycopg. A peer that went silent is given up within about ten seconds."""
+        """For psycopg. A peer that went silent is given up within about ten seconds; a standby is not taken."""
         return make_conninfo(
-            host=self.host,
-            port=self.port,
+            host=",".join(host for host, _ in self.hosts),
+            port=",".join(str(port) for _, port in self.hosts),
             user=self.user,
             dbname=self.database,
             password=self.password or None,
             application_name="dexexec",
-            connect_timeout=5,
+            connect_timeout=self.connect_seconds,
+            target_session_attrs="read-write",
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=10_000,
-            options="-c statement_timeout=10s -c timezone=UTC",
+            options=OPTIONS,
         )
 
 
@@ -109,5 +137,5 @@ class Database:
     async def dedicated(self) -> Connection:
         """A connection outside the pool, for whoever needs a session of its own. Raises `UnavailableError`."""
         with outages():
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(max(self.timeout, self.address.connect_seconds * len(self.address.hosts) + 1)):
                 return await psycopg.AsyncConnection.connect(self.address.conninfo(), autocommit=True)

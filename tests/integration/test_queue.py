@@ -1,12 +1,17 @@
 """The queue on a real Valkey: an id is on it once, and no failure of Redis or of a worker makes it forget."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
+
+from dexexec.errors import UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.queue import Queue
 from tests.conftest import Servers
 from tests.parts import open_queue, open_redis
+from tests.redis_nodes import a_server
 from tests.waiting import until
 
 
@@ -169,3 +174,19 @@ async def test_a_window_opens_again_when_its_oldest_grants_have_aged(servers: Se
             return (await limiter.take("k", 2)).granted == 1
 
         await until(granted)
+
+
+@pytest.mark.parametrize(
+    "trouble", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "9")], ids=["full", "a replica"]
+)
+async def test_a_server_that_takes_no_writes_is_an_outage(
+    tmp_path: Path, redis_prefix: str, trouble: tuple[str, ...]
+) -> None:
+    """Also with a client that knows nothing of Sentinels or Clusters."""
+    with a_server(tmp_path / "alone") as node:
+        async with open_queue(f"redis://127.0.0.1:{node.port}", redis_prefix) as queue:
+            node.ask(*trouble)
+            with pytest.raises(UnavailableError):
+                await queue.enqueue([uuid4()])
+            with pytest.raises(UnavailableError):
+                await queue.delay(uuid4(), 1)

@@ -1,0 +1,47 @@
+"""A small load on the running service, through whatever happens to its servers."""
+
+import asyncio
+
+from tests.acceptance.client import Http
+from tests.acceptance.service import POLL
+from tests.waiting import until
+
+CLIENTS = 5
+
+
+class Posters:
+    """Clients, each of which posts one order after the other. `unknown` are orders of which the answer says that they
+    may or may not have been stored."""
+
+    def __init__(self, calls: Http, url: str) -> None:
+        self._calls, self._url = calls, url
+        self.accepted: list[str] = []
+        self.unknown: list[str] = []
+        self.refused = 0
+        self._tasks = [asyncio.create_task(self._post()) for _ in range(CLIENTS)]
+        self._over = asyncio.Event()
+
+    async def accept_more(self, count: int) -> None:
+        """Wait until so many more are accepted."""
+        enough = len(self.accepted) + count
+        await until(lambda: len(self.accepted) >= enough, pause=POLL)
+
+    async def are_refused(self) -> None:
+        """Wait until one is."""
+        await until(lambda: self.refused > 0, pause=POLL)
+
+    async def stop(self) -> None:
+        """Post no more, and wait for the last answers."""
+        self._over.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _post(self) -> None:
+        while not self._over.is_set():
+            answer = await self._calls.order(self._url)
+            assert answer.status in {202, 503}, answer
+            if answer.status == 202:
+                self.accepted.append(str(answer.body["orderId"]))
+                continue
+            self.refused += 1
+            self.unknown += [str(answer.body["orderId"])] if "orderId" in answer.body else []
+            await asyncio.sleep(POLL)
