@@ -1,20 +1,20 @@
-"""Reading: one order with everything that happened to it, the list, and the events that a stream asks for."""
+"""Reading: one order with everything that happened to it, the list, and the events that a stream asks for.
+
+What is not in the hot tables is looked for in the archive (`dexexec.store.archive`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event, timestamp
 from dexexec.domain.status import TERMINAL, Status
+from dexexec.store import archive
+from dexexec.store.archive import SUMMARY
 from dexexec.store.database import Database
-
-SUMMARY = """
-    id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
-    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version
-"""
 
 ORDER = f"SELECT {SUMMARY} FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
 
@@ -39,7 +39,7 @@ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 NEWEST_FINISHED = f"""
 SELECT {SUMMARY} FROM orders
-WHERE status = %(status)s AND finished_at IS NOT NULL AND (created_at, id) < (%(created_at)s, %(id)s)
+WHERE ended = %(status)s AND (created_at, id) < (%(created_at)s, %(id)s)
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
@@ -69,7 +69,9 @@ class Cursor:
     id: UUID
 
 
-NEWEST_OF_ALL = Cursor(datetime.max, UUID(int=2**128 - 1))
+NEWEST_OF_ALL = Cursor(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+ENDS = TERMINAL | {Status.CONFIRMED}
+OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 async def read_order(database: Database, order_id: UUID) -> dict[str, object] | None:
@@ -79,9 +81,13 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
         cursor = connection.cursor(row_factory=dict_row)
         row = await (await cursor.execute(ORDER, (order_id,))).fetchone()
         if row is None:
-            return None
-        events = await (await cursor.execute(EVENTS, (order_id,))).fetchall()
-        attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
+            row = await archive.order(connection, order_id)
+            if row is None:
+                return None
+            events, attempts = row["events"], row["tries"]
+        else:
+            events = await (await cursor.execute(EVENTS, (order_id,))).fetchall()
+            attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
     messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
     return {
         **_summary(row),
@@ -106,7 +112,13 @@ async def read_orders(
     values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
     async with database.connection() as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        rows = await (await cursor.execute(statement, values)).fetchall()
+        # A plan that is to fit all statuses would look for a rare one through the whole list.
+        rows = await (await cursor.execute(statement, values, prepare=None if status is None else False)).fetchall()
+        if status is None or status in ENDS:
+            since = rows[-1]["created_at"] if len(rows) == limit else OLDEST
+            older = await archive.newest(connection, limit, since, (before.created_at, before.id), status)
+            merged = {row["id"]: row for row in (*older, *rows)}  # one that moved in between was read twice
+            rows = sorted(merged.values(), key=lambda row: (row["created_at"], row["id"].int), reverse=True)[:limit]
     return [{**_summary(row), "_cursor": Cursor(row["created_at"], row["id"])} for row in rows]
 
 
@@ -115,6 +127,9 @@ async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int
     async with database.connection() as connection:
         cursor = await connection.execute(EVENTS_AFTER, ([i for i, _ in wanted], [seq for _, seq in wanted]))
         rows = await cursor.fetchall()
+        there = {row[0] for row in rows}
+        if elsewhere := [item for item in wanted if item[0] not in there]:
+            rows += await archive.events_after(connection, elsewhere)
     found: dict[UUID, list[Event]] = {}
     for order_id, seq, status, at, detail in rows:
         events = found.setdefault(order_id, [])
@@ -126,8 +141,10 @@ async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int
 async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The `seq` of the last event of each order that exists."""
     async with database.connection() as connection:
-        rows = await (await connection.execute(VERSIONS, (list(order_ids),))).fetchall()
-    return dict(rows)
+        found = dict(await (await connection.execute(VERSIONS, (list(order_ids),))).fetchall())
+        if elsewhere := [order_id for order_id in order_ids if order_id not in found]:
+            found |= dict(await archive.versions(connection, elsewhere))
+    return found
 
 
 def _summary(row: DictRow) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """New orders: the order, its first event and its idempotency key in one commit, many orders per commit."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+import orjson
 
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
@@ -13,7 +14,8 @@ from dexexec.store.database import Database
 
 # A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
 # two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
-# was taken in this statement; an order that is not inserted finds the one its key belongs to.
+# was taken in this statement; an order that is not inserted finds the one its key belongs to. That answer is an
+# acknowledgement, so it leaves a trace in the log: its commit then waits for a synchronous standby to have all before.
 CREATE = """
 WITH t AS (
     SELECT * FROM unnest(%b::uuid[], %b::text[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::numeric[],
@@ -38,7 +40,8 @@ WITH t AS (
     SELECT o.id, 1, 'pending', t.detail::jsonb FROM o JOIN t USING (id)
     RETURNING order_id, at
 )
-SELECT t.id, e.at, known.order_id, known.body_hash = t.body_hash
+SELECT t.id, e.at, known.order_id, known.body_hash = t.body_hash,
+       CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
 FROM t LEFT JOIN e ON e.order_id = t.id
        LEFT JOIN idempotency_keys known ON e.at IS NULL AND known.key = t.key
 """
@@ -83,11 +86,11 @@ async def create(database: Database, orders: Sequence[NewOrder]) -> tuple[list[C
         [o.client for o in orders],
         [o.idempotency_key for o in orders],
         [o.body_hash for o in orders],
-        [json.dumps(detail) for detail in details],
+        [orjson.dumps(detail).decode() for detail in details],
     )
     async with database.connection() as connection:
         rows = await (await connection.execute(CREATE, columns, prepare=True, binary=True)).fetchall()
-    found = {row[0]: row[1:] for row in rows}
+    found = {row[0]: row[1:4] for row in rows}
     answers: list[Created | DexexecError] = []
     events: list[Event] = []
     for order, detail in zip(orders, details, strict=True):

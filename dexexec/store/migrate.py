@@ -23,6 +23,7 @@ async def migrate(database: Database) -> list[str]:
     wait for it. A file that fails leaves everything as it was."""
     applied = []
     async with database.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         await connection.execute(TABLE)
         rows = await connection.execute("SELECT name FROM schema_migrations")

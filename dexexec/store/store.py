@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+import orjson
 import psycopg
 
 from dexexec.batcher import Batcher
@@ -27,18 +28,19 @@ from dexexec.store.workers import Incarnation
 
 T = TypeVar("T")
 
-REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
-"""Postgres refuses a row, not us: the others of the same batch are written without it."""
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError)
+"""A row is refused, not us: the others of the same batch are written without it."""
 
 
 class Store:
-    """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each call."""
+    """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each statement;
+    what is written in batches may wait for the batch before it as well."""
 
     def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None], timeout: float = 5.0) -> None:
         self._database, self._announce, self._timeout = database, announce, timeout
         self._creates: Batcher[NewOrder, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
         self._steps: Batcher[Step, list[Event] | None] = Batcher(self._advance, separate=REFUSALS)
-        self._releases: Batcher[Release, None] = Batcher(lambda items: work.release(database, items))
+        self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
 
     async def run(self) -> None:
         """Write what is put, until cancelled."""
@@ -55,7 +57,7 @@ class Store:
         the commit may or may not have happened.
         """
         try:
-            answer = await self._bounded(self._creates.put(order))
+            answer = await self._creates.put(order)
         except UnavailableError as error:
             raise UnavailableError(str(error), str(order.id)) from error
         if isinstance(answer, DexexecError):
@@ -63,7 +65,7 @@ class Store:
         return answer
 
     async def _create(self, orders: list[NewOrder]) -> list[Created | DexexecError]:
-        answers, events = await intake.create(self._database, orders)
+        answers, events = await self._bounded(intake.create(self._database, orders))
         self._announce(events)
         return answers
 
@@ -113,16 +115,16 @@ class Store:
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale."""
-        return await self._bounded(self._steps.put(step))
+        return await self._steps.put(step)
 
     async def _advance(self, steps: list[Step]) -> list[list[Event] | None]:
-        answers = await work.advance(self._database, steps)
+        answers = await self._bounded(work.advance(self._database, steps))
         self._announce([event for events in answers if events for event in events])
         return answers
 
     async def release(self, item: Release) -> None:
         """Hand an order back without a step."""
-        await self._bounded(self._releases.put(item))
+        await self._releases.put(item)
 
     async def set_aside(self, order_id: UUID, claim: int) -> None:
         """Take a poison order out of circulation."""

@@ -5,12 +5,12 @@ writes nothing more. A step raises `version` under the row lock and writes its e
 has no gaps, whoever dies when.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import orjson
 from psycopg.rows import TupleRow
 
 from dexexec.domain.event import Detail, Event
@@ -20,6 +20,9 @@ from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store.database import Database
 
+# Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
+# but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
+
 # Only a worker whose own lease lives may claim, and only what no living worker holds. A claim without progress makes
 # the order wait before the next one, longer each time after the third: an order that kills its workers slows down.
 CLAIM = """
@@ -27,7 +30,7 @@ WITH me AS (
     SELECT id FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
 ), free AS (
     SELECT o.id FROM orders o, me
-    WHERE o.id = ANY(%(ids)s) AND o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp()
+    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp()
       AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
     ORDER BY o.id
     FOR UPDATE OF o SKIP LOCKED
@@ -44,7 +47,7 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
-FROM c LEFT JOIN attempts a ON a.order_id = c.id AND a.outcome IS NULL
+FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """
 
 ADVANCE = """
@@ -66,7 +69,7 @@ WITH t AS (
         finished_at = CASE WHEN t.final THEN now.at END,
         finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
     FROM t, (SELECT clock_timestamp() AS at) now
-    WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.finished_at IS NULL
+    WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.ended IS NULL
     RETURNING o.id, t.version AS base
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote)
@@ -77,7 +80,7 @@ WITH t AS (
     UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
         resolved_at = CASE WHEN r.outcome IS NOT NULL THEN clock_timestamp() END
     FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) AS r(id, n, outcome, proof) JOIN u USING (id)
-    WHERE a.order_id = r.id AND a.n = r.n AND a.outcome IS NULL
+    WHERE a.order_id = r.id AND a.n = r.n AND coalesce(a.outcome, '') = ''
 )
 INSERT INTO order_events (order_id, seq, status, detail)
 SELECT u.id, u.base + e.step, e.status, e.detail
@@ -89,12 +92,12 @@ RELEASE = """
 UPDATE orders o SET worker = NULL, claims = CASE WHEN t.blame THEN o.claims ELSE 0 END,
                     due_at = greatest(o.due_at, clock_timestamp() + t.resume_in_ms * interval '1 ms')
 FROM unnest(%s::uuid[], %s::int[], %s::bool[], %s::float8[]) AS t(id, claim, blame, resume_in_ms)
-WHERE o.id = t.id AND o.claim = t.claim AND o.finished_at IS NULL
+WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 """
 
 SET_ASIDE = """
 UPDATE orders SET set_aside_at = clock_timestamp(), worker = NULL
-WHERE id = %s AND claim = %s AND finished_at IS NULL AND set_aside_at IS NULL
+WHERE id = %s AND claim = %s AND ended IS NULL AND set_aside_at IS NULL
 """
 
 # What should be moving and is not: nobody alive holds it and its time has come. Oldest first, so that a bounded look
@@ -213,12 +216,12 @@ async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event]
             )
         )  # fmt: skip
         if a := s.attempt:
-            row = (a.n, a.venue, a.signed.signature, a.signed.payload, a.signed.last_valid_height, json.dumps(a.quoted))
+            row = (a.n, a.venue, a.signed.signature, a.signed.payload, a.signed.last_valid_height, _json(a.quoted))
             attempts.rows.append((s.order_id, *row))
         if r := s.resolution:
-            resolutions.rows.append((s.order_id, r.n, r.outcome, json.dumps(r.proof)))
+            resolutions.rows.append((s.order_id, r.n, r.outcome, _json(r.proof)))
         for number, (event_status, detail) in enumerate(s.events, 1):
-            events.rows.append((s.order_id, number, event_status.value, json.dumps(detail)))
+            events.rows.append((s.order_id, number, event_status.value, _json(detail)))
     values = [*orders.arrays(14), *attempts.arrays(7), *resolutions.arrays(4), *events.arrays(4)]
     async with database.connection() as connection:
         rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
@@ -247,6 +250,10 @@ async def idle(
     values = {"grace": grace_ms, "since": since, "after": after, "limit": limit}
     async with database.connection() as connection:
         return list(await (await connection.execute(IDLE, values)).fetchall())
+
+
+def _json(value: Detail) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _written(step: Step, times: dict[tuple[UUID, int], datetime]) -> list[Event] | None:
