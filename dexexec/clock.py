@@ -21,7 +21,7 @@ class Failpoint(StrEnum):
     ACKNOWLEDGED = "acknowledged"  # after
     # pipeline and settlement
     QUOTED = "quoted"  # venues have answered; nothing is written
-    CHOSEN = "chosen"  # the quotes and the winner are committed; nothing is built
+    CHOSEN = "chosen"  # the winner is known; nothing is built
     SIGNED = "signed"  # signed bytes exist, in memory only
     RECORDED = "recorded"  # the attempt is committed; nothing was sent
     SENDING = "sending"  # the lease was good a moment ago; before the bytes go out

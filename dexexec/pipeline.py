@@ -2,9 +2,10 @@
 
 1. An open attempt comes first, always: its fate must be proven before anything else is signed (`_follow`).
 2. Otherwise venues are asked (`_route`). The quotes, the winner and why the others lost become the `routing` event, the
-   winner the `building` event, in one commit.
+   winner the `building` event.
 3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
-   recorded as an attempt with the `submitted` event, and only then sent.
+   recorded as an attempt with the `submitted` event, and only then sent. If they are there at once, all three events
+   are one commit; else the first two are told while the venue builds (`_prepare`).
 4. Its fate. Confirmed (`_confirm`): the order says so and rests until that should be final. Taken back (`_unland`): it
    is followed again. Over (`_conclude`): a fill that is finalized ends the order; a proven failure sends it back to
    routing after a pause, or ends it when it had its tries.
@@ -13,6 +14,7 @@ Every step is written under the claim. A stale claim raises `ClaimLostError`, an
 order.
 """
 
+import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -21,8 +23,9 @@ from dataclasses import dataclass, field, replace
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
-from dexexec.domain.quote import Fill
+from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
+from dexexec.domain.swap import SignedSwap
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
@@ -62,6 +65,18 @@ class Job:
     signatures: tuple[str, ...] = ()
 
 
+Events = tuple[tuple[Trigger, Detail], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The quote to be taken, as JSON values too, and the events that say so."""
+
+    quote: Quote
+    quoted: dict[str, object]
+    events: Events
+
+
 @dataclass(frozen=True, slots=True)
 class Later:
     """The order rests and should be taken up again after `delay_ms`."""
@@ -84,6 +99,8 @@ class Setback:
 
 LATE = Setback("deadline", "the deadline passed before anything was sent", retryable=False)
 VENUE_MISSING_PAUSE_MS = 30_000.0
+AT_ONCE = 0.02
+"""Seconds. What is built within them saves a commit; who watches an order does not notice that it is told later."""
 
 
 class Pipeline:
@@ -155,14 +172,8 @@ class Pipeline:
         seen = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
         if not routing.ranking:
             return await self._no_route(job, routing, seen)
-        best = routing.ranking[0]
-        events = (
-            (Trigger.ROUTE, seen),
-            (Trigger.BUILD, {"venue": best.venue, **self._presenter.quote(job.order, best)}),
-        )
-        await self._write(job, events, venue=best.venue, rounds=1)
         await self._clock.failpoint(Failpoint.CHOSEN)
-        return await self._build(job, routing)
+        return await self._build(job, routing, ((Trigger.ROUTE, seen),))
 
     async def _no_route(self, job: Job, routing: Routing, seen: dict[str, object]) -> Later | None:
         codes = {answer.code for answer in routing.answers}
@@ -170,25 +181,24 @@ class Pipeline:
         words = "; ".join(f"{answer.venue}: {answer.detail or answer.code}" for answer in routing.answers)
         return await self._retry_or_end(job, Setback(reason, words, routing.retryable, asked=seen))
 
-    async def _build(self, job: Job, routing: Routing) -> Later | None:
-        """Take the venues from best to worst until one builds."""
+    async def _build(self, job: Job, routing: Routing, told: Events) -> Later | None:
+        """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""
         failures: list[VenueError] = []
         for quote in routing.ranking:
-            if failures:
-                detail: dict[str, object] = {"reason": failures[-1].code, "detail": str(failures[-1])}
-                detail |= {"venue": quote.venue, **self._presenter.quote(job.order, quote)}
-                await self._write(job, ((Trigger.BUILD, detail),), venue=quote.venue)
-            venue = self._venues[quote.venue]
+            reason = {"reason": failures[-1].code, "detail": str(failures[-1])} if failures else {}
+            quoted = self._presenter.quote(job.order, quote)
+            choice = Choice(quote, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
             try:
-                signed = await self._settlement.prepare(venue, quote, job.deadline)
+                signed, untold = await self._prepare(job, choice, rounds=0 if failures else 1)
             except VenueError as error:
                 failures.append(error)
+                told = ()
                 continue
             await self._clock.failpoint(Failpoint.SIGNED)
-            attempt = Attempt(job.attempts + 1, quote.venue, signed, self._presenter.quote(job.order, quote))
-            await self._record(job, attempt)
+            attempt = Attempt(job.attempts + 1, quote.venue, signed, quoted)
+            await self._record(job, attempt, untold, rounds=0 if failures else 1)
             await self._clock.failpoint(Failpoint.RECORDED)
-            return await self._follow(job, venue, attempt, resumed=False)
+            return await self._follow(job, self._venues[quote.venue], attempt, resumed=False)
         if self._clock.monotonic() >= job.deadline:
             await self._end(job, Trigger.EXPIRE, LATE)
             return None
@@ -196,11 +206,27 @@ class Pipeline:
         retryable = any(failure.retryable for failure in failures)
         return await self._retry_or_end(job, Setback(last.code, str(last) or last.code, retryable))
 
-    async def _record(self, job: Job, attempt: Attempt) -> None:
+    async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[SignedSwap, Events]:
+        """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
+        told."""
+        venue = self._venues[choice.quote.venue]
+        preparing = asyncio.create_task(self._settlement.prepare(venue, choice.quote, job.deadline))
+        preparing.add_done_callback(_look_at)
+        try:
+            await asyncio.wait([preparing], timeout=AT_ONCE)
+            if preparing.done() and preparing.exception() is None:
+                return preparing.result(), choice.events
+            await self._write(job, choice.events, venue=venue.name, rounds=rounds)
+            return await preparing, ()
+        finally:
+            preparing.cancel()
+
+    async def _record(self, job: Job, attempt: Attempt, untold: Events, rounds: int) -> None:
         """The attempt is durable before anything is sent."""
         new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted)
         detail = {**_about(attempt), "lastValidHeight": attempt.signed.last_valid_height}
-        await self._write(job, ((Trigger.SUBMIT, detail),), attempt=new)
+        events = (*untold, (Trigger.SUBMIT, detail))
+        await self._write(job, events, venue=attempt.venue, rounds=rounds if untold else 0, attempt=new)
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 
@@ -278,7 +304,7 @@ class Pipeline:
     async def _end(self, job: Job, trigger: Trigger, setback: Setback) -> None:
         """End without a fill. The last round's quotes, if they are not told yet, come first."""
         told: Detail = {**setback.about, "reason": setback.reason, "detail": setback.words}
-        events: tuple[tuple[Trigger, Detail], ...] = ((trigger, told),)
+        events: Events = ((trigger, told),)
         if setback.asked:
             events = ((Trigger.ROUTE, setback.asked), *events)
         rounds = 1 if setback.asked else 0
@@ -292,7 +318,7 @@ class Pipeline:
     async def _write(
         self,
         job: Job,
-        events: tuple[tuple[Trigger, Detail], ...],
+        events: Events,
         *,
         venue: str | None = None,
         reason: str | None = None,
@@ -322,3 +348,9 @@ class Pipeline:
 
 def _about(attempt: Attempt) -> dict[str, object]:
     return {"venue": attempt.venue, "attempt": attempt.n, "txHash": attempt.signed.signature}
+
+
+def _look_at(task: asyncio.Task[SignedSwap]) -> None:
+    """An error that nobody waits for any more is no news."""
+    if not task.cancelled():
+        task.exception()

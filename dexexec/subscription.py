@@ -5,11 +5,12 @@ Postgres, and as a mere version number from the poll. `offer` turns them into `s
 and without a repeat; `lagging` says that Postgres must be read for the rest.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from uuid import UUID
+
+import orjson
 
 from dexexec.announce import Announcement
 from dexexec.domain.event import Event
@@ -34,7 +35,7 @@ class EncodedEvent:
     @classmethod
     def from_announcement(cls, announcement: Announcement) -> "EncodedEvent":
         """Take over an event that is encoded already. Raises ValueError when its payload is not an event."""
-        message = json.loads(announcement.payload)
+        message = orjson.loads(announcement.payload)
         if not isinstance(message, dict) or message.get("seq") != announcement.seq:
             raise ValueError("the payload is not the event that its line names")
         return cls(announcement.seq, message.get("final") is True, announcement.payload)

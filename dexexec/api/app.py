@@ -26,7 +26,7 @@ from dexexec.api.handler import (
 )
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
-from dexexec.observe import Observer
+from dexexec.api.posting import Posting
 
 EXECUTE = "/api/orders/execute"
 
@@ -96,7 +96,7 @@ def make_app(
 
 
 def make_server(
-    app: Application, observer: Observer, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_SECONDS
+    app: Application, api: Api, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_SECONDS
 ) -> HTTPServer:
     """A server for `app`, not yet listening. A client may take `idle_seconds` to send a request's headers, and as long
     between two requests, and `body_seconds` for a body; then its connection is closed.
@@ -104,7 +104,7 @@ def make_server(
     Tornado's own defaults are about 100 MB of body, no time limit for it, and an hour without a word.
     """
     return HTTPServer(
-        BodyLimit(app, MAX_BODY_BYTES, observer),
+        BodyLimit(Posting(app, EXECUTE, api), MAX_BODY_BYTES, api.observer),
         max_body_size=MAX_BODY_BYTES,
         max_header_size=MAX_HEADER_BYTES,
         max_buffer_size=READ_BUFFER_BYTES,

@@ -3,7 +3,6 @@
 A handler raises, and this answers. A request that succeeds costs no log line, unless the level is debug.
 """
 
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import ClassVar, Protocol
 from uuid import UUID
 
+import orjson
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
@@ -151,7 +151,7 @@ class ProblemHandler(ApiHandler):
 
 def encode(payload: object) -> bytes:
     """Compact JSON."""
-    return json.dumps(payload, separators=(",", ":")).encode()
+    return orjson.dumps(payload)
 
 
 def request_id(headers: HTTPHeaders) -> str:
@@ -202,7 +202,12 @@ def log_request(observer: Observer, every: bool, handler: RequestHandler) -> Non
             refusal, request_id = handler.refusal, handler.request_id
         tell_refusal(observer, request, status, refusal, request_id)
     elif every:
-        observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
+        tell_success(observer, request, status)
+
+
+def tell_success(observer: Observer, request: HTTPServerRequest, status: int) -> None:
+    """What was asked and done."""
+    observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
 
 
 def tell_refusal(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
 
+import orjson
+
 from dexexec.errors import DexexecError
 
 MAX_MESSAGE = 4_096
@@ -86,7 +88,7 @@ _RIGHT = 'send an object such as {"orderId": "..."}'
 
 
 def _encode(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return orjson.dumps(value)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

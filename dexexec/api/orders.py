@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from dexexec.api.body import SHOWN, require_json
-from dexexec.api.handler import ApiHandler, client_address
+from dexexec.api.handler import Api, ApiHandler, client_address
 from dexexec.api.problem import MethodNotAllowedError
+from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError
@@ -35,15 +36,7 @@ class ExecuteHandler(ApiHandler):
 
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
-        headers, api = self.request.headers, self.api
-        require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
-        order = api.reader.read(
-            self.request.body,
-            uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
-            client_address(self.request, api.settings.trust_proxy),
-            idempotency_key(headers),
-        )
-        created = await api.intake.accept(order)
+        created = await self.api.intake.accept(read_order(self.api, self.request))
         self.set_header("Location", f"/api/orders/{created.order_id}")
         if created.replayed:
             self.set_header("Idempotent-Replayed", "true")
@@ -86,6 +79,18 @@ class OrdersHandler(ApiHandler):
         self.answer({"orders": rows[:limit], "next": following})
 
     head = get
+
+
+def read_order(api: Api, request: HTTPServerRequest) -> NewOrder:
+    """The order in a request, under a new id. Raises `RequestError`."""
+    headers = request.headers
+    require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
+    return api.reader.read(
+        request.body,
+        uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
+        client_address(request, api.settings.trust_proxy),
+        idempotency_key(headers),
+    )
 
 
 def idempotency_key(headers: HTTPHeaders) -> str | None:

@@ -5,10 +5,11 @@ Leading zero bytes become leading `1`s, one for one, so that the length survives
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
-_DIGITS = {letter: digit for digit, letter in enumerate(ALPHABET)}
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
-_CHUNK = 58**10
-"""Ten letters at a time: division of a long number is what costs."""
+_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
+_LETTERS = 10
+_CHUNK = 58**_LETTERS
+"""Ten letters at a time, two by two: arithmetic with a long number is what costs."""
 
 
 def encode(data: bytes) -> str:
@@ -17,7 +18,7 @@ def encode(data: bytes) -> str:
     pairs = []
     while number:
         number, chunk = divmod(number, _CHUNK)
-        for _ in range(5):
+        for _ in range(_LETTERS // 2):
             chunk, digits = divmod(chunk, 58 * 58)
             pairs.append(_PAIRS[digits])
     zeros = len(data) - len(data.lstrip(b"\0"))
@@ -26,11 +27,15 @@ def encode(data: bytes) -> str:
 
 def decode(text: str) -> bytes:
     """Inverse of `encode`; raises `ValueError` naming the first letter that is not base58."""
+    wrong = text.strip(ALPHABET)[:1]
+    if wrong:
+        raise ValueError(f"not base58: {wrong!r} is not in its alphabet")
+    padded = ALPHABET[0] * (-len(text) % _LETTERS) + text
     number = 0
-    for letter in text:
-        digit = _DIGITS.get(letter)
-        if digit is None:
-            raise ValueError(f"not base58: {letter!r} is not in its alphabet")
-        number = number * 58 + digit
+    for begin in range(0, len(padded), _LETTERS):
+        chunk = 0
+        for at in range(begin, begin + _LETTERS, 2):
+            chunk = chunk * (58 * 58) + _VALUES[padded[at : at + 2]]
+        number = number * _CHUNK + chunk
     zeros = len(text) - len(text.lstrip(ALPHABET[0]))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")

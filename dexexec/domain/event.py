@@ -1,10 +1,11 @@
 """One step of an order, as stored and as pushed. `seq` is 1, 2, 3 ... per order, without a gap."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
+
+import orjson
 
 from dexexec.domain.status import Status, ends
 
@@ -44,4 +45,4 @@ class Event:
 
     def encode(self) -> bytes:
         """`message()` as compact JSON: encoded once, whoever it goes to."""
-        return json.dumps(self.message(), separators=(",", ":")).encode()
+        return orjson.dumps(self.message())

@@ -5,8 +5,9 @@ after a restart, comes to the same fill. `move_ppm` is how far the price moves a
 landing; when that breaks the bound, the swap fails on chain as `slippage`, as the real programs do.
 """
 
-import json
 from dataclasses import dataclass
+
+import orjson
 
 from dexexec.domain.swap import FailedOnChain, Landed
 
@@ -36,14 +37,13 @@ class SimulatedSwap:
 
     def encode(self) -> bytes:
         """The bytes to sign."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+        return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def decode(cls, payload: bytes) -> "SimulatedSwap":
         """Inverse of `encode`; raises `ValueError` on anything else."""
         try:
-            return cls(**json.loads(payload))
+            return cls(**orjson.loads(payload))
         except (TypeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"not a simulated swap: {error}") from error
 

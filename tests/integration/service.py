@@ -129,7 +129,7 @@ async def running_service(
     clock, observer = SystemClock(), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     api = Api(configured, BodyReader(configured), intake, store, queue, clock, observer)
-    server = make_server(make_app(api, Echo, {}), observer, body_seconds, idle_seconds)
+    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, log)

@@ -228,6 +228,6 @@ async def test_a_step_whose_answer_was_lost_is_neither_repeated_nor_forgotten(be
         order_id = await b.post()
         async with running(b.worker().run(), b.sweeper().run()):
             events = await b.ended(order_id)
-        assert len(lost) >= 3
+        assert len(lost) >= 2  # what is built at once is recorded in the step that tells the quotes
         assert events[-1].status is Status.CONFIRMED
         assert len({signed.signature for signed in b.chain.sent}) == 1
