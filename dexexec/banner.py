@@ -1,5 +1,7 @@
 """What a person sees when the service is up: where it is, what is on, and a first order to paste."""
 
+import os
+
 from dexexec import __version__
 from dexexec.servers import Servers
 from dexexec.settings import Settings
@@ -8,9 +10,9 @@ DEMO_DEFAULT = "http://127.0.0.1:3000"
 """Where the demo posts when it is told nothing."""
 
 
-def banner(settings: Settings, servers: Servers, url: str, command: str, localnet: str | None = None) -> str:
-    """The text, ready to print. Addresses only: no user, no password. `command` is how this process was started,
-    `localnet` where the one is that came up with it."""
+def banner(settings: Settings, servers: Servers, url: str, localnet: str | None = None) -> str:
+    """The text, ready to print. Addresses only: no user, no password. `localnet` is where the one is that came
+    up with it."""
     where = {
         name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
     }
@@ -30,6 +32,7 @@ def banner(settings: Settings, servers: Servers, url: str, command: str, localne
         f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
         """ -d '{"side": "buy", "amount": "0.01"}'"""
     )
+    command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
     demo = f"{command} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")
     table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
     return (

@@ -8,7 +8,6 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,7 +19,7 @@ class Stopping:
         self.asked = False
         self._told: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         for number in SIGNALS:
-            signal.signal(number, self._ask)
+            signal.signal(number, lambda _number, _frame: self.ask())
 
     @contextmanager
     def event(self) -> Iterator[asyncio.Event]:
@@ -39,7 +38,8 @@ class Stopping:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+    def ask(self) -> None:
+        """Ask it to stop, as a signal does; from any thread."""
         self.asked = True
         if self._told is not None:
             loop, event = self._told

@@ -19,7 +19,7 @@ def test_a_write_after_a_reset_is_a_broken_connection_and_no_fault_of_ours(serve
     async def write() -> None:
         async with proxy(of_redis(servers.redis_url)) as between:
             found = Found(servers.postgres, by_way(servers.redis_url, between), ())
-            async with open_redis(found) as client:
+            async with open_redis(found, "t") as client:
                 pool = client.connection_pool
                 connection = await pool.get_connection()  # type: ignore[no-untyped-call]
                 connection._writer.transport.abort()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import uvloop
 
-from dexexec import registry, run, settings
+from dexexec import listening, registry, run, settings
 from dexexec.clock import Failpoint, SystemClock
 from dexexec.observe import Observer, make_logger
 from dexexec.servers import servers
@@ -104,7 +104,7 @@ def serve_here(
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     loaded = settings.load(registry.option_names)
     observer = Observer(make_logger("info", "json"))
-    sockets = run.listen(loaded)
+    sockets = listening.listen(loaded)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     with servers(loaded, observer.embedded_server) as found:
         uvloop.run(
@@ -113,9 +113,9 @@ def serve_here(
                 run.Role.ALL,
                 found,
                 stopping,
-                sockets=sockets,
+                listen=lambda: sockets,
                 observer=observer,
-                say=lambda _: line.send(url),
+                up=lambda _: line.send(url),
                 clock=StrikingClock(plan, line),
             )
         )
