@@ -6,14 +6,18 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dexexec import __version__, localnet_command
+from dexexec import __version__, localnet_command, look_command, notify
+from dexexec.bench import options as bench_options
 from dexexec.errors import StartupError
 from dexexec.stopping import Stopping
 
 if TYPE_CHECKING:
+    import socket
+
+    from dexexec.observe import Observer
     from dexexec.settings import Settings
 
 T = TypeVar("T")
@@ -34,8 +38,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"dexexec {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    commands.add_parser("api", help="HTTP and WebSockets only", description="Take orders and push their events.")
-    commands.add_parser("worker", help="execution only", description="Execute the orders on the queue.")
+    api = commands.add_parser("api", help="HTTP and WebSockets only", description="Take orders and push their events.")
+    worker = commands.add_parser("worker", help="execution only", description="Execute the orders on the queue.")
+    notify.add_options(top, api, worker)
     commands.add_parser("migrate", help="bring the schema up to date", description="Apply what is new in sql/.")
     demo = commands.add_parser(
         "demo", help="post orders at a running server and watch them", description="Post orders and watch them live."
@@ -49,8 +54,10 @@ def parser() -> argparse.ArgumentParser:
     which = adapters.add_subparsers(dest="action", metavar="ACTION", required=True)
     which.add_parser("list", help="what is installed, and what of it is on")
     check = which.add_parser("check", help="run the contract suite and print a conformance report")
-    check.add_argument("name", metavar="NAME", help="an adapter's name, or package.module:Class")
+    check.add_argument("name", metavar="NAME", help="the name of an adapter or a preset, or package.module:Class")
     localnet_command.add_parser(commands)
+    bench_options.add_parser(commands)
+    look_command.add_parser(commands)
     return top
 
 
@@ -60,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _command(options)
     except StartupError as error:
-        print(f"dexexec: {error}", file=sys.stderr)  # noqa: T201
+        if options.notify is not None:
+            options.notify.failed(str(error))
+        else:
+            print(f"dexexec: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -73,38 +83,76 @@ def _command(options: argparse.Namespace) -> int:
     # Imports stand where they are needed: --help and a bad setting should not wait for all of it.
     from dexexec import registry, settings  # noqa: PLC0415
 
+    if options.processes > 1 and options.command not in {None, "api", "worker"}:
+        raise StartupError("--processes is for the service itself, and for its halves api and worker")
     loaded = settings.load(lambda: registry.option_names(settings.environment()))
     if options.command == "adapters":
-        from dexexec import adapters_command  # noqa: PLC0415
-
-        if options.action == "list":
-            return adapters_command.list_adapters(loaded.adapters)
-        return adapters_command.check_adapter(options.name, settings.environment(), loaded.token_list(), loaded.pair())
+        return _adapters(options, loaded, settings.environment())
     if options.command == "demo":
         from dexexec import demo  # noqa: PLC0415
 
         return demo.main(options.url or f"http://127.0.0.1:{loaded.port}", options.orders, options.timeout)
+    if options.command == "bench":
+        from dexexec.bench import command  # noqa: PLC0415
+
+        return command.main(options, loaded, settings.environment())
     if options.command == "localnet":
         stopping = Stopping()
         _event_loop(localnet_command.serve(options, loaded.data_dir, stopping, say))
         stopping.over()
         return 0
-    return _serve(options.command, loaded)
+    if options.command in look_command.COMMANDS:
+        return _event_loop(look_command.run(options, loaded, settings.environment()))
+    return _serve(options, loaded)
 
 
-def _serve(command: str | None, loaded: "Settings") -> int:
-    from dexexec import run  # noqa: PLC0415
+def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[str, str]) -> int:
+    from dexexec import adapters_command  # noqa: PLC0415
+
+    if options.action == "list":
+        return adapters_command.list_adapters(loaded.adapters)
+    return adapters_command.check_adapter(options.name, environ, loaded)
+
+
+def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
     from dexexec.observe import Observer, make_logger  # noqa: PLC0415
-    from dexexec.servers import servers  # noqa: PLC0415
 
     stopping = Stopping()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
     observer = Observer(make_logger(loaded.log_level, loaded.log_format))
-    for warning in loaded.warnings():
-        observer.setting_doubtful(warning)
-    role = run.Role(command or "all") if command != "migrate" else None
-    sockets = run.listen(loaded) if role in {run.Role.ALL, run.Role.API} else []
+    if options.notify is not None:
+        options.notify.when_gone(stopping.ask)
+    else:
+        for warning in loaded.warnings():
+            observer.setting_doubtful(warning)
+    if options.processes > 1:
+        from dexexec import processes  # noqa: PLC0415
+
+        role = options.command or processes.ALL
+        processes.serve(
+            loaded, role, options.processes, stopping=stopping, observer=observer, say=say, event_loop=_event_loop
+        )
+    else:
+        _serve_here(options, loaded, stopping, observer)
+    stopping.over()
+    return 0
+
+
+def _serve_here(options: argparse.Namespace, loaded: "Settings", stopping: Stopping, observer: "Observer") -> None:
+    from dexexec import listening, run  # noqa: PLC0415
+    from dexexec.servers import servers  # noqa: PLC0415
+
+    role = run.Role(options.command or "all") if options.command != "migrate" else None
+    alone = role in {run.Role.ALL, run.Role.API} and options.notify is None
+    sockets = (
+        listening.listen(loaded) if alone else []
+    )  # before anything is started, so that a taken port costs nothing
+
+    def listen() -> "Sequence[socket.socket]":
+        return sockets if alone else listening.listen(loaded, shared=True)
+
+    up = say if options.notify is None else options.notify.ready
     with (
         servers(loaded, observer.embedded_server, with_redis=role is not None) as found,
         contextlib.ExitStack() as stack,
@@ -115,9 +163,7 @@ def _serve(command: str | None, loaded: "Settings") -> int:
             applied = _event_loop(run.migrate_only(found))
             say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         elif not stopping.asked:
-            _event_loop(run.serve(loaded, role, found, stopping, sockets=sockets, observer=observer, say=say))
-    stopping.over()
-    return 0
+            _event_loop(run.serve(loaded, role, found, stopping, listen=listen, observer=observer, up=up))
 
 
 def _count(text: str) -> int:
@@ -138,7 +184,8 @@ def _seconds(text: str) -> float:
 
 def say(text: str) -> None:
     """To people, on standard output, at once."""
-    print(text, flush=True)  # noqa: T201
+    if text:
+        print(text, flush=True)  # noqa: T201
 
 
 def _event_loop(work: Coroutine[object, object, T]) -> T:

@@ -84,6 +84,11 @@ async def alongside(data_dir: Path) -> AsyncIterator["Running"]:
         yield localnet
 
 
+def usual_url() -> str:
+    """Where one is unless it was told otherwise: also the one of the all-in-one start, where the port was free."""
+    return f"http://127.0.0.1:{RPC_PORT}"
+
+
 def _command() -> ModuleType:
     try:
         from dexexec.localnet import command  # noqa: PLC0415

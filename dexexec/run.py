@@ -10,7 +10,7 @@ up, orders in flight finish or go back, sockets are told to resume elsewhere, an
 """
 
 import asyncio
-import errno
+import gc
 import os
 import random
 import secrets
@@ -19,12 +19,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 import redis.asyncio
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from dexexec import localnet_command, registry
 from dexexec.announce import Announcer
@@ -35,15 +33,17 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
-from dexexec.errors import StartupError, UnavailableError, UnreachableError
+from dexexec.errors import UnavailableError, UnreachableError
 from dexexec.feed import Feed
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
-from dexexec.networks import Networks, open_networks
+from dexexec.listening import reachable
+from dexexec.networks import Networks, open_networks, prepare
 from dexexec.observe import Observer
 from dexexec.pipeline import Pipeline, Retries
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
+from dexexec.retention import Retention
 from dexexec.router import Router
 from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
@@ -66,20 +66,6 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-def listen(settings: Settings) -> list[socket.socket]:
-    """The listening sockets. Raises `StartupError` when the port cannot be had."""
-    try:
-        return bind_sockets(settings.port, settings.host)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            text = f"port {settings.port} on {settings.host} is taken: stop what listens there, or set PORT to another"
-        elif error.errno == errno.EACCES:
-            text = f"port {settings.port} may not be used by this user: set PORT to one above 1023"
-        else:
-            text = f"cannot listen on {settings.host} port {settings.port} ({error}): check DEXEXEC_HOST and PORT"
-        raise StartupError(text) from error
-
-
 async def migrate_only(servers: Servers) -> list[str]:
     """Bring the schema up to date; the names of what was applied."""
     async with open_database(servers) as database:
@@ -92,13 +78,14 @@ async def serve(
     servers: Servers,
     stopping: Stopping,
     *,
-    sockets: Sequence[socket.socket],
+    listen: Callable[[], Sequence[socket.socket]],
     observer: Observer,
-    say: Callable[[str], None],
+    up: Callable[[str], None],
     clock: Clock | None = None,
 ) -> None:
-    """Run until the process is asked to stop, then drain. `say` is handed the banner once everything is up; `clock` is
-    the machine's unless a test brings its own.
+    """Run until the process is asked to stop, then drain. `listen` is asked for the sockets when requests can be
+    served; `up` is handed the banner once everything runs, which is empty for a worker; `clock` is the machine's unless
+    a test brings its own.
 
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
@@ -107,7 +94,8 @@ async def serve(
             shared = await stack.enter_async_context(_shared(settings, servers, observer, clock or SystemClock()))
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
-            await _run(shared, api, half, servers, stop, sockets=sockets, say=say)
+            quiet_collector()
+            await _run(shared, api, half, servers, stop, listen=listen, up=up)
 
 
 async def _run(
@@ -117,22 +105,23 @@ async def _run(
     servers: Servers,
     stop: asyncio.Event,
     *,
-    sockets: Sequence[socket.socket],
-    say: Callable[[str], None],
+    listen: Callable[[], Sequence[socket.socket]],
+    up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
     background: list[Background] = [shared.store.run, shared.announcer.run]
     background += api.background if api else []
     background += half.background if half else []
+    text = ""
     async with _running(background) as tasks:
         if half:
             tasks.append(asyncio.create_task(half.worker.run()))
         if api:
+            sockets = listen()
             api.server.add_sockets(sockets)
-            port = sockets[0].getsockname()[1]
-            command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
-            localnet = half.localnet_url if half else None
-            say(banner(settings, servers, f"http://{_reachable(settings.host)}:{port}", command, localnet))
+            url = reachable(settings.host, sockets[0].getsockname()[1])
+            text = banner(settings, servers, url, half.localnet_url if half else None)
+        up(text)
         await _first_of(stop, tasks)
         if api:
             api.server.stop()
@@ -194,7 +183,7 @@ def make_api_half(shared: Shared) -> ApiHalf:
     sockets = SocketRegistry()
     api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
     app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})
-    return ApiHalf(make_server(app, observer), sockets, intake, [feed.run])
+    return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
 
 
 @asynccontextmanager
@@ -212,17 +201,20 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         networks = await stack.enter_async_context(
             open_networks(settings, needed, ledger=ledger, localnet_url=url, clock=shared.clock, observer=observer)
         )
-        half = make_worker_half(shared, classes, networks)
+        tokens = settings.token_list()
+        venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
+        stack.push_async_callback(_close, venues)
+        await prepare(venues)
+        half = make_worker_half(shared, venues, networks)
         half.background.append(ledger.run)
         if started:
             half.background.append(started.watch)
         yield replace(half, localnet_url=started.url if started else None)
 
 
-def make_worker_half(shared: Shared, classes: Sequence[registry.VenueClass], networks: Networks) -> WorkerHalf:
-    """Venues, router, settlement, pipeline, worker and sweeper. Raises `AdapterLoadError`."""
-    settings, clock, observer, tokens = shared.settings, shared.clock, shared.observer, shared.settings.token_list()
-    adapters = registry.create(classes, environment(), clock, tokens, networks.chains)
+def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Networks) -> WorkerHalf:
+    """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
     venues = {venue.name: venue for venue in adapters}
     router = Router(
         venues,
@@ -237,7 +229,7 @@ def make_worker_half(shared: Shared, classes: Sequence[registry.VenueClass], net
         router=router,
         settlement=Settlement(networks.chains, networks.sealers, clock, observer),
         venues=venues,
-        presenter=Presenter(tokens),
+        presenter=Presenter(settings.token_list()),
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms),
         finality_ms=settings.finality_seconds * 1000,
         clock=clock,
@@ -265,15 +257,30 @@ def make_worker_half(shared: Shared, classes: Sequence[registry.VenueClass], net
     sweeper = Sweeper(
         f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer
     )
-    background: list[Background] = [*networks.background, sweeper.run, partial(_close_at_end, venues.values())]
+    background: list[Background] = [*networks.background, sweeper.run]
+    if settings.keep_days is not None:
+        background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)
+
+
+def quiet_collector() -> None:
+    """What was made by now stays, so the garbage collector need not look at it again; and what an order makes is freed
+    by counting references, so that it need not look often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @asynccontextmanager
 async def _shared(settings: Settings, servers: Servers, observer: Observer, clock: Clock) -> AsyncIterator[Shared]:
     """Postgres with its schema, Redis with its group, and what is built on them."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    async with open_database(servers) as database, open_redis(servers) as client, open_redis(servers) as blocking:
+    prefix = settings.redis_prefix
+    async with (
+        open_database(servers) as database,
+        open_redis(servers, prefix) as client,
+        open_redis(servers, prefix) as blocking,
+    ):
         await _prepared(migrate(database))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
@@ -315,16 +322,6 @@ async def _first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) 
             raise RuntimeError("a part of the process ended by itself")
 
 
-async def _close_at_end(venues: Iterable[AnyVenue]) -> None:
-    try:
-        await asyncio.Event().wait()
-    finally:
-        for venue in venues:
-            await venue.aclose()
-
-
-def _reachable(host: str) -> str:
-    """An address that a client on this machine can use for a server that listens on `host`."""
-    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+async def _close(venues: Iterable[AnyVenue]) -> None:
+    for venue in venues:
+        await venue.aclose()

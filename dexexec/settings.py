@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
 from dexexec.errors import SettingsError
+from dexexec.redis_address import SHAPES, RedisAddress
 
 PREFIX = "DEXEXEC_"
 ENV_FILE = ".env"
@@ -52,12 +53,20 @@ class Settings(BaseSettings):
         3000, ge=0, le=65535, validation_alias=_named("PORT"), description="HTTP and WebSocket port; 0 picks a free one"
     )
     redis_url: SecretStr | None = Field(
-        None, validation_alias=_named("REDIS_URL"), description="Redis or Valkey to use; unset: an embedded one"
+        None,
+        validation_alias=_named("REDIS_URL"),
+        description="Redis or Valkey to use, also `redis+cluster://` and `redis+sentinel://`; unset: an embedded one",
     )
     pg_host: str | None = Field(
-        None, validation_alias=_named("PG_HOST"), description="Postgres host or socket folder; unset: an embedded one"
+        None,
+        validation_alias=_named("PG_HOST"),
+        description="Postgres host or socket folder, or hosts by comma: the primary is used; unset: an embedded one",
     )
-    pg_port: int = Field(5432, ge=1, le=65535, validation_alias=_named("PG_PORT"), description="Postgres port")
+    pg_port: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode] = Field(
+        (5432,),
+        validation_alias=_named("PG_PORT"),
+        description="Postgres port, for all hosts, or one for each by comma",
+    )
     pg_user: str = Field("postgres", validation_alias=_named("PG_USER"), description="Postgres user")
     pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
     pg_database: str = Field("postgres", validation_alias=_named("PG_DATABASE"), description="Postgres database")
@@ -90,7 +99,7 @@ class Settings(BaseSettings):
     )
     adapters: Annotated[tuple[str, ...], NoDecode] = Field(
         ("mock-raydium", "mock-meteora"),
-        description="venues that are on: adapter names or `package.module:Class`, by comma",
+        description="venues that are on: names of adapters or presets, or `package.module:Class`, by comma",
     )
     tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
         (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
@@ -113,8 +122,18 @@ class Settings(BaseSettings):
         300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
     )
     allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
+    min_compute_price: int = Field(
+        0, ge=0, le=2**53, description="least that is offered for a compute unit (millionths of a lamport)"
+    )
     max_compute_price: int = Field(
         1_000_000, ge=0, le=2**53, description="most that a compute unit may cost (millionths of a lamport)"
+    )
+    rpc_requests_per_second: float | None = Field(
+        None,
+        ge=0.1,
+        le=100_000,
+        description="requests per second to a chain's nodes, of everything together; unset: what Solana's public nodes"
+        " allow, no limit for others",
     )
     finality_seconds: float = Field(
         4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
@@ -137,6 +156,9 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(3.0, ge=0.05, le=600, description="how often a worker renews its leases (s)")
     sweep_seconds: float = Field(
         1.0, ge=0.05, le=600, description="how often Postgres is searched for orders that should be moving (s)"
+    )
+    keep_days: int | None = Field(
+        None, ge=1, le=36_500, description="days that finished orders are kept, at least; unset: for ever"
     )
     drain_seconds: float = Field(10.0, ge=0, le=600, description="how long SIGTERM lets orders in flight finish (s)")
 
@@ -172,7 +194,7 @@ class Settings(BaseSettings):
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
 
-    @field_validator("adapters", "allowed_origins", mode="before")
+    @field_validator("adapters", "allowed_origins", "pg_port", mode="before")
     @classmethod
     def _by_comma(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -191,15 +213,39 @@ class Settings(BaseSettings):
             tokens.append(Token(mint, symbol, int(decimals)))
         return tuple(tokens)
 
+    @field_validator("redis_url")
+    @classmethod
+    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                RedisAddress.parse(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"{error}: it must look like {SHAPES}") from None
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.heartbeat_seconds * 2 >= self.lease_seconds:
             raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
         if self.retry_max_ms < self.retry_base_ms:
             raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
+        if self.pg_host is not None and not self._pg_names():
+            raise ValueError("PG_HOST must name a host")
+        if len(self.pg_port) not in {1, len(self._pg_names())}:
+            raise ValueError("PG_PORT must be one port, or as many by comma as PG_HOST has hosts")
+        if self.min_compute_price > self.max_compute_price:
+            raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
         if not self.adapters:
             raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
         return self
+
+    def _pg_names(self) -> list[str]:
+        return [name for part in (self.pg_host or "").split(",") if (name := part.strip())]
+
+    def pg_hosts(self) -> list[tuple[str, int]]:
+        """PG_HOST's hosts, each with its port."""
+        names = self._pg_names()
+        return list(zip(names, self.pg_port * len(names) if len(self.pg_port) == 1 else self.pg_port, strict=True))
 
     def token_list(self) -> Tokens:
         """The tokens that orders may name."""

@@ -36,10 +36,19 @@ def test_without_an_environment_everything_has_a_default() -> None:
         ("DEXEXEC_CONCURRENCY", "0", "greater than or equal to 1"),
         ("DEXEXEC_LEASE_SECONDS", "5", "DEXEXEC_HEARTBEAT_SECONDS"),
         ("DEXEXEC_RETRY_MAX_MS", "1", "DEXEXEC_RETRY_BASE_MS"),
+        ("DEXEXEC_MIN_COMPUTE_PRICE", "1000001", "DEXEXEC_MAX_COMPUTE_PRICE"),
         ("DEXEXEC_ADAPTERS", ",", "at least one adapter"),
         ("DEXEXEC_TOKENS", "SOL", "MINT:SYMBOL:DECIMALS"),
         ("DEXEXEC_REDIS_PREFIX", "a b", "DEXEXEC_REDIS_PREFIX: "),
         ("DEXEXEC_LOG_LEVEL", "loud", "DEXEXEC_LOG_LEVEL: "),
+        ("PG_PORT", "5432,5433", "one port, or as many by comma as PG_HOST has hosts"),
+        ("PG_PORT", "65536", "PG_PORT: "),
+        ("PG_HOST", ",", "PG_HOST must name a host"),
+        (
+            "REDIS_URL",
+            "cache.internal:6379",
+            "REDIS_URL: no known scheme, or no host behind it: it must look like redis://",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_would_be_right(
@@ -114,3 +123,19 @@ def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_data_folder_follows_the_platforms_convention() -> None:
     assert default_data_dir({"XDG_DATA_HOME": "/data"}).name == "dexexec"
+
+
+@pytest.mark.parametrize(
+    ("port", "hosts"),
+    [
+        ("", [("a", 5432), ("b", 5432)]),
+        ("6000", [("a", 6000), ("b", 6000)]),
+        ("6000, 6001", [("a", 6000), ("b", 6001)]),
+    ],
+)
+def test_several_postgres_hosts_have_one_port_or_each_its_own(
+    monkeypatch: pytest.MonkeyPatch, port: str, hosts: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setenv("PG_HOST", "a, b")
+    monkeypatch.setenv("PG_PORT", port)
+    assert load().pg_hosts() == hosts

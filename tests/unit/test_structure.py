@@ -10,14 +10,15 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("dexexec/**/*.py"), *ROOT.glob("adapters/**/*.py")])
 LAYERS = (
     {"domain"},
-    {"errors", "clock", "batcher", "cancellation", "stopping"},
-    {"venue"},
-    {"settings", "observe", "announce", "queue", "embedded_servers", "demo_order"},
+    {"errors", "clock", "batcher", "cancellation", "notify", "stopping", "redis_address"},
+    {"venue", "topology"},
+    {"settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
     {"store", "follower", "presenting", "testing", "demo", "localnet"},
-    {"feed", "intake", "pipeline", "sweeper", "servers", "adapters_command", "localnet_command"},
-    {"worker", "api", "banner", "connections", "networks"},
-    {"run"},
+    {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
+    {"worker", "api", "banner", "connections", "networks", "bench"},
+    {"run", "processes", "adapters_command", "quote_command", "wallet_command"},
+    {"look_command"},
     {"__main__"},
 )
 LEVEL = {f"dexexec.{part}": level for level, layer in enumerate(LAYERS) for part in layer}
