@@ -163,7 +163,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(10.0, ge=0, le=600, description="how long SIGTERM lets orders in flight finish (s)")
 
     # What clients may do.
-    max_queue: int = Field(10_000, ge=1, le=10_000_000, description="orders that may wait; more are answered 503")
+    max_queue: int = Field(
+        1_000, ge=1, le=10_000_000, description="orders that may wait; more wait for room a second, or are answered 503"
+    )
     client_orders_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="orders per minute and client address; unset: no limit"
     )

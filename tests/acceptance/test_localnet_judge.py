@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -31,18 +32,22 @@ LIES = {
 
 def changed(address: Address, statement: str, look: Callable[[], object]) -> None:
     """Look at the record with a change that is then taken back."""
-    tables = ("orders", "attempts")
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        for table in tables:
-            connection.execute(f"CREATE TABLE kept_{table} AS TABLE {table}".encode())
+        kept = {table: copied(connection, table) for table in ("orders", "attempts")}
         connection.execute(statement.encode())
         try:
             look()
         finally:
-            for table in tables:
+            for table, rows in kept.items():
                 connection.execute(f"TRUNCATE {table}".encode())
-                connection.execute(f"INSERT INTO {table} TABLE kept_{table}".encode())
-                connection.execute(f"DROP TABLE kept_{table}".encode())
+                with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                    copy.write(rows)
+
+
+def copied(connection: psycopg.Connection[TupleRow], table: str) -> bytes:
+    """All rows, without what the database itself makes of them."""
+    with connection.cursor().copy(f"COPY {table} TO STDOUT".encode()) as copy:
+        return b"".join(copy)
 
 
 async def pays(url: str, payer: Keypair, to: str, lamports: int) -> None:

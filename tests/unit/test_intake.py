@@ -12,7 +12,7 @@ from dexexec.errors import (
     TooManyOrdersError,
     UnavailableError,
 )
-from dexexec.intake import FRESH_SECONDS, STALE_SECONDS, Intake
+from dexexec.intake import FRESH_SECONDS, LINE, LINE_SECONDS, STALE_SECONDS, Intake
 from dexexec.observe import Observer
 from dexexec.settings import Settings
 from tests.memory import HeldClock, MemoryLimiter, MemoryQueue, MemoryStore
@@ -120,6 +120,35 @@ async def test_a_full_queue_refuses_until_workers_have_made_room() -> None:
     assert str(error) == "3 orders wait already: post again shortly"
     setup.queue.others = 0
     await setup.intake.accept(new_order())
+
+
+async def test_a_full_queue_is_waited_for_a_while() -> None:
+    """So a client that posts one order after the other is slowed to the pace of execution, and not refused."""
+    setup = Setup(max_queue=3)
+    setup.queue.others = 3
+    posting = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(3)]
+    while setup.clock.now < 1_000 + LINE_SECONDS / 2:
+        await asyncio.sleep(0)
+    assert setup.store.created == []
+    setup.queue.others = 1
+    await asyncio.wait(posting, return_when=asyncio.FIRST_EXCEPTION)
+    assert [task.exception() is None for task in posting] == [True, True, False], "in the order in which they came"
+
+
+async def test_more_than_a_line_is_refused_at_once() -> None:
+    setup = Setup(max_queue=3)
+    await setup.intake.accept(new_order())
+    setup.queue.others = 3
+    setup.clock.now += STALE_SECONDS * 2
+    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(LINE)]
+    await asyncio.sleep(0)
+    since = setup.clock.now
+    with pytest.raises(QueueFullError):
+        await setup.intake.accept(new_order())
+    assert setup.clock.now - since < LINE_SECONDS / 10
+    assert not any(task.done() for task in line)
+    await asyncio.gather(*line, return_exceptions=True)
+    assert len(setup.store.created) == 1
 
 
 @pytest.mark.parametrize("taken", [0, 2])
