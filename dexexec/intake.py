@@ -68,8 +68,9 @@ class QueueGate:
     The depth is the last one that Redis told, plus what passed here since. It is asked for when an order comes and
     the last answer is not fresh; nobody waits for that answer unless the last one is stale, or says that the queue is
     full. A full queue is waited for in line: so posting goes at the pace of execution, instead of taking the machine's
-    time from it, and only what is more than a line is refused. With no orders coming nothing is asked. Other processes' orders count from the next answer on, so that
-    several of them together may overshoot `max_queue` by what they take in `FRESH_SECONDS`.
+    time from it, and only what is more than a line is refused. With no orders coming nothing is asked. Other processes'
+    orders count from the next answer on, so that several of them together may overshoot `max_queue` by what they take
+    in `FRESH_SECONDS`.
     """
 
     def __init__(self, queue: OrderQueue, max_queue: int, timeout: float, clock: Clock) -> None:
