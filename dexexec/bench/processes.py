@@ -185,12 +185,13 @@ class LoadClient:
 
 
 class Service:
-    """The service as one process (`all`) or several; `url` is where it takes orders, once `ready`."""
+    """The service as one process (`all`) or several, each a role with its options (`all --processes 2`); `url` is where
+    it takes orders, once `ready`."""
 
     def __init__(self, nursery: Nursery, roles: list[str], environment: Mapping[str, str]) -> None:
         self._nursery = nursery
         self.children = [
-            nursery.start(f"dexexec {role}", ["-m", "dexexec", *([] if role == "all" else [role])], environment)
+            nursery.start(f"dexexec {role}", ["-m", "dexexec", *role.removeprefix("all").split()], environment)
             for role in roles
         ]
         self._serving = next(child for child, role in zip(self.children, roles, strict=True) if role != "worker")
@@ -205,12 +206,20 @@ class Service:
 
     def pids(self) -> dict[str, list[int]]:
         """By name of the process."""
-        return {child.name: [child.pid] for child in self.children}
+        return {child.name: [child.pid, *children_of(child.pid)] for child in self.children}
 
     def stop(self) -> None:
         """Drain and end."""
         for child in self.children:
             child.stop()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started; none where the system does not tell."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def get_status(url: str) -> int:

@@ -5,8 +5,8 @@ from dexexec.bench.ground import Ground
 from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
-LAYOUTS = {"all": ("all",), "apart": ("api", "worker")}
-NAMES = {"all": "one process", "apart": "api + worker"}
+LAYOUTS = {"all": ("all",), "apart": ("api", "worker"), "double": ("all --processes 2",)}
+NAMES = {"all": "one process", "apart": "api + worker", "double": "two processes"}
 
 
 def run(ground: Ground, plan: Plan, report: Report) -> None:
