@@ -28,19 +28,7 @@ class Presenter:
 
     def quote(self, order: Order, quote: Quote) -> dict[str, object]:
         """What a quote promises."""
-        return {
-            "price": self.price(order, quote.amount_in, quote.amount_out),
-            "amountIn": str(quote.amount_in),
-            "amountOut": str(quote.amount_out),
-            "minOut": str(quote.min_out),
-            "maxIn": str(quote.max_in),
-            "fee": str(quote.fee),
-            "feeMint": quote.fee_mint,
-            "networkFee": str(quote.network_fee),
-            "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
-            "route": list(quote.route),
-            "contextSlot": quote.context_slot,
-        }
+        return {"price": self.price(order, quote.amount_in, quote.amount_out), **promise(quote)}
 
     def fill(self, order: Order, fill: Fill, quoted: Detail) -> dict[str, object]:
         """What really moved, and how much worse than `quoted` (as `quote` gave it) that is, in bps."""
@@ -85,3 +73,19 @@ class Presenter:
         bps = Decimal(behind * BPS * 100 // max(1, net(best))) / 100
         detail = f"{behind} base units {worse} than {best.venue} ({bps} bps)"
         return {**told, "reason": "worse-price" if behind else "equal-price", "detail": detail}
+
+
+def promise(quote: Quote) -> dict[str, object]:
+    """What a quote promises, but for its price: that takes the order's point of view."""
+    return {
+        "amountIn": str(quote.amount_in),
+        "amountOut": str(quote.amount_out),
+        "minOut": str(quote.min_out),
+        "maxIn": str(quote.max_in),
+        "fee": str(quote.fee),
+        "feeMint": quote.fee_mint,
+        "networkFee": str(quote.network_fee),
+        "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
+        "route": list(quote.route),
+        "contextSlot": quote.context_slot,
+    }

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
-from dexexec.presenting import PRICE
+from dexexec.presenting import PRICE, promise
 from dexexec.router import Answer, Routing
 from dexexec.settlement.purse import amount_text
 from dexexec.venue import Network
@@ -103,16 +103,7 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
     return {
         **told,
         "price": quotes.price(quote),
-        "amountIn": str(quote.amount_in),
-        "amountOut": str(quote.amount_out),
-        "minOut": str(quote.min_out),
-        "maxIn": str(quote.max_in),
-        "fee": str(quote.fee),
-        "feeMint": quote.fee_mint,
-        "networkFee": str(quote.network_fee),
-        "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
-        "route": list(quote.route),
-        "contextSlot": quote.context_slot,
+        **promise(quote),
         "expiresInMs": max(0, quote.expires_at_ms - quotes.now_ms),
     }
 

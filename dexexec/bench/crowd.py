@@ -6,7 +6,8 @@ from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
 CLIENTS = 64
-CROWD = 256
+CROWD = 1_024
+"""Connections: more than may stand in line for room in the queue, so that some are refused."""
 CALM_RATE = 50
 
 
