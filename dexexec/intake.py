@@ -34,6 +34,8 @@ LINE_SECONDS = 1.0
 """How long they stand there at most."""
 LOOK_SECONDS = 0.01
 """Between two looks of the first in line."""
+TELL_SECONDS = 1.0
+"""Orders that a full queue refuses within this time are one log line."""
 ENQUEUE_LIMIT = 500
 """Ids that one command puts on the queue at most."""
 
@@ -164,6 +166,7 @@ class Intake:
         self._timeout = settings.request_timeout_ms / 1000
         self._gate = QueueGate(queue, settings.max_queue, min(DEPTH_TIMEOUT_SECONDS, self._timeout), clock)
         self._waiting: list[UUID] = []
+        self._refused = 0
         self._enqueuing: asyncio.Task[None] | None = None
 
     async def accept(self, order: NewOrder) -> Created:
@@ -180,6 +183,9 @@ class Intake:
                 await self._gate.enter()
                 storing = True
                 created = await self._create(order)
+        except QueueFullError:
+            self._note_refusal()
+            raise
         except TimeoutError:
             if storing:
                 raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
@@ -192,6 +198,16 @@ class Intake:
         """Wait until every accepted order is on the queue, or Redis has refused it."""
         if self._enqueuing is not None:
             await self._enqueuing
+
+    def _note_refusal(self) -> None:
+        """Count, for one log line however many there are: the machine has better things to do then."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_refusals)
+        self._refused += 1
+
+    def _tell_refusals(self) -> None:
+        self._observer.orders_refused(self._refused)
+        self._refused = 0
 
     async def _limit(self, client: str, per_minute: int) -> None:
         grant = await self._limiter.take(f"client:{client}", per_minute)

@@ -235,6 +235,10 @@ class Observer:
         """A fault of ours; the client got `internal` with this id."""
         self.log.error("request crashed", request_id=request_id, exc_info=error)
 
+    def orders_refused(self, count: int) -> None:
+        """So many in the last second, as the queue is full."""
+        self.log.warning("orders refused: the queue is full", count=count)
+
     def orders_not_enqueued(self, count: int) -> None:
         """Redis was lost after these were accepted; the sweeper finds them in Postgres."""
         self.log.warning("accepted orders not enqueued: left to the sweeper", count=count)

@@ -15,7 +15,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 
-from dexexec.api.body_limit import BodyLimit
+from dexexec.api.body_limit import BodyLimit, Limits
 from dexexec.api.handler import (
     Api,
     ApiHandler,
@@ -103,11 +103,11 @@ def make_server(
 
     Tornado's own defaults are about 100 MB of body, no time limit for it, and an hour without a word.
     """
-    return HTTPServer(
-        BodyLimit(Posting(app, EXECUTE, api), MAX_BODY_BYTES, api.observer),
+    server = HTTPServer(
+        BodyLimit(Posting(app, EXECUTE, api), Limits(MAX_BODY_BYTES, body_seconds, idle_seconds), api.observer),
         max_body_size=MAX_BODY_BYTES,
         max_header_size=MAX_HEADER_BYTES,
         max_buffer_size=READ_BUFFER_BYTES,
-        body_timeout=body_seconds,
-        idle_connection_timeout=idle_seconds,
     )
+    server.conn_params.header_timeout = None  # it cannot be left out above, and `BodyLimit` does it for less
+    return server

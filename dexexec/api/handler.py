@@ -21,7 +21,7 @@ from dexexec.api.body import BodyReader
 from dexexec.clock import Clock
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import RequestError
+from dexexec.errors import QueueFullError, RequestError
 from dexexec.observe import Observer
 from dexexec.settings import Settings
 from dexexec.store import Created, Cursor
@@ -213,7 +213,9 @@ def tell_success(observer: Observer, request: HTTPServerRequest, status: int) ->
 def tell_refusal(
     observer: Observer, request: HTTPServerRequest, status: int, refusal: RequestError | None, request_id: str
 ) -> None:
-    """Who was refused what, and why."""
+    """Who was refused what, and why. That the queue is full is told for many at once (`dexexec.intake`)."""
+    if isinstance(refusal, QueueFullError):
+        return
     observer.request_refused(
         status,
         refusal.code if refusal else "",

@@ -17,6 +17,7 @@ from dexexec.observe import Observer
 from dexexec.settings import Settings
 from tests.memory import HeldClock, MemoryLimiter, MemoryQueue, MemoryStore
 from tests.parts import new_order
+from tests.waiting import until
 
 
 class Setup:
@@ -149,6 +150,19 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
     assert not any(task.done() for task in line)
     await asyncio.gather(*line, return_exceptions=True)
     assert len(setup.store.created) == 1
+
+
+async def test_orders_that_a_full_queue_refuses_are_one_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dexexec.intake.TELL_SECONDS", 0.2)
+    setup = Setup(max_queue=1)
+    setup.queue.others = 1
+    for _ in range(5):
+        await setup.refused(QueueFullError)
+    await until(lambda: bool(setup.log.calls))
+    counts = [call.kwargs["count"] for call in setup.log.calls]
+    assert all(call.method_name == "warning" for call in setup.log.calls)
+    assert len(counts) < 5
+    await until(lambda: sum(call.kwargs["count"] for call in setup.log.calls) == 5)
 
 
 @pytest.mark.parametrize("taken", [0, 2])
