@@ -28,11 +28,6 @@ CONNECT_SECONDS_EACH = 2
 """With several hosts: one that went silent must leave time for the others."""
 
 
-OPTIONS = "-c statement_timeout=10s -c timezone=UTC -c enable_seqscan=off"
-"""Every statement of ours has an index to go by, and must go by it: to the planner a table that was empty when it was
-looked at last seems quicker to read through, and a generic plan stays."""
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a Postgres is. `host` may be the folder of a unix socket. `others` are hosts and ports that are tried as
@@ -70,7 +65,7 @@ class Address:
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=10_000,
-            options=OPTIONS,
+            options="-c statement_timeout=10s -c timezone=UTC",
         )
 
 
