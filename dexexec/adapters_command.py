@@ -13,7 +13,8 @@ from dexexec.clock import SystemClock
 from dexexec.errors import AdapterLoadError
 from dexexec.networks import Purpose, open_networks, running
 from dexexec.observe import Observer, make_logger
-from dexexec.registry import VenueClass, installed, load, networks, options_of, origin, read_options
+from dexexec.presets import origin
+from dexexec.registry import VenueClass, installed, load, networks, options_of, read_options
 from dexexec.settings import Settings
 from dexexec.settlement.simulated import MemoryLedger
 from dexexec.testing.contract import Result, Verdict, report

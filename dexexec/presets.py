@@ -16,14 +16,24 @@ ADAPTERS = "DEXEXEC_ADAPTERS"
 
 def installed() -> dict[str, EntryPoint]:
     """The entry points of every installed preset, by name. Raises when two packages claim one name."""
+    return by_name(entry_points(group=GROUP), "presets", "uninstall one")
+
+
+def by_name(points: Iterable[EntryPoint], kind: str, remedy: str) -> dict[str, EntryPoint]:
+    """Sorted; raises `AdapterLoadError` with the `remedy` when two packages claim one name."""
     found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(points, key=lambda point: point.name):
         other = found.setdefault(point.name, point)
         if other.value != point.value:
             raise AdapterLoadError(
-                f"two installed presets are called {point.name!r}: {other.value} and {point.value}; uninstall one"
+                f"two installed {kind} are called {point.name!r}: {origin(other)} and {origin(point)}; {remedy}"
             )
     return found
+
+
+def origin(point: EntryPoint) -> str:
+    """The package that brought an entry point, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def load(point: EntryPoint) -> Preset:

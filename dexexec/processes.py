@@ -25,7 +25,7 @@ from dexexec.notify import NOTIFY, READY
 from dexexec.observe import Observer
 from dexexec.servers import Servers, servers
 from dexexec.settings import Settings, environment
-from dexexec.stopping import Stopping
+from dexexec.stopping import Stopping, first_of
 from dexexec.venue import Network
 
 ALL, API, WORKER = "all", "api", "worker"
@@ -97,7 +97,7 @@ async def _parent(
             if localnet:
                 tasks.append(asyncio.create_task(localnet.watch()))
             try:
-                await _first_of(stop, tasks)
+                await first_of(stop, tasks)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -256,13 +256,3 @@ def _needs_localnet(settings: Settings) -> bool:
     if settings.localnet_url is not None:
         return False
     return Network.LOCALNET in registry.networks(registry.load(settings.adapters), environment())
-
-
-async def _first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for the stop; a task only ends before it when it has failed."""
-    for task in tasks:
-        task.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    for task in tasks:
-        if task.done():
-            task.result()

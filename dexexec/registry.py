@@ -31,20 +31,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 def installed() -> dict[str, EntryPoint]:
     """The entry points of every installed adapter, by name. Raises when two packages claim one name."""
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise AdapterLoadError(
-                f"two installed adapters are called {point.name!r}: {origin(other)} and {origin(point)};"
-                " uninstall one, or name the one you mean as package.module:Class"
-            )
-    return found
-
-
-def origin(point: EntryPoint) -> str:
-    """The package that brought an adapter, with its version."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    remedy = "uninstall one, or name the one you mean as package.module:Class"
+    return presets.by_name(entry_points(group=GROUP), "adapters", remedy)
 
 
 def load(names: Iterable[str]) -> list[VenueClass]:

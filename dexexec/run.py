@@ -48,7 +48,7 @@ from dexexec.router import Router
 from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
 from dexexec.settlement.settle import Settlement
-from dexexec.stopping import Stopping
+from dexexec.stopping import Stopping, first_of
 from dexexec.store import Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Network
@@ -122,7 +122,7 @@ async def _run(
             url = reachable(settings.host, sockets[0].getsockname()[1])
             text = banner(settings, servers, url, half.localnet_url if half else None)
         up(text)
-        await _first_of(stop, tasks)
+        await first_of(stop, tasks)
         if api:
             api.server.stop()
         if half:
@@ -309,17 +309,6 @@ async def _running(work: Sequence[Background]) -> AsyncIterator[list[asyncio.Fut
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
-
-
-async def _first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for the stop; a task that ends before it has failed, and so has the process."""
-    for task in tasks:
-        task.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    for task in tasks:
-        if task.done():
-            task.result()
-            raise RuntimeError("a part of the process ended by itself")
 
 
 async def _close(venues: Iterable[AnyVenue]) -> None:

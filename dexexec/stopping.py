@@ -6,7 +6,7 @@ Installed once and never replaced, not even by the event loop, so that no signal
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -44,3 +44,14 @@ class Stopping:
         if self._told is not None:
             loop, event = self._told
             loop.call_soon_threadsafe(event.set)
+
+
+async def first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Wait for the stop; a task that ends before it has failed, and so has the process."""
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    for task in tasks:
+        if task.done():
+            task.result()
+            raise RuntimeError("a part of the process ended by itself")
