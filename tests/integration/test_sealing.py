@@ -1,8 +1,7 @@
-"""Sealing on the localnet, with real token accounts: an honest swap is signed and lands, a greedy one never is."""
+"""Sealing on the localnet, with real token accounts: an honest swap is signed and lands, and what cannot be is told."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,241 +10,47 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 from spl.token.constants import TOKEN_PROGRAM_ID
-from spl.token.instructions import approve, mint_to
-from spl.token.models import ApproveParams, MintToParams
+from spl.token.instructions import approve
+from spl.token.models import ApproveParams
 
 from dexexec.clock import SystemClock
-from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.solana import Instruction, ProgramFailure, Simulation, SwapInstructions
-from dexexec.domain.swap import Accepted, Blockhash, SignedSwap, UnsignedSwap
-from dexexec.domain.token import WSOL, Tokens
+from dexexec.domain.swap import Blockhash, UnsignedSwap
+from dexexec.domain.token import WSOL
 from dexexec.settlement.guard import GuardRules
-from dexexec.settlement.message import Message, Program, budget, network_fee
-from dexexec.settlement.rpc.chain import RpcChain
+from dexexec.settlement.message import Program, budget, network_fee
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.solana_sealing import MAX_UNITS, SolanaSealer
 from dexexec.settlement.transaction import (
     assemble,
-    associated_token_account,
     compile_message,
-    parse_message,
     signature_text,
 )
 from dexexec.settlement.wallet import Wallet
 from dexexec.venue import (
     BadAnswer,
     InsufficientFunds,
-    NoOptions,
     QuoteExpired,
     Slippage,
-    Timeout,
-    Unsigned,
-    Venue,
-    VenueContext,
-    VenueError,
 )
-from tests.integration.localnet import SOL, Net, running
-from tests.integration.test_localnet_tokens import ata, coin, make_mint
+from tests.integration.localnet import SOL
+from tests.integration.sealing_scene import (
+    HELD,
+    MAX_IN,
+    OUT,
+    PROGRAM,
+    SIGNATURES,
+    VAULT,
+    VERSION_0,
+    closing,
+    give,
+    message_of,
+    scene,
+)
+from tests.integration.test_localnet_tokens import ata
 from tests.integration.test_localnet_tokens import open_account as open_for
-from tests.swapping import call, fixed, open_account, pay, transfer
-
-PROGRAM = str(Pubkey.new_unique())
-STRANGER = str(Pubkey.new_unique())
-HELD, VAULT = 1_000, 500
-MAX_IN, MIN_OUT, OUT = 100, 49, 50
-VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
-SIGNATURES = 2 * 5_000
-
-
-class Pool(Venue[NoOptions]):
-    """A venue that builds what it is told, and co-signs as it likes."""
-
-    name = "pool"
-    steps: tuple[Instruction, ...] = ()
-    means: VenueError | None = None
-    failures: tuple[ProgramFailure, ...] = ()
-    asked: tuple[bytes, ...] = ()
-    instead: Mapping[str, bytes] | None = None
-
-    def __init__(self, chain: RpcChain, key: Keypair) -> None:
-        super().__init__(VenueContext(SystemClock(), Tokens(()), chain, NoOptions()))
-        self.key = key
-
-    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
-        raise AssertionError("sealing asks for no quote")
-
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
-        return SwapInstructions(self.steps, blockhash, (str(self.key.pubkey()),))
-
-    async def cosign(self, message: bytes) -> Mapping[str, bytes]:
-        self.asked += (message,)
-        if self.instead is not None:
-            return self.instead
-        return {str(self.key.pubkey()): bytes(self.key.sign_message(message))}
-
-    def explain(self, failure: ProgramFailure) -> VenueError | None:
-        self.failures += (failure,)
-        return self.means
-
-    @property
-    def programs(self) -> frozenset[str]:
-        return frozenset({PROGRAM})
-
-
-class Silent:
-    """Nothing is to be told of the node here."""
-
-    def node_failed(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def node_rests(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def node_lags(self, node: str, blocks: int) -> None:
-        raise AssertionError(blocks)
-
-    def node_back(self, node: str) -> None:
-        raise AssertionError(node)
-
-    def socket_failed(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def socket_back(self, node: str) -> None:
-        raise AssertionError(node)
-
-
-class Puppet(RpcChain):
-    """The chain, where the venue's program does `inside` instead of being called: what a program that is given our
-    accounts and our signature can really do to them. While a transaction is simulated, `meanwhile` happens."""
-
-    inside: tuple[Instruction, ...] = ()
-    meanwhile: tuple[Callable[[], Awaitable[None]], ...] = ()
-    simulated = 0
-
-    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
-        self.simulated += 1
-        if self.meanwhile:
-            first, *self.meanwhile = self.meanwhile  # type: ignore[assignment]
-            await first()
-        message = message_of(transaction)
-        if not self.inside:
-            return await super().simulate(transaction, watched)
-        steps = (*(one for one in message.instructions if one.program != PROGRAM), *self.inside)
-        compiled = compile_message(message.payer, steps, message.blockhash)
-        return await super().simulate(assemble(compiled, parse_message(compiled).signers, {}), watched)
-
-
-def message_of(transaction: bytes) -> Message:
-    """What a transaction says."""
-    return parse_message(transaction[1 + 64 * transaction[0] :])
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Our wallet holds 1,000 of `mint_in` and of `other`, the venue's vaults 500 of each mint; the honest swap pays 100
-    for 50 of `mint_out`, for which our wallet has no account yet."""
-
-    net: Net
-    chain: Puppet
-    venue: Pool
-    key: Keypair
-    mint_in: str
-    mint_out: str
-    other: str
-
-    @property
-    def wallet(self) -> str:
-        return str(self.key.pubkey())
-
-    @property
-    def vault(self) -> str:
-        return str(self.venue.key.pubkey())
-
-    def ours(self, mint: str) -> str:
-        return associated_token_account(self.wallet, mint)
-
-    def theirs(self, mint: str) -> str:
-        return associated_token_account(self.vault, mint)
-
-    def pays(self, amount: int = MAX_IN, mint: str = "") -> Instruction:
-        mint = mint or self.mint_in
-        return transfer(self.ours(mint), self.theirs(mint), self.wallet, amount)
-
-    def gets(self, amount: int = OUT) -> Instruction:
-        return transfer(self.theirs(self.mint_out), self.ours(self.mint_out), self.vault, amount)
-
-    def opens(self) -> Instruction:
-        return open_account(self.wallet, self.wallet, self.mint_out)
-
-    def honest(self) -> tuple[Instruction, ...]:
-        return (self.opens(), self.pays(), self.gets())
-
-    def calls(self, *others: str) -> tuple[Instruction, ...]:
-        """A call of the venue's program, which is given everything."""
-        given = (self.wallet, self.vault, *(self.ours(one) for one in (self.mint_in, self.mint_out, self.other)))
-        given += (*(self.theirs(one) for one in (self.mint_in, self.mint_out, self.other)), *others)
-        return (self.opens(), call(PROGRAM, b"swap", *given, signers=[self.wallet, self.vault]))
-
-    def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
-        mint_in, mint_out = mint_in or self.mint_in, mint_out or self.mint_out
-        request = SwapRequest(mint_in, mint_out, MAX_IN, Mode.EXACT_IN, 200)
-        return Quote("pool", request, MAX_IN, OUT, MIN_OUT, MAX_IN, 0, mint_in, 10_000, 0, 0, 0, ())
-
-    def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
-        rules = GuardRules(max_compute_price)
-        wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, SystemClock(), price=fixed(compute_price))
-
-    async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
-        latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
-        blockhash = Blockhash(latest["blockhash"], latest["lastValidBlockHeight"])
-        return SwapInstructions(steps, blockhash, (self.vault,) if signers is None else signers)
-
-    async def seal(self, *steps: Instruction, quote: Quote | None = None) -> SignedSwap:
-        unsigned = await self.build(*steps)
-        return await self.sealer().seal(self.venue, quote or self.quote(), unsigned, SystemClock().monotonic() + 60)
-
-    async def amount(self, address: str) -> int:
-        shown = await self.net.client.get_token_account_balance(Pubkey.from_string(address))
-        return int(shown.value.amount)
-
-    async def lands(self, signed: SignedSwap) -> None:
-        """Send it, with preflight; it succeeds."""
-        assert await self.chain.submit(signed, first=True) == Accepted()
-        status = await self.net.status(Signature.from_string(signed.signature))
-        assert status["err"] is None
-
-
-@asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
-    """All set up and confirmed."""
-    async with running(folder) as net:
-        key, vault = await net.funded(), await net.funded()
-        mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
-        for mint in (mint_in, mint_out, other):
-            await coin(net, vault, mint, VAULT)
-        for mint in (mint_in, other):
-            await net.land([open_for(vault, key.pubkey(), mint)], vault)
-            await give(net, vault, mint, ata(key.pubkey(), mint), HELD)
-        await net.advance(2)
-        chain = Puppet([net.url], SystemClock(), Silent())
-        try:
-            yield Scene(net, chain, Pool(chain, vault), key, str(mint_in), str(mint_out), str(other))
-        finally:
-            await chain.aclose()
-
-
-async def give(net: Net, authority: Keypair, mint: Pubkey, account: Pubkey, amount: int) -> None:
-    """New tokens."""
-    params = MintToParams(
-        program_id=TOKEN_PROGRAM_ID, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
-    )
-    await net.land([mint_to(params)], authority)
-
-
-# An honest swap
+from tests.swapping import call, open_account, pay, transfer
 
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
@@ -322,128 +127,6 @@ async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_pat
         await at.lands(await at.seal(*back, quote=at.quote(mint_out=WSOL)))
         assert await at.net.balance(at.key.pubkey()) == start + OUT - SIGNATURES
         assert (await at.net.client.get_account_info(Pubkey.from_string(wrapped))).value is None
-
-
-def closing(account: str, owner: str) -> Instruction:
-    """CloseAccount, to its owner."""
-    return call(Program.TOKEN, b"\x09", account, owner, owner, signers=[owner])
-
-
-# Greedy ones
-
-
-GREEDY: dict[str, tuple[Rule, Callable[[Scene], tuple[Instruction, ...]]]] = {
-    "takes more than max-in": (Rule.TRANSFER, lambda at: (at.opens(), at.pays(MAX_IN + 1), at.gets())),
-    "takes more than max-in, in parts": (Rule.TRANSFER, lambda at: (*at.honest(), at.pays(1))),
-    "takes another token of ours": (Rule.TRANSFER, lambda at: (*at.honest(), at.pays(1, at.other))),
-    "approves a delegate": (
-        Rule.TOKEN,
-        lambda at: (
-            *at.honest(),
-            call(Program.TOKEN, b"\x04" + bytes(8), at.ours(at.other), STRANGER, at.wallet, signers=[at.wallet]),
-        ),
-    ),
-    "calls another program": (Rule.PROGRAMS, lambda at: (*at.honest(), call(STRANGER, b"", at.wallet))),
-    "builds for another payer": (
-        Rule.SIGNERS,
-        lambda at: (open_account(STRANGER, at.wallet, at.mint_out), *at.honest()[1:]),
-    ),
-    "pays less than min-out": (Rule.RECEIVED, lambda at: (at.opens(), at.pays(), at.gets(MIN_OUT - 1))),
-    "takes a tip": (Rule.SYSTEM, lambda at: (*at.honest(), pay(at.wallet, STRANGER, SOL))),
-    "has us open its accounts": (Rule.ASSOCIATED, lambda at: (*at.honest(), open_account(at.wallet, STRANGER, WSOL))),
-    "raises its own compute price": (
-        Rule.COMPUTE,
-        lambda at: (*at.honest(), Instruction(Program.COMPUTE_BUDGET, (), b"\x03" + bytes(7) + b"\x01")),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", GREEDY)
-async def test_what_a_greedy_venue_says_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
-    rule, steps = GREEDY[name]
-    async with scene(tmp_path) as at:
-        with pytest.raises(GuardError) as caught:
-            await at.seal(*steps(at))
-        assert caught.value.rule is rule
-        assert at.venue.asked == ()
-        assert at.chain.simulated == (1 if rule is Rule.RECEIVED else 0), "what can be refused at once is not simulated"
-
-
-def authority(at: Scene, account: str, kind: int, new: str) -> Instruction:
-    """SetAuthority (kind 2: owner, 3: close)."""
-    data = bytes([6, kind, 1]) + bytes(Pubkey.from_string(new))
-    return call(Program.TOKEN, data, account, at.wallet, signers=[at.wallet])
-
-
-INSIDE: dict[str, tuple[Rule | None, Callable[[Scene], tuple[Instruction, ...]]]] = {
-    "swaps": (None, lambda at: (at.pays(), at.gets())),
-    "takes more than max-in": (Rule.SPENT, lambda at: (at.pays(MAX_IN + 1), at.gets())),
-    "pays less than min-out": (Rule.RECEIVED, lambda at: (at.pays(), at.gets(MIN_OUT - 1))),
-    "takes another token of ours": (Rule.DRAINED, lambda at: (at.pays(), at.gets(), at.pays(1, at.other))),
-    "approves a delegate": (
-        Rule.DELEGATE,
-        lambda at: (
-            at.pays(),
-            at.gets(),
-            call(Program.TOKEN, b"\x04\x01" + bytes(7), at.ours(at.other), STRANGER, at.wallet, signers=[at.wallet]),
-        ),
-    ),
-    "gives our account away": (
-        Rule.OWNER,
-        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.other), 2, STRANGER)),
-    ),
-    "lets a stranger close our account": (
-        Rule.CLOSE_AUTHORITY,
-        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.mint_out), 3, STRANGER)),
-    ),
-    "takes lamports": (Rule.LAMPORTS, lambda at: (at.pays(), at.gets(), pay(at.wallet, at.vault, 1))),
-    "takes our wallet": (
-        Rule.WALLET,
-        lambda at: (
-            at.pays(),
-            at.gets(),
-            call(Program.SYSTEM, b"\x08\0\0\0\x01" + bytes(7), at.wallet, signers=[at.wallet]),
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", INSIDE)
-async def test_what_a_venues_program_does_inside_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
-    rule, inside = INSIDE[name]
-    async with scene(tmp_path) as at:
-        at.chain.inside = inside(at)
-        found = None
-        try:
-            await at.seal(*at.calls())
-        except GuardError as error:
-            found = error.rule
-        assert found is rule
-        assert len(at.venue.asked) == (1 if rule is None else 0)
-
-
-async def test_what_others_do_to_our_wallet_meanwhile_is_not_taken_for_the_swaps_doing(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
-
-        async def paid() -> None:
-            mint = Pubkey.from_string(at.mint_in)
-            await give(at.net, at.venue.key, mint, Pubkey.from_string(at.ours(at.mint_in)), 10)
-            await at.net.advance(3)
-
-        async def passed() -> None:
-            await at.net.advance(3)
-
-        at.chain.inside = (at.pays(MAX_IN + 1), at.gets())
-        at.chain.meanwhile = (paid, passed)
-        with pytest.raises(GuardError, match="101 would be spent"):
-            await at.seal(*at.calls())
-        assert at.chain.simulated == 2, "again from where it was changed, and then only the time had passed"
-        at.chain.meanwhile = (paid,) * 10
-        with pytest.raises(Timeout, match="changed during each simulation"):
-            await at.seal(*at.calls())
-
-
-# Swaps that would fail
 
 
 async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
