@@ -187,6 +187,7 @@ async def watching(address: Callable[[], str], order_ids: Iterable[str]) -> Asyn
     try:
         yield watch
         await task
+        await watch.run()  # what was added when all before it had ended
     finally:
         task.cancel()
         await asyncio.wait([task])

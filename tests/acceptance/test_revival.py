@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dexexec.store import Address
-from tests.acceptance.client import Watch, http, watching
+from tests.acceptance.client import http, watching
 from tests.acceptance.judge import agree, judge
 from tests.acceptance.service import POLL, Stand, postmaster, say, servers_running, valkey_pid
 from tests.waiting import until
@@ -46,9 +46,8 @@ async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(data_dir:
 
                 await until(ready_again, seconds=30, pause=POLL)
                 say(f"ready again {time.monotonic() - killed:.2f} s after the kill")
-            # The orders of before may all have ended by now, and the watch with them.
-            order_ids.append(await calls.accepted(url))
-            await Watch(lambda: url).also(order_ids[-1:]).run()
+                order_ids.append(await calls.accepted(url))
+                watch.also(order_ids[-1:])
         assert service.running
         address = Address(str(data_dir / "postgres"))
         say(f"{judge(address, order_ids)}")
