@@ -1,10 +1,11 @@
-"""A cancellation that got lost on the way.
+"""Cancellations that got lost on the way, and errors of tasks that nobody waits for any more.
 
 redis-py sends through `asyncio.wait_for`, and that of Python 3.11 swallows a cancellation which arrives just as the
 send has finished (CPython issue 86296, fixed in 3.12). A loop around Redis would then never end, so it asks here.
 """
 
 import asyncio
+from typing import Any
 
 
 def raise_if_cancelled() -> None:
@@ -12,3 +13,9 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def no_news(task: asyncio.Future[Any]) -> None:
+    """A callback for what may end with an error that nobody waits for any more: it is not reported as forgotten."""
+    if not task.cancelled():
+        task.exception()

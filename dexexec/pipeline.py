@@ -20,6 +20,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
@@ -211,7 +212,7 @@ class Pipeline:
         told."""
         venue = self._venues[choice.quote.venue]
         preparing = asyncio.create_task(self._settlement.prepare(venue, choice.quote, job.deadline))
-        preparing.add_done_callback(_look_at)
+        preparing.add_done_callback(no_news)
         try:
             await asyncio.wait([preparing], timeout=AT_ONCE)
             if preparing.done() and preparing.exception() is None:
@@ -348,9 +349,3 @@ class Pipeline:
 
 def _about(attempt: Attempt) -> dict[str, object]:
     return {"venue": attempt.venue, "attempt": attempt.n, "txHash": attempt.signed.signature}
-
-
-def _look_at(task: asyncio.Task[SignedSwap]) -> None:
-    """An error that nobody waits for any more is no news."""
-    if not task.cancelled():
-        task.exception()

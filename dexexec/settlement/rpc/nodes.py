@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from dexexec.cancellation import no_news
 from dexexec.clock import Clock
 from dexexec.settlement.rpc.asking import REMEMBERED, Asking, NotAskedError
 from dexexec.settlement.rpc.budget import Budget
@@ -153,7 +154,7 @@ class Nodes:
         refused then."""
         asked = {node: asyncio.ensure_future(self.ask(node, question)) for node in self._order}
         for task in asked.values():
-            task.add_done_callback(_look_at)
+            task.add_done_callback(no_news)
         try:
             await _some(set(asked.values()), grace)
             answers: list[tuple[Node, T]] = []
@@ -232,9 +233,3 @@ async def _some(tasks: Set[asyncio.Future[Any]], grace: float | None) -> None:
         if tasks and grace is not None and any(task.exception() is None for task in done):
             await asyncio.wait(tasks, timeout=grace)
             return
-
-
-def _look_at(task: asyncio.Future[Any]) -> None:
-    """An error that nobody waits for any more is no news."""
-    if not task.cancelled():
-        task.exception()

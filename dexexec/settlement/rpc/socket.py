@@ -15,6 +15,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
+from dexexec.cancellation import no_news
 from dexexec.settlement.rpc.shapes import UNREADABLE, read_natural
 
 MAX_MESSAGE = 1024 * 1024
@@ -103,7 +104,7 @@ class Socket:
             written: Any = self._connection.write_message(message)
         except (WebSocketClosedError, StreamClosedError):
             return
-        written.add_done_callback(_look_at)
+        written.add_done_callback(no_news)
 
     async def hear(self) -> str | bytes | None:
         """The next message; None when the connection is gone."""
@@ -122,9 +123,3 @@ def _close(opening: "asyncio.Future[WebSocketClientConnection]") -> None:
     """Nobody waits for this connection any more."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _look_at(written: "asyncio.Future[None]") -> None:
-    """That the connection closed while something was written is heard elsewhere."""
-    if not written.cancelled():
-        written.exception()
