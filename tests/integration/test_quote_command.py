@@ -1,13 +1,14 @@
 """`python -m dexexec quote`: every enabled venue side by side, with no server and no key, and its exit code."""
 
 import asyncio
+import errno
 import io
 import json
 import os
 import pty
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,18 @@ async def test_a_localnet_that_is_not_there_is_told_how_to_get_one() -> None:
         await asked(SELL_SOL, {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}, localnet_url="http://127.0.0.1:9")
 
 
+def shown_until_hang_up(screen: io.FileIO) -> str:
+    """All that a terminal whose writer has closed it shows: it comes in pieces, and ends in `EIO`."""
+    shown = bytearray()
+    while True:
+        try:
+            shown += os.read(screen.fileno(), 65_536)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return shown.decode()
+
+
 @pytest.mark.parametrize(("width", "beside"), [(50, False), (80, True), (160, True)])
 async def test_on_a_terminal_venues_stand_side_by_side_as_far_as_they_fit(
     width: int, beside: bool, monkeypatch: pytest.MonkeyPatch
@@ -177,11 +190,11 @@ async def test_on_a_terminal_venues_stand_side_by_side_as_far_as_they_fit(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(width))
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as terminal, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
-        observer = Observer(make_logger("critical"))
-        assert await run(SELL_SOL, Settings(_env_file=None), STILL, observer, terminal) == 0
-        terminal.flush()
-        text = ESCAPES.sub("", screen.read(100_000).decode())
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        with os.fdopen(theirs, "w") as terminal:
+            observer = Observer(make_logger("critical"))
+            assert await run(SELL_SOL, Settings(_env_file=None), STILL, observer, terminal) == 0
+        text = ESCAPES.sub("", shown_until_hang_up(screen))
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert any(all(name in line for name in MOCKS) for line in lines) is beside
