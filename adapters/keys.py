@@ -7,7 +7,7 @@ from solders.message import MessageV0, from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.token.associated import get_associated_token_address
 
-from adapters.spl import TOKEN
+from adapters.spl import TOKEN, TokenAccount
 from dexexec.domain.solana import AccountMeta, Instruction
 
 
@@ -28,6 +28,12 @@ def associated(owner: str, mint: str, program: str = TOKEN) -> str:
     """The address of an owner's token account for a mint of a token program. Raises `ValueError` for what is no
     address."""
     return str(get_associated_token_address(*map(Pubkey.from_string, (owner, mint, program))))
+
+
+def token_account(owner: str, mint: str, program: str = TOKEN) -> TokenAccount:
+    """An owner's token account for a mint of a token program, whether it is there or not. Raises `ValueError` for what
+    is no address."""
+    return TokenAccount(associated(owner, mint, program), mint, program)
 
 
 def derived(program: str, *seeds: bytes) -> str:

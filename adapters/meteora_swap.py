@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from adapters import spl
 from adapters.addresses import address_bytes
-from adapters.keys import associated, derived
+from adapters.keys import derived, token_account
 from adapters.pools import PoolKeys
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.solana import AccountMeta, Instruction
-from dexexec.domain.token import WSOL
 
 SWAP2 = bytes.fromhex("414b3f4ceb5b5b88")
 SWAP_MODE = {Mode.EXACT_IN: 0, Mode.EXACT_OUT: 2}
@@ -44,24 +43,11 @@ class Program:
 
 
 def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tuple[Instruction, ...]:
-    """What executes `quote` for the wallet `payer`, with its bounds inside.
-
-    SOL is wrapped and unwrapped within it; of what is wrapped for an exact output the rest comes back.
-    """
-    mints = mint_in, mint_out = (quote.request.mint_in, quote.request.mint_out)
-    source, target = (associated(payer, mint, pool.token_program(mint)) for mint in mints)
-    steps = []
-    if mint_in == WSOL:
-        steps.append(spl.create_associated_idempotent(payer, source, payer, WSOL, pool.token_program(WSOL)))
-        steps += [spl.transfer_lamports(payer, source, quote.max_in), spl.sync_native(source)]
-    steps.append(spl.create_associated_idempotent(payer, target, payer, mint_out, pool.token_program(mint_out)))
-    steps.append(_swap2(program, pool, quote, payer, (source, target)))
-    steps += [
-        spl.close_account(account, payer, payer)
-        for mint, account in zip(mints, (source, target), strict=True)
-        if mint == WSOL
-    ]
-    return tuple(steps)
+    """What executes `quote` for the wallet `payer`, with its bounds inside."""
+    mints = (quote.request.mint_in, quote.request.mint_out)
+    source, target = (token_account(payer, mint, pool.token_program(mint)) for mint in mints)
+    swap = _swap2(program, pool, quote, payer, (source.address, target.address))
+    return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
 
 
 def _swap2(program: Program, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:

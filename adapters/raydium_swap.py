@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from adapters import spl
 from adapters.addresses import address_bytes
-from adapters.keys import associated, derived
+from adapters.keys import derived, token_account
 from adapters.raydium_layout import PoolKeys
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.solana import AccountMeta, Instruction
-from dexexec.domain.token import WSOL
 
 SWAP_BASE_INPUT = bytes.fromhex("8fbe5adac41e33de")
 SWAP_BASE_OUTPUT = bytes.fromhex("37d96256a34ab4ad")
@@ -36,27 +35,11 @@ class Program:
 
 
 def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tuple[Instruction, ...]:
-    """What executes `quote` for the wallet `payer`, with its bounds inside.
-
-    SOL is wrapped and unwrapped within it; of what is wrapped for an exact output the rest comes back.
-    """
+    """What executes `quote` for the wallet `payer`, with its bounds inside."""
     mints = (quote.request.mint_in, quote.request.mint_out)
-    programs = dict(zip(pool.mints, pool.token_programs, strict=True))
-    source, target = (associated(payer, mint, programs[mint]) for mint in mints)
-    steps = []
-    if quote.request.mint_in == WSOL:
-        steps.append(spl.create_associated_idempotent(payer, source, payer, WSOL, programs[WSOL]))
-        steps += [spl.transfer_lamports(payer, source, quote.max_in), spl.sync_native(source)]
-    steps.append(
-        spl.create_associated_idempotent(payer, target, payer, quote.request.mint_out, programs[quote.request.mint_out])
-    )
-    steps.append(_swap(program, pool, quote, payer, (source, target)))
-    steps += [
-        spl.close_account(account, payer, payer)
-        for mint, account in zip(mints, (source, target), strict=True)
-        if mint == WSOL
-    ]
-    return tuple(steps)
+    source, target = (token_account(payer, mint, pool.token_program(mint)) for mint in mints)
+    swap = _swap(program, pool, quote, payer, (source.address, target.address))
+    return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
 
 
 def _swap(program: Program, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:

@@ -1,9 +1,13 @@
 """Instructions of Solana's own programs as plain values, and a token account's balance. No Solana library is needed.
 
-What a swap of two vaults is made of: `adapters/vaults.py` puts them together, the engine compiles them.
+What stands around every venue's swap, and what a swap of two vaults is made of: `adapters/*_swap.py` and
+`adapters/vaults.py` put them together, the engine compiles them.
 """
 
+from typing import NamedTuple
+
 from dexexec.domain.solana import Account, AccountMeta, Instruction
+from dexexec.domain.token import WSOL
 
 SYSTEM = "11111111111111111111111111111111"
 TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program's address
@@ -14,6 +18,33 @@ MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
 ACCOUNT_SIZE = 165
 INSUFFICIENT_FUNDS = 1
 """What the system program (`ResultWithNegativeLamports`) and the token program answer to who has too little."""
+
+
+class TokenAccount(NamedTuple):
+    """A wallet's associated token account. `program` is the mint's token program."""
+
+    address: str
+    mint: str
+    program: str = TOKEN
+
+
+def between_accounts(
+    payer: str, source: TokenAccount, target: TokenAccount, max_in: int, swap: tuple[Instruction, ...]
+) -> tuple[Instruction, ...]:
+    """`swap`, which pays at most `max_in` base units from the payer's account `source` into its account `target`, with
+    what opens, fills and closes these accounts.
+
+    SOL is wrapped and unwrapped within it: the wallet's account for wrapped SOL, which all its swaps share, is there at
+    no other time. Of what is wrapped for an exact output the rest comes back. Other tokens' accounts stay open.
+    """
+    steps = []
+    if source.mint == WSOL:
+        steps.append(create_associated_idempotent(payer, source.address, payer, WSOL, source.program))
+        steps += [transfer_lamports(payer, source.address, max_in), sync_native(source.address)]
+    steps.append(create_associated_idempotent(payer, target.address, payer, target.mint, target.program))
+    steps += swap
+    steps += [close_account(one.address, payer, payer) for one in (source, target) if one.mint == WSOL]
+    return tuple(steps)
 
 
 def create_associated_idempotent(payer: str, account: str, owner: str, mint: str, program: str = TOKEN) -> Instruction:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters import spl
-from adapters.keys import Authority, associated, read_message
+from adapters.keys import Authority, associated, read_message, token_account
 from adapters.market import PPM, Pair, reference_value
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, AccountMeta, Instruction, SwapInstructions
@@ -140,29 +140,19 @@ class Vaults:
     def swap(
         self, pool: Pool, quote: Quote, payer: str, blockhash: Blockhash, amounts: tuple[int, int]
     ) -> SwapInstructions:
-        """The transaction that moves `amounts` (paid, received), and the promise to sign it while the quote holds.
-
-        SOL is wrapped and unwrapped within it, so that the wallet's account for wrapped SOL, which all its swaps share,
-        is there at no other time.
-        """
+        """The transaction that moves `amounts` (paid, received), and the promise to sign it while the quote holds."""
         request, (paid, received) = quote.request, amounts
         pair, authority = pool.pair, pool.address
         paying, getting = (pair.base, pair.quote) if request.mint_in == pair.base.mint else (pair.quote, pair.base)
-        source, target = associated(payer, paying.mint), associated(payer, getting.mint)
-        steps = []
-        if paying.mint == WSOL:
-            steps.append(spl.create_associated_idempotent(payer, source, payer, WSOL))
-            steps += [spl.transfer_lamports(payer, source, paid), spl.sync_native(source)]
-        steps += [
-            spl.create_associated_idempotent(payer, target, payer, getting.mint),
-            spl.transfer_checked(source, paying.mint, pool.vault(paying.mint), payer, paid, paying.decimals),
-            spl.transfer_checked(pool.vault(getting.mint), getting.mint, target, authority, received, getting.decimals),
-        ]
-        for token, account in ((paying, source), (getting, target)):
-            if token.mint == WSOL:
-                steps.append(spl.close_account(account, payer, payer))
-        self._promise(pool, payer, tuple(steps), quote.expires_at_ms)
-        return SwapInstructions(tuple(steps), blockhash, signers=(authority,))
+        source, target = (token_account(payer, token.mint) for token in (paying, getting))
+        vault_in, vault_out = pool.vault(paying.mint), pool.vault(getting.mint)
+        swap = (
+            spl.transfer_checked(source.address, paying.mint, vault_in, payer, paid, paying.decimals),
+            spl.transfer_checked(vault_out, getting.mint, target.address, authority, received, getting.decimals),
+        )
+        steps = spl.between_accounts(payer, source, target, paid, swap)
+        self._promise(pool, payer, steps, quote.expires_at_ms)
+        return SwapInstructions(steps, blockhash, signers=(authority,))
 
     def cosign(self, message: bytes) -> dict[str, bytes]:
         """The authority's signature, for a message that is nothing but a promised swap of one payer: besides it, only

@@ -1,4 +1,5 @@
-"""Retention: finished orders go into the archive, and what is too old goes from there, a partition at a time.
+"""Retention: finished orders go into the archive, and what is too old goes from there, a partition at a time, with its
+idempotency keys and its swaps on the simulated chain.
 
 Runs beside the sweeper in every worker process; whoever gets the lock (`dexexec.store.retention`) does the round.
 Behind on its work, it rests as long as it works, so that it never takes more than half of one connection.

@@ -12,6 +12,7 @@ from adapters.raydium_swap import Program
 from adapters.spl import TOKEN
 from dexexec.clock import Clock
 from dexexec.domain import base58
+from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, Simulation
 from dexexec.domain.swap import Accepted, Blockhash, NotSeen, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, Tokens
@@ -36,6 +37,15 @@ def address(number: int) -> str:
 def key(data: bytes, at: int) -> str:
     """The address at an offset."""
     return base58.encode(data[at : at + 32])
+
+
+POOL = address(1)
+CONFIG = key(POOL_DATA, CONFIG_AT)
+VAULT_0, VAULT_1 = (key(POOL_DATA, at) for at in VAULTS_AT)
+MINT_0, MINT_1 = (key(POOL_DATA, at) for at in MINTS_AT)
+SELL = SwapRequest(MINT_0, MINT_1, 10**9, Mode.EXACT_IN, 50)
+OPEN_MS = 1_800_000_000_000
+"""A time at which the recorded pool is open."""
 
 
 def patched(data: bytes, *changes: tuple[int, bytes | int | str]) -> bytes:
@@ -128,3 +138,13 @@ class RecordedChain:
 def raydium(chain: RecordedChain, clock: Clock | None = None, node: str = "mainnet-beta", **options: Any) -> Raydium:
     """The venue on a recorded chain of the cluster `node`."""
     return Raydium(VenueContext(clock or ManualClock(), Tokens(KNOWN), chain, RaydiumOptions(**options), node))
+
+
+def venue_on(accounts: Mapping[str, Account], **options: Any) -> Raydium:
+    """The venue on a chain of these accounts, while the recorded pool is open."""
+    return raydium(RecordedChain(accounts), ManualClock(OPEN_MS), **options)
+
+
+async def quoted(venue: Raydium, request: SwapRequest = SELL) -> Quote:
+    """What the venue quotes within a second."""
+    return await venue.quote(request, venue.context.clock.monotonic() + 1)

@@ -3,12 +3,15 @@
 One process at a time does this, under a session lock. Each step is a commit of its own and may be the last: what moved
 has moved, and whoever comes next goes on. An order that has ended never changes again, so nobody waits for us, and we
 for nobody. An order that has not ended (open, set aside, or not finalized) stays in the hot tables, however old it is.
+
+Its swaps on the simulated chain go with an order, and not before: then it is in no table any more, and nobody asks.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from secrets import token_hex
 from uuid import UUID
 
@@ -19,9 +22,12 @@ from dexexec.store.database import Connection, Database, outages
 
 LOCK = (3, 0)
 BATCH = 500
-KEYS = 1_000
+CLEARED = 1_000
+"""Orders whose idempotency keys, and whose swaps on the simulated chain, go at once."""
 REST = timedelta(hours=1)
 """How long an order stays in the hot tables after it ended: nearly all that ask for it come in this time."""
+PAST = timedelta(hours=1)
+"""For how long a swap on the simulated chain can land no more, at least: further than the servers' clocks are apart."""
 MOST_DAYS = 92
 """Up to this many days a partition is a day, past it a month: so there are never more than about a hundred."""
 THE_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
@@ -74,9 +80,17 @@ WHERE relkind = 'r' AND relname LIKE 'dropping\_orders\_%' AND pg_table_is_visib
 
 ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s)"
 
-NEXT_IDS = "SELECT id FROM {} WHERE id > %s ORDER BY id LIMIT %s"
+NEXT = """
+SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) FROM {} WHERE id > %s ORDER BY id LIMIT %s
+"""
 
 DROP_KEYS = "DELETE FROM idempotency_keys WHERE order_id = ANY(%s)"
+
+# The ledger takes nothing whose time is over, whoever still sends it: so what is forgotten never lands anew.
+DROP_SWAPS = """
+DELETE FROM simulated_swaps
+WHERE signature = ANY(%s) AND valid_until_ms < extract(epoch FROM clock_timestamp() - %s::interval) * 1000
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +198,17 @@ class Keeper:
         return True
 
     async def clear(self) -> list[str]:
-        """Drop what was taken out of the archive, after its idempotency keys; the tables' names."""
+        """Drop what was taken out of the archive, after its idempotency keys and its swaps on the simulated chain; the
+        tables' names."""
         with outages():
             names = [name for (name,) in await (await self._connection.execute(DETACHED)).fetchall()]
             for name in names:
                 table, after = sql.Identifier(name), UUID(int=0)
-                ask = sql.SQL(NEXT_IDS).format(table)
-                while ids := [i for (i,) in await (await self._connection.execute(ask, (after, KEYS))).fetchall()]:
-                    await self._connection.execute(DROP_KEYS, (ids,))
+                ask = sql.SQL(NEXT).format(table)
+                while rows := await (await self._connection.execute(ask, (after, CLEARED))).fetchall():
+                    ids, tried = zip(*rows, strict=True)
+                    await self._connection.execute(DROP_KEYS, (list(ids),))
+                    await self._connection.execute(DROP_SWAPS, (list(chain.from_iterable(tried)), PAST))
                     after = ids[-1]
                 await self._connection.execute(sql.SQL("DROP TABLE {}").format(table))
         return names

@@ -1,9 +1,11 @@
-"""What is given to the tests of the stream (the record, in memory and in Postgres, and a Redis) and of the worker."""
+"""What is given to the tests of the stream (the record, in memory and in Postgres, and a Redis) and of the worker, on a
+scripted chain or on a localnet."""
 
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from dexexec.clock import SystemClock
 from dexexec.limiter import RateLimiter
 from dexexec.store import Address
 from tests.conftest import Servers
+from tests.integration import localnet_bench
 from tests.integration.bench import LANDED, Bench, OpenBench
 from tests.parts import open_queue, open_redis, open_store
 from tests.scripted import ScriptedChain, ScriptedVenue
@@ -48,3 +51,11 @@ def bench(database_address: Address, servers: Servers, redis_prefix: str) -> Ope
             yield Bench(store, queue, limiter, chain, a, b, itertools.count())
 
     return open_bench
+
+
+@pytest.fixture
+def open_bench(
+    tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str
+) -> localnet_bench.OpenBench:
+    """Opens a `Bench` on a localnet for one test."""
+    return partial(localnet_bench.bench, tmp_path, database_address, servers.redis_url, redis_prefix)

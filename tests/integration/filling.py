@@ -38,18 +38,24 @@ SELECT id, 1, 'here', signature, decode(signature, 'hex'), 1000, '{"price": "151
 FROM made
 """
 
+SWAPS = """
+INSERT INTO simulated_swaps (signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, lost)
+SELECT signature, decode(signature, 'hex'), 1, ms, 1000, ms + 60000, false
+FROM made, LATERAL (SELECT (extract(epoch FROM at) * 1000)::bigint AS ms) times
+"""
+
 KEYS = (
     r"INSERT INTO idempotency_keys (key, body_hash, order_id, created_at) SELECT md5(n::text), '\x00', id, at FROM made"
 )
 
 
 def fill(conninfo: str, count: int, days: int) -> None:
-    """Store `count` confirmed orders, spread over the last `days`, each with five events, an attempt and a key; the
-    youngest is two hours old. The tables may be of any version of the schema."""
+    """Store `count` confirmed orders, spread over the last `days`, each with five events, an attempt, its swap on the
+    simulated chain and a key; the youngest is two hours old. The tables may be of any version of the schema."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         connection.execute(UUIDV7_AT.encode())
         connection.execute(MADE.replace("uuidv7_at", "pg_temp.uuidv7_at").format(count=count, days=days).encode())
-        for statement in (ORDERS, EVENTS, ATTEMPTS, KEYS):
+        for statement in (ORDERS, EVENTS, ATTEMPTS, SWAPS, KEYS):
             connection.execute(statement.encode())
         connection.execute("ANALYZE")

@@ -48,6 +48,8 @@ VALID = 150
 """Blocks on top of one whose blockhash may still be used."""
 EXPIRED = VALID + FINAL + 1
 """Blocks after which what was signed before them is expired, and that is final."""
+EVER = 10**6
+"""Requests, or transactions: more than there are."""
 MAX_PRICE = 1_000_000
 """Micro-lamports per compute unit, the cap."""
 
@@ -281,6 +283,11 @@ class Ground:
 def in_base64(transaction: bytes) -> str:
     """As it goes over the wire."""
     return base64.b64encode(transaction).decode()
+
+
+def payload_of(sent: Asked) -> bytes:
+    """The transaction of a `sendTransaction`."""
+    return base64.b64decode(sent.params[0])
 
 
 def message_of(transaction: bytes) -> Message:

@@ -41,6 +41,12 @@ def problem(headers: HTTPHeaders, body: bytes, status: int, code: str) -> dict[s
     return found
 
 
+def document(answer: HTTPResponse, status: int, code: str) -> dict[str, Any]:
+    """`problem` of an answer that was read whole, which is of this status."""
+    assert answer.code == status
+    return problem(answer.headers, answer.body, status, code)
+
+
 class Echo(WebSocketHandler):
     """Stands where the order stream does."""
 

@@ -12,7 +12,6 @@
 10. Version 0; SOL is wrapped, swapped and unwrapped in one transaction.
 """
 
-import base64
 import itertools
 import math
 from collections.abc import Sequence
@@ -32,12 +31,11 @@ from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.settle import Settlement
 from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.transaction import associated_token_account
-from dexexec.store import Address
 from dexexec.venue import Network
-from tests.conftest import Servers
-from tests.integration.localnet_bench import OpenBench, bench
+from tests.integration.localnet_bench import OpenBench
 from tests.integration.localnet_ground import (
     BUY_SOL,
+    EVER,
     EXPIRED,
     FINAL,
     MAX_PRICE,
@@ -47,26 +45,17 @@ from tests.integration.localnet_ground import (
     ground,
     in_base64,
     message_of,
+    payload_of,
 )
 from tests.integration.rpc_nodes import patience, wrong
 from tests.swapping import fixed
 from tests.waiting import until
 
-EVER = 10**6
 SLOT = 0.4
 RHYTHM = 2.0
 """Seconds between two sends."""
 SIGNATURES = 2 * 5_000
 """Lamports: the wallet's and the venue's."""
-
-
-@pytest.fixture
-def open_bench(tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str) -> OpenBench:
-    return partial(bench, tmp_path, database_address, servers.redis_url, redis_prefix)
-
-
-def payload_of(sent: Asked) -> bytes:
-    return base64.b64decode(sent.params[0])
 
 
 async def test_rule_1_signed_bytes_signature_and_last_valid_height_are_stored_before_the_first_send(

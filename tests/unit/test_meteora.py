@@ -36,6 +36,7 @@ from tests.meteora import (
     PROGRAM,
     RECORDS,
     SELL,
+    WALLET,
     ask,
     chain_of,
     changed,
@@ -44,9 +45,6 @@ from tests.meteora import (
     pool_of,
 )
 from tests.raydium import BLOCKHASH, address, key, patched
-
-WALLET = address(99)
-
 
 # ---- to the unit -----------------------------------------------------------------------------------------------------
 

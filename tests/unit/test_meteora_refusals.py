@@ -26,6 +26,7 @@ from tests.meteora import (
     POOL,
     PROGRAM,
     SELL,
+    WALLET,
     ask,
     chain_of,
     changed,
@@ -33,8 +34,6 @@ from tests.meteora import (
     pool_of,
 )
 from tests.raydium import RecordedChain, address, mint_account, patched, token_account
-
-WALLET = address(99)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,21 +10,28 @@ from hypothesis import strategies as st
 
 from adapters.curves.integers import U64_MAX
 from adapters.pool_venue import MAX_POOLS
-from adapters.raydium import Raydium
 from adapters.raydium_swap import Program
 from adapters.spl import TOKEN_2022
 from dexexec.domain import base58
-from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, Unreachable
 from tests.raydium import (
     AUTHORITY,
+    CONFIG,
     CONFIG_DATA,
+    MINT_0,
+    MINT_1,
+    OPEN_MS,
+    POOL,
     POOL_DATA,
     PROGRAM,
     RECORD,
+    SELL,
+    VAULT_0,
+    VAULT_1,
     VAULT_AMOUNTS,
     RecordedChain,
     address,
@@ -35,23 +40,12 @@ from tests.raydium import (
     patched,
     pool_accounts,
     pool_of,
+    quoted,
     raydium,
+    venue_on,
 )
 
-AT = address(1)
-MINT_0, MINT_1 = key(POOL_DATA, 168), key(POOL_DATA, 200)
-CONFIG_AT, VAULT_0, VAULT_1 = key(POOL_DATA, 8), key(POOL_DATA, 72), key(POOL_DATA, 104)
-OPEN_MS = 1_800_000_000_000
 EXACT_IN, EXACT_OUT = Mode.EXACT_IN, Mode.EXACT_OUT
-SELL = SwapRequest(MINT_0, MINT_1, 10**9, EXACT_IN, 50)
-
-
-async def quoted(venue: Raydium, request: SwapRequest = SELL) -> Quote:
-    return await venue.quote(request, venue.context.clock.monotonic() + 1)
-
-
-def venue_on(accounts: Mapping[str, Account], **options: Any) -> Raydium:
-    return raydium(RecordedChain(accounts), ManualClock(OPEN_MS), **options)
 
 
 # ---- quotes ----------------------------------------------------------------------------------------------------------
@@ -65,7 +59,7 @@ async def test_every_recorded_swap_is_quoted_from_the_accounts_just_ahead_of_it_
         mints = (MINT_0, MINT_1) if swap["direction"] == "0_to_1" else (MINT_1, MINT_0)
         mode = EXACT_IN if swap["kind"] == "base_input" else EXACT_OUT
         amount = swap["amount_in"] if mode is EXACT_IN else swap["amount_out"]
-        venue = venue_on(pool_accounts(AT, b64decode(before["pool"]), (before["vault_0"], before["vault_1"])))
+        venue = venue_on(pool_accounts(POOL, b64decode(before["pool"]), (before["vault_0"], before["vault_1"])))
         quote = await quoted(venue, SwapRequest(*mints, amount, mode, 50))
         assert (quote.amount_in, quote.amount_out) == (swap["amount_in"], swap["amount_out"])
         seen.add((mints, mode))
@@ -73,18 +67,18 @@ async def test_every_recorded_swap_is_quoted_from_the_accounts_just_ahead_of_it_
 
 
 async def test_a_quote_is_of_one_answer_of_the_node_and_says_of_which_slot() -> None:
-    chain = RecordedChain(pool_accounts(AT), slot=123_456)
+    chain = RecordedChain(pool_accounts(POOL), slot=123_456)
     clock = ManualClock(OPEN_MS)
     quote = await quoted(raydium(chain, clock, quote_ttl_ms=7_000))
-    assert chain.read == [(AT, CONFIG_AT, VAULT_0, VAULT_1)]
-    assert (quote.venue, quote.request, quote.route, quote.context_slot) == ("raydium", SELL, (AT,), 123_456)
+    assert chain.read == [(POOL, CONFIG, VAULT_0, VAULT_1)]
+    assert (quote.venue, quote.request, quote.route, quote.context_slot) == ("raydium", SELL, (POOL,), 123_456)
     assert quote.expires_at_ms == OPEN_MS + 7_000
 
 
 async def test_fee_and_price_impact_are_told_apart() -> None:
     """A pool of 10^12 each, no fees owed: 10^10 in is 1 % of it."""
     owing_nothing = patched(POOL_DATA, (341, bytes(32)))
-    quote = await quoted(venue_on(pool_accounts(AT, owing_nothing, (10**12, 10**12))), replace(SELL, amount=10**10))
+    quote = await quoted(venue_on(pool_accounts(POOL, owing_nothing, (10**12, 10**12))), replace(SELL, amount=10**10))
     assert (quote.fee, quote.fee_mint) == (25_000_000, MINT_0)
     net = 10**10 - 25_000_000
     assert quote.amount_out == net * 10**12 // (10**12 + net)
@@ -94,7 +88,7 @@ async def test_fee_and_price_impact_are_told_apart() -> None:
 
 async def test_a_creators_fee_from_the_output_is_told_in_the_output_together_with_the_trade_fee() -> None:
     data = patched(POOL_DATA, (341, bytes(32)), (389, b"\x02\x01"))
-    accounts = pool_accounts(AT, data, (10**15, 10**15), patched(CONFIG_DATA, (108, 500)))
+    accounts = pool_accounts(POOL, data, (10**15, 10**15), patched(CONFIG_DATA, (108, 500)))
     quote = await quoted(venue_on(accounts), replace(SELL, amount=10**6))
     # 2,500 of 10^6 go in; of the 997,499 that come out (rounded down) 499 to the creator, rounded up.
     assert (quote.amount_out, quote.fee_mint) == (997_499 - 499, MINT_1)
@@ -135,11 +129,11 @@ async def test_of_very_many_pools_the_deepest_are_priced_in_one_answer() -> None
 
 
 async def test_a_search_is_remembered_for_a_while_and_prices_are_not() -> None:
-    chain, clock = RecordedChain(pool_accounts(AT)), ManualClock(OPEN_MS)
+    chain, clock = RecordedChain(pool_accounts(POOL)), ManualClock(OPEN_MS)
     venue = raydium(chain, clock, pool_max_age_ms=60_000)
     first = await quoted(venue)
     await quoted(venue, SwapRequest(MINT_1, MINT_0, 10**9, EXACT_OUT, 50))
-    chain.held = pool_accounts(AT, amounts=(VAULT_AMOUNTS[0] * 2, VAULT_AMOUNTS[1]))
+    chain.held = pool_accounts(POOL, amounts=(VAULT_AMOUNTS[0] * 2, VAULT_AMOUNTS[1]))
     assert (await quoted(venue)).amount_out < first.amount_out
     assert [program for program, _ in chain.searched] == [PROGRAM]
     clock.advance(60)
@@ -149,16 +143,16 @@ async def test_a_search_is_remembered_for_a_while_and_prices_are_not() -> None:
 
 async def test_named_pools_are_the_only_ones() -> None:
     other = pool_of((MINT_0, MINT_1), 2)
-    accounts = pool_accounts(AT) | pool_accounts(address(2), other, (10**15, 10**15))
+    accounts = pool_accounts(POOL) | pool_accounts(address(2), other, (10**15, 10**15))
     chain = RecordedChain(accounts)
-    venue = raydium(chain, ManualClock(OPEN_MS), pools=f"{AT}")
-    assert (await quoted(venue)).route == (AT,)
+    venue = raydium(chain, ManualClock(OPEN_MS), pools=f"{POOL}")
+    assert (await quoted(venue)).route == (POOL,)
     assert chain.searched == []
     with pytest.raises(NoRoute, match="no CPMM pool for this pair"):
         await quoted(venue, replace(SELL, mint_in=WSOL))
 
 
-@pytest.mark.parametrize("configs", [None, CONFIG_AT])
+@pytest.mark.parametrize("configs", [None, CONFIG])
 async def test_where_no_node_searches_the_derived_address_is_looked_at(configs: str | None) -> None:
     [default] = raydium(RecordedChain({})).configs
     derived = Program.at(PROGRAM).pool_of_config(configs or default, base58.decode(MINT_1), base58.decode(MINT_0))
@@ -169,7 +163,7 @@ async def test_where_no_node_searches_the_derived_address_is_looked_at(configs: 
 
 async def test_an_account_that_only_looks_like_a_pool_does_not_hide_the_pools() -> None:
     odd = Account(PROGRAM, 1, patched(POOL_DATA, (390, b"\x07")))
-    assert (await quoted(venue_on(pool_accounts(AT) | {address(2): odd}))).route == (AT,)
+    assert (await quoted(venue_on(pool_accounts(POOL) | {address(2): odd}))).route == (POOL,)
 
 
 def test_the_published_addresses_are_derived() -> None:
@@ -201,7 +195,7 @@ def test_rounding_is_never_to_the_takers_profit(
     """The product of what the vaults hold beyond what is owed never falls, and bounds are rounded away from the taker:
     the least that comes out is rounded down no further than one unit, the most that goes in up."""
     data = pool_of((WSOL, USDC), 1, (341, bytes(32)), (389, creator))
-    venue = venue_on(pool_accounts(AT, data, amounts, patched(CONFIG_DATA, (108, 500))))
+    venue = venue_on(pool_accounts(POOL, data, amounts, patched(CONFIG_DATA, (108, 500))))
     request = SwapRequest(*mints, amount, mode, slippage_bps)
     try:
         quote = asyncio.run(quoted(venue, request))

@@ -1,52 +1,45 @@
 """Raydium refuses with a reason what it cannot do, and says what its program's errors mean."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from adapters.curves.integers import U64_MAX
-from adapters.raydium import Raydium
 from adapters.raydium_layout import PoolKeys
 from adapters.spl import TOKEN, TOKEN_2022
-from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account, Accounts, ProgramFailure
 from dexexec.domain.token import WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, NoRoute, Slippage, Timeout, Unreachable, Unsupported, VenueError
 from tests.raydium import (
     AUTHORITY,
+    CONFIG,
     CONFIG_DATA,
+    MINT_0,
+    MINT_1,
+    OPEN_MS,
+    POOL,
     POOL_DATA,
     PROGRAM,
+    SELL,
+    VAULT_1,
     VAULT_AMOUNTS,
     RecordedChain,
     address,
-    key,
     mint_account,
     patched,
     pool_accounts,
     pool_of,
+    quoted,
     raydium,
     token_account,
+    venue_on,
 )
 
-AT = address(1)
-MINT_0, MINT_1 = key(POOL_DATA, 168), key(POOL_DATA, 200)
-CONFIG_AT, VAULT_1 = key(POOL_DATA, 8), key(POOL_DATA, 104)
-OPEN_MS = 1_800_000_000_000
 EXACT_OUT = Mode.EXACT_OUT
-SELL = SwapRequest(MINT_0, MINT_1, 10**9, Mode.EXACT_IN, 50)
-
-
-async def quoted(venue: Raydium, request: SwapRequest = SELL) -> Quote:
-    return await venue.quote(request, venue.context.clock.monotonic() + 1)
-
-
-def venue_on(accounts: Mapping[str, Account], **options: Any) -> Raydium:
-    return raydium(RecordedChain(accounts), ManualClock(OPEN_MS), **options)
 
 
 # ---- pools that cannot -----------------------------------------------------------------------------------------------
@@ -58,28 +51,28 @@ WITH_2022 = patched(POOL_DATA, (264, TOKEN_2022))
     ("accounts", "error", "problem"),
     [
         ({}, NoRoute, "there is no CPMM pool for this pair"),
-        (pool_accounts(AT, patched(POOL_DATA, (329, b"\x04"))), NoRoute, "swaps are switched off"),
-        (pool_accounts(AT, patched(POOL_DATA, (373, 1_800_000_001))), NoRoute, "opens at 1800000001"),
-        (pool_accounts(AT, amounts=(0, 0)), NoRoute, "reserves are -"),
-        (pool_accounts(AT, patched(POOL_DATA, (389, b"\x03\x01"))), Unsupported, "creator_fee_on is 3"),
+        (pool_accounts(POOL, patched(POOL_DATA, (329, b"\x04"))), NoRoute, "swaps are switched off"),
+        (pool_accounts(POOL, patched(POOL_DATA, (373, 1_800_000_001))), NoRoute, "opens at 1800000001"),
+        (pool_accounts(POOL, amounts=(0, 0)), NoRoute, "reserves are -"),
+        (pool_accounts(POOL, patched(POOL_DATA, (389, b"\x03\x01"))), Unsupported, "creator_fee_on is 3"),
         (
-            pool_accounts(AT, WITH_2022) | {MINT_1: mint_account(TOKEN_2022, (1, bytes(108)))},
+            pool_accounts(POOL, WITH_2022) | {MINT_1: mint_account(TOKEN_2022, (1, bytes(108)))},
             Unsupported,
             "TransferFeeConfig",
         ),
-        (pool_accounts(AT, WITH_2022), BadAnswer, f"there is no account {MINT_1}"),
+        (pool_accounts(POOL, WITH_2022), BadAnswer, f"there is no account {MINT_1}"),
         (
-            pool_accounts(AT) | {VAULT_1: token_account(MINT_1, AUTHORITY, 10**12, state=2)},
+            pool_accounts(POOL) | {VAULT_1: token_account(MINT_1, AUTHORITY, 10**12, state=2)},
             Unsupported,
             f"{VAULT_1} is frozen",
         ),
         (
-            pool_accounts(AT) | {VAULT_1: token_account(MINT_1, address(9), 10**12)},
+            pool_accounts(POOL) | {VAULT_1: token_account(MINT_1, address(9), 10**12)},
             BadAnswer,
             f"{VAULT_1} is of another mint or owner",
         ),
-        (pool_accounts(AT) | {CONFIG_AT: Account(TOKEN, 1, CONFIG_DATA)}, BadAnswer, "not to the program"),
-        (pool_accounts(AT, config=CONFIG_DATA[:-1]), BadAnswer, "has 235 bytes"),
+        (pool_accounts(POOL) | {CONFIG: Account(TOKEN, 1, CONFIG_DATA)}, BadAnswer, "not to the program"),
+        (pool_accounts(POOL, config=CONFIG_DATA[:-1]), BadAnswer, "has 235 bytes"),
     ],
 )
 async def test_a_pool_that_cannot_do_it_is_refused_with_its_reason(
@@ -105,11 +98,11 @@ async def test_a_request_that_no_pool_can_do_is_refused_with_its_reason(
     request_: SwapRequest, error: type[VenueError], problem: str
 ) -> None:
     with pytest.raises(error, match=problem):
-        await quoted(venue_on(pool_accounts(AT)), request_)
+        await quoted(venue_on(pool_accounts(POOL)), request_)
 
 
 async def test_a_bound_that_does_not_fit_into_the_instruction_is_not_quoted() -> None:
-    accounts = pool_accounts(AT, amounts=(U64_MAX // 2, 10**12))
+    accounts = pool_accounts(POOL, amounts=(U64_MAX // 2, 10**12))
     fits = SwapRequest(MINT_0, MINT_1, 4 * 10**11, EXACT_OUT, 0)
     quote = await quoted(venue_on(accounts), fits)
     assert quote.max_in == quote.amount_in <= U64_MAX
@@ -118,7 +111,7 @@ async def test_a_bound_that_does_not_fit_into_the_instruction_is_not_quoted() ->
 
 
 async def test_reasons_of_several_pools_are_told_together_and_what_may_pass_comes_first() -> None:
-    accounts = pool_accounts(AT, patched(POOL_DATA, (389, b"\x03\x01")))
+    accounts = pool_accounts(POOL, patched(POOL_DATA, (389, b"\x03\x01")))
     for number in (2, 3, 4):
         accounts |= pool_accounts(address(number), pool_of((MINT_0, MINT_1), number, (329, b"\x04")))
     with pytest.raises(NoRoute, match=r"switched off.*; .*switched off.*; and 1 more"):
@@ -126,11 +119,11 @@ async def test_reasons_of_several_pools_are_told_together_and_what_may_pass_come
 
 
 async def test_a_pool_that_turns_out_to_be_another_is_refused_and_looked_for_again() -> None:
-    chain = RecordedChain(pool_accounts(AT))
+    chain = RecordedChain(pool_accounts(POOL))
     venue = raydium(chain, ManualClock(OPEN_MS))
     await quoted(venue)
     moved = patched(POOL_DATA, (72, address(77)))
-    chain.held = {**chain.held, **pool_accounts(AT, moved)}
+    chain.held = {**chain.held, **pool_accounts(POOL, moved)}
     with pytest.raises(BadAnswer, match="not the one that was there before"):
         await quoted(venue)
     pool = (await quoted(venue)).raw["pool"]
@@ -143,7 +136,7 @@ async def test_a_node_that_does_not_answer_in_time_is_a_timeout() -> None:
         async def accounts(self, addresses: Sequence[str]) -> Accounts:
             return await asyncio.Future()
 
-    venue = raydium(Silent(pool_accounts(AT)), ManualClock(OPEN_MS))
+    venue = raydium(Silent(pool_accounts(POOL)), ManualClock(OPEN_MS))
     for seconds in (0.01, 0, -1):
         with pytest.raises(Timeout):
             await venue.quote(SELL, venue.context.clock.monotonic() + seconds)

@@ -1,0 +1,54 @@
+"""What brings the orders of a store to where a test begins, whether it is Postgres or the one in memory."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import UUID
+
+from dexexec.domain.event import Detail, Event
+from dexexec.domain.status import Status
+from dexexec.domain.swap import SignedSwap
+from dexexec.store import Claimed, Incarnation, NewAttempt, Step, Store
+from tests.fakes.store import MemoryIncarnation
+from tests.parts import new_order
+
+HOUR_MS = 3_600_000
+NOBODY = UUID(int=0)
+ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"round": 1}), (Status.BUILDING, {"venue": "here"}))
+Announce = Callable[[Sequence[Event]], None]
+Open = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+async def drop(incarnation: Incarnation) -> None:
+    """The process is gone without a word."""
+    if isinstance(incarnation, MemoryIncarnation):
+        incarnation.drop()
+    else:
+        await incarnation._connection.close()
+
+
+async def one_order(store: Store, **about: Any) -> UUID:
+    """A new order, created."""
+    return (await store.create(new_order(**about))).order_id
+
+
+async def claimed_by(store: Store, worker: Incarnation, order_id: UUID) -> Claimed:
+    """The order, as the worker gets it with its claim."""
+    (claimed,) = await store.claim(worker.id, [order_id])
+    return claimed
+
+
+def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: Any) -> Step:
+    """A step of the order as it was claimed."""
+    return Step(claimed.order.id, claimed.order.claim, version, events, **more)
+
+
+def attempt(n: int, signature: str) -> NewAttempt:
+    """Attempt number `n`, valid up to height 150."""
+    return NewAttempt(n, "here", SignedSwap(signature, b"\x00bytes", 150), {"minOut": "1"})
+
+
+async def submitted(store: Store, claimed: Claimed, signature: str) -> None:
+    """Bring a fresh order to `submitted`: version 4, attempt 1."""
+    assert await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
+    assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=attempt(1, signature)))

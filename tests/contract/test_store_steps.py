@@ -1,0 +1,168 @@
+"""What the engine relies on of its store when it writes what has become of an order; see `test_store_port.py`."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from dexexec.domain.event import Event
+from dexexec.domain.quote import Fill
+from dexexec.domain.status import Status
+from dexexec.store import Release, Resolution
+from dexexec.sweeper import THE_BEGINNING
+from tests.contract.store_scene import HOUR_MS, NOBODY, ROUTED, Open, attempt, claimed_by, one_order, step, submitted
+
+# Steps
+
+
+async def test_a_step_under_a_stale_claim_writes_nothing(stores: Open) -> None:
+    async with stores() as store:
+        order_id = await one_order(store)
+        zombie, heir = await store.begin("zombie", 20), await store.begin("heir", 20)
+        stale = await claimed_by(store, zombie, order_id)
+        await zombie.end()
+        fresh = await claimed_by(store, heir, order_id)
+        assert await store.advance(step(stale, 1, *ROUTED)) is None
+        await store.release(Release(order_id, stale.order.claim, blame=False, resume_in_ms=HOUR_MS))
+        await store.set_aside(order_id, stale.order.claim)
+        assert await store.versions([order_id]) == {order_id: 1}
+        events = await store.advance(step(fresh, 1, *ROUTED))
+        assert events is not None
+        assert [(e.seq, e.status) for e in events] == [(2, Status.ROUTING), (3, Status.BUILDING)]
+        await heir.end()
+
+
+async def test_a_step_is_written_once_and_announced_once(stores: Open) -> None:
+    announced: list[Event] = []
+    async with stores(announced.extend) as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        once = step(claimed, 1, *ROUTED)
+        answers = await asyncio.gather(store.advance(once), store.advance(once))
+        assert sorted(answer is None for answer in answers) == [False, True]
+        assert await store.advance(replace(once, version=7)) is None
+        assert await store.advance(replace(once, order_id=uuid4())) is None
+        assert [e.seq for e in announced] == [1, 2, 3]
+        assert (await store.events_after([(order_id, 1)]))[order_id] == announced[1:]
+        await worker.end()
+
+
+async def test_nothing_follows_a_final_step(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        assert await store.advance(step(claimed, 1, (Status.FAILED, {"reason": "x"}), final=True, reason="x"))
+        assert await store.advance(step(claimed, 2, (Status.ROUTING, {}))) is None
+        await worker.end()
+        heir = await store.begin("heir", 20)
+        assert await store.claim(heir.id, [order_id]) == []
+        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == []
+        view = await store.order(order_id)
+        assert view is not None
+        assert (view["status"], view["failureReason"]) == ("failed", "x")
+        await heir.end()
+
+
+async def test_a_step_that_gives_back_lets_the_order_rest_until_its_time(stores: Open) -> None:
+    async with stores() as store:
+        rests, moves, released = [await one_order(store) for _ in range(3)]
+        worker, other = await store.begin("w", 20), await store.begin("other", 20)
+        for order_id, pause in ((rests, HOUR_MS), (moves, 0)):
+            claimed = await claimed_by(store, worker, order_id)
+            assert await store.advance(step(claimed, 1, (Status.ROUTING, {}), rounds=1, resume_in_ms=pause))
+        claimed = await claimed_by(store, worker, released)
+        await store.release(Release(released, claimed.order.claim, blame=False, resume_in_ms=HOUR_MS))
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [moves]
+        (again,) = await store.claim(other.id, [rests, moves, released])
+        assert (again.order.id, again.order.rounds, again.order.claims) == (moves, 1, 1)
+        for one in (worker, other):
+            await one.end()
+
+
+# Attempts
+
+
+async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stores: Open) -> None:
+    async with stores() as store:
+        order_id, first = await one_order(store), await store.begin("first", 20)
+        claimed = await claimed_by(store, first, order_id)
+        await submitted(store, claimed, "one")
+        gone = Resolution(1, "expired", {"heightSeen": 151})
+        assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
+        assert await store.advance(step(claimed, 5, (Status.BUILDING, {})))
+        assert await store.advance(step(claimed, 6, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
+        await first.end()
+        second = await store.begin("second", 20)
+        resumed = await claimed_by(store, second, order_id)
+        assert (resumed.order.status, resumed.order.version, resumed.order.attempts) == (Status.SUBMITTED, 7, 2)
+        assert resumed.signatures == ("one", "two")
+        assert resumed.attempt is not None
+        assert (resumed.attempt.n, resumed.attempt.signed.signature) == (2, "two")
+        assert (resumed.attempt.signed.payload, resumed.attempt.quoted) == (b"\x00bytes", {"minOut": "1"})
+        assert resumed.attempt.landed_slot is None
+        view = await store.order(order_id)
+        assert view is not None
+        attempts: Any = view["attempts"]
+        assert [(a["txHash"], a["outcome"]) for a in attempts] == [("one", "expired"), ("two", "open")]
+        await second.end()
+
+
+async def test_a_second_open_attempt_is_refused_whole_and_others_are_written(stores: Open) -> None:
+    async with stores() as store:
+        order_id, bystander = await one_order(store), await one_order(store)
+        worker = await store.begin("w", 20)
+        claimed, other = [await claimed_by(store, worker, i) for i in (order_id, bystander)]
+        await submitted(store, claimed, "a")
+        refused, fine = await asyncio.gather(
+            store.advance(step(claimed, 4, (Status.SUBMITTED, {}), attempt=attempt(2, "b"))),
+            store.advance(step(other, 1, *ROUTED)),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, psycopg.errors.UniqueViolation)
+        assert isinstance(fine, list)
+        assert await store.versions([order_id]) == {order_id: 4}
+        await worker.end()
+
+
+async def test_two_open_attempts_never_share_a_signature_over_all_orders(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        one, two = [await claimed_by(store, worker, await one_order(store)) for _ in range(2)]
+        await submitted(store, one, "same")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await submitted(store, two, "same")
+        await worker.end()
+
+
+async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_when_it_is_taken_back(
+    stores: Open,
+) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        await submitted(store, claimed, "s")
+
+        async def view() -> tuple[object, object, object]:
+            found = await store.order(order_id)
+            assert found is not None
+            attempts: Any = found["attempts"]
+            return found["status"], found["amountOut"], attempts[0]["outcome"]
+
+        seen, fill = Resolution(1, None, {"slot": 77, "finalized": False}), Fill(10, 20, 5_000, 77)
+        landed = step(claimed, 4, (Status.CONFIRMED, {}), fill=fill, resolution=seen, resume_in_ms=0)
+        assert await store.advance(landed)
+        assert await view() == ("confirmed", "20", "open")
+        again = await claimed_by(store, worker, order_id)
+        assert again.attempt is not None
+        assert again.attempt.landed_slot == 77
+        taken_back = step(again, 5, (Status.SUBMITTED, {}), resolution=Resolution(1, None, {}))
+        assert await store.advance(taken_back)
+        assert await view() == ("submitted", None, "open")
+        final = Resolution(1, "landed", {"slot": 80, "finalized": True})
+        last = step(again, 6, (Status.CONFIRMED, {"finalized": True}), final=True, fill=fill, resolution=final)
+        assert await store.advance(last)
+        assert await view() == ("confirmed", "20", "landed")
+        await worker.end()
