@@ -1,18 +1,20 @@
-"""Announcing: each event goes out on a Redis channel once it is committed, and wakes the feeds of all API processes.
+"""Announcing: once an event is committed, the feed of this process gets it directly, and those of the others by Redis.
 
 Between the store and the feed on an order's way. Pub/sub only wakes: whatever is lost here (a full buffer, Redis down,
 a subscriber that reconnects) the feed finds in Postgres, so nothing is kept back for it and nobody waits for it.
 
-One message is the batch that formed while the one before was published: lines joined by a newline, and a line is
-`orderId seq json` (`Event.encode()`, which holds no newline).
+One message is the batch that formed while the one before was published: lines joined by a newline. The first names the
+process that it comes from, which has no use for it; each further one is `orderId seq json` (`Event.encode()`, which
+holds no newline).
 """
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from functools import cached_property
+from uuid import UUID, uuid4
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -27,6 +29,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, after Redis did not take a mes
 ID_LENGTH = 36
 
 
+@dataclass(frozen=True)
+class Outgoing:
+    """A committed event on its ways out."""
+
+    event: Event
+
+    @cached_property
+    def payload(self) -> bytes:
+        """Its JSON, made for whoever needs it first."""
+        return self.event.encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Announcement:
     """One line: `payload` is the event's JSON as clients get it."""
@@ -36,13 +50,19 @@ class Announcement:
     payload: bytes
 
 
-def encode(events: Iterable[Event]) -> bytes:
-    """The message that announces `events`."""
-    return b"\n".join(b"%b %d %b" % (str(e.order_id).encode(), e.seq, e.encode()) for e in events)
+def encode(origin: bytes, batch: Iterable[Outgoing]) -> bytes:
+    """The message by which the process `origin` announces `batch`."""
+    lines = (b"%b %d %b" % (str(one.event.order_id).encode(), one.event.seq, one.payload) for one in batch)
+    return b"\n".join([origin, *lines])
+
+
+def comes_from(origin: bytes, message: bytes) -> bool:
+    """Whether the process `origin` published `message`."""
+    return message.startswith(origin + b"\n")
 
 
 def decode(message: bytes) -> list[Announcement]:
-    """What `encode` was given. Lines that it cannot have written are left out: anybody may publish on a channel."""
+    """What `encode` was given. Lines that are no event's are left out: anybody may publish on a channel."""
     return [found for line in message.split(b"\n") if (found := _decode_line(line)) is not None]
 
 
@@ -58,20 +78,29 @@ def _decode_line(line: bytes) -> Announcement | None:
 
 
 class Announcer:
-    """Publishes events behind the back of whoever commits them."""
+    """One per process. Passes events on behind the back of whoever commits them."""
 
     def __init__(self, redis: redis.asyncio.Redis, channel: str, clock: Clock) -> None:
-        self._redis, self._channel, self._clock = redis, channel, clock
-        self._waiting: deque[Event] = deque(maxlen=MAX_WAITING)
+        self.channel = channel
+        self.origin = uuid4().hex.encode()
+        """The first line of what this process publishes."""
+        self.listener: Callable[[Sequence[Outgoing]], None] | None = None
+        """Told of events at once, within the writing of them: it must neither block nor raise."""
+        self._redis, self._clock = redis, clock
+        self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self.lost = 0
         """Events that were never published: the oldest of a full buffer, and what Redis did not take."""
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Have committed events published soon. Never blocks, never raises; a full buffer drops its oldest."""
+        """Tell the listener of committed events, and have them published soon. Never blocks, never raises; a full
+        buffer drops its oldest."""
         if events:
-            self.lost += max(0, len(self._waiting) + len(events) - MAX_WAITING)
-            self._waiting.extend(events)
+            outgoing = [Outgoing(event) for event in events]
+            if self.listener is not None:
+                self.listener(outgoing)
+            self.lost += max(0, len(self._waiting) + len(outgoing) - MAX_WAITING)
+            self._waiting.extend(outgoing)
             self._wake.set()
 
     async def run(self) -> None:
@@ -84,7 +113,7 @@ class Announcer:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
                 await self._clock.failpoint(Failpoint.ANNOUNCING)
                 try:
-                    await self._redis.publish(self._channel, encode(batch))
+                    await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):
                     self.lost += len(batch)  # by the time Redis is back, the feeds have read them in Postgres
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))

@@ -1,9 +1,9 @@
 """The feed: fans events out to the subscribers in this process, whichever process made them.
 
-Between the announcements and `api.socket` on an order's way. Redis pub/sub makes it fast; Postgres makes it complete:
-it is read at the start of a subscription, when a `seq` is missing, and when a poll of the followed orders' versions
-shows that a message never came. The poll runs every few seconds and at once after every (re)connection to Redis, since
-what was published in between reached nobody.
+Between the announcements and `api.socket` on an order's way. What this process commits comes directly, what others
+commit comes by Redis pub/sub. Postgres makes it complete: it is read at the start of a subscription, when a `seq` is
+missing, and when a poll of the followed orders' versions shows that a message never came. The poll runs every few
+seconds and at once after every (re)connection to Redis, since what was published in between reached nobody.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from dexexec.announce import decode
+from dexexec.announce import Announcer, Outgoing, comes_from, decode
 from dexexec.batcher import Batcher
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
@@ -49,25 +49,29 @@ class History(Protocol):
 
 
 class Feed:
-    """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself."""
+    """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself.
+    `announcer` is the one of the same process, and passes its events on to the feed from here on."""
 
     def __init__(
         self,
         history: History,
         redis: redis.asyncio.Redis,
-        channel: str,
+        announcer: Announcer,
         *,
         clock: Clock,
         observe: Observer,
         poll_seconds: float = 2.0,
     ) -> None:
-        self._history, self._redis, self._channel, self._clock = history, redis, channel, clock
+        self._history, self._redis, self._clock = history, redis, clock
+        self._channel, self._origin = announcer.channel, announcer.origin
         self._observe, self._poll_seconds = observe, poll_seconds
+        self._own: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
+        announcer.listener = self._take
         self._followed: dict[UUID, dict[Subscription, Follower]] = {}
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
         self._stale = asyncio.Event()
         self.listening = asyncio.Event()
-        """Set while Redis passes live events to us. Without, all goes on at the pace of the poll."""
+        """Set while Redis passes the live events of other processes to us. Without, they come at the poll's pace."""
 
     def __len__(self) -> int:
         """How many orders are followed."""
@@ -81,6 +85,7 @@ class Feed:
         """Listen, poll and read until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reads.run())
+            tasks.create_task(self._deliver_own())
             tasks.create_task(self._listen())
             tasks.create_task(self._poll())
 
@@ -112,6 +117,26 @@ class Feed:
         found = await self._history.events_after(list(lowest.items()))
         encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in found.items()}
         return [encoded.get(order_id) for order_id, _ in wanted]
+
+    # This process
+
+    def _take(self, committed: Sequence[Outgoing]) -> None:
+        """Events were committed here. They are delivered by a task of ours: whatever a subscriber does wrong ends the
+        feed, as with events of others, and never comes between a commit and its answer."""
+        followed = [one for one in committed if one.event.order_id in self._followed]
+        if followed:
+            self._own.put_nowait(followed)
+
+    async def _deliver_own(self) -> None:
+        while True:
+            committed = await self._own.get()
+            await self._clock.failpoint(Failpoint.HEARD)
+            for one in committed:
+                self._deliver(one.event.order_id, EncodedEvent.from_outgoing(one))
+
+    def _deliver(self, order_id: UUID, event: EncodedEvent) -> None:
+        for subscription, follower in tuple(self._followed.get(order_id, {}).items()):
+            follower.offer(subscription, event)
 
     # Redis
 
@@ -148,21 +173,19 @@ class Feed:
         if message["type"] == "subscribe":  # the client also reconnects by itself, and this is how it shows
             self.listening.set()
             self._stale.set()
-        elif message["type"] == "message":
+        elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
             await self._clock.failpoint(Failpoint.HEARD)
             self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:
         for announcement in decode(message):
-            subscribers = self._followed.get(announcement.order_id)
-            if subscribers is None:
+            if announcement.order_id not in self._followed:
                 continue
             try:
                 event = EncodedEvent.from_announcement(announcement)
             except ValueError:  # not of our making; if it stands for an event, the poll finds that one
                 continue
-            for subscription, follower in tuple(subscribers.items()):
-                follower.offer(subscription, event)
+            self._deliver(announcement.order_id, event)
 
     # Postgres
 

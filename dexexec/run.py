@@ -149,11 +149,6 @@ class Shared:
     queue: Queue
     limiter: RateLimiter
 
-    @property
-    def channel(self) -> str:
-        """Where events are announced."""
-        return f"{self.settings.redis_prefix}:events"
-
 
 @dataclass(frozen=True, slots=True)
 class ApiHalf:
@@ -179,7 +174,7 @@ def make_api_half(shared: Shared) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
-    feed = Feed(shared.store, shared.redis, shared.channel, clock=clock, observe=observer)
+    feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
     sockets = SocketRegistry()
     api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
     app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})

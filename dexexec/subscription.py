@@ -1,8 +1,8 @@
 """What one subscriber of one order has, and what it may get next: the pure core of the feed.
 
-Events reach a subscription from three sides, in any order and any number of times: live from Redis, as rows from
-Postgres, and as a mere version number from the poll. `offer` turns them into `seq` + 1, `seq` + 2 ... without a gap
-and without a repeat; `lagging` says that Postgres must be read for the rest.
+Events reach a subscription from three sides, in any order and any number of times: live, from this process or by Redis
+from another, as rows from Postgres, and as a mere version number from the poll. `offer` turns them into `seq` + 1,
+`seq` + 2 ... without a gap and without a repeat; `lagging` says that Postgres must be read for the rest.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from dexexec.announce import Announcement
+from dexexec.announce import Announcement, Outgoing
 from dexexec.domain.event import Event
 
 MAX_AHEAD = 8
@@ -31,6 +31,11 @@ class EncodedEvent:
     def from_event(cls, event: Event) -> "EncodedEvent":
         """Encode an event that was read from Postgres."""
         return cls(event.seq, event.final, event.encode())
+
+    @classmethod
+    def from_outgoing(cls, outgoing: Outgoing) -> "EncodedEvent":
+        """Take an event that this process has committed."""
+        return cls(outgoing.event.seq, outgoing.event.final, outgoing.payload)
 
     @classmethod
     def from_announcement(cls, announcement: Announcement) -> "EncodedEvent":

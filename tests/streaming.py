@@ -124,8 +124,9 @@ async def postgres_record(address: Address) -> AsyncIterator[PostgresRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A process that has sockets."""
+    """A process that has sockets. What `announcer` is told, it has committed itself."""
 
+    announcer: Announcer
     feed: Feed
     registry: SocketRegistry
     port: int
@@ -146,9 +147,9 @@ async def open_api(
     record: History, client: redis.asyncio.Redis, channel: str, poll_seconds: float = 3_600, **settings: object
 ) -> AsyncIterator[Api]:
     """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
-    feed = Feed(
-        record, client, channel, clock=SystemClock(), observe=Observer(make_logger("error")), poll_seconds=poll_seconds
-    )
+    clock, observer = SystemClock(), Observer(make_logger("error"))
+    announcer = Announcer(client, channel, clock)
+    feed = Feed(record, client, announcer, clock=clock, observe=observer, poll_seconds=poll_seconds)
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []
@@ -163,9 +164,9 @@ async def open_api(
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)
     try:
-        async with running(feed.run()):
+        async with running(announcer.run(), feed.run()):
             await asyncio.wait_for(feed.listening.wait(), 10)
-            yield Api(feed, registry, listening[0].getsockname()[1], sockets, clients)
+            yield Api(announcer, feed, registry, listening[0].getsockname()[1], sockets, clients)
             await registry.close_all()
     finally:
         for opened in clients:
@@ -176,12 +177,14 @@ async def open_api(
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A record, a Redis, an announcer and one API process."""
+    """A record, a Redis and one API process. Steps are committed, and announced, by a worker process unless it is said
+    that the API process does, as when it is both."""
 
     record: Record
     redis: redis.asyncio.Redis
     channel: str
     announcer: Announcer
+    """That of the process that commits the steps."""
     api: Api
 
     async def step(self, order_id: UUID, status: Status, *, lost: bool = False, **detail: object) -> Event:
@@ -201,13 +204,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(record: Record, redis_url: str, prefix: str, **options: object) -> AsyncIterator[Stage]:
+async def open_stage(
+    record: Record, redis_url: str, prefix: str, *, one_process: bool = False, **options: object
+) -> AsyncIterator[Stage]:
+    """In `one_process`, what has the sockets also commits the steps."""
+    channel = f"{prefix}:events"
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_redis(redis_url))
-        announcer = Announcer(client, f"{prefix}:events", SystemClock())
-        await stack.enter_async_context(running(announcer.run()))
-        api = await stack.enter_async_context(open_api(record, client, f"{prefix}:events", **options))  # type: ignore[arg-type]
-        yield Stage(record, client, f"{prefix}:events", announcer, api)
+        worker = Announcer(client, channel, SystemClock())
+        await stack.enter_async_context(running(worker.run()))
+        api = await stack.enter_async_context(open_api(record, client, channel, **options))  # type: ignore[arg-type]
+        yield Stage(record, client, channel, api.announcer if one_process else worker, api)
 
 
 class Client:

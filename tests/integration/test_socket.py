@@ -28,11 +28,15 @@ ALL = list(range(1, len(LIFE) + 1))
 # Promise 8: a socket opened at any time, with any afterSeq, sees every later event once, in order.
 
 
+@pytest.mark.parametrize("one_process", [False, True])
 @pytest.mark.parametrize("before", ALL)
 async def test_wherever_an_order_stands_its_whole_life_is_seen(
-    open_record: OpenRecord, redis_url: str, redis_prefix: str, before: int
+    open_record: OpenRecord, redis_url: str, redis_prefix: str, before: int, one_process: bool
 ) -> None:
-    async with open_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with (
+        open_record() as record,
+        open_stage(record, redis_url, redis_prefix, one_process=one_process) as stage,
+    ):
         order_id = await record.create()
         await stage.live(order_id, before)
         client = await stage.api.connect()
@@ -103,10 +107,14 @@ async def test_a_lost_message_that_nothing_follows_is_found_by_the_poll(
         assert await client.seqs(order_id, 4) == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("one_process", [False, True])
 async def test_messages_that_arrive_twice_and_out_of_order_are_delivered_once(
-    redis_url: str, redis_prefix: str
+    redis_url: str, redis_prefix: str, one_process: bool
 ) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with (
+        memory_record() as record,
+        open_stage(record, redis_url, redis_prefix, one_process=one_process) as stage,
+    ):
         order_id = await record.create()
         client = await stage.api.connect()
         await client.subscribe(order_id)
@@ -123,7 +131,8 @@ async def test_a_foreign_message_on_the_channel_harms_nobody(redis_url: str, red
         client = await stage.api.connect()
         await client.subscribe(order_id)
         assert await client.seqs(order_id, 1) == [1]
-        for message in (b"\xff", b"hello", f"{order_id} 2 {{".encode(), f'{order_id} 2 {{"seq":7}}'.encode()):
+        broken = f"{order_id} 2 {{".encode(), f'{order_id} 2 {{"seq":7}}'.encode()
+        for message in (b"", b"\n\n", b"\xff", b"hello", *broken, b"\xff\n" + broken[0], b"f" * 32 + b"\n" + broken[1]):
             await stage.redis.publish(stage.channel, message)
         await stage.step(order_id, LIFE[1])
         assert await client.seqs(order_id, 1) == [2]

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dexexec import announce
-from dexexec.announce import MAX_WAITING, Announcer, decode, encode
+from dexexec.announce import MAX_WAITING, Announcer, Outgoing, comes_from, decode, encode
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
+from tests.parts import running
 from tests.waiting import until
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ORIGIN, OTHER = b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210"
 
 
 def event(seq: int = 1, order_id: UUID | None = None, detail: dict[str, object] | None = None) -> Event:
@@ -55,14 +57,36 @@ def announcer(fake: FakeRedis) -> Announcer:
 @given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))
 def test_what_is_encoded_is_decoded(items: list[tuple[UUID, int, str]]) -> None:
     events = [event(seq, order_id, {"reason": text}) for order_id, seq, text in items]
-    assert [(a.order_id, a.seq, a.payload) for a in decode(encode(events))] == [
+    assert [(a.order_id, a.seq, a.payload) for a in decode(encode(ORIGIN, map(Outgoing, events)))] == [
         (e.order_id, e.seq, e.encode()) for e in events
     ]
 
 
-@given(st.binary())
-def test_no_message_makes_decode_fail(message: bytes) -> None:
-    decode(message)
+@given(st.binary(), st.sampled_from([b"", ORIGIN, ORIGIN + b"\n", OTHER + b"\n"]))
+def test_no_message_makes_decode_fail(message: bytes, first: bytes) -> None:
+    decode(first + message)
+    assert comes_from(ORIGIN, first + message) == ((first + message).partition(b"\n")[:2] == (ORIGIN, b"\n"))
+
+
+def test_a_message_says_which_process_it_comes_from() -> None:
+    message = encode(ORIGIN, [Outgoing(event(3))])
+    assert comes_from(ORIGIN, message)
+    assert not comes_from(OTHER, message)
+    assert not comes_from(ORIGIN[:-1], message)
+    assert not comes_from(ORIGIN, encode(ORIGIN + b"0", [Outgoing(event(3))]))
+
+
+def test_a_message_without_an_origin_is_from_elsewhere_and_is_read() -> None:
+    origin, line = encode(ORIGIN, [Outgoing(event(3))]).split(b"\n")
+    assert not comes_from(ORIGIN, line)
+    assert [a.seq for a in decode(line)] == [3]
+    assert not comes_from(ORIGIN, origin)
+    assert decode(origin) == []
+
+
+def test_no_two_processes_have_one_origin() -> None:
+    fake = FakeRedis()
+    assert announcer(fake).origin != announcer(fake).origin
 
 
 @pytest.mark.parametrize(
@@ -80,8 +104,8 @@ def test_no_message_makes_decode_fail(message: bytes) -> None:
     ],
 )
 def test_a_foreign_line_is_left_out_and_its_neighbours_are_not(line: bytes) -> None:
-    good = event(3)
-    assert [a.seq for a in decode(b"\n".join([line, encode([good]), line]))] == [3]
+    message = encode(ORIGIN, [Outgoing(event(3))])
+    assert [a.seq for a in decode(b"\n".join([line, message, line]))] == [3]
 
 
 async def test_events_of_one_order_are_published_in_order() -> None:
@@ -111,14 +135,47 @@ async def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one() -> Non
     run.cancel()
 
 
-async def test_nothing_is_published_for_no_events() -> None:
+async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    encode_event = Event.encode
+
+    def noted(self: Event) -> bytes:
+        made.append(self.seq)
+        return encode_event(self)
+
+    monkeypatch.setattr(Event, "encode", noted)
+    fake, heard = FakeRedis(), list[Outgoing]()
+    subject = announcer(fake)
+    subject.listener = heard.extend
+    subject.announce([event(1), event(2)])
+    assert [one.event.seq for one in heard] == [1, 2]
+    assert made == []  # nobody needed it yet
+    payload = heard[1].payload
+    async with running(subject.run()):
+        await fake.until(1)
+    assert [a.payload for a in decode(fake.published[0])] == [encode_event(one.event) for one in heard]
+    assert payload == encode_event(heard[1].event)
+    assert sorted(made) == [1, 2]
+
+
+async def test_what_is_published_names_the_process_it_comes_from() -> None:
     fake = FakeRedis()
     subject = announcer(fake)
+    async with running(subject.run()):
+        subject.announce([event(1)])
+        await fake.until(1)
+    assert comes_from(subject.origin, fake.published[0])
+
+
+async def test_nothing_is_published_for_no_events() -> None:
+    fake, told = FakeRedis(), list[object]()
+    subject = announcer(fake)
+    subject.listener = told.append
     run = asyncio.create_task(subject.run())
     subject.announce([])
     subject.announce([event(1)])
     await fake.until(1)
-    assert len(fake.published) == 1
+    assert len(fake.published) == len(told) == 1
     run.cancel()
 
 
