@@ -14,17 +14,17 @@ from dexexec.store.database import Database
 
 # A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
 # two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
-# was taken in this statement; an order that is not inserted finds the one its key belongs to. That answer is an
-# acknowledgement, so it leaves a trace in the log: its commit then waits for a synchronous standby to have all before.
+# was taken in this statement; an order that is not inserted finds the one its key belongs to (OFFSET 0 keeps that a
+# look-up, whatever the planner thinks of the table's size). That answer is an acknowledgement, so it leaves a trace in
+# the log: its commit then waits for a synchronous standby to have all before.
 CREATE = """
-WITH t AS (
-    SELECT * FROM unnest(%b::uuid[], %b::text[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::numeric[],
-                         %b::int[], %b::int[], %b::text[], %b::text[], %b::bytea[], %b::text[])
-    AS t(id, side, amount, mode, input_mint, output_mint, amount_base,
-         slippage_bps, deadline_ms, client, key, body_hash, detail)
+WITH t AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%t::json)
+    AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
+         slippage_bps int, deadline_ms int, client text, key text, body_hash text, detail jsonb)
 ), k AS (
     INSERT INTO idempotency_keys (key, body_hash, order_id)
-    SELECT key, body_hash, id FROM t
+    SELECT key, decode(body_hash, 'hex'), id FROM t
     WHERE key IS NOT NULL AND pg_try_advisory_xact_lock(2, hashtext(key))
     ON CONFLICT DO NOTHING
     RETURNING order_id
@@ -37,13 +37,15 @@ WITH t AS (
     RETURNING id
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, detail)
-    SELECT o.id, 1, 'pending', t.detail::jsonb FROM o JOIN t USING (id)
+    SELECT o.id, 1, 'pending', t.detail FROM o JOIN t USING (id)
     RETURNING order_id, at
 )
-SELECT t.id, e.at, known.order_id, known.body_hash = t.body_hash,
+SELECT t.id, e.at, known.order_id, known.body_hash = decode(t.body_hash, 'hex'),
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
 FROM t LEFT JOIN e ON e.order_id = t.id
-       LEFT JOIN idempotency_keys known ON e.at IS NULL AND known.key = t.key
+       LEFT JOIN LATERAL (
+           SELECT order_id, body_hash FROM idempotency_keys WHERE key = t.key AND e.at IS NULL OFFSET 0
+       ) known ON true
 """
 
 
@@ -73,24 +75,28 @@ async def create(database: Database, orders: Sequence[NewOrder]) -> tuple[list[C
     A row that is refused for its key does not fail the others: its error is its answer.
     """
     details = [first_detail(order) for order in orders]
-    columns = (
-        [o.id for o in orders],
-        [o.side.value for o in orders],
-        [o.amount for o in orders],
-        [o.mode.value for o in orders],
-        [o.input_mint for o in orders],
-        [o.output_mint for o in orders],
-        [o.amount_base for o in orders],
-        [o.slippage_bps for o in orders],
-        [o.deadline_ms for o in orders],
-        [o.client for o in orders],
-        [o.idempotency_key for o in orders],
-        [o.body_hash for o in orders],
-        [orjson.dumps(detail).decode() for detail in details],
-    )
+    rows = [
+        {
+            "id": o.id,
+            "side": o.side,
+            "amount": detail["amount"],
+            "mode": o.mode,
+            "input_mint": o.input_mint,
+            "output_mint": o.output_mint,
+            "amount_base": o.amount_base,
+            "slippage_bps": o.slippage_bps,
+            "deadline_ms": o.deadline_ms,
+            "client": o.client,
+            "key": o.idempotency_key,
+            "body_hash": o.body_hash.hex(),
+            "detail": detail,
+        }
+        for o, detail in zip(orders, details, strict=True)
+    ]
+    values = [orjson.dumps(rows).decode()]
     async with database.connection() as connection:
-        rows = await (await connection.execute(CREATE, columns, prepare=True, binary=True)).fetchall()
-    found = {row[0]: row[1:4] for row in rows}
+        answered = await (await connection.execute(CREATE, values, prepare=True, binary=True)).fetchall()
+    found = {row[0]: row[1:4] for row in answered}
     answers: list[Created | DexexecError] = []
     events: list[Event] = []
     for order, detail in zip(orders, details, strict=True):

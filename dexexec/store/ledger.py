@@ -6,8 +6,11 @@ Postgres undoes is one that nothing durable speaks of, and the engine sends it a
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import orjson
 
 from dexexec.batcher import Batcher
 from dexexec.errors import UnavailableError
@@ -17,13 +20,14 @@ from dexexec.store.database import Database
 RECORD = """
 WITH t AS (
     SELECT *, valid_until_ms < extract(epoch FROM clock_timestamp()) * 1000 AS late
-    FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bool[])
-    AS t(signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped)
+    FROM json_to_recordset(%t::json)
+    AS t(signature text, payload text, sent_height bigint, lands_at_ms bigint, last_valid_height bigint,
+         valid_until_ms bigint, dropped bool)
 ), quick AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), i AS (
     INSERT INTO simulated_swaps AS s
-    SELECT signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped
+    SELECT signature, decode(payload, 'base64'), sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped
     FROM t, quick WHERE NOT late ORDER BY signature
     ON CONFLICT (signature) DO UPDATE SET lost = false, sent_height = excluded.sent_height,
                                           lands_at_ms = excluded.lands_at_ms
@@ -31,8 +35,8 @@ WITH t AS (
     RETURNING signature, lost
 )
 SELECT t.signature, CASE WHEN i.lost THEN 'lost' WHEN NOT i.lost THEN 'recorded'
-                         WHEN late AND NOT EXISTS (SELECT FROM simulated_swaps s WHERE s.signature = t.signature
-                                                                                  AND NOT s.lost) THEN 'late'
+                         WHEN late AND (SELECT s.lost FROM simulated_swaps s WHERE s.signature = t.signature)
+                                       IS NOT FALSE THEN 'late'
                          ELSE 'known' END
 FROM t LEFT JOIN i USING (signature)
 """
@@ -81,13 +85,9 @@ class PostgresLedger:
         return [receipts[n] for n in range(len(landings))]
 
     async def _write(self, landings: list[Landing]) -> list[Receipt]:
-        rows = (
-            (x.signature, x.payload, x.sent_height, x.lands_at_ms, x.last_valid_height, x.valid_until_ms, x.dropped)
-            for x in landings
-        )
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        values = [orjson.dumps([_row(landing) for landing in landings]).decode()]
         async with self._database.connection() as connection:
-            answers = await (await connection.execute(RECORD, columns, prepare=True)).fetchall()
+            answers = await (await connection.execute(RECORD, values, prepare=True, binary=True)).fetchall()
         receipts = {signature: Receipt(receipt) for signature, receipt in answers}
         return [receipts[landing.signature] for landing in landings]
 
@@ -96,6 +96,18 @@ class PostgresLedger:
             rows = await (await connection.execute(FIND, (signatures,), prepare=True, binary=True)).fetchall()
         found = {row[0]: Landing(row[0], bytes(row[1]), *row[2:]) for row in rows}
         return [found.get(signature) for signature in signatures]
+
+
+def _row(landing: Landing) -> dict[str, object]:
+    return {
+        "signature": landing.signature,
+        "payload": b64encode(landing.payload).decode(),
+        "sent_height": landing.sent_height,
+        "lands_at_ms": landing.lands_at_ms,
+        "last_valid_height": landing.last_valid_height,
+        "valid_until_ms": landing.valid_until_ms,
+        "dropped": landing.dropped,
+    }
 
 
 @contextmanager
