@@ -111,6 +111,14 @@ class MockOptions(BaseModel):
     )
 
 
+class Stand(NamedTuple, Generic[PoolT]):
+    """A simulated pool for as long as prices stand still."""
+
+    step: int
+    pool: PoolT
+    address: str
+
+
 class PoolAt(NamedTuple, Generic[PoolT]):
     """A pool as it stands in a slot."""
 
@@ -134,7 +142,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         options = context.options
         self._rng = rng or random.Random(f"{options.seed}:{self.name}")
         self.market = Market(options.seed, self.name, context.tokens, options.drift_ppm, options.offset_ppm)
-        self._pools: dict[Pair, tuple[int, PoolT]] = {}
+        self._pools: dict[Pair, Stand[PoolT]] = {}
         self._vaults: Vaults | None = None
         if options.settlement == Network.LOCALNET:
             self.capabilities = Capabilities(network=Network.LOCALNET)
@@ -275,12 +283,11 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         vaults, clock = self._vaults, self.context.clock
         if vaults is None:
             now_ms = clock.unix_ms()
-            step, pool = self._pools.get(pair, (None, None))
-            if pool is None or step != now_ms // STEP_MS:
-                step = now_ms // STEP_MS
-                pool = self.pool(pair, step)
-                self._pools[pair] = step, pool
-            return PoolAt(now_ms // SLOT_MS, pool, self._address(pair))
+            step = now_ms // STEP_MS
+            known = self._pools.get(pair)
+            if known is None or known.step != step:
+                known = self._pools[pair] = Stand(step, self.pool(pair, step), self._address(pair))
+            return PoolAt(now_ms // SLOT_MS, known.pool, known.address)
         there = vaults.pool(pair)
         try:
             async with asyncio.timeout(max(deadline - clock.monotonic(), 0)):

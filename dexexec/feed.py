@@ -175,7 +175,8 @@ class Feed:
             self._stale.set()
         elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
             await self._clock.failpoint(Failpoint.HEARD)
-            self._dispatch(message["data"])
+            if self._followed:
+                self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:
         for announcement in decode(message):

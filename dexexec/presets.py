@@ -50,7 +50,7 @@ def load(point: EntryPoint) -> Preset:
 
 def among(names: Iterable[str]) -> dict[str, Preset]:
     """Those of the names that are presets."""
-    named = [name for name in names if ":" not in name]
+    named = [name for name in names if name and ":" not in name]
     points = installed() if named else {}
     return {name: load(points[name]) for name in named if name in points}
 

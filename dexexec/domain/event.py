@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
@@ -12,8 +13,9 @@ from dexexec.domain.status import Status, ends
 Detail = Mapping[str, object]
 
 
+@lru_cache(maxsize=64)
 def timestamp(at: datetime) -> str:
-    """RFC 3339, UTC, milliseconds: `2026-01-31T12:00:00.123Z`."""
+    """RFC 3339, UTC, milliseconds: `2026-01-31T12:00:00.123Z`. Remembered, as all events of one commit share it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
