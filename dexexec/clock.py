@@ -17,6 +17,7 @@ class Failpoint(StrEnum):
     # worker
     LEASED = "leased"  # stream entries are ours and pending; no order is claimed
     CLAIMED = "claimed"  # claims are committed; nobody works on them
+    TAKEN = "taken"  # a new order is committed with our claim, past the queue; nobody works on it
     ACKNOWLEDGING = "acknowledging"  # before claimed entries leave the stream, beside the work on their orders
     ACKNOWLEDGED = "acknowledged"  # after
     # pipeline and settlement

@@ -1,8 +1,9 @@
 """Taking an order in: may this client post, can the queue take it, is it stored, then to the queue.
 
 First stop of an order after its body is read, and without HTTP. Everything that can refuse comes before the store, so
-that a refusal leaves nothing behind. Once the order is committed nothing refuses it any more: its id goes to the queue
-behind the client's answer, and if Redis is lost in that moment the sweeper finds the order in Postgres.
+that a refusal leaves nothing behind. Once the order is committed nothing refuses it any more: unless a worker of this
+process has it already (`dexexec.store.seats`), its id goes to the queue behind the client's answer, and if Redis is
+lost in that moment the sweeper finds the order in Postgres.
 
 A request that repeats an Idempotency-Key passes the same gates as a new one, because only the store knows that it is a
 repetition: while Redis is down or the queue is full it is refused (503), which changes nothing about the first one, and
@@ -86,6 +87,11 @@ class QueueGate:
         self._line = asyncio.Lock()  # it is given to those who wait in their order
         self._standing = 0
 
+    def knock(self) -> None:
+        """Raises `QueueFullError` when not even the line has room."""
+        if self._standing >= LINE:
+            raise QueueFullError(f"{self._max} orders wait already: post again shortly")
+
     async def enter(self) -> None:
         """Let one order through; `leave` must follow. Raises `UnavailableError` or `QueueFullError`."""
         age = self._clock.monotonic() - self._known_at
@@ -104,9 +110,7 @@ class QueueGate:
 
     async def _stand_in_line(self) -> None:
         """Come in when it is our turn and there is room."""
-        full = QueueFullError(f"{self._max} orders wait already: post again shortly")
-        if self._standing >= LINE:
-            raise full
+        self.knock()
         until = self._clock.monotonic() + LINE_SECONDS
         self._standing += 1
         try:
@@ -115,7 +119,7 @@ class QueueGate:
                     await self._ask()
                     if self._full():
                         if self._clock.monotonic() >= until:
-                            raise full
+                            raise QueueFullError(f"{self._max} orders wait already: post again shortly")
                         await self._clock.sleep(LOOK_SECONDS)
                 self._entered += 1
         finally:
@@ -169,6 +173,14 @@ class Intake:
         self._refused = 0
         self._enqueuing: asyncio.Task[None] | None = None
 
+    def knock(self) -> None:
+        """Raises `QueueFullError` when any order would be refused now: before it is read, that costs the least."""
+        try:
+            self._gate.knock()
+        except QueueFullError:
+            self._note_refusal()
+            raise
+
     async def accept(self, order: NewOrder) -> Created:
         """Store the order; it is committed when this returns, and on its way to the queue.
 
@@ -190,7 +202,9 @@ class Intake:
             if storing:
                 raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
             raise UnavailableError("Redis does not answer in time") from None
-        if not created.replayed:
+        if created.taken:
+            self._gate.leave()
+        elif not created.replayed:
             self._dispatch(created.order_id)
         return created
 

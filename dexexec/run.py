@@ -94,6 +94,8 @@ async def serve(
             shared = await stack.enter_async_context(_shared(settings, servers, observer, clock or SystemClock()))
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
+            if api and half:
+                shared.store.taker = half.worker
             quiet_collector()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
 
@@ -261,7 +263,6 @@ def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Net
 def quiet_collector() -> None:
     """What was made by now stays, so the garbage collector need not look at it again; and what an order makes is freed
     by counting references, so that it need not look often."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 

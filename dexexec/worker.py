@@ -4,6 +4,9 @@ A worker lives in incarnations (`dexexec.store.workers`): each is one session wi
 heartbeat renews the leases of all its orders at once. When it ends (Postgres gone, the lease run out) every order in
 flight is dropped where it stands: nothing can be written about it any more, and whoever claims it next resumes from
 the record. Then the next incarnation begins. A crash of the whole process is the same thing without the second part.
+
+In a process that also takes orders in, new ones come to the worker without the queue while that is empty and there is
+room (`dexexec.store.seats`).
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
 from dexexec.pipeline import Later, Pipeline
 from dexexec.queue import BLOCK_MS, Entry, Queue
-from dexexec.store import Claimed, Incarnation, Release, Store
+from dexexec.store import Claimed, Incarnation, Release, Seats, Store
 
 BATCH = 64
 OUTAGE_PAUSE = 0.25
@@ -69,7 +72,49 @@ class Worker:
         self._flight: dict[UUID, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._lease_until = 0.0
-        self._stranded = False  # an order is neither worked on nor handed back: only the incarnation's end frees it
+        self._lost: str | None = None  # why an order is neither worked on nor handed back: our end will free it
+        self._incarnation: Incarnation | None = None
+        self._asked_for = 0  # entries that may be leased right now
+        self._drained = False  # the queue had less than what was asked for last
+        self._reserved = 0  # seats for new orders that are being stored
+
+    # New orders of this process (dexexec.store.Taker)
+
+    def reserve(self, wanted: int) -> Seats | None:
+        """Room for orders that are about to be stored. Only while the queue is empty, so that none waits there longer
+        for it; and not where the pace of execution is limited, since that is kept by leases."""
+        me, ending = self._incarnation, self._stop.is_set() or self._lost is not None
+        if me is None or ending or not self._drained or self._limits.orders_per_minute is not None:
+            return None
+        count = min(wanted, self._free() - self._asked_for)
+        if count <= 0:
+            return None
+        self._reserved += count
+        return Seats(me.id, count, self._clock.monotonic())
+
+    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
+        """Start what was stored under our claim. False when that incarnation is over."""
+        self._leave(seats)
+        if self._incarnation is None or self._incarnation.id != seats.worker:
+            return False
+        for one in claimed:
+            self._start(one, seats.asked, taken=True)
+        return True
+
+    def doubt(self, seats: Seats, error: BaseException) -> None:
+        """End this incarnation: orders may be ours that we know nothing of."""
+        self._leave(seats)
+        if self._incarnation is not None and self._incarnation.id == seats.worker:
+            self._lost = f"{error}: a new order may or may not be ours"
+
+    def _leave(self, seats: Seats) -> None:
+        self._reserved -= seats.count
+        self._changed.set()
+
+    def _free(self) -> int:
+        return self._limits.concurrency - len(self._flight) - self._reserved
+
+    # Its life
 
     def stop(self) -> None:
         """Lease no more; `run` ends when what is in flight has finished or was handed back."""
@@ -112,17 +157,18 @@ class Worker:
         heartbeat = asyncio.create_task(self._heartbeat(incarnation))
         heartbeat.add_done_callback(lambda _: self._changed.set())
         left: list[UUID] = []
-        self._stranded = False
+        self._incarnation, self._lost, self._drained = incarnation, None, False
         try:
             await self._lease_loop(incarnation, heartbeat)
             if heartbeat.done():
                 raise _OverError(heartbeat.result())
-            if self._stranded:
-                raise _OverError("an order could not be handed back")
+            if self._lost:
+                raise _OverError(self._lost)
             left = await self._drain()
         except _OverError as why:
             self._observer.worker_lost_its_lease(self.name, str(why), len(self._flight))
         finally:
+            self._incarnation = None
             heartbeat.cancel()
             await self._drop_flight()
             await incarnation.end()
@@ -142,15 +188,18 @@ class Worker:
 
     async def _lease_loop(self, incarnation: Incarnation, heartbeat: "asyncio.Task[str]") -> None:
         outage: float | None = None
-        while not self._stop.is_set() and not heartbeat.done() and not self._stranded:
+        while not self._stop.is_set() and not heartbeat.done() and not self._lost:
             raise_if_cancelled()
-            free = self._limits.concurrency - len(self._flight)
+            free = self._free()
             if free <= 0:
+                self._drained = False  # what comes meanwhile goes on the queue, and then has the first turn
                 self._changed.clear()
                 await self._changed.wait()
                 continue
             try:
-                await self._lease_some(incarnation, min(free, BATCH))
+                # While nothing waits on the queue, half of the room is left to new orders that need not go there.
+                self._asked_for = min(-(-free // 2) if self._drained else free, BATCH)
+                await self._lease_some(incarnation, self._asked_for)
             except UnavailableError as error:
                 if outage is None:
                     outage = self._clock.monotonic()
@@ -160,6 +209,8 @@ class Worker:
                 if outage is not None:
                     self._observer.back_again("leasing orders", self._clock.monotonic() - outage)
                     outage = None
+            finally:
+                self._asked_for = 0
 
     async def _lease_some(self, incarnation: Incarnation, wanted: int) -> None:
         """Lease up to `wanted` entries, claim their orders in one commit, start them, and acknowledge the entries:
@@ -174,6 +225,7 @@ class Worker:
         claimed: list[Claimed] = []
         try:
             entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
+            self._drained = len(entries) < wanted
             if entries:
                 await self._clock.failpoint(Failpoint.LEASED)
             if entries and self._stop.is_set():
@@ -199,9 +251,9 @@ class Worker:
             await self._queue.ack(entries)
             await self._clock.failpoint(Failpoint.ACKNOWLEDGED)
 
-    def _start(self, claimed: Claimed, asked: float) -> None:
+    def _start(self, claimed: Claimed, asked: float, *, taken: bool = False) -> None:
         order_id = claimed.order.id
-        task = asyncio.create_task(self._work(claimed, asked))
+        task = asyncio.create_task(self._work(claimed, asked, taken))
         self._flight[order_id] = task
         task.add_done_callback(lambda done: self._landed(order_id, done))
 
@@ -210,13 +262,16 @@ class Worker:
             del self._flight[order_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._observer.order_stranded(order_id, error)
-            self._stranded = True
+            self._lost = "an order could not be handed back"
         self._changed.set()
 
-    async def _work(self, claimed: Claimed, asked: float) -> None:
+    async def _work(self, claimed: Claimed, asked: float, taken: bool) -> None:
         """One order. Whatever happens, it ends in the record or goes back, and never takes others with it."""
         order = claimed.order
         try:
+            if taken:
+                await asyncio.sleep(0)  # whoever posted it is answered first
+                await self._clock.failpoint(Failpoint.TAKEN)
             if order.claims > self._limits.max_claims:
                 await self._pipeline.poison(claimed)
                 return

@@ -42,6 +42,7 @@ class MemoryStore:
         self.switch = Switch("Postgres")
         self.created: list[NewOrder] = []
         self.worker = True
+        self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder) -> Created:
         await self.switch.passed()
@@ -51,7 +52,7 @@ class MemoryStore:
                     raise IdempotencyMismatchError("this key belongs to an order with another body")
                 return Created(known.id, replayed=True)
         self.created.append(order)
-        return Created(order.id, replayed=False)
+        return Created(order.id, replayed=False, taken=self.takes)
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         await self.switch.passed()

@@ -1,8 +1,9 @@
 """Postgres, the record: orders, their events and attempts, and who works on what.
 
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
-`intake` (new orders), `history` and `archive` (reading), `work` (claims and steps), `workers` (leases), `retention`
-(what becomes of finished orders), `ledger` (the simulated chain), `migrate` (the schema).
+`intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
+and steps), `workers` (leases), `retention` (what becomes of finished orders), `ledger` (the simulated chain), `migrate`
+(the schema).
 """
 
 from dexexec.store.database import Address, Database
@@ -11,6 +12,7 @@ from dexexec.store.intake import Created
 from dexexec.store.ledger import PostgresLedger
 from dexexec.store.migrate import migrate
 from dexexec.store.retention import Keeper
+from dexexec.store.seats import Seats, Taker
 from dexexec.store.store import Store
 from dexexec.store.work import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.workers import Incarnation
@@ -28,7 +30,9 @@ __all__ = [
     "PostgresLedger",
     "Release",
     "Resolution",
+    "Seats",
     "Step",
     "Store",
+    "Taker",
     "migrate",
 ]

@@ -7,6 +7,7 @@ write whose answer is lost may still have happened, and whoever asked finds out 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -23,6 +24,7 @@ from dexexec.store import history, intake, work, workers
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created
+from dexexec.store.seats import Taker
 from dexexec.store.work import Claimed, Release, Step
 from dexexec.store.workers import Incarnation
 
@@ -38,6 +40,8 @@ class Store:
 
     def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None], timeout: float = 5.0) -> None:
         self._database, self._announce, self._timeout = database, announce, timeout
+        self.taker: Taker | None = None
+        """The worker of this process, if new orders may go to it directly."""
         self._creates: Batcher[NewOrder, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
         self._steps: Batcher[Step, list[Event] | None] = Batcher(self._advance, separate=REFUSALS)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
@@ -65,9 +69,24 @@ class Store:
         return answer
 
     async def _create(self, orders: list[NewOrder]) -> list[Created | DexexecError]:
-        answers, events = await self._bounded(intake.create(self._database, orders))
-        self._announce(events)
-        return answers
+        taker = self.taker
+        seats = taker.reserve(len(orders)) if taker else None
+        if taker is None or seats is None:
+            stored = await self._bounded(intake.create(self._database, orders, None))
+            self._announce(stored.events)
+            return stored.answers
+        try:
+            stored = await self._bounded(intake.create(self._database, orders, seats))
+        except REFUSALS:
+            taker.take(seats, ())
+            raise
+        except BaseException as error:
+            taker.doubt(seats, error)
+            raise
+        self._announce(stored.events)
+        if taker.take(seats, stored.claimed):
+            return stored.answers
+        return [replace(one, taken=False) if isinstance(one, Created) else one for one in stored.answers]
 
     # Reading
 

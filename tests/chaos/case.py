@@ -15,6 +15,7 @@ from tests.chaos.clients import REFUSALS, Follower, insist
 from tests.conftest import Servers, new_database
 from tests.waiting import until
 
+CASE_SECONDS = 40.0
 AT_ONCE = 14
 """Cases that run side by side: each mostly waits for leases and sweeps."""
 SETTINGS = {
@@ -27,6 +28,8 @@ SETTINGS = {
     "DEXEXEC_MOCK_LANDING_MS": "100",
     "DEXEXEC_MOCK_SLIPPAGE_PPM": "400000",
 }
+QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
+"""A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
 FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
 FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0}
 """Prices move by up to 40 %: within the bounds of the first, and out of those of the second, which is tried three
@@ -62,12 +65,19 @@ async def post(
 
 
 async def post_and_follow(
-    calls: Http, watch: Follower, orders: Sequence[dict[str, object]], refusals: Collection[int] = REFUSALS
+    calls: Http,
+    watch: Follower,
+    orders: Sequence[dict[str, object]],
+    refusals: Collection[int] = REFUSALS,
+    before: Sequence[dict[str, object]] = (),
 ) -> list[str]:
-    """Post all orders, and follow each from its acceptance to its end; their ids."""
+    """Post all orders, and follow each from its acceptance to its end; their ids. Those `before` have ended when the
+    others are posted."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch.run())
-        order_ids = await post(calls, watch, orders, refusals)
+        order_ids = await post(calls, watch, before, refusals)
+        await until(lambda: not watch.unfinished, CASE_SECONDS, POLL)
+        order_ids += await post(calls, watch, orders, refusals)
         watch.these_are_all()
     return order_ids
 

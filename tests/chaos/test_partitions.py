@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import product
+from types import MappingProxyType
 
 import pytest
 
@@ -18,9 +19,10 @@ from dexexec.store import Address
 from tests.acceptance.client import Http, http
 from tests.acceptance.judge import agree, judge, picture, rows, unfinished
 from tests.acceptance.service import POLL
-from tests.chaos.case import FAILS, FILLS, all_survive, post, surroundings
+from tests.chaos.case import FAILS, FILLS, QUEUED, all_survive, post, surroundings
 from tests.chaos.clients import Follower
 from tests.chaos.networks import Fault, Networks, Server, networks, suffering
+from tests.chaos.proxy import Tap
 from tests.chaos.statements import Execution
 from tests.chaos.victim import Service, service
 from tests.conftest import Servers
@@ -108,30 +110,42 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(servers: Servers, lost: Lost | None = None) -> AsyncIterator[Stage]:
-    """A far process that serves, on networks that still work; in the end, the verdict. `lost`: the first answer to
-    this will be held."""
+async def a_stage(
+    servers: Servers, lost: Lost | None = None, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Stage]:
+    """A far process that serves, on networks that still work; in the end, the verdict. `lost`: an order has ended, and
+    the next answer to this will be held; `more` are settings of this case."""
     async with (
         surroundings(servers) as (address, environment),
         http(timeout=2) as calls,
         AsyncExitStack() as stack,
         asyncio.timeout(CASE_SECONDS),
     ):
-        settings = environment | SETTINGS
+        settings = {**environment, **SETTINGS, **more}
         ways = await stack.enter_async_context(networks(address, servers.redis_url))
+        armed = asyncio.Event()
         if lost is not None:
-            ways[Server.POSTGRES].catch(lambda: Execution(lost))
+            ways[Server.POSTGRES].catch(lambda: once(armed, Execution(lost)))
         serving = [await stack.enter_async_context(service(settings | ways.settings))]
         watch = Follower(lambda: serving[-1].url)
         following = asyncio.create_task(watch.run())
         stack.callback(following.cancel)
         stage = Stage(address, settings, calls, ways, serving, watch, stack)
+        if lost is not None:
+            stage.order_ids += await post(calls, watch, [FILLS])
+            await stage.all_end()
+            armed.set()
         yield stage
         watch.these_are_all()
         await following
         assert await stage.far.stop() == 0
         judge(address, stage.order_ids)
         agree(watch.events, address)
+
+
+def once(armed: asyncio.Event, tap: Tap) -> Tap:
+    """The same tap, which follows all that is said and finds nothing before it is armed."""
+    return lambda data: tap(data) and armed.is_set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +195,24 @@ class LostAnswer:
 
     to: Lost
     silent: bool
+    queued: bool = False
+    """New orders go over the queue, and are not claimed in the commit that stores them."""
 
     def __str__(self) -> str:
-        return f"{self.to.name.lower()} without its answer, {'silence' if self.silent else 'reset'}"
+        way = ", over the queue" if self.queued else ""
+        return f"{self.to.name.lower()} without its answer, {'silence' if self.silent else 'reset'}{way}"
 
 
 async def survive_loss(servers: Servers, case: LostAnswer) -> None:
     """Run one case; AssertionError or TimeoutError if a promise was not kept."""
-    async with a_stage(servers, case.to) as stage:
+    async with a_stage(servers, case.to, QUEUED if case.queued else {}) as stage:
         posting = asyncio.create_task(post(stage.calls, stage.watch, ORDERS))
         stage.stack.callback(posting.cancel)
         network = stage.networks[Server.POSTGRES]
         async with asyncio.timeout(20):
             await network.caught.wait()
+        if case.to is Lost.CREATE:
+            assert set(stage.claims("finished_at IS NULL").values()) == {0 if case.queued else 1}
         if case.silent:
             network.stall()
             await stage.lease_is_over()
@@ -225,5 +244,7 @@ async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(serve
 @pytest.mark.gen_test(timeout=110)
 async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
     """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer does not know."""
-    cases = [LostAnswer(*case) for case in product(Lost, (False, True))]
+    new = [LostAnswer(*case) for case in product((Lost.CREATE, Lost.ADVANCE), (False, True))]
+    queued = [LostAnswer(*case, queued=True) for case in product((Lost.CREATE, Lost.CLAIM), (False, True))]
+    cases = new + queued
     await all_survive(cases, partial(survive_loss, servers), AT_ONCE)

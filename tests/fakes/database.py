@@ -102,13 +102,14 @@ class MemoryDatabase:
 
     # Orders
 
-    def create(self, order: NewOrder) -> tuple[Created, Event | None]:
-        """The order with event 1, or the one that its key belongs to. Raises `IdempotencyMismatchError`."""
+    def create(self, order: NewOrder, worker: int | None = None) -> tuple[Created, Event | None, Claimed | None]:
+        """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
+        `IdempotencyMismatchError`."""
         if order.idempotency_key in self.keys:
             body_hash, known = self.keys[order.idempotency_key]
             if body_hash != order.body_hash:
                 raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
-            return Created(known, replayed=True), None
+            return Created(known, replayed=True), None, None
         if order.id in self.orders:
             raise UniqueViolation("orders_pkey")
         if order.idempotency_key is not None:
@@ -117,7 +118,10 @@ class MemoryDatabase:
         event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
         row = OrderRow(order, now, now + order.deadline_ms * MS, now, events=[event], claim_of=[0])
         self.orders[order.id] = row
-        return Created(order.id, replayed=False), event
+        me = self.workers.get(worker) if worker is not None else None
+        if worker is None or me is None or me.lease_until <= now:
+            return Created(order.id, replayed=False), event, None
+        return Created(order.id, replayed=False, taken=True), event, self._claim(row, worker, now)
 
     def held(self, row: OrderRow, now: int) -> bool:
         """Whether a worker whose lease lives has it."""

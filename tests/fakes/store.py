@@ -1,15 +1,19 @@
 """`dexexec.store.Store` on a database in memory: the same methods, answers and errors."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 from uuid import UUID
 
+import psycopg
+
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import UnavailableError
-from dexexec.store import Claimed, Created, Cursor, Release, Step, Store
+from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
+from dexexec.store import Claimed, Created, Cursor, Release, Step, Store, Taker
 from tests.fakes.database import MemoryDatabase, OrderRow, moment
 from tests.fakes.wire import Direct, Wire
 
@@ -53,6 +57,7 @@ class MemoryStore:
         wire: Wire | None = None,
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
+        self.taker: Taker | None = None
 
     @property
     def port(self) -> Store:
@@ -60,18 +65,34 @@ class MemoryStore:
         return cast("Store", self)
 
     async def create(self, order: NewOrder) -> Created:
-        """As the real one."""
+        """As the real one: a taker hears what became of the order although the caller may have gone."""
+        if self.taker is None:
+            return await self._create(order, None)
+        return await asyncio.shield(asyncio.create_task(self._create(order, self.taker)))
 
-        def commit() -> Created:
-            created, event = self.database.create(order)
+    async def _create(self, order: NewOrder, taker: Taker | None) -> Created:
+        seats = taker.reserve(1) if taker else None
+
+        def commit() -> tuple[Created, Claimed | None]:
+            created, event, claimed = self.database.create(order, seats.worker if seats else None)
             if event is not None:
                 self._announce([event])
-            return created
+            return created, claimed
 
         try:
-            return await self._wire.call("create", commit)
-        except UnavailableError as error:
-            raise UnavailableError(str(error), str(order.id)) from error
+            created, claimed = await self._wire.call("create", commit)
+        except (DexexecError, psycopg.Error, asyncio.CancelledError) as error:
+            if taker and seats:
+                if isinstance(error, IdempotencyMismatchError | psycopg.IntegrityError):
+                    taker.take(seats, ())
+                else:
+                    taker.doubt(seats, error)
+            if isinstance(error, UnavailableError):
+                raise UnavailableError(str(error), str(order.id)) from error
+            raise
+        if taker and seats and not taker.take(seats, [claimed] if claimed else []):
+            return replace(created, taken=False)
+        return created
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """The parts of the real one's answer that tests look at: summary, events, attempts."""

@@ -10,7 +10,7 @@ class Plan:
     that go wrong on the network, `venue_trouble` that of quotes and builds. `forks` is the share of landings that a
     fork undoes, None for the simulated chain, which has none; `recent` is for how many slots a node remembers a
     signature without its history. `max_claims` make an order poison. `heartbeat` and `sweep` in seconds, as `quoting`:
-    how long venues may take."""
+    how long venues may take. `together`: the API process is a worker as well, which takes new orders directly."""
 
     workers: int
     orders: int
@@ -25,6 +25,7 @@ class Plan:
     heartbeat: float
     sweep: float
     quoting: float
+    together: bool
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Plan":
@@ -43,4 +44,5 @@ class Plan:
             heartbeat=rng.choice((0.5, 1.4)),
             sweep=rng.choice((0.4, 1.2)),
             quoting=rng.choice((0.5, 2.5)),
+            together=rng.choice((False, True)),
         )

@@ -28,7 +28,7 @@ from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Settlement
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import SLOT_MS, MemoryLedger, SimulatedChain
-from dexexec.store import Created
+from dexexec.store import Created, Store
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.worker import Limits, Worker
@@ -67,7 +67,8 @@ class Unlimited:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happened. `healing` is how long it took from the last fault until every order had ended."""
+    """What happened. `taken` orders needed no queue, as far as clients were told. `healing` is how long it took from
+    the last fault until every order had ended."""
 
     seed: int
     plan: Plan
@@ -76,6 +77,7 @@ class Story:
     statuses: tuple[str, ...]
     starts: int
     unlanded: int
+    taken: int
     healing: float
 
 
@@ -99,6 +101,7 @@ class World:
         )
         self.api = Host("api", self.loop, random.Random(self.rng.random()), self._serve)
         self.intake: Intake | None = None
+        self.taken = 0
         self.workers = [
             Host(f"worker{n}", self.loop, random.Random(self.rng.random()), self._work)
             for n in range(self.plan.workers)
@@ -122,29 +125,36 @@ class World:
         return store
 
     async def _serve(self, host: Host) -> None:
-        """An API process, without HTTP."""
-        self.intake = Intake(
-            self._store(host),
+        """An API process, without HTTP; perhaps API and worker in one."""
+        store = self._store(host)
+        self.intake = intake = Intake(
+            store,
             MemoryQueue(self.redis, host.wire(self.valkey)),
             cast("ClientLimiter", Unlimited()),
             settings=SETTINGS,
             clock=host.clock(),
             observer=self.witness,
         )
-        await self.loop.create_future()
+        if not self.plan.together:
+            await self.loop.create_future()
+        await self._work(host, store)
+        await intake.close()
 
-    async def _work(self, host: Host) -> None:
-        """A worker process: worker and sweeper."""
-        worker, sweeper = self._parts(host)
+    async def _work(self, host: Host, posted: HostStore | None = None) -> None:
+        """A worker process: worker and sweeper. `posted` is where the same process stores new orders."""
+        store = posted or self._store(host)
+        worker, sweeper = self._parts(host, store.port)
+        if posted:
+            posted.taker = worker
         host.stop = worker.stop
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(sweeper.run())
             await worker.run()
             sweeping.cancel()
 
-    def _parts(self, host: Host) -> tuple[Worker, Sweeper]:
+    def _parts(self, host: Host, store: Store) -> tuple[Worker, Sweeper]:
         clock, name = host.clock(), f"{host.name}.{host.starts}"
-        store, queue = self._store(host).port, MemoryQueue(self.redis, host.wire(self.valkey)).port
+        queue = MemoryQueue(self.redis, host.wire(self.valkey)).port
         chain = self._chain(host, clock)
         unstopped = not (self.plan.faults or self.plan.strikes)
         venues: dict[str, AnyVenue] = {
@@ -220,7 +230,7 @@ class World:
         starts = sum(host.starts for host in self.hosts)
         return Story(
             self.seed, self.plan, tuple(self.judge.problems), self.judge.trace, statuses, starts,
-            self.judge.unlanded, healing,
+            self.judge.unlanded, self.taken, healing,
         )  # fmt: skip
 
     async def _story(self) -> float:
@@ -330,6 +340,7 @@ class World:
             return None
         error = call.exception() if not call.cancelled() else asyncio.CancelledError()
         if error is None:
+            self.taken += call.result().taken
             return call.result()
         if not isinstance(error, StruckError | UnavailableError | IdempotencyMismatchError):
             self.judge.broken(f"a client was told {error!r}")
@@ -345,7 +356,7 @@ class World:
             lambda: self.rng.choice(self.workers).kill(),
             lambda: self.rng.choice(self.hosts).freeze(self.rng.uniform(0.1, 3 * LEASE)),
             lambda: self.rng.choice(self.hosts).cut_off(self.rng.uniform(0.1, 2 * LEASE)),
-            lambda: self.rng.choice(self.workers).stop(),
+            lambda: self.rng.choice(self.hosts).stop(),
             self.api.kill,
             self.redis.flush,
             self.redis.drop_stream,

@@ -68,6 +68,15 @@ async def test_nothing_is_enqueued_before_it_is_stored() -> None:
     assert setup.queue.ids == [created.order_id]
 
 
+async def test_an_order_that_a_worker_has_already_is_not_enqueued_and_takes_no_room_on_the_queue() -> None:
+    setup = Setup(max_queue=1)
+    setup.store.takes = True
+    for _ in range(3):
+        assert (await setup.intake.accept(new_order())).taken
+    await setup.intake.close()
+    assert setup.queue.batches == []
+
+
 async def test_orders_that_come_while_redis_is_busy_share_the_next_command() -> None:
     setup = Setup()
     first = await setup.intake.accept(new_order())
@@ -146,10 +155,13 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
     since = setup.clock.now
     with pytest.raises(QueueFullError):
         await setup.intake.accept(new_order())
+    with pytest.raises(QueueFullError):
+        setup.intake.knock()
     assert setup.clock.now - since < LINE_SECONDS / 10
     assert not any(task.done() for task in line)
     await asyncio.gather(*line, return_exceptions=True)
     assert len(setup.store.created) == 1
+    setup.intake.knock()
 
 
 async def test_orders_that_a_full_queue_refuses_are_one_log_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,282 @@
+"""What intake and worker rely on when a new order is claimed in the commit that stores it, whether the store is
+Postgres or the one in memory. A `Desk` stands for the worker: it gives seats and writes down what becomes of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+
+from dexexec.domain.event import Event
+from dexexec.domain.order import Side
+from dexexec.domain.quote import Mode
+from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.store import Claimed, Created, Database, Seats, Store
+from dexexec.store.database import Connection
+from dexexec.sweeper import THE_BEGINNING
+from tests.contract.store_scene import NOBODY, ROUTED, Open, drop, step
+from tests.fakes.store import MemoryStore
+from tests.parts import new_order
+from tests.waiting import until
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Gives up to `room` seats with `worker`, again and again. `open`: whether it is not too late for what comes."""
+
+    def __init__(self, worker: int, room: int = 100) -> None:
+        self.worker, self.room, self.open = worker, room, True
+        self.reserved: list[Seats] = []
+        self.settled: list[Seats] = []
+        self.taken: list[Claimed] = []
+        self.doubts: list[BaseException] = []
+
+    def reserve(self, wanted: int) -> Seats | None:
+        count = min(wanted, self.room)
+        if count <= 0:
+            return None
+        self.room -= count
+        self.reserved.append(Seats(self.worker, count, 0.0))
+        return self.reserved[-1]
+
+    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
+        assert len(claimed) <= seats.count
+        self.settled.append(seats)
+        self.taken += claimed
+        return self.open
+
+    def doubt(self, seats: Seats, error: BaseException) -> None:
+        self.settled.append(seats)
+        self.doubts.append(error)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether each reservation was settled, once."""
+        return sorted(map(id, self.reserved)) == sorted(map(id, self.settled))
+
+
+def seated(store: Store, worker: int, room: int = 100) -> Desk:
+    """From now on new orders of this store may go there."""
+    store.taker = desk = Desk(worker, room)
+    return desk
+
+
+class _NoAnswer:
+    """A wire and a database whose answers are lost: what was asked has happened."""
+
+    def __init__(self, database: Database | None = None) -> None:
+        self._database = database
+
+    async def call(self, what: str, effect: Callable[[], T]) -> T:
+        await asyncio.sleep(0)
+        effect()
+        raise UnavailableError(f"no answer to {what}")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        assert self._database is not None
+        async with self._database.connection() as connection:
+            yield connection
+        raise UnavailableError("no answer")
+
+
+def loses_its_answers(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isinstance(store, MemoryStore):
+        monkeypatch.setattr(store, "_wire", _NoAnswer())
+    else:
+        monkeypatch.setattr(store, "_database", _NoAnswer(store._database))
+
+
+# What is claimed
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: Open, side: Side, mode: Mode) -> None:
+    announced: list[Event] = []
+    async with stores(announced.extend) as store:
+        first, second = await store.begin("first", 20), await store.begin("second", 20)
+        desk = seated(store, first.id)
+        order = new_order(side=side, mode=mode, amount="1.250", key="k", deadline_ms=60_000)
+        assert await store.create(order) == Created(order.id, replayed=False, taken=True)
+        assert desk.in_order
+        (event,) = announced
+        assert await store.events_after([(order.id, 0)]) == {order.id: [event]}
+        (claimed,) = desk.taken
+        assert (claimed.order.claim, claimed.order.claims, claimed.order.created_at) == (1, 1, event.at)
+        assert claimed.order.deadline_in_ms == 60_000
+        await first.end()
+        (again,) = await store.claim(second.id, [order.id])
+        assert 0 < again.order.deadline_in_ms <= 60_000
+        as_the_first = replace(again.order, claim=1, claims=1, deadline_in_ms=60_000)
+        assert replace(again, order=as_the_first) == claimed
+        assert str(as_the_first) == str(claimed.order), "and of the same types"
+        await second.end()
+
+
+async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Open) -> None:
+    async with stores() as store:
+        first, second = await store.begin("first", 20), await store.begin("second", 20)
+        desk = seated(store, first.id)
+        order_id = (await store.create(new_order())).order_id
+        assert await store.claim(second.id, [order_id]) == []
+        assert await store.claim(first.id, [order_id]) == []
+        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == []
+        events = await store.advance(step(desk.taken[0], 1, *ROUTED))
+        assert events is not None
+        assert [event.seq for event in events] == [2, 3]
+        await drop(first)
+        assert await until(store.bury) == ["first"]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [order_id]
+        (again,) = await store.claim(second.id, [order_id])
+        assert (again.order.claim, again.order.version) == (2, 3)
+        assert await store.advance(step(desk.taken[0], 3, *ROUTED)) is None
+        await second.end()
+
+
+async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
+    async with stores() as store:
+        worker, other = await store.begin("w", 20), await store.begin("other", 20)
+        desk = seated(store, worker.id, room=3)
+        answers = await asyncio.gather(*(store.create(new_order()) for _ in range(8)))
+        taken = {one.order_id for one in answers if one.taken}
+        assert len(taken) == 3
+        assert {one.order.id for one in desk.taken} == taken
+        assert desk.in_order
+        left = [one.order_id for one in answers if not one.taken]
+        assert {one.order.id for one in await store.claim(other.id, [one.order_id for one in answers])} == set(left)
+        for each in (worker, other):
+            await each.end()
+
+
+# What is not
+
+
+async def test_without_seats_nothing_is_claimed(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        desk = seated(store, worker.id, room=0)
+        order = new_order()
+        assert await store.create(order) == Created(order.id, replayed=False)
+        assert (desk.taken, desk.settled) == ([], [])
+        (claimed,) = await store.claim(worker.id, [order.id])
+        assert claimed.order.claim == 1
+        await worker.end()
+
+
+async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores: Open) -> None:
+    async with stores() as store:
+        over, gone, heir = await store.begin("over", -1), await store.begin("gone", 20), await store.begin("heir", 20)
+        await gone.end()
+        ids = []
+        for worker in (over.id, gone.id, heir.id + 100):
+            desk = seated(store, worker)
+            order = new_order()
+            assert await store.create(order) == Created(order.id, replayed=False)
+            assert (desk.taken, desk.doubts, desk.in_order) == ([], [], True)
+            ids.append(order.id)
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == ids
+        claimed = await store.claim(heir.id, ids)
+        assert [(one.order.claim, one.order.claims) for one in claimed] == [(1, 1)] * 3
+        for each in (over, heir):
+            await each.end()
+
+
+async def test_a_repetition_is_not_claimed_again_and_gives_its_seat_back(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        first = await store.create(new_order(key="k", body_hash=b"1"))
+        desk = seated(store, worker.id)
+        again = await store.create(new_order(key="k", body_hash=b"1"))
+        assert again == Created(first.order_id, replayed=True)
+        with pytest.raises(IdempotencyMismatchError):
+            await store.create(new_order(key="k", body_hash=b"2"))
+        assert (len(desk.reserved), desk.taken, desk.doubts, desk.in_order) == (2, [], [], True)
+        await worker.end()
+
+
+async def test_a_key_posted_many_times_at_once_is_taken_by_one_worker_once(stores: Open) -> None:
+    async with stores() as one, stores() as two:
+        workers = [await store.begin("w", 20) for store in (one, two)]
+        desks = [seated(store, worker.id) for store, worker in zip((one, two), workers, strict=True)]
+        posts = ((one, two)[n % 2].create(new_order(key="k", body_hash=b"1")) for n in range(20))
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+        assert all(isinstance(answer, Created | IdempotencyInFlightError) for answer in answers)
+        assert sum(isinstance(answer, Created) and answer.taken for answer in answers) == 1
+        (claimed,) = desks[0].taken + desks[1].taken
+        assert {answer.order_id for answer in answers if isinstance(answer, Created)} == {claimed.order.id}
+        assert all(desk.in_order and not desk.doubts for desk in desks)
+        for worker in workers:
+            await worker.end()
+
+
+async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        known = new_order()
+        await store.create(known)
+        desk = seated(store, worker.id)
+        good = [new_order() for _ in range(3)]
+        results = await asyncio.gather(*(store.create(o) for o in (known, *good)), return_exceptions=True)
+        assert isinstance(results[0], psycopg.IntegrityError)
+        assert results[1:] == [Created(order.id, replayed=False, taken=True) for order in good]
+        assert sorted(one.order.id for one in desk.taken) == sorted(order.id for order in good)
+        assert (desk.doubts, desk.in_order) == ([], True)
+        await worker.end()
+
+
+# What comes too late, and what nobody knows
+
+
+async def test_what_comes_too_late_is_not_called_taken(stores: Open) -> None:
+    async with stores() as store:
+        worker, heir = await store.begin("w", 20), await store.begin("heir", 20)
+        desk = seated(store, worker.id)
+        desk.open = False
+        await worker.end()
+        order = new_order()
+        assert await store.create(order) == Created(order.id, replayed=False)
+        second = seated(store, heir.id)
+        second.open = False
+        late = new_order()
+        assert await store.create(late) == Created(late.id, replayed=False), "although it was claimed"
+        assert [one.order.id for one in second.taken] == [late.id]
+        assert desk.in_order
+        assert second.in_order
+        await heir.end()
+
+
+async def test_a_lost_answer_is_a_doubt_and_the_order_may_be_claimed(
+    stores: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stores() as store, stores() as near:
+        worker, heir = await near.begin("w", 20), await near.begin("heir", 20)
+        desk = seated(store, worker.id)
+        loses_its_answers(store, monkeypatch)
+        order = new_order()
+        with pytest.raises(UnavailableError) as caught:
+            await store.create(order)
+        assert caught.value.order_id == str(order.id)
+        assert (len(desk.reserved), len(desk.doubts), desk.taken, desk.in_order) == (1, 1, [], True)
+        assert await near.claim(heir.id, [order.id]) == [], "it is the worker's, who does not know"
+        await worker.end()
+        assert [one.order.claim for one in await near.claim(heir.id, [order.id])] == [2]
+        await heir.end()
+
+
+async def test_an_order_whose_poster_does_not_wait_is_taken_all_the_same(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        desk = seated(store, worker.id)
+        order = new_order()
+        posting = asyncio.create_task(store.create(order))
+        await asyncio.sleep(0)  # it has been handed over
+        posting.cancel()
+        await until(lambda: desk.taken)
+        assert [one.order.id for one in desk.taken] == [order.id]
+        assert (desk.doubts, desk.in_order) == ([], True)
+        await worker.end()
