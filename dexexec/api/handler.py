@@ -35,6 +35,9 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 class OrderIntake(Protocol):
     """What is needed of `dexexec.intake.Intake`."""
 
+    def knock(self) -> None:
+        """Raise what any order would be refused with."""
+
     async def accept(self, order: NewOrder) -> Created:
         """Store the order and send it on its way."""
 

@@ -23,7 +23,7 @@ from dexexec.api import problem
 from dexexec.api.handler import Api, common_headers, encode, request_id, tell_refusal, tell_success
 from dexexec.api.orders import read_order
 from dexexec.domain.order import NewOrder
-from dexexec.errors import RequestError
+from dexexec.errors import QueueFullError, RequestError
 from dexexec.store import Created
 
 
@@ -48,9 +48,14 @@ class Posting(HTTPServerConnectionDelegate):
         return start_line.method == "POST" and start_line.path == self._path
 
     def take(self, request: HTTPServerRequest) -> bool:
-        """Accept and answer the order in `request`, in the background. False where there is none."""
+        """Accept and answer the order in `request`, in the background. False where there is none; when any order
+        would be refused, that is not looked at."""
         try:
+            self._api.intake.knock()
             order = read_order(self._api, request)
+        except QueueFullError as error:
+            self._refuse(request, request_id(request.headers), error)
+            return True
         except RequestError:
             return False
         task = asyncio.create_task(self._accept(request, order))
@@ -65,14 +70,16 @@ class Posting(HTTPServerConnectionDelegate):
         except Exception as error:  # noqa: BLE001 - whatever happened, the client is told, and the log
             if not isinstance(error, RequestError):
                 self._api.observer.request_crashed(identity, error)
-            refusal = problem.from_exception(error, 500)
-            body = encode(problem.document(refusal, identity))
-            _answer(request, identity, refusal.http_status, problem.headers(refusal), body)
-            tell_refusal(self._api.observer, request, refusal.http_status, refusal, identity)
+            self._refuse(request, identity, problem.from_exception(error, 500))
         else:
             _answer(request, identity, 202, _headers(created), encode({"orderId": str(created.order_id)}))
             if self._every:
                 tell_success(self._api.observer, request, 202)
+
+    def _refuse(self, request: HTTPServerRequest, identity: str, refusal: RequestError) -> None:
+        body = encode(problem.document(refusal, identity))
+        _answer(request, identity, refusal.http_status, problem.headers(refusal), body)
+        tell_refusal(self._api.observer, request, refusal.http_status, refusal, identity)
 
 
 class _Post(HTTPMessageDelegate):

@@ -1,12 +1,16 @@
 """Posting orders to a real server: what is taken, and what is refused with which answer."""
 
+import asyncio
 import json
 from uuid import UUID
 
 import pytest
 
 from dexexec.api.app import EXECUTE
+from dexexec.errors import QueueFullError
+from dexexec.intake import LINE
 from tests.integration.service import GOOD, HEAD, JSON, document, problem, running_service
+from tests.parts import new_order
 
 # Posting
 
@@ -141,6 +145,16 @@ async def test_a_full_queue_is_503_with_retry_after() -> None:
         document(answer, 503, "queue-full")
         assert answer.headers["Retry-After"] == "1"
         assert len(service.store.created) == 1
+
+
+async def test_while_not_even_the_line_has_room_an_order_is_refused_unread() -> None:
+    async with running_service(max_queue=1) as service:
+        await service.post()
+        line = [asyncio.create_task(service.intake.accept(new_order())) for _ in range(LINE)]
+        await asyncio.sleep(0)
+        document(await service.post({"side": "hold"}), 503, "queue-full")
+        assert isinstance((await asyncio.gather(*line, return_exceptions=True))[-1], QueueFullError)
+        document(await service.post({"side": "hold"}), 422, "invalid-order")
 
 
 async def test_redis_down_is_503_and_nothing_is_half_accepted() -> None:
