@@ -46,6 +46,7 @@ POSTGRES_SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "jit": "off",
+    "autovacuum_naptime": "10s",  # a session plans by statistics that are at most that old
     "timezone": "UTC",
     "log_timezone": "UTC",
     "unix_socket_directories": "..",  # relative to the data: no escaping, and the folder may be moved
