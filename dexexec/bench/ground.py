@@ -4,6 +4,7 @@ The servers are embedded ones in a temporary folder unless PG_HOST and REDIS_URL
 is touched but what was made here, and that is removed at the end.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from psycopg import sql
 
 from dexexec.bench.processes import LoadClient, Nursery, Service
 from dexexec.bench.record import Record
+from dexexec.connections import open_database, open_redis
 from dexexec.errors import StartupError
 from dexexec.redis_address import Kind, RedisAddress
 from dexexec.servers import Servers, servers
@@ -122,6 +124,12 @@ class Ground:
                 client.delete(*keys)
 
 
+async def _reach(found: Servers) -> None:
+    """Raises `UnreachableError` unless both servers answer."""
+    async with open_database(found), open_redis(found, "dexexec_bench"):
+        pass
+
+
 @contextmanager
 def open_ground(
     settings: Settings, environ: Mapping[str, str], asked: Callable[[], bool], tell: Callable[[str], None]
@@ -136,6 +144,7 @@ def open_ground(
     try:
         own = settings.model_copy(update={"data_dir": folder / "d"})
         with servers(own, tell) as found:
+            asyncio.run(_reach(found))
             nursery = Nursery(folder, asked)
             try:
                 yield Ground(found, folder, environ, nursery, tell)

@@ -130,11 +130,12 @@ def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
     [
         (("--url", "localhost:1"), "--url must look like"),
         (("--url", "http://127.0.0.1:1", "--only", "history"), "with --url only"),
+        ((), "Postgres at 127.0.0.1:1/postgres does not answer"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_line(options: tuple[str, ...], said: str) -> None:
     with Stand() as stand:
-        process = stand.start("bench", *options)
+        process = stand.start("bench", *options, PG_HOST="127.0.0.1", PG_PORT="1", REDIS_URL="redis://127.0.0.1:1")
         assert process.wait() == 2
         assert said in process.err
         assert "Traceback" not in process.err

@@ -16,8 +16,8 @@ LAYERS = (
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
     {"store", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
-    {"worker", "api", "banner", "connections", "networks", "bench"},
-    {"run", "processes", "adapters_command", "quote_command", "wallet_command"},
+    {"worker", "api", "banner", "connections", "networks"},
+    {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command"},
     {"look_command"},
     {"__main__"},
 )
