@@ -34,9 +34,9 @@ class Stopping:
             self._told = None
 
     def over(self) -> None:
-        """All is stopped: a signal now could only spoil the exit code while the interpreter ends."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        """All is stopped: a signal now could only spoil the exit code while the interpreter ends. It is held back, not
+        ignored: one that came a moment ago still looks for its handler."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def ask(self) -> None:
         """Ask it to stop, as a signal does; from any thread."""
