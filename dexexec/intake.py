@@ -90,7 +90,7 @@ class QueueGate:
     def knock(self) -> None:
         """Raises `QueueFullError` when not even the line has room."""
         if self._standing >= LINE:
-            raise QueueFullError(f"{self._max} orders wait already: post again shortly")
+            raise self._refusal()
 
     async def enter(self) -> None:
         """Let one order through; `leave` must follow. Raises `UnavailableError` or `QueueFullError`."""
@@ -119,11 +119,14 @@ class QueueGate:
                     await self._ask()
                     if self._full():
                         if self._clock.monotonic() >= until:
-                            raise QueueFullError(f"{self._max} orders wait already: post again shortly")
+                            raise self._refusal()
                         await self._clock.sleep(LOOK_SECONDS)
                 self._entered += 1
         finally:
             self._standing -= 1
+
+    def _refusal(self) -> QueueFullError:
+        return QueueFullError(f"{self._max} orders wait already: post again shortly")
 
     def _full(self) -> bool:
         return self._depth + self._entered - self._left_before >= self._max
