@@ -1,10 +1,11 @@
 """Connections to Postgres, and the one place where its errors become ours."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+import orjson
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
@@ -70,6 +71,11 @@ class Address:
             tcp_user_timeout=10_000,
             options=OPTIONS,
         )
+
+
+def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows for `json_to_recordset`: one parameter for any number of columns, about half the work that arrays are."""
+    return orjson.dumps(rows).decode()
 
 
 @contextmanager

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import orjson
-
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError
-from dexexec.store.database import Database
+from dexexec.store.database import Database, json_rows
 from dexexec.store.seats import Seats
 from dexexec.store.work import Claimed
 
@@ -94,7 +92,7 @@ async def create(database: Database, orders: Sequence[NewOrder], seats: Seats | 
     rows = [
         _row(order, detail, place < seated) for place, (order, detail) in enumerate(zip(orders, details, strict=True))
     ]
-    values = {"rows": orjson.dumps(rows).decode(), "worker": seats.worker if seats else None}
+    values = {"rows": json_rows(rows), "worker": seats.worker if seats else None}
     async with database.connection() as connection:
         answered = await (await connection.execute(CREATE, values, prepare=True, binary=True)).fetchall()
     found = {row[0]: row[1:5] for row in answered}

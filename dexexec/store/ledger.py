@@ -10,12 +10,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import orjson
-
 from dexexec.batcher import Batcher
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated import Landing, LedgerUnavailable, Receipt
-from dexexec.store.database import Database
+from dexexec.store.database import Database, json_rows
 
 RECORD = """
 WITH t AS (
@@ -85,7 +83,7 @@ class PostgresLedger:
         return [receipts[n] for n in range(len(landings))]
 
     async def _write(self, landings: list[Landing]) -> list[Receipt]:
-        values = [orjson.dumps([_row(landing) for landing in landings]).decode()]
+        values = [json_rows([_row(landing) for landing in landings])]
         async with self._database.connection() as connection:
             answers = await (await connection.execute(RECORD, values, prepare=True, binary=True)).fetchall()
         receipts = {signature: Receipt(receipt) for signature, receipt in answers}

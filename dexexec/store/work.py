@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import orjson
 from psycopg.rows import TupleRow
 
 from dexexec.domain.event import Detail, Event
@@ -19,7 +18,7 @@ from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import Fill, Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store.database import Database
+from dexexec.store.database import Database, json_rows
 
 # Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
 # but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
@@ -51,8 +50,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """
 
-# Rows come as JSON: one parameter for any number of columns, a third of the work for this process. `last` says nothing
-# new, but the condition on it tells the planner that the steps are few, so that each finds its order by the key.
+# `last` says nothing new, but the condition on it tells the planner that the steps are few, so that each finds its
+# order by the key.
 ADVANCE = """
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
@@ -202,7 +201,7 @@ async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event]
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
     events = [row for step in steps for row in _event_rows(step)]
-    values = [_json(rows) for rows in ([_order_row(step) for step in steps], attempts, resolutions, events)]
+    values = [json_rows(rows) for rows in ([_order_row(step) for step in steps], attempts, resolutions, events)]
     async with database.connection() as connection:
         rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
     times: dict[UUID, datetime] = dict(rows)
@@ -274,10 +273,6 @@ def _event_rows(step: Step) -> list[dict[str, object]]:
         {"id": step.order_id, "step": number, "status": status, "detail": detail}
         for number, (status, detail) in enumerate(step.events, 1)
     ]
-
-
-def _json(rows: list[dict[str, object]]) -> str:
-    return orjson.dumps(rows).decode()
 
 
 def _written(step: Step, at: datetime | None) -> list[Event] | None:
