@@ -293,7 +293,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             async with asyncio.timeout(max(deadline - clock.monotonic(), 0)):
                 held = await vaults.balances(there, self.reserves(pair))
         except TimeoutError as error:
-            raise Timeout(f"{self.name} was not told its balances in time") from error
+            raise Timeout(f"{self.name} was not told its balances in time", shared=True) from error
         return PoolAt(held.slot, self.pool_of(held.base, held.quote, _direction(pair, request)), there.address)
 
     def _priced(self, at: PoolAt[PoolT], pair: Pair, request: SwapRequest) -> SwapResult[PoolT]:

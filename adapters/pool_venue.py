@@ -184,7 +184,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
                     raise NoRoute(f"there is no {self.kind} pool for this pair")
                 slot, found = await self._read(pools)
         except TimeoutError as error:
-            raise Timeout(f"{self.name} was not told its accounts in time") from error
+            raise Timeout(f"{self.name} was not told its accounts in time", shared=True) from error
         offer = self._best(pair, pools, found, request, slot)
         return self._quoted(offer, request, slot)
 

@@ -134,7 +134,7 @@ class Vaults:
             for gift in gifts:
                 await self._give(gift, found.slot)
             if self._clock.monotonic() >= until:
-                raise Timeout(f"what the faucet gave has not shown for {SHOWN_SECONDS:g} s")
+                raise Timeout(f"what the faucet gave has not shown for {SHOWN_SECONDS:g} s", shared=True)
             await self._clock.sleep(POLL_SECONDS)
 
     def swap(

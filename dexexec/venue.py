@@ -37,10 +37,23 @@ class VenueError(Exception):
 
     `code` is machine-readable and stable. `retryable` says whether the same question may be answered later. An
     exception of any other type is taken as a fault of the adapter, and never reaches a client as such.
+
+    The nodes of a network serve all its venues. What the chain raises because a node failed, was too slow, too busy or
+    not believed is marked `shared`: it says nothing against the venue, whose breaker must not count it.
     """
 
     code: ClassVar[str] = "venue-error"
     retryable: ClassVar[bool] = False
+
+    def __init__(self, *args: object, shared: bool = False) -> None:
+        super().__init__(*args)
+        self._shared = shared
+
+    @property
+    def shared(self) -> bool:
+        """Whether the cause is trouble that all venues of the network share. An error that is raised `from` such a one
+        is such a one."""
+        return self._shared or (isinstance(self.__cause__, VenueError) and self.__cause__.shared)
 
 
 class NoRoute(VenueError):  # noqa: N818 - the field's own names for these answers read better without a suffix

@@ -64,7 +64,7 @@ class StandingChain:
                 self._searches[asked] = error
         found = self._searches[asked]
         if isinstance(found, VenueError):
-            raise type(found)(str(found))
+            raise type(found)(str(found), shared=found.shared)
         return found
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:

@@ -7,7 +7,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from dexexec.domain.swap import Accepted, Landed, NotSeen, Unavailable, Unknown, proves_expiry
-from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable
+from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 from tests.contract.chain_suite import unknown
 from tests.integration.localnet import SOL, running
 from tests.integration.rpc_nodes import QUICK, Told, chain_of, faults, opened, patience, scripted, transfer, wrong
@@ -58,8 +58,10 @@ async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
         swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await faults(net.url, answers=wrong(answer, requests=10**6))
         for call in (chain.blockhash(), chain.accounts([]), chain.simulate(swap.payload, []), chain.genesis_hash()):
-            with pytest.raises(error, match=r"127\.0\.0\.1"):
+            with pytest.raises(error, match=r"127\.0\.0\.1") as raised:
                 await call
+            assert isinstance(raised.value, VenueError)
+            assert raised.value.shared, "that is nobody's fault who asks"
         for history in (False, True):
             [status] = await chain.status([swap.signature], history=history)
             assert isinstance(status, Unavailable)

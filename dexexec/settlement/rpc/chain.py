@@ -104,7 +104,7 @@ class RpcChain:
         answers = await _usable(self._nodes.everywhere(questions.GENESIS_HASH))
         if len({genesis for _, genesis in answers}) > 1:
             told = ", ".join(f"{node.name}: {genesis}" for node, genesis in answers)
-            raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})")
+            raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})", shared=True)
         return answers[0][1]
 
     async def _fresh_accounts(self, addresses: Sequence[str]) -> Accounts:
@@ -124,10 +124,10 @@ class Localnet(RpcChain):
 
 
 async def _usable(answer: Awaitable[T]) -> T:
-    """The answer, or the `VenueError` that says why there is none."""
+    """The answer, or the `VenueError` that says why there is none: `shared` unless the question itself is refused."""
     try:
         return await answer
     except NodeUnavailableError as error:
-        raise error.kind(str(error)) from None
+        raise error.kind(str(error), shared=True) from None
     except NodeRefusedError as error:
         raise BadAnswer(str(error)) from None
