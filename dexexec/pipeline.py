@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
 from dexexec.domain.quote import Fill, Quote
@@ -211,7 +212,8 @@ class Pipeline:
         """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
         told."""
         venue = self._venues[choice.quote.venue]
-        preparing = asyncio.create_task(self._settlement.prepare(venue, choice.quote, job.deadline))
+        attempt = AttemptId(job.order.id, job.attempts + 1)
+        preparing = asyncio.create_task(self._settlement.prepare(venue, choice.quote, job.deadline, attempt))
         preparing.add_done_callback(no_news)
         try:
             await asyncio.wait([preparing], timeout=AT_ONCE)

@@ -18,6 +18,7 @@ from dexexec.settlement.message import Program, compute_unit_limit, compute_unit
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.solana_sealing import Price
 from dexexec.settlement.transaction import associated_token_account, compile_message, parse_message
+from tests.attempts import an_attempt
 
 
 def address(name: str) -> str:
@@ -132,13 +133,14 @@ def purse(lamports: int) -> Account:
     return Account(Program.SYSTEM, lamports, b"")
 
 
+ATTEMPT = an_attempt()
 STEPS = (
     compute_unit_limit(200_000),
     compute_unit_price(1_000),
     open_account(WALLET, WALLET, MINT_OUT),
     transfer(OURS_IN, VAULT_IN, WALLET, 100),
     transfer_checked(VAULT_OUT, MINT_OUT, OURS_OUT, VENUE, 50),
-    memo("0123456789abcdef"),
+    memo(ATTEMPT.memo),
 )
 FEE = 10_000 + 200
 """Two signatures, and 200,000 units for 1,000 micro-lamports each."""
@@ -193,7 +195,7 @@ class Swap:
         """As the guard is given it."""
         message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash))
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
-        return Proposal(message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, before)
+        return Proposal(message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, ATTEMPT.memo, before)
 
     def check_message(self) -> None:
         """The guard's first look."""

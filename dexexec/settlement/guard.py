@@ -9,6 +9,7 @@ looks twice. What the transaction says at its top level may not hand our things 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dexexec.domain.attempt_id import NAME
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL
@@ -43,7 +44,8 @@ class Proposal:
     """A transaction that somebody wants signed, and what it is for.
 
     `wallet` is ours, `wrapped` the address of its associated account for wrapped SOL, there or not. `cosigners` are the
-    other signers that the adapter declared, and `programs` its venue's. `before` has the accounts that the message may
+    other signers that the adapter declared, and `programs` its venue's. `memo` is what the transaction is known as on
+    chain. `before` has the accounts that the message may
     write to, as they are, by address; None where there is none.
     """
 
@@ -53,6 +55,7 @@ class Proposal:
     wrapped: str
     cosigners: frozenset[str]
     programs: frozenset[str]
+    memo: str
     before: Mapping[str, Account | None]
 
 
@@ -102,6 +105,7 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
     for one in message.instructions:
         if one.program not in rules.programs and one.program not in proposal.programs:
             raise GuardError(Rule.PROGRAMS, f"the program {one.program} is not on the allow-list")
+    _check_memos(proposal)
     _check_budget(rules, message)
     for one in message.calls(Program.SYSTEM):
         _check_system(proposal, one)
@@ -110,6 +114,13 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
     taken = sum(_check_token(proposal, one) for one in message.calls(*TOKEN_PROGRAMS))
     if taken > proposal.quote.max_in:
         raise GuardError(Rule.TRANSFER, f"{taken} would be transferred, over the order's {proposal.quote.max_in}")
+
+
+def _check_memos(proposal: Proposal) -> None:
+    """A memo of ours says on chain whose swap this is, and the record may be restored by it."""
+    memos = [one.data for one in proposal.message.calls(Program.MEMO, Program.MEMO_1)]
+    if [memo for memo in memos if memo.startswith(NAME.encode())] != [proposal.memo.encode()]:
+        raise GuardError(Rule.MEMO, "the memo that names the order is missing, another order's, or there twice")
 
 
 def _check_budget(rules: GuardRules, message: Message) -> None:

@@ -13,6 +13,7 @@ class Rule(StrEnum):
     PAYER = "payer"  # our wallet pays the fee
     SIGNERS = "signers"  # nobody else signs but whom the venue declared
     PROGRAMS = "programs"  # only programs on the allow-list are called
+    MEMO = "memo"  # of memos that begin with our name there is one: the order's own
     COMPUTE = "compute-budget"  # one limit, and a price under the cap
     SYSTEM = "system-instruction"  # our lamports only go to our own wrapped SOL
     ASSOCIATED = "associated-account"  # our wallet only opens accounts of its own

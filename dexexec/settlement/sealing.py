@@ -7,6 +7,7 @@ simulated chain must not wait for Solana's libraries.
 
 from typing import Protocol
 
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.settlement.signer import Signer
@@ -20,9 +21,12 @@ class Sealer(Protocol):
     def payer(self) -> str:
         """The wallet's public key, base58."""
 
-    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
+    async def seal(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> SignedSwap:
         """The bytes to record and send, for what `venue` built of `quote`; nothing is sent. `deadline` is monotonic
-        seconds. Raises `VenueError`, `GuardError` among them; what an adapter raises otherwise passes through."""
+        seconds, `attempt` what the transaction is known as on chain. Raises `VenueError`, `GuardError` among them; what
+        an adapter raises otherwise passes through."""
 
 
 class SimulatedSealer:
@@ -36,8 +40,11 @@ class SimulatedSealer:
         """The wallet's public key, base58."""
         return self._signer.payer
 
-    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
-        """Sign the finished message. Raises `BadAnswer` for instructions."""
+    async def seal(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> SignedSwap:
+        """Sign the finished message, which has no room for a memo: what lands here is in the Postgres of the
+        orders, and lost with them. Raises `BadAnswer` for instructions."""
         if not isinstance(unsigned, UnsignedSwap):
             raise BadAnswer(f"{venue.name} built instructions for a chain that has none")
         return self._signer.sign(unsigned)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dexexec.clock import Clock, Failpoint
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import (
     FailedOnChain,
@@ -88,9 +89,9 @@ class Settlement:
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
 
-    async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float) -> SignedSwap:
-        """Build and seal `quote`; nothing is sent. Raises `VenueError`; also when the order's deadline (monotonic
-        seconds) comes first."""
+    async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId) -> SignedSwap:
+        """Build and seal `quote` as `attempt`; nothing is sent. Raises `VenueError`; also when the order's
+        deadline (monotonic seconds) comes first."""
         network = venue.capabilities.network
         sealer = self._sealers[network]
         try:
@@ -101,7 +102,7 @@ class Settlement:
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:
                     raise QuoteExpired("the order's deadline passed while the swap was built")
-                return await sealer.seal(venue, quote, unsigned, deadline)
+                return await sealer.seal(venue, quote, unsigned, deadline, attempt)
         except VenueError as error:
             if error.code == "guard":
                 self._observer.guard_refused(venue.name, quote.request, str(error))

@@ -4,11 +4,11 @@ What is signed is the message that the guard looked at, byte for byte. It differ
 in its compute budget: how many units it needs is known only then. Nothing is sent here.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dexexec.clock import Clock
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import SignedSwap
@@ -80,16 +80,18 @@ class SolanaSealer:
         """The wallet's public key, base58."""
         return self._wallet.address
 
-    async def seal(self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float) -> SignedSwap:
-        """The bytes to record and send.
+    async def seal(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> SignedSwap:
+        """The bytes to record and send, with `attempt` as their memo.
 
         Raises `GuardError` for what may not be signed; `Slippage`, `InsufficientFunds` or what else the venue makes of
         it when the simulation fails; `BadAnswer` for instructions or signatures that cannot be right.
         """
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
-        # The nonce makes two equal swaps under one blockhash two transactions: else they were one, with one signature.
-        steps = (*unsigned.instructions, memo(secrets.token_hex(8)))
+        # The memo also makes two equal swaps under one blockhash two transactions: else they had one signature.
+        steps = (*unsigned.instructions, memo(attempt.memo))
         draft = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
         drafted = parse_message(draft)
         watched = drafted.writable
@@ -101,6 +103,7 @@ class SolanaSealer:
             wrapped=self._wrapped,
             cosigners=frozenset(unsigned.signers),
             programs=venue.programs,
+            memo=attempt.memo,
             before=_by_address(watched, seen),
         )
         check_message(self._rules, proposal)

@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
@@ -102,7 +104,7 @@ class World:
             raise built
         if isinstance(built, BaseException):
             raise Broken(f"build should give a swap, and gave {describe(built)}")
-        sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE)
+        sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE, AttemptId(uuid4(), 1))
         return expect(SignedSwap, await outcome(sealed), "what was built, sealed,")
 
     async def send(self, signed: SignedSwap) -> None:

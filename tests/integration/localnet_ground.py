@@ -35,6 +35,7 @@ from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.transaction import assemble, associated_token_account, compile_message, parse_message
 from dexexec.settlement.wallet import Wallet
 from dexexec.venue import Network, VenueContext
+from tests.attempts import an_attempt
 from tests.integration.localnet import Net, rpc, running
 from tests.integration.localnet_venues import SlotClock
 from tests.integration.rpc_nodes import PATIENT, Told, opened
@@ -206,7 +207,7 @@ class Ground:
     async def signed(self, request: SwapRequest = SELL_SOL) -> SignedSwap:
         """A swap that is ready to be recorded and sent."""
         quote = await self.venue.quote(request, self.clock.monotonic() + 5)
-        return await self.settlement.prepare(self.venue, quote, math.inf)
+        return await self.settlement.prepare(self.venue, quote, math.inf, an_attempt())
 
     async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
         """Send it, and stay with it."""

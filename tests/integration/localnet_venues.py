@@ -26,6 +26,7 @@ from dexexec.settlement.wallet import Wallet
 from dexexec.testing.clock import ManualClock
 from dexexec.testing.harness import Condition, Ground, Harness
 from dexexec.venue import Network, VenueContext
+from tests.attempts import an_attempt
 from tests.integration.localnet import Net, running
 from tests.integration.rpc_nodes import Told, opened
 
@@ -89,7 +90,7 @@ class Scene:
     async def seal(self, venue: Any, quote: Quote) -> SignedSwap:
         """Built, looked at by the guard, signed by both."""
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
-        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + 60)
+        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + 60, an_attempt())
 
     async def landed(self, signed: SignedSwap) -> Landed:
         """Send it and let it be confirmed."""

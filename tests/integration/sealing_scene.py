@@ -35,6 +35,7 @@ from dexexec.venue import (
     VenueContext,
     VenueError,
 )
+from tests.attempts import an_attempt
 from tests.integration.localnet import Net, running
 from tests.integration.test_localnet_tokens import ata, coin, make_mint
 from tests.integration.test_localnet_tokens import open_account as open_for
@@ -194,7 +195,8 @@ class Scene:
 
     async def seal(self, *steps: Instruction, quote: Quote | None = None) -> SignedSwap:
         unsigned = await self.build(*steps)
-        return await self.sealer().seal(self.venue, quote or self.quote(), unsigned, SystemClock().monotonic() + 60)
+        until = SystemClock().monotonic() + 60
+        return await self.sealer().seal(self.venue, quote or self.quote(), unsigned, until, an_attempt())
 
     async def amount(self, address: str) -> int:
         shown = await self.net.client.get_token_account_balance(Pubkey.from_string(address))

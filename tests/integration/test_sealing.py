@@ -17,7 +17,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard import GuardRules
-from dexexec.settlement.message import Program, budget, network_fee
+from dexexec.settlement.message import Program, budget, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
@@ -34,6 +34,7 @@ from dexexec.venue import (
     QuoteExpired,
     Slippage,
 )
+from tests.attempts import an_attempt
 from tests.integration.localnet import SOL
 from tests.integration.sealing_scene import (
     HELD,
@@ -56,7 +57,8 @@ from tests.swapping import call, open_account, pay, transfer
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         unsigned = await at.build(*at.honest())
-        signed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60)
+        attempt = an_attempt()
+        signed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60, attempt)
         assert await at.net.status(Signature.from_string(signed.signature), search=True) is None, "nothing was sent"
         transaction = VersionedTransaction.from_bytes(signed.payload)
         assert transaction.verify_with_results() == [True, True]
@@ -67,7 +69,7 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
         assert message.payer == at.sealer().payer == at.wallet
         assert message.blockhash == unsigned.blockhash.hash
         assert message.instructions[1].program == Program.ASSOCIATED_TOKEN
-        assert len(bytes.fromhex(message.instructions[-1].data.decode())) == 8, "a nonce of 16 hex characters"
+        assert message.instructions[-1] == memo(attempt.memo)
         before = await at.net.balance(at.key.pubkey())
         await at.lands(signed)
         assert await at.amount(at.ours(at.mint_in)) == HELD - MAX_IN
@@ -92,7 +94,7 @@ async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Pa
 async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         unsigned, later = await at.build(*at.honest()), SystemClock().monotonic() + 60
-        signed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later)
+        signed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
         message = message_of(signed.payload)
         assert budget(message).price == 1_000_000
         assert network_fee(message) == SIGNATURES + budget(message).limit
@@ -101,10 +103,12 @@ async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_c
         assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - network_fee(message)
         at.chain.inside = (at.pays(), at.gets(), pay(at.wallet, at.vault, 1))
         with pytest.raises(GuardError, match="1 lamports would go beyond the fee"):
-            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), await at.build(*at.calls()), later)
+            await at.sealer(compute_price=1_000_000).seal(
+                at.venue, at.quote(), await at.build(*at.calls()), later, an_attempt()
+            )
         at.chain.inside = ()
         with pytest.raises(GuardError) as caught:
-            await at.sealer(compute_price=1_000_001).seal(at.venue, at.quote(), unsigned, later)
+            await at.sealer(compute_price=1_000_001).seal(at.venue, at.quote(), unsigned, later, an_attempt())
         assert caught.value.rule is Rule.COMPUTE
 
 
@@ -154,7 +158,7 @@ async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
             await at.net.advance(2)
             unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(compute_price=price)
             with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):
-                await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60)
+                await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60, an_attempt())
 
 
 async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
@@ -165,7 +169,7 @@ async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simu
         unsigned, quote = await poor.build(*steps, signers=()), replace(at.quote(mint_in=WSOL), max_in=2 * SOL)
         words = "holds 0.0029 SOL, and 2.00204428 SOL are needed: 2 SOL to swap, 0.00203928 SOL as rent"
         with pytest.raises(InsufficientFunds, match=words):
-            await poor.sealer().seal(at.venue, quote, unsigned, SystemClock().monotonic() + 60)
+            await poor.sealer().seal(at.venue, quote, unsigned, SystemClock().monotonic() + 60, an_attempt())
         with pytest.raises(InsufficientFunds, match=f"holds 0 base units of {at.mint_out}, and 100 are needed"):
             await at.seal(*at.calls(), quote=at.quote(at.mint_out, at.mint_in))
         assert at.chain.simulated == 0
@@ -181,9 +185,9 @@ async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the
         steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, closing(wrapped, at.wallet))
         later = SystemClock().monotonic() + 60
         unsigned = await at.build(*steps, at.pays(), at.gets())
-        await at.sealer().seal(at.venue, at.quote(), unsigned, later)
+        await at.sealer().seal(at.venue, at.quote(), unsigned, later, an_attempt())
         with pytest.raises(InsufficientFunds, match="for the network fee"):
-            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later)
+            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
 
 
 async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:
@@ -196,7 +200,9 @@ async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own
             return 7
 
         sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
-        signed = await sealer.seal(at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60)
+        signed = await sealer.seal(
+            at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
+        )
         assert budget(message_of(signed.payload)).price == 7
         [addresses] = asked
         assert {at.vault, at.theirs(at.mint_in), at.theirs(at.mint_out)} <= set(addresses)
@@ -219,7 +225,9 @@ async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortag
 async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         with pytest.raises(QuoteExpired):
-            await at.sealer().seal(at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic())
+            await at.sealer().seal(
+                at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic(), an_attempt()
+            )
         assert at.venue.asked == ()
 
 
@@ -261,11 +269,13 @@ async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path)
         built = await at.build(*at.honest())
         finished = UnsignedSwap(b"message", built.blockhash)
         with pytest.raises(BadAnswer, match="pool built a finished message"):
-            await at.sealer().seal(at.venue, at.quote(), finished, 0)
+            await at.sealer().seal(at.venue, at.quote(), finished, 0, an_attempt())
         simulated = SimulatedSealer(SimulatedSigner())
         with pytest.raises(BadAnswer, match="pool built instructions"):
-            await simulated.seal(at.venue, at.quote(), built, 0)
-        assert (await simulated.seal(at.venue, at.quote(), finished, 0)) == SimulatedSigner().sign(finished)
+            await simulated.seal(at.venue, at.quote(), built, 0, an_attempt())
+        assert (await simulated.seal(at.venue, at.quote(), finished, 0, an_attempt())) == SimulatedSigner().sign(
+            finished
+        )
         assert simulated.payer == SimulatedSigner().payer
 
 
@@ -275,4 +285,4 @@ async def test_instructions_that_make_no_sense_are_a_bad_answer(tmp_path: Path) 
             await at.seal(call("nowhere", b""))
         broken = replace(await at.build(*at.honest()), blockhash=Blockhash("broken", 1))
         with pytest.raises(BadAnswer, match="cannot be compiled"):
-            await at.sealer().seal(at.venue, at.quote(), broken, 0)
+            await at.sealer().seal(at.venue, at.quote(), broken, 0, an_attempt())

@@ -32,6 +32,7 @@ from dexexec.settlement.settle import Settlement
 from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.transaction import associated_token_account
 from dexexec.venue import Network
+from tests.attempts import an_attempt
 from tests.integration.localnet_bench import OpenBench
 from tests.integration.localnet_ground import (
     BUY_SOL,
@@ -316,10 +317,15 @@ async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: 
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
             quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
             if passes:
-                assert budget(message_of((await settlement.prepare(at.venue, quote, math.inf)).payload)).price == price
+                assert (
+                    budget(
+                        message_of((await settlement.prepare(at.venue, quote, math.inf, an_attempt())).payload)
+                    ).price
+                    == price
+                )
                 continue
             with pytest.raises(GuardError) as caught:
-                await settlement.prepare(at.venue, quote, math.inf)
+                await settlement.prepare(at.venue, quote, math.inf, an_attempt())
             assert caught.value.rule is Rule.COMPUTE
         assert at.wires.sends == []
 

@@ -20,6 +20,7 @@ from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.wallet import Wallet
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import AnyVenue, VenueContext
+from tests.attempts import an_attempt
 from tests.integration.localnet import Net, running
 from tests.integration.localnet_venues import SlotClock
 from tests.integration.rpc_nodes import Told, opened
@@ -96,7 +97,7 @@ class Ground:
     async def seal(self, venue: AnyVenue, quote: Quote) -> SignedSwap:
         """Built, simulated, looked at by the guard, signed."""
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
-        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS)
+        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())
 
     async def settle(self, signed: SignedSwap, *, first: bool = True) -> SwapStatus:
         """Send it, and what is then confirmed."""

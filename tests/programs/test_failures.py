@@ -20,6 +20,7 @@ from dexexec.settlement.rpc import Localnet
 from dexexec.venue import VenueContext
 from tests import meteora, raydium
 from tests.acceptance.client import Http
+from tests.attempts import an_attempt
 from tests.integration.localnet import rpc
 from tests.integration.rpc_nodes import Told, opened
 from tests.programs import dumps
@@ -151,7 +152,7 @@ async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRe
         trader = KINDS[venue](VenueContext(clock, TOKENS, chain, made, cluster="localnet"))
         quote = await trader.quote(request, clock.monotonic() + 10)
         built = await trader.build(quote, str(mover.pubkey()), await chain.blockhash())
-        signed = await sealer_of(chain, clock, mover).seal(trader, quote, built, clock.monotonic() + 10)
+        signed = await sealer_of(chain, clock, mover).seal(trader, quote, built, clock.monotonic() + 10, an_attempt())
         await chain.submit(signed, first=True)
         await trader.aclose()
 

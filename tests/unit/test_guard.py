@@ -7,12 +7,14 @@ import pytest
 from dexexec.domain.solana import Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard import GuardRules, check_message
-from dexexec.settlement.message import Program, budget, compute_unit_limit, compute_unit_price, network_fee
+from dexexec.settlement.message import Program, budget, compute_unit_limit, compute_unit_price, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.transaction import associated_token_account
 from dexexec.venue import VenueError
+from tests.attempts import an_attempt
 from tests.swapping import (
     ATTACKER,
+    ATTEMPT,
     DEADLINE,
     FEE,
     MAX_IN,
@@ -99,6 +101,26 @@ def test_a_program_must_be_on_the_allow_list_or_the_venues_own() -> None:
 )
 def test_there_is_one_compute_limit_and_a_price_under_the_cap(steps: tuple[Instruction, ...]) -> None:
     assert rule_of(replace(Swap(), steps=steps)) is Rule.COMPUTE
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(STEPS[:-1], id="none"),
+        pytest.param((*STEPS[:-1], memo(an_attempt().memo)), id="another order's"),
+        pytest.param((*STEPS[:-1], memo(replace(ATTEMPT, attempt=2).memo)), id="another attempt's"),
+        pytest.param((*STEPS, memo(an_attempt().memo)), id="another order's as well"),
+        pytest.param((*STEPS, STEPS[-1]), id="twice"),
+        pytest.param((*STEPS, memo("dexexec:2:something")), id="of another version"),
+        pytest.param((*STEPS, Instruction(Program.MEMO_1, (), ATTEMPT.memo.encode())), id="for the older program"),
+    ],
+)
+def test_the_only_memo_in_our_name_is_the_orders_own(steps: tuple[Instruction, ...]) -> None:
+    assert rule_of(replace(Swap(), steps=steps)) is Rule.MEMO
+
+
+def test_a_venue_may_have_memos_of_its_own() -> None:
+    Swap().and_step(memo("a venue's own words")).check_message()
 
 
 def test_the_fee_is_five_thousand_a_signature_and_the_price_of_the_limit_rounded_up() -> None:
@@ -223,6 +245,7 @@ def test_sol_may_be_wrapped_spent_and_unwrapped_in_one_transaction() -> None:
         token(b"\x11", WRAPPED),
         transfer(WRAPPED, VAULT_IN, WALLET, MAX_IN),
         token(b"\x09", WRAPPED, WALLET, WALLET),
+        STEPS[-1],
     )
     swap = replace(Swap(), steps=steps, quote=quote(mint_in=WSOL))
     swap.check_message()

@@ -51,7 +51,7 @@ LOST = SOL - FEE - RENT
 
 def sol_in(**after: Account | None) -> Swap:
     """Wrapped SOL is what the order spends; nothing is, unless `after` says so."""
-    steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_OUT, VENUE, signers=[VENUE]))
+    steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_OUT, VENUE, signers=[VENUE]), STEPS[-1])
     start = {WALLET: purse(SOL), VENUE: purse(SOL)}
     end = start | {WALLET: purse(SOL - FEE - RENT), OURS_OUT: token_account(MINT_OUT, 50)}
     return Swap(steps, start, end, quote(mint_in=WSOL)).and_after(**after)
@@ -59,7 +59,7 @@ def sol_in(**after: Account | None) -> Swap:
 
 def sol_out(**after: Account | None) -> Swap:
     """Wrapped SOL is what the order receives; nothing is, unless `after` says so."""
-    steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_IN, VENUE, signers=[VENUE]))
+    steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_IN, VENUE, signers=[VENUE]), STEPS[-1])
     start = {WALLET: purse(SOL), VENUE: purse(SOL), OURS_IN: token_account(MINT_IN, 100)}
     end = start | {WALLET: purse(SOL - FEE), OURS_IN: token_account(MINT_IN, 0)}
     return Swap(steps, start, end, quote(mint_out=WSOL)).and_after(**after)

@@ -29,6 +29,7 @@ from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Network, QuoteExpired, Slippage, Timeout
+from tests.attempts import an_attempt
 from tests.scripted import SELL_ONE_SOL, ScriptedChain, ScriptedVenue, quote_of, raising
 
 SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150)
@@ -245,7 +246,7 @@ async def test_an_adapter_that_breaks_while_sending_or_looking_up_leaves_the_fat
 
 async def test_building_signs_and_sends_nothing() -> None:
     bench = Bench(LANDED)
-    signed = await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9)
+    signed = await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
     assert signed.last_valid_height == 150
     assert bench.chain.sent == []
 
@@ -259,7 +260,7 @@ async def test_a_build_that_fails_does_so_with_an_error_of_the_closed_set(
     bench = Bench(LANDED)
     bench.venue.on_build = raising(error)  # type: ignore[assignment]
     with pytest.raises(expected):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9)
+        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
 
 
 async def test_a_swap_for_another_blockhash_than_the_chains_is_not_signed() -> None:
@@ -270,7 +271,7 @@ async def test_a_swap_for_another_blockhash_than_the_chains_is_not_signed() -> N
 
     bench.venue.build = build  # type: ignore[assignment]
     with pytest.raises(BadAnswer, match="another blockhash"):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9)
+        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
 
 
 async def test_promise_13_nothing_is_signed_past_the_deadline() -> None:
@@ -282,4 +283,4 @@ async def test_promise_13_nothing_is_signed_past_the_deadline() -> None:
 
     bench.venue.on_build = slowly
     with pytest.raises(QuoteExpired):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 5)
+        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 5, an_attempt())
