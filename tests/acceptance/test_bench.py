@@ -86,8 +86,11 @@ def test_a_crowd_is_measured(given: dict[str, str]) -> None:
     assert document["faults"] == []
     found = figures(document)
     assert {general(key) for key in found} <= documented()
-    assert 0 < found["intake.completed"] <= 100
-    assert found["overload.goodput"] > 0
+    # How many orders end inside windows this short is the machine's business: on a busy one, perhaps none.
+    assert 0 <= found["intake.completed"] <= 100
+    assert found["intake.accepted"] > 0
+    assert found["overload.goodput"] >= 0
+    assert found["overload.peak"] > 0
 
 
 @pytest.mark.timeout(120)
