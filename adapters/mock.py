@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters import spl
 from adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
 from adapters.market import PPM, STEP_MS, Market, Pair
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.solana import ProgramFailure, SwapInstructions
+from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.venue import (
     Capabilities,
@@ -37,7 +36,6 @@ from dexexec.venue import (
     Unsupported,
     Venue,
     VenueContext,
-    VenueError,
 )
 
 if TYPE_CHECKING:
@@ -212,13 +210,6 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
         """The signature of the vaults' authority, for what was built. Raises `BadAnswer` or `QuoteExpired`."""
         return self._vaults.cosign(message) if self._vaults else {}
-
-    def explain(self, failure: ProgramFailure) -> VenueError | None:
-        """Lamports are paid by the wallet alone. Who is short of tokens, wallet or vault, the number does not tell:
-        whoever knows the balances has to."""
-        if failure.custom == spl.INSUFFICIENT_FUNDS and failure.program in (spl.SYSTEM, spl.ASSOCIATED_TOKEN):
-            return InsufficientFunds(f"the wallet lacks lamports for the swap ({failure.text})")
-        return None
 
     def _simulated(self, quote: Quote, payer: str, blockhash: Blockhash, move_ppm: int) -> UnsignedSwap:
         """A simulated swap, and what will become of it."""

@@ -180,6 +180,13 @@ class Observer:
         """They tell it again."""
         self.log.info("compute price known again")
 
+    def compute_price_capped(self, market: int, cap: int) -> None:
+        """Others pay more for compute units than may be offered: swaps may land late or expire."""
+        self.log.warning(
+            "compute price capped below the market", market=market, cap=cap,
+            hint="raise DEXEXEC_MAX_COMPUTE_PRICE (micro-lamports per compute unit), or expect swaps to expire",
+        )  # fmt: skip
+
     def socket_failed(self, node: str, why: str) -> None:
         """A Solana node has no WebSocket for us: swaps are looked up more often instead."""
         self.log.warning("no news from the node: its WebSocket failed", node=node, why=why)

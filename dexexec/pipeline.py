@@ -27,11 +27,11 @@ from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
-from dexexec.domain.swap import SignedSwap
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.router import Router, Routing
+from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step, Store
 from dexexec.venue import AnyVenue, VenueError
@@ -191,13 +191,14 @@ class Pipeline:
             quoted = self._presenter.quote(job.order, quote)
             choice = Choice(quote, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
             try:
-                signed, untold = await self._prepare(job, choice, rounds=0 if failures else 1)
+                sealed, untold = await self._prepare(job, choice, rounds=0 if failures else 1)
             except VenueError as error:
                 failures.append(error)
                 told = ()
                 continue
             await self._clock.failpoint(Failpoint.SIGNED)
-            attempt = Attempt(job.attempts + 1, quote.venue, signed, quoted)
+            fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
+            attempt = Attempt(job.attempts + 1, quote.venue, sealed.signed, {**quoted, **fee})
             await self._record(job, attempt, untold, rounds=0 if failures else 1)
             await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, self._venues[quote.venue], attempt, resumed=False)
@@ -208,7 +209,7 @@ class Pipeline:
         retryable = any(failure.retryable for failure in failures)
         return await self._retry_or_end(job, Setback(last.code, str(last) or last.code, retryable))
 
-    async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[SignedSwap, Events]:
+    async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:
         """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
         told."""
         venue = self._venues[choice.quote.venue]
@@ -228,6 +229,8 @@ class Pipeline:
         """The attempt is durable before anything is sent."""
         new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted)
         detail = {**_about(attempt), "lastValidHeight": attempt.signed.last_valid_height}
+        if "priorityFee" in attempt.quoted:
+            detail["priorityFee"] = attempt.quoted["priorityFee"]
         events = (*untold, (Trigger.SUBMIT, detail))
         await self._write(job, events, venue=attempt.venue, rounds=rounds if untold else 0, attempt=new)
         job.attempts += 1

@@ -117,6 +117,32 @@ class InsufficientFunds(VenueError):  # noqa: N818
     code = "insufficient-funds"
 
 
+class AccountFrozen(VenueError):  # noqa: N818
+    """A token account that the swap needs is frozen by the token's issuer."""
+
+    code = "account-frozen"
+
+
+class TokenRestricted(VenueError):  # noqa: N818
+    """The token's own rules do not allow the transfer: paused, not transferable, a memo is required."""
+
+    code = "token-restricted"
+
+
+class AccountChanged(VenueError):  # noqa: N818
+    """An account is not what the swap was built for: closed, opened or owned by another meanwhile."""
+
+    code = "account-changed"
+    retryable = True
+
+
+class ComputeExceeded(VenueError):  # noqa: N818
+    """The transaction needs more compute units than its limit, which a new simulation sets anew."""
+
+    code = "compute-exceeded"
+    retryable = True
+
+
 VENUE_ERRORS: tuple[type[VenueError], ...] = (
     NoRoute,
     Unsupported,
@@ -127,6 +153,10 @@ VENUE_ERRORS: tuple[type[VenueError], ...] = (
     QuoteExpired,
     Slippage,
     InsufficientFunds,
+    AccountFrozen,
+    TokenRestricted,
+    AccountChanged,
+    ComputeExceeded,
 )
 """The closed set."""
 

@@ -13,6 +13,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
+from dexexec.settlement.compute_price import PriorityFee
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import Program, compute_unit_limit, compute_unit_price, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
@@ -63,8 +64,8 @@ def quote(mint_in: str = MINT_IN, mint_out: str = MINT_OUT, max_in: int = MAX_IN
 def fixed(price: int) -> Price:
     """A compute price that is always the same."""
 
-    async def same(addresses: Sequence[str]) -> int:
-        return price
+    async def same(addresses: Sequence[str]) -> PriorityFee:
+        return PriorityFee(price, price)
 
     return same
 

@@ -94,12 +94,14 @@ class TokenBalance:
 @dataclass(frozen=True, slots=True)
 class ProgramFailure:
     """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
-    its own error number if it gave one, `text` the runtime's words."""
+    its own error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called
+    by that one or itself; empty where nobody tells."""
 
     index: int
     program: str
     custom: int | None
     text: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

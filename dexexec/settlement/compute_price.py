@@ -6,6 +6,7 @@ then what was known last for these accounts counts, or the floor.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,10 +28,31 @@ WAIT_SECONDS = 1.0
 """A price that comes later than this is worth less than the slots that were lost over it."""
 MOST_KNOWN = 256
 """Sets of accounts that are remembered: whoever trades ever new pools may not fill the memory."""
+WARN_SECONDS = 60.0
+"""At most one warning about the cap in this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityFee:
+    """What is offered for each compute unit, in micro-lamports: `price`, and what bounds it. `market` is what others
+    paid lately, None where nobody was asked."""
+
+    price: int
+    cap: int
+    market: int | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether the cap binds: others pay more than is offered, so the transaction may wait or never land."""
+        return self.market is not None and self.market > self.cap
+
+    def detail(self) -> dict[str, object]:
+        """As JSON values."""
+        return {"price": self.price, "cap": self.cap, "market": self.market, "capped": self.capped}
 
 
 class PriceWatcher(Protocol):
-    """Who is told, once per change."""
+    """Who is told: of the first two once per change, of the last at most once in `WARN_SECONDS`."""
 
     def compute_price_unknown(self, why: str) -> None:
         """Nodes do not tell what a compute unit costs: what was known last is offered, or the floor."""
@@ -38,10 +60,13 @@ class PriceWatcher(Protocol):
     def compute_price_known(self) -> None:
         """They do again."""
 
+    def compute_price_capped(self, market: int, cap: int) -> None:
+        """Others pay more for a compute unit than may be offered (micro-lamports)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    price: int
+    offer: PriorityFee
     until: float
 
 
@@ -53,17 +78,18 @@ class ComputePrice:
         self._known: dict[frozenset[str], _Known] = {}
         self._asking: dict[frozenset[str], asyncio.Task[None]] = {}
         self._silent = False
+        self._quiet_until = -math.inf
 
-    async def __call__(self, addresses: Sequence[str]) -> int:
+    async def __call__(self, addresses: Sequence[str]) -> PriorityFee:
         """What to offer for a transaction that writes to `addresses`. Those who ask at once share one question."""
         if self._cap == self._floor:
-            return self._cap
+            return PriorityFee(self._cap, self._cap)
         key = frozenset(addresses)
         known = self._known.get(key)
         if known is None or self._clock.monotonic() >= known.until:
             await asyncio.shield(self._asking.get(key) or self._begin(key))
             known = self._known.get(key)
-        return known.price if known else self._floor
+        return known.offer if known else PriorityFee(self._floor, self._cap)
 
     def _begin(self, key: frozenset[str]) -> asyncio.Task[None]:
         task = self._asking[key] = asyncio.create_task(self._look_up(key))
@@ -73,22 +99,29 @@ class ComputePrice:
     async def _look_up(self, key: frozenset[str]) -> None:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                price = percentile(await self._ask(sorted(key)))
+                market = percentile(await self._ask(sorted(key)))
         except (TimeoutError, VenueError) as error:
             last = self._known.get(key)
-            price = last.price if last else self._floor
+            offer = last.offer if last else PriorityFee(self._floor, self._cap)
             if not self._silent:
                 self._silent = True
                 self._watcher.compute_price_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
         else:
+            offer = PriorityFee(max(self._floor, min(self._cap, market)), self._cap, market)
             if self._silent:
                 self._silent = False
                 self._watcher.compute_price_known()
+            self._warn(offer)
         self._known.pop(key, None)  # so that the newest stands last
-        bounded = max(self._floor, min(self._cap, price))
-        self._known[key] = _Known(bounded, self._clock.monotonic() + REMEMBERED_SECONDS)
+        self._known[key] = _Known(offer, self._clock.monotonic() + REMEMBERED_SECONDS)
         while len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
+
+    def _warn(self, offer: PriorityFee) -> None:
+        now = self._clock.monotonic()
+        if offer.market is not None and offer.capped and now >= self._quiet_until:
+            self._quiet_until = now + WARN_SECONDS
+            self._watcher.compute_price_capped(offer.market, offer.cap)
 
 
 def percentile(prices: Sequence[int]) -> int:
@@ -98,6 +131,6 @@ def percentile(prices: Sequence[int]) -> int:
     return sorted(prices)[-(-len(prices) * PERCENTILE // 100) - 1]
 
 
-async def no_price(addresses: Sequence[str]) -> int:
+async def no_price(addresses: Sequence[str]) -> PriorityFee:
     """Nothing is offered: for a chain on which nobody competes."""
-    return 0
+    return PriorityFee(0, 0)

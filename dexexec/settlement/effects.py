@@ -79,6 +79,12 @@ def own_accounts(accounts: Mapping[str, Account | None], wallet: str) -> dict[st
     return {at: account for at, account in accounts.items() if at == wallet or _own(account, wallet) is not None}
 
 
+def frozen_accounts(accounts: Mapping[str, Account | None], wallet: str) -> list[str]:
+    """The addresses of those of our token accounts that are frozen."""
+    owned = ((at, _own(account, wallet)) for at, account in accounts.items())
+    return [at for at, token in owned if token is not None and token.frozen]
+
+
 def held(accounts: Mapping[str, Account | None], wallet: str, mint: str) -> int:
     """Base units of `mint` that are ours in `accounts`; for wrapped SOL with the wallet's own lamports."""
     tokens = (_own(account, wallet) for account in accounts.values())

@@ -5,13 +5,23 @@ one sealer per network and process; on Solana that is `dexexec.settlement.solana
 simulated chain must not wait for Solana's libraries.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
+from dexexec.settlement.compute_price import PriorityFee
 from dexexec.settlement.signer import Signer
 from dexexec.venue import AnyVenue, BadAnswer, Unsigned
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A swap ready to be recorded, and what it offers the network for each compute unit where there is such a price."""
+
+    signed: SignedSwap
+    priority_fee: PriorityFee | None = None
 
 
 class Sealer(Protocol):
@@ -23,7 +33,7 @@ class Sealer(Protocol):
 
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
-    ) -> SignedSwap:
+    ) -> Sealed:
         """The bytes to record and send, for what `venue` built of `quote`; nothing is sent. `deadline` is monotonic
         seconds, `attempt` what the transaction is known as on chain. Raises `VenueError`, `GuardError` among them; what
         an adapter raises otherwise passes through."""
@@ -42,9 +52,9 @@ class SimulatedSealer:
 
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
-    ) -> SignedSwap:
+    ) -> Sealed:
         """Sign the finished message, which has no room for a memo: what lands here is in the Postgres of the
         orders, and lost with them. Raises `BadAnswer` for instructions."""
         if not isinstance(unsigned, UnsignedSwap):
             raise BadAnswer(f"{venue.name} built instructions for a chain that has none")
-        return self._signer.sign(unsigned)
+        return Sealed(self._signer.sign(unsigned))

@@ -40,7 +40,7 @@ from dexexec.domain.swap import (
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
-from dexexec.settlement.sealing import Sealer
+from dexexec.settlement.sealing import Sealed, Sealer
 from dexexec.venue import AnyVenue, BadAnswer, Chain, NewsChain, QuoteExpired, Timeout, VenueError
 
 CALL_TIMEOUT = 10.0
@@ -89,7 +89,7 @@ class Settlement:
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
 
-    async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId) -> SignedSwap:
+    async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId) -> Sealed:
         """Build and seal `quote` as `attempt`; nothing is sent. Raises `VenueError`; also when the order's
         deadline (monotonic seconds) comes first."""
         network = venue.capabilities.network

@@ -13,8 +13,9 @@ from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
-from dexexec.settlement.compute_price import no_price
-from dexexec.settlement.effects import own_accounts
+from dexexec.settlement.compute_price import PriorityFee, no_price
+from dexexec.settlement.effects import frozen_accounts, own_accounts
+from dexexec.settlement.failures import INSUFFICIENT, explain
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import (
     LACKS_LAMPORTS,
@@ -27,6 +28,8 @@ from dexexec.settlement.message import (
     touches,
 )
 from dexexec.settlement.purse import WALLET_RENT, Purse
+from dexexec.settlement.rule import GuardError
+from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.transaction import (
     assemble,
     associated_token_account,
@@ -37,11 +40,14 @@ from dexexec.settlement.transaction import (
 )
 from dexexec.settlement.wallet import Wallet
 from dexexec.venue import (
+    AccountFrozen,
     AnyVenue,
     BadAnswer,
+    InsufficientFunds,
     QuoteExpired,
     SolanaChain,
     Timeout,
+    Unreachable,
     Unsigned,
     VenueError,
 )
@@ -53,7 +59,7 @@ PRICE_UNITS = 150
 """What the compute unit price, which is not simulated, uses itself."""
 LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
-Price = Callable[[Sequence[str]], Awaitable[int]]
+Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
 
 
@@ -82,7 +88,7 @@ class SolanaSealer:
 
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
-    ) -> SignedSwap:
+    ) -> Sealed:
         """The bytes to record and send, with `attempt` as their memo.
 
         Raises `GuardError` for what may not be signed; `Slippage`, `InsufficientFunds` or what else the venue makes of
@@ -106,25 +112,33 @@ class SolanaSealer:
             memo=attempt.memo,
             before=_by_address(watched, seen),
         )
-        check_message(self._rules, proposal)
+        try:
+            check_message(self._rules, proposal)
+        except GuardError as error:
+            raise await self._unless_stale(error, proposal, seen, unsigned.blockhash.slot) from None
         shortage = self._purse(proposal.before).shortage(quote, drafted)
         if shortage is not None:
             raise shortage
-        before, simulation = await self._simulate(draft, drafted, seen)
+        seen, simulation = await self._simulate(draft, drafted, seen)
+        before = _by_address(watched, seen)
         if simulation.error is not None:
             raise self._reason(venue, quote, drafted, before, simulation)
-        price = await self._price(self._contested(before))
-        message = self._compile(unsigned, (*_budget(simulation.units, price), *steps))
+        offer = await self._price(self._contested(before))
+        message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *steps))
         parsed = parse_message(message)
         self._check_purse(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
         now = self._clock.monotonic()
         if now >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was simulated")
         final = replace(proposal, message=parsed, before=before)
-        check(self._rules, final, simulation.after, network_fee(drafted), now=now, deadline=deadline)
+        try:
+            check(self._rules, final, simulation.after, network_fee(drafted), now=now, deadline=deadline)
+        except GuardError as error:
+            raise await self._unless_stale(error, final, seen, unsigned.blockhash.slot) from None
         signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
         transaction = assemble(message, parsed.signers, signatures)
-        return SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
+        signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
+        return Sealed(signed, offer)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
         return compile_message(self.payer, steps, unsigned.blockhash.hash)
@@ -135,24 +149,36 @@ class SolanaSealer:
         ours = own_accounts(before, self.payer)
         return [address for address, account in before.items() if account is not None and address not in ours]
 
-    async def _simulate(
-        self, draft: bytes, drafted: Message, seen: Accounts
-    ) -> tuple[Mapping[str, Account | None], Simulation]:
+    async def _simulate(self, draft: bytes, drafted: Message, seen: Accounts) -> tuple[Accounts, Simulation]:
         """The accounts before, and a simulation from just there: other orders of ours may land between two answers, and
         then the difference would not be this swap's."""
         transaction = assemble(draft, drafted.signers, {})
         for _ in range(LOOKS):
-            before = _by_address(drafted.writable, seen)
             simulation = await self._chain.simulate(transaction, drafted.writable)
             if simulation.slot == seen.slot:
-                return before, simulation
+                return seen, simulation
             again = await self._chain.accounts(drafted.writable)
-            still = own_accounts(before, self.payer)
-            same = still == own_accounts(_by_address(drafted.writable, again), self.payer)
-            if same and seen.slot <= simulation.slot <= again.slot:
-                return before, simulation
+            if self._same_wallet(drafted, seen, again) and seen.slot <= simulation.slot <= again.slot:
+                return replace(seen, slot=simulation.slot), simulation
             seen = again
-        raise Timeout("the wallet's accounts changed during each simulation")
+        raise Timeout(
+            "the wallet's accounts changed during each simulation, or the node's answers are old", shared=True
+        )
+
+    def _same_wallet(self, message: Message, one: Accounts, other: Accounts) -> bool:
+        """Whether our accounts are the same in both."""
+        first, second = (own_accounts(_by_address(message.writable, seen), self.payer) for seen in (one, other))
+        return first == second
+
+    async def _unless_stale(self, refusal: GuardError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
+        """`refusal`, unless what it rests on was old: `seen` is of before the slot `newest`, which the node had shown,
+        or our accounts are others when asked again. Then it is trouble of the node and no alarm; nothing is signed
+        either way."""
+        if seen.slot < newest:
+            return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
+        if not self._same_wallet(proposal.message, seen, await self._chain.accounts(proposal.message.writable)):
+            return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
+        return refusal
 
     def _reason(
         self,
@@ -164,12 +190,11 @@ class SolanaSealer:
     ) -> VenueError:
         """What a failed simulation means."""
         failure = simulation.failure
-        told = venue.explain(failure) if failure is not None else None
-        if told is not None:
-            return told
+        explained = venue.explain(failure) if failure is not None else None
+        if explained is not None:
+            return explained
         purse = self._purse(before)
-        # The token programs' and the system program's number for too little.
-        short = failure is not None and failure.custom == 1
+        short = failure is not None and failure.custom == INSUFFICIENT
         lacks = purse.lacks_input(quote, quote.max_in if short else quote.amount_in)
         if lacks is not None:
             return lacks
@@ -178,10 +203,15 @@ class SolanaSealer:
                 return purse.lacks_lamports(f"the fee or rent cannot be paid ({simulation.error})")
             return BadAnswer(f"the transaction would fail: {simulation.error}")
         called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None
-        lamports = failure.program in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
+        lamports = (failure.origin or failure.program) in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
         if short and lamports and called is not None and touches(called, self.payer):
             return purse.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
-        return BadAnswer(f"instruction {failure.index} of the transaction would fail: {failure.text}")
+        meant = explain(failure)
+        if meant is None or isinstance(meant, InsufficientFunds):  # not ours, as the wallet has enough
+            meant = BadAnswer(failure.text)
+        frozen = frozen_accounts(before, self.payer) if isinstance(meant, AccountFrozen) else []
+        words = f"{meant}: our account {frozen[0]}" if frozen else str(meant)
+        return type(meant)(f"instruction {failure.index} of the transaction would fail: {words}")
 
     def _check_purse(
         self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int

@@ -18,7 +18,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.registry import VenueClass, read_options
-from dexexec.settlement.sealing import Sealer, SimulatedSealer
+from dexexec.settlement.sealing import Sealed, Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
@@ -105,7 +105,7 @@ class World:
         if isinstance(built, BaseException):
             raise Broken(f"build should give a swap, and gave {describe(built)}")
         sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE, AttemptId(uuid4(), 1))
-        return expect(SignedSwap, await outcome(sealed), "what was built, sealed,")
+        return expect(Sealed, await outcome(sealed), "what was built, sealed,").signed
 
     async def send(self, signed: SignedSwap) -> None:
         """Submit a swap that has to be accepted."""

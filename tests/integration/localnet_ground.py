@@ -207,7 +207,7 @@ class Ground:
     async def signed(self, request: SwapRequest = SELL_SOL) -> SignedSwap:
         """A swap that is ready to be recorded and sent."""
         quote = await self.venue.quote(request, self.clock.monotonic() + 5)
-        return await self.settlement.prepare(self.venue, quote, math.inf, an_attempt())
+        return (await self.settlement.prepare(self.venue, quote, math.inf, an_attempt())).signed
 
     async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
         """Send it, and stay with it."""

@@ -90,7 +90,7 @@ class Scene:
     async def seal(self, venue: Any, quote: Quote) -> SignedSwap:
         """Built, looked at by the guard, signed by both."""
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
-        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + 60, an_attempt())
+        return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + 60, an_attempt())).signed
 
     async def landed(self, signed: SignedSwap) -> Landed:
         """Send it and let it be confirmed."""

@@ -196,7 +196,7 @@ class Scene:
     async def seal(self, *steps: Instruction, quote: Quote | None = None) -> SignedSwap:
         unsigned = await self.build(*steps)
         until = SystemClock().monotonic() + 60
-        return await self.sealer().seal(self.venue, quote or self.quote(), unsigned, until, an_attempt())
+        return (await self.sealer().seal(self.venue, quote or self.quote(), unsigned, until, an_attempt())).signed
 
     async def amount(self, address: str) -> int:
         shown = await self.net.client.get_token_account_balance(Pubkey.from_string(address))

@@ -94,13 +94,13 @@ async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goe
         assert [failed["outcome"], landed["outcome"]] == ["failed", "landed"]
         [status] = await b.at.statuses([failed["txHash"]])
         assert failed["proof"]["slot"] == status["slot"]
-        assert failed["proof"]["code"] == "program-error"
+        assert failed["proof"]["code"] == "insufficient-funds"
         assert "custom program error: 0x1" in failed["proof"]["detail"]
         assert failed["proof"]["fee"] == "10000"
         assert view["feesPaid"] == "20000", "of both"
         assert await b.at.swaps(failed=True) == [failed["txHash"]]
         [event] = [one for one in view["events"] if one.get("outcome") == "failed"]
-        assert (event["status"], event["reason"], event["proof"]) == ("routing", "program-error", failed["proof"])
+        assert (event["status"], event["reason"], event["proof"]) == ("routing", "insufficient-funds", failed["proof"])
 
 
 async def test_a_failure_carries_its_proof(open_bench: OpenBench) -> None:

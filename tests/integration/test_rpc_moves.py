@@ -149,8 +149,9 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
         await net.advance(2)
         [status] = await chain.status([signed.signature])
         assert isinstance(status, FailedOnChain)
-        assert (status.code, status.fee) == ("program-error", FEE)
-        assert status.failure == ProgramFailure(1, str(TOKEN_PROGRAM_ID), 1, "custom program error: 0x1")
+        assert (status.code, status.fee) == ("insufficient-funds", FEE)
+        tokens = str(TOKEN_PROGRAM_ID)
+        assert status.failure == ProgramFailure(1, tokens, 1, "custom program error: 0x1", tokens)
         assert would.failure == status.failure
 
 

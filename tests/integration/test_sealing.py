@@ -16,6 +16,7 @@ from spl.token.models import ApproveParams
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import WSOL
+from dexexec.settlement.compute_price import PriorityFee
 from dexexec.settlement.guard import GuardRules
 from dexexec.settlement.message import Program, budget, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
@@ -58,7 +59,8 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
     async with scene(tmp_path) as at:
         unsigned = await at.build(*at.honest())
         attempt = an_attempt()
-        signed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60, attempt)
+        sealed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60, attempt)
+        signed = sealed.signed
         assert await at.net.status(Signature.from_string(signed.signature), search=True) is None, "nothing was sent"
         transaction = VersionedTransaction.from_bytes(signed.payload)
         assert transaction.verify_with_results() == [True, True]
@@ -94,7 +96,8 @@ async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Pa
 async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         unsigned, later = await at.build(*at.honest()), SystemClock().monotonic() + 60
-        signed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        sealed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        signed = sealed.signed
         message = message_of(signed.payload)
         assert budget(message).price == 1_000_000
         assert network_fee(message) == SIGNATURES + budget(message).limit
@@ -195,15 +198,15 @@ async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own
     async with scene(tmp_path) as at:
         asked: list[Sequence[str]] = []
 
-        async def price(addresses: Sequence[str]) -> int:
+        async def price(addresses: Sequence[str]) -> PriorityFee:
             asked.append(addresses)
-            return 7
+            return PriorityFee(7, 7)
 
         sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
-        signed = await sealer.seal(
+        sealed = await sealer.seal(
             at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
         )
-        assert budget(message_of(signed.payload)).price == 7
+        assert budget(message_of(sealed.signed.payload)).price == 7
         [addresses] = asked
         assert {at.vault, at.theirs(at.mint_in), at.theirs(at.mint_out)} <= set(addresses)
         assert set(addresses).isdisjoint({at.wallet, at.ours(at.mint_in), at.ours(at.mint_out)})
@@ -273,9 +276,8 @@ async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path)
         simulated = SimulatedSealer(SimulatedSigner())
         with pytest.raises(BadAnswer, match="pool built instructions"):
             await simulated.seal(at.venue, at.quote(), built, 0, an_attempt())
-        assert (await simulated.seal(at.venue, at.quote(), finished, 0, an_attempt())) == SimulatedSigner().sign(
-            finished
-        )
+        sealed = await simulated.seal(at.venue, at.quote(), finished, 0, an_attempt())
+        assert sealed.signed == SimulatedSigner().sign(finished)
         assert simulated.payer == SimulatedSigner().payer
 
 

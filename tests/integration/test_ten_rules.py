@@ -270,7 +270,7 @@ async def test_rule_8_what_the_check_refuses_costs_nothing_and_is_proven_to_be_n
         await at.advance(2)
         before = await at.lamports()
         fate = await at.settle(signed, request=BUY_SOL)
-        assert (fate.outcome, fate.reason) == ("rejected", "program-error")
+        assert (fate.outcome, fate.reason) == ("rejected", "insufficient-funds")
         assert "custom program error: 0x1" in str(fate.proof["detail"])
         await at.advance(FINAL)
         assert await at.statuses([signed.signature]) == [None]
@@ -317,12 +317,8 @@ async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: 
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
             quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
             if passes:
-                assert (
-                    budget(
-                        message_of((await settlement.prepare(at.venue, quote, math.inf, an_attempt())).payload)
-                    ).price
-                    == price
-                )
+                sealed = await settlement.prepare(at.venue, quote, math.inf, an_attempt())
+                assert budget(message_of(sealed.signed.payload)).price == price
                 continue
             with pytest.raises(GuardError) as caught:
                 await settlement.prepare(at.venue, quote, math.inf, an_attempt())

@@ -97,7 +97,7 @@ class Ground:
     async def seal(self, venue: AnyVenue, quote: Quote) -> SignedSwap:
         """Built, simulated, looked at by the guard, signed."""
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
-        return await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())
+        return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())).signed
 
     async def settle(self, signed: SignedSwap, *, first: bool = True) -> SwapStatus:
         """Send it, and what is then confirmed."""

@@ -152,12 +152,12 @@ async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRe
         trader = KINDS[venue](VenueContext(clock, TOKENS, chain, made, cluster="localnet"))
         quote = await trader.quote(request, clock.monotonic() + 10)
         built = await trader.build(quote, str(mover.pubkey()), await chain.blockhash())
-        signed = await sealer_of(chain, clock, mover).seal(trader, quote, built, clock.monotonic() + 10, an_attempt())
-        await chain.submit(signed, first=True)
+        sealed = await sealer_of(chain, clock, mover).seal(trader, quote, built, clock.monotonic() + 10, an_attempt())
+        await chain.submit(sealed.signed, first=True)
         await trader.aclose()
 
         async def landed() -> bool:
-            found = await rpc(on.other_node, "getSignatureStatuses", [signed.signature])
+            found = await rpc(on.other_node, "getSignatureStatuses", [sealed.signed.signature])
             return found["value"][0] is not None
 
         await until(landed, pause=0.02)

@@ -37,6 +37,9 @@ class Market:
     def compute_price_known(self) -> None:
         self.told.append("known")
 
+    def compute_price_capped(self, market: int, cap: int) -> None:
+        self.told.append(f"{market} over {cap}")
+
 
 def price_of(market: Market, clock: ManualClock, floor: int = FLOOR, cap: int = CAP) -> ComputePrice:
     return ComputePrice(market, floor, cap, clock, market)
@@ -53,22 +56,37 @@ def test_the_75th_percentile_was_enough_in_three_of_four_slots(prices: Sequence[
 
 @pytest.mark.parametrize(("prices", "expected"), [((), FLOOR), ((0,), FLOOR), ((500,), 500), ((10**9,), CAP)])
 async def test_the_price_stays_between_floor_and_cap(prices: Sequence[int], expected: int) -> None:
-    assert await price_of(Market(prices), ManualClock())(["pool"]) == expected
+    assert (await price_of(Market(prices), ManualClock())(["pool"])).price == expected
 
 
 async def test_a_floor_that_is_the_cap_needs_no_question() -> None:
     market = Market()
-    assert [await price_of(market, ManualClock(), 0, 0)(["pool"]), market.asked] == [0, []]
+    assert [(await price_of(market, ManualClock(), 0, 0)(["pool"])).price, market.asked] == [0, []]
+
+
+async def test_a_cap_below_the_market_is_told_with_both_and_at_most_once_a_minute() -> None:
+    market, clock = Market((90_000,)), ManualClock()
+    price = price_of(market, clock)
+    offer = await price(["pool"])
+    assert offer.detail() == {"price": CAP, "cap": CAP, "market": 90_000, "capped": True}
+    for _ in range(20):
+        clock.advance(REMEMBERED_SECONDS)
+        await price(["pool"])
+    assert len(market.asked) == 21
+    assert market.told == ["90000 over 1000"] * 4, "at once, and after each minute"
+    market.prices = (CAP,)
+    clock.advance(REMEMBERED_SECONDS)
+    assert not (await price(["pool"])).capped, "what others pay is offered in full"
 
 
 async def test_an_answer_counts_for_some_seconds_and_only_for_its_accounts() -> None:
     market, clock = Market(), ManualClock()
     price = price_of(market, clock)
-    assert [await price(["a", "b"]), await price(["b", "a"])] == [100, 100]
+    assert [(await price(["a", "b"])).price, (await price(["b", "a"])).price] == [100, 100]
     market.prices = (200,)
-    assert [await price(["b", "a"]), await price(["a"])] == [100, 200]
+    assert [(await price(["b", "a"])).price, (await price(["a"])).price] == [100, 200]
     clock.advance(REMEMBERED_SECONDS)
-    assert await price(["a", "b"]) == 200
+    assert (await price(["a", "b"])).price == 200
     assert market.asked == [["a", "b"], ["a"], ["a", "b"]]
 
 
@@ -79,29 +97,33 @@ async def test_those_who_ask_at_once_share_one_question_and_one_who_leaves_does_
     others = [asyncio.create_task(price(["pool"])) for _ in range(3)]
     await asyncio.sleep(0)
     leaving.cancel()
-    assert await asyncio.gather(*others) == [100] * 3
+    assert [offer.price for offer in await asyncio.gather(*others)] == [100] * 3
     assert len(market.asked) == 1
 
 
 async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_told_once() -> None:
     market, clock = Market(), ManualClock()
     price = price_of(market, clock)
-    assert await price(["known"]) == 100
+    assert (await price(["known"])).price == 100
     clock.advance(REMEMBERED_SECONDS)
     market.prices = Unreachable("the node is away")
-    assert [await price(["known"]), await price(["new"]), await price(["new"])] == [100, FLOOR, FLOOR]
+    assert [(await price(["known"])).price, (await price(["new"])).price, (await price(["new"])).price] == [
+        100,
+        FLOOR,
+        FLOOR,
+    ]
     assert market.told == ["the node is away"]
     assert len(market.asked) == 3, "a node that is away is not asked again at once"
     clock.advance(REMEMBERED_SECONDS)
     market.prices = (300,)
-    assert await price(["new"]) == 300
+    assert (await price(["new"])).price == 300
     assert market.told == ["the node is away", "known"]
 
 
 async def test_a_node_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute_price, "WAIT_SECONDS", 0.01)
     market = Market(None)
-    assert await price_of(market, ManualClock())(["pool"]) == FLOOR
+    assert (await price_of(market, ManualClock())(["pool"])).price == FLOOR
     assert market.told == ["no answer within 0.01 s"]
 
 

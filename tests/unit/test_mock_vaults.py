@@ -16,13 +16,13 @@ from adapters.mock import MockOptions, MockVenue
 from adapters.mock_meteora import MockMeteora
 from adapters.mock_raydium import MockRaydium
 from dexexec.domain.quote import Mode, SwapRequest
-from dexexec.domain.solana import Account, ProgramFailure
+from dexexec.domain.solana import Account
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import AdapterLoadError
 from dexexec.registry import create
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import Capabilities, InsufficientFunds, Network, NoRoute, VenueContext
+from dexexec.venue import Capabilities, Network, NoRoute, VenueContext
 
 VENUES = (MockRaydium, MockMeteora)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
@@ -157,13 +157,3 @@ def test_only_a_token_account_has_an_amount() -> None:
     for other in (Account(spl.SYSTEM, 1, data), Account(spl.TOKEN, 1, data[:82]), Account(spl.SYSTEM, 1, b"")):
         with pytest.raises(ValueError, match="not a token account"):
             spl.token_amount(other)
-
-
-@pytest.mark.parametrize("program", [spl.SYSTEM, spl.ASSOCIATED_TOKEN])
-def test_too_few_lamports_are_the_wallets_fault(program: str) -> None:
-    assert isinstance(RAYDIUM.explain(ProgramFailure(2, program, 1, "custom program error: 0x1")), InsufficientFunds)
-    assert RAYDIUM.explain(ProgramFailure(2, program, 0, "custom program error: 0x0")) is None
-
-
-def test_too_few_tokens_may_be_the_vaults_fault_as_well_so_nothing_is_said() -> None:
-    assert RAYDIUM.explain(ProgramFailure(2, spl.TOKEN, 1, "custom program error: 0x1")) is None

@@ -239,7 +239,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
     found = reading.read_simulation({"context": CONTEXT, "value": value}, [WALLET], [SYSTEM, TOKENS])
     failure = ProgramFailure(1, TOKENS, 1, "custom program error: 0x1")
     assert (found.units, found.failure, found.after) == (300, failure, {})
-    assert found.error == f"instruction 1 ({TOKENS}) failed: custom program error: 0x1"
+    assert found.error == f"instruction 1 ({TOKENS}) failed: a token account holds too little ({failure.text})"
 
 
 @pytest.mark.parametrize(

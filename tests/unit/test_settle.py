@@ -246,8 +246,8 @@ async def test_an_adapter_that_breaks_while_sending_or_looking_up_leaves_the_fat
 
 async def test_building_signs_and_sends_nothing() -> None:
     bench = Bench(LANDED)
-    signed = await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
-    assert signed.last_valid_height == 150
+    sealed = await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
+    assert sealed.signed.last_valid_height == 150
     assert bench.chain.sent == []
 
 

@@ -3,23 +3,26 @@
 A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it for an answer that is none.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dexexec.domain import base58
 from dexexec.domain.solana import ProgramFailure, Simulation
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
-from dexexec.settlement.message import LACKS_LAMPORTS
+from dexexec.settlement.failures import INSUFFICIENT, explain
+from dexexec.settlement.message import LACKS_LAMPORTS, TOKEN_PROGRAMS
 from dexexec.settlement.rpc.account_reading import read_account
 from dexexec.settlement.rpc.shapes import read_exactly, read_natural, read_text
+from dexexec.venue import InsufficientFunds
 
 COMMITMENTS = ("processed", "confirmed", "finalized")
 """How sure something is, the least first."""
 PROGRAM_ERROR = "program-error"
-INSUFFICIENT_FUNDS = "insufficient-funds"
+_FAILED = re.compile(r"Program (\w+) failed: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def read_transaction(result: Any, signature: str) -> Executed | None:
         raise ValueError("another transaction")
     keys = transaction["message"]["accountKeys"]
     programs = [keys[one["programIdIndex"]] for one in transaction["message"]["instructions"]]
-    failure = None if meta["err"] is None else read_failure(meta["err"], programs)
+    failure = None if meta["err"] is None else read_failure(meta["err"], programs, meta.get("logMessages") or ())
+    if failure is not None and _is_another_wallets(failure.instruction, meta, transaction["message"]):
+        failure = replace(failure, code=PROGRAM_ERROR)
     moved = {} if failure else what_moved(meta, keys[0])
     return Executed(read_natural(result["slot"]), read_natural(meta["fee"]), moved, failure)
 
@@ -123,20 +128,23 @@ def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
     return {mint: delta for mint, delta in moved.items() if delta}
 
 
-def read_failure(err: Any, programs: Sequence[str]) -> Failure:
-    """A TransactionError; `programs` are those that the transaction's instructions call, in order."""
+def read_failure(err: Any, programs: Sequence[str], logs: Sequence[str] = ()) -> Failure:
+    """A TransactionError; `programs` are those that the transaction's instructions call, in order, and `logs` what they
+    wrote."""
     name = _name(err)
     if name != "InstructionError":
         return Failure(
-            INSUFFICIENT_FUNDS if name in LACKS_LAMPORTS else _kebab(name), f"the transaction failed: {name}"
+            InsufficientFunds.code if name in LACKS_LAMPORTS else _kebab(name), f"the transaction failed: {name}"
         )
     index, what = err[name]
     known = read_natural(index) < len(programs)
     custom = read_natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
     text = _name(what) if custom is None else f"custom program error: {custom:#x}"
     program = programs[index] if known else ""
-    detail = f"instruction {index} ({program or 'unknown program'}) failed: {text}"
-    return Failure(PROGRAM_ERROR, detail, ProgramFailure(index, program, custom, text))
+    instruction = ProgramFailure(index, program, custom, text, _origin(logs))
+    meant = explain(instruction)
+    detail = f"instruction {index} ({program or 'unknown program'}) failed: {meant or text}"
+    return Failure(meant.code if meant else PROGRAM_ERROR, detail, instruction)
 
 
 def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
@@ -144,7 +152,7 @@ def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]
     value, slot = result["value"], read_natural(result["context"]["slot"])
     units, logs = read_natural(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
     if value["err"] is not None:
-        failure = read_failure(value["err"], programs)
+        failure = read_failure(value["err"], programs, logs)
         return Simulation(slot, units, failure.detail, failure.instruction, logs)
     shown = read_exactly(tuple(value.get("accounts") or ()), len(watched))
     after = {
@@ -152,6 +160,21 @@ def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]
         for address, one in zip(watched, shown, strict=True)
     }
     return Simulation(slot, units, logs=logs, after=after)
+
+
+def _origin(logs: Sequence[str]) -> str:
+    """The program that failed first: programs that called it fail after it, with the same error."""
+    failed = (match[1] for line in logs if (match := _FAILED.match(str(line))))
+    return next(failed, "")
+
+
+def _is_another_wallets(failure: ProgramFailure | None, meta: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether a top-level token instruction failed for what somebody else's account lacks, such as a venue's vault."""
+    if failure is None or failure.custom != INSUFFICIENT or failure.program not in TOKEN_PROGRAMS:
+        return False
+    source = message["instructions"][failure.index]["accounts"][0]
+    held = _held(meta["preTokenBalances"]).get(source)
+    return held is not None and held[0] != message["accountKeys"][0]
 
 
 def _held(balances: Any) -> dict[int, tuple[str, str, int]]:
