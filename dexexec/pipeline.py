@@ -18,7 +18,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
@@ -30,41 +30,30 @@ from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, T
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
-from dexexec.router import Router, Routing
+from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
+from dexexec.router import OUT_OF_TIME, Answer, Router, Routing
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step, Store
-from dexexec.venue import AnyVenue, VenueError
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often an order is tried, and the pause before the next time: doubled each time up to a maximum, of which a
-    random part from half to all is waited (milliseconds)."""
-
-    attempts: int
-    base_ms: int
-    max_ms: int
-
-    def pause_ms(self, tries: int, rng: random.Random) -> float:
-        """The pause after `tries` tries."""
-        return min(self.base_ms << (tries - 1), self.max_ms) * rng.uniform(0.5, 1)
+from dexexec.venue import AnyVenue, QuoteExpired, VenueError
 
 
 @dataclass(slots=True)
 class Job:
-    """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), and the
-    signatures of all its attempts."""
+    """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
+    signatures of all its attempts, and the reason and words of the round before."""
 
     order: Order
     status: Status
     version: int
     rounds: int
     attempts: int
+    refusals: int
     deadline: float
     begun: float
     may_send: Callable[[], bool]
     signatures: tuple[str, ...] = ()
+    cause: tuple[str, str] | None = None
 
 
 Events = tuple[tuple[Trigger, Detail], ...]
@@ -86,20 +75,7 @@ class Later:
     delay_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Setback:
-    """Why a round brought no fill: a reason code, words, whether trying again can help. `about` and `resolution` tell
-    of the attempt that ended, `asked` of a round of quotes that is not told yet."""
-
-    reason: str
-    words: str
-    retryable: bool
-    about: Detail = field(default_factory=dict)
-    resolution: Resolution | None = None
-    asked: Detail | None = None
-
-
-LATE = Setback("deadline", "the deadline passed before anything was sent", retryable=False)
+LATE = Setback(OUT_OF_TIME, "the deadline passed before anything was sent", Chance.NONE)
 VENUE_MISSING_PAUSE_MS = 30_000.0
 AT_ONCE = 0.02
 """Seconds. What is built within them saves a commit; who watches an order does not notice that it is told later."""
@@ -141,8 +117,8 @@ class Pipeline:
         """
         order = claimed.order
         job = Job(
-            order, order.status, order.version, order.rounds, order.attempts,
-            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures,
+            order, order.status, order.version, order.rounds, order.attempts, order.refusals,
+            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures, claimed.cause,
         )  # fmt: skip
         if claimed.attempt is not None:
             venue = self._venues.get(claimed.attempt.venue)
@@ -151,7 +127,7 @@ class Pipeline:
                 return await self._give_back(job, VENUE_MISSING_PAUSE_MS)
             return await self._follow(job, venue, claimed.attempt, resumed=True)
         if self._clock.monotonic() >= job.deadline:
-            await self._end(job, Trigger.EXPIRE, LATE)
+            await self._expire(job, LATE)
             return None
         return await self._route(job)
 
@@ -163,9 +139,9 @@ class Pipeline:
         if attempt is not None:
             await self._store.set_aside(order.id, order.claim)
             return
-        job = Job(order, order.status, order.version, order.rounds, order.attempts, 0, 0, lambda: False)
+        job = Job(order, order.status, order.version, order.rounds, order.attempts, order.refusals, 0, 0, lambda: False)
         detail = f"set aside: {order.claims} workers took this order up and none brought it a step further"
-        await self._end(job, Trigger.FAIL, Setback("poisoned", detail, retryable=False))
+        await self._end(job, Trigger.FAIL, Setback("poisoned", detail, Chance.NONE))
 
     async def _route(self, job: Job) -> Later | None:
         routing = await self._router.route(job.order.swap, job.deadline)
@@ -173,27 +149,21 @@ class Pipeline:
         job.rounds += 1
         seen = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
         if not routing.ranking:
-            return await self._no_route(job, routing, seen)
+            return await self._retry_or_end(job, setback_of(routing.answers, seen, routing.rest_ms))
         await self._clock.failpoint(Failpoint.CHOSEN)
         return await self._build(job, routing, ((Trigger.ROUTE, seen),))
 
-    async def _no_route(self, job: Job, routing: Routing, seen: dict[str, object]) -> Later | None:
-        codes = {answer.code for answer in routing.answers}
-        reason = codes.pop() if len(codes) == 1 else "no-route"
-        words = "; ".join(f"{answer.venue}: {answer.detail or answer.code}" for answer in routing.answers)
-        return await self._retry_or_end(job, Setback(reason, words, routing.retryable, asked=seen))
-
     async def _build(self, job: Job, routing: Routing, told: Events) -> Later | None:
         """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""
-        failures: list[VenueError] = []
+        failures: list[Answer] = []
         for quote in routing.ranking:
-            reason = {"reason": failures[-1].code, "detail": str(failures[-1])} if failures else {}
+            reason = {"reason": failures[-1].code, "detail": failures[-1].detail} if failures else {}
             quoted = self._presenter.quote(job.order, quote)
             choice = Choice(quote, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
             try:
                 sealed, untold = await self._prepare(job, choice, rounds=0 if failures else 1)
             except VenueError as error:
-                failures.append(error)
+                failures.append(Answer.of(quote.venue, error))
                 told = ()
                 continue
             await self._clock.failpoint(Failpoint.SIGNED)
@@ -202,12 +172,9 @@ class Pipeline:
             await self._record(job, attempt, untold, rounds=0 if failures else 1)
             await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, self._venues[quote.venue], attempt, resumed=False)
-        if self._clock.monotonic() >= job.deadline:
-            await self._end(job, Trigger.EXPIRE, LATE)
-            return None
-        last = failures[-1]
-        retryable = any(failure.retryable for failure in failures)
-        return await self._retry_or_end(job, Setback(last.code, str(last) or last.code, retryable))
+        # Venues without a quote count as well: one of them may do it when its trouble has passed.
+        others = [answer for answer in routing.answers if answer.quote is None]
+        return await self._retry_or_end(job, setback_of([*failures, *others]))
 
     async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:
         """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
@@ -276,7 +243,7 @@ class Pipeline:
             self._observer.order_ended(job.order.id, job.status, attempt.venue, None, took)
             return None
         about = {**_about(attempt), "outcome": fate.outcome, "proof": fate.proof}
-        return await self._retry_or_end(job, Setback(fate.reason, fate.detail, True, about, resolution))
+        return await self._retry_or_end(job, Setback(fate.reason, fate.detail, Chance.TIME, about), resolution)
 
     async def _fill(self, job: Job, attempt: Attempt, fill: Fill, trigger: Trigger, resolution: Resolution) -> None:
         """Write what a landed swap brought, beside what was quoted. A fill past the order's bound is a promise that the
@@ -288,33 +255,46 @@ class Pipeline:
         rest_ms = None if final else self._finality_ms
         await self._write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
 
-    async def _retry_or_end(self, job: Job, setback: Setback) -> Later | None:
-        pause_ms = self._retries.pause_ms(job.rounds, self._rng)
-        reason, words = setback.reason, setback.words
-        if not setback.retryable or job.rounds >= self._retries.attempts:
-            await self._end(job, Trigger.FAIL, setback)
+    async def _retry_or_end(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> Later | None:
+        """Rest until the next round; or fail, when another one cannot help or there were enough; or expire.
+        `resolution` is of the attempt that was signed in this round."""
+        retries, signed = self._retries, resolution is not None
+        refused = 1 if setback.chance is Chance.FEW and not signed else 0
+        job.refusals += refused
+        if retries.spent(setback, signed=signed, rounds=job.rounds, attempts=job.attempts, refusals=job.refusals):
+            await self._end(job, Trigger.FAIL, setback, resolution)
             return None
-        if self._clock.monotonic() + pause_ms / 1000 >= job.deadline:
-            text = f"the deadline leaves no time to try again ({reason}: {words})"
-            await self._end(job, Trigger.EXPIRE, replace(setback, reason="deadline", words=text))
+        left_ms = (job.deadline - self._clock.monotonic()) * 1000
+        if left_ms <= 0:
+            await self._expire(job, setback, resolution)
             return None
-        told = {**(setback.asked or {}), **setback.about, "reason": reason, "detail": words}
-        told |= {"retryInMs": round(pause_ms), "triesLeft": self._retries.attempts - job.rounds}
-        rounds = 1 if setback.asked else 0
+        pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, setback.rest_ms), left_ms)
+        told = {**(setback.asked or {}), **setback.about, "reason": setback.reason, "detail": setback.words}
+        told |= {"retryInMs": round(pause_ms), "triesLeft": retries.attempts - max(job.attempts, job.refusals)}
         await self._write(
-            job, ((Trigger.ROUTE, told),), resolution=setback.resolution, rounds=rounds, resume_in_ms=pause_ms
-        )
-        self._observer.order_retried(job.order.id, reason, job.rounds, pause_ms)
+            job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if setback.asked else 0,
+            refusals=refused, resume_in_ms=pause_ms,
+        )  # fmt: skip
+        self._observer.order_retried(job.order.id, setback.reason, job.rounds, pause_ms)
         return Later(pause_ms)
 
-    async def _end(self, job: Job, trigger: Trigger, setback: Setback) -> None:
+    async def _expire(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> None:
+        """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
+        deadline itself cut this one short, of the round before."""
+        cut_short = setback.reason in (OUT_OF_TIME, QuoteExpired.code) and job.cause is not None
+        reason, words = job.cause if cut_short and job.cause else (setback.reason, setback.words)
+        if reason != OUT_OF_TIME:
+            words = f"the deadline passed, and the order could not be filled before: {words}"
+        await self._end(job, Trigger.EXPIRE, replace(setback, reason=reason, words=words), resolution)
+
+    async def _end(self, job: Job, trigger: Trigger, setback: Setback, resolution: Resolution | None = None) -> None:
         """End without a fill. The last round's quotes, if they are not told yet, come first."""
         told: Detail = {**setback.about, "reason": setback.reason, "detail": setback.words}
         events: Events = ((trigger, told),)
         if setback.asked:
             events = ((Trigger.ROUTE, setback.asked), *events)
         rounds = 1 if setback.asked else 0
-        await self._write(job, events, reason=setback.reason, resolution=setback.resolution, rounds=rounds)
+        await self._write(job, events, reason=setback.reason, resolution=resolution, rounds=rounds)
         self._observer.order_ended(job.order.id, job.status, None, setback.reason, self._clock.monotonic() - job.begun)
 
     async def _give_back(self, job: Job, delay_ms: float) -> Later:
@@ -330,6 +310,7 @@ class Pipeline:
         reason: str | None = None,
         fill: Fill | None = None,
         rounds: int = 0,
+        refusals: int = 0,
         attempt: NewAttempt | None = None,
         resolution: Resolution | None = None,
         resume_in_ms: float | None = None,
@@ -345,7 +326,7 @@ class Pipeline:
         final = ends(status, finalized=proven)
         step = Step(
             job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
-            rounds, attempt, resolution, resume_in_ms,
+            rounds, attempt, resolution, resume_in_ms, refusals,
         )  # fmt: skip
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))

@@ -5,17 +5,15 @@ cost: most received for an exact input, least paid for an exact output. The netw
 weighed when one side of the swap is SOL, by the quote's own price, and left out where there is no price for it.
 
 A venue that hangs, fails or answers nonsense loses its turn and nothing else: the rest go on. One that keeps failing
-is left alone for a while (a breaker per venue). Every answer is kept with the reason why it lost.
+by itself rests for a while (`dexexec.breaker`). Every answer is kept with the reason why it lost.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
-from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
-
+from dexexec.breaker import Breaker
 from dexexec.clock import Clock
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
@@ -23,20 +21,37 @@ from dexexec.domain.token import WSOL
 from dexexec.observe import Observer
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unsupported, VenueError
 
-HARMLESS: list[type[VenueError]] = [NoRoute, Unsupported, InsufficientFunds]
-"""Answers that say nothing against the venue: its breaker does not count them."""
+HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
+"""Answers that say nothing against the venue: its breaker counts them as answers."""
+OUT_OF_TIME = "deadline"
+"""The order's own deadline came before the venue's answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one venue said: a quote, or the code and words of why there is none."""
+    """What one venue said: a quote, or the code and words of why there is none. `shared`: the trouble is not the
+    venue's own. `rests`: it was not asked, and for how many seconds it will not be."""
 
     venue: str
-    elapsed_ms: int
+    elapsed_ms: int = 0
     quote: Quote | None = None
     code: str = ""
     detail: str = ""
     retryable: bool = True
+    shared: bool = False
+    rests: float | None = None
+
+    @classmethod
+    def of(cls, venue: str, error: VenueError, elapsed_ms: int = 0) -> "Answer":
+        """The answer that an error is."""
+        return cls(
+            venue=venue,
+            elapsed_ms=elapsed_ms,
+            code=error.code,
+            detail=str(error),
+            retryable=error.retryable,
+            shared=error.shared,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +62,11 @@ class Routing:
     ranking: tuple[Quote, ...]
 
     @property
-    def retryable(self) -> bool:
-        """Whether asking again later may help: some venue failed for a reason that passes."""
-        return any(answer.retryable for answer in self.answers)
+    def rest_ms(self) -> float | None:
+        """How long every venue that can do the order still rests, at least; None when one of them was asked."""
+        able = [answer.rests for answer in self.answers if answer.code != Unsupported.code]
+        rests = [rest for rest in able if rest is not None]
+        return min(rests) * 1000 if rests and len(rests) == len(able) else None
 
 
 def network_cost(quote: Quote) -> int:
@@ -121,27 +138,74 @@ class Router:
         breaker_seconds: float,
     ) -> None:
         self._venues, self._clock, self._observer, self._timeout = venues, clock, observer, timeout_ms / 1000
-        self._breakers = AsyncCircuitBreakerFactory(breaker_failures, breaker_seconds, exclude=list(HARMLESS))
-        self._breakers.add_listener(self._breaker_event)
+        self._breakers = {
+            name: Breaker(breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_moved, name))
+            for name in venues
+        }
         self._strays: set[asyncio.Task[Answer]] = set()
 
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
         """Quotes for `request` by the earlier of the router's timeout and `deadline` (monotonic seconds)."""
-        deadline = min(deadline, self._clock.monotonic() + self._timeout)
-        tasks = {name: asyncio.create_task(self._ask(venue, request, deadline)) for name, venue in self._venues.items()}
+        patience = self._clock.monotonic() + self._timeout
+        until = min(deadline, patience)
+        answers: dict[str, Answer] = {}
+        asked: dict[str, asyncio.Task[Answer]] = {}
+        for name, venue in self._venues.items():
+            refusal = self._refusal(name, venue, request)
+            if refusal is not None:
+                answers[name] = refusal
+            else:
+                asked[name] = asyncio.create_task(self._ask(venue, request, until))
         try:
-            await asyncio.wait(tasks.values(), timeout=max(0.0, deadline - self._clock.monotonic()))
-        finally:
-            for task in tasks.values():
-                if not task.done():
-                    self._abandon(task)
+            if asked:
+                await asyncio.wait(asked.values(), timeout=max(0.0, until - self._clock.monotonic()))
+        except BaseException:
+            for name, task in asked.items():
+                self._breakers[name].left()
+                self._abandon(task)
+            raise
+        for name, task in asked.items():
+            if task.done() and not task.cancelled():
+                answers[name] = task.result()
+            else:
+                answers[name] = self._late(name, deadline < patience)
+                self._abandon(task)
+        self._count([answers[name] for name in asked])
+        ordered = tuple(answers[name] for name in self._venues)
+        return Routing(ordered, rank([answer.quote for answer in ordered if answer.quote]))
+
+    def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
+        """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""
+        refusal = venue.capabilities.refusal(request)
+        if refusal:
+            return Answer(venue=name, code=Unsupported.code, detail=refusal, retryable=False)
+        breaker = self._breakers[name]
+        if breaker.enter():
+            return None
+        code, detail = breaker.cause
+        rests = breaker.rests()
+        until = f"asked again in {rests:.1f} s" if rests else "another order is trying it now"
+        return Answer(venue=name, code=code, detail=f"{detail or code} ({until})", rests=rests)
+
+    def _late(self, name: str, by_order: bool) -> Answer:
+        """No answer: in the router's time, or before the order's own deadline, which is no fault of the venue's."""
+        if by_order:
+            return Answer(venue=name, code=OUT_OF_TIME, detail="the order's deadline came before a quote")
         late = round(self._timeout * 1000)
-        answers = tuple(
-            task.result() if task.done() and not task.cancelled()
-            else Answer(name, late, code=Timeout.code, detail=f"no quote within {late} ms")
-            for name, task in tasks.items()
-        )  # fmt: skip
-        return Routing(answers, rank([answer.quote for answer in answers if answer.quote]))
+        return Answer(venue=name, elapsed_ms=late, code=Timeout.code, detail=f"no quote within {late} ms")
+
+    def _count(self, answers: Sequence[Answer]) -> None:
+        """Tell the breakers. A time-out counts against a venue only when another one did answer: what all of them wait
+        for, a node or this machine, is not theirs."""
+        in_time = any(answer.code not in (Timeout.code, OUT_OF_TIME) for answer in answers)
+        for answer in answers:
+            breaker = self._breakers[answer.venue]
+            if answer.quote is not None or answer.code in HARMLESS:
+                breaker.succeeded()
+            elif answer.shared or answer.code == OUT_OF_TIME or (answer.code == Timeout.code and not in_time):
+                breaker.left()
+            else:
+                breaker.failed(answer.code, answer.detail)
 
     def _abandon(self, task: asyncio.Task[Answer]) -> None:
         """Cancel without waiting: an adapter may take its time even to be cancelled."""
@@ -151,37 +215,24 @@ class Router:
 
     async def _ask(self, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:
         begun = self._clock.monotonic()
-        refusal = venue.capabilities.refusal(request)
-        if refusal:
-            return Answer(venue.name, 0, code=Unsupported.code, detail=refusal, retryable=False)
         try:
-            async with await self._breaker(venue.name):
-                quote = await self._quote(venue, request, deadline)
-            return Answer(venue.name, self._since(begun), quote)
-        except OpenedState:
-            return Answer(venue.name, 0, code="breaker-open", detail="left alone after repeated failures")
+            quote = await self._quote(venue, request, deadline)
         except VenueError as error:
-            return Answer(venue.name, self._since(begun), None, error.code, str(error), error.retryable)
+            return Answer.of(venue.name, error, self._since(begun))
+        return Answer(venue=venue.name, elapsed_ms=self._since(begun), quote=quote)
 
     async def _quote(self, venue: AnyVenue, request: SwapRequest, deadline: float) -> Quote:
         try:
             quote = await venue.quote(request, deadline)
             check(venue.name, request, quote, self._clock.unix_ms())
         except VenueError as error:
-            if isinstance(error, BadAnswer):
+            if isinstance(error, BadAnswer) and not error.shared:
                 self._observer.venue_misbehaved(venue.name, request, error)
             raise
         except Exception as error:
             self._observer.venue_misbehaved(venue.name, request, error)
             raise BadAnswer("the adapter failed") from error
         return quote
-
-    async def _breaker(self, name: str) -> AsyncCircuitBreaker:
-        return await self._breakers.get_breaker(name)
-
-    def _breaker_event(self, name: str, kind: str, event: object) -> None:
-        if kind == "state_changed":
-            self._observer.breaker_moved(name, str(getattr(event, "state", "")))
 
     def _since(self, begun: float) -> int:
         return round((self._clock.monotonic() - begun) * 1000)

@@ -40,10 +40,11 @@ from dexexec.limiter import RateLimiter
 from dexexec.listening import reachable
 from dexexec.networks import Networks, open_networks, prepare
 from dexexec.observe import Observer
-from dexexec.pipeline import Pipeline, Retries
+from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
 from dexexec.retention import Retention
+from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
@@ -227,7 +228,7 @@ def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Net
         settlement=Settlement(networks.chains, networks.sealers, clock, observer),
         venues=venues,
         presenter=Presenter(settings.token_list()),
-        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms),
+        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
         finality_ms=settings.finality_seconds * 1000,
         clock=clock,
         observer=observer,

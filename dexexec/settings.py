@@ -112,7 +112,10 @@ class Settings(BaseSettings):
     )
 
     # An order's way.
-    max_attempts: int = Field(3, ge=1, le=100, description="how often an order is tried before it has failed")
+    max_attempts: int = Field(3, ge=1, le=100, description="transactions that are signed for an order at most")
+    max_rounds: int | None = Field(
+        None, ge=1, le=1_000_000, description="how often venues are asked for an order; unset: until its deadline"
+    )
     retry_base_ms: int = Field(
         500, ge=0, le=600_000, description="first pause before a retry, doubled each time, with jitter (ms)"
     )

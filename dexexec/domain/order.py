@@ -46,8 +46,9 @@ class Order:
     """A stored order as the worker sees it under its claim.
 
     `version` is the `seq` of the last event, `claim` the fencing number that every write repeats, `attempts` how many
-    transactions were signed so far, `rounds` how many times venues were asked, `deadline_in_ms` what is left until
-    the deadline when the row was read (may be negative).
+    transactions were signed so far, `rounds` how many times venues were asked, `refusals` in how many of these every
+    venue refused the order itself, `deadline_in_ms` what is left until the deadline when the row was read (may be
+    negative).
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class Order:
     rounds: int
     deadline_in_ms: int
     created_at: datetime
+    refusals: int = 0
 
     @property
     def swap(self) -> SwapRequest:

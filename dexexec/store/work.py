@@ -46,6 +46,9 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
+       c.refusals, CASE WHEN c.version > 1 THEN (
+           SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
+           WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """
@@ -56,7 +59,8 @@ ADVANCE = """
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
-         amount_in numeric, amount_out numeric, rounds int, attempts int, final bool, resume_in_ms float8)
+         amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
+         resume_in_ms float8)
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps, claims = 0,
@@ -64,7 +68,7 @@ WITH t AS MATERIALIZED (
         failure_reason = coalesce(t.reason, o.failure_reason),
         amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
         amount_out = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_out, o.amount_out) END,
-        rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts,
+        rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
         worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
         due_at = now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms',
         finished_at = CASE WHEN t.final THEN now.at END,
@@ -129,11 +133,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An order under our claim, with its open attempt if it has one, and the signatures of all its attempts."""
+    """An order under our claim, with its open attempt if it has one, the signatures of all its attempts, and the reason
+    and words of its last event, if that tells of a round without a fill."""
 
     order: Order
     attempt: Attempt | None
     signatures: tuple[str, ...] = ()
+    cause: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,7 @@ class Step:
     attempt: NewAttempt | None = None
     resolution: Resolution | None = None
     resume_in_ms: float | None = None
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +254,7 @@ def _order_row(step: Step) -> dict[str, object]:
         "amount_out": fill.amount_out if fill else None,
         "rounds": step.rounds,
         "attempts": 1 if step.attempt else 0,
+        "refusals": step.refusals,
         "final": step.final,
         "resume_in_ms": step.resume_in_ms,
     }
@@ -286,12 +294,14 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
 
 def _claimed(row: TupleRow) -> Claimed:
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
-    (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *open_attempt) = rest
+    (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
+    refusals, cause, *open_attempt = rest
     order = Order(
         order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
-        version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at,
+        version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, refusals,
     )  # fmt: skip
-    return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()))
+    told = (cause[0], cause[1] or cause[0]) if cause else None
+    return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()), told)
 
 
 def _attempt(columns: TupleRow) -> Attempt | None:

@@ -82,6 +82,22 @@ async def test_a_step_that_gives_back_lets_the_order_rest_until_its_time(stores:
             await one.end()
 
 
+async def test_the_next_claim_is_told_what_kept_the_order_from_being_filled_and_how_often_it_was_refused(
+    stores: Open,
+) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.cause, claimed.order.refusals) == (None, 0)
+        waits = (Status.ROUTING, {"round": 1, "reason": "no-route", "detail": "dry"})
+        assert await store.advance(step(claimed, 1, waits, rounds=1, refusals=1, resume_in_ms=0))
+        again = await claimed_by(store, worker, order_id)
+        assert (again.cause, again.order.refusals) == (("no-route", "dry"), 1)
+        assert await store.advance(step(again, 2, (Status.ROUTING, {"round": 2}), rounds=1, resume_in_ms=0))
+        assert (await claimed_by(store, worker, order_id)).cause is None
+        await worker.end()
+
+
 # Attempts
 
 

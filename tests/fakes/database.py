@@ -46,6 +46,7 @@ class OrderRow:
     claims: int = 0
     worker: int | None = None
     rounds: int = 0
+    refusals: int = 0
     attempt_count: int = 0
     venue: str | None = None
     tx_hash: str | None = None
@@ -148,10 +149,12 @@ class MemoryDatabase:
         order = Order(
             new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
             row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
-            (row.deadline_at - now) // MS, moment(row.created_at),
+            (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
         )  # fmt: skip
         signatures = tuple(one.attempt.signed.signature for one in row.attempts)
-        return Claimed(order, None if attempt is None else _as_claimed(attempt), signatures)
+        told = row.events[-1].detail
+        cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
+        return Claimed(order, None if attempt is None else _as_claimed(attempt), signatures, cause)
 
     def advance(self, step: Step) -> list[Event] | None:
         """The step's events, or None when its claim or version is stale. Raises `UniqueViolation`."""
@@ -175,6 +178,7 @@ class MemoryDatabase:
         if not confirmed:
             row.amount_in = row.amount_out = None
         row.rounds += step.rounds
+        row.refusals += step.refusals
         row.claims = 0
         row.due_at = now + round((step.resume_in_ms or 0) * MS)
         if step.resume_in_ms is not None:

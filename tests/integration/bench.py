@@ -17,9 +17,10 @@ from dexexec.domain.swap import Landed, NotSeen
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
-from dexexec.pipeline import Pipeline, Retries
+from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
+from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Settlement

@@ -23,9 +23,10 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.limiter import RateLimiter
-from dexexec.pipeline import Pipeline, Retries
+from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
+from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settlement.rpc.nodes import Patience
 from dexexec.store import Address, Store

@@ -8,7 +8,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, Rejected, Unknown
 from dexexec.domain.token import KNOWN
-from dexexec.venue import NoRoute, Unsupported
+from dexexec.venue import NoRoute, Unreachable, Unsupported
 from tests.integration.bench import (
     ALIVE,
     CONFIRMED,
@@ -21,7 +21,8 @@ from tests.integration.bench import (
     told,
 )
 from tests.parts import new_order, running
-from tests.scripted import forever, quote_of, raising
+from tests.scripted import quote_of, raising
+from tests.waiting import until
 
 
 async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
@@ -174,12 +175,24 @@ async def test_a_definitive_refusal_is_tried_again(bench: OpenBench) -> None:
 async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.a.on_quote = raising(NoRoute("dry"))
-        b.b.on_quote = forever
+        b.b.on_quote = raising(Unsupported("not this pair"))
         events = await b.ended(await b.post())
         assert told(events) == ["pending", "routing", "routing", "routing", "failed"]
         assert events[-1].detail["reason"] == "no-route"
         assert "a: dry" in str(events[-1].detail["detail"])
         assert [event.detail["round"] for event in events[1:4]] == [1, 2, 3]
+
+
+async def test_promise_17_a_venue_that_is_away_is_waited_for_although_another_has_no_route(
+    bench: OpenBench,
+) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.a.on_quote, b.b.on_quote = raising(NoRoute("dry")), raising(Unreachable("gone"))
+        order_id = await b.post()
+        await until(lambda: b.b.asked >= 6)
+        assert (await b.events(order_id))[-1].detail["reason"] == "unreachable"
+        b.b.on_quote = b.b._price
+        assert told(await b.ended(order_id))[-1] == "confirmed"
 
 
 async def test_what_cannot_get_better_fails_at_once(bench: OpenBench) -> None:

@@ -80,7 +80,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
     ("statement", "used"),
     [
         (intake.CREATE, {"idempotency_keys_pkey"}),
-        (work.CLAIM, {"orders_pkey", "attempts_pkey"}),
+        (work.CLAIM, {"orders_pkey", "attempts_pkey", "order_events_pkey"}),
         (work.ADVANCE, {"orders_pkey", "attempts_pkey"}),
         (work.RELEASE, {"orders_pkey"}),
         (work.SET_ASIDE, {"orders_pkey"}),

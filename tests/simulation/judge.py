@@ -8,10 +8,15 @@ from dexexec.domain.event import Event
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe import Observer, make_logger
-from tests.fakes.database import AttemptRow, MemoryDatabase, OrderRow
+from tests.fakes.database import SECOND, AttemptRow, MemoryDatabase, OrderRow
 from tests.simulation.host import StruckError
+from tests.simulation.wires import PATIENCE
 
 LOG = make_logger("critical")
+TRIES = 3
+"""Transactions that are signed for an order at most."""
+OWN_REASONS = {"no-route", "poisoned"}
+"""Why an order may fail although its tries are not spent."""
 OUTCOMES_WITHOUT_FILL = {"failed", "rejected", "unsent", "expired"}
 
 
@@ -74,9 +79,9 @@ class Judge:
 
     # At last
 
-    def verdict(self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool) -> None:
+    def verdict(self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool, unstopped: bool) -> None:
         """Compare the record with the chain. `fate` says what became of a signature for good; `poison`: orders may
-        have been set aside."""
+        have been set aside; `unstopped`: no process was stopped between two looks at the clock."""
         long_ago = self._database.now() - 5_000_000
         for worker in self._database.workers.values():
             if worker.lease_until < long_ago:
@@ -97,6 +102,7 @@ class Judge:
                 continue
             if row.open_attempt is not None:
                 self.broken(f"{name}: ended with an open attempt")
+            self._one_end(name, row, unstopped)
             for one in row.attempts:
                 self._one_attempt(name, one, landed.get(one.attempt.n))
             if (row.status is Status.CONFIRMED) != bool(landed):
@@ -111,6 +117,14 @@ class Judge:
             self.broken(f"{name}: promise 10: events by the claims {row.claim_of}")
         if self._told.get(row.new.id) != row.events[-1]:
             self.broken(f"{name}: its last event was not announced")
+
+    def _one_end(self, name: str, row: OrderRow, unstopped: bool) -> None:
+        """Promise 17. A worker's deadline is earlier than Postgres' by what the answer to its claim took."""
+        if row.status is Status.FAILED and row.attempt_count < TRIES and row.failure_reason not in OWN_REASONS:
+            self.broken(f"{name}: promise 17: failed for {row.failure_reason} after {row.attempt_count} attempts")
+        early = row.deadline_at - (row.finished_at or 0)
+        if row.status is Status.EXPIRED and unstopped and early > PATIENCE * SECOND:
+            self.broken(f"{name}: promise 17: expired {early} us before its deadline")
 
     def _one_attempt(self, name: str, row: AttemptRow, landed: Landed | None) -> None:
         """Promise 5: what was given up is not on the chain."""

@@ -20,8 +20,9 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.intake import ClientLimiter, Intake
 from dexexec.limiter import Grant, RateLimiter
-from dexexec.pipeline import Pipeline, Retries
+from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
+from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settings import Settings
 from dexexec.settlement.sealing import SimulatedSealer
@@ -37,7 +38,7 @@ from tests.fakes.queue import MemoryQueue, MemoryRedis
 from tests.simulation.chains import ForkingChain, ForkingNode, RemoteLedger
 from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.host import Host, HostStore, StruckError
-from tests.simulation.judge import Judge, Witness
+from tests.simulation.judge import TRIES, Judge, Witness
 from tests.simulation.loop import StuckError, VirtualLoop
 from tests.simulation.plan import Plan
 from tests.simulation.venue import SeededVenue
@@ -177,7 +178,7 @@ class World:
             settlement=Settlement({Network.SIMULATED: chain}, {Network.SIMULATED: SEALER}, clock, self.witness),
             venues=venues,
             presenter=Presenter(TOKENS),
-            retries=Retries(attempts=3, base_ms=200, max_ms=2_000),
+            retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
             finality_ms=1_500,
             clock=clock,
             observer=self.witness,
@@ -219,7 +220,8 @@ class World:
             healing = self.loop.run(self._story())
         except StuckError as error:
             self.judge.broken(str(error))
-        self.judge.verdict(self._fate, poison=self.plan.max_claims == 3)
+        unstopped = not (self.plan.faults or self.plan.strikes)
+        self.judge.verdict(self._fate, poison=self.plan.max_claims == 3, unstopped=unstopped)
         for host in self.hosts:
             for fault in host.unexpected:
                 self.judge.broken(f"{host.name} ended by itself: {fault!r}")

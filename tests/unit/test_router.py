@@ -7,23 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.clock import SystemClock
+from dexexec.clock import Clock, SystemClock
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import USDC, WSOL
 from dexexec.observe import Observer, make_logger
-from dexexec.router import Router, check, net, rank
-from dexexec.venue import BadAnswer, Capabilities, NoRoute, RateLimited
+from dexexec.router import OUT_OF_TIME, Router, check, net, rank
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import BadAnswer, Capabilities, NoRoute, RateLimited, Timeout, Unreachable
 from tests.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
 FAR = 1e12
 
 
-def router(*venues: ScriptedVenue, timeout_ms: int = 2_000, failures: int = 3, seconds: float = 60) -> Router:
+def router(
+    *venues: ScriptedVenue, timeout_ms: int = 2_000, failures: int = 3, seconds: float = 60, clock: Clock = CLOCK
+) -> Router:
     return Router(
         {venue.name: venue for venue in venues},
-        CLOCK,
+        clock,
         Observer(make_logger("critical")),
         timeout_ms=timeout_ms,
         breaker_failures=failures,
@@ -116,21 +119,85 @@ async def test_a_venue_that_cannot_do_the_mode_is_not_asked() -> None:
     routing = await router(venue).route(BUY_ONE_SOL, FAR)
     assert venue.asked == 0
     assert routing.answers[0].code == "unsupported"
-    assert not routing.retryable
+    assert not routing.answers[0].retryable
 
 
-async def test_a_venue_that_keeps_failing_is_left_alone_and_asked_again_later() -> None:
-    venue = ScriptedVenue("flaky", CLOCK)
+async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_told_until_it_is_asked_again() -> None:
+    clock = ManualClock()
+    venue = ScriptedVenue("flaky", clock)
     price, venue.on_quote = venue.on_quote, raising(RateLimited("slow down"))
-    asking = router(venue, failures=3, seconds=0.2)
+    asking = router(venue, failures=3, seconds=5, clock=clock)
     for _ in range(5):
         routing = await asking.route(SELL_ONE_SOL, FAR)
     assert venue.asked == 3
-    assert routing.answers[0].code == "breaker-open"
+    assert (routing.answers[0].code, routing.rest_ms) == ("rate-limited", 5_000)
+    assert routing.answers[0].detail == "slow down (asked again in 5.0 s)"
     venue.on_quote = price
-    async with asyncio.timeout(5):
-        while not (await asking.route(SELL_ONE_SOL, FAR)).ranking:
-            await asyncio.sleep(0.01)
+    clock.advance(5)
+    assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
+    assert (await asking.route(SELL_ONE_SOL, FAR)).rest_ms is None
+
+
+async def test_a_round_does_not_rest_while_one_venue_that_can_do_it_is_asked() -> None:
+    flaky, dry, unable = (ScriptedVenue(name, CLOCK) for name in ("flaky", "dry", "unable"))
+    flaky.on_quote, dry.on_quote = raising(RateLimited("slow down")), raising(NoRoute("dry"))
+    unable.capabilities = Capabilities(frozenset({Mode.EXACT_OUT}))
+    asking = router(flaky, dry, unable, failures=1)
+    await asking.route(SELL_ONE_SOL, FAR)
+    assert (await asking.route(SELL_ONE_SOL, FAR)).rest_ms is None
+    alone = router(flaky, unable, failures=1)
+    await alone.route(SELL_ONE_SOL, FAR)
+    assert (await alone.route(SELL_ONE_SOL, FAR)).rest_ms is not None
+
+
+async def test_promise_17_trouble_of_the_shared_node_never_opens_a_venues_breaker() -> None:
+    venue = ScriptedVenue("v", CLOCK)
+    venue.on_quote = raising(Unreachable("the node is away", shared=True))
+    asking = router(venue, failures=2)
+    for _ in range(6):
+        routing = await asking.route(SELL_ONE_SOL, FAR)
+    assert (venue.asked, routing.answers[0].code) == (6, "unreachable")
+
+
+async def test_promise_17_time_outs_count_against_a_venue_only_when_another_one_answers() -> None:
+    one, other = ScriptedVenue("one", CLOCK), ScriptedVenue("other", CLOCK)
+    price, one.on_quote, other.on_quote = other.on_quote, raising(Timeout("slow")), raising(Timeout("slow"))
+    asking = router(one, other, failures=2)
+    for _ in range(4):
+        await asking.route(SELL_ONE_SOL, FAR)
+    assert (one.asked, other.asked) == (4, 4)
+    other.on_quote = price
+    for _ in range(4):
+        routing = await asking.route(SELL_ONE_SOL, FAR)
+    assert (one.asked, other.asked) == (6, 8)
+    assert routing.answers[0].code == "timeout"
+
+
+async def test_promise_17_a_question_that_the_orders_own_deadline_cuts_short_is_no_failure_of_the_venue() -> None:
+    venue, quick = ScriptedVenue("slow", CLOCK), ScriptedVenue("quick", CLOCK)
+    venue.on_quote = forever
+    asking = router(venue, quick, timeout_ms=60_000, failures=1)
+    for _ in range(3):
+        routing = await asking.route(SELL_ONE_SOL, CLOCK.monotonic() + 0.01)
+    assert (venue.asked, routing.answers[0].code) == (3, OUT_OF_TIME)
+
+
+async def test_a_question_that_is_given_up_from_outside_leaves_the_breaker_as_it_was() -> None:
+    clock = ManualClock()
+    venue = ScriptedVenue("v", clock)
+    asking = router(venue, failures=1, seconds=5, clock=clock)
+    venue.on_quote = raising(RateLimited("slow down"))
+    await asking.route(SELL_ONE_SOL, FAR)
+    clock.advance(5)
+    venue.on_quote = forever
+    trial = asyncio.create_task(asking.route(SELL_ONE_SOL, FAR))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    venue.on_quote = venue._price
+    assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
 
 
 async def test_having_no_route_says_nothing_against_a_venue() -> None:

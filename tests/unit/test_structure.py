@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("dexexec/**/*.py"), *ROOT.glob("adapters/**/*.py")])
 LAYERS = (
     {"domain"},
-    {"errors", "clock", "batcher", "cancellation", "notify", "stopping", "redis_address"},
+    {"errors", "clock", "batcher", "breaker", "cancellation", "notify", "stopping", "redis_address"},
     {"venue", "topology"},
     {"settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
-    {"store", "follower", "presenting", "testing", "demo", "localnet"},
+    {"store", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
     {"worker", "api", "banner", "connections", "networks"},
     {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command"},
