@@ -12,7 +12,7 @@ from dexexec.errors import UnavailableError, UnreachableError
 from dexexec.queue import BLOCK_MS
 from dexexec.redis_address import SHAPES, Kind, RedisAddress
 from dexexec.servers import Servers
-from dexexec.store import Database
+from dexexec.store import Database, UnfitSessionError
 from dexexec.topology import Locator, located, telling
 
 REDIS_CONNECTIONS = 32
@@ -25,17 +25,24 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
     """An open pool. Raises `UnreachableError`."""
     database = Database(servers.postgres)
     try:
-        connection = await database.dedicated()
+        await database.check_first_contact()
     except UnavailableError as error:
-        place, why = servers.places()["Postgres"], str(error.__cause__).strip().splitlines() or ["no answer"]
-        text = f"Postgres at {place} does not answer ({why[0].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD"
-        raise UnreachableError(f"{text} and PG_DATABASE, or unset PG_HOST for an embedded one") from error
-    await connection.close()
+        raise UnreachableError(_why(servers.places()["Postgres"], error.__cause__)) from error
     await database.open()
     try:
         yield database
     finally:
         await database.close()
+
+
+def _why(place: str, cause: BaseException | None) -> str:
+    if isinstance(cause, UnfitSessionError):
+        return f"Postgres at {place} cannot be used: {cause}"
+    why = str(cause).strip().splitlines() or ["no answer"]
+    return (
+        f"Postgres at {place} does not answer ({why[0].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD and"
+        " PG_DATABASE, or unset PG_HOST for an embedded one"
+    )
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import redis
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from dexexec.bench.processes import LoadClient, Nursery, Service
 from dexexec.bench.record import Record
@@ -25,7 +26,7 @@ from dexexec.errors import StartupError
 from dexexec.redis_address import Kind, RedisAddress
 from dexexec.servers import Servers, servers
 from dexexec.settings import Settings
-from dexexec.store import Address
+from dexexec.store import Address, connect
 
 PLACES = ("PG_", "REDIS_URL", "SOLANA_", "PORT", "INPUT_MINT", "OUTPUT_MINT")
 """Variables of the environment that do not reach the measured processes: they get these from here, or not at all."""
@@ -83,22 +84,22 @@ class Ground:
         """A new database and prefix, gone at the end."""
         name = f"dexexec_bench_{secrets.token_hex(6)}"
         maintenance, address = self.servers.postgres, replace(self.servers.postgres, database=name)
-        with psycopg.connect(_conninfo(maintenance), autocommit=True) as connection:
+        with _connect(maintenance) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            with psycopg.connect(_conninfo(address), autocommit=True) as connection:
+            with _connect(address) as connection:
                 yield Plot(
                     self.nursery, self.load, address, self.servers.redis_url, name,
                     self.environment | self._where(address, name), Record(connection),
                 )  # fmt: skip
         finally:
             self._forget(name)
-            with psycopg.connect(_conninfo(maintenance), autocommit=True) as connection:
+            with _connect(maintenance) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def versions(self) -> dict[str, str]:
         """What the servers are."""
-        with psycopg.connect(_conninfo(self.servers.postgres), autocommit=True) as connection:
+        with _connect(self.servers.postgres) as connection:
             postgres = connection.execute("SHOW server_version").fetchone()
         with redis.Redis.from_url(self.servers.redis_url) as client:
             info = client.info("server")
@@ -165,9 +166,11 @@ def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterat
             nursery.close()
 
 
-def _conninfo(address: Address) -> str:
-    """As the service connects, but for its limit on how long a statement may take."""
-    return address.conninfo().replace("-c statement_timeout=10s", "-c statement_timeout=0")
+def _connect(address: Address) -> psycopg.Connection[TupleRow]:
+    """A session as the service has it, but for its limit on how long a statement may take."""
+    connection = connect(address.conninfo())
+    connection.execute("SET statement_timeout = 0")
+    return connection
 
 
 def plain_environment() -> dict[str, str]:

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable
 
-import psycopg
 import redis
 
 from dexexec.bench import measure
@@ -19,6 +18,7 @@ from dexexec.bench.report import Report
 from dexexec.bench.usage import Meter
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
+from dexexec.store import connect
 
 BATCHES = (1, 64, 500)
 PIPELINE = 100
@@ -68,7 +68,7 @@ def bare(nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None
 
 def _rows(plot: Plot, batch: int, seconds: float) -> float:
     """Rows per second in commits of `batch`."""
-    with psycopg.connect(plot.address.conninfo(), autocommit=True) as connection:
+    with connect(plot.address.conninfo()) as connection:
         connection.execute("CREATE TABLE bench_events (LIKE order_events INCLUDING ALL)")
         connection.prepare_threshold = 1
         statuses, details = [Status.ROUTING.value] * batch, [DETAIL] * batch

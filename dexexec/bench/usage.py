@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psycopg
 import redis
 
-from dexexec.store import Address
+from dexexec.store import Address, connect
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -43,7 +42,7 @@ def server_pids(postgres: Address, redis_url: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     if not PROC.is_dir():
         return found
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+    with connect(postgres.conninfo()) as connection:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
         fields = _stat(row[0]) if row else None
         if fields is not None and "postgres" in _name(int(fields[1])):

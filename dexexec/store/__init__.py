@@ -3,7 +3,7 @@
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
 and steps), `workers` (leases), `retention` (what becomes of finished orders), `ledger` (the simulated chain), `migrate`
-(the schema).
+(the schema), `session` and `pooler` (what a connection must be).
 """
 
 from dexexec.store.database import Address, Database
@@ -13,6 +13,7 @@ from dexexec.store.ledger import PostgresLedger
 from dexexec.store.migrate import migrate
 from dexexec.store.retention import Keeper
 from dexexec.store.seats import Seats, Taker
+from dexexec.store.session import UnfitSessionError, connect
 from dexexec.store.store import Store
 from dexexec.store.work import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.workers import Incarnation
@@ -34,5 +35,7 @@ __all__ = [
     "Step",
     "Store",
     "Taker",
+    "UnfitSessionError",
+    "connect",
     "migrate",
 ]

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import orjson
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from dexexec.errors import UnavailableError
+from dexexec.store.pooler import refuse_shared_sessions
+from dexexec.store.session import Session, refuse_another_schema
 
-Connection = psycopg.AsyncConnection[TupleRow]
+Connection = Session
 
 OUTAGES = (
     psycopg.OperationalError,
@@ -24,9 +25,6 @@ OUTAGES = (
     OSError,
 )
 """What psycopg raises when Postgres is gone, restarting, stalled or no primary, as opposed to refusing a statement."""
-OPTIONS = "-c statement_timeout=10s -c timezone=UTC -c enable_seqscan=off"
-"""Each statement of ours finds its rows by an index. A plan is kept as long as the planner's statistics, and those of a
-table that was empty a minute ago say that it is quickest read whole, however large it has become since."""
 CONNECT_SECONDS = 5
 CONNECT_SECONDS_EACH = 2
 """With several hosts: one that went silent must leave time for the others."""
@@ -55,7 +53,8 @@ class Address:
         return CONNECT_SECONDS_EACH if self.others else CONNECT_SECONDS
 
     def conninfo(self) -> str:
-        """For psycopg. A peer that went silent is given up within about ten seconds; a standby is not taken."""
+        """For psycopg. A peer that went silent is given up within about ten seconds; a standby is not taken. Nothing in
+        it is a setting of the session: a pooler refuses those, or drops them (`dexexec.store.session`)."""
         return make_conninfo(
             host=",".join(host for host, _ in self.hosts),
             port=",".join(str(port) for _, port in self.hosts),
@@ -64,12 +63,11 @@ class Address:
             password=self.password or None,
             application_name="dexexec",
             connect_timeout=self.connect_seconds,
-            target_session_attrs="read-write",
+            target_session_attrs="primary",
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=10_000,
-            options=OPTIONS,
         )
 
 
@@ -87,25 +85,21 @@ def outages() -> Iterator[None]:
         raise UnavailableError("Postgres does not answer") from error
 
 
-async def _settle(connection: Connection) -> None:
-    """Autocommit: each statement of ours is a transaction of its own."""
-    await connection.set_autocommit(True)
-    connection.prepare_threshold = 1
-
-
 class Database:
-    """A pool of connections in autocommit mode."""
+    """A pool of settled sessions in autocommit mode."""
 
     def __init__(self, address: Address, *, size: int = 8, timeout: float = 5.0) -> None:
         self.address, self.timeout = address, timeout
         self._checking: asyncio.Task[None] | None = None
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo(),
+            connection_class=Session,
             min_size=1,
             max_size=size,
             timeout=timeout,
             reconnect_timeout=2,  # then the next caller starts afresh, instead of waiting out a long back-off
-            configure=_settle,
+            configure=Session.settle,
+            check=Session.look_if_due,
             open=False,
             name="dexexec",
         )
@@ -139,7 +133,23 @@ class Database:
             self._checking = asyncio.create_task(self._pool.check())
 
     async def dedicated(self) -> Connection:
-        """A connection outside the pool, for whoever needs a session of its own. Raises `UnavailableError`."""
+        """A settled session outside the pool, for whoever needs one of its own. Raises `UnavailableError`."""
         with outages():
-            async with asyncio.timeout(max(self.timeout, self.address.connect_seconds * len(self.address.hosts) + 1)):
-                return await psycopg.AsyncConnection.connect(self.address.conninfo(), autocommit=True)
+            async with self._connecting():
+                return await Session.begin(self.address.conninfo())
+
+    async def check_first_contact(self) -> None:
+        """Raises `UnavailableError` unless Postgres answers, is fit for use, and is reached without a pooler or through
+        one that keeps sessions; the cause says what is wrong."""
+        conninfo = self.address.conninfo()
+        with outages():
+            async with (
+                self._connecting(),
+                await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as fresh,
+            ):
+                await refuse_shared_sessions(fresh, conninfo)
+                await refuse_another_schema(fresh)
+            await (await self.dedicated()).close()
+
+    def _connecting(self) -> asyncio.Timeout:
+        return asyncio.timeout(max(self.timeout, self.address.connect_seconds * len(self.address.hosts) + 1))

@@ -145,7 +145,7 @@ async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int
 async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The `seq` of the last event of each order that exists."""
     async with database.connection() as connection:
-        found = dict(
+        found: dict[UUID, int] = dict(
             await (await connection.execute(VERSIONS, (list(order_ids),), prepare=True, binary=True)).fetchall()
         )
         if elsewhere := [order_id for order_id in order_ids if order_id not in found]:

@@ -32,25 +32,26 @@ def redis_url(servers: Servers) -> str:
     return servers.redis_url
 
 
+@asynccontextmanager
+async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterator[Bench]:
+    """A `Bench` on the servers that are given."""
+    clock, chain = SystemClock(), ScriptedChain()
+    chain.statuses = [LANDED]
+    async with (
+        open_store(address) as store,
+        open_queue(redis_url, prefix) as queue,
+        open_redis(redis_url) as client,
+    ):
+        a = ScriptedVenue("a", clock, 1_510_000, chain)
+        b = ScriptedVenue("b", clock, 1_500_000, chain)
+        limiter = RateLimiter(client, prefix, "p")
+        yield Bench(store, queue, limiter, chain, a, b, itertools.count())
+
+
 @pytest.fixture
 def bench(database_address: Address, servers: Servers, redis_prefix: str) -> OpenBench:
     """Opens a `Bench` for one test."""
-
-    @asynccontextmanager
-    async def open_bench() -> AsyncIterator[Bench]:
-        clock, chain = SystemClock(), ScriptedChain()
-        chain.statuses = [LANDED]
-        async with (
-            open_store(database_address) as store,
-            open_queue(servers.redis_url, redis_prefix) as queue,
-            open_redis(servers.redis_url) as client,
-        ):
-            a = ScriptedVenue("a", clock, 1_510_000, chain)
-            b = ScriptedVenue("b", clock, 1_500_000, chain)
-            limiter = RateLimiter(client, redis_prefix, "p")
-            yield Bench(store, queue, limiter, chain, a, b, itertools.count())
-
-    return open_bench
+    return partial(bench_at, database_address, servers.redis_url, redis_prefix)
 
 
 @pytest.fixture

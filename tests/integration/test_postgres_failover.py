@@ -117,7 +117,7 @@ async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
     await connection.close()
     with pytest.raises(UnavailableError) as caught:
         await Database(pair.second).dedicated()
-    assert "read-only" in str(caught.value.__cause__)
+    assert "hot standby" in str(caught.value.__cause__)
 
 
 async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_promise(

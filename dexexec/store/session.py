@@ -1,0 +1,189 @@
+"""A session with Postgres whose settings are ours, whatever the server, the database, the role or a pooler sets.
+
+Every connection of the service is a `Session`: settled in one round trip after it was made, which reads back what is
+then in force, and looked at again when it is taken from the pool. docs/adr/0016-session-settings.md lists every
+setting that was decided on.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+STATEMENT_SECONDS = 10
+LOOK_SECONDS = 5.0
+"""A session is looked at when it is taken and the last look was longer ago: a look costs a round trip."""
+TAKES = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of a database that store every text: SQL_ASCII keeps the bytes as they come, and ours are UTF-8."""
+
+# As `SHOW` prints them. A setting that this version of Postgres does not have needs no value.
+SETTINGS = {
+    # How texts and values are read and written.
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+    # What a transaction is.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    # What a statement means. Temporary tables come last, so that none that a pooler left behind hides ours.
+    "search_path": "public, pg_temp",
+    "transform_null_equals": "off",
+    "row_security": "off",
+    "default_table_access_method": "heap",
+    "restrict_nonsystem_relation_kind": "",
+    # How long a statement, a lock and a session last.
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "exit_on_error": "off",
+    # Each statement of ours finds its rows by an index. A plan is kept as long as the planner's statistics, and those
+    # of a table that was empty a minute ago say that it is quickest read whole, however large it has become since.
+    "enable_seqscan": "off",
+    "enable_indexscan": "on",
+    "enable_nestloop": "on",
+    "plan_cache_mode": "auto",
+}
+COMMIT = "synchronous_commit"
+DURABLE = frozenset({"on", "remote_apply"})
+"""A commit is on disk, and on that of a synchronous standby; what is stronger stays as it was configured."""
+REPLICATION_ROLE = "session_replication_role"
+"""Only a superuser may set it, so it is only looked at."""
+
+_LOOK = ", ".join(
+    [
+        *(f"current_setting('{name}', true) AS \"{name}\"" for name in (*SETTINGS, COMMIT, REPLICATION_ROLE)),
+        "current_setting('server_encoding') AS server_encoding",
+        "pg_is_in_recovery() AS standby",
+        "pg_backend_pid() AS backend",
+    ]
+)
+LOOK = f"SELECT {_LOOK}"
+_VALUES = ", ".join(
+    [
+        *(
+            f"CASE WHEN current_setting('{name}', true) IS NOT NULL THEN set_config('{name}', '{value}', false) END"
+            for name, value in SETTINGS.items()
+        ),
+        f"set_config('{COMMIT}', CASE current_setting('{COMMIT}') WHEN 'remote_apply' THEN 'remote_apply'"
+        " ELSE 'on' END, false)",
+    ]
+)
+# One message of several statements, so one round trip. The time limit comes first, since one of the database's may be
+# shorter than the rest takes. A pooler may hand out a session with the locks and the prepared statements of whoever
+# had it before: the names of ours would collide with those.
+SETTLE = (
+    f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SELECT pg_advisory_unlock_all(); DEALLOCATE ALL;"
+    f" SELECT {_VALUES}; {LOOK}"
+)
+
+
+# Where a session that nobody has settled finds our tables.
+ELSEWHERE = """
+SELECT relnamespace::regnamespace::text FROM pg_class
+WHERE oid = to_regclass('order_events') AND to_regclass('public.order_events') IS NULL
+"""
+
+
+class UnfitSessionError(psycopg.OperationalError):
+    """A session that must not be used; the text says why. It counts as an outage: another session may be fit."""
+
+
+class Session(psycopg.AsyncConnection[TupleRow]):
+    """A connection in autocommit mode: each statement of ours is a transaction of its own."""
+
+    _backend = 0
+    _looked_at = 0.0
+
+    @classmethod
+    async def begin(cls, conninfo: str) -> Self:
+        """Connect and settle. Raises `UnfitSessionError` and what psycopg raises."""
+        session = await cls.connect(conninfo)
+        await session.settle()
+        return session
+
+    async def settle(self) -> None:
+        """Make a new session ours; one that cannot be is closed. Raises `UnfitSessionError`."""
+        with _closing_on_error(self):
+            await self.set_autocommit(True)
+            self.prepare_threshold = 1
+            self._backend = _backend_of_fit(await self._read(SETTLE))
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def look_if_due(self) -> None:
+        """Look whether the session is still the one that was settled, unless that was done lately; if it is not, it is
+        closed. Raises `UnfitSessionError`."""
+        if asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
+            await self.look()
+
+    async def look(self) -> None:
+        """The same at once."""
+        with _closing_on_error(self):
+            if _backend_of_fit(await self._read(LOOK)) != self._backend:
+                raise UnfitSessionError(
+                    "a pooler put another session of the server in its place: let it keep sessions"
+                    " (PgBouncer: pool_mode = session)"
+                )
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def _read(self, statements: str) -> Mapping[str, Any]:
+        cursor = self.cursor(row_factory=dict_row)
+        await cursor.execute(statements.encode(), prepare=None if statements is LOOK else False)
+        await cursor.set_result(-1)
+        return await cursor.fetchone() or {}
+
+
+async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any]) -> None:
+    """Orders that were stored where the role's or the database's `search_path` points must not be forgotten. Raises
+    `UnfitSessionError` when there are tables of ours there, and none in `public`; `fresh` is not settled."""
+    for (schema,) in await (await fresh.execute(ELSEWHERE, prepare=False)).fetchall():
+        raise UnfitSessionError(
+            f"its tables are in the schema {schema}, and are looked for in public: move each with ALTER TABLE … SET"
+            " SCHEMA public"
+        )
+
+
+def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
+    """A settled session that blocks, for tools. Raises `UnfitSessionError` and what psycopg raises."""
+    connection = psycopg.connect(conninfo, autocommit=True)
+    with _closing_on_error(connection), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(SETTLE.encode())
+        _backend_of_fit(cursor.set_result(-1).fetchone() or {})
+    return connection
+
+
+def _backend_of_fit(found: Mapping[str, Any]) -> int:
+    """The server's process behind a session, if all is as it should be. Raises `UnfitSessionError`."""
+    if found["server_encoding"] not in TAKES:
+        raise UnfitSessionError(
+            f"the database's encoding is {found['server_encoding']}, which does not hold every text: make another with"
+            " CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if found["standby"]:
+        raise UnfitSessionError("it is a standby, which takes no writes")
+    other = [name for name, value in SETTINGS.items() if found[name] not in {value, None}]
+    other += [COMMIT] if found[COMMIT] not in DURABLE else []
+    other += [REPLICATION_ROLE] if found[REPLICATION_ROLE] == "replica" else []
+    if other:
+        raise UnfitSessionError(f"the session does not keep what was set: {', '.join(other)}")
+    backend: int = found["backend"]
+    return backend
+
+
+@contextmanager
+def _closing_on_error(session: psycopg.AsyncConnection[Any] | psycopg.Connection[Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        session.pgconn.finish()
+        raise
