@@ -131,15 +131,15 @@ class Observer:
         """A swap landed and moved more, or brought less, than its bounds allow."""
         self.log.error("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
 
-    def earlier_attempt_landed(self, venue: str, signature: str) -> None:
+    def earlier_attempt_landed(self, network: str, signature: str) -> None:
         """An attempt that was proven gone is on chain: no other attempt of the order is given up for it."""
-        self.log.error("an attempt that was given up is on chain", venue=venue, tx=signature)
+        self.log.error("an attempt that was given up is on chain", network=network, tx=signature)
 
-    def venue_missing(self, order_id: UUID, venue: str) -> None:
-        """An order has an attempt on a venue that is not enabled here: its fate cannot be looked up."""
+    def network_missing(self, order_id: UUID, network: str, venue: str) -> None:
+        """An order has an open attempt on a network that no enabled venue settles on: it cannot be looked up."""
         self.log.error(
-            "venue of an open attempt is not enabled", order=str(order_id), venue=venue,
-            hint="add it to DEXEXEC_ADAPTERS until this order has ended",
+            "network of an open attempt is not set up", order=str(order_id), network=network, venue=venue,
+            hint=f"add {venue} to DEXEXEC_ADAPTERS until this order has ended",
         )  # fmt: skip
 
     # Venues
@@ -152,9 +152,13 @@ class Observer:
         """A venue built a transaction that must not be signed."""
         self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
 
-    def submit_unknown(self, venue: str, signature: str, error: Exception) -> None:
-        """An adapter failed while a swap was on its way: its fate is unknown, and asked for again."""
-        self.log.error("adapter misbehaved on a swap", venue=venue, tx=signature, exc_info=error)
+    def explanation_failed(self, venue: str, signature: str, error: Exception) -> None:
+        """An adapter failed to say what a failure on chain means: the chain's own words are told."""
+        self.log.error("adapter misbehaved on a failure", venue=venue, tx=signature, exc_info=error)
+
+    def settlement_failed(self, network: str, signature: str, error: Exception) -> None:
+        """Sending or looking up a swap failed for a reason nobody foresaw: its fate is unknown, and asked for again."""
+        self.log.error("settlement failed on a swap", network=network, tx=signature, exc_info=error)
 
     def node_failed(self, node: str, why: str) -> None:
         """A Solana node gives no answer that can be used; others are asked, if there are any."""

@@ -76,7 +76,7 @@ class Later:
 
 
 LATE = Setback(OUT_OF_TIME, "the deadline passed before anything was sent", Chance.NONE)
-VENUE_MISSING_PAUSE_MS = 30_000.0
+NETWORK_MISSING_PAUSE_MS = 30_000.0
 AT_ONCE = 0.02
 """Seconds. What is built within them saves a commit; who watches an order does not notice that it is told later."""
 
@@ -121,11 +121,11 @@ class Pipeline:
             claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures, claimed.cause,
         )  # fmt: skip
         if claimed.attempt is not None:
-            venue = self._venues.get(claimed.attempt.venue)
-            if venue is None:
-                self._observer.venue_missing(order.id, claimed.attempt.venue)
-                return await self._give_back(job, VENUE_MISSING_PAUSE_MS)
-            return await self._follow(job, venue, claimed.attempt, resumed=True)
+            attempt = self._located(claimed.attempt)
+            if attempt.signed.network not in self._settlement.networks:
+                self._observer.network_missing(order.id, attempt.signed.network, attempt.venue)
+                return await self._give_back(job, NETWORK_MISSING_PAUSE_MS)
+            return await self._follow(job, attempt, resumed=True)
         if self._clock.monotonic() >= job.deadline:
             await self._expire(job, LATE)
             return None
@@ -171,7 +171,7 @@ class Pipeline:
             attempt = Attempt(job.attempts + 1, quote.venue, sealed.signed, {**quoted, **fee})
             await self._record(job, attempt, untold, rounds=0 if failures else 1)
             await self._clock.failpoint(Failpoint.RECORDED)
-            return await self._follow(job, self._venues[quote.venue], attempt, resumed=False)
+            return await self._follow(job, attempt, resumed=False)
         # Venues without a quote count as well: one of them may do it when its trouble has passed.
         others = [answer for answer in routing.answers if answer.quote is None]
         return await self._retry_or_end(job, setback_of([*failures, *others]))
@@ -203,11 +203,19 @@ class Pipeline:
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 
-    async def _follow(self, job: Job, venue: AnyVenue, attempt: Attempt, *, resumed: bool) -> Later | None:
+    def _located(self, attempt: Attempt) -> Attempt:
+        """The attempt with its network. Old records do not name it: then it is the one of its venue."""
+        venue = self._venues.get(attempt.venue)
+        if attempt.signed.network or venue is None:
+            return attempt
+        return replace(attempt, signed=replace(attempt.signed, network=venue.capabilities.network))
+
+    async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> Later | None:
         others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
-        trial = Trial(attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot)
+        venue = self._venues.get(attempt.venue)
+        trial = Trial(attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot, venue)
         while True:
-            fate = await self._settlement.settle(venue, trial, job.may_send)
+            fate = await self._settlement.settle(trial, job.may_send)
             await self._clock.failpoint(Failpoint.PROVEN)
             if fate.outcome == "confirmed" and fate.fill is not None:
                 later: Later | None = await self._confirm(job, attempt, fate.fill, fate.proof)

@@ -21,7 +21,7 @@ from dexexec import presets
 from dexexec.clock import Clock
 from dexexec.domain.token import Tokens
 from dexexec.errors import AdapterLoadError
-from dexexec.venue import Capabilities, Chain, Venue, VenueContext, VenueError
+from dexexec.venue import Capabilities, Chain, Network, Venue, VenueContext, VenueError
 
 GROUP = "dexexec.adapters"
 VenueClass = type[Venue[Any]]
@@ -68,7 +68,7 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
     venues: list[Venue[Any]] = []
     for found in classes:
         options = read_options(found, environ)
-        network = found.network_for(options)
+        network = _network(found, options)
         chain = chains.get(network)
         if chain is None:
             known = ", ".join(sorted(chains)) or "none"
@@ -93,7 +93,16 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
 def networks(classes: Sequence[VenueClass], environ: Mapping[str, str]) -> frozenset[str]:
     """The networks that these adapters settle on. Raises `AdapterLoadError` for options that cannot be used."""
     environ = presets.environment(environ)
-    return frozenset(found.network_for(read_options(found, environ)) for found in classes)
+    return frozenset(_network(found, read_options(found, environ)) for found in classes)
+
+
+def _network(found: VenueClass, options: Any) -> str:
+    """The network that the adapter settles on. Raises `AdapterLoadError` for one that the engine does not know."""
+    network = found.network_for(options)
+    if not isinstance(network, str) or network not in Network.ALL:
+        known = ", ".join(sorted(Network.ALL))
+        raise AdapterLoadError(f"{found.name} settles on {network!r}, which is no network of the engine's: {known}")
+    return network
 
 
 def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:

@@ -4,9 +4,8 @@ An adapter prices and builds; the engine signs, records, sends, retries and conf
 the store or the queue, and never retries by itself: a second try could be a second swap. It imports only this module
 and `dexexec.domain`.
 
-A minimal adapter subclasses `Venue`, sets `name` and `capabilities`, and writes `quote` and `build`. Sending and
-looking up come from the chain that the engine hands in with the `VenueContext`; override `submit` and `status` only
-for a venue that settles elsewhere.
+A minimal adapter subclasses `Venue`, sets `name` and `capabilities`, and writes `quote` and `build`. It cannot say
+what became of its own swap: the engine sends it to the venue's network and looks it up there by itself.
 """
 
 from abc import ABC, abstractmethod
@@ -166,11 +165,13 @@ Unsigned = UnsignedSwap | SwapInstructions
 
 
 class Network:
-    """Names of the networks a venue can settle on. `localnet` is Solana with free coins, on this machine."""
+    """The networks a venue can settle on, a closed set: the engine looks swaps up there by itself. `localnet` is Solana
+    with free coins, on this machine."""
 
     SIMULATED = "simulated"
     LOCALNET = "localnet"
     SOLANA = "solana"
+    ALL = frozenset({SIMULATED, LOCALNET, SOLANA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +198,8 @@ class Chain(Protocol):
     async def blockhash(self) -> Blockhash:
         """A recent blockhash with its last valid height, both from one answer. Raises `VenueError`."""
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        """Send the bytes as they are. `first`: nobody sent them before, so a node may check them first and refuse.
-        Never raises: what is not certain is `Unknown`."""
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Send the bytes as they are. Never raises. The answer is for the log: none of them proves anything."""
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """What the chain knows of each signature, in their order; with `history` it must search all of it, which costs
@@ -305,14 +305,6 @@ class Venue(ABC, Generic[OptionsT]):
         """Programs of its own (base58) that its instructions call. The guard lets no others be signed, but for
         Solana's: system, compute budget, token, token 2022, associated token account, memo."""
         return frozenset()
-
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        """Send the bytes as they are, once; the engine resends."""
-        return await self.context.chain.submit(signed, first=first)
-
-    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """What is known of each signature, in their order."""
-        return await self.context.chain.status(signatures, history=history)
 
     async def aclose(self) -> None:
         """Release what the adapter opened."""

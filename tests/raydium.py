@@ -106,7 +106,7 @@ class RecordedChain:
         """Always the same."""
         return BLOCKHASH
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """Taken."""
         return Accepted()
 

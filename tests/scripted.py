@@ -53,17 +53,15 @@ class ScriptedChain:
         self.submits: list[SubmitAnswer] = [Accepted()]
         self.statuses: list[SwapStatus] = [Unavailable("not told")]
         self.sent: list[SignedSwap] = []
-        self.checked_first: list[bool] = []
         self.looked_up = 0
 
     async def blockhash(self) -> Blockhash:
         """Always the same."""
         return Blockhash("recent", 150)
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """The next answer."""
         self.sent.append(signed)
-        self.checked_first.append(first)
         return self.submits.pop(0) if len(self.submits) > 1 else self.submits[0]
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:

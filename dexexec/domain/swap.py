@@ -1,8 +1,8 @@
 """A swap on its way to the chain: unsigned, signed, and what the chain says of it.
 
-The answers are told apart by type so that nothing unknown can be taken for a failure: only `Rejected`, a finalized
-`FailedOnChain` and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no
-effect. `Unknown` and `Unavailable` prove nothing.
+The answers are told apart by type so that nothing unknown can be taken for a failure: only a finalized `FailedOnChain`
+and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no effect. An answer
+to a send and `Unavailable` prove nothing.
 """
 
 from collections.abc import Mapping
@@ -37,11 +37,16 @@ class UnsignedSwap:
 
 @dataclass(frozen=True, slots=True)
 class SignedSwap:
-    """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap."""
+    """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap.
+
+    `network` is the one that it was signed for, and the only one where it is sent and looked up. Empty in records from
+    before that was kept.
+    """
 
     signature: str
     payload: bytes
     last_valid_height: int
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """Definitive: the node refused these bytes and they were not passed on. `code` is machine-readable; `failure` tells
-    which instruction is to blame, where one is."""
-
-    code: str
-    detail: str
-    failure: "ProgramFailure | None" = None
-
-
-@dataclass(frozen=True, slots=True)
 class Unknown:
-    """A timeout, a transport error, an overloaded node: the swap may or may not be on its way."""
+    """A refusal, a timeout, a transport error: the swap may or may not be on its way."""
 
     detail: str
 
 
-SubmitAnswer = Accepted | Rejected | Unknown
+SubmitAnswer = Accepted | Unknown
 
 
 @dataclass(frozen=True, slots=True)

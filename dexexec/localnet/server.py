@@ -14,12 +14,19 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from dexexec.domain import base58
 from dexexec.localnet import dispatch
 from dexexec.localnet.call import Node
 from dexexec.localnet.fault_methods import PREFIX
 from dexexec.localnet.faults import Wrong, WrongAnswers
 from dexexec.localnet.ledger import Ledger
-from dexexec.localnet.rpc_error import NODE_UNHEALTHY, RpcError
+from dexexec.localnet.rpc_error import (
+    NODE_UNHEALTHY,
+    PREFLIGHT_FAILURE,
+    SIGNATURE_VERIFICATION_FAILURE,
+    InvalidParamsError,
+    RpcError,
+)
 from dexexec.localnet.subscriptions import Subscriptions
 
 MAX_BODY_BYTES = 512 * 1024
@@ -28,7 +35,20 @@ IDLE_SECONDS = 120.0
 MAX_NODES = 16
 QUEUED_MESSAGES = 20_000
 GOING_AWAY, TOO_SLOW = 1001, 1013
-UNHEALTHY = RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None})
+REFUSALS = {
+    Wrong.UNHEALTHY: RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None}),
+    Wrong.WOULD_FAIL: RpcError(
+        PREFLIGHT_FAILURE,
+        "Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1",
+        {"err": {"InstructionError": [0, {"Custom": 1}]}, "logs": []},
+    ),
+    Wrong.BAD_SIGNATURE: RpcError(
+        SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure", {"err": "SignatureFailure"}
+    ),
+    Wrong.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
+}
+"""As a node words them, whatever was asked."""
+SOME_SIGNATURE = base58.encode(bytes(range(64)))
 
 
 class Cluster:
@@ -107,8 +127,10 @@ class RpcHandler(RequestHandler):
                 self._refuse(429, "Too many requests")
             case Wrong.UNAVAILABLE:
                 self._refuse(503, "Service unavailable")
-            case Wrong.UNHEALTHY:
-                self._reply(dispatch.refuse(document, UNHEALTHY))
+            case Wrong.UNHEALTHY | Wrong.WOULD_FAIL | Wrong.BAD_SIGNATURE | Wrong.BAD_PARAMS as refusal:
+                self._reply(dispatch.refuse(document, REFUSALS[refusal]))
+            case Wrong.ANOTHER_SIGNATURE:
+                self._reply({"jsonrpc": "2.0", "id": document.get("id"), "result": SOME_SIGNATURE})
             case Wrong.GARBAGE:
                 self.finish('{"jsonrpc": "2.0", "result": <html>')
             case Wrong.HANG:

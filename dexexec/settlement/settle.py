@@ -5,20 +5,23 @@ its claim. Only then `settle` sends them, and from then on an attempt is over in
 proof:
 
 * landed: the chain shows the swap, finalized, with what really moved;
-* failed: the chain shows the transaction, finalized, without effect; or a node refused bytes that were never sent
-  before (rejected), or they never were sent (unsent);
+* failed: the chain shows the transaction, finalized, without effect; or it never was sent (unsent);
 * expired: a node whose finalized height is past the last valid one, and that has searched its whole history since,
   does not know the signature, nor any other of the order's.
 
 Between, a swap may be confirmed and not yet final: the order moves on, the attempt stays open, and whoever looks again
-may find it final, or taken back (unlanded), and then sends the same bytes again. Anything else (a timeout, an
-overloaded node, an answer that got lost) is unknown, and unknown means: ask again, and send the same bytes again. The
-same bytes are one swap however often they are sent, so whoever resumes an attempt after a crash does just the same.
+may find it final, or taken back (unlanded), and then sends the same bytes again. Anything else (whatever a send is
+answered with, an overloaded node, an answer that got lost) is unknown, and unknown means: ask again, and send the same
+bytes again. The same bytes are one swap however often they are sent, so whoever resumes an attempt after a crash does
+just the same.
+
+Where the swap is sent and looked up is the network that it was signed for; the venue is not asked. All that it says is
+what a failure of its program means.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
@@ -27,7 +30,6 @@ from dexexec.domain.swap import (
     FailedOnChain,
     Landed,
     NotSeen,
-    Rejected,
     SignedSwap,
     SubmitAnswer,
     SwapStatus,
@@ -41,10 +43,19 @@ from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.sealing import Sealed, Sealer
-from dexexec.venue import AnyVenue, BadAnswer, Chain, NewsChain, QuoteExpired, Timeout, VenueError
+from dexexec.venue import (
+    VENUE_ERRORS,
+    AnyVenue,
+    BadAnswer,
+    Chain,
+    NewsChain,
+    QuoteExpired,
+    Timeout,
+    VenueError,
+)
 
 CALL_TIMEOUT = 10.0
-"""Seconds for one call of an adapter or a node."""
+"""Seconds for building a swap, and for one call of a chain."""
 LONGEST_WAIT = 2.0
 """Seconds without a look at a swap's status where the chain tells when there is something to see."""
 RESEND_AFTER = 2.0
@@ -56,8 +67,8 @@ class Trial:
     """A recorded attempt whose fate is to be found out.
 
     `others` are the signatures of the order's earlier attempts. `landed_slot` is where this one was seen as confirmed,
-    if it was. `resumed`: the bytes may have been sent before, so that a refusal proves nothing. `deadline` (monotonic
-    seconds) is the order's.
+    if it was. `resumed`: the bytes may have been sent before. `deadline` (monotonic seconds) is the order's: past it
+    nothing is sent for the first time. `venue` explains failures; None when it is not enabled any more.
     """
 
     signed: SignedSwap
@@ -66,13 +77,13 @@ class Trial:
     resumed: bool
     others: tuple[str, ...] = ()
     landed_slot: int | None = None
+    venue: AnyVenue | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of an attempt. Over: `landed`, `failed`, `rejected`, `unsent` or `expired`. Still open: `confirmed`,
-    or `unlanded` if it was that before. A reason code and words where there is no fill, and the proof, as JSON
-    values."""
+    """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`, or
+    `unlanded` if it was that before. A reason code and words where there is no fill, and the proof, as JSON values."""
 
     outcome: str
     proof: dict[str, object]
@@ -89,12 +100,17 @@ class Settlement:
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
 
+    @property
+    def networks(self) -> frozenset[str]:
+        """Where swaps can be sent and looked up."""
+        return frozenset(self._chains)
+
     async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId) -> Sealed:
         """Build and seal `quote` as `attempt`; nothing is sent. Raises `VenueError`; also when the order's
         deadline (monotonic seconds) comes first."""
-        network = venue.capabilities.network
-        sealer = self._sealers[network]
         try:
+            network = venue.capabilities.network
+            sealer = self._sealers[network]
             async with asyncio.timeout(CALL_TIMEOUT):
                 blockhash = await self._chains[network].blockhash()
                 unsigned = await venue.build(quote, sealer.payer, blockhash)
@@ -102,7 +118,8 @@ class Settlement:
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:
                     raise QuoteExpired("the order's deadline passed while the swap was built")
-                return await sealer.seal(venue, quote, unsigned, deadline, attempt)
+                sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
+                return replace(sealed, signed=replace(sealed.signed, network=network))
         except VenueError as error:
             if error.code == "guard":
                 self._observer.guard_refused(venue.name, quote.request, str(error))
@@ -113,7 +130,7 @@ class Settlement:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
-    async def settle(self, venue: AnyVenue, trial: Trial, may_send: Callable[[], bool]) -> Fate:
+    async def settle(self, trial: Trial, may_send: Callable[[], bool]) -> Fate:
         """Send a recorded attempt and stay with it until its fate is proven or it is confirmed, however long that
         takes.
 
@@ -125,41 +142,43 @@ class Settlement:
         if late and not trial.resumed:
             return Fate("unsent", {"sent": False}, None, "deadline", "the deadline passed before anything was sent")
         sends, sent = 0, self._clock.monotonic()
+        answer: SubmitAnswer = Unknown("it was not sent by this worker")
         if not late and trial.landed_slot is None:
-            answer = await self._submit(venue, trial.signed, may_send, first=not trial.resumed)
-            if isinstance(answer, Rejected) and not trial.resumed:
-                code, detail = _explained(venue, answer)
-                return Fate("rejected", {"code": code, "detail": detail}, None, code, detail)
+            answer = await self._submit(trial, may_send)
             sends = 1
         pauses = Pauses()
         while True:
-            status = await self._look(venue, trial)
-            fate = self._fate(venue, trial, status, sends)
+            status = await self._look(trial)
+            fate = self._fate(trial, status, sends, answer)
             if fate is not None:
                 return fate
             resends = sends and not isinstance(status, FailedOnChain)
-            await self._wait(venue, trial.signed.signature, pauses, sent + RESEND_AFTER if resends else None)
+            await self._wait(trial, pauses, sent + RESEND_AFTER if resends else None)
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
-                await self._submit(venue, trial.signed, may_send)
+                answer = await self._submit(trial, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1
 
-    async def _wait(self, venue: AnyVenue, signature: str, pauses: Pauses, until: float | None) -> None:
+    def _chain(self, trial: Trial) -> Chain:
+        return self._chains[trial.signed.network]
+
+    async def _wait(self, trial: Trial, pauses: Pauses, until: float | None) -> None:
         """Until the next look: when the chain has news, or after a pause; not past `until` (monotonic seconds)."""
-        chain = self._chains[venue.capabilities.network]
+        chain = self._chain(trial)
         if not isinstance(chain, NewsChain):
             await self._clock.sleep(pauses.next())
             return
         left = LONGEST_WAIT if until is None else until - self._clock.monotonic()
-        await chain.news(signature, min(max(left, FIRST), LONGEST_WAIT))
+        await chain.news(trial.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
 
-    def _fate(self, venue: AnyVenue, trial: Trial, status: SwapStatus, sends: int) -> Fate | None:
-        """What `status` proves; None where that is nothing yet."""
+    def _fate(self, trial: Trial, status: SwapStatus, sends: int, answer: SubmitAnswer) -> Fate | None:
+        """What `status` proves; None where that is nothing yet. `answer` is the last send's: it proves nothing, but it
+        may explain why nothing landed."""
         match status:
             case Landed(_, _, slot, finalized):
                 proof: dict[str, object] = {"slot": slot, "finalized": finalized, "sends": sends}
                 return Fate("landed" if finalized else "confirmed", proof, fill_of(status, trial.request))
             case FailedOnChain(_, _, fee, slot, True):
-                code, detail = _explained(venue, status)
+                code, detail = self._explained(trial, status)
                 proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "sends": sends}
                 return Fate("failed", proof, None, code, detail)
             case NotSeen(height, _, node) if proves_expiry(status, trial.signed.last_valid_height):
@@ -171,63 +190,70 @@ class Settlement:
                     "node": node,
                     "sends": sends,
                 }
-                return Fate("expired", proof, None, "attempt-expired", "the transaction can no longer land")
+                told = f"; the last send was answered: {answer.detail}" if sends and isinstance(answer, Unknown) else ""
+                return Fate("expired", proof, None, "attempt-expired", f"the transaction can no longer land{told}")
             case NotSeen(_, True, node, slot) if trial.landed_slot is not None and slot > trial.landed_slot:
                 words = f"slot {trial.landed_slot}, where it was confirmed, is no part of the chain any more"
                 return Fate("unlanded", {"node": node, "slotSeen": slot}, detail=words)
             case _:
                 return None
 
-    async def _look(self, venue: AnyVenue, trial: Trial) -> SwapStatus:
+    async def _look(self, trial: Trial) -> SwapStatus:
         """Ask cheaply; and where not being seen would mean something, in the whole history and for every signature of
         the order, as a swap that was taken for gone must not be followed by another."""
-        [status] = await self._status(venue, [trial.signed.signature], history=False)
+        [status] = await self._status(trial, [trial.signed.signature], history=False)
         if not isinstance(status, NotSeen):
             return status
         if trial.landed_slot is None and not past_expiry(status, trial.signed.last_valid_height):
             return status
-        status, *others = await self._status(venue, [trial.signed.signature, *trial.others], history=True)
+        status, *others = await self._status(trial, [trial.signed.signature, *trial.others], history=True)
         for signature, other in zip(trial.others, others, strict=True):
             if isinstance(other, Landed) and other.finalized:
-                self._observer.earlier_attempt_landed(venue.name, signature)
+                self._observer.earlier_attempt_landed(trial.signed.network, signature)
             if not isinstance(other, NotSeen | FailedOnChain):
                 return Unavailable("an earlier attempt of the order is not known to be gone")
         return status
 
-    async def _submit(
-        self, venue: AnyVenue, signed: SignedSwap, may_send: Callable[[], bool], *, first: bool = False
-    ) -> SubmitAnswer:
+    async def _submit(self, trial: Trial, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():
             raise ClaimLostError("the lease ran out: nothing more is sent")
         await self._clock.failpoint(Failpoint.SENDING)
         answer: SubmitAnswer
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                answer = await venue.submit(signed, first=first)
+                answer = await self._chain(trial).submit(trial.signed)
         except TimeoutError:
             answer = Unknown("no answer in time")
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises while sending, the swap may be on its way
-            self._observer.submit_unknown(venue.name, signed.signature, error)
-            answer = Unknown("the adapter failed while sending")
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong while sending, the swap may be on its way
+            self._observer.settlement_failed(trial.signed.network, trial.signed.signature, error)
+            answer = Unknown("sending failed")
         await self._clock.failpoint(Failpoint.SENT)
         return answer
 
-    async def _status(self, venue: AnyVenue, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
+    async def _status(self, trial: Trial, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                answers = await venue.status(signatures, history=history)
+                answers = await self._chain(trial).status(signatures, history=history)
                 if len(answers) == len(signatures):
                     return answers
                 why = f"{len(answers)} answers for {len(signatures)} signatures"
         except TimeoutError:
             why = "no answer in time"
         except Exception as error:  # noqa: BLE001 - an answer that cannot be read says nothing about the swap
-            self._observer.submit_unknown(venue.name, signatures[0], error)
-            why = "the adapter failed while looking up"
+            self._observer.settlement_failed(trial.signed.network, signatures[0], error)
+            why = "looking it up failed"
         return [Unavailable(why) for _ in signatures]
 
-
-def _explained(venue: AnyVenue, failed: FailedOnChain | Rejected) -> tuple[str, str]:
-    """Reason code and words of a failure: the venue's where it knows what its program means, else the chain's."""
-    explained = venue.explain(failed.failure) if failed.failure else None
-    return (explained.code, f"{explained} ({failed.detail})") if explained else (failed.code, failed.detail)
+    def _explained(self, trial: Trial, failed: FailedOnChain) -> tuple[str, str]:
+        """Reason code and words of a failure: the venue's where it knows what its program means, else the chain's.
+        Nothing that a venue says or raises here may keep a proven failure from being written."""
+        if trial.venue is None or failed.failure is None:
+            return failed.code, failed.detail
+        try:
+            explained = trial.venue.explain(failed.failure)
+            words = str(explained)
+        except Exception as error:  # noqa: BLE001 - the chain's own words are good enough
+            self._observer.explanation_failed(trial.venue.name, trial.signed.signature, error)
+            return failed.code, failed.detail
+        kinds: list[type[VenueError]] = [kind for kind in (*VENUE_ERRORS, VenueError) if isinstance(explained, kind)]
+        return (kinds[0].code, f"{words} ({failed.detail})") if kinds else (failed.code, failed.detail)

@@ -19,7 +19,6 @@ from dexexec.domain.swap import (
     Accepted,
     Blockhash,
     NotSeen,
-    Rejected,
     SignedSwap,
     SubmitAnswer,
     SwapStatus,
@@ -142,17 +141,14 @@ class SimulatedChain:
         height = self.height()
         return Blockhash(self._hash(height), height + VALID_FOR)
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        """Take the swap, refuse it for good, or say that it is not certain. Sending it again changes nothing, but for
-        a swap whose first send was lost.
-
-        Bytes that this chain can never take are `Rejected` as `malformed` or `blockhash-not-found`, those that came
-        too late as `blockhash-expired`; never a swap that is recorded already.
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Take the swap, or say why that is not certain: also for bytes that this chain can never take, as a refusal of
+        a real node proves nothing either. Sending it again changes nothing, but for a swap whose first send was lost.
         """
         try:
             swap = _read(signed)
         except ValueError as error:
-            return Rejected("malformed", str(error))
+            return Unknown(f"malformed: {error}")
         now = self._clock.unix_ms()
         landing = Landing(
             signature=signed.signature,
@@ -170,7 +166,7 @@ class SimulatedChain:
         except LedgerUnavailable as error:
             return Unknown(f"the ledger of the simulated chain does not answer: {error}")
         if receipt is Receipt.LATE:
-            return Rejected("blockhash-expired", f"the last valid height was {signed.last_valid_height}")
+            return Unknown(f"its blockhash has expired: the last valid height was {signed.last_valid_height}")
         return Accepted()
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
@@ -186,7 +182,7 @@ class SimulatedChain:
     async def _refuse_unless_known(self, signature: str) -> SubmitAnswer:
         """A blockhash of another seed: refused, unless the swap was taken when that was still the seed."""
         [known] = await self._ledger.find([signature])
-        return Accepted() if known else Rejected("blockhash-not-found", "the blockhash is not of this chain")
+        return Accepted() if known else Unknown("the blockhash is not of this chain")
 
     def _hash(self, height: int) -> str:
         return _hash(self._seed, height)

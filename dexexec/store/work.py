@@ -154,8 +154,9 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The fate of an attempt: `landed`, `failed`, `rejected`, `unsent` or `expired`, with what proves it. None while it
-    is open; the proof is then that of a swap that is confirmed and not finalized, or empty again."""
+    """The fate of an attempt: `landed`, `failed`, `unsent` or `expired` (in old records also `rejected`), with what
+    proves it. None while it is open; the proof is then that of a swap that is confirmed and not finalized, or empty
+    again."""
 
     n: int
     outcome: str | None

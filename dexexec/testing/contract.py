@@ -75,10 +75,8 @@ CHECKS: tuple[Check, ...] = tuple(
             quoting.only_known_errors_escape,
             quoting.quotes_are_independent,
             settling.expired_quote_is_refused,
+            settling.explain_never_raises,
             settling.fill_equals_quote,
-            settling.submit_twice_is_one_swap,
-            settling.unknown_signature_is_not_seen,
-            settling.status_keeps_the_order,
             settling.bounds_hold_on_chain,
         ),
     )

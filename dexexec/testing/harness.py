@@ -6,7 +6,7 @@ Prices must stand still while the clock does; an adapter with live prices is che
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sized
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.swap import Accepted, Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
+from dexexec.domain.swap import Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.registry import VenueClass, read_options
 from dexexec.settlement.sealing import Sealed, Sealer, SimulatedSealer
@@ -50,11 +50,10 @@ class NotApplicable(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class World:
-    """One venue with everything around it. Nothing is shared with another world. `ledger` counts the swaps on chain."""
+    """One venue with everything around it. Nothing is shared with another world."""
 
     venue: Venue[Any]
     clock: ManualClock
-    ledger: Sized
     chain: Chain
     sealer: Sealer
     tokens: Tokens
@@ -107,42 +106,29 @@ class World:
         sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE, AttemptId(uuid4(), 1))
         return expect(Sealed, await outcome(sealed), "what was built, sealed,").signed
 
-    async def send(self, signed: SignedSwap) -> None:
-        """Submit a swap that has to be accepted."""
-        expect(Accepted, await outcome(self.venue.submit(signed)), "submit")
-
-    async def statuses(self, *signatures: str) -> list[SwapStatus]:
-        """The venue's answer for `signatures`, one for each."""
-        found: list[SwapStatus] = expect(list, await outcome(self.venue.status(signatures)), "status")
-        if len(found) != len(signatures):
-            raise Broken(f"status gave {len(found)} answers for {len(signatures)} signatures")
-        return found
-
     async def settle(self, signed: SignedSwap) -> SwapStatus:
         """Send, and let time pass until the chain shows what became of it."""
-        await self.send(signed)
+        await self.chain.submit(signed)
         for _ in range(200):
-            [status] = await self.statuses(signed.signature)
+            [status] = await self.chain.status([signed.signature])
             if not isinstance(status, NotSeen | Unavailable):
                 return status
             self.clock.advance(0.4)
         raise Broken("a swap that was sent was never seen again")
 
-    async def land(self, quote: Quote) -> tuple[SignedSwap, Landed]:
+    async def land(self, quote: Quote) -> Landed:
         """Build, sign and send `quote`, which has to land."""
-        signed = await self.sign(quote)
-        return signed, expect(Landed, await self.settle(signed), "status")
+        return expect(Landed, await self.settle(await self.sign(quote)), "what was built, sent,")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a venue is put on: the time, a chain of the cluster `cluster` (as `VenueContext.cluster`), who makes swaps
-    ready for it, and what counts the swaps on chain. `settles`: swaps may be sent there."""
+    """What a venue is put on: the time, a chain of the cluster `cluster` (as `VenueContext.cluster`), and who makes
+    swaps ready for it. `settles`: swaps may be sent there."""
 
     clock: ManualClock
     chain: Chain
     sealer: Sealer
-    ledger: Sized = ()
     cluster: str = ""
     settles: bool = False
 
@@ -165,10 +151,9 @@ class Harness:
         """A fresh chain, on which prices are as `condition` says, as far as it is the chain that makes them. Only a
         venue of the simulated chain settles there: others would lose real money."""
         clock = ManualClock()
-        ledger = MemoryLedger(clock)
         settles = self.venue_class.capabilities.network == Network.SIMULATED
         sealer = SimulatedSealer(SimulatedSigner())
-        yield Ground(clock, SimulatedChain(clock, ledger), sealer, ledger, settles=settles)
+        yield Ground(clock, SimulatedChain(clock, MemoryLedger(clock)), sealer, settles=settles)
 
     @asynccontextmanager
     async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
@@ -191,7 +176,7 @@ class Harness:
             venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition), on.cluster))
             pair = self.pair or self.named_pair()
             try:
-                yield World(venue, on.clock, on.ledger, on.chain, on.sealer, self.tokens, *pair)
+                yield World(venue, on.clock, on.chain, on.sealer, self.tokens, *pair)
             finally:
                 await venue.aclose()
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, Simulation
-from dexexec.domain.swap import Blockhash, Rejected, SignedSwap, SubmitAnswer, SwapStatus, Unavailable
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, Unavailable, Unknown
 from dexexec.errors import StartupError
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
@@ -37,9 +37,9 @@ class StandingChain:
             self._blockhash = await self._chain.blockhash()
         return self._blockhash
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        """Refused."""
-        return Rejected("read-only", "the contract is tried on this chain without sending anything")
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Not sent."""
+        return Unknown("the contract is tried on this chain without sending anything")
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """Not told."""

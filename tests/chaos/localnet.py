@@ -28,7 +28,7 @@ SLOT_MS = 40
 """So that it takes 7.3 s and not 73 until a transaction is proven expired: 150 blocks, and 32 on top of the last."""
 PURSE = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
 """By mint, "" for lamports: its decimals, and what the wallet is filled up to. A few orders can empty it."""
-WRONG_ANSWERS = ["429", "503", "-32005", "garbage", "hang", "hangup"]
+WRONG_ANSWERS = ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
 METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
 LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
 """Seconds: of one trouble, and at most between two of the process, and of the network."""

@@ -1,17 +1,15 @@
 """Venues that each break one rule of the contract, and keep all the others. `BROKEN` says which."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from adapters.mock_raydium import MockRaydium
-from dexexec.domain import base58
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
-from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.swap import Blockhash, FailedOnChain, NotSeen, SignedSwap, SubmitAnswer, SwapStatus
-from dexexec.venue import Capabilities, Network, Unsigned, Unsupported, Venue
+from dexexec.domain.solana import ProgramFailure
+from dexexec.domain.swap import Blockhash
+from dexexec.venue import Capabilities, Network, Slippage, Unsigned, Unsupported, Venue, VenueError
 
 
 class PromisesBothModes(MockRaydium):
@@ -162,41 +160,18 @@ class RoundsUp(MockRaydium):
         return await super().build(replace(quote, amount_out=given), payer, blockhash)
 
 
-class SendsAgainAsNew(MockRaydium):
-    name = "sends-again-as-new"
+class FailsToExplain(MockRaydium):
+    name = "fails-to-explain"
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        known = [found for found in await self.status([signed.signature]) if not isinstance(found, NotSeen)]
-        if known:
-            swap = replace(SimulatedSwap.decode(signed.payload), nonce=f"again-{len(known)}")
-            signed = replace(signed, signature=base58.encode(swap.encode()[-64:]), payload=swap.encode())
-        return await super().submit(signed)
+    def explain(self, failure: ProgramFailure) -> VenueError | None:
+        return {6_000: Slippage("moved")}[failure.custom or 0]
 
 
-class CallsUnknownFailed(MockRaydium):
-    name = "calls-unknown-failed"
+class ExplainsInItsOwnWords(MockRaydium):
+    name = "explains-in-its-own-words"
 
-    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        return [
-            FailedOnChain("not-found", "no such transaction", 0, 0, finalized=True)
-            if isinstance(found, NotSeen)
-            else found
-            for found in await super().status(signatures)
-        ]
-
-
-class SortsItsAnswers(MockRaydium):
-    name = "sorts-its-answers"
-
-    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        return await super().status(sorted(signatures))
-
-
-class AnswersEachOnce(MockRaydium):
-    name = "answers-each-once"
-
-    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        return await super().status(list(dict.fromkeys(signatures)))
+    def explain(self, failure: ProgramFailure) -> VenueError | None:
+        return failure.text  # type: ignore[return-value]
 
 
 class ForgetsTheBounds(MockRaydium):
@@ -224,9 +199,7 @@ BROKEN: dict[type[Venue[Any]], str] = {
     BuildsFromOldQuotes: "expired-quote-is-refused",
     TiresEarly: "expired-quote-is-refused",
     RoundsUp: "fill-equals-quote",
-    SendsAgainAsNew: "submit-twice-is-one-swap",
-    CallsUnknownFailed: "unknown-signature-is-not-seen",
-    SortsItsAnswers: "status-keeps-the-order",
-    AnswersEachOnce: "status-keeps-the-order",
+    FailsToExplain: "explain-never-raises",
+    ExplainsInItsOwnWords: "explain-never-raises",
     ForgetsTheBounds: "bounds-hold-on-chain",
 }

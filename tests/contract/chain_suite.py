@@ -97,7 +97,7 @@ class ChainRules(ABC):
     async def test_a_swap_that_was_sent_lands_with_what_it_moved_and_becomes_final(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as harness:
             swap = await harness.swap()
-            assert await harness.chain.submit(swap, first=True) == Accepted()
+            assert await harness.chain.submit(swap) == Accepted()
             await harness.pass_blocks(2)
             status = await landed(harness, swap)
             assert (status.moved, status.fee) == (harness.moves, harness.fee)
@@ -108,11 +108,11 @@ class ChainRules(ABC):
         async with self.open(tmp_path) as harness:
             swap = await harness.swap()
             before = await harness.executions()
-            assert await harness.chain.submit(swap, first=True) == Accepted()
+            assert await harness.chain.submit(swap) == Accepted()
             assert await harness.chain.submit(swap) == Accepted()
             await harness.pass_blocks(2)
             status = await landed(harness, swap)
-            assert await harness.chain.submit(swap, first=True) == Accepted()
+            assert await harness.chain.submit(swap) == Accepted()
             assert await harness.chain.submit(swap) == Accepted()
             await harness.pass_blocks(2)
             assert (await landed(harness, swap)).slot == status.slot
@@ -192,7 +192,7 @@ class ChainRules(ABC):
             before = await harness.executions()
             await harness.pass_blocks(VALID_FOR + FINALITY + 5)
             assert proves_expiry(await unseen(harness, swap, history=True), swap.last_valid_height)
-            await harness.chain.submit(swap, first=True)
+            await harness.chain.submit(swap)
             await harness.chain.submit(swap)
             await harness.pass_blocks(5)
             await unseen(harness, swap, history=True)

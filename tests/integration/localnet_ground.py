@@ -171,9 +171,9 @@ class Quiet:
         """As `Chain`."""
         return await self.chain.blockhash()
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""
-        return await self.chain.submit(signed, first=first)
+        return await self.chain.submit(signed)
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """As `Chain`."""
@@ -211,7 +211,7 @@ class Ground:
 
     async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
         """Send it, and stay with it."""
-        return await self.settlement.settle(self.venue, Trial(signed, request, math.inf, resumed), lambda: True)
+        return await self.settlement.settle(Trial(signed, request, math.inf, resumed, venue=self.venue), lambda: True)
 
     # Nodes
 

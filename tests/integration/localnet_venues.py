@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from solders.pubkey import Pubkey
-from solders.transaction import VersionedTransaction
 
 from adapters.mock import MockOptions
 from dexexec.clock import SystemClock
@@ -58,21 +57,6 @@ class SlotClock(ManualClock):
             self._blocks += 1
 
 
-@dataclass(frozen=True)
-class Swaps:
-    """The transactions that a wallet paid for, newest first."""
-
-    net: Net
-    wallet: str
-
-    def __len__(self) -> int:
-        landed = self.net.ledger.mentioning(
-            Pubkey.from_string(self.wallet), self.net.ledger.blocks.tip, None, None, 1_000
-        )
-        payers = (VersionedTransaction.from_bytes(one.raw).message.account_keys[0] for one in landed)
-        return sum(str(payer) == self.wallet for payer in payers)
-
-
 @dataclass
 class Scene:
     """A localnet with a wallet, on which venues are opened."""
@@ -94,7 +78,7 @@ class Scene:
 
     async def landed(self, signed: SignedSwap) -> Landed:
         """Send it and let it be confirmed."""
-        await self.chain.submit(signed, first=True)
+        await self.chain.submit(signed)
         self.clock.advance(2 * SLOT_MS / 1000)
         [status] = await self.chain.status([signed.signature])
         assert isinstance(status, Landed), status
@@ -134,5 +118,4 @@ class LocalnetHarness(Harness):
     async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
         """A fresh localnet: coins are free, so swaps are sent."""
         async with scene(self.folder / uuid.uuid4().hex) as on:
-            swaps = Swaps(on.net, on.sealer.payer)
-            yield Ground(on.clock, on.chain, on.sealer, swaps, Network.LOCALNET, settles=True)
+            yield Ground(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)

@@ -204,7 +204,7 @@ class Scene:
 
     async def lands(self, signed: SignedSwap) -> None:
         """Send it, with preflight; it succeeds."""
-        assert await self.chain.submit(signed, first=True) == Accepted()
+        assert await self.chain.submit(signed) == Accepted()
         status = await self.net.status(Signature.from_string(signed.signature))
         assert status["err"] is None
 

@@ -22,9 +22,10 @@ LOOKS = ("getSignatureStatuses", "getEpochInfo", "getTransaction")
 # ---- what an answer, or none, is taken for ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", ["hang", "hangup", "503"])
-async def test_a_swap_whose_answer_was_lost_is_not_swapped_twice(open_bench: OpenBench, answer: str) -> None:
-    """An answer that times out is handled as a failure, and the swap runs again."""
+@pytest.mark.parametrize("answer", ["hang", "hangup", "503", "-32002", "-32003", "-32602", "another", "garbage"])
+async def test_a_swap_whose_answer_was_lost_or_wrong_is_not_swapped_twice(open_bench: OpenBench, answer: str) -> None:
+    """An answer that times out is handled as a failure, or a front passes the bytes on and refuses them; and the swap
+    runs again."""
     async with open_bench(patience=patience(answer)) as b:
         order_id = await b.post()
         await b.at.faults(answers=wrong(answer, "sendTransaction", requests=1, execute=True))

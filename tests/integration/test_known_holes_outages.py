@@ -99,7 +99,8 @@ async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_bench: O
         clock = b.at.clock
         order_id = await b.post()
         clock.stall = Failpoint.SENDING
-        async with running(b.worker(concurrency=1, lease_seconds=0.3, heartbeat_seconds=60).run()):
+        lapsing = b.worker(concurrency=1, lease_seconds=0.3, heartbeat_seconds=60)
+        async with running(lapsing.run(), b.sweeper().run()):  # what it leases when it may not claim, the sweeper finds
             await clock.stalled.wait()
             assert b.at.wires.sends == []
             await until(lambda: lapsed(b), pause=0.02)
@@ -187,7 +188,7 @@ async def test_a_node_without_a_history_is_no_proof_while_another_one_knows(open
 
 
 async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_bench: OpenBench) -> None:
-    """The only node that was asked dies after it took the swap."""
+    """The preferred node dies after it took the swap."""
     async with open_bench("/nodes/first", "") as b:
         at = b.at
         at.clock.meanwhile.append(partial(at.faults, "/nodes/first", answers=wrong("hangup", requests=EVER)))
@@ -195,14 +196,13 @@ async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_bench:
         async with b.working():
             await b.settled(order_id)
         await only_attempt(b, order_id)
-        assert {one.node for one in at.wires.sends} == {node(b, 1)}
         assert {one.node for one in at.wires.of("getTransaction")} == {node(b, 2)}
         assert at.told.kinds == ["failed"]
 
 
 async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_bench: OpenBench) -> None:
     """A node that is a little behind answers "blockhash not found" to the first send, which is taken for a refusal,
-    and the swap is built anew; but another node may have it."""
+    and the swap is built anew. It is not asked to check, and passes the bytes on."""
     async with open_bench() as b:
         at = b.at
         at.wires.before["sendTransaction"] = partial(at.faults, lag=5)
@@ -210,6 +210,5 @@ async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
-        first = at.wires.sends[0]
-        assert first.answer["data"]["err"] == "BlockhashNotFound"
+        assert at.wires.sends[0].answer == (await b.view(order_id))["txHash"]
         await only_attempt(b, order_id)

@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from tornado.httpclient import HTTPClientError
 from tornado.iostream import StreamClosedError
 
-from tests.integration.localnet import NO_PREFLIGHT, SOL, RpcRefusedError, pay, post, rpc, running
+from tests.integration.localnet import NO_PREFLIGHT, SOL, RpcRefusedError, encoded, pay, post, rpc, running
 
 CALL = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "getSlot"})
 
@@ -94,6 +94,28 @@ async def test_a_node_can_say_that_it_is_unhealthy(tmp_path: Path) -> None:
         await net.faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
         with pytest.raises(Exception, match="unhealthy"):
             await net.client.get_slot(Processed)
+
+
+@pytest.mark.parametrize("code", [-32002, -32003, -32602])
+async def test_a_front_can_pass_a_transaction_on_and_refuse_it(tmp_path: Path, code: int) -> None:
+    async with running(tmp_path) as net:
+        wallet, friend = await net.funded(), Pubkey.new_unique()
+        transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
+        await net.faults(answers=[{"answer": str(code), "methods": ["sendTransaction"], "execute": True}])
+        with pytest.raises(RpcRefusedError) as refused:
+            await net.rpc("sendTransaction", encoded(transaction), {"encoding": "base64", "skipPreflight": True})
+        assert refused.value.code == code
+        assert await net.balance(friend) == SOL
+
+
+async def test_a_front_can_answer_with_the_signature_of_another_transaction(tmp_path: Path) -> None:
+    async with running(tmp_path) as net:
+        wallet, friend = await net.funded(), Pubkey.new_unique()
+        transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
+        await net.faults(answers=[{"answer": "another", "methods": ["sendTransaction"], "execute": True}])
+        answered = await net.rpc("sendTransaction", encoded(transaction), {"encoding": "base64", "skipPreflight": True})
+        assert answered != str(transaction.signatures[0])
+        assert await net.balance(friend) == SOL
 
 
 async def test_a_node_can_say_nothing_until_the_client_gives_up(tmp_path: Path) -> None:

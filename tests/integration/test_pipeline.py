@@ -6,7 +6,7 @@ from typing import Any
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
-from dexexec.domain.swap import FailedOnChain, Rejected, Unknown
+from dexexec.domain.swap import FailedOnChain, Unknown
 from dexexec.domain.token import KNOWN
 from dexexec.venue import NoRoute, Unreachable, Unsupported
 from tests.integration.bench import (
@@ -164,12 +164,12 @@ async def test_what_failed_attempts_cost_is_counted(bench: OpenBench) -> None:
         assert (await b.view(events[0].order_id))["feesPaid"] == "10000"
 
 
-async def test_a_definitive_refusal_is_tried_again(bench: OpenBench) -> None:
+async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
-        b.chain.submits = [Rejected("blockhash-not-found", "too old"), Unknown("but this one may be on its way")]
+        b.chain.submits = [Unknown("-32002: it would fail, says a front that has passed it on")]
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
-        assert [attempt["outcome"] for attempt in view["attempts"]] == ["rejected", "landed"]
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["landed"]
 
 
 async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(bench: OpenBench) -> None:

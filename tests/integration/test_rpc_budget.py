@@ -68,14 +68,13 @@ async def test_the_only_node_is_not_asked_while_it_rests_and_nothing_is_claimed_
         node.asked.clear()
         with pytest.raises(RateLimited, match="rests for"):
             await chain.accounts(ADDRESSES[:1])
-        for first in (True, False):
-            assert isinstance(await chain.submit(swap, first=first), Unknown)
+        assert isinstance(await chain.submit(swap), Unknown)
         for history in (False, True):
             assert isinstance((await chain.status([swap.signature], history=history))[0], Unavailable)
         assert node.asked == []
         assert told.kinds == ["rests"]
         clock.advance(30)
-        assert await chain.submit(swap, first=True) == Accepted()
+        assert await chain.submit(swap) == Accepted()
         await net.advance(2)
         assert isinstance((await chain.status([swap.signature]))[0], Landed)
 
@@ -145,7 +144,7 @@ async def test_quotes_that_use_up_the_budget_do_not_keep_a_swap_from_being_sent_
             quoting = [asyncio.create_task(chain.program_accounts(ADDRESSES[1], filters)) for _ in range(2_000)]
             await asyncio.sleep(0)
             swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-            assert await chain.submit(swap, first=True) == Accepted()
+            assert await chain.submit(swap) == Accepted()
             await net.advance(2)
             assert isinstance((await chain.status([swap.signature]))[0], Landed)
             assert node.count("getProgramAccounts") <= 40 + 40 * (time.monotonic() - began)

@@ -28,7 +28,7 @@ async def test_when_a_node_fails_another_is_asked_and_preferred_from_then_on(tmp
             await faults(f"{net.url}/nodes/bad", answers=wrong(answer, requests=10**6))
             assert (await chain.accounts([str(wallet.pubkey())])).found[0] is not None
             swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-            assert await chain.submit(swap, first=True) == Accepted()
+            assert await chain.submit(swap) == Accepted()
             await net.advance(2)
             assert isinstance((await chain.status([swap.signature]))[0], Landed)
             assert isinstance((await chain.status([swap.signature], history=True))[0], Landed)
@@ -65,8 +65,7 @@ async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
         for history in (False, True):
             [status] = await chain.status([swap.signature], history=history)
             assert isinstance(status, Unavailable)
-        for first in (True, False):
-            assert isinstance(await chain.submit(swap, first=first), Unknown)
+        assert isinstance(await chain.submit(swap), Unknown)
 
 
 async def test_a_node_that_hangs_does_not_hold_up_those_who_ask_again(tmp_path: Path) -> None:
@@ -118,7 +117,7 @@ async def test_what_a_node_forgot_is_found_in_its_history(tmp_path: Path) -> Non
         wallet = await net.funded()
         await net.advance(2)
         swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        await chain.submit(swap, first=True)
+        await chain.submit(swap)
         await net.advance(200)
         await faults(net.url, forgets="recent")
         [recent], [searched] = [await chain.status([swap.signature], history=history) for history in (False, True)]
@@ -134,7 +133,7 @@ async def test_a_node_that_lost_its_history_is_no_proof_while_another_knows_the_
         await net.advance(2)
         async with opened(chain_of(f"{net.url}/nodes/empty", net.url)) as chain:
             swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-            await chain.submit(swap, first=True)
+            await chain.submit(swap)
             await net.advance(200)
             await faults(f"{net.url}/nodes/empty", forgets="all")
             [status] = await chain.status([swap.signature], history=True)
@@ -184,7 +183,7 @@ async def test_a_fork_takes_back_what_was_confirmed_and_the_same_bytes_land_agai
         await net.advance(40)
         swap = await transfer(chain, wallet, friend, SOL)
         await net.advance(3)
-        await chain.submit(swap, first=True)
+        await chain.submit(swap)
         [status] = await chain.status([swap.signature])
         assert isinstance(status, Unavailable)
         assert "processed only" in status.detail

@@ -41,7 +41,7 @@ async def settle(net: Net, chain: Localnet, steps: Sequence[Instruction], *signe
     """Send it; it lands."""
     await net.advance(2)
     signed = seal(steps, *signers, blockhash=await chain.blockhash())
-    assert await chain.submit(signed, first=True) == Accepted()
+    assert await chain.submit(signed) == Accepted()
     await net.advance(2)
     [status] = await chain.status([signed.signature])
     assert isinstance(status, Landed), status

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.contract.chain_suite import unknown
 from tests.integration.localnet import SOL, Net, running
 from tests.integration.rpc_nodes import PATIENT, Script, Told, bridge, chain_of, opened, scripted, transfer
 from tests.integration.test_rpc_secrets import KEYS, secret
-from tests.scripted import SELL_ONE_SOL, ScriptedVenue
+from tests.scripted import SELL_ONE_SOL
 from tests.waiting import until
 
 LONG = 60.0
@@ -50,9 +50,9 @@ class Scene:
         clock = SystemClock()
         sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
         settlement = Settlement({Network.SIMULATED: self.chain}, sealers, clock, Observer(make_logger("critical")))
-        venue = ScriptedVenue("v", ManualClock(), chain=self.chain)
-        trial = Trial(signed, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
-        return await settlement.settle(venue, trial, lambda: True)
+        here = replace(signed, network=Network.SIMULATED)
+        trial = Trial(here, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
+        return await settlement.settle(trial, lambda: True)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ def test_a_chain_over_rpc_has_news() -> None:
 async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         swap = await there.sealed()
-        await there.chain.submit(swap, first=True)
+        await there.chain.submit(swap)
         await listening(there.chain, swap.signature)
         waiting = asyncio.create_task(there.chain.news(swap.signature, LONG))
         other = asyncio.create_task(there.chain.news(unknown(), LONG))
@@ -100,7 +100,7 @@ async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         swaps = [await there.sealed() for _ in range(20)]
         for swap in swaps:
-            await there.chain.submit(swap, first=True)
+            await there.chain.submit(swap)
         await asyncio.gather(*(listening(there.chain, swap.signature) for swap in swaps))
         waiting = asyncio.gather(*(there.chain.news(swap.signature, LONG) for swap in swaps))
         await there.net.advance(2)

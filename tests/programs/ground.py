@@ -99,9 +99,9 @@ class Ground:
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
         return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())).signed
 
-    async def settle(self, signed: SignedSwap, *, first: bool = True) -> SwapStatus:
+    async def settle(self, signed: SignedSwap) -> SwapStatus:
         """Send it, and what is then confirmed."""
-        await self.chain.submit(signed, first=first)
+        await self.chain.submit(signed)
         self.pass_slots()
         [status] = await self.chain.status([signed.signature])
         assert isinstance(status, Landed | FailedOnChain | NotSeen), status

@@ -21,7 +21,6 @@ from dexexec.testing.contract import CHECKS, Check
 from dexexec.testing.harness import Condition, Harness
 from dexexec.venue import AnyVenue
 from tests.contract.test_venues import SENDING
-from tests.integration.localnet_venues import Swaps
 from tests.programs import dumps
 from tests.programs.conftest import RUNS
 from tests.programs.ground import Ground, flowing
@@ -41,11 +40,11 @@ class MovingChain(Localnet):
 
     mover: "Mover | None" = None
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """After the other one's swap."""
         if self.mover is not None:
             await self.mover.swap()
-        return await super().submit(signed, first=first)
+        return await super().submit(signed)
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Mover:
         request = SwapRequest(*self.pair, amount, Mode.EXACT_IN, 5_000)
         quote = await self.venue.quote(request, self.on.clock.monotonic() + 10)
         signed = await self.on.seal(self.venue, quote)
-        answer = await Localnet.submit(self.on.chain, signed, first=False)
+        answer = await Localnet.submit(self.on.chain, signed)
         assert isinstance(answer, Accepted), answer
 
 
@@ -80,9 +79,7 @@ class ProgramHarness(Harness):
         """A fresh market; when prices move, it is somebody else who moves them."""
         pair = self.pair or self.named_pair()
         async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
-            ground = harness.Ground(
-                on.clock, on.chain, on.sealer, Swaps(on.net, on.sealer.payer), "localnet", settles=True
-            )
+            ground = harness.Ground(on.clock, on.chain, on.sealer, "localnet", settles=True)
             if condition is not Condition.MOVING:
                 yield ground
                 return

@@ -153,7 +153,7 @@ async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRe
         quote = await trader.quote(request, clock.monotonic() + 10)
         built = await trader.build(quote, str(mover.pubkey()), await chain.blockhash())
         sealed = await sealer_of(chain, clock, mover).seal(trader, quote, built, clock.monotonic() + 10, an_attempt())
-        await chain.submit(sealed.signed, first=True)
+        await chain.submit(sealed.signed)
         await trader.aclose()
 
         async def landed() -> bool:

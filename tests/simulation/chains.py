@@ -17,7 +17,6 @@ from dexexec.domain.swap import (
     FailedOnChain,
     Landed,
     NotSeen,
-    Rejected,
     SignedSwap,
     SubmitAnswer,
     SwapStatus,
@@ -33,7 +32,7 @@ from dexexec.settlement.simulated import (
     MemoryLedger,
     Receipt,
 )
-from dexexec.venue import Unreachable
+from dexexec.venue import Chain, Unreachable
 from tests.simulation.wires import SimulatedWire
 
 T = TypeVar("T")
@@ -121,18 +120,16 @@ class ForkingNode:
         """Of the present height."""
         return Blockhash(f"hash-{self.slot()}", self.slot() + VALID_FOR)
 
-    def submit(self, signed: SignedSwap, first: bool) -> SubmitAnswer:
-        """Take the bytes; whether they land is another question. A refusal of bytes that were sent before means
-        nothing, as another node may have them."""
+    def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Take the bytes; whether they land is another question. A refusal means nothing, as this is a front that
+        passes them on."""
         rng, slot = self._rng, self.slot()
         fates = self.fates.get(signed.signature)
-        if first and fates is None and rng.random() < 0.05:
-            return Rejected("slippage", "preflight says no")
         if fates is None:
             fates = self.fates[signed.signature] = Fates(signed.last_valid_height)
         if rng.random() < 0.7 and not any(stay.until is None or stay.until > slot for stay in fates.stays):
             self._land(fates, signed, slot + (rng.randint(1, 8) if rng.random() < 0.9 else rng.randint(1, VALID_FOR)))
-        return Accepted() if first or rng.random() < 0.9 else Rejected("blockhash-not-found", "says this node")
+        return Accepted() if rng.random() < 0.8 else Unknown("-32002: it would fail, says this front")
 
     def _land(self, fates: Fates, signed: SignedSwap, since: int) -> None:
         """It lands in slot `since`, and is undone, and lands again with another outcome, as drawn."""
@@ -167,6 +164,19 @@ class ForkingNode:
         return FailedOnChain(outcome.code, outcome.detail, outcome.fee, stay.since, finalized)
 
 
+class WitnessedChain:
+    """A chain whose `witness` is told what leaves for it."""
+
+    def __init__(self, chain: Chain, witness: Callable[[str], None]) -> None:
+        self._chain, self._witness = chain, witness
+        self.blockhash, self.status = chain.blockhash, chain.status
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """Send the bytes."""
+        self._witness(signed.signature)
+        return await self._chain.submit(signed)
+
+
 class ForkingChain:
     """`dexexec.venue.Chain` by a `ForkingNode` behind a wire."""
 
@@ -180,12 +190,12 @@ class ForkingChain:
         except UnavailableError as error:
             raise Unreachable(str(error)) from error
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """Send the bytes."""
 
         def arrive() -> SubmitAnswer:
             self._witness(signed.signature)
-            return self._node.submit(signed, first)
+            return self._node.submit(signed)
 
         try:
             return await self._wire.call("submit", arrive)

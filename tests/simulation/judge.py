@@ -17,7 +17,7 @@ TRIES = 3
 """Transactions that are signed for an order at most."""
 OWN_REASONS = {"no-route", "poisoned"}
 """Why an order may fail although its tries are not spent."""
-OUTCOMES_WITHOUT_FILL = {"failed", "rejected", "unsent", "expired"}
+OUTCOMES_WITHOUT_FILL = {"failed", "unsent", "expired"}
 
 
 class Judge:

@@ -37,7 +37,7 @@ class TroubledVenue(SeededVenue):
     """A venue that is only ever in the trouble that a test says."""
 
     def __init__(self, name: str, clock: VirtualClock, chain: SimulatedChain, trouble: Trouble) -> None:
-        super().__init__(name, clock, chain, random.Random(name), 0, lambda _: None)
+        super().__init__(name, clock, chain, random.Random(name), 0)
         self._troubled_at, self._begun = trouble, clock.monotonic()
 
     async def quote(self, request: SwapRequest, deadline: float):  # type: ignore[no-untyped-def]

@@ -1,12 +1,11 @@
 """A venue whose prices, delays, failures and swaps come from the seed."""
 
 import random
-from collections.abc import Callable
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, UnsignedSwap
+from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.venue import (
     Capabilities,
@@ -22,7 +21,7 @@ from dexexec.venue import (
 
 
 class SeededVenue(Venue[NoOptions]):
-    """`trouble` is the share of calls that fail or hang; `witness` is told what is sent."""
+    """`trouble` is the share of calls that fail or hang."""
 
     capabilities = Capabilities(network=Network.SIMULATED, needs_wallet=False)
 
@@ -33,11 +32,10 @@ class SeededVenue(Venue[NoOptions]):
         chain: Chain,
         rng: random.Random,
         trouble: float,
-        witness: Callable[[str], None],
     ) -> None:
         super().__init__(VenueContext(clock, Tokens(KNOWN), chain, NoOptions()))
         self.name = name  # type: ignore[misc]
-        self._rng, self._trouble, self._witness = rng, trouble, witness
+        self._rng, self._trouble = rng, trouble
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """About 150 USDC for a SOL."""
@@ -71,8 +69,3 @@ class SeededVenue(Venue[NoOptions]):
             rng.random() < 0.15,
         )  # fmt: skip
         return UnsignedSwap(swap.encode(), blockhash)
-
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
-        """Send the bytes."""
-        self._witness(signed.signature)
-        return await super().submit(signed, first=first)

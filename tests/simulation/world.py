@@ -35,7 +35,7 @@ from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.worker import Limits, Worker
 from tests.fakes.database import MemoryDatabase
 from tests.fakes.queue import MemoryQueue, MemoryRedis
-from tests.simulation.chains import ForkingChain, ForkingNode, RemoteLedger
+from tests.simulation.chains import ForkingChain, ForkingNode, RemoteLedger, WitnessedChain
 from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.host import Host, HostStore, StruckError
 from tests.simulation.judge import TRIES, Judge, Witness
@@ -157,12 +157,8 @@ class World:
         clock, name = host.clock(), f"{host.name}.{host.starts}"
         queue = MemoryQueue(self.redis, host.wire(self.valkey)).port
         chain = self._chain(host, clock)
-        unstopped = not (self.plan.faults or self.plan.strikes)
         venues: dict[str, AnyVenue] = {
-            name: SeededVenue(
-                name, clock, chain, host.rng, self.plan.venue_trouble, self.judge.sent if unstopped else unwatched
-            )
-            for name in ("a", "b")
+            name: SeededVenue(name, clock, chain, host.rng, self.plan.venue_trouble) for name in ("a", "b")
         }
         router = Router(
             venues,
@@ -198,9 +194,11 @@ class World:
 
     def _chain(self, host: Host, clock: VirtualClock) -> Chain:
         wire = host.wire(self.node)
+        chain: Chain = ForkingChain(self.forking, wire, self.judge.arrived)
         if self.plan.forks is None:
-            return SimulatedChain(clock, RemoteLedger(self.ledger, wire, self.judge.arrived))
-        return ForkingChain(self.forking, wire, self.judge.arrived)
+            chain = SimulatedChain(clock, RemoteLedger(self.ledger, wire, self.judge.arrived))
+        stopped = self.plan.faults or self.plan.strikes
+        return chain if stopped else WitnessedChain(chain, self.judge.sent)
 
     # The story
 
@@ -383,10 +381,6 @@ class World:
             server.up, server.trouble = True, 0.0
         for host in self.hosts:
             host.heal()
-
-
-def unwatched(_: str) -> None:
-    """Nothing is noted."""
 
 
 async def no_strike(_: Any) -> None:

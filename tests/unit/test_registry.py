@@ -14,7 +14,17 @@ from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import AdapterLoadError, StartupError
-from dexexec.registry import GROUP, create, installed, load, option_names, options_of, read_options
+from dexexec.registry import (
+    GROUP,
+    VenueClass,
+    create,
+    installed,
+    load,
+    networks,
+    option_names,
+    options_of,
+    read_options,
+)
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, Network, NoRoute, Unsupported, Venue, VenueContext
@@ -273,6 +283,30 @@ class Undecided(Acme):
 def test_an_adapter_that_would_settle_on_another_chain_than_it_was_given_is_refused() -> None:
     with pytest.raises(AdapterLoadError, match=r"undecided has the chain of 'simulated', but .* settles on 'localnet'"):
         start(Undecided)
+
+
+class Elsewhere(Acme):
+    name = "elsewhere"
+    capabilities = Capabilities(network="moonchain")
+
+
+class Nowhere(Acme):
+    name = "nowhere"
+
+    @classmethod
+    def network_for(cls, options: Any) -> Any:
+        return ["simulated"]
+
+
+@pytest.mark.parametrize("found", [Elsewhere, Nowhere])
+def test_an_adapter_of_a_network_that_the_engine_cannot_look_swaps_up_on_is_refused_in_one_line(
+    found: VenueClass,
+) -> None:
+    problem = rf"^{found.name} settles on .*, which is no network of the engine's: localnet, simulated, solana$"
+    with pytest.raises(AdapterLoadError, match=problem):
+        networks([found], {})
+    with pytest.raises(AdapterLoadError, match=problem):
+        start(found)
 
 
 def test_an_adapter_of_a_network_that_is_not_set_up_is_refused() -> None:

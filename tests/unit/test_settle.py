@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,6 @@ from dexexec.domain.swap import (
     FailedOnChain,
     Landed,
     NotSeen,
-    Rejected,
     SignedSwap,
     SubmitAnswer,
     SwapStatus,
@@ -28,11 +28,11 @@ from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import BadAnswer, Network, QuoteExpired, Slippage, Timeout
+from dexexec.venue import BadAnswer, Capabilities, Network, QuoteExpired, Slippage, Timeout
 from tests.attempts import an_attempt
 from tests.scripted import SELL_ONE_SOL, ScriptedChain, ScriptedVenue, quote_of, raising
 
-SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150)
+SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150, network=Network.SIMULATED)
 FILL = Fill(10, 20, 5_000, 7)
 MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
@@ -40,6 +40,22 @@ CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
 ALIVE = NotSeen(height=100, history=True, node="n", slot=130)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
+
+
+class Unprintable(Slippage):
+    """An error whose text is an error."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raising_at_once(error: Exception) -> Callable[..., object]:
+    """A function, not a coroutine, that fails with `error`."""
+
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
 
 
 class Bench:
@@ -64,8 +80,8 @@ class Bench:
         others: tuple[str, ...] = (),
         landed_slot: int | None = None,
     ) -> Fate:
-        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot)
-        return await self.settlement.settle(self.venue, trial, may_send)
+        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot, self.venue)
+        return await self.settlement.settle(trial, may_send)
 
 
 async def test_a_swap_that_landed_is_a_fill_with_what_really_moved() -> None:
@@ -79,10 +95,11 @@ async def test_a_swap_that_failed_on_chain_keeps_the_chains_reason() -> None:
     assert fate.proof["slot"] == 7
 
 
-@pytest.mark.parametrize("unknown", [Unknown("timeout"), Unknown("429")])
-async def test_promise_5_an_unknown_answer_to_sending_is_never_a_failure(unknown: Unknown) -> None:
-    fate = await Bench(Unavailable("503"), ALIVE, LANDED, submits=(unknown,)).settle()
-    assert fate.outcome == "landed"
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("words", ["timeout", "429", "-32002: it would fail", "-32003: bad signature", "-32602"])
+async def test_promise_5_no_answer_to_a_send_is_ever_a_failure(words: str, resumed: bool) -> None:
+    bench = Bench(Unavailable("503"), ALIVE, LANDED, submits=(Unknown(words),))
+    assert (await bench.settle(resumed=resumed)).outcome == "landed"
 
 
 @pytest.mark.parametrize(
@@ -160,15 +177,6 @@ async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_
     assert (fate.outcome, fate.proof["signatures"]) == ("expired", ["sig", "zeroth", "first"])
 
 
-async def test_rule_8_only_the_very_first_send_asks_the_node_to_check() -> None:
-    bench = Bench(*[ALIVE] * 20, LANDED)
-    await bench.settle()
-    assert bench.chain.checked_first == [True] + [False] * (len(bench.chain.sent) - 1)
-    resumed = Bench(LANDED)
-    await resumed.settle(resumed=True)
-    assert resumed.chain.checked_first == [False]
-
-
 async def test_the_venue_says_what_its_programs_failure_means() -> None:
     bench = Bench(replace(FAILED, code="program-error", failure=ProgramFailure(2, "program", 6005, "custom 6005")))
     bench.venue.explain = (  # type: ignore[method-assign]
@@ -185,16 +193,11 @@ async def test_the_same_bytes_are_sent_again_about_every_two_seconds_until_it_la
     assert bench.clock.monotonic() / len(bench.chain.sent) >= 1.5
 
 
-async def test_a_refusal_of_bytes_that_were_never_sent_is_definitive() -> None:
-    bench = Bench(LANDED, submits=(Rejected("blockhash-not-found", "unknown blockhash"),))
+async def test_what_the_last_send_was_answered_explains_why_nothing_landed() -> None:
+    bench = Bench(EXPIRED, submits=(Unknown("node.example: Blockhash not found (-32002)"),))
     fate = await bench.settle()
-    assert (fate.outcome, fate.reason) == ("rejected", "blockhash-not-found")
-    assert bench.chain.looked_up == 0
-
-
-async def test_a_refusal_of_bytes_that_may_have_been_sent_before_proves_nothing() -> None:
-    bench = Bench(LANDED, submits=(Rejected("already-processed", ""),))
-    assert (await bench.settle(resumed=True)).outcome == "landed"
+    assert (fate.outcome, fate.reason) == ("expired", "attempt-expired")
+    assert "Blockhash not found" in fate.detail
 
 
 async def test_promise_13_nothing_is_first_sent_past_the_deadline() -> None:
@@ -224,24 +227,65 @@ async def test_promise_10_a_lease_that_runs_out_while_waiting_stops_the_resendin
     assert len(bench.chain.sent) == 1
 
 
-async def test_an_adapter_that_breaks_while_sending_or_looking_up_leaves_the_fate_unknown() -> None:
+async def test_a_chain_that_breaks_while_sending_or_looking_up_leaves_the_fate_unknown() -> None:
     bench = Bench(LANDED)
     calls = {"submit": 0, "status": 0}
 
-    async def submit(_: SignedSwap, *, first: bool) -> SubmitAnswer:
+    async def submit(_: SignedSwap) -> SubmitAnswer:
         calls["submit"] += 1
         raise ZeroDivisionError
 
-    async def status(_: object, *, history: bool) -> list[SwapStatus]:
+    async def status(_: object, *, history: bool = False) -> list[SwapStatus]:
         calls["status"] += 1
         if calls["status"] < 3:
             raise KeyError("nonsense")
         return [LANDED]
 
-    bench.venue.submit = submit  # type: ignore[assignment]
-    bench.venue.status = status  # type: ignore[assignment]
+    bench.chain.submit = submit  # type: ignore[assignment,method-assign]
+    bench.chain.status = status  # type: ignore[assignment,method-assign]
     assert (await bench.settle()).outcome == "landed"
     assert calls == {"submit": 1, "status": 3}
+
+
+async def test_a_venue_is_asked_neither_to_send_nor_what_became_of_its_swap() -> None:
+    bench = Bench(ALIVE, EXPIRED)
+    asked: list[str] = []
+
+    def lie(name: str) -> Callable[..., object]:
+        return lambda *_, **__: asked.append(name)
+
+    for name in ("submit", "status", "quote", "build"):
+        setattr(bench.venue, name, lie(name))
+    bench.venue.capabilities = Capabilities(network="the moon")
+    fate = await bench.settle()
+    assert (fate.outcome, asked, len(bench.chain.sent)) == ("expired", [], 1)
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [raising_at_once(ZeroDivisionError()), lambda _: "words", lambda _: Unprintable(), lambda _: object()],
+    ids=["raises", "text", "unprintable", "object"],
+)
+async def test_nothing_that_a_venue_says_of_a_failure_keeps_it_from_being_told(explain: Any) -> None:
+    bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench.venue.explain = explain  # type: ignore[method-assign]
+    fate = await bench.settle()
+    assert (fate.outcome, fate.reason, fate.detail) == ("failed", "slippage", "moved")
+
+
+async def test_a_reason_of_a_venues_own_making_is_told_as_the_one_that_it_is_a_kind_of() -> None:
+    class Greed(Slippage):
+        code = "nul\0 and worse"
+
+    bench = Bench(replace(FAILED, code="program-error", failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench.venue.explain = lambda failure: Greed("too little")  # type: ignore[method-assign]
+    assert (await bench.settle()).reason == "slippage"
+
+
+async def test_a_failure_of_a_venue_that_is_gone_keeps_the_chains_reason() -> None:
+    bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench.venue = None  # type: ignore[assignment]
+    assert (await bench.settle()).reason == "slippage"
 
 
 async def test_building_signs_and_sends_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from dexexec.domain import base58
 from dexexec.domain.solana import AccountFilters
-from dexexec.domain.swap import Rejected, SignedSwap, Unavailable
+from dexexec.domain.swap import SignedSwap, Unavailable, Unknown
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.node import StandingChain
 from dexexec.venue import RateLimited
@@ -42,6 +42,6 @@ async def test_a_search_is_made_once_and_a_refusal_is_kept() -> None:
 
 async def test_nothing_is_sent_to_it() -> None:
     still = StandingChain(RecordedChain({}))
-    assert isinstance(await still.submit(SWAP, first=True), Rejected)
+    assert isinstance(await still.submit(SWAP), Unknown)
     [status] = await still.status([SWAP.signature])
     assert isinstance(status, Unavailable)

@@ -64,9 +64,9 @@ class RpcChain:
         """As `Chain`, of a node that is not behind. Those who ask while a request runs share the next one."""
         return await self._blockhashes.put(None)
 
-    async def submit(self, signed: SignedSwap, *, first: bool = False) -> SubmitAnswer:
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""
-        return await sending.submit(self._nodes, signed, self._patience.grace, first=first)
+        return await sending.submit(self._nodes, signed, self._patience.grace)
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """As `Chain`. What many ask for at once is one request."""
