@@ -25,7 +25,6 @@ from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.venue import (
     Capabilities,
-    InsufficientFunds,
     Network,
     NoRoute,
     QuoteExpired,
@@ -197,7 +196,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         """A swap that carries the quote's bounds. Raises `QuoteExpired`, and on a localnet, where it is priced again,
-        `Slippage`, `InsufficientFunds` and what its node raises."""
+        `Slippage` and what its node raises."""
         if quote.venue != self.name:
             raise Unsupported(f"a quote of {quote.venue} cannot be built by {self.name}")
         if self.context.clock.unix_ms() >= quote.expires_at_ms:
@@ -253,8 +252,6 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             amount_in = -(-amount_in * (PPM + move_ppm) // PPM)
         if amount_out < max(quote.min_out, 1) or amount_in > quote.max_in:
             raise Slippage(f"the price moved past the order's bound: {amount_out} for {amount_in}")
-        if held.wallet[request.mint_in] < amount_in:
-            raise InsufficientFunds(f"the wallet holds {held.wallet[request.mint_in]} of {amount_in} base units")
         return vaults.swap(pool, quote, payer, blockhash, (amount_in, amount_out))
 
     async def _answer(self, deadline: float) -> None:

@@ -6,7 +6,7 @@ wallet to vault and vault to wallet, that both have to sign. The way of an order
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,12 +52,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """What the vaults hold, in base units, as of `slot`; `wallet` is what the payer holds of each mint, if asked."""
+    """What the vaults hold, in base units, as of `slot`."""
 
     slot: int
     base: int
     quote: int
-    wallet: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +108,10 @@ class Vaults:
             amount if held is None else held
             for held, amount in zip(map(_held, found.found), _fitting(first), strict=True)
         )
-        return Balances(found.slot, base, quote, {})
+        return Balances(found.slot, base, quote)
 
     async def ready(self, pool: Pool, first: tuple[int, int], payer: str) -> Balances:
-        """What vaults and wallet hold, once all of them hold something. A wallet that has nothing of a token of the
+        """What the vaults hold, once they and the wallet hold something. A wallet that has nothing of a token of the
         pair, or no lamports, is given plenty. Raises `VenueError`."""
         tokens = [token for token in (pool.pair.base, pool.pair.quote) if token.mint != WSOL]
         asked = [pool.base_vault, pool.quote_vault, payer, *(associated(payer, token.mint) for token in tokens)]
@@ -128,9 +127,7 @@ class Vaults:
                 _Gift(payer, token, _plenty(token)) for token, amount in zip(tokens, amounts, strict=True) if not amount
             ]
             if not gifts:
-                holdings = {token.mint: amount for token, amount in zip(tokens, amounts, strict=True)}
-                holdings[WSOL] = wallet.lamports if wallet else 0
-                return Balances(found.slot, _held(base) or 0, _held(quote) or 0, holdings)
+                return Balances(found.slot, _held(base) or 0, _held(quote) or 0)
             for gift in gifts:
                 await self._give(gift, found.slot)
             if self._clock.monotonic() >= until:

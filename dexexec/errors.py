@@ -7,6 +7,7 @@
     |  +- EmbeddedError             an embedded server cannot be started here
     |  +- AdapterLoadError
     +- ClaimLostError               somebody else has the order now: stop silently
+    +- FundsReservedError           other attempts in flight may spend what this one needs
     +- RequestError                 answered to a client as a problem document
        +- MalformedBodyError        400
        +- UnsupportedMediaTypeError 415
@@ -26,6 +27,8 @@ What a venue may raise is a closed set of its own, in `dexexec.venue`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from dexexec.domain.funds import Shortfall
 
 
 class DexexecError(Exception):
@@ -71,6 +74,17 @@ class ClaimLostError(DexexecError):
     """The claim went stale: another worker has the order, and this one writes nothing more about it."""
 
     code = "claim-lost"
+
+
+class FundsReservedError(DexexecError):
+    """What an attempt may spend does not fit beside what other attempts in flight may: nothing was written."""
+
+    code = "funds-reserved"
+    retryable = True
+
+    def __init__(self, shortfall: Shortfall) -> None:
+        super().__init__(f"{shortfall.reserved} of {shortfall.balance} base units are reserved")
+        self.shortfall = shortfall
 
 
 @dataclass(frozen=True, slots=True)

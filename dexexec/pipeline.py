@@ -24,10 +24,11 @@ from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Detail
+from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
-from dexexec.errors import ClaimLostError
+from dexexec.errors import ClaimLostError, FundsReservedError
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
@@ -35,13 +36,14 @@ from dexexec.router import OUT_OF_TIME, Answer, Router, Routing
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step, Store
-from dexexec.venue import AnyVenue, QuoteExpired, VenueError
+from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, VenueError
 
 
 @dataclass(slots=True)
 class Job:
     """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
-    signatures of all its attempts, and the reason and words of the round before."""
+    signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), and
+    the reason and words of the round before."""
 
     order: Order
     status: Status
@@ -53,6 +55,7 @@ class Job:
     begun: float
     may_send: Callable[[], bool]
     signatures: tuple[str, ...] = ()
+    funds_until: float | None = None
     cause: tuple[str, str] | None = None
 
 
@@ -77,13 +80,15 @@ class Later:
 
 LATE = Setback(OUT_OF_TIME, "the deadline passed before anything was sent", Chance.NONE)
 NETWORK_MISSING_PAUSE_MS = 30_000.0
+FUNDS_PAUSE, LONGEST_FUNDS_PAUSE = 0.1, 0.8
+"""Seconds between two looks at funds that others in flight may spend: at first, and at most."""
 AT_ONCE = 0.02
 """Seconds. What is built within them saves a commit; who watches an order does not notice that it is told later."""
 
 
 class Pipeline:
     """Carries claimed orders on. Holds no state of its own between orders. `finality_ms` is how long a confirmed order
-    rests before the chain is asked again."""
+    rests before the chain is asked again, `funds_wait_ms` how long an order waits for what others may spend."""
 
     def __init__(
         self,
@@ -95,12 +100,13 @@ class Pipeline:
         presenter: Presenter,
         retries: Retries,
         finality_ms: float,
+        funds_wait_ms: float,
         clock: Clock,
         observer: Observer,
         rng: random.Random,
     ) -> None:
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
-        self._finality_ms = finality_ms
+        self._finality_ms, self._funds_wait_ms = finality_ms, funds_wait_ms
         self._presenter, self._retries, self._clock, self._observer, self._rng = (
             presenter,
             retries,
@@ -118,7 +124,7 @@ class Pipeline:
         order = claimed.order
         job = Job(
             order, order.status, order.version, order.rounds, order.attempts, order.refusals,
-            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures, claimed.cause,
+            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures, None, claimed.cause,
         )  # fmt: skip
         if claimed.attempt is not None:
             attempt = self._located(claimed.attempt)
@@ -161,20 +167,56 @@ class Pipeline:
             quoted = self._presenter.quote(job.order, quote)
             choice = Choice(quote, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
             try:
-                sealed, untold = await self._prepare(job, choice, rounds=0 if failures else 1)
+                attempt = await self._secure(job, choice, rounds=0 if failures else 1)
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 told = ()
                 continue
-            await self._clock.failpoint(Failpoint.SIGNED)
-            fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
-            attempt = Attempt(job.attempts + 1, quote.venue, sealed.signed, {**quoted, **fee})
-            await self._record(job, attempt, untold, rounds=0 if failures else 1)
             await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, attempt, resumed=False)
+        if all(failure.code == InsufficientFunds.code for failure in failures):
+            return await self._retry_or_end(job, setback_of(failures))  # no venue's recovery fills the wallet
         # Venues without a quote count as well: one of them may do it when its trouble has passed.
         others = [answer for answer in routing.answers if answer.quote is None]
         return await self._retry_or_end(job, setback_of([*failures, *others]))
+
+    async def _secure(self, job: Job, choice: Choice, rounds: int) -> Attempt:
+        """The choice as a recorded attempt, whose spending is reserved. What others in flight may spend is waited for:
+        what was signed meanwhile never leaves, and is made anew from the balances of then. Raises `VenueError`, when
+        all is told."""
+        pause = FUNDS_PAUSE
+        while True:
+            sealed, untold = await self._prepare(job, choice, rounds)
+            await self._clock.failpoint(Failpoint.SIGNED)
+            fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
+            attempt = Attempt(job.attempts + 1, choice.quote.venue, sealed.signed, {**choice.quoted, **fee})
+            try:
+                await self._record(job, attempt, sealed.spending, untold, rounds)
+            except FundsReservedError as error:
+                words = self._presenter.shortfall(error.shortfall)
+                left = await self._tell_of_wait(job, attempt.venue, words, untold, rounds)
+                if left <= 0:
+                    raise InsufficientFunds(words) from error
+            else:
+                return attempt
+            choice, rounds = replace(choice, events=()), 0
+            await self._clock.sleep(min(pause * self._rng.uniform(0.5, 1), left))
+            pause = min(2 * pause, LONGEST_FUNDS_PAUSE)
+
+    async def _tell_of_wait(self, job: Job, venue: str, words: str, untold: Events, rounds: int) -> float:
+        """How many seconds are left to wait for funds; the first time this is told, after what is `untold`."""
+        now, begins = self._clock.monotonic(), job.funds_until is None
+        if job.funds_until is None:
+            job.funds_until = min(now + self._funds_wait_ms / 1000, job.deadline)
+        left = job.funds_until - now
+        events = untold
+        if begins and left > 0:
+            self._observer.funds_awaited(job.order.id, words)
+            waits = {"venue": venue, "reason": InsufficientFunds.code, "detail": words, "waitMs": round(left * 1000)}
+            events = (*untold, (Trigger.BUILD, waits))
+        if events:
+            await self._write(job, events, venue=venue, rounds=rounds if untold else 0)
+        return left
 
     async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:
         """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
@@ -187,14 +229,16 @@ class Pipeline:
             await asyncio.wait([preparing], timeout=AT_ONCE)
             if preparing.done() and preparing.exception() is None:
                 return preparing.result(), choice.events
-            await self._write(job, choice.events, venue=venue.name, rounds=rounds)
+            if choice.events:
+                await self._write(job, choice.events, venue=venue.name, rounds=rounds)
             return await preparing, ()
         finally:
             preparing.cancel()
 
-    async def _record(self, job: Job, attempt: Attempt, untold: Events, rounds: int) -> None:
-        """The attempt is durable before anything is sent."""
-        new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted)
+    async def _record(self, job: Job, attempt: Attempt, spending: Spending | None, untold: Events, rounds: int) -> None:
+        """The attempt is durable before anything is sent, and what it may spend is reserved with it. Raises
+        `FundsReservedError`."""
+        new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted, spending)
         detail = {**_about(attempt), "lastValidHeight": attempt.signed.last_valid_height}
         if "priorityFee" in attempt.quoted:
             detail["priorityFee"] = attempt.quoted["priorityFee"]

@@ -3,10 +3,12 @@
 from decimal import ROUND_DOWN, Context, Decimal
 
 from dexexec.domain.event import Detail
+from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
-from dexexec.domain.token import Tokens
+from dexexec.domain.token import WSOL, Tokens
 from dexexec.router import Answer, Routing, net
+from dexexec.settlement.purse import amount_text
 
 PRICE = Context(prec=10, rounding=ROUND_DOWN)
 """Ten digits are plenty to read; amounts are what counts."""
@@ -47,6 +49,15 @@ class Presenter:
             "networkFee": str(fill.fee),
             "slot": fill.slot,
         }
+
+    def shortfall(self, found: Shortfall) -> str:
+        """What the wallet lacks because of other attempts in flight, in a sentence."""
+        mint = found.mint or WSOL
+        can, reserved, needed = (
+            amount_text(units, mint, self._tokens.get(mint)) for units in (found.balance, found.reserved, found.needed)
+        )
+        orders = "1 order" if found.orders == 1 else f"{found.orders} orders"
+        return f"{needed} are needed, and of the {can} that the wallet can spend {orders} in flight may take {reserved}"
 
     def within_bounds(self, fill: Fill, quoted: Detail) -> bool:
         """Whether a fill keeps what its quote bound the venue to."""

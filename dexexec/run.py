@@ -230,6 +230,7 @@ def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Net
         presenter=Presenter(settings.token_list()),
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
         finality_ms=settings.finality_seconds * 1000,
+        funds_wait_ms=settings.funds_wait_ms,
         clock=clock,
         observer=observer,
         rng=random.Random(),

@@ -67,6 +67,10 @@ class Purse:
             f"the wallet {short(self.address)} holds {self._amount(mint, there)}, and {wanted} are needed: {why}"
         )
 
+    def certain(self, message: Message) -> int:
+        """Lamports that the wallet pays before any step of `message` could pay it, the network fee among them."""
+        return network_fee(message) + sum(self._certain(message).values())
+
     def _certain(self, message: Message) -> dict[str, int]:
         """Lamports that the wallet pays before any step could pay it, by what they are for."""
         wrapped = rent = 0

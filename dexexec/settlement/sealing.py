@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.funds import Spending
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.settlement.compute_price import PriorityFee
@@ -18,10 +19,12 @@ from dexexec.venue import AnyVenue, BadAnswer, Unsigned
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A swap ready to be recorded, and what it offers the network for each compute unit where there is such a price."""
+    """A swap ready to be recorded. On Solana also what it offers the network for each compute unit, and what it may
+    take of the wallet, which the record reserves."""
 
     signed: SignedSwap
     priority_fee: PriorityFee | None = None
+    spending: Spending | None = None
 
 
 class Sealer(Protocol):

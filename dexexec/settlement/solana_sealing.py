@@ -30,6 +30,7 @@ from dexexec.settlement.message import (
 from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.rule import GuardError
 from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.spending import spending_of
 from dexexec.settlement.transaction import (
     assemble,
     associated_token_account,
@@ -138,7 +139,8 @@ class SolanaSealer:
         signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
         transaction = assemble(message, parsed.signers, signatures)
         signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
-        return Sealed(signed, offer)
+        spending = spending_of(final, simulation.after, network_fee(drafted), self._purse(before), seen.slot)
+        return Sealed(signed, offer, spending)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
         return compile_message(self.payer, steps, unsigned.blockhash.hash)

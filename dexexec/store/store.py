@@ -17,10 +17,11 @@ import psycopg
 
 from dexexec.batcher import Batcher
 from dexexec.domain.event import Event
+from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import DexexecError, UnavailableError
-from dexexec.store import history, intake, work, workers
+from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
+from dexexec.store import history, intake, reservations, work, workers
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created
@@ -43,7 +44,7 @@ class Store:
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
         self._creates: Batcher[NewOrder, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
-        self._steps: Batcher[Step, list[Event] | None] = Batcher(self._advance, separate=REFUSALS)
+        self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=REFUSALS)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
 
     async def run(self) -> None:
@@ -133,12 +134,20 @@ class Store:
         return await self._bounded(work.claim(self._database, worker, order_ids))
 
     async def advance(self, step: Step) -> list[Event] | None:
-        """Write a step; its events, or None when the claim was stale."""
-        return await self._steps.put(step)
+        """Write a step; its events, or None when the claim was stale. Raises `FundsReservedError`, when nothing is
+        written, for an attempt that does not fit beside what others in flight may spend."""
+        answer = await self._steps.put(step)
+        if isinstance(answer, Shortfall):
+            raise FundsReservedError(answer)
+        return answer
 
-    async def _advance(self, steps: list[Step]) -> list[list[Event] | None]:
+    async def reserved(self, wallet: str, slot: int) -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot`: base units by mint (`LAMPORTS` for SOL)."""
+        return await self._bounded(reservations.reserved(self._database, wallet, slot))
+
+    async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
         answers = await self._bounded(work.advance(self._database, steps))
-        self._announce([event for events in answers if events for event in events])
+        self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
 
     async def release(self, item: Release) -> None:

@@ -14,11 +14,14 @@ from uuid import UUID
 from psycopg.rows import TupleRow
 
 from dexexec.domain.event import Detail, Event
+from dexexec.domain.funds import Shortfall, Spending
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import Fill, Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store.database import Database, json_rows
+from dexexec.store import reservations
+from dexexec.store.database import Connection, Database, json_rows
+from dexexec.store.reservations import Rooms
 
 # Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
 # but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
@@ -78,10 +81,10 @@ WITH t AS MATERIALIZED (
       AND t.last = t.version + t.steps
     RETURNING o.id, t.version AS base, now.at
 ), a AS (
-    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote)
-    SELECT id, n, n.venue, signature, decode(payload, 'base64'), last_valid_height, quote
+    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, wallet, spends)
+    SELECT id, n, n.venue, signature, decode(payload, 'base64'), last_valid_height, quote, wallet, spends
     FROM json_to_recordset(%t::json) AS n(id uuid, n int, venue text, signature text, payload text,
-                                          last_valid_height bigint, quote jsonb)
+                                          last_valid_height bigint, quote jsonb, wallet text, spends jsonb)
     JOIN u USING (id)
 ), r AS (
     UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
@@ -144,12 +147,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values."""
+    """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values; `spending` what
+    it may take of the wallet, which is reserved until it has ended."""
 
     n: int
     venue: str
     signed: SignedSwap
     quoted: Detail
+    spending: Spending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +209,31 @@ async def claim(database: Database, worker: int, order_ids: Sequence[UUID]) -> l
         return [_claimed(row) for row in await cursor.fetchall()]
 
 
-async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event] | None]:
-    """Write the steps in one commit. Answers each with its events, or None when its claim was stale."""
+async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event] | Shortfall | None]:
+    """Write the steps in one commit. Answers each with its events, with why its attempt may not be recorded (then
+    nothing of it is written), or None when its claim was stale."""
+    spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
+    if not spending:
+        async with database.connection() as connection:
+            return [*await _advance(connection, steps)]
+    async with database.connection() as connection, connection.transaction():
+        rooms = await reservations.lock(connection, [one.wallet for one in spending])
+        refused = {place: why for place, step in enumerate(steps) if (why := _refusal(rooms, step))}
+        written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused]))
+        return [refused[n] if n in refused else next(written) for n in range(len(steps))]
+
+
+def _refusal(rooms: Rooms, step: Step) -> Shortfall | None:
+    spending = step.attempt.spending if step.attempt else None
+    return rooms.refuse(spending) if spending else None
+
+
+async def _advance(connection: Connection, steps: Sequence[Step]) -> list[list[Event] | None]:
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
     events = [row for step in steps for row in _event_rows(step)]
     values = [json_rows(rows) for rows in ([_order_row(step) for step in steps], attempts, resolutions, events)]
-    async with database.connection() as connection:
-        rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
+    rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
     times: dict[UUID, datetime] = dict(rows)
     return [_written(step, times.get(step.order_id)) for step in steps]
 
@@ -270,6 +292,8 @@ def _attempt_row(order_id: UUID, attempt: NewAttempt) -> dict[str, object]:
         "payload": b64encode(attempt.signed.payload).decode(),
         "last_valid_height": attempt.signed.last_valid_height,
         "quote": attempt.quoted,
+        "wallet": attempt.spending.wallet if attempt.spending else None,
+        "spends": attempt.spending.amounts() if attempt.spending else None,
     }
 
 

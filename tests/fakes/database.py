@@ -9,10 +9,11 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 
 from dexexec.domain.event import Event
+from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
-from dexexec.errors import IdempotencyMismatchError
-from dexexec.store import Attempt, Claimed, Created, Release, Step
+from dexexec.errors import FundsReservedError, IdempotencyMismatchError
+from dexexec.store import Attempt, Claimed, Created, NewAttempt, Release, Step
 from dexexec.store.intake import first_detail
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +30,7 @@ class AttemptRow:
     outcome: str | None = None
     resolved_at: int | None = None
     proof: dict[str, object] | None = None
+    spending: Spending | None = None
 
 
 @dataclass(slots=True)
@@ -163,6 +165,7 @@ class MemoryDatabase:
             return None
         now = self.now()
         if step.attempt is not None:
+            self._reserve(step.attempt, now)
             self._record(row, step, now)
         if (resolution := step.resolution) is not None:
             for one in row.attempts:
@@ -194,6 +197,27 @@ class MemoryDatabase:
         row.claim_of += [step.claim] * len(events)
         return events
 
+    def _reserve(self, new: NewAttempt, now: int) -> None:
+        """Raises `FundsReservedError`."""
+        if new.spending is None:
+            return
+        lacking = shortfall(new.spending, self._reservations(new.spending.wallet, now))
+        if lacking is not None:
+            raise FundsReservedError(lacking)
+
+    def reserved(self, wallet: str, slot: int) -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot`."""
+        return reserved_at(slot, self._reservations(wallet, self.now()))
+
+    def _reservations(self, wallet: str, now: int) -> list[Reserved]:
+        found = []
+        for one in (one for row in self.orders.values() for one in row.attempts):
+            slot = (one.proof or {}).get("slot")
+            lately = one.outcome is None or (slot is not None and (one.resolved_at or 0) > now - 60 * SECOND)
+            if one.spending is not None and one.spending.wallet == wallet and lately:
+                found.append(Reserved(slot if isinstance(slot, int) else None, one.spending.amounts()))
+        return found
+
     def _record(self, row: OrderRow, step: Step, now: int) -> None:
         new = step.attempt
         assert new is not None
@@ -202,7 +226,7 @@ class MemoryDatabase:
         if new.signed.signature in self.signatures or any(one.attempt.n == new.n for one in row.attempts):
             raise UniqueViolation("attempts_signature_key")
         self.signatures[new.signed.signature] = step.order_id
-        row.attempts.append(AttemptRow(Attempt(new.n, new.venue, new.signed, new.quoted), now))
+        row.attempts.append(AttemptRow(Attempt(new.n, new.venue, new.signed, new.quoted), now, spending=new.spending))
         row.attempt_count += 1
         row.tx_hash = new.signed.signature
 

@@ -73,6 +73,7 @@ class Bench:
             presenter=Presenter(Tokens(KNOWN)),
             retries=Retries(attempts=3, base_ms=5, max_ms=20),
             finality_ms=20,
+            funds_wait_ms=3_000,
             clock=clock,
             observer=observer,
             rng=random.Random(1),

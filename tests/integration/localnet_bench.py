@@ -80,6 +80,7 @@ class Bench:
             presenter=Presenter(Tokens(KNOWN)),
             retries=Retries(attempts=tries, base_ms=5, max_ms=20),
             finality_ms=20,
+            funds_wait_ms=3_000,
             clock=at.clock,
             observer=at.observer,
             rng=random.Random(1),

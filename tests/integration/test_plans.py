@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from dexexec.store import Address, Keeper, archive, connect, history, intake, ledger, retention, work
+from dexexec.store import Address, Keeper, archive, connect, history, intake, ledger, reservations, retention, work
 from dexexec.store.history import NEWEST_OF_ALL
 from tests.conftest import Servers, new_database
 from tests.integration.aging import Ground
@@ -84,6 +84,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (work.ADVANCE, {"orders_pkey", "attempts_pkey"}),
         (work.RELEASE, {"orders_pkey"}),
         (work.SET_ASIDE, {"orders_pkey"}),
+        (reservations.RESERVED, {"attempts_of_wallet"}),
         (work.IDLE, {"orders_live"}),
         (history.ORDER, {"orders_pkey"}),
         (history.EVENTS, {"order_events_pkey"}),
@@ -103,6 +104,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
             "step",
             "release",
             "set aside",
+            "reservations",
             "sweep",
             "order",
             "events",

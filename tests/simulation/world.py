@@ -176,6 +176,7 @@ class World:
             presenter=Presenter(TOKENS),
             retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
             finality_ms=1_500,
+            funds_wait_ms=3_000,
             clock=clock,
             observer=self.witness,
             rng=host.rng,

@@ -1,0 +1,49 @@
+"""What a transaction that is about to be signed may take of the wallet: what the record reserves for it. Pure.
+
+Of the token that is sold it is the order's max-in. Of lamports it is what leaves the wallet's own account before
+anything can come back, or what a simulation left missing in the end if that is more: fees, rent, tips, SOL to wrap.
+"""
+
+from collections.abc import Mapping
+
+from dexexec.domain.funds import LAMPORTS, Need, Spending
+from dexexec.domain.solana import Account
+from dexexec.domain.token import WSOL
+from dexexec.settlement.effects import held
+from dexexec.settlement.guard import Proposal
+from dexexec.settlement.message import Program, network_fee
+from dexexec.settlement.purse import WALLET_RENT, Purse
+from dexexec.settlement.token_account import read_token_account
+
+
+def spending_of(
+    proposal: Proposal, after: Mapping[str, Account | None], paid: int, purse: Purse, slot: int
+) -> Spending:
+    """For a `proposal` that the guard let pass, of balances as of `slot`; `after` is what its simulation left, and
+    `paid` the lamports of fee that this charged."""
+    wallet, message, before = proposal.wallet, proposal.message, proposal.before
+    there, left = (_lamports(accounts.get(wallet)) for accounts in (before, after))
+    lamports = max(purse.certain(message), there - left + network_fee(message) - paid)
+    needs = [Need(LAMPORTS, lamports, max(0, there - WALLET_RENT))]
+    mint, most = proposal.quote.request.mint_in, proposal.quote.max_in
+    if mint == WSOL:
+        # What is wrapped on the way is among the lamports; only the rest can be taken of what was wrapped before.
+        account = read_token_account(before.get(proposal.wrapped))
+        needs.append(Need(WSOL, max(0, most - _wrapped(proposal)), account.amount if account else 0))
+    else:
+        needs.append(Need(mint, most, held(before, wallet, mint)))
+    return Spending(wallet, slot, tuple(needs))
+
+
+def _wrapped(proposal: Proposal) -> int:
+    """Lamports that go from the wallet to its own account for wrapped SOL."""
+    transfers = (one for one in proposal.message.calls(Program.SYSTEM) if one.data[:4] == b"\x02\0\0\0")
+    return sum(
+        int.from_bytes(one.data[4:12], "little")
+        for one in transfers
+        if [meta.address for meta in one.accounts[:2]] == [proposal.wallet, proposal.wrapped]
+    )
+
+
+def _lamports(account: Account | None) -> int:
+    return account.lamports if account else 0
