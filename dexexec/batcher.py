@@ -1,7 +1,8 @@
 """Group commit: whatever comes while one write is running is written together by the next.
 
 There is no timer: a lone item waits for nothing, a crowd shares one commit. Each caller gets its own answer once the
-write that carried its item is done, so durability is not traded away.
+write that carried its item is done, so durability is not traded away. An item whose caller has been cancelled before
+its write began is dropped: nobody acts on what it would change.
 """
 
 import asyncio
@@ -43,13 +44,21 @@ class Batcher(Generic[T, R]):
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._waiting:
-                    size = min(self._limit, len(self._waiting))
-                    await self._flush([self._waiting.popleft() for _ in range(size)])
+                while batch := self._next_batch():
+                    await self._flush(batch)
         finally:
             for _, future in self._waiting:
                 future.cancel()
             self._waiting.clear()
+
+    def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
+        """The longest waiting items whose callers still wait; empty when there are none."""
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._limit:
+            item, future = self._waiting.popleft()
+            if not future.cancelled():
+                batch.append((item, future))
+        return batch
 
     async def _flush(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
@@ -59,7 +68,8 @@ class Batcher(Generic[T, R]):
                 _fail(batch, error)
                 return
             for one in batch:
-                await self._flush([one])
+                if not one[1].cancelled():
+                    await self._flush([one])
         except asyncio.CancelledError:
             for _, future in batch:
                 future.cancel()

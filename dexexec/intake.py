@@ -18,7 +18,7 @@ from uuid import UUID
 
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import NewOrder
-from dexexec.errors import QueueFullError, TooManyOrdersError, UnavailableError
+from dexexec.errors import QueueFullError, RequestError, TooManyOrdersError, UnavailableError
 from dexexec.limiter import Grant
 from dexexec.observe import Observer
 from dexexec.settings import Settings
@@ -44,8 +44,8 @@ ENQUEUE_LIMIT = 500
 class OrderStore(Protocol):
     """What is needed of `dexexec.store.Store`."""
 
-    async def create(self, order: NewOrder) -> Created:
-        """Commit the order and its first event."""
+    async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
+        """Commit the order and its first event; raises by `answer_by`."""
 
 
 class OrderQueue(Protocol):
@@ -90,7 +90,7 @@ class QueueGate:
     def knock(self) -> None:
         """Raises `QueueFullError` when not even the line has room."""
         if self._standing >= LINE:
-            raise self._refusal()
+            raise self.refusal()
 
     async def enter(self) -> None:
         """Let one order through; `leave` must follow. Raises `UnavailableError` or `QueueFullError`."""
@@ -99,7 +99,7 @@ class QueueGate:
             await self._ask()
         elif age > FRESH_SECONDS:
             self._start_asking()
-        if self._standing or self._full():
+        if self._standing or self.full():
             await self._stand_in_line()
         else:
             self._entered += 1
@@ -115,20 +115,22 @@ class QueueGate:
         self._standing += 1
         try:
             async with self._line:
-                while self._full():
+                while self.full():
                     await self._ask()
-                    if self._full():
+                    if self.full():
                         if self._clock.monotonic() >= until:
-                            raise self._refusal()
+                            raise self.refusal()
                         await self._clock.sleep(LOOK_SECONDS)
                 self._entered += 1
         finally:
             self._standing -= 1
 
-    def _refusal(self) -> QueueFullError:
+    def refusal(self) -> QueueFullError:
+        """What an order is refused with that finds no room."""
         return QueueFullError(f"{self._max} orders wait already: post again shortly")
 
-    def _full(self) -> bool:
+    def full(self) -> bool:
+        """Whether there is no room, as far as is known."""
         return self._depth + self._entered - self._left_before >= self._max
 
     async def _ask(self) -> None:
@@ -184,27 +186,30 @@ class Intake:
             self._note_refusal()
             raise
 
-    async def accept(self, order: NewOrder) -> Created:
-        """Store the order; it is committed when this returns, and on its way to the queue.
+    async def accept(self, order: NewOrder, read_at: float | None = None) -> Created:
+        """Store the order; it is committed when this returns, and on its way to the queue. `read_at` is when its
+        request had been read (monotonic seconds; None: now).
 
         Raises `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the order's id when Postgres may have
-        taken it), and what `Store.create` raises. Takes no longer than `DEXEXEC_REQUEST_TIMEOUT_MS`.
+        taken it), and what `Store.create` raises. Ends within `DEXEXEC_REQUEST_TIMEOUT_MS` and by the order's deadline,
+        both from `read_at` on. When it is cancelled before the order is being written, the order is not stored.
         """
-        storing = False
+        now = self._clock.monotonic()
+        read_at = now if read_at is None else read_at
+        answer_by = read_at + min(self._timeout, order.deadline_ms / 1000)
+        if now >= answer_by:
+            raise UnavailableError("the service is too busy to answer in time")
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(answer_by - now):
                 if self._per_minute is not None:
                     await self._limit(order.client, self._per_minute)
                 await self._gate.enter()
-                storing = True
-                created = await self._create(order)
         except QueueFullError:
             self._note_refusal()
             raise
         except TimeoutError:
-            if storing:
-                raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
-            raise UnavailableError("Redis does not answer in time") from None
+            raise self._too_late() from None
+        created = await self._create(order, read_at, answer_by)
         if created.taken:
             self._gate.leave()
         elif not created.replayed:
@@ -215,6 +220,13 @@ class Intake:
         """Wait until every accepted order is on the queue, or Redis has refused it."""
         if self._enqueuing is not None:
             await self._enqueuing
+
+    def _too_late(self) -> RequestError:
+        """The time of a request is over, and its order was not let through yet."""
+        if not self._gate.full():
+            return UnavailableError("Redis does not answer in time")
+        self._note_refusal()
+        return self._gate.refusal()
 
     def _note_refusal(self) -> None:
         """Count, for one log line however many there are: the machine has better things to do then."""
@@ -231,11 +243,11 @@ class Intake:
         if grant.granted < 1:
             raise TooManyOrdersError(f"at most {per_minute} orders per minute from one client", grant.retry_after)
 
-    async def _create(self, order: NewOrder) -> Created:
+    async def _create(self, order: NewOrder, read_at: float, answer_by: float) -> Created:
         new = False
         try:
             await self._clock.failpoint(Failpoint.CREATING)
-            created = await self._store.create(order)
+            created = await self._store.create(order, read_at=read_at, answer_by=answer_by)
             await self._clock.failpoint(Failpoint.CREATED)
             new = not created.replayed
             return created

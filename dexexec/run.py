@@ -281,7 +281,7 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
     ):
         await _prepared(migrate(database))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
-        store = Store(database, announcer.announce, settings.request_timeout_ms / 1000)
+        store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
         queue = Queue(client, blocking, settings.redis_prefix)
         await _prepared(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name)

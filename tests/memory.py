@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from dexexec.clock import Failpoint
+from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
@@ -38,14 +38,27 @@ class Switch:
 class MemoryStore:
     """Orders in a list, oldest first, each a microsecond younger than the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.switch = Switch("Postgres")
+        self.clock = clock
         self.created: list[NewOrder] = []
+        self.read_at = 0.0  # of the last one
+        self.asked = self.cancelled = 0
         self.worker = True
         self.takes = False  # new orders, without the queue
 
-    async def create(self, order: NewOrder) -> Created:
-        await self.switch.passed()
+    async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
+        """With the order's id in the error of a request whose time is over while it is stored."""
+        self.asked += 1
+        try:
+            async with asyncio.timeout(answer_by - self.clock.monotonic()):
+                await self.switch.passed()
+        except TimeoutError:
+            raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        self.read_at = read_at
         for known in self.created:
             if order.idempotency_key and (known.client, known.idempotency_key) == (order.client, order.idempotency_key):
                 if known.body_hash != order.body_hash:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import redis.asyncio
 
+from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
@@ -67,7 +68,7 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """A store on a migrated database, with its group commits running."""
     async with open_database(address) as database:
-        store = Store(database, announce, timeout)
+        store = Store(database, announce, SystemClock(), timeout)
         async with running(store.run()):
             yield store
 

@@ -88,7 +88,7 @@ class PostgresRecord(Store):
     """The real store, with steps written past its claims."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database, lambda _: None)
+        super().__init__(database, lambda _: None, SystemClock())
         self._connect = database.connection
 
     async def create(self) -> UUID:  # type: ignore[override]  # the stream's tests do not care what is ordered

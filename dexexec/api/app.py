@@ -26,7 +26,6 @@ from dexexec.api.handler import (
 )
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
-from dexexec.api.posting import Posting
 
 EXECUTE = "/api/orders/execute"
 
@@ -104,7 +103,7 @@ def make_server(
     Tornado's own defaults are about 100 MB of body, no time limit for it, and an hour without a word.
     """
     server = HTTPServer(
-        BodyLimit(Posting(app, EXECUTE, api), Limits(MAX_BODY_BYTES, body_seconds, idle_seconds), api.observer),
+        BodyLimit(app, Limits(MAX_BODY_BYTES, body_seconds, idle_seconds), api.observer),
         max_body_size=MAX_BODY_BYTES,
         max_header_size=MAX_HEADER_BYTES,
         max_buffer_size=READ_BUFFER_BYTES,

@@ -38,8 +38,8 @@ class OrderIntake(Protocol):
     def knock(self) -> None:
         """Raise what any order would be refused with."""
 
-    async def accept(self, order: NewOrder) -> Created:
-        """Store the order and send it on its way."""
+    async def accept(self, order: NewOrder, read_at: float) -> Created:
+        """Store the order, whose request had been read at `read_at` (monotonic seconds), and send it on its way."""
 
 
 class OrderHistory(Protocol):

@@ -1,5 +1,6 @@
 """Orders over HTTP: post one, read one with everything that happened to it, list them newest first."""
 
+import asyncio
 import base64
 import difflib
 import os
@@ -19,10 +20,12 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError
-from dexexec.store import Cursor
+from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+CLIENT_GONE = 499
+"""What the log tells, at debug, of a request whose client closed the connection before it was answered."""
 PARAMETERS = ("status", "limit", "cursor")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -34,18 +37,53 @@ _CURSOR = struct.Struct(">q16s")
 class ExecuteHandler(ApiHandler):
     """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, is routed elsewhere."""
 
+    ordinary = frozenset({CLIENT_GONE})
+    _accepting: "asyncio.Task[object] | None" = None
+
+    def initialize(self, api: Api) -> None:
+        """Called by Tornado as soon as the body has been read: from now on the order's time counts."""
+        super().initialize(api)
+        self._read_at = api.clock.monotonic()
+        self._gone = asyncio.Event()
+
+    def prepare(self) -> None:
+        """Refuse without a look at the body when any order would be refused. A GET that comes here is one without the
+        handshake's headers."""
+        if self.request.method == "GET":
+            raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
+        if self.request.method == "POST":
+            self.api.intake.knock()
+
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
-        created = await self.api.intake.accept(read_order(self.api, self.request))
+        created = await self._accept(read_order(self.api, self.request))
+        if created is None:
+            self.set_status(CLIENT_GONE, "Client Closed Request")
+            return
         self.set_header("Location", f"/api/orders/{created.order_id}")
         if created.replayed:
             self.set_header("Idempotent-Replayed", "true")
         self.answer({"orderId": str(created.order_id)}, status=202)
 
-    def prepare(self) -> None:
-        """A GET that comes here is one without the handshake's headers."""
-        if self.request.method == "GET":
-            raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
+    async def _accept(self, order: NewOrder) -> Created | None:
+        """None when the client has gone before it could be answered."""
+        if self._gone.is_set():
+            return None
+        self._accepting = asyncio.current_task()
+        try:
+            return await self.api.intake.accept(order, self._read_at)
+        except asyncio.CancelledError:
+            if not self._gone.is_set():
+                raise
+            return None
+        finally:
+            self._accepting = None
+
+    def on_connection_close(self) -> None:
+        """Called by Tornado when the client has gone: its order is dropped, unless it is being stored already."""
+        self._gone.set()
+        if self._accepting is not None:
+            self._accepting.cancel()
 
 
 class OrderHandler(ApiHandler):

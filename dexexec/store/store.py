@@ -6,6 +6,7 @@ write whose answer is lost may still have happened, and whoever asked finds out 
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ import orjson
 import psycopg
 
 from dexexec.batcher import Batcher
+from dexexec.clock import Clock
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
@@ -24,7 +26,7 @@ from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
 from dexexec.store import history, intake, reservations, work, workers
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
-from dexexec.store.intake import Created
+from dexexec.store.intake import Created, CreateRequest
 from dexexec.store.seats import Taker
 from dexexec.store.work import Claimed, Release, Step
 from dexexec.store.workers import Incarnation
@@ -37,13 +39,15 @@ REFUSALS = (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError)
 
 class Store:
     """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each statement;
-    what is written in batches may wait for the batch before it as well."""
+    what is written in batches may wait for the batch before it as well, except for new orders."""
 
-    def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None], timeout: float = 5.0) -> None:
-        self._database, self._announce, self._timeout = database, announce, timeout
+    def __init__(
+        self, database: Database, announce: Callable[[Sequence[Event]], None], clock: Clock, timeout: float = 5.0
+    ) -> None:
+        self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
-        self._creates: Batcher[NewOrder, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
+        self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=REFUSALS)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
 
@@ -55,29 +59,41 @@ class Store:
 
     # New orders
 
-    async def create(self, order: NewOrder) -> Created:
+    async def create(self, order: NewOrder, *, read_at: float | None = None, answer_by: float | None = None) -> Created:
         """Store an order with its first event; both are committed when this returns.
 
-        Raises `IdempotencyMismatchError`, `IdempotencyInFlightError`, and `UnavailableError` with the order's id when
-        the commit may or may not have happened.
+        `read_at` is when its request had been read, from which its deadline counts (monotonic seconds; None: now), and
+        `answer_by` when this ends at the latest (None: after the store's time limit). Raises
+        `IdempotencyMismatchError`, `IdempotencyInFlightError`, and `UnavailableError`: with the order's id when the
+        commit may or may not have happened; without it, nothing was stored and nothing will be.
         """
+        now = self._clock.monotonic()
+        request = CreateRequest(
+            order, now if read_at is None else read_at, now + self._timeout if answer_by is None else answer_by
+        )
         try:
-            answer = await self._creates.put(order)
-        except UnavailableError as error:
-            raise UnavailableError(str(error), str(order.id)) from error
+            async with asyncio.timeout(request.answer_by - now):
+                answer = await self._creates.put(request)
+        except (UnavailableError, TimeoutError) as error:
+            maybe = str(order.id) if request.sent else None
+            raise UnavailableError(str(error) or "Postgres does not answer in time", maybe) from error
+        finally:
+            request.abandoned = True
         if isinstance(answer, DexexecError):
             raise answer
         return answer
 
-    async def _create(self, orders: list[NewOrder]) -> list[Created | DexexecError]:
+    async def _create(self, requests: list[CreateRequest]) -> list[Created | DexexecError]:
         taker = self.taker
-        seats = taker.reserve(len(orders)) if taker else None
+        seats = taker.reserve(len(requests)) if taker else None
+        # When everybody in the batch has been answered, the statement is cancelled: it must not come to life later.
+        seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
         if taker is None or seats is None:
-            stored = await self._bounded(intake.create(self._database, orders, None))
+            stored = await self._bounded(intake.create(self._database, requests, None, self._clock), seconds)
             self._announce(stored.events)
             return stored.answers
         try:
-            stored = await self._bounded(intake.create(self._database, orders, seats))
+            stored = await self._bounded(intake.create(self._database, requests, seats, self._clock), seconds)
         except REFUSALS:
             taker.take(seats, ())
             raise
@@ -158,9 +174,9 @@ class Store:
         """Take a poison order out of circulation."""
         await self._bounded(work.set_aside(self._database, order_id, claim))
 
-    async def _bounded(self, call: Awaitable[T]) -> T:
+    async def _bounded(self, call: Awaitable[T], seconds: float = math.inf) -> T:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(min(self._timeout, seconds)):
                 return await call
         except TimeoutError:
             raise UnavailableError("Postgres does not answer") from None

@@ -12,9 +12,10 @@ from uuid import uuid4
 
 import pytest
 
+from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError
+from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Claimed, Created, Release
 from dexexec.sweeper import THE_BEGINNING
 from tests.contract.store_scene import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order
@@ -71,6 +72,25 @@ async def test_the_list_is_newest_first_and_its_cursor_skips_and_repeats_nothing
         assert [row["orderId"] for row in first + rest] == ids[::-1]
         assert len(await store.orders(9, None, Status.PENDING)) == 5
         assert await store.orders(9, None, Status.FAILED) == []
+
+
+async def test_a_deadline_counts_from_when_the_request_was_read(stores: Open) -> None:
+    async with stores() as store:
+        order, clock = new_order(deadline_ms=60_000), SystemClock()
+        await store.create(order, read_at=clock.monotonic() - 20, answer_by=clock.monotonic() + HOUR_MS)
+        worker = await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order.id)
+        assert 0 < claimed.order.deadline_in_ms <= 40_000
+        await worker.end()
+
+
+async def test_what_is_too_late_before_it_is_written_is_refused_for_good(stores: Open) -> None:
+    async with stores() as store:
+        with pytest.raises(UnavailableError) as caught:
+            await store.create(new_order(key="k"), answer_by=SystemClock().monotonic() - 0.001)
+        assert caught.value.order_id is None
+        assert not (await store.create(new_order(key="k"))).replayed
+        assert len(await store.orders(9, None, None)) == 1
 
 
 # Claims

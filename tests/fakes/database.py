@@ -105,7 +105,9 @@ class MemoryDatabase:
 
     # Orders
 
-    def create(self, order: NewOrder, worker: int | None = None) -> tuple[Created, Event | None, Claimed | None]:
+    def create(
+        self, order: NewOrder, deadline_in_ms: float, worker: int | None = None
+    ) -> tuple[Created, Event | None, Claimed | None]:
         """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
         `IdempotencyMismatchError`."""
         if order.idempotency_key in self.keys:
@@ -119,7 +121,7 @@ class MemoryDatabase:
             self.keys[order.idempotency_key] = (order.body_hash, order.id)
         now = self.now()
         event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
-        row = OrderRow(order, now, now + order.deadline_ms * MS, now, events=[event], claim_of=[0])
+        row = OrderRow(order, now, now + round(deadline_in_ms * MS), now, events=[event], claim_of=[0])
         self.orders[order.id] = row
         me = self.workers.get(worker) if worker is not None else None
         if worker is None or me is None or me.lease_until <= now:

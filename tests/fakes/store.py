@@ -1,6 +1,7 @@
 """`dexexec.store.Store` on a database in memory: the same methods, answers and errors."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,11 +10,13 @@ from uuid import UUID
 
 import psycopg
 
+from dexexec.clock import Clock, SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Claimed, Created, Cursor, Release, Step, Store, Taker
+from dexexec.store.intake import CreateRequest
 from tests.fakes.database import MemoryDatabase, OrderRow, moment
 from tests.fakes.wire import Direct, Wire
 
@@ -55,8 +58,10 @@ class MemoryStore:
         database: MemoryDatabase,
         announce: Callable[[Sequence[Event]], None] = lambda _: None,
         wire: Wire | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
+        self._clock = clock or SystemClock()
         self.taker: Taker | None = None
 
     @property
@@ -64,17 +69,39 @@ class MemoryStore:
         """Itself, for parts that name the class of the real one."""
         return cast("Store", self)
 
-    async def create(self, order: NewOrder) -> Created:
-        """As the real one: a taker hears what became of the order although the caller may have gone."""
-        if self.taker is None:
-            return await self._create(order, None)
-        return await asyncio.shield(asyncio.create_task(self._create(order, self.taker)))
+    async def create(self, order: NewOrder, *, read_at: float | None = None, answer_by: float | None = None) -> Created:
+        """As the real one."""
+        now = self._clock.monotonic()
+        request = CreateRequest(
+            order, now if read_at is None else read_at, math.inf if answer_by is None else answer_by
+        )
+        try:
+            if answer_by is None:
+                return await self._created(request)
+            async with asyncio.timeout(answer_by - now):
+                return await self._created(request)
+        except (UnavailableError, TimeoutError) as error:
+            raise UnavailableError(str(error), str(order.id) if request.sent else None) from error
+        finally:
+            request.abandoned = True
 
-    async def _create(self, order: NewOrder, taker: Taker | None) -> Created:
+    async def _created(self, request: CreateRequest) -> Created:
+        """A taker hears what became of the order although the caller may have gone."""
+        if self.taker is None:
+            return await self._create(request, None)
+        return await asyncio.shield(asyncio.create_task(self._create(request, self.taker)))
+
+    async def _create(self, request: CreateRequest, taker: Taker | None) -> Created:
+        now = self._clock.monotonic()
+        if request.abandoned or now >= request.answer_by:
+            raise UnavailableError("Postgres did not answer in time: nothing was stored")
+        request.sent = True
         seats = taker.reserve(1) if taker else None
 
         def commit() -> tuple[Created, Claimed | None]:
-            created, event, claimed = self.database.create(order, seats.worker if seats else None)
+            created, event, claimed = self.database.create(
+                request.order, request.deadline_in_ms(now), seats.worker if seats else None
+            )
             if event is not None:
                 self._announce([event])
             return created, claimed
@@ -87,8 +114,6 @@ class MemoryStore:
                     taker.take(seats, ())
                 else:
                     taker.doubt(seats, error)
-            if isinstance(error, UnavailableError):
-                raise UnavailableError(str(error), str(order.id)) from error
             raise
         if taker and seats and not taker.take(seats, [claimed] if claimed else []):
             return replace(created, taken=False)

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from dexexec.clock import SystemClock
-from dexexec.domain.order import NewOrder
+from dexexec.clock import Clock, SystemClock
 from dexexec.intake import Intake
 from dexexec.observe import Observer, make_logger
 from dexexec.queue import Entry
 from dexexec.settings import Settings
 from dexexec.store import Database, Seats
 from dexexec.store import intake as statements
-from dexexec.store.intake import Stored
+from dexexec.store.intake import CreateRequest, Stored
 from dexexec.worker import Worker
 from tests.integration.bench import Bench
 from tests.waiting import until
@@ -100,12 +99,14 @@ class Commits:
         self._before, self.held, self.go_on = before, asyncio.Event(), asyncio.Event()
         monkeypatch.setattr(statements, "create", self.create)
 
-    async def create(self, database: Database, orders: Sequence[NewOrder], seats: Seats | None) -> Stored:
+    async def create(
+        self, database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock
+    ) -> Stored:
         assert seats is not None
         if self._before:
             self.held.set()
             await self.go_on.wait()
-        stored = await CREATE(database, orders, seats)
+        stored = await CREATE(database, requests, seats, clock)
         if not self._before:
             self.held.set()
             await self.go_on.wait()

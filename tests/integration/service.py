@@ -131,8 +131,8 @@ async def running_service(
 ) -> AsyncIterator[Service]:
     """An API with its neighbours in memory."""
     configured = Settings(_env_file=None, **settings)
-    store, queue, limiter, log = MemoryStore(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
-    clock, observer = SystemClock(), Observer(log)
+    clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
+    store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     api = Api(configured, BodyReader(configured), intake, store, queue, clock, observer)
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds)

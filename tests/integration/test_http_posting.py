@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from dexexec.errors import QueueFullError
 from dexexec.intake import LINE
 from tests.integration.service import GOOD, HEAD, JSON, document, problem, running_service
 from tests.parts import new_order
+from tests.waiting import until
 
 # Posting
 
@@ -99,6 +101,33 @@ async def test_an_idempotency_key_of_255_characters_is_taken_and_two_keys_are_no
         )
         status, headers, body = await raw.answer()
         assert "more than once" in problem(headers, body, status, "invalid-idempotency-key")["detail"]
+
+
+# Time, and clients that go
+
+
+async def test_an_orders_time_counts_from_the_last_byte_of_its_body() -> None:
+    async with running_service() as service, service.raw() as raw:
+        await raw.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD[:-1])
+        before = time.monotonic()
+        await raw.send(GOOD[-1:])
+        assert (await raw.answer())[0] == 202
+        assert before <= service.store.read_at <= time.monotonic()
+
+
+async def test_the_order_of_a_client_that_goes_before_it_is_stored_is_dropped() -> None:
+    async with running_service(log_level="debug") as service:
+        service.store.switch.hang()
+        async with service.raw() as raw:
+            await raw.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
+            await until(lambda: service.store.asked == 1)
+        await until(lambda: service.store.cancelled == 1)
+        service.store.switch.go_on.set()
+        order_id = json.loads((await service.post()).body)["orderId"]
+        assert [str(order.id) for order in service.store.created] == [order_id]
+        assert service.told() == []
+        statuses = [call.kwargs["status"] for call in service.log.calls if "status" in call.kwargs]
+        assert statuses == [499, 202]
 
 
 # Refusals that pass

@@ -1,14 +1,13 @@
 """New orders that the worker of their process takes without the queue, on a real Postgres and a real Valkey."""
 
 import asyncio
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
-from dexexec.store import Created, Database, Seats
+from dexexec.store import Created
 from dexexec.store import intake as statements
 from dexexec.store.intake import Stored
 from dexexec.worker import BATCH
@@ -197,8 +196,8 @@ async def test_a_lost_answer_ends_the_incarnation_and_every_order_ends_once(
         worker, incarnations = taking(b), counted(b)
         stored: list[Stored] = []
 
-        async def lose_the_answer(database: Database, orders: Sequence[NewOrder], seats: Seats | None) -> Stored:
-            stored.append(await CREATE(database, orders, seats))
+        async def lose_the_answer(*about: Any) -> Stored:
+            stored.append(await CREATE(*about))
             raise UnavailableError("the answer got lost")
 
         async with running(worker.run(), b.sweeper().run()):

@@ -25,9 +25,13 @@ class HostStore(MemoryStore):
     """Remembers its sessions, which end with the process."""
 
     def __init__(
-        self, database: MemoryDatabase, announce: Callable[[Sequence[Event]], None], wire: SimulatedWire
+        self,
+        database: MemoryDatabase,
+        announce: Callable[[Sequence[Event]], None],
+        wire: SimulatedWire,
+        clock: VirtualClock,
     ) -> None:
-        super().__init__(database, announce, wire)
+        super().__init__(database, announce, wire, clock)
         self.sessions: list[MemoryIncarnation] = []
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryIncarnation:

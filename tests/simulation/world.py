@@ -120,20 +120,21 @@ class World:
 
     # What processes do
 
-    def _store(self, host: Host) -> HostStore:
-        store = HostStore(self.database, self.judge.announced, host.wire(self.postgres))
+    def _store(self, host: Host, clock: VirtualClock) -> HostStore:
+        store = HostStore(self.database, self.judge.announced, host.wire(self.postgres), clock)
         host.stores.append(store)
         return store
 
     async def _serve(self, host: Host) -> None:
         """An API process, without HTTP; perhaps API and worker in one."""
-        store = self._store(host)
+        clock = host.clock()
+        store = self._store(host, clock)
         self.intake = intake = Intake(
             store,
             MemoryQueue(self.redis, host.wire(self.valkey)),
             cast("ClientLimiter", Unlimited()),
             settings=SETTINGS,
-            clock=host.clock(),
+            clock=clock,
             observer=self.witness,
         )
         if not self.plan.together:
@@ -143,7 +144,7 @@ class World:
 
     async def _work(self, host: Host, posted: HostStore | None = None) -> None:
         """A worker process: worker and sweeper. `posted` is where the same process stores new orders."""
-        store = posted or self._store(host)
+        store = posted or self._store(host, host.clock())
         worker, sweeper = self._parts(host, store.port)
         if posted:
             posted.taker = worker

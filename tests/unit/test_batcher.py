@@ -74,7 +74,7 @@ async def test_a_refused_item_fails_alone_when_its_error_says_so() -> None:
     assert [str(result) for result in results] == ["1", "refused [-2]", "3"]
 
 
-async def test_a_caller_that_gives_up_does_not_take_its_item_or_the_others_with_it() -> None:
+async def test_the_item_of_a_caller_that_gave_up_is_not_written_and_the_others_are() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     async with running(batcher.run()):
@@ -86,7 +86,51 @@ async def test_a_caller_that_gives_up_does_not_take_its_item_or_the_others_with_
         impatient.cancel()
         ledger.open.set()
         assert list(await asyncio.gather(first, patient)) == ["0", "2"]
-    assert ledger.batches[1] == [1, 2]
+    assert ledger.batches == [[0], [2]]
+
+
+async def test_those_that_gave_up_take_no_place_in_a_batch_and_are_no_batch_of_their_own() -> None:
+    ledger = Ledger()
+    batcher: Batcher[int, str] = Batcher(ledger.write, limit=2)
+    tasks = [asyncio.create_task(batcher.put(n)) for n in range(6)]
+    await asyncio.sleep(0)
+    for n in (0, 2, 4, 5):
+        tasks[n].cancel()
+    await asyncio.sleep(0)
+    async with running(batcher.run()):
+        assert await tasks[1] == "1"
+        assert await tasks[3] == "3"
+        assert await batcher.put(6) == "6"
+    assert ledger.batches == [[1, 3], [6]]
+
+
+async def test_who_gives_up_while_a_write_runs_gets_nothing_and_the_others_of_the_batch_their_answers() -> None:
+    ledger = Ledger()
+    batcher: Batcher[int, str] = Batcher(ledger.write)
+    ledger.open.clear()
+    async with running(batcher.run()):
+        gone, stays = asyncio.create_task(batcher.put(0)), asyncio.create_task(batcher.put(1))
+        await ledger.begun.wait()
+        gone.cancel()
+        ledger.open.set()
+        assert await stays == "1"
+        assert gone.cancelled()
+    assert ledger.batches == [[0, 1]], "what is being written is not taken back"
+
+
+async def test_what_is_written_again_after_a_refusal_is_not_when_its_caller_gave_up_meanwhile() -> None:
+    ledger = Ledger()
+    batcher: Batcher[int, str] = Batcher(ledger.write, separate=(ValueError,))
+    ledger.open.clear()
+    async with running(batcher.run()):
+        bad, gone, stays = (asyncio.create_task(batcher.put(n)) for n in (-1, 2, 3))
+        await ledger.begun.wait()
+        gone.cancel()
+        ledger.open.set()
+        assert await stays == "3"
+        with pytest.raises(ValueError, match="refused"):
+            await bad
+    assert ledger.batches == [[-1, 2, 3], [-1], [3]]
 
 
 async def test_nobody_is_left_waiting_when_the_batcher_stops() -> None:

@@ -24,7 +24,8 @@ class Setup:
     """An intake and its neighbours."""
 
     def __init__(self, **settings: Any) -> None:
-        self.store, self.queue, self.limiter, self.clock = MemoryStore(), MemoryQueue(), MemoryLimiter(), HeldClock()
+        self.queue, self.limiter, self.clock = MemoryQueue(), MemoryLimiter(), HeldClock()
+        self.store = MemoryStore(self.clock)
         self.log = CapturingLogger()
         self.intake = Intake(
             self.store,
@@ -269,6 +270,63 @@ async def test_a_store_that_hangs_leaves_the_outcome_unknown_and_names_the_order
     assert caught.value.order_id == str(order.id)
     await setup.intake.close()
     assert setup.queue.ids == []
+
+
+async def test_time_counts_from_when_the_request_was_read() -> None:
+    """A tenth of a second is left of a request's time that is longer than a test may take."""
+    setup = Setup(request_timeout_ms=60_000)
+    read_at = setup.clock.now
+    setup.clock.now += 59.9
+    setup.store.switch.hang()
+    with pytest.raises(UnavailableError):
+        await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
+    setup.store.switch.go_on.set()
+    await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
+    assert setup.store.read_at == read_at
+    setup.clock.now += 0.1
+    with pytest.raises(UnavailableError) as caught:
+        await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
+    assert caught.value.order_id is None
+    assert len(setup.store.created) == 1
+
+
+async def test_an_order_is_given_up_at_its_own_deadline_if_that_comes_first() -> None:
+    setup = Setup(request_timeout_ms=60_000)
+    setup.store.switch.hang()
+    with pytest.raises(UnavailableError):
+        await setup.intake.accept(new_order(deadline_ms=50))
+
+
+async def test_who_waits_for_room_until_its_time_is_over_hears_that_the_queue_is_full() -> None:
+    setup = Setup(max_queue=1, request_timeout_ms=100)
+    setup.queue.others = 1
+    await setup.intake.close()
+    setup.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
+    await setup.refused(QueueFullError)
+
+
+def refuses(intake: Intake) -> bool:
+    """Whether not even the line has room."""
+    try:
+        intake.knock()
+    except QueueFullError:
+        return True
+    return False
+
+
+async def test_who_goes_while_waiting_for_room_leaves_the_line_and_nothing_is_stored() -> None:
+    setup = Setup(max_queue=1)
+    setup.queue.others = 1
+    setup.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
+    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(LINE)]
+    await until(lambda: refuses(setup.intake))
+    for task in line:
+        task.cancel()
+    await asyncio.gather(*line, return_exceptions=True)
+    setup.intake.knock()
+    setup.queue.others = 0
+    await setup.intake.accept(new_order())
+    assert len(setup.store.created) == 1
 
 
 @pytest.mark.parametrize("failure", ["refuses", "hangs"])
