@@ -9,7 +9,7 @@ import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dexexec import __version__, localnet_command, look_command, notify
+from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
 from dexexec.errors import StartupError
 from dexexec.stopping import Stopping
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     localnet_command.add_parser(commands)
     bench_options.add_parser(commands)
     look_command.add_parser(commands)
+    orders_command.add_parser(commands)
     return top
 
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _command(options: argparse.Namespace) -> int:
+def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     # Imports stand where they are needed: --help and a bad setting should not wait for all of it.
     from dexexec import registry, settings  # noqa: PLC0415
 
@@ -103,7 +104,19 @@ def _command(options: argparse.Namespace) -> int:
         return 0
     if options.command in look_command.COMMANDS:
         return _event_loop(look_command.run(options, loaded, settings.environment()))
+    if options.command == "orders":
+        return _orders(options, loaded)
     return _serve(options, loaded)
+
+
+def _orders(options: argparse.Namespace, loaded: "Settings") -> int:
+    from dexexec.servers import servers  # noqa: PLC0415
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr)  # noqa: T201
+
+    with servers(loaded, tell, with_redis=False) as found:
+        return _event_loop(orders_command.run(options, found, sys.stdout))
 
 
 def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[str, str]) -> int:

@@ -102,16 +102,20 @@ class Observer:
         self.log.info("order handed back", order=str(order_id), why=why)
 
     def order_crashed(self, order_id: UUID, claims: int, error: Exception) -> None:
-        """A fault of ours while working on an order: it is tried again, and set aside after too many."""
+        """A fault of ours while working on an order: it is tried again, and failed after too many."""
         self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
 
     def order_stranded(self, order_id: UUID, error: BaseException) -> None:
         """A fault of ours while handing an order back: the worker begins anew, which frees it."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
 
-    def order_set_aside(self, order_id: UUID, claims: int, open_attempt: bool) -> None:
-        """A poison order."""
-        self.log.error("poison order set aside", order=str(order_id), claims=claims, open_attempt=open_attempt)
+    def order_poisoned(self, order_id: UUID, claims: int) -> None:
+        """An order crashed what worked on it too often. It is failed without another turn."""
+        self.log.error("order failed as poisoned", order=str(order_id), claims=claims)
+
+    def order_stuck(self, order_id: UUID, claims: int) -> None:
+        """An order with an open attempt crashes what looks it up. It is not failed, since its swap may land."""
+        self.log.error("order makes no progress; its swap may land", order=str(order_id), claims=claims)
 
     def order_ended(self, order_id: UUID, status: str, venue: str | None, reason: str | None, seconds: float) -> None:
         """An order reached a terminal status."""

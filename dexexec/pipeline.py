@@ -138,15 +138,11 @@ class Pipeline:
         return await self._route(job)
 
     async def poison(self, claimed: Claimed) -> None:
-        """End an order that was claimed too often without a step. One whose swap may still land is not failed: it is
-        set aside as it is, until somebody looks at it."""
-        order, attempt = claimed.order, claimed.attempt
-        self._observer.order_set_aside(order.id, order.claims, attempt is not None)
-        if attempt is not None:
-            await self._store.set_aside(order.id, order.claim)
-            return
+        """Fail an order, without an open attempt, whose turns ended in crashes too often."""
+        order = claimed.order
+        self._observer.order_poisoned(order.id, order.claims)
         job = Job(order, order.status, order.version, order.rounds, order.attempts, order.refusals, 0, 0, lambda: False)
-        detail = f"set aside: {order.claims} workers took this order up and none brought it a step further"
+        detail = f"given up: {order.claims} times in a row this order crashed what worked on it"
         await self._end(job, Trigger.FAIL, Setback("poisoned", detail, Chance.NONE))
 
     async def _route(self, job: Job) -> Later | None:

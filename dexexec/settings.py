@@ -155,7 +155,12 @@ class Settings(BaseSettings):
     orders_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="orders started per minute by all workers together; unset: no limit"
     )
-    max_claims: int = Field(10, ge=1, le=1_000, description="claims without progress after which an order is set aside")
+    max_claims: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="crashes in a row after which an order without an open attempt is failed as poisoned",
+    )
     lease_seconds: float = Field(
         20.0, ge=1, le=3_600, description="how long a worker may be silent before its orders are taken from it (s)"
     )

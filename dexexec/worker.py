@@ -30,12 +30,14 @@ BATCH = 64
 OUTAGE_PAUSE = 0.25
 CRASH_PAUSE_MS = 1_000.0
 RATE_KEY = "orders"
+SUSPECT_SECONDS = 5.0
+"""Past this a suspect has not crashed us, and the next one may be taken up, although its turn may last longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`concurrency` orders in flight; `orders_per_minute` over all workers (None: no limit); `max_claims` without a
-    step make an order poison; leases, heartbeats and drains in seconds."""
+    """`concurrency` orders in flight; `orders_per_minute` over all workers (None: no limit); `max_claims` turns
+    that ended in crashes make an order poison; leases, heartbeats and drains in seconds."""
 
     concurrency: int
     orders_per_minute: int | None
@@ -77,6 +79,9 @@ class Worker:
         self._asked_for = 0  # entries that may be leased right now
         self._drained = False  # the queue had less than what was asked for last
         self._reserved = 0  # seats for new orders that are being stored
+        self._suspects: dict[UUID, float] = {}  # those in flight, and since when
+        self._suspects_at_once = 1  # doubled with each one whose turn ends well
+        self._blameless: set[UUID] = set()  # dropped with a lost session: their turns do not count against them
 
     # New orders of this process (dexexec.store.Taker)
 
@@ -127,6 +132,8 @@ class Worker:
             incarnation = await self._begin()
             if incarnation is not None:
                 await self._live(incarnation)
+        with contextlib.suppress(UnavailableError):  # nothing can be written then
+            await self._unblame()
 
     async def _begin(self) -> Incarnation | None:
         begun = self._clock.monotonic()
@@ -134,6 +141,7 @@ class Worker:
         while not self._stop.is_set():
             asked = self._clock.monotonic()
             try:
+                await self._unblame()
                 incarnation = await self._store.begin(self.name, self._limits.lease_seconds)
             except UnavailableError as error:
                 if not told:
@@ -148,6 +156,12 @@ class Worker:
             return incarnation
         return None
 
+    async def _unblame(self) -> None:
+        """Have the turns that were cut short by a lost session, or by a stop, not count against their orders."""
+        if self._blameless:
+            await self._store.unblame(list(self._blameless))
+            self._blameless.clear()
+
     def _lease_lives(self) -> bool:
         """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
         return self._clock.monotonic() < self._lease_until
@@ -158,6 +172,7 @@ class Worker:
         heartbeat.add_done_callback(lambda _: self._changed.set())
         left: list[UUID] = []
         self._incarnation, self._lost, self._drained = incarnation, None, False
+        self._suspects_at_once = 1
         try:
             await self._lease_loop(incarnation, heartbeat)
             if heartbeat.done():
@@ -167,6 +182,7 @@ class Worker:
             left = await self._drain()
         except _OverError as why:
             self._observer.worker_lost_its_lease(self.name, str(why), len(self._flight))
+            self._blameless.update(self._flight)
         finally:
             self._incarnation = None
             heartbeat.cancel()
@@ -234,7 +250,9 @@ class Worker:
             elif entries:
                 asked = self._clock.monotonic()
                 try:
-                    claimed = await self._store.claim(incarnation.id, [entry.order_id for entry in entries])
+                    claimed = await self._store.claim(
+                        incarnation.id, [entry.order_id for entry in entries], self._suspects_wanted()
+                    )
                 except UnavailableError as error:
                     raise _OverError(f"{error}: a claim may or may not be ours") from error
                 await self._clock.failpoint(Failpoint.CLAIMED)
@@ -244,6 +262,10 @@ class Worker:
         finally:
             started = sum(one.order.status is not Status.CONFIRMED for one in claimed)  # the others only look again
             await self._limiter.give_back(RATE_KEY, units[started:])
+
+    def _suspects_wanted(self) -> int:
+        now = self._clock.monotonic()
+        return self._suspects_at_once - sum(now < since + SUSPECT_SECONDS for since in self._suspects.values())
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
@@ -255,11 +277,15 @@ class Worker:
         order_id = claimed.order.id
         task = asyncio.create_task(self._work(claimed, asked, taken))
         self._flight[order_id] = task
+        if claimed.suspect:
+            self._suspects[order_id] = self._clock.monotonic()
         task.add_done_callback(lambda done: self._landed(order_id, done))
 
     def _landed(self, order_id: UUID, task: "asyncio.Task[None]") -> None:
         if self._flight.get(order_id) is task:
             del self._flight[order_id]
+            if self._suspects.pop(order_id, None) is not None:
+                self._suspects_at_once = min(2 * self._suspects_at_once, BATCH)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._observer.order_stranded(order_id, error)
             self._lost = "an order could not be handed back"
@@ -273,8 +299,10 @@ class Worker:
                 await asyncio.sleep(0)  # whoever posted it is answered first
                 await self._clock.failpoint(Failpoint.TAKEN)
             if order.claims > self._limits.max_claims:
-                await self._pipeline.poison(claimed)
-                return
+                if claimed.attempt is None:
+                    await self._pipeline.poison(claimed)
+                    return
+                self._observer.order_stuck(order.id, order.claims)
             later = await self._pipeline.run(claimed, asked, self._lease_lives)
             if later is not None:
                 await self._delay(order.id, later)
@@ -287,6 +315,8 @@ class Worker:
             self._observer.order_handed_back(order.id, str(error))
         except Exception as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
             self._observer.order_crashed(order.id, order.claims, error)
+            self._suspects_at_once = 1
+            self._suspects.pop(order.id, None)
             await self._hand_back(order, blame=True, pause_ms=CRASH_PAUSE_MS)
 
     async def _hand_back(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
@@ -312,6 +342,9 @@ class Worker:
     async def _drain(self) -> list[UUID]:
         """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
         self._observer.worker_draining(self.name, len(self._flight))
+        self._blameless.update(self._flight)
+        with contextlib.suppress(UnavailableError):  # nothing can be written then
+            await self._unblame()
         if self._flight:
             await asyncio.wait(self._flight.values(), timeout=self._limits.drain_seconds)
         left = list(self._flight)

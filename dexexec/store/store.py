@@ -145,9 +145,9 @@ class Store:
         """Orders that should be moving and are not, oldest first."""
         return await self._bounded(work.idle(self._database, grace_ms, since, after, limit))
 
-    async def claim(self, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
-        """Claim what can be claimed of these, in one commit."""
-        return await self._bounded(work.claim(self._database, worker, order_ids))
+    async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
+        """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
+        return await self._bounded(work.claim(self._database, worker, order_ids, suspects))
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale. Raises `FundsReservedError`, when nothing is
@@ -170,9 +170,9 @@ class Store:
         """Hand an order back without a step."""
         await self._releases.put(item)
 
-    async def set_aside(self, order_id: UUID, claim: int) -> None:
-        """Take a poison order out of circulation."""
-        await self._bounded(work.set_aside(self._database, order_id, claim))
+    async def unblame(self, order_ids: Sequence[UUID]) -> None:
+        """Do not count the last turn of these orders: it was cut short by no fault of theirs."""
+        await self._bounded(work.unblame(self._database, order_ids))
 
     async def _bounded(self, call: Awaitable[T], seconds: float = math.inf) -> T:
         try:

@@ -26,22 +26,39 @@ from dexexec.store.reservations import Rooms
 # Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
 # but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
 
-# Only a worker whose own lease lives may claim, and only what no living worker holds. A claim without progress makes
-# the order wait before the next one, longer each time after the third: an order that kills its workers slows down.
-CLAIM = """
+# `claims` counts the turns of an order that began since one ended in good order. A claim begins a turn and counts it at
+# once, so that a crash of the process needs nobody to write it down. Who counts as crashed is in docs/adr/0017.
+SUSPECT_AFTER = 3
+"""Turns in a row that did not end in good order, after which an order without an open attempt is a suspect."""
+
+# How long an order `o` rests after a turn that did not end in good order: not at all after the first three, then 0.5 s,
+# 1 s ... 30 s, of which a part from half to all is waited. The part is drawn from what names the turn: so it is random,
+# and found again.
+PAUSE = """(CASE WHEN o.claims <= 3 THEN interval '0' ELSE
+    least(interval '30 s', interval '0.5 s' * 2 ^ least(o.claims - 4, 10))
+    * (0.5 + (hashtext(o.id::text || o.claim) & 65535) / 131072.0) END)"""
+
+# Only a worker whose own lease lives may claim, and only what no living worker holds. Of suspects it claims `suspects`
+# at most, and only when its session has lasted as long as their pause: so that a process which is restarted again and
+# again does not count against them.
+OPEN_ATTEMPT = "EXISTS (SELECT FROM attempts p WHERE p.order_id = o.id AND coalesce(p.outcome, '') = '')"
+CLAIM = f"""
 WITH me AS (
-    SELECT id FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+    SELECT id, started_at FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
 ), free AS (
-    SELECT o.id FROM orders o, me
-    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp()
+    SELECT o.id, me.started_at <= clock_timestamp() - {PAUSE} AS ripe,
+           o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
+    FROM orders o, me
+    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL
+      AND o.due_at <= clock_timestamp() - {PAUSE}
       AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
     ORDER BY o.id
     FOR UPDATE OF o SKIP LOCKED
+), numbered AS (
+    SELECT id, suspect, count(*) FILTER (WHERE suspect) OVER (ORDER BY id) AS nth FROM free WHERE ripe OR NOT suspect
 ), c AS (
-    UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id,
-        due_at = clock_timestamp() + CASE WHEN o.claims < 3 THEN interval '0'
-            ELSE least(interval '30 s', interval '0.5 s' * 2 ^ least(o.claims - 3, 10)) END
-    FROM free, me WHERE o.id = free.id
+    UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id, due_at = clock_timestamp()
+    FROM numbered f, me WHERE o.id = f.id AND (NOT f.suspect OR f.nth <= %(suspects)s)
     RETURNING o.*
 )
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
@@ -54,10 +71,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
-"""
+"""  # noqa: S608 - all that is put in is ours
 
-# `last` says nothing new, but the condition on it tells the planner that the steps are few, so that each finds its
-# order by the key.
 ADVANCE = """
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
@@ -66,7 +81,8 @@ WITH t AS MATERIALIZED (
          resume_in_ms float8)
 ), u AS (
     UPDATE orders o SET
-        status = t.status, version = o.version + t.steps, claims = 0,
+        status = t.status, version = o.version + t.steps,
+        claims = CASE WHEN t.attempts > 0 OR t.final OR t.resume_in_ms IS NOT NULL THEN 0 ELSE o.claims END,
         venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
         failure_reason = coalesce(t.reason, o.failure_reason),
         amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
@@ -101,25 +117,24 @@ SELECT id, at FROM u
 
 RELEASE = """
 UPDATE orders o SET worker = NULL, claims = CASE WHEN t.blame THEN o.claims ELSE 0 END,
-                    due_at = greatest(o.due_at, clock_timestamp() + t.resume_in_ms * interval '1 ms')
+                    due_at = clock_timestamp() + t.resume_in_ms * interval '1 ms'
 FROM unnest(%s::uuid[], %s::int[], %s::bool[], %s::float8[]) AS t(id, claim, blame, resume_in_ms)
 WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 """
 
-SET_ASIDE = """
-UPDATE orders SET set_aside_at = clock_timestamp(), worker = NULL
-WHERE id = %s AND claim = %s AND ended IS NULL AND set_aside_at IS NULL
-"""
+# Whatever the claim is by now: each turn was counted once, and this takes one back.
+UNBLAME = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
 
 # What should be moving and is not: nobody alive holds it and its time has come. Oldest first, so that a bounded look
 # always starts with those that wait longest; the cursor goes on behind them.
-IDLE = """
+IDLE = f"""
 SELECT o.id, o.created_at FROM orders o
-WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.due_at <= clock_timestamp() - %(grace)s * interval '1 ms'
+WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL
+  AND o.due_at <= clock_timestamp() - %(grace)s * interval '1 ms' - {PAUSE}
   AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
   AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
 ORDER BY o.created_at, o.id LIMIT %(limit)s
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +158,11 @@ class Claimed:
     attempt: Attempt | None
     signatures: tuple[str, ...] = ()
     cause: tuple[str, str] | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what crashes its workers. An order with an open attempt is looked up whatever happens."""
+        return self.order.claims > SUSPECT_AFTER and self.attempt is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +214,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Hand an order back without a step. `blame` keeps count of a claim that brought nothing (poison)."""
+    """Hand an order back without a step. `blame`: its turn did not end in good order, and counts against it."""
 
     order_id: UUID
     claim: int
@@ -202,10 +222,11 @@ class Release:
     resume_in_ms: float
 
 
-async def claim(database: Database, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
-    """Claim what can be claimed of `order_ids` for `worker`, in one commit."""
+async def claim(database: Database, worker: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
+    """Claim what can be claimed of `order_ids` for `worker`, in one commit; of suspects, up to `suspects`."""
+    values = {"worker": worker, "ids": list(order_ids), "suspects": suspects}
     async with database.connection() as connection:
-        cursor = await connection.execute(CLAIM, {"worker": worker, "ids": list(order_ids)}, prepare=True, binary=True)
+        cursor = await connection.execute(CLAIM, values, prepare=True, binary=True)
         return [_claimed(row) for row in await cursor.fetchall()]
 
 
@@ -246,10 +267,10 @@ async def release(database: Database, items: Sequence[Release]) -> list[None]:
     return [None] * len(items)
 
 
-async def set_aside(database: Database, order_id: UUID, claim_number: int) -> None:
-    """Take a poison order out of circulation although its swap may still land: nobody claims it again."""
+async def unblame(database: Database, order_ids: Sequence[UUID]) -> None:
+    """Do not count the turn of these orders that was cut short, by no fault of theirs."""
     async with database.connection() as connection:
-        await connection.execute(SET_ASIDE, (order_id, claim_number))
+        await connection.execute(UNBLAME, (list(order_ids),))
 
 
 async def idle(

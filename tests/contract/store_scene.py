@@ -9,6 +9,7 @@ from dexexec.domain.event import Detail, Event
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store import Claimed, Incarnation, NewAttempt, Step, Store
+from tests.fakes.database import MemoryDatabase
 from tests.fakes.store import MemoryIncarnation
 from tests.parts import new_order
 
@@ -25,6 +26,29 @@ async def drop(incarnation: Incarnation) -> None:
         incarnation.drop()
     else:
         await incarnation._connection.close()
+
+
+async def crashed(store: Store, order_id: UUID, turns: int) -> None:
+    """That many turns of an order ended in crashes, the last of them long ago."""
+    memory = getattr(store, "database", None)
+    if isinstance(memory, MemoryDatabase):
+        row = memory.orders[order_id]
+        row.claims, row.due_at = turns, row.due_at - HOUR_MS * 1_000
+        return
+    async with store._database.connection() as connection:
+        statement = "UPDATE orders SET claims = %s, due_at = due_at - interval '1 h' WHERE id = %s"
+        await connection.execute(statement, (turns, order_id))
+
+
+async def began_long_ago(store: Store, worker: Incarnation) -> None:
+    """The worker's session has lasted for an hour."""
+    memory = getattr(store, "database", None)
+    if isinstance(memory, MemoryDatabase):
+        memory.workers[worker.id].started_at -= HOUR_MS * 1_000
+        return
+    async with store._database.connection() as connection:
+        statement = "UPDATE workers SET started_at = started_at - interval '1 h' WHERE id = %s"
+        await connection.execute(statement, (worker.id,))
 
 
 async def one_order(store: Store, **about: Any) -> UUID:

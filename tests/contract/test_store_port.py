@@ -18,7 +18,17 @@ from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Claimed, Created, Release
 from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order
+from tests.contract.store_scene import (
+    HOUR_MS,
+    NOBODY,
+    Open,
+    began_long_ago,
+    claimed_by,
+    crashed,
+    drop,
+    one_order,
+    submitted,
+)
 from tests.parts import new_order
 from tests.waiting import until
 
@@ -180,15 +190,77 @@ async def test_the_dead_are_buried_and_the_living_are_not(stores: Open) -> None:
             await worker.end()
 
 
-async def test_claims_without_a_step_make_an_order_wait(stores: Open) -> None:
+# Turns that end in a crash
+
+
+async def test_turns_that_crash_make_an_order_wait(stores: Open) -> None:
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
-        for n in range(1, 5):
+        for n in range(1, 4):
             claimed = await claimed_by(store, worker, order_id)
             assert claimed.order.claims == n
             await store.release(Release(order_id, n, blame=True, resume_in_ms=0))
-        assert await store.claim(worker.id, [order_id]) == [], "the fourth made it wait for half a second"
+        await crashed(store, order_id, 10)
+        assert await store.claim(worker.id, [order_id]) == [], "the worker must be as old as the pause"
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 3)] == [order_id]
+        await began_long_ago(store, worker)
+        assert (await claimed_by(store, worker, order_id)).order.claims == 11
+        await store.release(Release(order_id, 4, blame=True, resume_in_ms=0))
+        assert await store.idle(0, THE_BEGINNING, NOBODY, 3) == []
         await worker.end()
+
+
+async def test_a_turn_that_was_cut_short_is_taken_back_whoever_has_the_order_now(stores: Open) -> None:
+    async with stores() as store:
+        order_id, other = await one_order(store), await one_order(store)
+        first, second = await store.begin("first", 20), await store.begin("second", 20)
+        await claimed_by(store, first, order_id)
+        await first.end()
+        assert (await claimed_by(store, second, order_id)).order.claims == 2
+        await store.unblame([order_id, other, NOBODY])
+        await second.end()
+        third = await store.begin("third", 20)
+        assert (await claimed_by(store, third, order_id)).order.claims == 2, "the second turn still counts"
+        assert (await claimed_by(store, third, other)).order.claims == 1
+        await third.end()
+
+
+async def test_a_turn_that_ended_in_good_order_leaves_nothing_behind(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        await crashed(store, order_id, 9)
+        await began_long_ago(store, worker)
+        claimed = await claimed_by(store, worker, order_id)
+        await store.release(Release(order_id, claimed.order.claim, blame=False, resume_in_ms=0))
+        assert (await claimed_by(store, worker, order_id)).order.claims == 1
+        await worker.end()
+
+
+async def test_of_suspects_no_more_are_claimed_than_wanted_and_of_others_all(stores: Open) -> None:
+    async with stores() as store:
+        suspects, innocents = [await one_order(store) for _ in range(3)], [await one_order(store) for _ in range(2)]
+        worker = await store.begin("w", 20)
+        for order_id in suspects:
+            await crashed(store, order_id, 3)
+        claimed = await store.claim(worker.id, [*suspects, *innocents], 1)
+        assert sorted(one.order.id for one in claimed if not one.suspect) == sorted(innocents)
+        (first,) = [one.order.id for one in claimed if one.suspect]
+        left = [order_id for order_id in suspects if order_id != first]
+        assert await store.claim(worker.id, left, 0) == []
+        assert {one.order.id for one in await store.claim(worker.id, left, 5)} == set(left)
+        await worker.end()
+
+
+async def test_an_order_with_an_open_attempt_is_no_suspect_and_waits_for_no_session(stores: Open) -> None:
+    async with stores() as store:
+        order_id, first = await one_order(store), await store.begin("first", 20)
+        await submitted(store, await claimed_by(store, first, order_id), "one")
+        await first.end()
+        await crashed(store, order_id, 50)
+        second = await store.begin("second", 20)
+        (claimed,) = await store.claim(second.id, [order_id], 0)
+        assert (claimed.order.claims, claimed.suspect) == (51, False)
+        await second.end()
 
 
 # What should be moving
@@ -203,13 +275,3 @@ async def test_idle_orders_come_oldest_first_behind_the_cursor_and_only_when_lon
         assert [i for i, _ in await store.idle(0, since, after, 3)] == ids[3:]
         assert await store.idle(0, since + timedelta(days=1), NOBODY, 3) == []
         assert await store.idle(HOUR_MS, THE_BEGINNING, NOBODY, 3) == []
-
-
-async def test_an_order_that_is_set_aside_is_left_alone(stores: Open) -> None:
-    async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
-        await store.set_aside(order_id, claimed.order.claim)
-        assert await store.idle(0, THE_BEGINNING, NOBODY, 3) == []
-        assert await store.claim(worker.id, [order_id]) == []
-        await worker.end()

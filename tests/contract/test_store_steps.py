@@ -27,7 +27,6 @@ async def test_a_step_under_a_stale_claim_writes_nothing(stores: Open) -> None:
         fresh = await claimed_by(store, heir, order_id)
         assert await store.advance(step(stale, 1, *ROUTED)) is None
         await store.release(Release(order_id, stale.order.claim, blame=False, resume_in_ms=HOUR_MS))
-        await store.set_aside(order_id, stale.order.claim)
         assert await store.versions([order_id]) == {order_id: 1}
         events = await store.advance(step(fresh, 1, *ROUTED))
         assert events is not None
@@ -96,6 +95,23 @@ async def test_the_next_claim_is_told_what_kept_the_order_from_being_filled_and_
         assert await store.advance(step(again, 2, (Status.ROUTING, {"round": 2}), rounds=1, resume_in_ms=0))
         assert (await claimed_by(store, worker, order_id)).cause is None
         await worker.end()
+
+
+async def test_only_a_turn_that_got_somewhere_is_forgotten(stores: Open) -> None:
+    """What crashes after it has told its quotes is no better than what crashes before."""
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        first = await claimed_by(store, worker, order_id)
+        assert await store.advance(step(first, 1, *ROUTED, venue="here", rounds=1))
+        await worker.end()
+        heir = await store.begin("heir", 20)
+        second = await claimed_by(store, heir, order_id)
+        assert second.order.claims == 2
+        assert await store.advance(step(second, 3, (Status.SUBMITTED, {}), attempt=attempt(1, "one")))
+        await heir.end()
+        third = await store.begin("third", 20)
+        assert (await claimed_by(store, third, order_id)).order.claims == 1, "it recorded an attempt"
+        await third.end()
 
 
 # Attempts

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zlib import crc32
 
 from psycopg.errors import UniqueViolation
 
@@ -15,6 +16,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
 from dexexec.store import Attempt, Claimed, Created, NewAttempt, Release, Step
 from dexexec.store.intake import first_detail
+from dexexec.store.work import SUSPECT_AFTER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS, SECOND = 1_000, 1_000_000
@@ -55,7 +57,6 @@ class OrderRow:
     failure_reason: str | None = None
     amount_in: int | None = None
     amount_out: int | None = None
-    set_aside_at: int | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
     events: list[Event] = field(default_factory=list)
@@ -73,6 +74,7 @@ class WorkerRow:
     """A row of `workers`. `connected` is the session lock."""
 
     name: str
+    started_at: int
     lease_until: int
     connected: bool = True
 
@@ -133,22 +135,26 @@ class MemoryDatabase:
         worker = self.workers.get(row.worker) if row.worker is not None else None
         return worker is not None and worker.lease_until > now
 
-    def claim(self, worker_id: int, order_ids: Sequence[UUID]) -> list[Claimed]:
+    def claim(self, worker_id: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
         """What is due and free, for a worker whose own lease lives."""
         now = self.now()
         me = self.workers.get(worker_id)
         if me is None or me.lease_until <= now:
             return []
-        return [
-            self._claim(row, worker_id, now)
-            for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders)
-            if row.finished_at is None and row.set_aside_at is None and row.due_at <= now and not self.held(row, now)
-        ]
+        claimed: list[Claimed] = []
+        for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders):
+            if row.finished_at is not None or self.held(row, now) or row.due_at > now - _pause(row):
+                continue
+            if row.claims >= SUSPECT_AFTER and row.open_attempt is None:
+                if suspects <= 0 or me.started_at > now - _pause(row):
+                    continue
+                suspects -= 1
+            claimed.append(self._claim(row, worker_id, now))
+        return claimed
 
     def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
-        rest_s = 0.0 if row.claims < 3 else min(30.0, 0.5 * 2 ** min(row.claims - 3, 10))
         row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
-        row.due_at = now + round(rest_s * SECOND)
+        row.due_at = now
         new, attempt = row.new, row.open_attempt
         order = Order(
             new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
@@ -184,7 +190,8 @@ class MemoryDatabase:
             row.amount_in = row.amount_out = None
         row.rounds += step.rounds
         row.refusals += step.refusals
-        row.claims = 0
+        if step.attempt is not None or step.final or step.resume_in_ms is not None:
+            row.claims = 0
         row.due_at = now + round((step.resume_in_ms or 0) * MS)
         if step.resume_in_ms is not None:
             row.worker = None
@@ -239,13 +246,13 @@ class MemoryDatabase:
             return
         row.worker = None
         row.claims = row.claims if item.blame else 0
-        row.due_at = max(row.due_at, self.now() + round(item.resume_in_ms * MS))
+        row.due_at = self.now() + round(item.resume_in_ms * MS)
 
-    def set_aside(self, order_id: UUID, claim: int) -> None:
-        """Take it out of circulation."""
-        row = self.orders.get(order_id)
-        if row is not None and row.claim == claim and row.finished_at is None and row.set_aside_at is None:
-            row.set_aside_at, row.worker = self.now(), None
+    def unblame(self, order_ids: Sequence[UUID]) -> None:
+        """Take one turn back."""
+        for row in (self.orders[order_id] for order_id in order_ids if order_id in self.orders):
+            if row.finished_at is None:
+                row.claims = max(row.claims - 1, 0)
 
     def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
         """Due for `grace_ms` and held by nobody alive, oldest first, behind the cursor."""
@@ -253,7 +260,7 @@ class MemoryDatabase:
         found = sorted(
             (row.created_at, order_id)
             for order_id, row in self.orders.items()
-            if row.finished_at is None and row.set_aside_at is None and row.due_at <= now - grace_ms * MS
+            if row.finished_at is None and row.due_at <= now - grace_ms * MS - _pause(row)
             and not self.held(row, now) and (row.created_at, order_id) > behind
         )  # fmt: skip
         return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
@@ -263,7 +270,8 @@ class MemoryDatabase:
     def register(self, name: str, lease_seconds: float) -> int:
         """A new worker's id."""
         self._worker_ids += 1
-        self.workers[self._worker_ids] = WorkerRow(name, self.now() + round(lease_seconds * SECOND))
+        now = self.now()
+        self.workers[self._worker_ids] = WorkerRow(name, now, now + round(lease_seconds * SECOND))
         return self._worker_ids
 
     def renew(self, worker_id: int, lease_seconds: float) -> bool:
@@ -288,6 +296,15 @@ class MemoryDatabase:
         now = self.now()
         dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
         return [self.workers.pop(n).name for n in dead]
+
+
+def _pause(row: OrderRow) -> int:
+    """After a turn that did not end in good order, microseconds; as `dexexec.store.work.PAUSE`."""
+    if row.claims <= SUSPECT_AFTER:
+        return 0
+    longest = min(30.0, 0.5 * 2.0 ** min(row.claims - 4, 10))
+    part = 0.5 + (crc32(f"{row.new.id}{row.claim}".encode()) & 65_535) / 131_072
+    return round(longest * part * SECOND)
 
 
 def _as_claimed(row: AttemptRow) -> Attempt:

@@ -190,10 +190,10 @@ class MemoryStore:
         """Orders that should be moving and are not."""
         return await self._wire.call("idle", lambda: self.database.idle(grace_ms, since, after, limit))
 
-    async def claim(self, worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
-        """Claim what can be claimed of these."""
+    async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
+        """Claim what can be claimed of these; of suspects, up to `suspects`."""
         ids = list(order_ids)
-        return await self._wire.call("claim", lambda: self.database.claim(worker, ids))
+        return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale."""
@@ -214,9 +214,10 @@ class MemoryStore:
         """Hand an order back without a step."""
         await self._wire.call("release", lambda: self.database.release(item))
 
-    async def set_aside(self, order_id: UUID, claim: int) -> None:
-        """Take a poison order out of circulation."""
-        await self._wire.call("set_aside", lambda: self.database.set_aside(order_id, claim))
+    async def unblame(self, order_ids: Sequence[UUID]) -> None:
+        """Do not count the last turn of these orders."""
+        ids = list(order_ids)
+        await self._wire.call("unblame", lambda: self.database.unblame(ids))
 
 
 def _summary(row: OrderRow) -> dict[str, object]:

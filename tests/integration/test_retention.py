@@ -114,7 +114,7 @@ async def test_old_orders_go_with_their_keys_and_younger_ones_stay(database_addr
 async def test_an_order_that_has_not_ended_is_kept_however_old_and_still_ends(database_address: Address) -> None:
     async with open_ground(database_address) as ground, open_retention(database_address, days=30) as retention:
         waiting, aside, unfinal = await ground.claimed(), await ground.submitted(), await ground.submitted()
-        await ground.store.set_aside(aside.order.id, aside.order.claim)
+        ground.sql("UPDATE orders SET set_aside_at = clock_timestamp() WHERE id = %s", aside.order.id)
         await ground.confirm(unfinal, final=False)
         neighbour = await ground.confirmed()
         ids = [one.order.id for one in (waiting, aside, unfinal)]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from dexexec.domain.event import Event
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.status import Status
@@ -79,7 +81,9 @@ async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowin
         assert (events[-1].status, events[-1].detail["reason"]) == (Status.FAILED, "poisoned")
 
 
-async def test_promise_11_a_poison_order_whose_swap_may_land_is_not_called_failed(bench: OpenBench) -> None:
+async def test_promise_11_an_order_whose_swap_may_land_is_looked_up_however_often_that_crashes(
+    bench: OpenBench,
+) -> None:
     async with bench() as b:
         b.chain.statuses = [ALIVE]
         order_id = await b.post()
@@ -87,12 +91,54 @@ async def test_promise_11_a_poison_order_whose_swap_may_land_is_not_called_faile
         await b.reached(order_id, Status.SUBMITTED)
         first.cancel()
         await asyncio.wait([first])
-        incarnation = await b.store.begin("w", 20)
-        (claimed,) = await b.store.claim(incarnation.id, [order_id])
-        await b.worker()._pipeline.poison(claimed)
-        assert (await b.events(order_id))[-1].status is Status.SUBMITTED
-        assert await b.store.claim(incarnation.id, [order_id]) == [], "nobody takes it up again"
-        await incarnation.end()
+        async with b.store._database.connection() as connection:
+            statement = "UPDATE orders SET claims = 99, due_at = due_at - interval '1 h' WHERE id = %s"
+            await connection.execute(statement, (order_id,))
+        b.chain.statuses = [LANDED]
+        async with running(b.worker(max_claims=2).run(), b.sweeper().run()):
+            assert (await b.ended(order_id))[-1].status is Status.CONFIRMED
+        assert len({signed.signature for signed in b.chain.sent}) == 1
+
+
+async def cut_short(b: Bench, order_id: UUID, *, session: bool) -> None:
+    """A worker takes the order up and is stopped without time to finish it; with `session`, after Postgres has ended
+    its session, as a restart of it does."""
+    worker = b.worker(max_claims=2, drain_seconds=0)
+    worker._pipeline._router._timeout = 60
+    task = asyncio.create_task(worker.run())
+    await b.queue.enqueue([order_id])
+    await until(lambda: worker._flight)
+    if session:
+        async with b.store._database.connection() as connection:
+            await connection.execute("DELETE FROM workers")
+        await until(lambda: not worker._flight)
+    worker.stop()
+    await task
+
+
+@pytest.mark.parametrize("submitted", [True, False])
+async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(bench: OpenBench, submitted: bool) -> None:
+    async with bench() as b:
+        go_on, price = asyncio.Event(), b.a.on_quote
+
+        async def hang(request: SwapRequest) -> Quote:
+            await go_on.wait()
+            return await price(request)
+
+        b.chain.statuses = [ALIVE]
+        if not submitted:
+            b.a.on_quote = b.b.on_quote = hang
+        order_id = await b.post()
+        if submitted:
+            async with running(b.worker().run()):
+                await b.reached(order_id, Status.SUBMITTED)
+        for turn in range(6):
+            await cut_short(b, order_id, session=turn % 2 == 1)
+        go_on.set()
+        b.chain.statuses = [LANDED]
+        async with running(b.worker(max_claims=2).run(), b.sweeper().run()):
+            assert (await b.ended(order_id))[-1].status is Status.CONFIRMED
+        assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
 async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_more(bench: OpenBench) -> None:
@@ -187,8 +233,8 @@ async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBen
         claim = b.store.claim
         lost: list[object] = []
 
-        async def lose_the_first_answer(worker: int, order_ids: Sequence[UUID]) -> list[Claimed]:
-            claimed = await claim(worker, order_ids)
+        async def lose_the_first_answer(worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
+            claimed = await claim(worker, order_ids, suspects)
             if claimed and not lost:
                 lost.append(claimed)
                 raise UnavailableError("the answer got lost")

@@ -80,8 +80,9 @@ class Judge:
     # At last
 
     def verdict(self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool, unstopped: bool) -> None:
-        """Compare the record with the chain. `fate` says what became of a signature for good; `poison`: orders may
-        have been set aside; `unstopped`: no process was stopped between two looks at the clock."""
+        """Compare the record with the chain. `fate` says what became of a signature for good; `poison`: so few crashes
+        make an order poison that the faults may do it; `unstopped`: no process was stopped between two looks at the
+        clock."""
         long_ago = self._database.now() - 5_000_000
         for worker in self._database.workers.values():
             if worker.lease_until < long_ago:
@@ -97,9 +98,10 @@ class Judge:
             if len(landed) > 1:
                 self.broken(f"{name}: promise 3: {len(landed)} swaps landed")
             if row.finished_at is None:
-                if not (poison and row.set_aside_at is not None and row.open_attempt is not None):
-                    self.broken(f"{name}: promise 2: still {row.status}, claim {row.claim}, {row.claims} in vain")
+                self.broken(f"{name}: promise 2: still {row.status}, claim {row.claim}, {row.claims} in vain")
                 continue
+            if row.failure_reason == "poisoned" and not poison:
+                self.broken(f"{name}: promise 11: called poison after {row.claims} crashes")
             if row.open_attempt is not None:
                 self.broken(f"{name}: ended with an open attempt")
             self._one_end(name, row, unstopped)

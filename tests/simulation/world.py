@@ -103,6 +103,7 @@ class World:
         self.api = Host("api", self.loop, random.Random(self.rng.random()), self._serve)
         self.intake: Intake | None = None
         self.taken = 0
+        self.poison = self.plan.max_claims == 3
         self.workers = [
             Host(f"worker{n}", self.loop, random.Random(self.rng.random()), self._work)
             for n in range(self.plan.workers)
@@ -158,9 +159,7 @@ class World:
         clock, name = host.clock(), f"{host.name}.{host.starts}"
         queue = MemoryQueue(self.redis, host.wire(self.valkey)).port
         chain = self._chain(host, clock)
-        venues: dict[str, AnyVenue] = {
-            name: SeededVenue(name, clock, chain, host.rng, self.plan.venue_trouble) for name in ("a", "b")
-        }
+        venues = {name: self._venue(host, name, clock, chain) for name in ("a", "b")}
         router = Router(
             venues,
             clock,
@@ -194,6 +193,9 @@ class World:
         )
         return worker, Sweeper(f"{name}-sweeper", store, queue, self.plan.sweep, clock=clock, observer=self.witness)
 
+    def _venue(self, host: Host, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
+        return SeededVenue(name, clock, chain, host.rng, self.plan.venue_trouble)
+
     def _chain(self, host: Host, clock: VirtualClock) -> Chain:
         wire = host.wire(self.node)
         chain: Chain = ForkingChain(self.forking, wire, self.judge.arrived)
@@ -221,7 +223,7 @@ class World:
         except StuckError as error:
             self.judge.broken(str(error))
         unstopped = not (self.plan.faults or self.plan.strikes)
-        self.judge.verdict(self._fate, poison=self.plan.max_claims == 3, unstopped=unstopped)
+        self.judge.verdict(self._fate, poison=self.poison, unstopped=unstopped)
         for host in self.hosts:
             for fault in host.unexpected:
                 self.judge.broken(f"{host.name} ended by itself: {fault!r}")
@@ -256,7 +258,7 @@ class World:
         return loop.time() - begun
 
     def _all_ended(self) -> bool:
-        return all(row.finished_at is not None or row.set_aside_at is not None for row in self.database.orders.values())
+        return all(row.finished_at is not None for row in self.database.orders.values())
 
     def _fate(self, signature: str) -> Landed | FailedOnChain | None:
         """What became of it for good."""

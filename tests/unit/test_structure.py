@@ -17,7 +17,7 @@ LAYERS = (
     {"store", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
     {"worker", "api", "banner", "connections", "networks"},
-    {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command"},
+    {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command", "orders_command"},
     {"look_command"},
     {"__main__"},
 )

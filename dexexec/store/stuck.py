@@ -1,0 +1,63 @@
+"""Orders that do not move by themselves, for an operator: those that rest after crashes, and those that were set aside.
+
+Earlier versions set an order aside (`set_aside_at`) when its swap might land and its turns ended in crashes. Workers
+never take such an order up by themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from dexexec.store.database import Database
+from dexexec.store.work import SUSPECT_AFTER
+
+STUCK = f"""
+SELECT id, status, claims, set_aside_at, tx_hash, created_at FROM orders
+WHERE finished_at IS NULL AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
+ORDER BY created_at, id LIMIT %(limit)s
+"""  # noqa: S608 - all that is put in is ours
+
+# `claims` is what makes an order rest; without it, and due now, the next worker takes it up.
+RETRY = """
+UPDATE orders SET set_aside_at = NULL, claims = 0, due_at = clock_timestamp()
+WHERE id = ANY(%(ids)s) AND finished_at IS NULL
+RETURNING id
+"""
+RETRY_ALL = f"""
+UPDATE orders SET set_aside_at = NULL, claims = 0, due_at = clock_timestamp()
+WHERE finished_at IS NULL AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
+RETURNING id
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckOrder:
+    """`claims`: turns in a row that ended in a crash. `tx_hash` is the last attempt's signature."""
+
+    id: UUID
+    status: str
+    claims: int
+    set_aside_at: datetime | None
+    tx_hash: str | None
+    created_at: datetime
+
+
+async def find_stuck(database: Database, limit: int) -> list[StuckOrder]:
+    """Stuck orders, oldest first. Raises `UnavailableError`."""
+    async with database.connection() as connection:
+        cursor = connection.cursor(row_factory=class_row(StuckOrder))
+        return await (await cursor.execute(STUCK, {"limit": limit})).fetchall()
+
+
+async def retry(database: Database, order_ids: Sequence[UUID] | None) -> list[UUID]:
+    """Let workers take these orders up now, or all that are stuck (None); returns those that have not ended. Raises
+    `UnavailableError`."""
+    async with database.connection() as connection:
+        if order_ids is None:
+            cursor = await connection.execute(RETRY_ALL)
+        else:
+            cursor = await connection.execute(RETRY, {"ids": list(order_ids)})
+        return [order_id for (order_id,) in await cursor.fetchall()]
