@@ -6,12 +6,15 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
 from dexexec.errors import StartupError
+from dexexec.redaction import Redactor
 from dexexec.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -24,13 +27,28 @@ T = TypeVar("T")
 
 EPILOG = """
 Settings come from the environment and from .env in the working directory; .env.example lists all of them.
-Without REDIS_URL and PG_HOST, a Redis and a Postgres are started here and kept in DEXEXEC_DATA_DIR.
+Without REDIS_URL and PG_HOST (or DATABASE_URL), a Redis and a Postgres are started here and kept in DEXEXEC_DATA_DIR.
 """
+
+
+class Parser(argparse.ArgumentParser):
+    """Its errors repeat what was typed, which may be a secret in the wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and the message, and exit."""
+        super().error(redactor()(message))
+
+
+def redactor() -> Redactor:
+    """For what this process prints: it knows the secrets of our environment."""
+    from dexexec.settings import environment  # noqa: PLC0415
+
+    return Redactor(environment())
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m dexexec",
         description=__doc__,
         epilog=EPILOG,
@@ -64,20 +82,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. What cannot start says so in one line."""
+    sys.excepthook = _print_crash
     options = parser().parse_args(arguments)
     try:
         return _command(options)
     except StartupError as error:
+        text = redactor()(str(error))
         if options.notify is not None:
-            options.notify.failed(str(error))
+            options.notify.failed(text)
         else:
-            print(f"dexexec: {error}", file=sys.stderr)  # noqa: T201
+            print(f"dexexec: {text}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _print_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As Python does, without secrets."""
+    sys.stderr.write(redactor()("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
@@ -130,10 +155,11 @@ def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[
 def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
     from dexexec.observe import Observer, make_logger  # noqa: PLC0415
 
-    stopping = Stopping()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stopping, redact, handler = Stopping(), redactor(), logging.StreamHandler()
+    handler.setFormatter(redact.formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
-    observer = Observer(make_logger(loaded.log_level, loaded.log_format))
+    observer = Observer(make_logger(loaded.log_level, loaded.log_format, redact))
     if options.notify is not None:
         options.notify.when_gone(stopping.ask)
     else:
@@ -198,7 +224,7 @@ def _seconds(text: str) -> float:
 def say(text: str) -> None:
     """To people, on standard output, at once."""
     if text:
-        print(text, flush=True)  # noqa: T201
+        print(redactor()(text), flush=True)  # noqa: T201
 
 
 def _event_loop(work: Coroutine[object, object, T]) -> T:

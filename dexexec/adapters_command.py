@@ -14,6 +14,7 @@ from dexexec.errors import AdapterLoadError
 from dexexec.networks import Purpose, open_networks, running
 from dexexec.observe import Observer, make_logger
 from dexexec.presets import origin
+from dexexec.redaction import Redactor
 from dexexec.registry import VenueClass, installed, load, networks, options_of, read_options
 from dexexec.settings import Settings
 from dexexec.settlement.simulated import MemoryLedger
@@ -90,7 +91,7 @@ async def _results(found: VenueClass, environ: Mapping[str, str], settings: Sett
     if found.capabilities.network == Network.SIMULATED:
         return await report(Harness(found, environ, tokens, pair))
     clock = SystemClock()
-    observer = Observer(make_logger(settings.log_level, settings.log_format))
+    observer = Observer(make_logger(settings.log_level, settings.log_format, Redactor(environ)))
     [network] = networks([found], environ)
     async with (
         open_networks(

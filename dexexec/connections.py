@@ -1,5 +1,6 @@
 """The first contact with Postgres and Redis: clients that are known to work, or one line that says what to do."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from dexexec.topology import Locator, located, telling
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
 OLDEST_REDIS = (6, 2)
+UNKNOWN_HOST = "{0} has no such host: check {1} (it is not repeated, since a secret may be in its place)"
 
 
 @asynccontextmanager
@@ -39,9 +41,11 @@ def _why(place: str, cause: BaseException | None) -> str:
     if isinstance(cause, UnfitSessionError):
         return f"Postgres at {place} cannot be used: {cause}"
     why = str(cause).strip().splitlines() or ["no answer"]
+    if why[0].startswith("failed to resolve host"):  # psycopg's words, which repeat it
+        return UNKNOWN_HOST.format("Postgres", "PG_HOST or DATABASE_URL")
     return (
         f"Postgres at {place} does not answer ({why[0].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD and"
-        " PG_DATABASE, or unset PG_HOST for an embedded one"
+        " PG_DATABASE or DATABASE_URL, or unset all for an embedded one"
     )
 
 
@@ -82,6 +86,8 @@ async def _check(client: redis.asyncio.Redis, address: RedisAddress) -> None:
     try:
         info = await client.info("server")
     except (RedisError, OSError) as error:
+        if isinstance(error.__context__, socket.gaierror):
+            raise UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL")) from error
         text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
         raise UnreachableError(text) from error
     mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so

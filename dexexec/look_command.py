@@ -44,8 +44,10 @@ def run(options: argparse.Namespace, settings: "Settings", environ: Mapping[str,
     # Imports stand where they are needed: --help should not wait for all of it.
     from dexexec import quote_command, wallet_command  # noqa: PLC0415
     from dexexec.observe import Observer, make_logger  # noqa: PLC0415
+    from dexexec.redaction import Redactor  # noqa: PLC0415
 
-    observer = Observer(make_logger("error", settings.log_format))  # what nodes say stands in the answer
+    # What nodes say stands in the answer.
+    observer = Observer(make_logger("error", settings.log_format, Redactor(environ)))
     if options.command == "wallet":
         return wallet_command.run(settings, environ, observer, sys.stdout, as_json=options.json)
     asked = quote_command.Question(options.sell, options.buy, options.amount, options.exact_out, options.slippage_bps)

@@ -6,35 +6,54 @@ Text for people (time, level, what happened, then `name=value`), JSON for machin
 
 import logging
 import sys
-from typing import Literal
+from collections.abc import MutableMapping
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID
 
 import structlog
 
 from dexexec.domain.quote import SwapRequest
+from dexexec.redaction import Redactor
 
 Logger = structlog.typing.FilteringBoundLogger
+PATTERNS = Redactor()
+TX = "tx"
+"""The name of a transaction's signature in the log. It is public, and looks like a wallet's key."""
 
 
-def make_logger(level: str = "info", style: Literal["auto", "text", "json"] = "auto") -> Logger:
-    """A logger on stderr. `auto` is text on a terminal and JSON elsewhere."""
+def make_logger(
+    level: str = "info", style: Literal["auto", "text", "json"] = "auto", redact: Redactor = PATTERNS
+) -> Logger:
+    """A logger on stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value before it is
+    written."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    shared: list[structlog.typing.Processor] = [
+    # Tracebacks without the values of variables, which structlog's own for terminals show.
+    last = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+        )
+        if text
+        else structlog.processors.JSONRenderer()
+    )
+    processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=not text),
+        structlog.processors.format_exc_info,
+        partial(_redacted, redact),
+        last,
     ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)]
-        if text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
     logger = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
-        processors=shared + last,
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
     bound: Logger = logger.bind()  # the wrapper itself would be made anew for each call, also for a suppressed one
     return bound
+
+
+def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: value if name == TX else redact.value(value) for name, value in event.items()}
 
 
 class Observer:

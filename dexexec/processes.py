@@ -51,7 +51,7 @@ def serve(
 ) -> None:
     """Run `count` processes of `role` until this one is asked to stop, then drain them. `say` is handed the banner
     once all are ready. Raises `StartupError` when one of them cannot start at first."""
-    if settings.pg_host is None and count > MOST_EMBEDDED:
+    if settings.postgres() is None and count > MOST_EMBEDDED:
         raise StartupError(
             f"the embedded Postgres has connections for {MOST_EMBEDDED} processes: give --processes no more, or set"
             " PG_HOST to a Postgres of your own"

@@ -24,8 +24,7 @@ class Servers:
 
     def places(self) -> dict[str, str]:
         """For people: where each is that is used, without user or password."""
-        hosts = ",".join(f"{host}:{port}" for host, port in self.postgres.hosts)
-        found = {"Postgres": f"{hosts}/{self.postgres.database}"}
+        found = {"Postgres": self.postgres.place()}
         return found | ({"Redis": RedisAddress.parse(self.redis_url).place()} if self.redis_url else {})
 
 
@@ -38,18 +37,16 @@ def servers(settings: Settings, tell: embedded.Tell, *, with_redis: bool = True)
         postgres = threads.submit(_postgres, settings, stack, tell)
         redis_url = threads.submit(_redis, settings, stack, tell) if with_redis else None
         threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
-        own = {"Postgres": settings.pg_host is None, "Redis": with_redis and settings.redis_url is None}
+        own = {"Postgres": settings.postgres() is None, "Redis": with_redis and settings.redis_url is None}
         started = tuple(name for name, ours in own.items() if ours)
         yield Servers(postgres.result(), redis_url.result() if redis_url else "", started)
 
 
 def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Address:
-    if settings.pg_host is None:
-        local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
-        return Address(local.host, local.port, local.user, local.dbname)
-    password = settings.pg_password.get_secret_value() if settings.pg_password else ""
-    (host, port), *others = settings.pg_hosts()
-    return Address(host, port, settings.pg_user, settings.pg_database, password, tuple(others))
+    if (given := settings.postgres()) is not None:
+        return given
+    local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
+    return Address(local.host, local.port, local.user, local.dbname)
 
 
 def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
 from dexexec.errors import SettingsError
+from dexexec.postgres_address import Address, BadAddressError, Parts, address, holds_an_address
 from dexexec.redis_address import SHAPES, RedisAddress
 
 PREFIX = "DEXEXEC_"
@@ -57,10 +58,16 @@ class Settings(BaseSettings):
         validation_alias=_named("REDIS_URL"),
         description="Redis or Valkey to use, also `redis+cluster://` and `redis+sentinel://`; unset: an embedded one",
     )
-    pg_host: str | None = Field(
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=_named("DATABASE_URL"),
+        description="Postgres as a URL, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, instead of PG_HOST",
+    )
+    pg_host: SecretStr | None = Field(
         None,
         validation_alias=_named("PG_HOST"),
-        description="Postgres host or socket folder, or hosts by comma: the primary is used; unset: an embedded one",
+        description="Postgres host or socket folder, hosts by comma (the primary is used), a URL or a conninfo; unset:"
+        " an embedded one",
     )
     pg_port: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode] = Field(
         (5432,),
@@ -226,6 +233,13 @@ class Settings(BaseSettings):
             tokens.append(Token(mint, symbol, int(decimals)))
         return tuple(tokens)
 
+    @field_validator("pg_user", "pg_database")
+    @classmethod
+    def _refuse_addresses(cls, value: str) -> str:
+        if holds_an_address(value):
+            raise ValueError("it holds more than a name: put a Postgres URL or a conninfo into PG_HOST or DATABASE_URL")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -242,23 +256,35 @@ class Settings(BaseSettings):
             raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
         if self.retry_max_ms < self.retry_base_ms:
             raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
-        if self.pg_host is not None and not self._pg_names():
-            raise ValueError("PG_HOST must name a host")
-        if len(self.pg_port) not in {1, len(self._pg_names())}:
-            raise ValueError("PG_PORT must be one port, or as many by comma as PG_HOST has hosts")
+        self.postgres()
         if self.min_compute_price > self.max_compute_price:
             raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
         if not self.adapters:
             raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
         return self
 
-    def _pg_names(self) -> list[str]:
-        return [name for part in (self.pg_host or "").split(",") if (name := part.strip())]
-
-    def pg_hosts(self) -> list[tuple[str, int]]:
-        """PG_HOST's hosts, each with its port."""
-        names = self._pg_names()
-        return list(zip(names, self.pg_port * len(names) if len(self.pg_port) == 1 else self.pg_port, strict=True))
+    def postgres(self) -> Address | None:
+        """The Postgres of DATABASE_URL or PG_HOST, with what PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE say beside
+        it; None where an embedded one is to be used. Raises `ValueError`, which names variables and no value."""
+        if self.database_url is not None and self.pg_host is not None:
+            raise ValueError("DATABASE_URL and PG_HOST both say where Postgres is: set one of them")
+        name, given = ("PG_HOST", self.pg_host) if self.database_url is None else ("DATABASE_URL", self.database_url)
+        password = self.pg_password.get_secret_value() if self.pg_password else ""
+        try:
+            parts = Parts.parse(given.get_secret_value()) if given else Parts(("",))
+            said = {
+                "PG_PORT": (frozenset(parts.ports), frozenset(self.pg_port)),
+                "PG_USER": (parts.user, self.pg_user),
+                "PG_DATABASE": (parts.database, self.pg_database),
+                "PG_PASSWORD": (parts.password, password),
+            }
+            for other, (inside, beside) in said.items():
+                if inside and other.lower() in self.model_fields_set and inside != beside:
+                    raise ValueError(f"{name} and {other} say different things: leave that to one of them")
+            found = address(parts, self.pg_port, self.pg_user, self.pg_database, password)
+        except BadAddressError as error:
+            raise ValueError(f"{name} {error}") from None
+        return found if given else None
 
     def token_list(self) -> Tokens:
         """The tokens that orders may name."""

@@ -28,7 +28,7 @@ from dexexec.servers import Servers, servers
 from dexexec.settings import Settings
 from dexexec.store import Address, connect
 
-PLACES = ("PG_", "REDIS_URL", "SOLANA_", "PORT", "INPUT_MINT", "OUTPUT_MINT")
+PLACES = ("PG_", "DATABASE_URL", "REDIS_URL", "SOLANA_", "PORT", "INPUT_MINT", "OUTPUT_MINT")
 """Variables of the environment that do not reach the measured processes: they get these from here, or not at all."""
 FIXED = {
     "DEXEXEC_ADAPTERS": "mock-raydium,mock-meteora",
@@ -109,11 +109,7 @@ class Ground:
 
     def _where(self, address: Address, prefix: str) -> dict[str, str]:
         return {
-            "PG_HOST": address.host,
-            "PG_PORT": str(address.port),
-            "PG_USER": address.user,
-            "PG_DATABASE": address.database,
-            "PG_PASSWORD": address.password,
+            "PG_HOST": address.given(),
             "REDIS_URL": self.servers.redis_url,
             "DEXEXEC_REDIS_PREFIX": prefix,
         }

@@ -6,7 +6,8 @@ and steps), `workers` (leases), `retention` (what becomes of finished orders), `
 (the schema), `session` and `pooler` (what a connection must be).
 """
 
-from dexexec.store.database import Address, Database
+from dexexec.postgres_address import Address
+from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created
 from dexexec.store.ledger import PostgresLedger

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 
 import orjson
 import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from dexexec.errors import UnavailableError
+from dexexec.postgres_address import Address
 from dexexec.store.pooler import refuse_shared_sessions
 from dexexec.store.session import Session, refuse_another_schema
 
@@ -25,50 +24,6 @@ OUTAGES = (
     OSError,
 )
 """What psycopg raises when Postgres is gone, restarting, stalled or no primary, as opposed to refusing a statement."""
-CONNECT_SECONDS = 5
-CONNECT_SECONDS_EACH = 2
-"""With several hosts: one that went silent must leave time for the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a Postgres is. `host` may be the folder of a unix socket. `others` are hosts and ports that are tried as
-    well: whichever takes writes is used. The password is never in the repr."""
-
-    host: str
-    port: int = 5432
-    user: str = "postgres"
-    database: str = "postgres"
-    password: str = field(default="", repr=False)
-    others: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def hosts(self) -> tuple[tuple[str, int], ...]:
-        """All hosts with their ports, in the order they are tried."""
-        return ((self.host, self.port), *self.others)
-
-    @property
-    def connect_seconds(self) -> int:
-        """The longest wait for one host."""
-        return CONNECT_SECONDS_EACH if self.others else CONNECT_SECONDS
-
-    def conninfo(self) -> str:
-        """For psycopg. A peer that went silent is given up within about ten seconds; a standby is not taken. Nothing in
-        it is a setting of the session: a pooler refuses those, or drops them (`dexexec.store.session`)."""
-        return make_conninfo(
-            host=",".join(host for host, _ in self.hosts),
-            port=",".join(str(port) for _, port in self.hosts),
-            user=self.user,
-            dbname=self.database,
-            password=self.password or None,
-            application_name="dexexec",
-            connect_timeout=self.connect_seconds,
-            target_session_attrs="primary",
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-            tcp_user_timeout=10_000,
-        )
 
 
 def json_rows(rows: Sequence[Mapping[str, object]]) -> str:

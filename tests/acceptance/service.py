@@ -28,7 +28,7 @@ from dexexec.store import Address
 
 T = TypeVar("T")
 
-OURS = ("DEXEXEC_", "PG_", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PG", "PYTHON", "XDG_DATA_HOME")
+OURS = ("DEXEXEC_", "PG", "DATABASE_URL", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PYTHON", "XDG_")
 POLL = 0.02
 """Seconds between two looks at something that tells nobody when it changes."""
 SHOWN = 6_000

@@ -5,6 +5,8 @@ With TEST_PG_HOST and TEST_REDIS_URL set, the first test runs on those instead.
 """
 
 import asyncio
+import contextlib
+import io
 import os
 import shutil
 import socket
@@ -20,6 +22,7 @@ import pytest
 import redis
 
 from dexexec import embedded
+from dexexec.__main__ import main
 from dexexec.store import Address
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import judge, rows
@@ -138,6 +141,50 @@ def test_a_wrong_password_is_told_in_one_line_without_it(
     assert wrong in line
     assert "hunter2" not in line
     assert process.out == ""
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PG_HOST"])
+def test_a_url_or_a_conninfo_of_postgres_is_taken(
+    nothing_embedded: Stand, guarded: tuple[Address, str], name: str
+) -> None:
+    at, password = guarded[0], quote(PG_SECRET, safe="")
+    url = f"postgresql://{at.user}:{password}@{at.host}:{at.port}/{at.database}?sslmode=prefer"
+    process = nothing_embedded.start("migrate", **{name: url if name == "DATABASE_URL" else at.given()})
+    assert process.wait() == 0, process.err
+    assert "schema" in process.out or "applied" in process.out
+
+
+WRONG_PLACES = {
+    "PG_HOST": "postgresql://me:pg-hunter2@127.0.0.1:1/db",
+    "DATABASE_URL": "postgresql://me:pg-hunter2@127.0.0.1:1/db?sslmode=disable",
+    "PG_DATABASE": "postgresql://me:pg-hunter2@127.0.0.1:1/db",
+    "PG_USER": "host=127.0.0.1 port=1 password=pg-hunter2",
+    "PG_PORT": "postgresql://me:pg-hunter2@127.0.0.1:1/db",
+    "DEXEXEC_HOST": "redis://me:pg-hunter2@127.0.0.1:1/0",
+    "DEXEXEC_LOG_LEVEL": "redis://me:pg-hunter2@127.0.0.1:1/0",
+}
+
+
+def test_promise_14_an_address_that_cannot_be_used_is_told_without_its_password(nothing_embedded: Stand) -> None:
+    """Whatever the reason; all at once, since each takes a start."""
+    redis_url = "redis://127.0.0.1:1/0"
+    processes = {
+        name: nothing_embedded.start(REDIS_URL=redis_url, **{name: text}) for name, text in WRONG_PLACES.items()
+    }
+    for name, process in processes.items():
+        assert process.wait() == 2, name
+        [line] = process.err.splitlines()
+        assert name in line
+        assert "hunter2" not in line
+        assert process.out == ""
+
+
+@pytest.mark.parametrize("command", [["demo", "--orders"], ["adapters", "check"], []])
+def test_promise_14_what_is_typed_in_a_wrong_place_is_told_without_its_password(command: list[str]) -> None:
+    with pytest.raises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as err:
+        raise SystemExit(main([*command, "postgresql://me:hunter2@db/x"]))
+    assert "postgresql://***@db/x" in err.getvalue()
+    assert "hunter2" not in err.getvalue()
 
 
 def test_migrate_needs_no_redis(nothing_embedded: Stand, guarded: tuple[Address, str]) -> None:

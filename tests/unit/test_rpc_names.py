@@ -12,6 +12,12 @@ def test_a_node_is_known_by_its_host_and_port() -> None:
     ]
 
 
+def test_promise_14_a_key_in_the_first_label_of_a_host_is_no_part_of_its_name() -> None:
+    url = "https://eddy-a1b2c3-fast-mainnet.rpc.example/"
+    assert names_of([url]) == ["***.rpc.example"]
+    assert "eddy-a1b2c3-fast-mainnet" in secrets_of(url)
+
+
 def test_nodes_of_the_same_host_are_told_apart_by_their_place() -> None:
     assert names_of(["https://a.example/1", "http://b.example:1", "https://a.example/2"]) == [
         "a.example (1)",

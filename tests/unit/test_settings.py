@@ -6,6 +6,7 @@ import pytest
 
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import SettingsError
+from dexexec.postgres_address import Address
 from dexexec.settings import Settings, default_data_dir, env_name, load
 
 SECRET = "hunter2-hunter2"  # noqa: S105
@@ -21,7 +22,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_without_an_environment_everything_has_a_default() -> None:
     settings = load()
-    assert (settings.port, settings.redis_url, settings.pg_host) == (3000, None, None)
+    assert (settings.port, settings.redis_url, settings.postgres()) == (3000, None, None)
     assert settings.adapters == ("mock-raydium", "mock-meteora")
     assert settings.pair() == (WSOL, USDC)
     assert settings.warnings() == []
@@ -41,7 +42,7 @@ def test_without_an_environment_everything_has_a_default() -> None:
         ("DEXEXEC_TOKENS", "SOL", "MINT:SYMBOL:DECIMALS"),
         ("DEXEXEC_REDIS_PREFIX", "a b", "DEXEXEC_REDIS_PREFIX: "),
         ("DEXEXEC_LOG_LEVEL", "loud", "DEXEXEC_LOG_LEVEL: "),
-        ("PG_PORT", "5432,5433", "one port, or as many by comma as PG_HOST has hosts"),
+        ("PG_PORT", "5432,5433", "PG_HOST names another number of hosts than PG_PORT has ports"),
         ("PG_PORT", "65536", "PG_PORT: "),
         ("PG_HOST", ",", "PG_HOST must name a host"),
         (
@@ -125,6 +126,58 @@ def test_the_data_folder_follows_the_platforms_convention() -> None:
     assert default_data_dir({"XDG_DATA_HOME": "/data"}).name == "dexexec"
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PG_HOST"])
+def test_a_postgres_url_is_taken_with_what_is_set_beside_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "postgresql://me@db:6000/trades?sslmode=require")
+    monkeypatch.setenv("PG_PASSWORD", SECRET)
+    monkeypatch.setenv("PG_USER", "me")
+    assert load().postgres() == Address("db", 6000, "me", "trades", SECRET, parameters=(("sslmode", "require"),))
+
+
+@pytest.mark.parametrize(
+    ("other", "value"),
+    [("PG_HOST", "db"), ("PG_PORT", "6001"), ("PG_USER", "you"), ("PG_DATABASE", "old"), ("PG_PASSWORD", "hunter3")],
+)
+def test_promise_14_an_address_and_a_variable_that_contradict_each_other_are_named_without_values(
+    monkeypatch: pytest.MonkeyPatch, other: str, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{SECRET}@db:6000/trades")
+    monkeypatch.setenv(other, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert f"DATABASE_URL and {other} " in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert "hunter3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PG_DATABASE", f"postgresql://me:{SECRET}@db/trades"),
+        ("PG_DATABASE", f"host=db password={SECRET}"),
+        ("PG_USER", f"postgresql://me:{SECRET}@db/trades"),
+        ("PG_USER", f"me:{SECRET}@db"),
+        ("PG_HOST", f"me:{SECRET}@db"),
+        ("DATABASE_URL", f"mysql://me:{SECRET}@db/trades"),
+    ],
+)
+def test_promise_14_an_address_in_a_wrong_place_is_refused_without_being_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=name) as caught:
+        load()
+    assert SECRET not in repr(caught.value) + repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("name", ["PG_HOST", "DATABASE_URL"])
+@pytest.mark.parametrize("text", [f"postgresql://me:{SECRET}@db/trades", f"host=db password={SECRET}"])
+def test_promise_14_an_address_of_postgres_is_in_no_repr(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    settings = load()
+    assert SECRET not in repr(settings) + str(settings.model_dump()) + repr(settings.postgres())
+
+
 @pytest.mark.parametrize(
     ("port", "hosts"),
     [
@@ -138,4 +191,6 @@ def test_several_postgres_hosts_have_one_port_or_each_its_own(
 ) -> None:
     monkeypatch.setenv("PG_HOST", "a, b")
     monkeypatch.setenv("PG_PORT", port)
-    assert load().pg_hosts() == hosts
+    found = load().postgres()
+    assert found is not None
+    assert list(found.hosts) == hosts

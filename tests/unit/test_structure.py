@@ -10,7 +10,18 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("dexexec/**/*.py"), *ROOT.glob("adapters/**/*.py")])
 LAYERS = (
     {"domain"},
-    {"errors", "clock", "batcher", "breaker", "cancellation", "notify", "stopping", "redis_address"},
+    {
+        "errors",
+        "clock",
+        "batcher",
+        "breaker",
+        "cancellation",
+        "notify",
+        "stopping",
+        "redis_address",
+        "postgres_address",
+        "redaction",
+    },
     {"venue", "topology"},
     {"settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2
 
+from dexexec.redaction import shown_host
 from dexexec.settlement.rpc.questions import Question
 from dexexec.settlement.rpc.shapes import UNREADABLE
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
@@ -178,8 +179,8 @@ class Node:
 
 
 def names_of(urls: list[str]) -> list[str]:
-    """Host, and port if it is given; with its place in the list where that would not tell two nodes apart. Raises
-    `ValueError` for one that is no URL of a node, naming its place only."""
+    """Host without a key in its first label, and port if it is given; with its place in the list where that would not
+    tell two nodes apart. Raises `ValueError` for one that is no URL of a node, naming its place only."""
     hosts = [_host(url, place) for place, url in enumerate(urls, 1)]
     return [host if hosts.count(host) == 1 else f"{host} ({place})" for place, host in enumerate(hosts, 1)]
 
@@ -188,6 +189,8 @@ def secrets_of(url: str) -> list[str]:
     """The parts of a URL that may be keys, as written and as meant, the longest first."""
     parts = urlsplit(url)
     found = re.split(r"[/?&=@:#;,]", f"{parts.netloc.rpartition('@')[0]}/{parts.path}?{parts.query}#{parts.fragment}")
+    if parts.hostname and shown_host(parts.hostname) != parts.hostname:
+        found.append(parts.hostname.partition(".")[0])
     both = {secret for part in found for secret in (part, unquote(part)) if len(secret) >= _SHORTEST_SECRET}
     return sorted(both, key=len, reverse=True)
 
@@ -205,5 +208,5 @@ def _host(url: str, place: int) -> str:
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
         raise ValueError(f"the address of node {place} must be http://HOST or https://HOST, with a port or path if any")
-    host = f"[{host}]" if ":" in host else host
+    host = f"[{host}]" if ":" in host else shown_host(host)
     return host if port is None else f"{host}:{port}"
