@@ -20,9 +20,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from dexexec.acceptance import accept
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
@@ -42,8 +44,8 @@ from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, VenueError
 @dataclass(slots=True)
 class Job:
     """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
-    signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), and
-    the reason and words of the round before."""
+    signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), the
+    reason and words of the round before, and a bound that is still to be recorded."""
 
     order: Order
     status: Status
@@ -57,6 +59,7 @@ class Job:
     signatures: tuple[str, ...] = ()
     funds_until: float | None = None
     cause: tuple[str, str] | None = None
+    fixed: FixedBound | None = None
 
 
 Events = tuple[tuple[Trigger, Detail], ...]
@@ -64,9 +67,10 @@ Events = tuple[tuple[Trigger, Detail], ...]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The quote to be taken, as JSON values too, and the events that say so."""
+    """The quote to be taken, as JSON values too, the order's bound, and the events that say so."""
 
     quote: Quote
+    bound: Bound
     quoted: dict[str, object]
     events: Events
 
@@ -88,7 +92,8 @@ AT_ONCE = 0.02
 
 class Pipeline:
     """Carries claimed orders on. Holds no state of its own between orders. `finality_ms` is how long a confirmed order
-    rests before the chain is asked again, `funds_wait_ms` how long an order waits for what others may spend."""
+    rests before the chain is asked again, `funds_wait_ms` how long an order waits for what others may spend,
+    `max_price_impact_bps` is for orders whose record names none."""
 
     def __init__(
         self,
@@ -99,6 +104,7 @@ class Pipeline:
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
         retries: Retries,
+        max_price_impact_bps: int,
         finality_ms: float,
         funds_wait_ms: float,
         clock: Clock,
@@ -107,6 +113,7 @@ class Pipeline:
     ) -> None:
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
         self._finality_ms, self._funds_wait_ms = finality_ms, funds_wait_ms
+        self._max_price_impact_bps = max_price_impact_bps
         self._presenter, self._retries, self._clock, self._observer, self._rng = (
             presenter,
             retries,
@@ -149,19 +156,23 @@ class Pipeline:
         routing = await self._router.route(job.order.swap, job.deadline)
         await self._clock.failpoint(Failpoint.QUOTED)
         job.rounds += 1
-        seen = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
-        if not routing.ranking:
+        accepted = accept(job.order, routing, self._max_price_impact_bps)
+        routing, job.order, job.fixed = accepted.routing, accepted.order, accepted.fixed
+        seen: dict[str, object] = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
+        if accepted.bound is not None:
+            seen |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
+        if accepted.bound is None or not routing.ranking:
             return await self._retry_or_end(job, setback_of(routing.answers, seen, routing.rest_ms))
         await self._clock.failpoint(Failpoint.CHOSEN)
-        return await self._build(job, routing, ((Trigger.ROUTE, seen),))
+        return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))
 
-    async def _build(self, job: Job, routing: Routing, told: Events) -> Later | None:
+    async def _build(self, job: Job, routing: Routing, bound: Bound, told: Events) -> Later | None:
         """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""
         failures: list[Answer] = []
         for quote in routing.ranking:
             reason = {"reason": failures[-1].code, "detail": failures[-1].detail} if failures else {}
             quoted = self._presenter.quote(job.order, quote)
-            choice = Choice(quote, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
+            choice = Choice(quote, bound, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
             try:
                 attempt = await self._secure(job, choice, rounds=0 if failures else 1)
             except VenueError as error:
@@ -172,8 +183,8 @@ class Pipeline:
             return await self._follow(job, attempt, resumed=False)
         if all(failure.code == InsufficientFunds.code for failure in failures):
             return await self._retry_or_end(job, setback_of(failures))  # no venue's recovery fills the wallet
-        # Venues without a quote count as well: one of them may do it when its trouble has passed.
-        others = [answer for answer in routing.answers if answer.quote is None]
+        # Venues whose quotes could not be taken count as well: one of them may do it when its trouble has passed.
+        others = [answer for answer in routing.answers if answer.code]
         return await self._retry_or_end(job, setback_of([*failures, *others]))
 
     async def _secure(self, job: Job, choice: Choice, rounds: int) -> Attempt:
@@ -219,7 +230,9 @@ class Pipeline:
         told."""
         venue = self._venues[choice.quote.venue]
         attempt = AttemptId(job.order.id, job.attempts + 1)
-        preparing = asyncio.create_task(self._settlement.prepare(venue, choice.quote, job.deadline, attempt))
+        preparing = asyncio.create_task(
+            self._settlement.prepare(venue, choice.quote, job.deadline, attempt, bound=choice.bound)
+        )
         preparing.add_done_callback(no_news)
         try:
             await asyncio.wait([preparing], timeout=AT_ONCE)
@@ -298,7 +311,7 @@ class Pipeline:
         venue's program broke, and somebody has to hear of it."""
         final = trigger is Trigger.FINALIZE
         told = {**_about(attempt), **self._presenter.fill(job.order, fill, attempt.quoted), "finalized": final}
-        if not self._presenter.within_bounds(fill, attempt.quoted):
+        if not self._presenter.within_bounds(job.order, fill, attempt.quoted):
             self._observer.fill_out_of_bounds(job.order.id, attempt.venue, attempt.signed.signature)
         rest_ms = None if final else self._finality_ms
         await self._write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
@@ -374,11 +387,11 @@ class Pipeline:
         final = ends(status, finalized=proven)
         step = Step(
             job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
-            rounds, attempt, resolution, resume_in_ms, refusals,
+            rounds, attempt, resolution, resume_in_ms, refusals, job.fixed,
         )  # fmt: skip
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))
-        job.status, job.version = status, job.version + len(steps)
+        job.status, job.version, job.fixed = status, job.version + len(steps), None
 
 
 def _about(attempt: Attempt) -> dict[str, object]:

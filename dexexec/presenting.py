@@ -2,6 +2,7 @@
 
 from decimal import ROUND_DOWN, Context, Decimal
 
+from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import Order, Side
@@ -33,19 +34,23 @@ class Presenter:
         return {"price": self.price(order, quote.amount_in, quote.amount_out), **promise(quote)}
 
     def fill(self, order: Order, fill: Fill, quoted: Detail) -> dict[str, object]:
-        """What really moved, and how much worse than `quoted` (as `quote` gave it) that is, in bps."""
-        quoted_in, quoted_out = int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))
-        if order.mode is Mode.EXACT_IN:
-            lost, of = quoted_out - fill.amount_out, quoted_out
-        else:
-            lost, of = fill.amount_in - quoted_in, quoted_in
+        """What really moved; how much worse that is, in bps, than the order's first quote and than the one that it was
+        built from, `quoted` (as `quote` gave it); and the order's bound."""
+        venue_in, venue_out = int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))
+        quoted_in, quoted_out = order.first_quote or (venue_in, venue_out)
+        bound = order.bound or Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"])))
         return {
             "price": self.price(order, fill.amount_in, fill.amount_out),
             "amountIn": str(fill.amount_in),
             "amountOut": str(fill.amount_out),
+            "minOut": str(bound.min_out),
+            "maxIn": str(bound.max_in),
             "quotedIn": str(quoted_in),
             "quotedOut": str(quoted_out),
-            "slippageBps": format(Decimal(-(-lost * BPS * 100 // max(1, of))) / 100, "f"),
+            "slippageBps": slippage_bps(order.mode, fill, quoted_in, quoted_out),
+            "venueQuotedIn": str(venue_in),
+            "venueQuotedOut": str(venue_out),
+            "venueSlippageBps": slippage_bps(order.mode, fill, venue_in, venue_out),
             "networkFee": str(fill.fee),
             "slot": fill.slot,
         }
@@ -59,9 +64,11 @@ class Presenter:
         orders = "1 order" if found.orders == 1 else f"{found.orders} orders"
         return f"{needed} are needed, and of the {can} that the wallet can spend {orders} in flight may take {reserved}"
 
-    def within_bounds(self, fill: Fill, quoted: Detail) -> bool:
-        """Whether a fill keeps what its quote bound the venue to."""
-        return fill.amount_out >= int(str(quoted["minOut"])) and fill.amount_in <= int(str(quoted["maxIn"]))
+    def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
+        """Whether a fill keeps the order's bound, and what its quote bound the venue to."""
+        bound = Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"])))
+        bound = bound.and_also(order.bound) if order.bound else bound
+        return bound.holds(fill.amount_in, fill.amount_out)
 
     def price(self, order: Order, amount_in: int, amount_out: int) -> str | None:
         """Output-mint tokens per input-mint token of the order's pair, whichever side: USDC per SOL for SOL/USDC."""
@@ -77,6 +84,8 @@ class Presenter:
         if answer.quote is None:
             return {**told, "reason": answer.code, "detail": answer.detail}
         told |= {**self.quote(order, answer.quote), "net": str(net(answer.quote))}
+        if answer.code:
+            return {**told, "reason": answer.code, "detail": answer.detail}
         if best is None or answer.quote is best:
             return {**told, "selected": True}
         behind = abs(net(best) - net(answer.quote))
@@ -84,6 +93,13 @@ class Presenter:
         bps = Decimal(behind * BPS * 100 // max(1, net(best))) / 100
         detail = f"{behind} base units {worse} than {best.venue} ({bps} bps)"
         return {**told, "reason": "worse-price" if behind else "equal-price", "detail": detail}
+
+
+def slippage_bps(mode: Mode, fill: Fill, quoted_in: int, quoted_out: int) -> str:
+    """How much worse than quoted a fill is, rounded up to hundredths of a bps; negative when it is better."""
+    exact_in = mode is Mode.EXACT_IN
+    lost, of = (quoted_out - fill.amount_out, quoted_out) if exact_in else (fill.amount_in - quoted_in, quoted_in)
+    return format(Decimal(-(-lost * BPS * 100 // max(1, of))) / 100, "f")
 
 
 def promise(quote: Quote) -> dict[str, object]:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dexexec.domain.event import Detail
-from dexexec.router import OUT_OF_TIME, Answer
+from dexexec.router import OUT_OF_TIME, PRICE_IMPACT, Answer
 from dexexec.venue import InsufficientFunds, NoRoute, Slippage, Unsupported
 
 LAST_ROUND_MS = 1_000.0
 """The last round begins this long before the deadline: enough for quotes and a build."""
 LONGEST_SHIFT = 30
 
-_FIRST = (Slippage.code, InsufficientFunds.code, "guard")
+_FIRST = (Slippage.code, InsufficientFunds.code, PRICE_IMPACT, "guard")
 """Reasons that say most of what is wrong, before others of the same chance."""
 _LAST = (Unsupported.code, OUT_OF_TIME)
 """Reasons that say least."""

@@ -10,7 +10,7 @@ by itself rests for a while (`dexexec.breaker`). Every answer is kept with the r
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.breaker import Breaker
@@ -25,12 +25,14 @@ HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, Insufficient
 """Answers that say nothing against the venue: its breaker counts them as answers."""
 OUT_OF_TIME = "deadline"
 """The order's own deadline came before the venue's answer."""
+PRICE_IMPACT = "price-impact"
+"""The swap would move the venue's price further than the order allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one venue said: a quote, or the code and words of why there is none. `shared`: the trouble is not the
-    venue's own. `rests`: it was not asked, and for how many seconds it will not be."""
+    """What one venue said: a quote, or the code and words of why there is none, or of why its quote may not be taken.
+    `shared`: the trouble is not the venue's own. `rests`: it was not asked, and for how many seconds it will not be."""
 
     venue: str
     elapsed_ms: int = 0
@@ -53,13 +55,22 @@ class Answer:
             shared=error.shared,
         )
 
+    def lost(self, code: str, detail: str, *, retryable: bool = True) -> "Answer":
+        """The same quote, which may not be taken."""
+        return replace(self, code=code, detail=detail, retryable=retryable)
+
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """All answers, and the quotes among them from best to worst."""
+    """All answers, and the quotes among them that may be taken, from best to worst."""
 
     answers: tuple[Answer, ...]
     ranking: tuple[Quote, ...]
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "Routing":
+        """The answers, ranked."""
+        return cls(tuple(answers), rank([answer.quote for answer in answers if answer.quote and not answer.code]))
 
     @property
     def rest_ms(self) -> float | None:
@@ -171,8 +182,7 @@ class Router:
                 answers[name] = self._late(name, deadline < patience)
                 self._abandon(task)
         self._count([answers[name] for name in asked])
-        ordered = tuple(answers[name] for name in self._venues)
-        return Routing(ordered, rank([answer.quote for answer in ordered if answer.quote]))
+        return Routing.of([answers[name] for name in self._venues])
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""

@@ -229,6 +229,7 @@ def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Net
         venues=venues,
         presenter=Presenter(settings.token_list()),
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
+        max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=settings.finality_seconds * 1000,
         funds_wait_ms=settings.funds_wait_ms,
         clock=clock,

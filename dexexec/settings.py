@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     )
     retry_max_ms: int = Field(10_000, ge=0, le=3_600_000, description="longest pause before a retry (ms)")
     slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders that name none (bps)")
+    max_price_impact_bps: int = Field(
+        1_000,
+        ge=0,
+        le=10_000,
+        description="how far an order may move a venue's price, unless it says otherwise (bps); 10000: no limit",
+    )
     deadline_seconds: int = Field(
         300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
     )

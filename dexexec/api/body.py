@@ -21,15 +21,20 @@ from typing import TypeVar
 from uuid import UUID
 
 from dexexec.api.amount import AmountError, JsonNumber, expected_amount, read_amount
+from dexexec.api.bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
+from dexexec.domain.bound import bound_of
 from dexexec.domain.order import NewOrder, Side
-from dexexec.domain.quote import Mode
+from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.token import Token, from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
 from dexexec.settings import Settings
 
 T = TypeVar("T")
 
-FIELDS = ("side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds")
+FIELDS = (
+    "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
+    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps",
+)  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
 MAX_DEADLINE_SECONDS = 86_400
 SHOWN = 20
@@ -117,6 +122,7 @@ class BodyReader:
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.pair())
         self._slippage_bps, self._deadline_seconds = settings.slippage_bps, settings.deadline_seconds
+        self._max_price_impact_bps = settings.max_price_impact_bps
         known = [f"{token.mint} ({token.symbol})" for token in self._tokens.values()]
         more = f" or {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         self._mints = f"one of {', '.join(known[:SHOWN])}{more}"
@@ -137,22 +143,33 @@ class BodyReader:
         counted = None
         if side and mode:
             counted = first if (side is Side.BUY) == (mode is Mode.EXACT_IN) else second
+        max_impact = fields.integer("maxPriceImpactBps", 0, BPS, self._max_price_impact_bps)
         amount = fields.amount(counted)
-        if fields.problems or not (side and mode and first and second and counted and amount):
+        swap = (
+            Swap(mode, amount[1], counted, first, second) if mode and amount and counted and first and second else None
+        )
+        bound = read_bound(fields, swap)
+        if fields.problems or not (side and swap and first and second and amount):
             raise InvalidOrderError(fields.problems)
+        canonical = {"amount": from_base_units(swap.amount, swap.counted.decimals)}
+        canonical |= {name: bound[0] for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
         return NewOrder(
             id=order_id,
             side=side,
             amount=amount[0],
             amount_base=amount[1],
-            mode=mode,
+            mode=swap.mode,
             input_mint=first.mint,
             output_mint=second.mint,
             slippage_bps=slippage_bps,
             deadline_ms=deadline_seconds * 1000,
             client=client,
             idempotency_key=idempotency_key,
-            body_hash=fields.hash(from_base_units(amount[1], counted.decimals)) if idempotency_key else b"",
+            body_hash=fields.hash(canonical) if idempotency_key else b"",
+            bound=bound_of(swap.mode, swap.amount, bound[1]) if bound else None,
+            # A slippage that is given beside a bound may still tighten it; the default one may not.
+            max_price_impact_bps=max_impact,
+            bound_open=bound is None or "slippageBps" in fields.given,
         )
 
 
@@ -174,7 +191,7 @@ class _Fields:
         value = self.given.get(name)
         found = choices.get(value) if type(value) is str else None
         if found is None:
-            self._wrong(name, f"is not a known {noun}" if type(value) is str else self._kind(name), expected)
+            self.wrong(name, f"is not a known {noun}" if type(value) is str else self.kind(name), expected)
         return found
 
     def integer(self, name: str, least: int, most: int, default: int) -> int:
@@ -184,10 +201,10 @@ class _Fields:
         value = self.given[name]
         if isinstance(value, JsonNumber) and _INTEGER.fullmatch(value) and least <= int(value) <= most:
             return int(value)
-        problem = self._kind(name)
+        problem = self.kind(name)
         if isinstance(value, JsonNumber):
             problem = "is out of range" if value.lstrip("-").isdecimal() else "is not an integer"
-        self._wrong(name, problem, f"an integer from {least} to {most}")
+        self.wrong(name, problem, f"an integer from {least} to {most}")
         return default
 
     def amount(self, token: Token | None) -> tuple[Decimal, int] | None:
@@ -196,25 +213,27 @@ class _Fields:
         try:
             if isinstance(value, str):
                 return read_amount(value, token)
-            raise AmountError(self._kind("amount"), expected_amount(token))
+            raise AmountError(self.kind("amount"), expected_amount(token))
         except AmountError as error:
-            self._wrong("amount", error.problem, error.expected)
+            self.wrong("amount", error.problem, error.expected)
             return None
 
     def same_mint(self) -> None:
         """Input and output are one mint: named after the field that was given, as the other may be a default."""
         name, other = ("outputMint", "inputMint") if "outputMint" in self.given else ("inputMint", "outputMint")
-        self._wrong(name, f"is the same as {other}", "two different mints")
+        self.wrong(name, f"is the same as {other}", "two different mints")
 
-    def hash(self, amount: str) -> bytes:
-        """SHA-256 over the fields that were given, all of them checked, and `amount` in its one canonical form."""
-        given = sorted(f"{name}={amount if name == 'amount' else value}" for name, value in self.given.items())
+    def hash(self, canonical: Mapping[str, str]) -> bytes:
+        """SHA-256 over the fields that were given, all of them checked, amounts in their one canonical form."""
+        given = sorted(f"{name}={canonical.get(name, value)}" for name, value in self.given.items())
         return hashlib.sha256("\n".join(given).encode()).digest()
 
-    def _wrong(self, name: str, problem: str, expected: str) -> None:
+    def wrong(self, name: str, problem: str, expected: str) -> None:
+        """Note that a field is wrong, and what would be right."""
         self.problems.append(FieldProblem(name, problem, expected))
 
-    def _kind(self, name: str) -> str:
+    def kind(self, name: str) -> str:
+        """What kind of JSON value a field has, as a problem."""
         return f"is {_kind(self.given[name])}" if name in self.given else "is missing"
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.status import Status
 
@@ -24,7 +25,9 @@ class NewOrder:
     """A validated order that is not yet stored.
 
     `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
-    token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance.
+    token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
+    client's, and `bound_open` says whether the first quote has still to fix or tighten it. `max_price_impact_bps` is
+    None for what the worker's setting says.
     """
 
     id: UUID
@@ -39,6 +42,9 @@ class NewOrder:
     client: str
     idempotency_key: str | None = None
     body_hash: bytes = b""
+    bound: Bound | None = None
+    bound_open: bool = True
+    max_price_impact_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class Order:
     transactions were signed so far, `rounds` how many times venues were asked, `refusals` in how many of these every
     venue refused the order itself, `deadline_in_ms` what is left until the deadline when the row was read (may be
     negative).
+
+    `bound` is what it accepts at worst, once that is known, `bound_open` as in `NewOrder`, `first_quote` the amounts
+    (in and out) of the first quote that it could have taken.
     """
 
     id: UUID
@@ -68,6 +77,10 @@ class Order:
     deadline_in_ms: int
     created_at: datetime
     refusals: int = 0
+    bound: Bound | None = None
+    bound_open: bool = True
+    first_quote: tuple[int, int] | None = None
+    max_price_impact_bps: int | None = None
 
     @property
     def swap(self) -> SwapRequest:

@@ -9,6 +9,7 @@ from dexexec.venue import VenueError
 class Rule(StrEnum):
     """What the guard holds a transaction to."""
 
+    BOUND = "bound"  # the quote is no worse than the order's own bound
     DEADLINE = "deadline"  # the order's deadline is not past
     PAYER = "payer"  # our wallet pays the fee
     SIGNERS = "signers"  # nobody else signs but whom the venue declared

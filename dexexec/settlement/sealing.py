@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.bound import Bound
 from dexexec.domain.funds import Spending
 from dexexec.domain.quote import Quote
+from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.settlement.compute_price import PriorityFee
+from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.signer import Signer
 from dexexec.venue import AnyVenue, BadAnswer, Unsigned
 
@@ -43,10 +46,11 @@ class Sealer(Protocol):
 
 
 class SimulatedSealer:
-    """Signs for the simulated chain."""
+    """Signs for the simulated chain. Without `guarded` it signs looser bounds than the quote's, too: so that a test of
+    an adapter sees on the chain what it built."""
 
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+    def __init__(self, signer: Signer, *, guarded: bool = True) -> None:
+        self._signer, self._guarded = signer, guarded
 
     @property
     def payer(self) -> str:
@@ -57,7 +61,20 @@ class SimulatedSealer:
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
     ) -> Sealed:
         """Sign the finished message, which has no room for a memo: what lands here is in the Postgres of the
-        orders, and lost with them. Raises `BadAnswer` for instructions."""
+        orders, and lost with them. Raises `BadAnswer` for instructions, `GuardError` for bounds looser than the
+        quote's."""
         if not isinstance(unsigned, UnsignedSwap):
             raise BadAnswer(f"{venue.name} built instructions for a chain that has none")
+        if self._guarded:
+            _check_bounds(venue, quote, unsigned.message)
         return Sealed(self._signer.sign(unsigned))
+
+
+def _check_bounds(venue: AnyVenue, quote: Quote, message: bytes) -> None:
+    """The guard of the simulated chain: the bounds inside the bytes are what the chain holds the swap to."""
+    try:
+        swap = SimulatedSwap.decode(message)
+    except ValueError:
+        return  # the chain refuses it
+    if not Bound.of(quote).holds(swap.max_in, swap.min_out):
+        raise GuardError(Rule.BOUND, f"{venue.name} built looser bounds than those of its quote")

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import (
     FailedOnChain,
@@ -42,6 +43,7 @@ from dexexec.domain.swap import (
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
+from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import Sealed, Sealer
 from dexexec.venue import (
     VENUE_ERRORS,
@@ -105,15 +107,20 @@ class Settlement:
         """Where swaps can be sent and looked up."""
         return frozenset(self._chains)
 
-    async def prepare(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId) -> Sealed:
-        """Build and seal `quote` as `attempt`; nothing is sent. Raises `VenueError`; also when the order's
-        deadline (monotonic seconds) comes first."""
+    async def prepare(
+        self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, *, bound: Bound
+    ) -> Sealed:
+        """Build and seal `quote` as `attempt`; nothing is sent. `bound` is the order's own, which the quote must not be
+        looser than. Raises `VenueError`; also when the order's deadline (monotonic seconds) comes first."""
         try:
             network = venue.capabilities.network
             sealer = self._sealers[network]
             async with asyncio.timeout(CALL_TIMEOUT):
+                if not bound.allows(quote):
+                    raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
                 blockhash = await self._chains[network].blockhash()
-                unsigned = await venue.build(quote, sealer.payer, blockhash)
+                # A copy: what is signed is held to the quote as it is here, whatever the adapter does to its own.
+                unsigned = await venue.build(replace(quote), sealer.payer, blockhash)
                 if unsigned.blockhash != blockhash:  # a false last valid height would be a false proof of expiry
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:

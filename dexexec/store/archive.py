@@ -16,7 +16,8 @@ from dexexec.store.database import Connection
 
 SUMMARY = """
     id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
-    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version
+    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version, min_out, max_in,
+    max_price_impact_bps
 """
 
 ORDER = "SELECT * FROM archived_orders WHERE id = %s"

@@ -163,6 +163,9 @@ def _summary(row: DictRow) -> dict[str, object]:
         "inputMint": row["input_mint"],
         "outputMint": row["output_mint"],
         "slippageBps": row["slippage_bps"],
+        "minOut": _text(row["min_out"]),
+        "maxIn": _text(row["max_in"]),
+        "maxPriceImpactBps": row["max_price_impact_bps"],
         "venue": row["venue"],
         "txHash": row["tx_hash"],
         "failureReason": row["failure_reason"],
@@ -191,7 +194,10 @@ def _attempt(row: DictRow) -> dict[str, object]:
     }
 
 
-FILL = ("price", "amountIn", "amountOut", "quotedIn", "quotedOut", "slippageBps", "networkFee", "slot", "finalized")
+FILL = (
+    "price", "amountIn", "amountOut", "minOut", "maxIn", "quotedIn", "quotedOut", "slippageBps", "venueQuotedIn",
+    "venueQuotedOut", "venueSlippageBps", "networkFee", "slot", "finalized",
+)  # fmt: skip
 
 
 def _fill(row: DictRow, messages: Sequence[dict[str, object]]) -> dict[str, object] | None:

@@ -33,7 +33,8 @@ WITH t AS MATERIALIZED (
     FROM json_to_recordset(%(rows)t::json)
     AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
-         body_hash text, detail jsonb, seated bool)
+         body_hash text, detail jsonb, seated bool, min_out numeric, max_in numeric, bound_open bool,
+         max_price_impact_bps int)
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
@@ -44,10 +45,11 @@ WITH t AS MATERIALIZED (
     RETURNING order_id
 ), o AS (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
-                        deadline_at, client, worker, claim, claims)
+                        deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
+                        max_price_impact_bps)
     SELECT t.id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
            now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
-           (me.id IS NOT NULL)::int
+           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps
     FROM t LEFT JOIN me ON t.seated
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
@@ -108,7 +110,7 @@ class Stored:
 
 def first_detail(order: NewOrder) -> dict[str, object]:
     """What event 1 tells: the order as it was understood."""
-    return {
+    told: dict[str, object] = {
         "side": order.side.value,
         "amount": format(order.amount, "f"),
         "mode": order.mode.value,
@@ -116,6 +118,11 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         "outputMint": order.output_mint,
         "slippageBps": order.slippage_bps,
     }
+    if order.bound is not None:
+        told |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
+    if order.max_price_impact_bps is not None:
+        told["maxPriceImpactBps"] = order.max_price_impact_bps
+    return told
 
 
 async def create(database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock) -> Stored:
@@ -188,6 +195,10 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, seate
         "body_hash": order.body_hash.hex(),
         "detail": detail,
         "seated": seated,
+        "min_out": order.bound.min_out if order.bound else None,
+        "max_in": order.bound.max_in if order.bound else None,
+        "bound_open": order.bound_open,
+        "max_price_impact_bps": order.max_price_impact_bps,
     }
 
 
@@ -197,5 +208,6 @@ def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float) -
     return Order(
         order.id, order.side, order.amount, order.amount_base, order.mode, order.input_mint, order.output_mint,
         order.slippage_bps, Status.PENDING, version=1, claim=claim, claims=claim, attempts=0, rounds=0,
-        deadline_in_ms=int(request.deadline_in_ms(now)), created_at=at,
+        deadline_in_ms=int(request.deadline_in_ms(now)), created_at=at, bound=order.bound, bound_open=order.bound_open,
+        max_price_impact_bps=order.max_price_impact_bps,
     )  # fmt: skip

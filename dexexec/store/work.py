@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
+from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Shortfall, Spending
 from dexexec.domain.order import Order, Side
@@ -66,7 +67,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
-       c.refusals, CASE WHEN c.version > 1 THEN (
+       c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps,
+       CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
@@ -78,7 +80,7 @@ WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
          amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
-         resume_in_ms float8)
+         resume_in_ms float8, min_out numeric, max_in numeric, quoted_in numeric, quoted_out numeric)
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps,
@@ -90,6 +92,10 @@ WITH t AS MATERIALIZED (
         rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
         worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
         due_at = now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms',
+        -- A bound that stands is never loosened.
+        min_out = greatest(o.min_out, t.min_out), max_in = least(o.max_in, t.max_in),
+        bound_open = o.bound_open AND t.min_out IS NULL,
+        quoted_in = coalesce(o.quoted_in, t.quoted_in), quoted_out = coalesce(o.quoted_out, t.quoted_out),
         finished_at = CASE WHEN t.final THEN now.at END,
         finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
     FROM t, (SELECT clock_timestamp() AS at) now
@@ -194,7 +200,7 @@ class Step:
 
     `claim` and `version` fence it: they must be what the writer believes. `final`: nothing follows it. `resume_in_ms`
     gives the order back, to be taken up again by whoever comes first after that time; None keeps it. The fill stands
-    as long as the order is `confirmed`.
+    as long as the order is `confirmed`. `bound` is fixed by this step; one that stands is never loosened.
     """
 
     order_id: UUID
@@ -210,6 +216,7 @@ class Step:
     resolution: Resolution | None = None
     resume_in_ms: float | None = None
     refusals: int = 0
+    bound: FixedBound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +290,7 @@ async def idle(
 
 
 def _order_row(step: Step) -> dict[str, object]:
-    fill, size = step.fill, len(step.events)
+    fill, size, fixed = step.fill, len(step.events), step.bound
     return {
         "id": step.order_id,
         "claim": step.claim,
@@ -301,6 +308,10 @@ def _order_row(step: Step) -> dict[str, object]:
         "refusals": step.refusals,
         "final": step.final,
         "resume_in_ms": step.resume_in_ms,
+        "min_out": fixed.bound.min_out if fixed else None,
+        "max_in": fixed.bound.max_in if fixed else None,
+        "quoted_in": fixed.quoted_in if fixed else None,
+        "quoted_out": fixed.quoted_out if fixed else None,
     }
 
 
@@ -341,10 +352,12 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
 def _claimed(row: TupleRow) -> Claimed:
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
     (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
-    refusals, cause, *open_attempt = rest
+    refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, cause, *open_attempt = rest
     order = Order(
         order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
         version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, refusals,
+        bound=None if least is None or most is None else Bound(int(least), int(most)), bound_open=bound_open,
+        first_quote=None if quoted_in is None else (int(quoted_in), int(quoted_out)), max_price_impact_bps=max_impact,
     )  # fmt: skip
     told = (cause[0], cause[1] or cause[0]) if cause else None
     return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()), told)

@@ -152,7 +152,7 @@ class Harness:
         venue of the simulated chain settles there: others would lose real money."""
         clock = ManualClock()
         settles = self.venue_class.capabilities.network == Network.SIMULATED
-        sealer = SimulatedSealer(SimulatedSigner())
+        sealer = SimulatedSealer(SimulatedSigner(), guarded=False)
         yield Ground(clock, SimulatedChain(clock, MemoryLedger(clock)), sealer, settles=settles)
 
     @asynccontextmanager

@@ -1,11 +1,14 @@
 """The rules of the contract that concern swaps: what is built, and what it does on chain."""
 
+from dataclasses import replace
+
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import FailedOnChain, Landed, fill_of
 from dexexec.testing.harness import Broken, Condition, Harness, World, describe, expect
 from dexexec.venue import QuoteExpired, Slippage, VenueError
 
+LOOSE_BPS = 500
 TRIES = 12
 """Swaps that are tried while the price moves."""
 
@@ -51,12 +54,17 @@ async def explain_never_raises(harness: Harness) -> None:
 
 
 async def bounds_hold_on_chain(harness: Harness) -> None:
-    """When the price moves, a swap fills within `min_out` and `max_in`, or not at all."""
+    """When the price moves, a swap fills within `min_out` and `max_in` of its quote, or not at all: also where they are
+    tighter than the request's slippage."""
     async with harness.settling_world(Condition.MOVING) as world:
         for bps in (0, 10, 100):
             for request in await world.requests(bps):
                 for _ in range(TRIES):
                     await _fills_within_bounds(world, await world.quote(request))
+        for request in await world.requests(LOOSE_BPS):
+            for _ in range(TRIES):
+                quote = await world.quote(request)
+                await _fills_within_bounds(world, replace(quote, min_out=quote.amount_out, max_in=quote.amount_in))
 
 
 async def _fills_within_bounds(world: World, quote: Quote) -> None:

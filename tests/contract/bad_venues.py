@@ -181,6 +181,18 @@ class ForgetsTheBounds(MockRaydium):
         return await super().build(replace(quote, min_out=0, max_in=U64_MAX), payer, blockhash)
 
 
+class BuildsFromTheRequest(MockRaydium):
+    """Takes the bounds from the request's slippage, although those of the quote are tighter."""
+
+    name = "builds-from-the-request"
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
+        bps, exact_in = quote.request.slippage_bps, quote.request.mode is Mode.EXACT_IN
+        least = min_out(quote.amount_out, bps) if exact_in else quote.amount_out
+        most = quote.amount_in if exact_in else max_in(quote.amount_in, bps)
+        return await super().build(replace(quote, min_out=least, max_in=most), payer, blockhash)
+
+
 BROKEN: dict[type[Venue[Any]], str] = {
     PromisesBothModes: "capabilities-are-true",
     HidesAMode: "capabilities-are-true",
@@ -202,4 +214,5 @@ BROKEN: dict[type[Venue[Any]], str] = {
     FailsToExplain: "explain-never-raises",
     ExplainsInItsOwnWords: "explain-never-raises",
     ForgetsTheBounds: "bounds-hold-on-chain",
+    BuildsFromTheRequest: "bounds-hold-on-chain",
 }

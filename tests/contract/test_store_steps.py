@@ -8,12 +8,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Event
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.store import Release, Resolution
 from dexexec.sweeper import THE_BEGINNING
 from tests.contract.store_scene import HOUR_MS, NOBODY, ROUTED, Open, attempt, claimed_by, one_order, step, submitted
+from tests.parts import new_order
 
 # Steps
 
@@ -112,6 +114,28 @@ async def test_only_a_turn_that_got_somewhere_is_forgotten(stores: Open) -> None
         third = await store.begin("third", 20)
         assert (await claimed_by(store, third, order_id)).order.claims == 1, "it recorded an attempt"
         await third.end()
+
+
+@pytest.mark.parametrize("own", [None, Bound(900, 10)])
+async def test_promise_13_a_bound_is_fixed_with_its_step_and_never_loosened(stores: Open, own: Bound | None) -> None:
+    async with stores() as store:
+        order_id = (await store.create(replace(new_order(), bound=own))).order_id
+        worker = await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.bound, claimed.order.bound_open, claimed.order.first_quote) == (own, True, None)
+        first = FixedBound(Bound(1_000, 10), 10, 1_005)
+        assert await store.advance(step(claimed, 1, *ROUTED, bound=first, resume_in_ms=0))
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.bound, claimed.order.bound_open) == (Bound(1_000, 10), False)
+        assert claimed.order.first_quote == (10, 1_005)
+        looser = FixedBound(Bound(800, 12), 12, 900)
+        assert await store.advance(step(claimed, 3, (Status.ROUTING, {}), bound=looser, resume_in_ms=0))
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.bound, claimed.order.first_quote) == (Bound(1_000, 10), (10, 1_005))
+        view = await store.order(order_id)
+        assert view is not None
+        assert (view["minOut"], view["maxIn"]) == ("1000", "10")
+        await worker.end()
 
 
 # Attempts

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from psycopg.errors import UniqueViolation
 
+from dexexec.domain.bound import Bound
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
@@ -51,6 +52,9 @@ class OrderRow:
     worker: int | None = None
     rounds: int = 0
     refusals: int = 0
+    bound: Bound | None = None
+    bound_open: bool = True
+    first_quote: tuple[int, int] | None = None
     attempt_count: int = 0
     venue: str | None = None
     tx_hash: str | None = None
@@ -123,7 +127,10 @@ class MemoryDatabase:
             self.keys[order.idempotency_key] = (order.body_hash, order.id)
         now = self.now()
         event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
-        row = OrderRow(order, now, now + round(deadline_in_ms * MS), now, events=[event], claim_of=[0])
+        row = OrderRow(
+            order, now, now + round(deadline_in_ms * MS), now, bound=order.bound, bound_open=order.bound_open,
+            events=[event], claim_of=[0],
+        )  # fmt: skip
         self.orders[order.id] = row
         me = self.workers.get(worker) if worker is not None else None
         if worker is None or me is None or me.lease_until <= now:
@@ -160,6 +167,7 @@ class MemoryDatabase:
             new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
             row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
             (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
+            row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps,
         )  # fmt: skip
         signatures = tuple(one.attempt.signed.signature for one in row.attempts)
         told = row.events[-1].detail
@@ -190,6 +198,9 @@ class MemoryDatabase:
             row.amount_in = row.amount_out = None
         row.rounds += step.rounds
         row.refusals += step.refusals
+        if (fixed := step.bound) is not None:
+            row.bound = row.bound.and_also(fixed.bound) if row.bound else fixed.bound
+            row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)
         if step.attempt is not None or step.final or step.resume_in_ms is not None:
             row.claims = 0
         row.due_at = now + round((step.resume_in_ms or 0) * MS)

@@ -227,6 +227,8 @@ def _summary(row: OrderRow) -> dict[str, object]:
         "venue": row.venue,
         "txHash": row.tx_hash,
         "failureReason": row.failure_reason,
+        "minOut": None if row.bound is None else str(row.bound.min_out),
+        "maxIn": None if row.bound is None else str(row.bound.max_in),
         "amountIn": None if row.amount_in is None else str(row.amount_in),
         "amountOut": None if row.amount_out is None else str(row.amount_out),
         "attemptCount": row.attempt_count,

@@ -72,6 +72,7 @@ class Bench:
             venues=venues,
             presenter=Presenter(Tokens(KNOWN)),
             retries=Retries(attempts=3, base_ms=5, max_ms=20),
+            max_price_impact_bps=1_000,
             finality_ms=20,
             funds_wait_ms=3_000,
             clock=clock,

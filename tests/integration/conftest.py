@@ -43,7 +43,7 @@ async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterat
         open_redis(redis_url) as client,
     ):
         a = ScriptedVenue("a", clock, 1_510_000, chain)
-        b = ScriptedVenue("b", clock, 1_500_000, chain)
+        b = ScriptedVenue("b", clock, 1_505_000, chain)
         limiter = RateLimiter(client, prefix, "p")
         yield Bench(store, queue, limiter, chain, a, b, itertools.count())
 

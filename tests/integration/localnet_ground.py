@@ -21,6 +21,7 @@ import httpx2
 from adapters.mock import MockOptions
 from adapters.mock_raydium import MockRaydium
 from dexexec.clock import Failpoint
+from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Instruction
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
@@ -207,7 +208,7 @@ class Ground:
     async def signed(self, request: SwapRequest = SELL_SOL) -> SignedSwap:
         """A swap that is ready to be recorded and sent."""
         quote = await self.venue.quote(request, self.clock.monotonic() + 5)
-        return (await self.settlement.prepare(self.venue, quote, math.inf, an_attempt())).signed
+        return (await self.settlement.prepare(self.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))).signed
 
     async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
         """Send it, and stay with it."""

@@ -1,9 +1,11 @@
 """One order's story through the pipeline, on a real Postgres and a real Valkey, with venues that do as told."""
 
 import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, Unknown
@@ -23,6 +25,17 @@ from tests.integration.bench import (
 from tests.parts import new_order, running
 from tests.scripted import quote_of, raising
 from tests.waiting import until
+
+WELL_FILLED = replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_503_000})
+
+
+def quoting(venue: str, **changes: object) -> Callable[[SwapRequest], Awaitable[Quote]]:
+    """Quotes of a venue that are in order but for the changes."""
+
+    async def quote(request: SwapRequest) -> Quote:
+        return quote_of(venue, request, 1_500_000, **changes)
+
+    return quote
 
 
 async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
@@ -151,8 +164,9 @@ async def test_the_order_shows_what_was_quoted_and_what_really_moved(bench: Open
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
         assert view["fill"] == {
-            "price": "150.9", "amountIn": "10000000", "amountOut": "1509000", "quotedIn": "10000000",
-            "quotedOut": "1510000", "slippageBps": "6.63", "networkFee": "5001", "slot": 7, "finalized": True,
+            "price": "150.9", "amountIn": "10000000", "amountOut": "1509000", "minOut": "1502450", "maxIn": "10000000",
+            "quotedIn": "10000000", "quotedOut": "1510000", "slippageBps": "6.63", "venueQuotedIn": "10000000",
+            "venueQuotedOut": "1510000", "venueSlippageBps": "6.63", "networkFee": "5001", "slot": 7, "finalized": True,
         }  # fmt: skip
         assert view["feesPaid"] == "5001"
 
@@ -210,6 +224,70 @@ async def test_promise_13_an_order_past_its_deadline_expires_without_being_quote
             events = await b.ended(order_id)
         assert told(events) == ["pending", "expired"]
         assert (events[-1].detail["reason"], b.a.asked) == ("deadline", 0)
+
+
+async def test_promise_13_the_next_venue_is_held_to_the_orders_first_quote(bench: OpenBench) -> None:
+    """The best venue cannot build, and the next one is 20 % worse: it is not taken, however often it is asked."""
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.a.on_build, b.b.price = failing_to_build, 1_208_000
+        order_id = await b.post()
+        await until(lambda: b.b.asked >= 4)
+        assert b.b.built == 0
+        routed = (await b.events(order_id))[1]
+        assert (routed.detail["minOut"], routed.detail["maxIn"]) == ("1502450", "10000000")
+        assert quotes_of(routed)["b"]["reason"] == "slippage"
+        assert "bps past its bound" in quotes_of(routed)["b"]["detail"]
+        b.a.price, asked = 1_400_000, b.a.asked
+        await until(lambda: b.a.asked >= asked + 2)
+        b.a.on_build, b.chain.statuses = b.a._bytes, [WELL_FILLED]
+        await until(lambda: b.a.asked >= asked + 4)
+        assert (b.b.built, len(b.chain.sent)) == (0, 0)
+        b.b.price = 1_503_000
+        events = await b.ended(order_id)
+        view = await b.view(order_id)
+        assert (view["status"], view["venue"], view["minOut"]) == ("confirmed", "b", "1502450")
+        assert view["fill"]["quotedOut"] == "1510000"
+        assert (view["fill"]["slippageBps"], view["fill"]["venueSlippageBps"]) == ("46.36", "0")
+        assert {event.detail["reason"] for event in events if event.detail.get("retryInMs")} == {"slippage"}
+
+
+async def test_promise_13_the_bound_holds_for_the_worker_that_comes_after_a_restart(bench: OpenBench) -> None:
+    async with bench() as b:
+        b.a.on_build = failing_to_build
+        b.b.on_quote = raising(NoRoute("dry"))
+        async with running(b.worker().run(), b.sweeper().run()):
+            order_id = await b.post()
+            await until(lambda: b.a.asked >= 2)
+        b.a.on_build, b.a.price, b.chain.statuses = b.a._bytes, 1_502_449, [WELL_FILLED]
+        asked = b.a.asked
+        async with running(b.worker().run(), b.sweeper().run()):
+            await until(lambda: b.a.asked >= asked + 2)
+            assert b.chain.sent == []
+            b.a.price = 1_503_000
+            await b.ended(order_id)
+        assert (await b.view(order_id))["attempts"][0]["quote"]["minOut"] == "1502450"
+
+
+async def test_a_clients_own_bound_is_told_and_waited_for(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        bound = Bound(1_600_000, 10_000_000)
+        order_id = await b.post(replace(new_order(), bound=bound, bound_open=False))
+        await until(lambda: b.b.asked >= 3)
+        waits = await b.events(order_id)
+        assert (waits[0].detail["minOut"], waits[0].detail["maxIn"]) == ("1600000", "10000000")
+        assert {event.detail["reason"] for event in waits[1:]} == {"slippage"}
+        b.b.price, b.chain.statuses = 1_600_000, [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_600_000})]
+        assert told(await b.ended(order_id))[-1] == "confirmed"
+
+
+async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: OpenBench) -> None:
+    async with bench() as b, running(b.worker().run()):
+        for venue in (b.a, b.b):
+            venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
+        events = await b.ended(await b.post())
+        assert told(events) == ["pending", "routing", "failed"]
+        assert events[-1].detail["reason"] == "price-impact"
+        assert "99.995 %" in str(events[-1].detail["detail"])
 
 
 async def test_both_sides_and_both_modes_ask_for_the_right_swap(bench: OpenBench) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from solders.pubkey import Pubkey
 
+from dexexec.domain.bound import Bound
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.token import USDC, WSOL
@@ -312,11 +313,11 @@ async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: 
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
             quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
             if passes:
-                sealed = await settlement.prepare(at.venue, quote, math.inf, an_attempt())
+                sealed = await settlement.prepare(at.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))
                 assert budget(message_of(sealed.signed.payload)).price == price
                 continue
             with pytest.raises(GuardError) as caught:
-                await settlement.prepare(at.venue, quote, math.inf, an_attempt())
+                await settlement.prepare(at.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))
             assert caught.value.rule is Rule.COMPUTE
         assert at.wires.sends == []
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 from dexexec.domain.event import Event
@@ -144,8 +145,30 @@ class Judge:
         if (row.amount_in, row.amount_out) != (spent, received):
             self.broken(f"{name}: recorded {(row.amount_in, row.amount_out)}, moved {(spent, received)}")
         quoted = attempt.attempt.quoted
-        if received < int(str(quoted["minOut"])) or spent > int(str(quoted["maxIn"])):
-            self.broken(f"{name}: promise 13: {(spent, received)} for {quoted}")
+        bounds = [(int(str(quoted["minOut"])), int(str(quoted["maxIn"]))), *_bounds_of_order(row)]
+        if received < max(least for least, _ in bounds) or spent > min(most for _, most in bounds):
+            self.broken(f"{name}: promise 13: {(spent, received)} for {quoted}, bounds {bounds}")
+
+
+def _bounds_of_order(row: OrderRow) -> list[tuple[int, int]]:
+    """What the whole order is bound to: by its client, and by the first quote that was selected for it, unless the
+    client's bound stands alone."""
+    new, bounds = row.new, []
+    if new.bound is not None:
+        bounds.append((new.bound.min_out, new.bound.max_in))
+    quotes = [quote for event in row.events for quote in _listed(event) if quote["selected"]]
+    if quotes and new.bound_open:
+        first_in, first_out = int(quotes[0]["amountIn"]), int(quotes[0]["amountOut"])
+        if new.mode == "exactIn":
+            bounds.append((first_out * (10_000 - new.slippage_bps) // 10_000, first_in))
+        else:
+            bounds.append((first_out, -(-first_in * (10_000 + new.slippage_bps) // 10_000)))
+    return bounds
+
+
+def _listed(event: Event) -> list[Any]:
+    quotes = event.detail.get("quotes")
+    return quotes if isinstance(quotes, list) else []
 
 
 class Witness(Observer):

@@ -67,6 +67,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
         venues=dict(venues),
         presenter=Presenter(Tokens(KNOWN)),
         retries=Retries(attempts=3, base_ms=500, max_ms=10_000),
+        max_price_impact_bps=1_000,
         finality_ms=4_000,
         funds_wait_ms=3_000,
         clock=clock,

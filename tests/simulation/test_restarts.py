@@ -47,7 +47,7 @@ class CalmWorld(World):
 
     def _new_order(self) -> NewOrder:
         self._posted += 1
-        order = super()._new_order()
+        order = replace(super()._new_order(), bound=None, bound_open=True)
         return replace(order, amount=Decimal(self._posted), amount_base=self._posted * 10**6, deadline_ms=DEADLINE_MS)
 
     def _venue(self, host: Host, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:

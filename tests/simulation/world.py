@@ -9,9 +9,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 from uuid import UUID
 
+from dexexec.domain.bound import Bound, amount_at, bound_of
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.simulated import SimulatedSwap
@@ -175,6 +177,7 @@ class World:
             venues=venues,
             presenter=Presenter(TOKENS),
             retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
+            max_price_impact_bps=1_000,
             finality_ms=1_500,
             funds_wait_ms=3_000,
             clock=clock,
@@ -301,7 +304,16 @@ class World:
         return NewOrder(
             UUID(int=rng.getrandbits(128), version=4), side, amount, base, mode, WSOL, USDC, 50,
             rng.choice((2_000, 10_000, LONGEST_DEADLINE_MS)), "client", key, b"body",
+            bound=(bound := self._bound(side, mode, base)), bound_open=bound is None or rng.random() < 0.5,
         )  # fmt: skip
+
+    def _bound(self, side: Side, mode: Mode, base: int) -> Bound | None:
+        """Some clients name a bound of their own: a price that the venues come to now and then."""
+        if self.rng.random() < 0.7:
+            return None
+        price = Fraction(self.rng.randint(147, 153), 1_000)  # base units of USDC for one of SOL
+        given_in_output = (side is Side.BUY) != (mode is Mode.EXACT_IN)
+        return bound_of(mode, base, amount_at(price, base, given_in_output=given_in_output, mode=mode))
 
     async def _client(self) -> None:
         """Posts one order: with a key, perhaps several times at once and until there is an answer, and then with

@@ -55,6 +55,7 @@ def test_side_and_amount_are_enough_and_the_rest_has_defaults() -> None:
         slippage_bps=SETTINGS.slippage_bps,
         deadline_ms=SETTINGS.deadline_seconds * 1000,
         client="10.0.0.1",
+        max_price_impact_bps=1_000,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from dexexec.domain.quote import Fill
+from dexexec.domain.bound import Bound
+from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import (
     Accepted,
@@ -24,6 +26,7 @@ from dexexec.domain.swap import (
 )
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer, make_logger
+from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.settlement.signer import SimulatedSigner
@@ -35,6 +38,7 @@ from tests.scripted import SELL_ONE_SOL, ScriptedChain, ScriptedVenue, quote_of,
 SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150, network=Network.SIMULATED)
 FILL = Fill(10, 20, 5_000, 7)
 MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
+QUOTE = quote_of("v", SELL_ONE_SOL, 150)
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
@@ -288,9 +292,45 @@ async def test_a_failure_of_a_venue_that_is_gone_keeps_the_chains_reason() -> No
     assert (await bench.settle()).reason == "slippage"
 
 
+async def test_promise_13_a_quote_that_is_looser_than_the_orders_bound_is_not_even_built() -> None:
+    bench = Bench(LANDED)
+    bound = Bound(QUOTE.min_out + 1, QUOTE.max_in)
+    with pytest.raises(GuardError) as caught:
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=bound)
+    assert (caught.value.rule, bench.venue.built) == (Rule.BOUND, 0)
+
+
+@pytest.mark.parametrize("changes", [{"min_out": QUOTE.min_out - 1}, {"max_in": QUOTE.max_in + 1}])
+async def test_promise_13_bytes_with_looser_bounds_than_the_quotes_are_not_signed(changes: dict[str, int]) -> None:
+    bench = Bench(LANDED)
+
+    async def build(quote: Quote) -> bytes:
+        for name, value in changes.items():  # an adapter that spoils what it was handed, too
+            object.__setattr__(quote, name, value)
+        return SimulatedSwap(
+            "v",
+            "a",
+            "b",
+            1,
+            1,
+            quote.min_out,
+            quote.max_in,
+            exact_in=True,
+            payer="p",
+            blockhash="h",
+            nonce="n",
+            fee=5_000,
+        ).encode()
+
+    bench.venue.on_build = build
+    with pytest.raises(GuardError) as caught:
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    assert (caught.value.rule, bench.chain.sent) == (Rule.BOUND, [])
+
+
 async def test_building_signs_and_sends_nothing() -> None:
     bench = Bench(LANDED)
-    sealed = await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
+    sealed = await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
     assert sealed.signed.last_valid_height == 150
     assert bench.chain.sent == []
 
@@ -304,7 +344,7 @@ async def test_a_build_that_fails_does_so_with_an_error_of_the_closed_set(
     bench = Bench(LANDED)
     bench.venue.on_build = raising(error)  # type: ignore[assignment]
     with pytest.raises(expected):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
 
 
 async def test_a_swap_for_another_blockhash_than_the_chains_is_not_signed() -> None:
@@ -315,7 +355,7 @@ async def test_a_swap_for_another_blockhash_than_the_chains_is_not_signed() -> N
 
     bench.venue.build = build  # type: ignore[assignment]
     with pytest.raises(BadAnswer, match="another blockhash"):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 1e9, an_attempt())
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
 
 
 async def test_promise_13_nothing_is_signed_past_the_deadline() -> None:
@@ -327,4 +367,4 @@ async def test_promise_13_nothing_is_signed_past_the_deadline() -> None:
 
     bench.venue.on_build = slowly
     with pytest.raises(QuoteExpired):
-        await bench.settlement.prepare(bench.venue, quote_of("v", SELL_ONE_SOL, 150), 5, an_attempt())
+        await bench.settlement.prepare(bench.venue, QUOTE, 5, an_attempt(), bound=Bound.of(QUOTE))

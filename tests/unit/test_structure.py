@@ -25,7 +25,7 @@ LAYERS = (
     {"venue", "topology"},
     {"settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
-    {"store", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
+    {"store", "acceptance", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
     {"worker", "api", "banner", "connections", "networks"},
     {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command", "orders_command"},
