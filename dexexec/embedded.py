@@ -59,7 +59,8 @@ def valkey(data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = N
 @contextmanager
 def _in_use(server: Server) -> Iterator[None]:
     with _explained(server):
-        server.home.mkdir(parents=True, exist_ok=True)
+        server.home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # wallets are kept there, too
+        server.home.mkdir(exist_ok=True)
         server.home.chmod(0o700)
         if os.geteuid() == 0 and server.home.stat().st_uid == 0:
             os.chown(server.home, NOBODY, NOBODY)

@@ -1,4 +1,4 @@
-"""`python -m dexexec quote` and `wallet`: their options. They look at venues and wallet, and change nothing."""
+"""`python -m dexexec quote` and `wallet`: their options. They look at venues and wallet; `wallet new` makes one."""
 
 import argparse
 import sys
@@ -35,6 +35,8 @@ def add_parser(commands: Any) -> None:
         help="the wallet's address and what it holds",
         description="Show the wallet's address, cluster and balances, and what it lacks to trade. Never its key.",
     )
+    which = wallet.add_subparsers(dest="action", metavar="ACTION")
+    which.add_parser("new", help="make a wallet and keep it in DEXEXEC_DATA_DIR", description="Make a new wallet.")
     for command in (quote, wallet):
         command.add_argument("--json", action="store_true", help="for machines, with amounts in base units")
 
@@ -48,6 +50,8 @@ def run(options: argparse.Namespace, settings: "Settings", environ: Mapping[str,
 
     # What nodes say stands in the answer.
     observer = Observer(make_logger("error", settings.log_format, Redactor(environ)))
+    if options.command == "wallet" and options.action == "new":
+        return wallet_command.make(settings, sys.stdout)
     if options.command == "wallet":
         return wallet_command.run(settings, environ, observer, sys.stdout, as_json=options.json)
     asked = quote_command.Question(options.sell, options.buy, options.amount, options.exact_out, options.slippage_bps)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 NEEDED = SIGNATURE_FEE + TOKEN_ACCOUNT_RENT + WALLET_RENT
 """Lamports without which a swap may fail: its fee, the rent of a new token account, what the wallet must keep."""
+WALLET_FILE = "wallet.json"
+"""In the data folder; the wallet that localnets are given has a file of its own."""
 LAMPORTS = Token(WSOL, "SOL", 9)
 
 
@@ -66,6 +68,19 @@ class Holdings:
         for one in self.accounts:
             found[one.mint] = (found.get(one.mint, (0, 0))[0] + one.amount, one.decimals)
         return found
+
+
+async def make(settings: Settings, out: TextIO) -> int:
+    """Make a wallet in the data folder and say where; the exit code. Raises `StartupError`."""
+    try:
+        from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StartupError("a wallet needs the solana extra: pip install 'dexexec[solana]'") from error
+    path = settings.data_dir.expanduser().absolute() / WALLET_FILE
+    wallet = Wallet.new(path)
+    lines = (("Wallet", wallet.address), ("File", str(path)), ("Setting", f"SOLANA_WALLET_SECRET_KEY=file:{path}"))
+    write_aligned(lines, out)
+    return 0
 
 
 async def run(

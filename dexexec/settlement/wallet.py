@@ -65,6 +65,18 @@ class Wallet:
             raise StartupError(f"the wallet's file {path} cannot be used: it {found}")
         return found
 
+    @classmethod
+    def new(cls, path: Path) -> "Wallet":
+        """A new wallet, kept in a file that only its owner can read. Raises `StartupError`, also when there is a file
+        already: it is never overwritten."""
+        try:
+            made = _make(path)
+        except OSError as error:
+            raise StartupError(f"the wallet's file {path} cannot be made: {error.strerror}") from error
+        if not made:
+            raise StartupError(f"there is a wallet in {path} already: move that file away first, and keep it")
+        return cls.kept_in(path)
+
     @property
     def address(self) -> str:
         """The public key, base58."""
@@ -149,9 +161,9 @@ def _letters(text: str) -> bytes:
         raise _BadKey("is neither base58 nor a JSON array") from None
 
 
-def _make(path: Path) -> None:
-    """Write a new key beside `path` and link it there, whole or not at all, unless there is one by then."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _make(path: Path) -> bool:
+    """Write a new key beside `path` and link it there, whole or not at all; False if there is one already."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     seed = secrets.token_bytes(32)
     key = seed + base58.decode(Wallet(seed).address)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -164,6 +176,7 @@ def _make(path: Path) -> None:
         try:
             path.hardlink_to(draft)
         except FileExistsError:
-            return
+            return False
     finally:
         draft.unlink()
+    return True

@@ -1,6 +1,7 @@
 """`quote` and `wallet` as a person runs them: processes of their own, with neither Postgres nor Redis."""
 
 import json
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,21 @@ def test_quote_and_wallet_work_on_a_localnet(stand: Stand) -> None:
     kept = next(Path(stand.environment["DEXEXEC_DATA_DIR"]).glob("*wallet.json")).read_text()
     for process in stand.processes:
         assert kept[1:40] not in process.out + process.err
+
+
+def test_promise_14_wallet_new_keeps_a_key_in_the_data_folder_and_shows_its_address_alone(stand: Stand) -> None:
+    made = finished(stand.start("wallet", "new"))
+    lines = dict(line.split(maxsplit=1) for line in made.out.splitlines())
+    path = Path(lines["File"])
+    assert path.parent == Path(stand.environment["DEXEXEC_DATA_DIR"])
+    assert (stat.S_IMODE(path.stat().st_mode), made.err) == (0o600, "")
+    key = path.read_text()
+    assert lines["Wallet"] == str(Keypair.from_json(key).pubkey())
+    assert key[1:40] not in made.out
+    refuses(stand.start("wallet", "new"), str(path), "already")
+    name, _, value = lines["Setting"].partition("=")
+    on = {"DEXEXEC_LOCALNET_URL": localnet(stand), "DEXEXEC_MOCK_SETTLEMENT": "localnet", name: value}
+    assert finished(stand.start("wallet", **on)).out.split()[1] == lines["Wallet"]
 
 
 @pytest.mark.parametrize("key", ["x" * 88, "[1, 2, 3]" + " " * 80, "file:/nowhere/hunter2.json"])

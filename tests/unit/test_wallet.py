@@ -184,6 +184,16 @@ def test_a_development_wallet_is_made_once_and_kept_for_its_owner_only(tmp_path:
     assert Wallet.kept_in(tmp_path / "other.json").address != made.address
 
 
+def test_promise_14_a_new_wallet_is_for_its_owner_only_and_never_overwrites_one(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "wallet.json"
+    made = Wallet.new(path)
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
+    assert Wallet.read(f"file:{path}").address == made.address
+    with pytest.raises(StartupError, match=r"a wallet in .* already"):
+        Wallet.new(path)
+    assert Wallet.kept_in(path).address == made.address
+
+
 def test_those_who_ask_at_once_get_the_same_development_wallet(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         for turn in range(20):
