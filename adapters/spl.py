@@ -16,8 +16,9 @@ ASSOCIATED_TOKEN = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 
 COMPUTE_BUDGET = "ComputeBudget111111111111111111111111111111"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
 ACCOUNT_SIZE = 165
-INSUFFICIENT_FUNDS = 1
-"""What the system program (`ResultWithNegativeLamports`) and the token program answer to who has too little."""
+SYNC_NATIVE, CLOSE_ACCOUNT = b"\x11", b"\x09"
+WRAPPING = frozenset({(TOKEN, SYNC_NATIVE), (TOKEN, CLOSE_ACCOUNT)})
+"""By program and data: what wraps and unwraps SOL, beside opening accounts and paying lamports."""
 
 
 class TokenAccount(NamedTuple):
@@ -34,8 +35,8 @@ def between_accounts(
     """`swap`, which pays at most `max_in` base units from the payer's account `source` into its account `target`, with
     what opens, fills and closes these accounts.
 
-    SOL is wrapped and unwrapped within it: the wallet's account for wrapped SOL, which all its swaps share, is there at
-    no other time. Of what is wrapped for an exact output the rest comes back. Other tokens' accounts stay open.
+    SOL is wrapped and unwrapped within it, as if the wallet had no account for wrapped SOL; where it has one, the
+    engine leaves it open. Of what is wrapped for an exact output the rest comes back. Other tokens' accounts stay open.
     """
     steps = []
     if source.mint == WSOL:
@@ -66,7 +67,7 @@ def transfer_lamports(source: str, to: str, lamports: int) -> Instruction:
 
 def sync_native(account: str) -> Instruction:
     """Let a wrapped SOL account count the lamports that it was paid."""
-    return Instruction(TOKEN, (AccountMeta(account, writable=True),), b"\x11")
+    return Instruction(TOKEN, (AccountMeta(account, writable=True),), SYNC_NATIVE)
 
 
 def transfer_checked(source: str, mint: str, to: str, owner: str, amount: int, decimals: int) -> Instruction:  # noqa: PLR0917
@@ -83,7 +84,7 @@ def transfer_checked(source: str, mint: str, to: str, owner: str, amount: int, d
 def close_account(account: str, to: str, owner: str) -> Instruction:
     """Close a token account; its lamports go to `to`. One of wrapped SOL may hold some, and so unwraps them."""
     metas = (AccountMeta(account, writable=True), AccountMeta(to, writable=True), AccountMeta(owner, signer=True))
-    return Instruction(TOKEN, metas, b"\x09")
+    return Instruction(TOKEN, metas, CLOSE_ACCOUNT)
 
 
 def token_amount(account: Account | None) -> int | None:

@@ -147,21 +147,22 @@ class Vaults:
             spl.transfer_checked(source.address, paying.mint, vault_in, payer, paid, paying.decimals),
             spl.transfer_checked(vault_out, getting.mint, target.address, authority, received, getting.decimals),
         )
+        self._promise(pool, payer, swap, quote.expires_at_ms)
         steps = spl.between_accounts(payer, source, target, paid, swap)
-        self._promise(pool, payer, steps, quote.expires_at_ms)
         return SwapInstructions(steps, blockhash, signers=(authority,))
 
     def cosign(self, message: bytes) -> dict[str, bytes]:
         """The authority's signature, for a message that is nothing but a promised swap of one payer: besides it, only
-        compute budget and memos without accounts may be there. Raises `BadAnswer` for any other, `QuoteExpired` when
-        the promise holds no more."""
+        steps may be there that touch nothing of the pool's, as those that open and wrap for the payer. Raises
+        `BadAnswer` for any other, `QuoteExpired` when the promise holds no more."""
         try:
             payer, steps = read_message(message)
         except ValueError as error:
             raise BadAnswer(f"{error}: that is nothing to sign") from error
-        swap = tuple(one for one in steps if one.program not in (spl.COMPUTE_BUDGET, spl.MEMO) or one.accounts)
+        swap = tuple(one for one in steps if not _is_payers_own(one))
         pool, expires_at_ms = self._promises.get((payer, swap), (None, 0))
-        if pool is None:
+        others = {meta.address for one in steps if _is_payers_own(one) for meta in one.accounts}
+        if pool is None or others & {pool.address, pool.base_vault, pool.quote_vault}:
             raise BadAnswer("the message is not a swap that was built here, as it was built")
         if self._clock.unix_ms() >= expires_at_ms:
             raise QuoteExpired("the quote is too old to sign for: ask again")
@@ -217,6 +218,13 @@ def _fitting(first: tuple[int, int]) -> tuple[int, int]:
 def _plenty(token: Token) -> int:
     worth: int = WALLET_DOLLARS * PPM * 10**token.decimals // reference_value(token.mint)
     return max(1, min(worth, MOST))
+
+
+def _is_payers_own(one: Instruction) -> bool:
+    """Whether it can only concern the payer, if it names nothing of the pool's: budget, memo, opening and wrapping."""
+    if one.program in (spl.COMPUTE_BUDGET, spl.MEMO):
+        return not one.accounts
+    return one.program in (spl.SYSTEM, spl.ASSOCIATED_TOKEN) or (one.program, one.data) in spl.WRAPPING
 
 
 def _unmarked(instruction: Instruction) -> Instruction:

@@ -28,6 +28,7 @@ from dexexec.venue import AnyVenue, Chain, Network, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.rpc import RpcChain
+    from dexexec.settlement.solana_sealing import Reservations
     from dexexec.settlement.wallet import Wallet
 
 WALLET_FILE = "localnet-wallet.json"
@@ -78,8 +79,10 @@ async def open_networks(
     clock: Clock,
     observer: Observer,
     purpose: Purpose = Purpose.TRADE,
+    reserved: "Reservations | None" = None,
 ) -> AsyncIterator[Networks]:
-    """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's.
+    """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
+    what open attempts may take of a wallet (needed to trade).
 
     Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
@@ -87,7 +90,7 @@ async def open_networks(
     if purpose is Purpose.TRADE:
         networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:
-        solana = _Solana(networks, settings, clock, observer, purpose)
+        solana = _Solana(networks, settings, clock, observer, purpose, reserved)
         stack.push_async_callback(solana.aclose)
         try:
             if Network.LOCALNET in needed:
@@ -146,6 +149,7 @@ class _Solana:
     clock: Clock
     observer: Observer
     purpose: Purpose
+    reserved: "Reservations | None"
     opened: "list[RpcChain]" = field(default_factory=list)
 
     async def localnet(self, url: str | None) -> None:
@@ -222,7 +226,7 @@ class _Solana:
     def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str) -> None:
         from dexexec.settlement.compute_price import ComputePrice  # noqa: PLC0415
         from dexexec.settlement.guard import GuardRules  # noqa: PLC0415
-        from dexexec.settlement.solana_sealing import SolanaSealer  # noqa: PLC0415
+        from dexexec.settlement.solana_sealing import SolanaSealer, nothing_reserved  # noqa: PLC0415
 
         networks, settings = self.networks, self.settings
         networks.chains[name], networks.clusters[name] = chain, cluster
@@ -233,8 +237,16 @@ class _Solana:
         if self.purpose is Purpose.TRADE:
             floor, cap = settings.min_compute_price, settings.max_compute_price
             price = ComputePrice(chain.compute_prices, floor, cap, self.clock, self.observer)
-            tokens, rules = settings.token_list(), GuardRules(cap)
-            networks.sealers[name] = SolanaSealer(chain, wallet, rules, self.clock, price=price, tokens=tokens)
+            rules = GuardRules(cap, spend_wrapped=settings.spend_wrapped_sol)
+            networks.sealers[name] = SolanaSealer(
+                chain,
+                wallet,
+                rules,
+                self.clock,
+                price=price,
+                tokens=settings.token_list(),
+                reserved=self.reserved or nothing_reserved,
+            )
 
     async def aclose(self) -> None:
         """Close what was opened."""

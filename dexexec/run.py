@@ -197,7 +197,15 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
             started = await stack.enter_async_context(localnet_command.alongside(settings.data_dir))
             url = started.url
         networks = await stack.enter_async_context(
-            open_networks(settings, needed, ledger=ledger, localnet_url=url, clock=shared.clock, observer=observer)
+            open_networks(
+                settings,
+                needed,
+                ledger=ledger,
+                localnet_url=url,
+                clock=shared.clock,
+                observer=observer,
+                reserved=shared.store.reserved,
+            )
         )
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)

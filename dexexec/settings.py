@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     funds_wait_ms: int = Field(
         3_000, ge=0, le=600_000, description="how long an order waits for funds that others in flight may spend (ms)"
     )
+    spend_wrapped_sol: bool = Field(
+        True, description="let sales of SOL take what the wallet had wrapped before, where its other SOL is not enough"
+    )
     quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
     breaker_failures: int = Field(
         10, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"

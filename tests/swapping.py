@@ -177,6 +177,7 @@ class Swap:
     cosigners: frozenset[str] = frozenset({VENUE})
     programs: frozenset[str] = frozenset({POOL_PROGRAM})
     hidden: frozenset[str] = frozenset()
+    spend_wrapped: bool = True
     now: float = 0.0
 
     def and_step(self, *steps: Instruction) -> "Swap":
@@ -196,7 +197,10 @@ class Swap:
         """As the guard is given it."""
         message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash))
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
-        return Proposal(message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, ATTEMPT.memo, before)
+        return Proposal(
+            message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, ATTEMPT.memo, before,
+            self.spend_wrapped,
+        )  # fmt: skip
 
     def check_message(self) -> None:
         """The guard's first look."""

@@ -32,8 +32,11 @@ class SwapInstructions:
     """A swap as an adapter builds it for Solana: its instructions in order, with min-out and max-in inside.
 
     The engine adds the compute budget and what makes the bytes unlike any other order's, compiles a version 0 message
-    for the wallet that pays, and signs it. `signers` are other accounts that must sign: the venue's own, which is asked
-    to (`Venue.cosign`).
+    for the wallet that pays, and signs it. An adapter builds as if the wallet had no account for wrapped SOL: it opens
+    the associated one, pays lamports to it, syncs and closes it. Where there is one, the engine keeps it open and pays
+    less to it if the order may spend what it holds.
+
+    `signers` are other accounts that must sign: the venue's own, which is asked to (`Venue.cosign`).
     """
 
     instructions: tuple[Instruction, ...]

@@ -37,8 +37,8 @@ _GOVERNED = frozenset(
 class Effects:
     """Accounts before and after a simulation, by address (None: no account), and what they are held to.
 
-    `max_in` and `min_out` are base units; `fee` is lamports the simulation charged; `watched` are the addresses that
-    the message may write to.
+    `max_in` and `min_out` are base units, `wrapped_allowance` what may go of the SOL that was wrapped before; `fee` is
+    lamports the simulation charged; `watched` are the addresses that the message may write to.
     """
 
     wallet: str
@@ -46,6 +46,7 @@ class Effects:
     mint_out: str
     max_in: int
     min_out: int
+    wrapped_allowance: int
     fee: int
     watched: tuple[str, ...]
     before: Mapping[str, Account | None]
@@ -121,6 +122,8 @@ def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
     was, now, address = change.before, change.after, change.address
     if was is not None and now is None and read_token_account(effects.after[address]) is not None:
         yield GuardError(Rule.OWNER, f"our token account {address} would belong to somebody else")
+    if was is not None and was.mint == WSOL and effects.after[address] is None:
+        yield GuardError(Rule.CLOSE, f"our wrapped SOL {address}, which was there before, would be closed")
     if now is None:
         return
     if now.delegate is not None and (was is None or was.delegate != now.delegate or was.delegated < now.delegated):
@@ -157,6 +160,9 @@ def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardEr
         )
     if WSOL not in traded and sol < 0:
         yield GuardError(Rule.LAMPORTS, f"{-sol} lamports would go beyond the fee and the rent of our own accounts")
+    unwrapped = -sum(change.gain(WSOL) for change in changes if change.before is not None)
+    if unwrapped > effects.wrapped_allowance:
+        yield GuardError(Rule.WRAPPED, f"{unwrapped} of our wrapped SOL would go, over {effects.wrapped_allowance}")
 
 
 def _change(effects: Effects, address: str) -> _Change:

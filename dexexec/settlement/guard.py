@@ -17,6 +17,7 @@ from dexexec.settlement.effects import Effects, find_fault
 from dexexec.settlement.message import TOKEN_PROGRAMS, Message, Program, budget, touches
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.token_account import read_token_account
+from dexexec.settlement.wrapping import lamports_wrapped
 
 _LIMIT, _PRICE = 2, 3
 _HARMLESS_BUDGET = {1, 4}
@@ -33,10 +34,12 @@ _ASSOCIATED_CREATE = {b"", b"\0", b"\x01"}
 @dataclass(frozen=True, slots=True)
 class GuardRules:
     """What an operator decides. `max_compute_price` is in micro-lamports per compute unit; `programs` (base58) may be
-    called by any venue's transaction, beside the venue's own."""
+    called by any venue's transaction, beside the venue's own; `spend_wrapped`: orders that sell SOL may take what the
+    wallet had wrapped before."""
 
     max_compute_price: int
     programs: frozenset[str] = frozenset(Program)
+    spend_wrapped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class Proposal:
 
     `wallet` is ours, `wrapped` the address of its associated account for wrapped SOL, there or not. `cosigners` are the
     other signers that the adapter declared, and `programs` its venue's. `memo` is what the transaction is known as on
-    chain. `before` has the accounts that the message may
-    write to, as they are, by address; None where there is none.
+    chain. `before` has the accounts that the message may write to, as they are, by address; None where there is none.
+    `spend_wrapped` is as in `GuardRules`.
     """
 
     message: Message
@@ -57,6 +60,16 @@ class Proposal:
     programs: frozenset[str]
     memo: str
     before: Mapping[str, Account | None]
+    spend_wrapped: bool = True
+
+    @property
+    def wrapped_allowance(self) -> int:
+        """Base units that our account for wrapped SOL may hold less afterwards: of what is sold the part that the
+        message does not wrap on the way."""
+        if self.quote.request.mint_in != WSOL or not self.spend_wrapped:
+            return 0
+        wraps = lamports_wrapped(self.message.instructions, self.wallet, self.wrapped)
+        return max(0, self.quote.max_in - wraps)
 
 
 def check(
@@ -84,6 +97,7 @@ def check(
             mint_out=request.mint_out,
             max_in=bounds.max_in,
             min_out=bounds.min_out,
+            wrapped_allowance=proposal.wrapped_allowance,
             fee=fee,
             watched=proposal.message.writable,
             before=proposal.before,
@@ -176,6 +190,8 @@ def _check_token(proposal: Proposal, one: Instruction) -> int:
     closed, *targets = (meta.address for meta in one.accounts)
     if not _is_own_wrapped(proposal, closed) or targets[:1] != [proposal.wallet]:
         raise GuardError(Rule.CLOSE, f"{closed} would be closed: only our own wrapped SOL may be, and only to us")
+    if read_token_account(proposal.before.get(closed)) is not None:
+        raise GuardError(Rule.CLOSE, f"{closed}, which was there before, would be closed")
     return 0
 
 

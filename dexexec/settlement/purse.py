@@ -37,7 +37,7 @@ class Purse:
 
     def shortage(self, quote: Quote, message: Message) -> InsufficientFunds | None:
         """What the wallet lacks for certain to execute `message`, or None."""
-        fee, lamports = network_fee(message), self._lamports()
+        fee, lamports = network_fee(message), self.lamports()
         parts = {**self._certain(message), "for the network fee": fee}
         if lamports >= sum(parts.values()) and lamports != fee:
             parts = {"for the network fee": fee, "to keep the wallet's account": WALLET_RENT}
@@ -57,7 +57,7 @@ class Purse:
     def lacks_lamports(self, why: str) -> InsufficientFunds:
         """The chain says so, and not how much."""
         return InsufficientFunds(
-            f"the wallet {short(self.address)} holds {self._amount(WSOL, self._lamports())}, which is not enough: {why}"
+            f"the wallet {short(self.address)} holds {self._amount(WSOL, self.lamports())}, which is not enough: {why}"
         )
 
     def lacks(self, mint: str, there: int, needed: int, why: str) -> InsufficientFunds:
@@ -94,7 +94,8 @@ class Purse:
     def _is_new(self, address: str) -> bool:
         return address in self.accounts and self.accounts[address] is None
 
-    def _lamports(self) -> int:
+    def lamports(self) -> int:
+        """What the wallet's own account holds."""
         account = self.accounts.get(self.address)
         return account.lamports if account else 0
 

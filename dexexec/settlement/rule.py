@@ -20,7 +20,7 @@ class Rule(StrEnum):
     ASSOCIATED = "associated-account"  # our wallet only opens accounts of its own
     TOKEN = "token-instruction"  # noqa: S105 - the wallet authorises transfers and nothing else
     TRANSFER = "transfer"  # only what the order spends is transferred, and not more
-    CLOSE = "close"  # only our wrapped SOL is closed, to ourselves
+    CLOSE = "close"  # only wrapped SOL of ours that was opened on the way is closed, to ourselves
     UNSEEN = "unseen"  # the simulation shows every account that can change
     WALLET = "wallet"  # our wallet stays a plain account of the system program
     OWNER = "owner"  # no token account of ours changes hands
@@ -29,6 +29,7 @@ class Rule(StrEnum):
     FROZEN = "frozen"  # no account of ours is frozen
     AUTHORITY = "authority"  # no mint, multisig, stake or nonce account in which our wallet has a say changes
     DRAINED = "drained"  # no other token account of ours loses anything
+    WRAPPED = "wrapped-sol"  # of SOL that was wrapped before goes at most what the order may take of it
     SPENT = "spent"  # at most max-in is spent
     RECEIVED = "received"  # at least min-out is received
     LAMPORTS = "lamports"  # besides, only the fee and the rent of accounts of our own

@@ -40,7 +40,7 @@ from dexexec.domain.swap import (
     past_expiry,
     proves_expiry,
 )
-from dexexec.errors import ClaimLostError
+from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.rule import GuardError, Rule
@@ -127,6 +127,8 @@ class Settlement:
                     raise QuoteExpired("the order's deadline passed while the swap was built")
                 sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
                 return replace(sealed, signed=replace(sealed.signed, network=network))
+        except UnavailableError:
+            raise  # Postgres does not tell what is reserved: nothing that the venue did
         except VenueError as error:
             if error.code == "guard":
                 self._observer.guard_refused(venue.name, quote.request, str(error))

@@ -31,6 +31,7 @@ from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.rule import GuardError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.spending import spending_of
+from dexexec.settlement.token_account import read_token_account
 from dexexec.settlement.transaction import (
     assemble,
     associated_token_account,
@@ -40,6 +41,7 @@ from dexexec.settlement.transaction import (
     signature_text,
 )
 from dexexec.settlement.wallet import Wallet
+from dexexec.settlement.wrapping import from_wrapped, keep_open, lamports_wrapped, open_strictly
 from dexexec.venue import (
     AccountFrozen,
     AnyVenue,
@@ -61,12 +63,19 @@ PRICE_UNITS = 150
 LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
+Reservations = Callable[[str, int], Awaitable[Mapping[str, int]]]
 _KNOWN_TOKENS = Tokens(KNOWN)
+
+
+async def nothing_reserved(wallet: str, slot: int) -> Mapping[str, int]:
+    """For a wallet that nobody else trades with."""
+    return {}
 
 
 class SolanaSealer:
     """Signs with `wallet` what `rules` let pass. `price` tells what to offer the network for each compute unit of a
-    transaction that writes to these accounts, in micro-lamports; `tokens` are known by name."""
+    transaction that writes to these accounts, in micro-lamports; `tokens` are known by name; `reserved` tells what open
+    attempts may take of a wallet's balances of a slot, by mint."""
 
     def __init__(
         self,
@@ -77,9 +86,10 @@ class SolanaSealer:
         *,
         price: Price = no_price,
         tokens: Tokens = _KNOWN_TOKENS,
+        reserved: Reservations = nothing_reserved,
     ) -> None:
         self._chain, self._wallet, self._rules, self._clock = chain, wallet, rules, clock
-        self._price, self._tokens = price, tokens
+        self._price, self._tokens, self._reserved = price, tokens, reserved
         self._wrapped = associated_token_account(wallet.address, WSOL)
 
     @property
@@ -99,10 +109,14 @@ class SolanaSealer:
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
         # The memo also makes two equal swaps under one blockhash two transactions: else they had one signature.
         steps = (*unsigned.instructions, memo(attempt.memo))
+        drafted = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
+        seen = await self._chain.accounts(drafted.writable)
+        shown = _by_address(drafted.writable, seen)
+        steps = await self._with_wrapped(quote, drafted, steps, shown, seen.slot)
         draft = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
         drafted = parse_message(draft)
         watched = drafted.writable
-        seen = await self._chain.accounts(watched)
+        seen = replace(seen, found=tuple(shown[address] for address in watched))
         proposal = Proposal(
             message=drafted,
             quote=quote,
@@ -112,6 +126,7 @@ class SolanaSealer:
             programs=venue.programs,
             memo=attempt.memo,
             before=_by_address(watched, seen),
+            spend_wrapped=self._rules.spend_wrapped,
         )
         try:
             check_message(self._rules, proposal)
@@ -141,6 +156,30 @@ class SolanaSealer:
         signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
         spending = spending_of(final, simulation.after, network_fee(drafted), self._purse(before), seen.slot)
         return Sealed(signed, offer, spending)
+
+    async def _with_wrapped(
+        self,
+        quote: Quote,
+        drafted: Message,
+        steps: tuple[Instruction, ...],
+        shown: Mapping[str, Account | None],
+        slot: int,
+    ) -> tuple[Instruction, ...]:
+        """The steps for the account for wrapped SOL as it is: kept open with what it holds, or opened only if it is
+        still not there."""
+        account = read_token_account(shown.get(self._wrapped))
+        if account is None:
+            return open_strictly(steps, self._wrapped)
+        if account.owner != self.payer:
+            return steps  # the guard refuses it
+        spend = 0
+        if account.amount and self._rules.spend_wrapped and quote.request.mint_in == WSOL:
+            wanted = lamports_wrapped(steps, self.payer, self._wrapped)
+            purse = self._purse(shown)
+            costs = purse.certain(drafted) - wanted + WALLET_RENT
+            there = purse.lamports()
+            spend = from_wrapped(wanted, costs, there, account.amount, await self._reserved(self.payer, slot))
+        return keep_open(steps, self.payer, self._wrapped, spend)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
         return compile_message(self.payer, steps, unsigned.blockhash.hash)

@@ -11,7 +11,7 @@ from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.effects import held
 from dexexec.settlement.guard import Proposal
-from dexexec.settlement.message import Program, network_fee
+from dexexec.settlement.message import network_fee
 from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.token_account import read_token_account
 
@@ -29,20 +29,10 @@ def spending_of(
     if mint == WSOL:
         # What is wrapped on the way is among the lamports; only the rest can be taken of what was wrapped before.
         account = read_token_account(before.get(proposal.wrapped))
-        needs.append(Need(WSOL, max(0, most - _wrapped(proposal)), account.amount if account else 0))
+        needs.append(Need(WSOL, proposal.wrapped_allowance, account.amount if account else 0))
     else:
         needs.append(Need(mint, most, held(before, wallet, mint)))
     return Spending(wallet, slot, tuple(needs))
-
-
-def _wrapped(proposal: Proposal) -> int:
-    """Lamports that go from the wallet to its own account for wrapped SOL."""
-    transfers = (one for one in proposal.message.calls(Program.SYSTEM) if one.data[:4] == b"\x02\0\0\0")
-    return sum(
-        int.from_bytes(one.data[4:12], "little")
-        for one in transfers
-        if [meta.address for meta in one.accounts[:2]] == [proposal.wallet, proposal.wrapped]
-    )
 
 
 def _lamports(account: Account | None) -> int:

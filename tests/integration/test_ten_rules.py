@@ -327,7 +327,7 @@ async def test_rule_10_native_sol_is_wrapped_swapped_and_closed_in_one_version_0
         signed = await at.signed(SELL_SOL)
         assert steps_of(signed) == [
             ("compute-budget", 2),
-            ("associated-token", 1),  # our wrapped SOL, if it is not there
+            ("associated-token", 0),  # our wrapped SOL: it is not there, and must not be if it is closed in the end
             ("system", 2),  # Transfer
             ("token", 17),  # SyncNative
             ("associated-token", 1),

@@ -250,7 +250,8 @@ def test_sol_may_be_wrapped_spent_and_unwrapped_in_one_transaction() -> None:
     swap = replace(Swap(), steps=steps, quote=quote(mint_in=WSOL))
     swap.check_message()
     swap.and_before(WRAPPED=purse(1)).check_message()  # somebody sent lamports there before it was opened
-    swap.and_before(WRAPPED=token_account(WSOL, 5)).check_message()
+    with pytest.raises(GuardError, match="which was there before, would be closed"):
+        swap.and_before(WRAPPED=token_account(WSOL, 5)).check_message()
     with pytest.raises(GuardError, match="101 would be transferred"):
         swap.and_step(transfer(WRAPPED, VAULT_IN, WALLET, 1)).check_message()
 

@@ -36,6 +36,7 @@ from tests.swapping import (
     WRAPPED,
     Swap,
     call,
+    pay,
     purse,
     quote,
     rule_of,
@@ -126,8 +127,6 @@ def test_spent_sol_counts_wallet_and_wrapped_together() -> None:
     assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 400))) is None
     assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 399))) is Rule.SPENT
     assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 401), WALLET=purse(LOST - 1))) is None
-    assert rule_of(wrapped.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 400))) is None
-    assert rule_of(wrapped.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 399))) is Rule.SPENT
 
 
 def test_received_sol_counts_wallet_and_wrapped_together() -> None:
@@ -142,10 +141,25 @@ def test_received_sol_counts_wallet_and_wrapped_together() -> None:
     )
 
 
-def test_sol_of_ours_may_be_unwrapped_while_other_tokens_are_swapped() -> None:
+def test_wrapped_sol_that_was_there_is_never_closed_although_nothing_would_be_lost() -> None:
     wrapped = POOLED.and_before(WRAPPED=token_account(WSOL, 500))
-    assert rule_of(wrapped.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 500))) is None
-    assert rule_of(wrapped.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 499))) is Rule.LAMPORTS
+    assert rule_of(wrapped) is None
+    assert rule_of(wrapped.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 500))) is Rule.CLOSE
+    spent = sol_in(WALLET=purse(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(spent.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 400))) is Rule.CLOSE
+
+
+def test_of_wrapped_sol_that_was_there_goes_at_most_what_the_order_may_take_of_it() -> None:
+    others = POOLED.and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(others.and_after(WRAPPED=token_account(WSOL, 499), WALLET=purse(LOST + 1))) is Rule.WRAPPED
+    sells = sol_in(WALLET=purse(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(sells.and_after(WRAPPED=token_account(WSOL, 399), WALLET=purse(LOST + 1))) is Rule.WRAPPED
+    forbidden = replace(sells, spend_wrapped=False)
+    assert rule_of(forbidden.and_after(WRAPPED=token_account(WSOL, 499))) is Rule.WRAPPED
+    wraps = replace(sells, steps=(*sells.steps, pay(WALLET, WRAPPED, 60)))
+    paid = wraps.and_after(WALLET=purse(LOST - 60))
+    assert rule_of(paid.and_after(WRAPPED=token_account(WSOL, 460))) is None
+    assert rule_of(paid.and_after(WRAPPED=token_account(WSOL, 459), WALLET=purse(LOST - 59))) is Rule.WRAPPED
 
 
 def test_another_native_mint_does_not_turn_our_lamports_into_what_was_received() -> None:
@@ -239,7 +253,9 @@ def test_a_swap_passes_exactly_within_its_bounds(spent: int, received: int, lamp
 def test_spent_sol_is_the_same_however_it_is_spread(wallet: int, wrapped: int, before: int) -> None:
     start = sol_in(WALLET=purse(LOST + wallet)).and_before(WRAPPED=token_account(WSOL, before))
     spent = before - wrapped - wallet
-    assert rule_of(start.and_after(WRAPPED=token_account(WSOL, wrapped))) is (None if spent <= MAX_IN else Rule.SPENT)
+    allowed = Rule.WRAPPED if before - wrapped > MAX_IN else None
+    found = rule_of(start.and_after(WRAPPED=token_account(WSOL, wrapped)))
+    assert found is (Rule.SPENT if spent > MAX_IN else allowed)
 
 
 # Token accounts
