@@ -16,9 +16,11 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from dexexec.clock import Clock
+from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError
 from dexexec.observe import Observer
+from dexexec.recovery.comparison import WalletOnChain
 from dexexec.settings import Settings
 from dexexec.settlement.message import Program
 from dexexec.settlement.sealing import Sealer, SimulatedSealer
@@ -60,13 +62,15 @@ class Purpose(Enum):
 @dataclass(frozen=True, slots=True)
 class Networks:
     """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
-    there is none), and what cluster the nodes are of (as `VenueContext.cluster`); and what runs behind that."""
+    there is none), and what cluster the nodes are of (as `VenueContext.cluster`); what runs behind that; and
+    (only to trade, where there are real transactions) the wallet that pays, with its past."""
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
     wallets: dict[str, str] = field(default_factory=dict)
     clusters: dict[str, str] = field(default_factory=dict)
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    payers: dict[str, WalletOnChain] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -80,9 +84,10 @@ async def open_networks(
     observer: Observer,
     purpose: Purpose = Purpose.TRADE,
     reserved: "Reservations | None" = None,
+    record: str = UNNAMED,
 ) -> AsyncIterator[Networks]:
     """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
-    what open attempts may take of a wallet (needed to trade).
+    what open attempts may take of a wallet (needed to trade), `record` is the name of the record that has the orders.
 
     Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
@@ -90,7 +95,7 @@ async def open_networks(
     if purpose is Purpose.TRADE:
         networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:
-        solana = _Solana(networks, settings, clock, observer, purpose, reserved)
+        solana = _Solana(networks, settings, clock, observer, purpose, reserved, record)
         stack.push_async_callback(solana.aclose)
         try:
             if Network.LOCALNET in needed:
@@ -150,6 +155,7 @@ class _Solana:
     observer: Observer
     purpose: Purpose
     reserved: "Reservations | None"
+    record: str
     opened: "list[RpcChain]" = field(default_factory=list)
 
     async def localnet(self, url: str | None) -> None:
@@ -182,7 +188,7 @@ class _Solana:
                 wallet = Wallet.read(key.get_secret_value())
             else:
                 wallet = Wallet.kept_in(self.settings.data_dir / WALLET_FILE)
-        self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET)
+        self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:
         """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
@@ -206,7 +212,8 @@ class _Solana:
             raise StartupError(f"SOLANA_RPC_URL: {error}") from error
         self.opened.append(chain)
         try:
-            cluster = PUBLIC_CLUSTERS.get(await chain.genesis_hash(), "")
+            genesis = await chain.genesis_hash()
+            cluster = PUBLIC_CLUSTERS.get(genesis, "")
             if wallet and cluster and self.purpose is Purpose.TRADE:
                 self._may_trade(cluster)
                 [account] = (await chain.accounts([wallet.address])).found
@@ -215,7 +222,7 @@ class _Solana:
                     raise StartupError(f"the wallet {wallet.address} {fault}")
         except VenueError as error:
             raise StartupError(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
-        self._add(Network.SOLANA, chain, wallet, cluster)
+        self._add(Network.SOLANA, chain, wallet, cluster, genesis)
 
     def _may_trade(self, cluster: str) -> None:
         if cluster == MAINNET and not self.settings.allow_mainnet:
@@ -223,7 +230,8 @@ class _Solana:
                 "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 if that is meant"
             )
 
-    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str) -> None:
+    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str, genesis: str) -> None:
+        from dexexec.recovery.own import read_own  # noqa: PLC0415
         from dexexec.settlement.compute_price import ComputePrice  # noqa: PLC0415
         from dexexec.settlement.guard import GuardRules  # noqa: PLC0415
         from dexexec.settlement.solana_sealing import SolanaSealer, nothing_reserved  # noqa: PLC0415
@@ -246,6 +254,10 @@ class _Solana:
                 price=price,
                 tokens=settings.token_list(),
                 reserved=self.reserved or nothing_reserved,
+                record=self.record,
+            )
+            networks.payers[name] = WalletOnChain(
+                genesis=genesis, address=wallet.address, chain=chain, read_own=read_own
             )
 
     async def aclose(self) -> None:

@@ -169,6 +169,42 @@ class Observer:
             hint=f"add {venue} to DEXEXEC_ADAPTERS until this order has ended",
         )  # fmt: skip
 
+    # Recovery from the chain
+
+    def signing_stopped(self, why: str) -> None:
+        """Nothing is signed: whether the record has all that the chain has is not known yet."""
+        self.log.warning("nothing is signed until record and chain are compared", why=why)
+
+    def signing_allowed(self) -> None:
+        """Record and chain are compared."""
+        self.log.info("record and chain are compared: orders are signed again")
+
+    def history_missing(self, wallet: str) -> None:
+        """No node lists the transactions of a wallet: a record that lost some would not be noticed by them."""
+        self.log.warning("no node has getSignaturesForAddress: a restored backup would not be noticed", wallet=wallet)
+
+    def comparison_begun(self, wallet: str, compared: str, identity: str) -> None:
+        """Postgres is another than the one whose record was compared last, or lacks transactions of the wallet."""
+        self.log.warning("comparing record and chain", wallet=wallet, compared_last=compared, postgres_now=identity)
+
+    def comparison_waits(self, wallet: str, node: str, height: int, until: int) -> None:
+        """What was signed before may still land."""
+        self.log.info(
+            "waiting until nothing signed before can land", wallet=wallet, node=node, height=height, until=until
+        )
+
+    def order_restored(self, order_id: UUID, status: str, lost: bool) -> None:
+        """The record learned from the chain what became of an order; `lost`: it did not have the order at all."""
+        self.log.warning("order read back from the chain", order=str(order_id), status=status, was_lost=lost)
+
+    def record_contradicts_chain(self, order_id: UUID, why: str) -> None:
+        """Record and chain tell different things of an order, and neither can be changed."""
+        self.log.error("record and chain contradict each other", order=str(order_id), why=why)
+
+    def comparison_done(self, wallet: str, restored: int, seconds: float) -> None:
+        """The record has all that the chain has."""
+        self.log.info("record and chain are compared", wallet=wallet, orders_restored=restored, s=round(seconds, 1))
+
     # Venues
 
     def venue_misbehaved(self, venue: str, request: SwapRequest, error: Exception) -> None:

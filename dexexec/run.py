@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.asyncio
 from tornado.httpserver import HTTPServer
@@ -43,6 +43,8 @@ from dexexec.observe import Observer
 from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
+from dexexec.recovery.comparison import Comparison
+from dexexec.recovery.permission import ComparedRecord, SigningPermission, Unrestricted
 from dexexec.retention import Retention
 from dexexec.rounds import Retries
 from dexexec.router import Router
@@ -50,11 +52,12 @@ from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
 from dexexec.settlement.settle import Settlement
 from dexexec.stopping import Stopping, first_of
-from dexexec.store import Database, PostgresLedger, Store, migrate
+from dexexec.store import Comparisons, Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Network
 from dexexec.worker import Limits, Worker
 
+T = TypeVar("T")
 Background = Callable[[], Coroutine[Any, Any, None]]
 """What runs beside the rest: started only once every part is made."""
 
@@ -190,7 +193,8 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     localnet where a venue needs one and none is given. Raises `StartupError`."""
     settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
-    ledger = PostgresLedger(shared.database)
+    ledger, comparisons = PostgresLedger(shared.database), Comparisons(shared.database, shared.announcer.announce)
+    record = await _prepared(comparisons.record_name())
     async with AsyncExitStack() as stack:
         url, started = settings.localnet_url, None
         if Network.LOCALNET in needed and url is None and role is Role.ALL:
@@ -205,20 +209,49 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
                 clock=shared.clock,
                 observer=observer,
                 reserved=shared.store.reserved,
+                record=record,
             )
         )
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(_close, venues)
         await prepare(venues)
-        half = make_worker_half(shared, venues, networks)
+        permission = make_permission(shared, venues, networks, comparisons, record)
+        half = make_worker_half(shared, venues, networks, permission)
         half.background.append(ledger.run)
         if started:
             half.background.append(started.watch)
         yield replace(half, localnet_url=started.url if started else None)
 
 
-def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Networks) -> WorkerHalf:
+def make_permission(
+    shared: Shared, venues: Iterable[AnyVenue], networks: Networks, comparisons: Comparisons, record: str
+) -> SigningPermission:
+    """What the worker waits for before it signs. Attempts are only recorded where it permits."""
+    settings = shared.settings
+    programs = {venue.name: venue.programs for venue in venues}
+    compared = [
+        Comparison(
+            payer,
+            comparisons,
+            record=record,
+            venues=programs,
+            pair=settings.pair(),
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+        for payer in networks.payers.values()
+    ]
+    if not compared:
+        return Unrestricted()
+    permission = ComparedRecord(compared, shared.clock, shared.observer)
+    shared.store.restrict(permission.identity)
+    return permission
+
+
+def make_worker_half(
+    shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
+) -> WorkerHalf:
     """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     venues = {venue.name: venue for venue in adapters}
@@ -261,6 +294,7 @@ def make_worker_half(shared: Shared, adapters: Iterable[AnyVenue], networks: Net
         limits=limits,
         clock=clock,
         observer=observer,
+        permission=permission,
     )
     sweeper = Sweeper(
         f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer
@@ -297,10 +331,10 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
         yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
 
 
-async def _prepared(step: Awaitable[object]) -> None:
+async def _prepared(step: Awaitable[T]) -> T:
     """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
     try:
-        await step
+        return await step
     except UnavailableError as error:
         raise UnreachableError(f"{error} any more, in the middle of the start: start again once it does") from error
 

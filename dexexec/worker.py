@@ -24,6 +24,7 @@ from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
 from dexexec.pipeline import Later, Pipeline
 from dexexec.queue import BLOCK_MS, Entry, Queue
+from dexexec.recovery.permission import SigningPermission, Unrestricted
 from dexexec.store import Claimed, Incarnation, Release, Seats, Store
 
 BATCH = 64
@@ -65,10 +66,12 @@ class Worker:
         limits: Limits,
         clock: Clock,
         observer: Observer,
+        permission: SigningPermission | None = None,
     ) -> None:
         self.name = name
         self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
         self._limits, self._clock, self._observer = limits, clock, observer
+        self._permission = permission or Unrestricted()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()  # a slot came free, or the incarnation ended
         self._flight: dict[UUID, asyncio.Task[None]] = {}
@@ -174,6 +177,7 @@ class Worker:
         self._incarnation, self._lost, self._drained = incarnation, None, False
         self._suspects_at_once = 1
         try:
+            await self._obtain_permission(heartbeat)
             await self._lease_loop(incarnation, heartbeat)
             if heartbeat.done():
                 raise _OverError(heartbeat.result())
@@ -189,6 +193,19 @@ class Worker:
             await self._drop_flight()
             await incarnation.end()
         await self._enqueue_again(left)
+
+    async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> None:
+        """Wait until orders may be signed for; or until the end of this incarnation, or of the worker."""
+        obtaining = asyncio.create_task(self._permission.obtain())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([obtaining, stopping, heartbeat], return_when=asyncio.FIRST_COMPLETED)
+            if obtaining.done():
+                obtaining.result()
+        finally:
+            obtaining.cancel()
+            stopping.cancel()
+            await asyncio.gather(obtaining, stopping, return_exceptions=True)
 
     async def _heartbeat(self, incarnation: Incarnation) -> str:
         """Renew until that fails for good; why it did."""

@@ -44,7 +44,7 @@ class MemoryStore:
         self.created: list[NewOrder] = []
         self.read_at = 0.0  # of the last one
         self.asked = self.cancelled = 0
-        self.worker = True
+        self.worker, self.stopped = True, False
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -85,6 +85,10 @@ class MemoryStore:
     async def worker_seen(self) -> bool:
         await self.switch.passed()
         return self.worker
+
+    async def signing_stopped(self) -> bool:
+        await self.switch.passed()
+        return self.stopped
 
 
 class MemoryQueue:

@@ -19,7 +19,7 @@ from dexexec.settlement.message import Program, compute_unit_limit, compute_unit
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.solana_sealing import Price
 from dexexec.settlement.transaction import associated_token_account, compile_message, parse_message
-from tests.attempts import an_attempt
+from tests.attempts import RECORD, an_attempt
 
 
 def address(name: str) -> str:
@@ -135,13 +135,14 @@ def purse(lamports: int) -> Account:
 
 
 ATTEMPT = an_attempt()
+MEMO = ATTEMPT.memo(RECORD)
 STEPS = (
     compute_unit_limit(200_000),
     compute_unit_price(1_000),
     open_account(WALLET, WALLET, MINT_OUT),
     transfer(OURS_IN, VAULT_IN, WALLET, 100),
     transfer_checked(VAULT_OUT, MINT_OUT, OURS_OUT, VENUE, 50),
-    memo(ATTEMPT.memo),
+    memo(MEMO),
 )
 FEE = 10_000 + 200
 """Two signatures, and 200,000 units for 1,000 micro-lamports each."""
@@ -198,9 +199,8 @@ class Swap:
         message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash))
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
         return Proposal(
-            message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, ATTEMPT.memo, before,
-            self.spend_wrapped,
-        )  # fmt: skip
+            message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, MEMO, before, self.spend_wrapped
+        )
 
     def check_message(self) -> None:
         """The guard's first look."""

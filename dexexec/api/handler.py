@@ -57,6 +57,9 @@ class OrderHistory(Protocol):
     async def worker_seen(self) -> bool:
         """Whether a worker's lease is live."""
 
+    async def signing_stopped(self) -> bool:
+        """Whether a worker may not sign at present, as record and chain are not compared yet."""
+
 
 class QueueDepth(Protocol):
     """What is needed of `dexexec.queue.Queue`."""

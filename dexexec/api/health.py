@@ -26,9 +26,13 @@ class ReadyHandler(ApiHandler):
     ordinary: ClassVar[frozenset[int]] = frozenset({503})
 
     async def get(self) -> None:
-        """200 when Postgres, Redis and a worker are there, else 503; `missing` names those that are not."""
-        postgres, redis, worker = await asyncio.gather(self._postgres(), self._redis(), self._worker())
+        """200 when Postgres, Redis and a worker are there and it may sign, else 503; `missing` names what is not."""
+        postgres, redis, worker, stopped = await asyncio.gather(
+            self._postgres(), self._redis(), self._worker(), self._signing_stopped()
+        )
         checks = {"postgres": postgres, "redis": redis, "worker": worker}
+        if stopped:
+            checks["chain-comparison"] = False
         missing = [name for name, there in checks.items() if not there]
         if missing:
             self.set_header("Retry-After", "1")
@@ -59,3 +63,10 @@ class ReadyHandler(ApiHandler):
                 return await self.api.history.worker_seen()
         except (UnavailableError, TimeoutError):
             return False
+
+    async def _signing_stopped(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return await self.api.history.signing_stopped()
+        except (UnavailableError, TimeoutError):
+            return False  # then Postgres is what is missing

@@ -1,9 +1,10 @@
 """Which attempt of which order a transaction is. Its memo carries this on chain, so that a record that lost the attempt
 can be told of it.
 
-    dexexec:1:01890a5d-ac96-774b-bcce-b302099a8057:2
+    dexexec:1:01890a5d-ac96-774b-bcce-b302099a8057:2:5f3c9a1e
 
-is the second attempt of that order. The number after the name is the format's version.
+is the second attempt of that order, in the record that is called `5f3c9a1e`. The number after our name is the format's
+version.
 """
 
 import re
@@ -12,7 +13,9 @@ from uuid import UUID
 
 NAME = "dexexec:"
 """How every memo of ours begins, whatever its version."""
-_MEMO = re.compile(r"dexexec:1:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([1-9][0-9]{0,8})", re.ASCII)
+UNNAMED = "00000000"
+"""The name of a record where there is none: adapters that are only checked."""
+_MEMO = re.compile(r"dexexec:1:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([1-9][0-9]{0,8}):([0-9a-f]{8})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,27 @@ class AttemptId:
     order_id: UUID
     attempt: int
 
-    @property
-    def memo(self) -> str:
-        """As text on chain. No two transactions have the same, so no two have the same bytes."""
-        return f"{NAME}1:{self.order_id}:{self.attempt}"
+    def memo(self, record: str) -> str:
+        """As text on chain, for the record of that name (8 hex digits): two records whose orders one wallet pays are
+        told apart. No two transactions have the same memo, so no two have the same bytes."""
+        return f"{NAME}1:{self.order_id}:{self.attempt}:{record}"
 
-    @classmethod
-    def read(cls, memo: str) -> "AttemptId | None":
-        """From a memo; None for any that is not exactly one of ours."""
-        found = _MEMO.fullmatch(memo)
-        return cls(UUID(found[1]), int(found[2])) if found else None
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What a memo of ours says."""
+
+    attempt: AttemptId
+    record: str
+
+
+def read_memo(text: str) -> Memo | None:
+    """What a memo says; None for any that is not exactly one of ours."""
+    found = _MEMO.fullmatch(text)
+    return Memo(AttemptId(UUID(found[1]), int(found[2])), found[3]) if found else None
+
+
+def find_memos(listed: str) -> list[Memo]:
+    """Memos of ours in the way a node lists those of a transaction: `[66] dexexec:...; [4] text`."""
+    found = (read_memo(part) for part in re.split(r"; |\[\d+\] ", listed))
+    return [memo for memo in found if memo is not None]

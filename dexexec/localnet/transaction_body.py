@@ -16,6 +16,12 @@ from dexexec.localnet.journal import Landed
 from dexexec.localnet.rpc_error import UNSUPPORTED_TRANSACTION_VERSION, InvalidParamsError, RpcError
 from dexexec.localnet.runtime import Outcome
 
+MEMOS = frozenset(
+    map(
+        Pubkey.from_string,
+        ("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo", "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"),
+    )
+)
 Accounts = Mapping[Pubkey, Account | None]
 
 
@@ -44,6 +50,20 @@ def make_meta(
         "computeUnitsConsumed": outcome.units,
     }
     return meta | ({"returnData": returned_body(outcome)} if outcome.returned else {})
+
+
+def memos(landed: Landed) -> str | None:
+    """The memos of a transaction as a node lists them: `[4] text; [5] other`; None where there are none."""
+    message = VersionedTransaction.from_bytes(landed.raw).message
+    calls = (one for one in message.instructions if message.account_keys[one.program_id_index] in MEMOS)
+    return "; ".join(f"[{len(one.data)}] {_memo(bytes(one.data))}" for one in calls) or None
+
+
+def _memo(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "(unprintable)"
 
 
 def status_body(err: Any) -> dict[str, Any]:

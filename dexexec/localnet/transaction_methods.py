@@ -31,7 +31,7 @@ from dexexec.localnet.rpc_error import (
     RpcError,
 )
 from dexexec.localnet.runtime import Outcome
-from dexexec.localnet.transaction_body import simulation_body, status_body, transaction_body
+from dexexec.localnet.transaction_body import memos, simulation_body, status_body, transaction_body
 
 MAX_BYTES = 1232
 MAX_STATUSES = 256
@@ -229,7 +229,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
             "signature": base58.encode(landed.signature),
             "slot": landed.slot,
             "err": landed.err,
-            "memo": None,
+            "memo": memos(landed),
             "blockTime": landed.time,
             "confirmationStatus": _commitment(call, landed),
         }

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dexexec.clock import Clock
-from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import SignedSwap
@@ -75,7 +75,8 @@ async def nothing_reserved(wallet: str, slot: int) -> Mapping[str, int]:
 class SolanaSealer:
     """Signs with `wallet` what `rules` let pass. `price` tells what to offer the network for each compute unit of a
     transaction that writes to these accounts, in micro-lamports; `tokens` are known by name; `reserved` tells what open
-    attempts may take of a wallet's balances of a slot, by mint."""
+    attempts may take of a wallet's balances of a slot, by mint; `record` is the name of the record that has the
+    orders."""
 
     def __init__(
         self,
@@ -87,9 +88,10 @@ class SolanaSealer:
         price: Price = no_price,
         tokens: Tokens = _KNOWN_TOKENS,
         reserved: Reservations = nothing_reserved,
+        record: str = UNNAMED,
     ) -> None:
         self._chain, self._wallet, self._rules, self._clock = chain, wallet, rules, clock
-        self._price, self._tokens, self._reserved = price, tokens, reserved
+        self._price, self._tokens, self._reserved, self._record = price, tokens, reserved, record
         self._wrapped = associated_token_account(wallet.address, WSOL)
 
     @property
@@ -108,7 +110,8 @@ class SolanaSealer:
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
         # The memo also makes two equal swaps under one blockhash two transactions: else they had one signature.
-        steps = (*unsigned.instructions, memo(attempt.memo))
+        said = attempt.memo(self._record)
+        steps = (*unsigned.instructions, memo(said))
         drafted = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
         seen = await self._chain.accounts(drafted.writable)
         shown = _by_address(drafted.writable, seen)
@@ -124,7 +127,7 @@ class SolanaSealer:
             wrapped=self._wrapped,
             cosigners=frozenset(unsigned.signers),
             programs=venue.programs,
-            memo=attempt.memo,
+            memo=said,
             before=_by_address(watched, seen),
             spend_wrapped=self._rules.spend_wrapped,
         )

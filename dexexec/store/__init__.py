@@ -2,11 +2,13 @@
 
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
-and steps), `workers` (leases), `retention` (what becomes of finished orders), `ledger` (the simulated chain), `migrate`
-(the schema), `session` and `pooler` (what a connection must be).
+and steps), `workers` (leases), `retention` (what becomes of finished orders), `ledger` (the simulated chain),
+`comparisons` (what the record lacks of the chain), `migrate` (the schema), `session` and `pooler` (what a connection
+must be).
 """
 
 from dexexec.postgres_address import Address
+from dexexec.store.comparisons import Begun, Comparisons, Standing
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created
@@ -22,7 +24,9 @@ from dexexec.store.workers import Incarnation
 __all__ = [
     "Address",
     "Attempt",
+    "Begun",
     "Claimed",
+    "Comparisons",
     "Created",
     "Cursor",
     "Database",
@@ -33,6 +37,7 @@ __all__ = [
     "Release",
     "Resolution",
     "Seats",
+    "Standing",
     "Step",
     "Store",
     "Taker",

@@ -23,7 +23,7 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
-from dexexec.store import history, intake, reservations, work, workers
+from dexexec.store import comparisons, history, intake, reservations, work, workers
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
@@ -47,9 +47,14 @@ class Store:
         self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
+        self._identity: Callable[[], str | None] = lambda: None
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=REFUSALS)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
+
+    def restrict(self, identity: Callable[[], str]) -> None:
+        """From now on attempts are only recorded in the Postgres with the identity that this gives at the time."""
+        self._identity = identity
 
     async def run(self) -> None:
         """Write what is put, until cancelled."""
@@ -127,6 +132,10 @@ class Store:
         """Raises `UnavailableError` unless Postgres answers."""
         await self._bounded(history.read_versions(self._database, []))
 
+    async def signing_stopped(self) -> bool:
+        """Whether a worker may not sign at present, as record and chain are not compared yet."""
+        return await self._bounded(comparisons.is_stopped(self._database))
+
     async def worker_seen(self) -> bool:
         """Whether a worker's lease is live."""
         return await self._bounded(workers.seen(self._database))
@@ -162,7 +171,7 @@ class Store:
         return await self._bounded(reservations.reserved(self._database, wallet, slot))
 
     async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
-        answers = await self._bounded(work.advance(self._database, steps))
+        answers = await self._bounded(work.advance(self._database, steps, self._identity()))
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
 

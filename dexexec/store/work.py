@@ -80,7 +80,8 @@ WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
          amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
-         resume_in_ms float8, min_out numeric, max_in numeric, quoted_in numeric, quoted_out numeric)
+         resume_in_ms float8, min_out numeric, max_in numeric, quoted_in numeric, quoted_out numeric,
+         written_to text)
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps,
@@ -101,6 +102,7 @@ WITH t AS MATERIALIZED (
     FROM t, (SELECT clock_timestamp() AS at) now
     WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.ended IS NULL
       AND t.last = t.version + t.steps
+      AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
     RETURNING o.id, t.version AS base, now.at
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, wallet, spends)
@@ -237,17 +239,20 @@ async def claim(database: Database, worker: int, order_ids: Sequence[UUID], susp
         return [_claimed(row) for row in await cursor.fetchall()]
 
 
-async def advance(database: Database, steps: Sequence[Step]) -> list[list[Event] | Shortfall | None]:
-    """Write the steps in one commit. Answers each with its events, with why its attempt may not be recorded (then
-    nothing of it is written), or None when its claim was stale."""
+async def advance(
+    database: Database, steps: Sequence[Step], identity: str | None
+) -> list[list[Event] | Shortfall | None]:
+    """Write the steps in one commit; attempts only to the record of the Postgres with that identity, if one is given.
+    Answers each with its events, with why its attempt may not be recorded (then nothing of it is written), or None when
+    its claim was stale, or the record is another."""
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
     if not spending:
         async with database.connection() as connection:
-            return [*await _advance(connection, steps)]
+            return [*await _advance(connection, steps, identity)]
     async with database.connection() as connection, connection.transaction():
         rooms = await reservations.lock(connection, [one.wallet for one in spending])
         refused = {place: why for place, step in enumerate(steps) if (why := _refusal(rooms, step))}
-        written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused]))
+        written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused], identity))
         return [refused[n] if n in refused else next(written) for n in range(len(steps))]
 
 
@@ -256,11 +261,13 @@ def _refusal(rooms: Rooms, step: Step) -> Shortfall | None:
     return rooms.refuse(spending) if spending else None
 
 
-async def _advance(connection: Connection, steps: Sequence[Step]) -> list[list[Event] | None]:
+async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
     events = [row for step in steps for row in _event_rows(step)]
-    values = [json_rows(rows) for rows in ([_order_row(step) for step in steps], attempts, resolutions, events)]
+    values = [
+        json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
+    ]
     rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
     times: dict[UUID, datetime] = dict(rows)
     return [_written(step, times.get(step.order_id)) for step in steps]
@@ -289,7 +296,7 @@ async def idle(
         return list(await (await connection.execute(IDLE, values)).fetchall())
 
 
-def _order_row(step: Step) -> dict[str, object]:
+def _order_row(step: Step, identity: str | None) -> dict[str, object]:
     fill, size, fixed = step.fill, len(step.events), step.bound
     return {
         "id": step.order_id,
@@ -312,6 +319,7 @@ def _order_row(step: Step) -> dict[str, object]:
         "max_in": fixed.bound.max_in if fixed else None,
         "quoted_in": fixed.quoted_in if fixed else None,
         "quoted_out": fixed.quoted_out if fixed else None,
+        "written_to": identity if step.attempt else None,
     }
 
 

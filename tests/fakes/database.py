@@ -103,6 +103,7 @@ class MemoryDatabase:
         self.workers: dict[int, WorkerRow] = {}
         self.signatures: dict[str, UUID] = {}
         self._worker_ids = 0
+        self.identity = "memory/1"
 
     def now(self) -> int:
         """The time, microseconds."""
@@ -174,8 +175,11 @@ class MemoryDatabase:
         cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
         return Claimed(order, None if attempt is None else _as_claimed(attempt), signatures, cause)
 
-    def advance(self, step: Step) -> list[Event] | None:
-        """The step's events, or None when its claim or version is stale. Raises `UniqueViolation`."""
+    def advance(self, step: Step, identity: str | None = None) -> list[Event] | None:
+        """The step's events, or None when its claim or version is stale, or it has an attempt for another `identity`.
+        Raises `UniqueViolation`."""
+        if step.attempt is not None and identity not in (None, self.identity):
+            return None
         row = self.orders.get(step.order_id)
         if row is None or (row.claim, row.version) != (step.claim, step.version) or row.finished_at is not None:
             return None

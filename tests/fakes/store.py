@@ -63,6 +63,11 @@ class MemoryStore:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
         self._clock = clock or SystemClock()
         self.taker: Taker | None = None
+        self._identity: Callable[[], str | None] = lambda: None
+
+    def restrict(self, identity: Callable[[], str]) -> None:
+        """As the real one; the database is `MemoryDatabase.identity`."""
+        self._identity = identity
 
     @property
     def port(self) -> Store:
@@ -170,6 +175,10 @@ class MemoryStore:
         """Raises `UnavailableError` unless the database answers."""
         await self._wire.call("ping", lambda: None)
 
+    async def signing_stopped(self) -> bool:
+        """Never: there is no chain to compare with."""
+        return await self._wire.call("signing_stopped", lambda: False)
+
     async def worker_seen(self) -> bool:
         """Whether a worker's lease is live."""
         database = self.database
@@ -199,7 +208,7 @@ class MemoryStore:
         """Write a step; its events, or None when the claim was stale."""
 
         def commit() -> list[Event] | None:
-            events = self.database.advance(step)
+            events = self.database.advance(step, self._identity())
             if events:
                 self._announce(events)
             return events

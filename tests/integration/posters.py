@@ -10,11 +10,11 @@ CLIENTS = 5
 
 
 class Posters:
-    """Clients, each of which posts one order after the other. `unknown` are orders of which the answer says that they
-    may or may not have been stored."""
+    """Clients, each of which posts one order after the other, with a pause (seconds) between two. `unknown` are orders
+    of which the answer says that they may or may not have been stored."""
 
-    def __init__(self, calls: Http, url: str) -> None:
-        self._calls, self._url = calls, url
+    def __init__(self, calls: Http, url: str, pause: float = 0.0) -> None:
+        self._calls, self._url, self._pause = calls, url, pause
         self.accepted: list[str] = []
         self.unknown: list[str] = []
         self.refused = 0
@@ -41,6 +41,7 @@ class Posters:
             assert answer.status in {202, 503}, answer
             if answer.status == 202:
                 self.accepted.append(str(answer.body["orderId"]))
+                await asyncio.sleep(self._pause)
                 continue
             self.refused += 1
             self.unknown += [str(answer.body["orderId"])] if "orderId" in answer.body else []

@@ -106,7 +106,12 @@ async def test_ready_says_so_when_everything_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("broken", "missing"),
-    [("postgres", ["postgres", "worker"]), ("redis", ["redis"]), ("worker", ["worker"])],
+    [
+        ("postgres", ["postgres", "worker"]),
+        ("redis", ["redis"]),
+        ("worker", ["worker"]),
+        ("comparison", ["chain-comparison"]),
+    ],
 )
 async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> None:
     """Whether a worker was seen is known only from Postgres."""
@@ -114,6 +119,7 @@ async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> N
         service.store.switch.up = broken != "postgres"
         service.queue.depth_switch.up = broken != "redis"
         service.store.worker = broken != "worker"
+        service.store.stopped = broken == "comparison"
         answer = await service.ask("GET", "/readyz")
         found = json.loads(answer.body)
         assert (answer.code, answer.headers["Retry-After"]) == (503, "1")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from dexexec import embedded
 from dexexec.embedded_servers import PostgresServer
@@ -53,6 +54,12 @@ class Pair:
         """What a failover manager does, once it has made sure that the first is gone."""
         assert rows(self.standby, "SELECT pg_promote(true, 20) AS done") == [{"done": True}]
 
+    def cut_the_second_off(self) -> None:
+        """It receives nothing more from the first."""
+        configure(self.standby, "primary_conninfo", "")
+        state = "SELECT count(*) AS n FROM pg_stat_replication"
+        wait_until(lambda: rows(self.first, state) == [{"n": 0}], 20, "the standby to be cut off")
+
     @property
     def standby(self) -> "AnyServer":
         return AnyServer(self.second.host, self.second.port)
@@ -80,8 +87,8 @@ def to_be_parted() -> Iterator[Pair]:
 
 
 @contextmanager
-def a_pair() -> Iterator[Pair]:
-    """Every commit that the primary acknowledges is on the standby's disk as well."""
+def a_pair(*, synchronous: bool = True) -> Iterator[Pair]:
+    """Synchronous: every commit that the primary acknowledges is on the standby's disk as well."""
     folder = Path(tempfile.mkdtemp(prefix="dxp"))
     first, second = free_ports(2)
     with ExitStack() as stack:
@@ -90,12 +97,18 @@ def a_pair() -> Iterator[Pair]:
         copy(first, folder / "second", second)
         stack.enter_context(embedded.postgres(folder / "second", tcp_port=second))
         found = Pair(folder, Address("127.0.0.1", first), Address("127.0.0.1", second))
-        with psycopg.connect(found.first.conninfo(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            connection.execute("SELECT pg_reload_conf()")
-        state = "SELECT sync_state FROM pg_stat_replication"
-        wait_until(lambda: rows(found.first, state) == [{"sync_state": "sync"}], 20, "the standby to be in step")
+        if synchronous:
+            configure(found.first, "synchronous_standby_names", "*")
+        state, wanted = "SELECT sync_state FROM pg_stat_replication", "sync" if synchronous else "async"
+        wait_until(lambda: rows(found.first, state) == [{"sync_state": wanted}], 20, "the standby to be in step")
         yield found
+
+
+def configure(address: Address, name: str, value: str) -> None:
+    """A setting of the whole server, from now on."""
+    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def copy(port: int, data_dir: Path, own_port: int) -> None:

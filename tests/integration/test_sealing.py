@@ -14,6 +14,7 @@ from spl.token.instructions import approve
 from spl.token.models import ApproveParams
 
 from dexexec.clock import SystemClock
+from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import WSOL
 from dexexec.settlement.compute_price import PriorityFee
@@ -71,7 +72,7 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
         assert message.payer == at.sealer().payer == at.wallet
         assert message.blockhash == unsigned.blockhash.hash
         assert message.instructions[1].program == Program.ASSOCIATED_TOKEN
-        assert message.instructions[-1] == memo(attempt.memo)
+        assert message.instructions[-1] == memo(attempt.memo(UNNAMED))
         before = await at.net.balance(at.key.pubkey())
         await at.lands(signed)
         assert await at.amount(at.ours(at.mint_in)) == HELD - MAX_IN

@@ -6,20 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.domain.attempt_id import NAME, AttemptId
+from dexexec.domain.attempt_id import NAME, AttemptId, Memo, find_memos, read_memo
+from tests.attempts import RECORD
 
 ORDER = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
-MEMO = f"dexexec:1:{ORDER}:2"
+MEMO = f"dexexec:1:{ORDER}:2:{RECORD}"
 
 
-def test_a_memo_is_plain_text_with_our_name_a_version_the_order_and_the_attempt() -> None:
-    assert AttemptId(ORDER, 2).memo == MEMO
+def test_a_memo_is_plain_text_with_our_name_a_version_the_order_the_attempt_and_the_record() -> None:
+    assert AttemptId(ORDER, 2).memo(RECORD) == MEMO
     assert MEMO.startswith(NAME)
 
 
 @given(st.uuids(), st.integers(1, 10**9 - 1))
 def test_what_is_written_is_read_again(order_id: UUID, attempt: int) -> None:
-    assert AttemptId.read(AttemptId(order_id, attempt).memo) == AttemptId(order_id, attempt)
+    known = AttemptId(order_id, attempt)
+    assert read_memo(known.memo(RECORD)) == Memo(known, RECORD)
 
 
 @pytest.mark.parametrize(
@@ -30,15 +32,25 @@ def test_what_is_written_is_read_again(order_id: UUID, attempt: int) -> None:
         f" {MEMO}",
         f"{MEMO}\n",
         f"{MEMO}:1",
-        f"dexexec:2:{ORDER}:2",
-        f"dexexec:1:{ORDER}:0",
-        f"dexexec:1:{ORDER}:02",
-        f"dexexec:1:{ORDER}:-1",
-        f"dexexec:1:{ORDER}:",
-        f"dexexec:1:{ORDER}:\u0662",
-        f"dexexec:1:{str(ORDER).upper()}:2",
-        f"dexexec:1:{ORDER.hex}:2",
+        f"dexexec:1:{ORDER}:2",
+        f"dexexec:2:{ORDER}:2:{RECORD}",
+        f"dexexec:1:{ORDER}:0:{RECORD}",
+        f"dexexec:1:{ORDER}:02:{RECORD}",
+        f"dexexec:1:{ORDER}:-1:{RECORD}",
+        f"dexexec:1:{ORDER}::{RECORD}",
+        f"dexexec:1:{ORDER}:\u0662:{RECORD}",
+        f"dexexec:1:{str(ORDER).upper()}:2:{RECORD}",
+        f"dexexec:1:{ORDER.hex}:2:{RECORD}",
+        f"dexexec:1:{ORDER}:2:{RECORD.upper()}",
     ],
 )
 def test_nothing_else_is_taken_for_one(text: str) -> None:
-    assert AttemptId.read(text) is None
+    assert read_memo(text) is None
+
+
+def test_ours_are_found_among_the_memos_of_a_transaction_as_a_node_lists_them() -> None:
+    mine = Memo(AttemptId(ORDER, 2), RECORD)
+    assert find_memos(f"[{len(MEMO)}] {MEMO}") == [mine]
+    assert find_memos(f"[5] hello; [{len(MEMO)}] {MEMO}; [2] ; ") == [mine]
+    assert find_memos(f"[60] {MEMO} and more") == []
+    assert find_memos("(unprintable)") == []

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -182,8 +183,8 @@ def test_a_body_full_of_bad_names_costs_little_and_gets_a_short_answer() -> None
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_lead_to_anything_but_an_order_or_a_refusal(body: bytes) -> None:
-    with pytest.raises((MalformedBodyError, InvalidOrderError)):
-        read(body)
+    with suppress(MalformedBodyError, InvalidOrderError):
+        assert read(body).amount_base > 0
 
 
 JSON_VALUES = st.recursive(

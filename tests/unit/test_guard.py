@@ -11,13 +11,14 @@ from dexexec.settlement.message import Program, budget, compute_unit_limit, comp
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.transaction import associated_token_account
 from dexexec.venue import VenueError
-from tests.attempts import an_attempt
+from tests.attempts import RECORD, an_attempt
 from tests.swapping import (
     ATTACKER,
     ATTEMPT,
     DEADLINE,
     FEE,
     MAX_IN,
+    MEMO,
     MINT_IN,
     MINT_OUT,
     OTHER_MINT,
@@ -107,12 +108,13 @@ def test_there_is_one_compute_limit_and_a_price_under_the_cap(steps: tuple[Instr
     "steps",
     [
         pytest.param(STEPS[:-1], id="none"),
-        pytest.param((*STEPS[:-1], memo(an_attempt().memo)), id="another order's"),
-        pytest.param((*STEPS[:-1], memo(replace(ATTEMPT, attempt=2).memo)), id="another attempt's"),
-        pytest.param((*STEPS, memo(an_attempt().memo)), id="another order's as well"),
+        pytest.param((*STEPS[:-1], memo(an_attempt().memo(RECORD))), id="another order's"),
+        pytest.param((*STEPS[:-1], memo(replace(ATTEMPT, attempt=2).memo(RECORD))), id="another attempt's"),
+        pytest.param((*STEPS, memo(an_attempt().memo(RECORD))), id="another order's as well"),
+        pytest.param((*STEPS[:-1], memo(ATTEMPT.memo("0" * 8))), id="another record's"),
         pytest.param((*STEPS, STEPS[-1]), id="twice"),
         pytest.param((*STEPS, memo("dexexec:2:something")), id="of another version"),
-        pytest.param((*STEPS, Instruction(Program.MEMO_1, (), ATTEMPT.memo.encode())), id="for the older program"),
+        pytest.param((*STEPS, Instruction(Program.MEMO_1, (), MEMO.encode())), id="for the older program"),
     ],
 )
 def test_the_only_memo_in_our_name_is_the_orders_own(steps: tuple[Instruction, ...]) -> None:

@@ -19,7 +19,7 @@ from dexexec.settlement.message import compute_unit_limit, memo
 from dexexec.settlement.transaction import associated_token_account, compile_message, parse_message
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import QuoteExpired, Unsupported
-from tests.attempts import an_attempt
+from tests.attempts import RECORD, an_attempt
 from tests.raydium import (
     AUTHORITY,
     BLOCKHASH,
@@ -160,8 +160,8 @@ async def test_sol_that_is_received_is_unwrapped(mode: Mode) -> None:
 async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tuple[str, str], mode: Mode) -> None:
     venue = venue_of(*pair)
     quote, steps = await built(venue, SwapRequest(*pair, 10**8, mode, 50))
-    attempt = an_attempt()
-    message = compile_message(PAYER, (compute_unit_limit(200_000), *steps, memo(attempt.memo)), BLOCKHASH.hash)
+    attempt = an_attempt().memo(RECORD)
+    message = compile_message(PAYER, (compute_unit_limit(200_000), *steps, memo(attempt)), BLOCKHASH.hash)
     assert 1 + 64 + len(message) <= 1232
     parsed = parse_message(message)
     assert parsed.signers == (PAYER,)
@@ -172,7 +172,7 @@ async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tupl
         wrapped=associated_token_account(PAYER, WSOL),
         cosigners=frozenset(),
         programs=venue.programs,
-        memo=attempt.memo,
+        memo=attempt,
         before=dict.fromkeys(parsed.writable),
     )
     check_message(GuardRules(max_compute_price=0), proposal)

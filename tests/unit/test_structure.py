@@ -27,6 +27,7 @@ LAYERS = (
     {"registry", "router", "settlement", "limiter", "subscription", "embedded", "demo_client", "demo_view"},
     {"store", "acceptance", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
+    {"recovery"},
     {"worker", "api", "banner", "connections", "networks"},
     {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command", "orders_command"},
     {"look_command"},

@@ -8,8 +8,9 @@ from dexexec.batcher import Batcher
 from dexexec.clock import Clock
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.message import TOKEN_PROGRAMS
-from dexexec.settlement.rpc import questions, sending
+from dexexec.settlement.rpc import history, questions, sending
 from dexexec.settlement.rpc.budget import Budget
 from dexexec.settlement.rpc.gathering import Gathering
 from dexexec.settlement.rpc.looking import Looking
@@ -106,6 +107,22 @@ class RpcChain:
             told = ", ".join(f"{node.name}: {genesis}" for node, genesis in answers)
             raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})", shared=True)
         return answers[0][1]
+
+    async def heights(self) -> dict[str, int]:
+        """As `WalletHistory`."""
+        return await _usable(history.heights(self._nodes))
+
+    async def newest_signatures(self, wallet: str) -> list[HistoryEntry] | None:
+        """As `WalletHistory`."""
+        return await _usable(history.newest(self._nodes, wallet))
+
+    async def wallet_history(self, wallet: str, since: int) -> list[NodeHistory]:
+        """As `WalletHistory`."""
+        return await _usable(history.wallet_history(self._nodes, wallet, since))
+
+    async def kept_transaction(self, signature: str, wallet: str) -> KeptTransaction | None:
+        """As `WalletHistory`."""
+        return await _usable(history.kept_transaction(self._nodes, signature, wallet))
 
     async def _fresh_accounts(self, addresses: Sequence[str]) -> Accounts:
         return await self._nodes.call(questions.accounts(addresses), fresh=True)

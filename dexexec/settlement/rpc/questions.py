@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 from dexexec.domain import base58
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash
-from dexexec.settlement.rpc import account_reading, reading, shapes
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
+from dexexec.settlement.rpc import account_reading, history_reading, reading, shapes
 from dexexec.settlement.rpc.wire import programs_of
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ MAX_ACCOUNTS = 100
 """Accounts in one answer."""
 MAX_PRICED = 128
 """Accounts whose compute prices are asked for at once."""
+MAX_SIGNATURES = 1_000
+"""Signatures in one page of an address' history."""
 CONFIRMED = {"commitment": "confirmed"}
 
 
@@ -60,6 +63,23 @@ def transaction(signature: str) -> Question[reading.Executed | None]:
     """What a transaction did."""
     how = {"encoding": "json", "maxSupportedTransactionVersion": 0, **CONFIRMED}
     return Question("getTransaction", [signature, how], partial(reading.read_transaction, signature=signature))
+
+
+def signatures(
+    address: str, commitment: str, before: str | None = None, slot: int | None = None
+) -> Question[list[HistoryEntry]]:
+    """A page of the transactions that name an address, the newest first, behind the one with the signature `before`; of
+    a node that is not before `slot`."""
+    how: dict[str, object] = {"limit": MAX_SIGNATURES, "commitment": commitment}
+    how |= {name: value for name, value in (("before", before), ("minContextSlot", slot)) if value is not None}
+    return Question("getSignaturesForAddress", [address, how], history_reading.read_signatures)
+
+
+def kept_transaction(signature: str, wallet: str) -> Question[KeptTransaction | None]:
+    """A finalized transaction with its bytes, and what it moved for a wallet."""
+    how = {"encoding": "base64", "maxSupportedTransactionVersion": 1, "commitment": "finalized"}
+    read = partial(history_reading.read_kept, signature=signature, wallet=wallet)
+    return Question("getTransaction", [signature, how], read)
 
 
 def accounts(addresses: Sequence[str]) -> Question[Accounts]:

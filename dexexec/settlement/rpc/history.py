@@ -1,0 +1,88 @@
+"""A wallet's past, as the nodes keep it. Every node is asked, as each may lack a part; what one knows is enough.
+
+A list of signatures comes in pages, each behind the last signature of the one before, and of one node, since another
+may not know that one. Behind one address there may be several nodes: so each page must be as of the slot that was told
+before, or later.
+"""
+
+import asyncio
+
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
+from dexexec.settlement.rpc import questions
+from dexexec.settlement.rpc.node import Node, NodeLacksError, NodeRefusedError, NodeUnavailableError
+from dexexec.settlement.rpc.nodes import Nodes
+from dexexec.settlement.rpc.reading import Epoch
+from dexexec.venue import BadAnswer
+
+
+async def heights(nodes: Nodes) -> dict[str, int]:
+    """The finalized height of every node that answers."""
+    return {node.name: epoch.height for node, epoch in await nodes.everywhere(questions.FINALIZED)}
+
+
+async def newest(nodes: Nodes, wallet: str) -> list[HistoryEntry] | None:
+    """The newest page of the first node that answers; None when no node does that. Raises `NodeUnavailableError`,
+    `NodeRefusedError`."""
+    question = questions.signatures(wallet, "confirmed")
+    failure: NodeUnavailableError | None = None
+    for node in nodes.order_for(question.method):
+        try:
+            return await nodes.ask(node, question)
+        except NodeUnavailableError as error:
+            nodes.failed(node, error)
+            failure = failure if isinstance(error, NodeLacksError) else error
+    if failure is not None:
+        raise failure
+    return None
+
+
+async def wallet_history(nodes: Nodes, wallet: str, since: int) -> list[NodeHistory]:
+    """Of every node that answers and keeps such lists. Raises `NodeUnavailableError`, `NodeRefusedError` when one of
+    them does not give its whole list: what it would have said is not known."""
+    answers = await nodes.everywhere(questions.FINALIZED)
+    found = await asyncio.gather(*(_of_node(nodes, node, epoch, wallet, since) for node, epoch in answers))
+    histories = [one for one in found if isinstance(one, NodeHistory)]
+    if not histories:
+        raise next(one for one in found if not isinstance(one, NodeHistory))
+    return histories
+
+
+async def _of_node(nodes: Nodes, node: Node, epoch: Epoch, wallet: str, since: int) -> NodeHistory | NodeLacksError:
+    entries: dict[str, HistoryEntry] = {}
+    before: str | None = None
+    try:
+        while page := await nodes.ask(node, questions.signatures(wallet, "finalized", before, epoch.slot)):
+            fresh = {entry.signature: entry for entry in page if entry.signature not in entries}
+            if not fresh:
+                raise NodeUnavailableError(f"{node.name} lists the same signatures again and again", BadAnswer)
+            entries |= fresh
+            before = page[-1].signature
+            if page[-1].time is not None and page[-1].time < since:
+                break
+    except NodeUnavailableError as error:
+        nodes.failed(node, error)
+        if isinstance(error, NodeLacksError):
+            return error
+        raise
+    return NodeHistory(node.name, epoch.height, tuple(entries.values()))
+
+
+async def kept_transaction(nodes: Nodes, signature: str, wallet: str) -> KeptTransaction | None:
+    """Of the first node that has it. Raises `NodeUnavailableError`, `NodeRefusedError` when none has it, and one did
+    not answer."""
+    question = questions.kept_transaction(signature, wallet)
+    failure: NodeUnavailableError | NodeRefusedError | None = None
+    for node in nodes.order_for(question.method):
+        try:
+            found = await nodes.ask(node, question)
+        except NodeUnavailableError as error:
+            nodes.failed(node, error)
+            failure = error
+        except NodeRefusedError as error:
+            failure = error
+        else:
+            if found is not None:
+                return found
+    if failure is not None:
+        raise failure
+    return None
