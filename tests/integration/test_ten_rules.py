@@ -348,7 +348,7 @@ async def test_rule_10_what_comes_out_as_sol_is_unwrapped_in_the_same_transactio
     async with ground(tmp_path) as at:
         signed = await at.signed(BUY_SOL)
         assert [step for step in steps_of(signed) if step[0] != "memo"][1:] == [
-            ("associated-token", 1),
+            ("associated-token", 0),
             ("token", 12),
             ("token", 12),
             ("token", 9),
