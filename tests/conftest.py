@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -26,6 +27,13 @@ from dexexec.store import Address
 
 PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
 """For tests/programs alone. The service would refuse it as a setting, so no other test and no process is shown it."""
+
+
+hypothesis.settings.register_profile(
+    "fixed", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("fixed")
+"""Neither luck nor a busy machine fails a test. `--hypothesis-profile default` looks for new examples."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

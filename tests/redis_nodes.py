@@ -1,7 +1,6 @@
 """Valkey processes on loopback ports, from the embedded binary: nodes of a Cluster, and a primary with Sentinels."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.retry import Retry
 
 from dexexec.embedded_servers import ValkeyServer
+from tests.ports import free_ports
 
 FAILURE_MS = 500
 """Silence after which the others say that a node has failed."""
@@ -36,15 +36,6 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
                 return
         time.sleep(0.01)
     assert condition()
-
-
-def free_ports(count: int) -> list[int]:
-    """All different, and below those that the system gives to clients."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Node:

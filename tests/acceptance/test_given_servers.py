@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,15 +26,10 @@ from dexexec.store import Address
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import judge, rows
 from tests.acceptance.service import QUICK, Process, Stand, servers_at
+from tests.ports import free_port
 
 PG_SECRET, REDIS_SECRET = "pg hunter2 '\\", "redis-hunter2/@:%"
 REDIS_SECRET_IN_URL = quote(REDIS_SECRET, safe="")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from dexexec.api.app import EXECUTE, WebSocketUpgrade
 from dexexec.demo_order import DemoOrder, Summary, plan
 from dexexec.demo_view import PlainView
 from dexexec.errors import UnreachableError
+from tests.ports import free_port
 from tests.waiting import until
 
 LIFE = ("pending", "routing", "building", "submitted", "confirmed")
@@ -151,14 +152,6 @@ async def serving(way: Misbehaviour, port: int = 0) -> AsyncIterator[str]:
     finally:
         server.stop()
         await server.close_all_connections()
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port on which nothing listens."""
-    (listening,) = bind_sockets(0, "127.0.0.1")
-    with listening:
-        return int(listening.getsockname()[1])
 
 
 async def watch(url: str, count: int = 2, limit: float = 20.0) -> tuple[Summary, list[DemoOrder], str]:
@@ -313,9 +306,9 @@ async def test_a_refused_handshake_is_not_tried_again() -> None:
     assert way.sockets == 0
 
 
-async def test_no_server_is_one_line_that_says_what_to_do(free_port: int) -> None:
+async def test_no_server_is_one_line_that_says_what_to_do() -> None:
     with pytest.raises(UnreachableError, match="is it running\\? Start it with python -m dexexec") as caught:
-        await watch(f"http://127.0.0.1:{free_port}")
+        await watch(f"http://127.0.0.1:{free_port()}")
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
 

@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import redis
 from dexexec import embedded_servers
 from dexexec.embedded import PostgresAddress, postgres, valkey
 from dexexec.errors import EmbeddedError
+from tests.ports import free_port
 
 NOBODY = 65534
 
@@ -130,12 +130,6 @@ def wait_until_gone(pids: list[int]) -> None:
 def kill(pids: list[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_data_written_after_a_cold_start_is_there_after_a_warm_one(data_dir: Path) -> None:

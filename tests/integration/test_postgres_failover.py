@@ -25,7 +25,7 @@ from tests.acceptance.judge import agree, judge, rows, unfinished
 from tests.acceptance.service import Stand, postmaster, say, server_runs, servers_at, wait_until
 from tests.conftest import Servers
 from tests.integration.posters import Posters
-from tests.redis_nodes import free_ports
+from tests.ports import free_ports
 from tests.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "20", "DEXEXEC_MOCK_LANDING_MS": "200", "DEXEXEC_RETRY_BASE_MS": "10"}

@@ -20,7 +20,8 @@ from tests.acceptance.client import http, watching
 from tests.acceptance.judge import agree, judge
 from tests.acceptance.service import QUICK, Stand, say, servers_at
 from tests.integration.posters import Posters
-from tests.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, free_ports, sentinels, wait_until
+from tests.ports import free_ports
+from tests.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, sentinels, wait_until
 from tests.waiting import until
 
 NOWHERE = Address("/nowhere")

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dexexec.api.body import FIELDS, SHOWN, BodyReader
@@ -182,6 +182,9 @@ def test_a_body_full_of_bad_names_costs_little_and_gets_a_short_answer() -> None
 
 
 @given(st.binary(max_size=200))
+@example(b'{"side":"buy","amount":"0.1"}')
+@example(b'{"side":"buy","amount":"0.1",}')
+@example(b'\xef\xbb\xbf{"side":"buy","amount":"0.1"}')
 def test_no_bytes_at_all_lead_to_anything_but_an_order_or_a_refusal(body: bytes) -> None:
     with suppress(MalformedBodyError, InvalidOrderError):
         assert read(body).amount_base > 0

@@ -148,7 +148,11 @@ async def test_a_node_whose_simulation_stays_behind_is_the_nodes_trouble() -> No
     assert (type(error), error.shared) == (Timeout, True)
 
 
-@pytest.mark.parametrize(("ours", "words"), [(True, f"our account {OURS_IN}"), (False, "a token account is frozen")])
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [(True, f"our account {OURS_IN}"), (False, "a token account is frozen")],
+    ids=["ours", "another"],
+)
 async def test_a_frozen_account_is_named_and_not_tried_again(ours: bool, words: str) -> None:
     failure = ProgramFailure(1, POOL_PROGRAM, 17, "custom program error: 0x11", Program.TOKEN)
     error = await refused(Node([(10, state(frozen=ours))], failure=failure))
