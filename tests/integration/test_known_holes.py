@@ -145,7 +145,7 @@ async def test_a_last_valid_height_belongs_to_the_blockhash_that_was_signed(open
         async with b.working(tries=1):
             await b.ended(order_id)
         [(_, payload, height)] = await b.attempts()
-        [given] = [one.answer["value"] for one in at.wires.of("getLatestBlockhash")]
+        given = at.wires.of("getLatestBlockhash")[0].answer["value"]
         assert message_of(payload).blockhash == given["blockhash"]
         view = await b.view(order_id)
         [attempt] = view["attempts"]

@@ -16,7 +16,7 @@ from dexexec.settlement.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, RateLimited, Unreachable
 from tests.integration.localnet import SOL, running
-from tests.integration.rpc_nodes import PATIENT, Told, chain_of, faults, opened, scripted, transfer, wrong
+from tests.integration.rpc_nodes import PATIENT, QUICK, Told, chain_of, faults, opened, scripted, transfer, wrong
 
 ADDRESSES = [str(Pubkey([n, *bytes(31)])) for n in range(120)]
 TOO_MANY = b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 429, "message": "Too many requests"}}'
@@ -234,26 +234,51 @@ async def test_accounts_of_a_node_that_lags_are_refused_and_another_is_asked(tmp
                 found = await chain.accounts([str(wallet.pubkey())])
                 assert found.slot == await net.rpc("getSlot", {"commitment": "confirmed"})
             await faults(net.url, answers=wrong("503", "getMultipleAccounts"))
-            with pytest.raises(Unreachable, match=r"503.*lags behind|lags behind.*503"):
-                await chain.accounts([str(wallet.pubkey())])
+            with pytest.raises(TimeoutError):  # it is waited for, and not believed
+                async with asyncio.timeout(0.3):
+                    await chain.accounts([str(wallet.pubkey())])
             await faults(net.url)
             assert (await chain.accounts([str(wallet.pubkey())])).found[0] is not None
 
 
-async def test_an_answer_from_before_a_nodes_own_earlier_one_is_refused() -> None:
-    """One address, several nodes behind it."""
+async def test_an_answer_from_before_a_nodes_own_earlier_one_is_asked_for_again() -> None:
+    """One address, several nodes behind it, of which some are behind."""
     told = Told()
     async with (
-        scripted(getMultipleAccounts=accounts_at(500, 489, 490, 480)) as node,
+        scripted(getMultipleAccounts=accounts_at(500, 489, 480, 490, 480)) as node,
         opened(chain_of(node.url, told=told)) as chain,
+    ):
+        assert (await chain.accounts(ADDRESSES[:1])).slot == 500
+        assert (await chain.accounts(ADDRESSES[:1])).slot == 490
+        assert [params[1].get("minContextSlot") for _, params in node.asked] == [None, None, 490, 490]
+        assert told.kinds == [], "that is no news"
+
+
+async def test_a_node_that_stays_behind_itself_is_refused_when_there_is_no_time_left() -> None:
+    told = Told()
+    async with (
+        scripted(getMultipleAccounts=accounts_at(500, 489)) as node,
+        opened(chain_of(node.url, told=told, patience=QUICK)) as chain,
     ):
         assert (await chain.accounts(ADDRESSES[:1])).slot == 500
         with pytest.raises(Unreachable, match="slot 489, 11 slots ago"):
             await chain.accounts(ADDRESSES[:1])
-        assert (await chain.accounts(ADDRESSES[:1])).slot == 490
-        with pytest.raises(Unreachable, match="slot 480"):
+        assert told.kinds == ["lags"]
+
+
+async def test_a_node_that_has_not_come_to_the_slot_yet_is_asked_until_it_has(tmp_path: Path) -> None:
+    """The localnet answers -32016 to a slot that it has not reached."""
+    async with running(tmp_path) as net:
+        wallet = await net.funded()
+        await net.advance(100)
+        async with opened(chain_of(net.url)) as chain:
             await chain.accounts(ADDRESSES[:1])
-        assert told.kinds == ["lags", "back", "lags"]
+            await faults(net.url, lag=30)
+            reading = asyncio.create_task(chain.accounts([str(wallet.pubkey())]))
+            await asyncio.sleep(0.25)
+            assert not reading.done()
+            await faults(net.url)
+            assert (await reading).found[0] is not None
 
 
 async def test_a_slot_that_nobody_else_reaches_is_not_believed_for_good() -> None:

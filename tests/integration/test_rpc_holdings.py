@@ -28,7 +28,7 @@ async def test_all_that_an_owner_holds_is_told_whichever_token_program_it_is_of(
 
 async def test_holdings_are_told_whole_or_not_at_all(tmp_path: Path) -> None:
     async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
-        await net.faults(answers=wrong("429", "getTokenAccountsByOwner", requests=1))
+        await net.faults(answers=wrong("429", "getTokenAccountsByOwner"))
         with pytest.raises(RateLimited):
             await chain.token_accounts(str(Pubkey.new_unique()))
 

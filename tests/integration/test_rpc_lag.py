@@ -77,12 +77,17 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
     epoch = {"absoluteSlot": 900, "blockHeight": 800, "epoch": 0, "slotIndex": 0, "slotsInEpoch": 1}
     for slot, answer in ((899, Unavailable), (900, NotSeen)):
         looked = {"context": {"slot": slot}, "value": [None]}
-        async with scripted(getEpochInfo=constantly(epoch), getSignatureStatuses=constantly(looked)) as script:
+        newest = {"context": {"slot": 901}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": 951}}
+        async with scripted(
+            getEpochInfo=constantly(epoch),
+            getSignatureStatuses=constantly(looked),
+            getLatestBlockhash=constantly(newest),
+        ) as script:
             async with opened(chain_of(script.url)) as chain:
                 for history in (False, True):
                     [status] = await chain.status([unknown()], history=history)
                     assert isinstance(status, answer)
-            order = [method for method, _ in script.asked]
+            order = [method for method, _ in script.asked if method != "getLatestBlockhash"]
             assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the look-up"
 
 

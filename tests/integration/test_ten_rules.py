@@ -145,7 +145,7 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
 
         async def second_expires() -> None:
             await at.advance(EXPIRED)
-            at.wires.before["getLatestBlockhash"] = at.faults
+            at.wires.before["simulateTransaction"] = at.faults
 
         at.clock.meanwhile += [partial(at.advance, EXPIRED), second_expires]
         order_id = await b.post()
@@ -157,7 +157,7 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
         assert [first["outcome"], second["outcome"]] == ["expired", "expired"]
         assert first["proof"]["signatures"] == [first["txHash"]]
         assert second["proof"]["signatures"] == [second["txHash"], first["txHash"]]
-        builds = [place for place, one in enumerate(at.wires.asked) if one.method == "getLatestBlockhash"]
+        builds = [place for place, one in enumerate(at.wires.asked) if one.method == "simulateTransaction"]
         for attempt, (begun, ended) in zip((first, second), itertools.pairwise(builds), strict=True):
             asked = at.wires.asked[begun:ended]
             place, search = [(n, one) for n, one in enumerate(asked) if one.method == "getSignatureStatuses"][-1]

@@ -209,7 +209,9 @@ def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
     known = {"confirmationStatus": "finalized", "confirmations": None, "err": None, "slot": 48, "status": {"Ok": None}}
     fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
     result = {"context": CONTEXT, "value": [known, None, fresh]}
-    assert reading.read_statuses(result, 3) == Sightings(341_197_933, (Sighting(48, 2), None, Sighting(72, 0)))
+    assert reading.read_statuses(result, 3) == Sightings(
+        341_197_933, (Sighting(48, 2, False), None, Sighting(72, 0, True))
+    )
 
 
 def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> None:

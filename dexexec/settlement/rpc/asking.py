@@ -1,21 +1,39 @@
-"""One question to one node, within the budget and not while the node rests; and how far the nodes are by their answers.
+"""One question to one node: within the budget, at the node's pace, not while it rests, and only of our chain.
 
 Who is not asked because of the budget, or because the node rests, has not sent anything: that says nothing about a
-swap, neither that it is on its way nor that it is not.
+swap, neither that it is on its way nor that it is not. Who has time left waits for its turn instead of failing.
 """
 
+import asyncio
 from collections import defaultdict
 from typing import TypeVar
 
+from dexexec.cancellation import no_news
 from dexexec.clock import Clock
 from dexexec.settlement.rpc.budget import Budget, BudgetSpentError, Rest
-from dexexec.settlement.rpc.node import SEARCH, Node, NodeBusyError, NodeRefusedError, NodeUnavailableError
-from dexexec.settlement.rpc.questions import Question
+from dexexec.settlement.rpc.identity import Identity
+from dexexec.settlement.rpc.node import (
+    SEARCH,
+    SEND,
+    Node,
+    NodeBehindError,
+    NodeBusyError,
+    NodeLacksError,
+    NodeRefusedError,
+    NodeUnavailableError,
+)
+from dexexec.settlement.rpc.pace import Pace
+from dexexec.settlement.rpc.questions import GENESIS_HASH, Question
+from dexexec.settlement.rpc.slots import Slots
 from dexexec.venue import RateLimited
 
 T = TypeVar("T")
-REMEMBERED = 60.0
-"""Seconds for which a slot or height that a node told counts: not for good, as it may have been wrong."""
+AGAIN_SECONDS = 0.1
+"""How soon a node is asked again that was behind: less than a slot of any cluster but a quick localnet."""
+IMPATIENT = frozenset({SEARCH, SEND})
+"""Methods that never wait for a node to rest: a search for pools has other ways, and what is sent is sent again."""
+REST_WAITED = 1.5
+"""Seconds that a question waits for a node to rest, all in all. What takes longer is for orders to wait for."""
 
 
 class NotAskedError(NodeUnavailableError):
@@ -25,66 +43,121 @@ class NotAskedError(NodeUnavailableError):
         super().__init__(message, RateLimited, sent=False)
 
 
-class Slots:
-    """The highest confirmed slot that each node told lately."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._told: dict[Node, tuple[int, float]] = {}
-
-    def note(self, node: Node, slot: int) -> None:
-        """A node answers as of `slot`."""
-        now = self._clock.monotonic()
-        highest, at = self._told.get(node, (0, now))
-        if slot >= highest or now - at > REMEMBERED:
-            self._told[node] = (slot, now)
-
-    def behind(self, slot: int) -> int:
-        """How many slots an answer of now is behind the best that any node told."""
-        now = self._clock.monotonic()
-        best = max((highest for highest, at in self._told.values() if now - at <= REMEMBERED), default=slot)
-        return max(0, best - slot)
-
-
 class Asking:
-    """Asks. `timeout` is how long a question may wait for the budget, in seconds."""
+    """Asks. `timeout`: seconds for which a question may wait for its turn. `lag`: slots by which an answer may be older
+    than the best."""
 
-    def __init__(self, clock: Clock, budget: Budget, timeout: float) -> None:
-        self.slots = Slots(clock)
-        self._clock, self._budget, self._timeout = clock, budget, timeout
+    def __init__(self, clock: Clock, budget: Budget, timeout: float, lag: int) -> None:
+        self.slots, self.identity = Slots(clock), Identity(clock)
+        self._clock, self._budget, self._timeout, self._lag = clock, budget, timeout, lag
         self._rests: defaultdict[tuple[Node, bool], Rest] = defaultdict(lambda: Rest(clock))
+        self._paces: dict[str, Pace] = {}
 
     def deadline(self) -> float:
-        """Until when what is asked now may wait for the budget (monotonic seconds)."""
+        """Until when what is asked now may wait for its turn (monotonic seconds)."""
         return self._clock.monotonic() + self._timeout
 
-    async def ask(self, node: Node, question: Question[T], until: float | None = None) -> T:
-        """The answer of `node`; it may wait for the budget until `until` (monotonic seconds). Raises
-        `NodeUnavailableError`, `NodeRefusedError`.
-
-        Searches have limits of their own that are soon reached: a node that takes no more of them rests from these.
-        """
-        rest = self._rests[node, question.method == SEARCH]
-        _awake(node, rest)
+    async def ask(self, node: Node, question: Question[T], until: float | None = None, *, patient: bool = True) -> T:
+        """The answer of `node`; it may wait for its turn until `until` (monotonic seconds): for the budget, and if it
+        is `patient`, until a node that was asked too often has rested. Raises `NodeUnavailableError`,
+        `NodeRefusedError`."""
+        until = self.deadline() if until is None else until
+        if not self.identity.is_open(node):
+            return await self._ask(node, question, until, patient=patient)
+        # At once, so that it takes no longer. The answer is not believed before the node is known.
+        meeting = asyncio.ensure_future(self.meet(node, until))
+        meeting.add_done_callback(no_news)
         try:
-            await self._budget.take(node.host, question.method, self.deadline() if until is None else until)
-        except BudgetSpentError as error:
-            raise NotAskedError(f"{node.name} is not asked: {error}") from None
-        _awake(node, rest)
-        try:
-            answer = await node.ask(question)
-        except NodeBusyError as error:
-            rest.begin(error.wanted)
-            raise
-        except NodeRefusedError:
-            rest.end()
-            raise
-        rest.end()
-        if question.slot is not None:
-            self.slots.note(node, question.slot(answer))
+            answer = await self._ask(node, question, until, patient=patient)
+            await meeting
+        finally:
+            meeting.cancel()
         return answer
 
+    async def fresh(
+        self,
+        node: Node,
+        question: Question[T],
+        until: float | None = None,
+        *,
+        least: int | None = None,
+        wait: bool = True,
+        patient: bool = True,
+    ) -> T:
+        """As `ask`; of slot `least` or later, by default not far behind the best that any node told. What is older is
+        asked for again: behind one address there may be several nodes, of which one is behind. Raises
+        `NodeBehindError` when there is none by `until`, or at once unless it should `wait`."""
+        until = self.deadline() if until is None else until
+        asked = question
+        while True:
+            due = max(0, self.slots.best() - self._lag) if least is None else least
+            try:
+                answer = await self.ask(node, asked, until, patient=patient)
+                slot = question.slot(answer) if question.slot else due
+                if slot >= due:
+                    return answer
+                behind = due - slot if least is not None else self.slots.behind(slot)
+                raise NodeBehindError(f"{node.name} lags behind: it answers of slot {slot}, {behind} slots ago", behind)
+            except NodeBehindError:
+                if not wait or self._clock.monotonic() + AGAIN_SECONDS > until:
+                    raise
+            await self._clock.sleep(AGAIN_SECONDS)
+            asked = question.not_before(due)
 
-def _awake(node: Node, rest: Rest) -> None:
-    if rest.left:
-        raise NodeBusyError(f"{node.name} was asked too often, and rests for {rest.left:.1f} s", sent=False)
+    async def meet(self, node: Node, until: float | None = None) -> None:
+        """Ask a node which chain it is of, if ours is known. Raises `NodeForeignError` if it is another one, and as
+        `ask`."""
+        if self.identity.ours is not None:
+            until = self.deadline() if until is None else until
+            self.identity.meet(node, await self._ask(node, GENESIS_HASH, until, patient=True))
+
+    async def _ask(self, node: Node, question: Question[T], until: float, *, patient: bool) -> T:
+        """Searches have limits of their own that are soon reached: a node that takes no more of them rests from
+        these."""
+        rest, pace = self._rests[node, question.method == SEARCH], self._pace(node.endpoint)
+        waits = patient and question.method not in IMPATIENT
+        rested = min(until, self._clock.monotonic() + REST_WAITED) if waits else float("-inf")
+        while True:
+            await self._awake(node, rest, rested)
+            await self._turn(node, question.method, pace, until)
+            if rest.left:
+                continue
+            try:
+                answer = await node.ask(question)
+            except NodeBusyError as error:
+                if rest.begin(error.wanted) and question.method != SEARCH:
+                    pace.slow_down()
+                if self._clock.monotonic() + rest.left > rested:
+                    raise
+            except NodeRefusedError:
+                rest.end()
+                raise
+            except NodeUnavailableError as error:
+                if not isinstance(error, NodeBehindError | NodeLacksError):
+                    self.identity.forget(node)
+                raise
+            else:
+                rest.end()
+                if question.slot is not None:
+                    self.slots.note(node, question.slot(answer))
+                return answer
+
+    async def _awake(self, node: Node, rest: Rest, until: float) -> None:
+        """Wait until the node has rested. Raises `NodeBusyError` when that is after `until`."""
+        while left := rest.left:
+            if self._clock.monotonic() + left > until:
+                raise NodeBusyError(f"{node.name} was asked too often, and rests for {left:.1f} s", sent=False)
+            await self._clock.sleep(left)
+
+    async def _turn(self, node: Node, method: str, pace: Pace, until: float) -> None:
+        """Wait for our budget, and for the pace that the node's host allows."""
+        try:
+            await self._budget.take(node.host, method, until, pace.bucket())
+        except BudgetSpentError as error:
+            raise NotAskedError(f"{node.name} is not asked: {error}") from None
+        pace.count()
+
+    def _pace(self, endpoint: str) -> Pace:
+        if endpoint not in self._paces:
+            self._paces[endpoint] = Pace(self._clock, endpoint)
+        return self._paces[endpoint]

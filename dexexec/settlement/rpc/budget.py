@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from dexexec.clock import Clock
 
 URGENT = frozenset(
-    {"getEpochInfo", "getLatestBlockhash", "getSignatureStatuses", "getTransaction", "sendTransaction"}
+    {
+        "getBlockHeight", "getEpochInfo", "getGenesisHash", "getLatestBlockhash", "getSignatureStatuses",
+        "getTransaction", "sendTransaction",
+    }
 )  # fmt: skip
 """Methods without which a swap that may be on its way is neither landed nor looked up."""
 LEAST_BURST = 4
@@ -52,7 +55,7 @@ class Bucket:
     """`rate` tokens per second, and at most `burst` at once; it begins full. The last `reserve` are for the urgent."""
 
     def __init__(self, clock: Clock, name: str, rate: float, burst: float, reserve: float) -> None:
-        self._clock, self._name, self._rate, self._burst, self._reserve = clock, name, rate, burst, reserve
+        self._clock, self._name, self.rate, self._burst, self._reserve = clock, name, rate, burst, reserve
         self._tokens, self._filled = burst, clock.monotonic()
         self._urgent: list[object] = []
         self._others: list[object] = []
@@ -66,7 +69,7 @@ class Bucket:
         line.append(place)
         try:
             while (missing := self._missing(place, urgent=urgent)) > _EPSILON:
-                pause = missing / self._rate
+                pause = missing / self.rate
                 if self._clock.monotonic() + pause > until:
                     raise BudgetSpentError(f"the budget of {self._name} is spent")
                 await self._clock.sleep(max(pause, SHORTEST_PAUSE))
@@ -77,7 +80,7 @@ class Bucket:
 
     def _missing(self, place: object, *, urgent: bool) -> float:
         now = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self.rate)
         self._filled = now
         if urgent:
             return 1 + self._urgent.index(place) - self._tokens
@@ -92,16 +95,16 @@ class Budget:
         self._clock, self._per_second = clock, per_second
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
-    async def take(self, host: str, method: str, until: float) -> None:
-        """Wait until a node at `host` may be asked. Raises `BudgetSpentError` when that is after `until`."""
-        urgent = method in URGENT
+    async def take(self, host: str, method: str, until: float, pace: Bucket | None = None) -> None:
+        """Wait until a node at `host` may be asked, also by the `pace` it allows. Raises `BudgetSpentError` when that
+        is after `until`."""
         async with AsyncExitStack() as turns:  # all tokens are spent at once: at the moment of the request
-            for bucket in self._of(host, method):
-                await turns.enter_async_context(bucket.turn(urgent=urgent, until=until))
+            for bucket in self._of(host, method, pace):
+                await turns.enter_async_context(bucket.turn(urgent=method in URGENT, until=until))
 
-    def _of(self, host: str, method: str) -> Sequence[Bucket]:
+    def _of(self, host: str, method: str, pace: Bucket | None) -> Sequence[Bucket]:
         limit = PUBLIC_LIMITS.get(host)
-        found = []
+        found = [] if pace is None else [pace]
         if limit is not None:
             name = f"{limit.per_method} requests in {limit.seconds:g} s of one method to {host}"
             rate, burst = _spread(limit.per_method, limit.seconds)
@@ -138,14 +141,15 @@ class Rest:
         """Seconds until it may be asked again; 0 when it may."""
         return max(0.0, self._until - self._clock.monotonic())
 
-    def begin(self, wanted: float | None) -> None:
+    def begin(self, wanted: float | None) -> bool:
         """It was asked too often, and wants (if it says so) this many seconds. What was on its way to it when it said
-        so first does not make it longer."""
+        so first does not make it longer. Whether this began a rest."""
         if self.left:
-            return
+            return False
         bounded = self._pause if wanted is None else min(max(wanted, SHORTEST_REST), LONGEST_REST)
         self._until = self._clock.monotonic() + bounded
         self._pause = min(max(self._pause, bounded) * 2, LONGEST_REST)
+        return True
 
     def end(self) -> None:
         """It answers again. What it answers while it rests was on its way before."""

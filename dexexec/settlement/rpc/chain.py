@@ -16,7 +16,8 @@ from dexexec.settlement.rpc.gathering import Gathering
 from dexexec.settlement.rpc.looking import Looking
 from dexexec.settlement.rpc.news import News
 from dexexec.settlement.rpc.node import Node, NodeRefusedError, NodeUnavailableError, names_of
-from dexexec.settlement.rpc.nodes import Nodes, Patience, Watcher
+from dexexec.settlement.rpc.nodes import Nodes, Patience
+from dexexec.settlement.rpc.telling import Watcher
 from dexexec.venue import BadAnswer
 
 T = TypeVar("T")
@@ -98,15 +99,18 @@ class RpcChain:
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`. Raises `ValueError` for bytes that are no transaction."""
-        return await _usable(self._nodes.call(questions.simulation(transaction, watched)))
+        return await _usable(self._nodes.simulate(questions.simulation(transaction, watched)))
 
     async def genesis_hash(self) -> str:
-        """Which chain it is. Raises `VenueError`, also when the nodes are not of one chain."""
+        """Which chain it is. From then on a node counts only once it has shown to be of that one, too. Raises
+        `VenueError`, also when the nodes that answer are not of one chain."""
         answers = await _usable(self._nodes.everywhere(questions.GENESIS_HASH))
         if len({genesis for _, genesis in answers}) > 1:
             told = ", ".join(f"{node.name}: {genesis}" for node, genesis in answers)
             raise BadAnswer(f"the nodes are of different chains, by their genesis hashes ({told})", shared=True)
-        return answers[0][1]
+        genesis = answers[0][1]
+        self._nodes.is_of(genesis, [node for node, _ in answers])
+        return genesis
 
     async def heights(self) -> dict[str, int]:
         """As `WalletHistory`."""
@@ -128,7 +132,7 @@ class RpcChain:
         return await self._nodes.call(questions.accounts(addresses), fresh=True)
 
     async def _newest_blockhash(self, waiting: list[None]) -> list[Blockhash]:
-        _, found = await _usable(self._nodes.newest(questions.BLOCKHASH, lambda one: one.last_valid_height))
+        found = await _usable(self._nodes.blockhash())
         return [found for _ in waiting]
 
 

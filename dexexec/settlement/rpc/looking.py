@@ -2,38 +2,30 @@
 
 A node is asked for its finalized height first, and then, the same node, for the signatures. Its answer must be as of a
 slot that is not before that finalized one: behind one address there may be several nodes, of which one told the height
-and another, which is behind, does not know the signature. A node that is behind the others is not believed either.
-Where the whole history is searched, which is what proves expiry, every node is asked, and one that knows is enough.
+and another, which is behind, does not know the signature. Where the whole history is searched, which is what proves
+expiry, every node is asked: one that knows is enough, and the lowest of their heights is the one that counts.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from dexexec.batcher import Batcher
 from dexexec.domain import base58
-from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus, Unavailable
+from dexexec.domain.swap import FailedOnChain, Landed, SwapStatus, Unavailable
 from dexexec.settlement.rpc import questions
+from dexexec.settlement.rpc.findings import CONFIRMED, Finding, Seen, View, alone, together
 from dexexec.settlement.rpc.node import Node, NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.rpc.nodes import Nodes
-from dexexec.settlement.rpc.reading import COMMITMENTS, Epoch, Executed, Sighting, Sightings
+from dexexec.settlement.rpc.reading import Executed
+from dexexec.settlement.rpc.trust import NOTHING
 
-CONFIRMED, FINALIZED = COMMITMENTS.index("confirmed"), COMMITMENTS.index("finalized")
-_REMEMBERED = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A node knows the signature."""
-
-    node: Node
-    sighting: Sighting
-
-
-Finding = Seen | NotSeen | Unavailable
-View = tuple[Node, Epoch, bool]
-"""A node, where it was before the look-up, and whether it is believed when it does not know."""
+K = TypeVar("K")
+V = TypeVar("V")
+REMEMBERED = 1024
+"""Signatures of which something is kept."""
 
 
 class Looking:
@@ -46,6 +38,7 @@ class Looking:
             for history in (False, True)
         }
         self._executed: dict[tuple[str, int], Executed] = {}
+        self._denied: dict[str, frozenset[Node]] = {}
 
     async def run(self) -> None:
         """Ask for what has come together, until cancelled."""
@@ -65,10 +58,13 @@ class Looking:
             return finding
         if finding.sighting.certainty < CONFIRMED:
             return Unavailable(f"{finding.node.name}: it is processed only, and may yet be undone")
+        if finding.doubtful:
+            names = ", ".join(sorted(node.name for node in finding.denied_by))
+            return Unavailable(f"{finding.node.name} knows it, and {names} do not")
         return await self._outcome(signature, finding)
 
     async def _outcome(self, signature: str, seen: Seen) -> SwapStatus:
-        slot, finalized = seen.sighting.slot, seen.sighting.certainty == FINALIZED
+        slot, finalized = seen.sighting.slot, seen.final
         executed = self._executed.get((signature, slot))
         if executed is None:
             try:
@@ -79,17 +75,14 @@ class Looking:
                 return Unavailable(
                     f"{seen.node.name} knows of it in slot {slot}, but does not have the transaction yet"
                 )
-            self._remember(signature, executed)
+            if (executed.failure is not None) is not seen.sighting.failed:
+                return Unavailable(f"{seen.node.name} contradicts itself on whether it failed")
+            # What it did in its slot does not change: only whether it stays is asked again.
+            _keep(self._executed, (signature, slot), executed)
         if executed.failure is None:
             return Landed(executed.moved, executed.fee, slot, finalized)
         why = executed.failure
         return FailedOnChain(why.code, why.detail, executed.fee, slot, finalized, why.instruction)
-
-    def _remember(self, signature: str, executed: Executed) -> None:
-        """What a transaction did in its slot does not change: only whether it stays is asked again."""
-        self._executed[signature, executed.slot] = executed
-        if len(self._executed) > _REMEMBERED:
-            del self._executed[next(iter(self._executed))]
 
     async def _look_up(self, signatures: list[str], *, history: bool) -> list[Finding]:
         wanted = list(dict.fromkeys(signatures))
@@ -101,63 +94,69 @@ class Looking:
         return [by_signature[signature] for signature in signatures]
 
     async def _recent(self, wanted: list[str]) -> list[Finding]:
-        """The recent statuses of one node that is not behind."""
+        """The recent statuses of one node that is not behind. What it says is final, the others must not deny."""
         tries = len(self._nodes.order)
         while True:
-            node, epoch = await self._nodes.newest(questions.FINALIZED, _height)
+            node, epoch, weight = await self._nodes.finalized()
             try:
-                return await self._ask((node, epoch, True), wanted, history=False)
+                sightings = await self._nodes.ask(node, questions.statuses(wanted, history=False))
             except NodeUnavailableError as error:
                 self._nodes.failed(node, error)
                 tries -= 1
                 if not tries:
                     raise
+                continue
+            view = View(node, epoch, weight, sightings)
+            found = dict(zip(wanted, (alone(view, at, history=False) for at in range(len(wanted))), strict=True))
+            checked = [one for one in wanted if _needs_others(found[one])] if len(self._nodes.order) > 1 else []
+            if checked:
+                found |= zip(checked, await self._everywhere(checked), strict=True)
+            return list(found.values())
 
     async def _everywhere(self, wanted: list[str]) -> list[Finding]:
-        """The whole history of all nodes that answer."""
-        answers = await self._nodes.everywhere(questions.FINALIZED)
-        heights = [(node, epoch.height) for node, epoch in answers]
-        believed = self._nodes.keeping_up(questions.FINALIZED.method, heights)
-        views = [(node, epoch, node in believed) for node, epoch in answers]
-        found = await asyncio.gather(*(self._history(view, wanted) for view in views))
-        return [_best(findings) for findings in zip(*found, strict=True)]
+        """The whole history of all nodes that answer. Nobody's heights are needed to know a signature, so those are
+        asked for it as well who do not tell where they are."""
+        positions = await self._nodes.positions()
+        weights = self._nodes.trust.weigh(positions)
+        views = [View(node, epoch, weights[node]) for node, epoch in positions]
+        silent = self._nodes.order
+        views += [View(node, None, NOTHING) for node in silent if node not in weights]
+        views = await asyncio.gather(*(self._history(view, wanted) for view in views))
+        return self._agree(views, wanted)
 
-    async def _ask(self, view: View, wanted: list[str], *, history: bool) -> list[Finding]:
-        sightings = await self._nodes.ask(view[0], questions.statuses(wanted, history=history))
-        return [_finding(view, sighting, sightings, history=history) for sighting in sightings.found]
-
-    async def _history(self, view: View, wanted: list[str]) -> list[Finding]:
+    async def _history(self, view: View, wanted: list[str]) -> View:
         try:
-            return await self._ask(view, wanted, history=True)
+            async with asyncio.timeout(None if view.epoch else self._nodes.grace):
+                sightings = await self._nodes.ask(view.node, questions.statuses(wanted, history=True))
+            return replace(view, sightings=sightings)
         except NodeUnavailableError as error:
-            self._nodes.failed(view[0], error)
-            return [Unavailable(str(error)) for _ in wanted]
-        except NodeRefusedError as error:
-            return [Unavailable(str(error)) for _ in wanted]
+            self._nodes.failed(view.node, error)
+        except (NodeRefusedError, TimeoutError):
+            return view  # it says nothing of the signatures
+        return view
+
+    def _agree(self, views: Sequence[View], signatures: Sequence[str]) -> list[Finding]:
+        """What all of them say of each. An operator hears, once, of a swap that some know and others deny."""
+        found = []
+        for place, signature in enumerate(signatures):
+            one = together(views, place, self._denied.get(signature, frozenset()))
+            if isinstance(one, Seen) and one.denied_by:
+                if signature not in self._denied:
+                    self._nodes.telling.disputed(one.node, signature, one.denied_by)
+                _keep(self._denied, signature, one.denied_by)
+            found.append(one)
+        return found
 
 
-def _finding(view: View, sighting: Sighting | None, sightings: Sightings, *, history: bool) -> Finding:
-    node, epoch, believed = view
-    if sighting is not None:
-        return Seen(node, sighting)
-    if not believed:
-        return Unavailable(f"{node.name} lags behind at height {epoch.height}, and does not know it")
-    if sightings.slot < epoch.slot:
-        return Unavailable(f"{node.name} looked as of slot {sightings.slot}, before its finalized slot {epoch.slot}")
-    return NotSeen(epoch.height, history, node.name, sightings.slot)
+def _keep(memory: dict[K, V], key: K, value: V) -> None:
+    memory[key] = value
+    if len(memory) > REMEMBERED:
+        del memory[next(iter(memory))]
 
 
-def _best(findings: Sequence[Finding]) -> Finding:
-    """Of what several nodes say of one signature: who knows it, the surest; else the most careful who does not."""
-    seen = [one for one in findings if isinstance(one, Seen)]
-    if seen:
-        return max(seen, key=lambda one: one.sighting.certainty)
-    unseen = [one for one in findings if isinstance(one, NotSeen)]
-    return min(unseen, key=lambda one: one.height) if unseen else findings[0]
-
-
-def _height(epoch: Epoch) -> int:
-    return epoch.height
+def _needs_others(finding: Finding) -> bool:
+    """Whether something final hangs on what one node says."""
+    return isinstance(finding, Seen) and (finding.final or finding.overdue)
 
 
 def _is_signature(text: str) -> bool:

@@ -28,11 +28,12 @@ SIGNATURE_FAILURE, PRECOMPILE_FAILURE = -32003, -32006
 REFUSALS = {PREFLIGHT_FAILURE, SIGNATURE_FAILURE, PRECOMPILE_FAILURE, INVALID_PARAMS}
 """Errors that are about what was asked. Any other is about the node, and another one may do better."""
 TOO_MANY = {429, -32429}
+MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 METHOD_NOT_FOUND, NOT_INDEXED = -32601, -32010
 LACKING = {METHOD_NOT_FOUND, NOT_INDEXED}
 """Errors which say that a node does not do that, and nothing about what else it does."""
 _FORBIDDEN = {403, 410}
-SEARCH = "getProgramAccounts"
+SEARCH, SEND = "getProgramAccounts", "sendTransaction"
 _LONGEST_MESSAGE = 300
 _SHORTEST_SECRET = 6
 
@@ -52,6 +53,14 @@ class NodeBusyError(NodeUnavailableError):
     def __init__(self, message: str, wanted: float | None = None, *, sent: bool = True) -> None:
         super().__init__(message, RateLimited, sent=sent)
         self.wanted = wanted
+
+
+class NodeBehindError(NodeUnavailableError):
+    """The node has not come yet to the slot that was asked for. Nothing is wrong with it otherwise."""
+
+    def __init__(self, message: str, behind: int = 0) -> None:
+        super().__init__(message, Unreachable)
+        self.behind = behind
 
 
 class NodeLacksError(NodeUnavailableError):
@@ -86,6 +95,7 @@ class Node:
             user = f"{target.username}:{target.password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
         self.host = target.host
+        self.endpoint = f"{target.host}:{target.port or target.scheme}"
         self.url, self.headers = target.copy_with(username=None, password=None), headers
         self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=target.scheme == "https")
         self._calls = 0
@@ -162,6 +172,8 @@ class Node:
                     raise NodeBusyError(message)
                 if code in LACKING:
                     raise NodeLacksError(message, method)
+                if code == MIN_CONTEXT_SLOT_NOT_REACHED:
+                    raise NodeBehindError(f"{self.name} lags behind: {self.clean(rest.get('data') or code)}")
                 raise NodeUnavailableError(message, Unreachable)
             case {"id": answered, "result": result} if answered == call:
                 return result

@@ -5,45 +5,34 @@ the preferred one in between.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock
-from dexexec.settlement.rpc.asking import REMEMBERED, Asking, NotAskedError
+from dexexec.domain.swap import Blockhash
+from dexexec.settlement.rpc import questions
+from dexexec.settlement.rpc.asking import Asking, NotAskedError
 from dexexec.settlement.rpc.budget import Budget
-from dexexec.settlement.rpc.news import NewsWatcher
-from dexexec.settlement.rpc.node import Node, NodeBusyError, NodeLacksError, NodeRefusedError, NodeUnavailableError
+from dexexec.settlement.rpc.heights import Heights
+from dexexec.settlement.rpc.node import (
+    Node,
+    NodeBehindError,
+    NodeBusyError,
+    NodeLacksError,
+    NodeRefusedError,
+    NodeUnavailableError,
+)
 from dexexec.settlement.rpc.questions import Question
-from dexexec.venue import Unreachable
+from dexexec.settlement.rpc.reading import Epoch
+from dexexec.settlement.rpc.survey import Survey
+from dexexec.settlement.rpc.telling import Telling, Watcher
+from dexexec.settlement.rpc.trust import NOTHING, Trust, Weight
+from dexexec.venue import BadAnswer, Timeout, Unreachable
 
 T = TypeVar("T")
-
-
-class StaleError(NodeUnavailableError):
-    """A node answered `behind` slots later than another, or than itself before."""
-
-    def __init__(self, message: str, behind: int) -> None:
-        super().__init__(message, Unreachable)
-        self.behind = behind
-
-
-class Watcher(NewsWatcher, Protocol):
-    """Who is told of the nodes, once per change."""
-
-    def node_failed(self, node: str, why: str) -> None:
-        """A node gives no answer that can be used; others are asked, if there are any."""
-
-    def node_rests(self, node: str, why: str) -> None:
-        """A node was asked too often and is left alone for a while; others are asked, if there are any."""
-
-    def node_lags(self, node: str, blocks: int) -> None:
-        """A node is behind others, and not believed."""
-
-    def node_back(self, node: str) -> None:
-        """A node answers again, or has caught up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +56,19 @@ class Nodes:
         self, nodes: Sequence[Node], clock: Clock, watcher: Watcher, patience: Patience, budget: Budget
     ) -> None:
         self._order = list(nodes)
-        self._clock, self._watcher, self._patience = clock, watcher, patience
-        self._asking = Asking(clock, budget, patience.timeout)
+        self._patience = patience
+        self.telling = Telling(watcher)
+        self._asking = Asking(clock, budget, patience.timeout, patience.lag)
+        self.trust = Trust(clock, watcher, patience.lag)
+        self._heights = Heights(self._asking, self.trust)
+        self._tips = Survey(questions.BLOCKHASH.method, clock, patience.lag)
+        self._roots = Survey(questions.FINALIZED.method, clock, patience.lag)
         self._lacking: set[tuple[Node, str]] = set()
-        self._told: dict[Node, str] = {}
-        self._heights: dict[tuple[str, Node], tuple[int, float]] = {}
-        self._surveyed: dict[str, float] = {}
+
+    @property
+    def grace(self) -> float:
+        """Seconds that slower nodes get once others have answered."""
+        return self._patience.grace
 
     @property
     def order(self) -> list[Node]:
@@ -89,70 +85,132 @@ class Nodes:
 
     async def call(self, question: Question[T], first: Node | None = None, *, fresh: bool = False) -> T:
         """The answer of the first node that gives one, beginning with `first`. With `fresh`, one of a slot that is too
-        far behind the best that any node told is none. Raises `NodeUnavailableError` when there is no answer,
-        `NodeRefusedError` when a node says that the question is wrong."""
-        errors, until = [], self._asking.deadline()
-        for node in self.order_for(question.method, first):
+        far behind the best that any node told is none. A node that rests or is behind is waited for when no other one
+        answers. Raises `NodeUnavailableError` when there is no answer, `NodeRefusedError` when a node says that the
+        question is wrong."""
+        until, nodes = self._asking.deadline(), self.order_for(question.method, first)
+        errors: dict[Node, NodeUnavailableError] = {}
+        for node in nodes:
             try:
-                answer = await self._asking.ask(node, question, until)
-                if fresh:
-                    self._refuse_stale(node, question, answer)
+                return await self._answer(node, question, until, fresh=fresh, wait=len(nodes) == 1)
             except NodeUnavailableError as error:
-                errors.append(error)
-                self.failed(node, error)
+                errors[node] = error
+        later = [node for node, error in errors.items() if isinstance(error, NodeBusyError | NodeBehindError)]
+        if later and len(nodes) > 1:
+            try:
+                return await self._answer(later[0], question, until, fresh=fresh, wait=True)
+            except NodeUnavailableError as error:
+                errors[later[0]] = error
+        raise _together(list(errors.values()))
+
+    async def _answer(self, node: Node, question: Question[T], until: float, *, fresh: bool, wait: bool) -> T:
+        try:
+            if fresh:
+                answer = await self._asking.fresh(node, question, until, wait=wait, patient=wait)
             else:
-                self.answered(node, caught_up=fresh, method=question.method)
-                return answer
-        raise _together(errors)
+                answer = await self._asking.ask(node, question, until, patient=wait)
+        except NodeUnavailableError as error:
+            self.failed(node, error)
+            raise
+        self.answered(node, caught_up=fresh, method=question.method)
+        return answer
 
-    def _refuse_stale(self, node: Node, question: Question[T], answer: T) -> None:
-        slot = question.slot(answer) if question.slot else 0
-        behind = self._asking.slots.behind(slot)
-        if behind > self._patience.lag:
-            raise StaleError(f"{node.name} lags behind: it answers of slot {slot}, {behind} slots ago", behind)
+    async def simulate(self, question: Question[T]) -> T:
+        """As `call`, of no slot before the newest that the same node told: it is compared with accounts read before."""
+        node = self.order_for(question.method)[0]
+        try:
+            return await self._asking.fresh(node, question, least=self._asking.slots.of(node))
+        except NodeUnavailableError as error:
+            self.failed(node, error)
+            if len(self._order) == 1:
+                raise
+        return await self.call(question)
 
-    async def newest(self, question: Question[T], height: Callable[[T], int]) -> tuple[Node, T]:
-        """The answer of a node that is not behind, and the node; `height` reads how far it is from the answer. Raises
+    async def blockhash(self) -> Blockhash:
+        """The newest blockhash, of a node that is not behind and contradicts neither itself nor the others. Raises
         `NodeUnavailableError`, `NodeRefusedError`."""
-        method, now = question.method, self._clock.monotonic()
-        if len(self._order) == 1 or now < self._surveyed.get(method, float("-inf")) + self._patience.survey:
-            node = self.order_for(method)[0]
+        ask = partial(self._heights.blockhash, wait=len(self._order) == 1)
+        node, found, weight = await self._newest(self._tips, ask, lambda one: one.last_valid_height)
+        if weight.undecided:
+            raise NodeUnavailableError(f"two nodes contradict each other ({node.name}: {weight.why})", BadAnswer)
+        return found
+
+    async def finalized(self) -> tuple[Node, Epoch, Weight]:
+        """A finalized position of a node that is not behind, the node, and what the answer counts. If no node can be
+        believed, one that cannot. Raises `NodeUnavailableError`, `NodeRefusedError`."""
+        return await self._newest(self._roots, self._heights.finalized, lambda one: one.height)
+
+    async def _newest(
+        self, survey: Survey, ask: Callable[[Node], Awaitable[T]], height: Callable[[T], int]
+    ) -> tuple[Node, T, Weight]:
+        """The preferred node is asked; all of them when it does not keep up, and now and then."""
+        alone = len(self._order) == 1
+        if alone or not survey.is_due(self._patience.survey):
+            node = self.order_for(survey.method)[0]
             try:
-                answer = await self.ask(node, question)
+                answer = await ask(node)
             except NodeUnavailableError as error:
                 self.failed(node, error)
-                if len(self._order) == 1:
+                if alone:
                     raise
             else:
-                if self.keeping_up(method, [(node, height(answer))]):
-                    return node, answer
-        answers = await self.everywhere(question, self._patience.grace)
-        self._surveyed[method] = now
-        believed = self.keeping_up(method, [(node, height(answer)) for node, answer in answers])
+                weight = self._weigh(survey, [(node, height(answer))])[node]
+                if alone or weight.keeps_up:
+                    return node, answer, weight
+        survey.begin()
+        answers = await self._each(ask, self._patience.grace)
+        weights = self._weigh(survey, [(node, height(answer)) for node, answer in answers])
         for node, answer in answers:
-            if node in believed:
+            if weights[node].keeps_up:
                 self._prefer(node)
-                return node, answer
-        raise NodeUnavailableError(f"{', '.join(node.name for node, _ in answers)} lags behind", Unreachable)
+                return node, answer, weights[node]
+        for node, answer in answers:
+            if survey is self._roots and self.trust.fault(node):
+                return node, answer, weights[node]
+        why = "; ".join(f"{node.name} {weights[node].why or 'lags behind'}" for node, _ in answers)
+        raise NodeUnavailableError(why, Unreachable)
 
-    def keeping_up(self, method: str, answered: Sequence[tuple[Node, int]]) -> set[Node]:
-        """Those that now answer `method` at a height which is not too far behind the highest that any told last."""
-        now = self._clock.monotonic()
-        self._heights |= {(method, node): (height, now) for node, height in answered}
-        best = max(value for (of, _), (value, at) in self._heights.items() if of == method and now - at <= REMEMBERED)
-        believed = {node for node, height in answered if best - height <= self._patience.lag}
-        for node, height in answered:
-            if node in believed:
+    def _weigh(self, survey: Survey, answers: Sequence[tuple[Node, int]]) -> dict[Node, Weight]:
+        faults = {node: self.trust.fault(node) for node, _ in answers} if survey is self._roots else {}
+        sound = [(node, height) for node, height in answers if not faults.get(node)]
+        for node, height in sound:
+            survey.note(node, height)
+        weights = survey.weigh(node for node, _ in sound)
+        for node, weight in weights.items():
+            if weight.keeps_up:
                 self.answered(node, caught_up=True)
-            else:
-                self._tell(node, "lags", partial(self._watcher.node_lags, node.name, best - height))
-        return believed
+            elif weight.behind:
+                self.telling.lags(node, weight.behind)
+        return weights | {node: replace(NOTHING, why=fault) for node, fault in faults.items() if fault}
 
     async def everywhere(self, question: Question[T], grace: float | None = None) -> list[tuple[Node, T]]:
         """The answers of all nodes, asked at once, in their order of preference. With `grace`, those are left out that
         take longer after the first. Raises `NodeUnavailableError` when there is none, `NodeRefusedError` when one
         refused then."""
-        asked = {node: asyncio.ensure_future(self.ask(node, question)) for node in self._order}
+        alone = len(self._order) == 1
+        return await self._each(lambda node: self._asking.ask(node, question, patient=alone), grace)
+
+    async def positions(self) -> list[tuple[Node, Epoch]]:
+        """Where all nodes are that answer, each held against its own newest block, and each known to be of our chain
+        now. Raises as `everywhere`."""
+
+        async def position(node: Node) -> Epoch:
+            seconds = self._patience.timeout
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._asking.meet(node)
+                    return await self._heights.position(node)
+            except TimeoutError:
+                raise NodeUnavailableError(f"{node.name} did not tell where it is in {seconds:g} s", Timeout) from None
+
+        return await self._each(position)
+
+    def is_of(self, genesis: str, nodes: Sequence[Node]) -> None:
+        """The chain is this one, and these nodes are of it. Others are not used before they have shown that."""
+        self._asking.identity.is_ours(genesis, nodes)
+
+    async def _each(self, ask: Callable[[Node], Awaitable[T]], grace: float | None = None) -> list[tuple[Node, T]]:
+        asked = {node: asyncio.ensure_future(ask(node)) for node in self._order}
         for task in asked.values():
             task.add_done_callback(no_news)
         try:
@@ -190,26 +248,12 @@ class Nodes:
                 return
         self._order.remove(node)
         self._order.append(node)
-        match error:
-            case NodeBusyError():
-                self._tell(node, "rests", partial(self._watcher.node_rests, node.name, str(error)))
-            case StaleError():
-                self._tell(node, "lags", partial(self._watcher.node_lags, node.name, error.behind))
-            case _:
-                self._tell(node, "failed", partial(self._watcher.node_failed, node.name, str(error)))
+        self.telling.failed(node, error)
 
     def answered(self, node: Node, *, caught_up: bool = False, method: str = "") -> None:
         """A node gave an answer; `caught_up`: one that shows that it is not behind."""
         self._lacking.discard((node, method))
-        if self._told.get(node) in {"failed", "rests"} or (caught_up and node in self._told):
-            del self._told[node]
-            self._watcher.node_back(node.name)
-
-    def _tell(self, node: Node, what: str, tell: Callable[[], None]) -> None:
-        """Once, until something else is so."""
-        if self._told.get(node) != what:
-            self._told[node] = what
-            tell()
+        self.telling.answered(node, caught_up=caught_up)
 
     def _prefer(self, node: Node) -> None:
         self._order.remove(node)

@@ -5,7 +5,7 @@ What is acted upon is read at `confirmed`; what proves that a swap is gone is re
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -38,12 +38,18 @@ class Question(Generic[T]):
     read: Callable[[Any], T]
     slot: Callable[[T], int] | None = None
 
+    def not_before(self, slot: int) -> "Question[T]":
+        """The same as of `slot` or later: a node that is not there yet says so."""
+        *first, how = self.params
+        return replace(self, params=[*first, {**how, "minContextSlot": slot}]) if isinstance(how, dict) else self
+
 
 GENESIS_HASH = Question("getGenesisHash", [], shapes.read_text)
 BLOCKHASH: Question[Blockhash] = Question(
     "getLatestBlockhash", [CONFIRMED], reading.read_blockhash, lambda one: one.slot
 )
 FINALIZED: Question[reading.Epoch] = Question("getEpochInfo", [{"commitment": "finalized"}], reading.read_epoch)
+BLOCK_HEIGHT: Question[int] = Question("getBlockHeight", [CONFIRMED], shapes.read_natural)
 
 
 def send(payload: bytes) -> Question[str]:

@@ -35,10 +35,12 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A signature that a node knows: where it landed, and how sure that is (its place in `COMMITMENTS`)."""
+    """A signature that a node knows: where it landed, how sure that is (its place in `COMMITMENTS`), and whether it
+    failed there."""
 
     slot: int
     certainty: int
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,16 @@ def read_epoch(result: Any) -> Epoch:
 
 def read_statuses(result: Any, count: int) -> Sightings:
     """`getSignatureStatuses` for so many signatures."""
-    found = tuple(
-        None if one is None else Sighting(read_natural(one["slot"]), COMMITMENTS.index(one["confirmationStatus"]))
-        for one in result["value"]
-    )
-    return Sightings(read_natural(result["context"]["slot"]), read_exactly(found, count))
+    slot = read_natural(result["context"]["slot"])
+    found = tuple(None if one is None else _read_sighting(one, slot) for one in result["value"])
+    return Sightings(slot, read_exactly(found, count))
+
+
+def _read_sighting(one: Any, now: int) -> Sighting:
+    slot = read_natural(one["slot"])
+    if slot > now:
+        raise ValueError("it landed in a slot that is still to come")
+    return Sighting(slot, COMMITMENTS.index(one["confirmationStatus"]), one["err"] is not None)
 
 
 def read_transaction(result: Any, signature: str) -> Executed | None:
