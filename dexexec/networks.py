@@ -19,6 +19,7 @@ from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError
+from dexexec.foreign import clean
 from dexexec.observe import Observer
 from dexexec.recovery.comparison import WalletOnChain
 from dexexec.settings import Settings
@@ -128,7 +129,7 @@ async def prepare(venues: Iterable[AnyVenue]) -> None:
             async with asyncio.timeout(PREPARE_SECONDS):
                 await venue.prepare()
         except VenueError as error:
-            raise StartupError(f"{venue.name}: {error}") from error
+            raise StartupError(f"{venue.name}: {clean(error)}") from error
         except TimeoutError:
             raise StartupError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
 

@@ -207,15 +207,19 @@ class Observer:
 
     # Venues
 
-    def venue_misbehaved(self, venue: str, request: SwapRequest, error: Exception) -> None:
+    def venue_misbehaved(self, venue: str, request: SwapRequest, error: BaseException) -> None:
         """An adapter raised what it may not, or answered nonsense."""
         self.log.error("adapter misbehaved", venue=venue, request=request, exc_info=error)
+
+    def venue_not_closed(self, venue: str, why: str) -> None:
+        """An adapter failed to release what it had opened."""
+        self.log.warning("adapter not closed", venue=venue, why=why)
 
     def guard_refused(self, venue: str, request: SwapRequest, why: str) -> None:
         """A venue built a transaction that must not be signed."""
         self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
 
-    def explanation_failed(self, venue: str, signature: str, error: Exception) -> None:
+    def explanation_failed(self, venue: str, signature: str, error: BaseException) -> None:
         """An adapter failed to say what a failure on chain means: the chain's own words are told."""
         self.log.error("adapter misbehaved on a failure", venue=venue, tx=signature, exc_info=error)
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.breaker import Breaker
+from dexexec.cancellation import no_news, raise_if_cancelled
 from dexexec.clock import Clock
-from dexexec.domain.order import U64_MAX
-from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
+from dexexec.foreign import can_pass, clean, code_of, is_shared
 from dexexec.observe import Observer
+from dexexec.quote_check import checked
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unsupported, VenueError
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
@@ -45,14 +47,14 @@ class Answer:
 
     @classmethod
     def of(cls, venue: str, error: VenueError, elapsed_ms: int = 0) -> "Answer":
-        """The answer that an error is."""
+        """The answer that an error is, in words and codes that can be recorded."""
         return cls(
             venue=venue,
             elapsed_ms=elapsed_ms,
-            code=error.code,
-            detail=str(error),
-            retryable=error.retryable,
-            shared=error.shared,
+            code=code_of(error),
+            detail=clean(error),
+            retryable=can_pass(error),
+            shared=is_shared(error),
         )
 
     def lost(self, code: str, detail: str, *, retryable: bool = True) -> "Answer":
@@ -111,29 +113,6 @@ def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
     return tuple(sorted(quotes, key=net, reverse=quotes[0].request.mode is Mode.EXACT_IN))
 
 
-def check(venue: str, request: SwapRequest, quote: Quote, now_ms: int) -> None:
-    """Raises `BadAnswer` unless `quote` can be what `venue` answers to `request`: whatever an adapter does, no order
-    is filled below its minimum or above its maximum because of it."""
-    amounts = {name: getattr(quote, name) for name in ("amount_in", "amount_out", "min_out", "max_in")}
-    for name, amount in amounts.items():
-        if type(amount) is not int or not 0 <= amount <= U64_MAX:
-            raise BadAnswer(f"{name} must be an integer of base units from 0 to 2^64 - 1")
-    if quote.venue != venue or quote.request != request:
-        raise BadAnswer("the quote is for another venue or another request")
-    if not quote.amount_in or not quote.amount_out:
-        raise BadAnswer("an amount is 0")
-    if request.mode is Mode.EXACT_IN:
-        bounded = quote.amount_in == request.amount and quote.max_in == request.amount
-        bounded = bounded and min_out(quote.amount_out, request.slippage_bps) <= quote.min_out <= quote.amount_out
-    else:
-        bounded = quote.amount_out >= request.amount and quote.min_out >= request.amount
-        bounded = bounded and quote.amount_in <= quote.max_in <= max_in(quote.amount_in, request.slippage_bps)
-    if not bounded:
-        raise BadAnswer("the amounts do not fit the request and its slippage bound")
-    if quote.expires_at_ms <= now_ms:
-        raise BadAnswer("the quote has expired already")
-
-
 class Router:
     """Asks `venues`. `timeout_ms` is the one deadline for all of them; `breaker_failures` in a row open a venue's
     breaker for `breaker_seconds`."""
@@ -166,7 +145,8 @@ class Router:
             if refusal is not None:
                 answers[name] = refusal
             else:
-                asked[name] = asyncio.create_task(self._ask(venue, request, until))
+                # Each venue has a request of its own, which it may spoil.
+                asked[name] = asyncio.create_task(self._ask(name, venue, replace(request), until))
         try:
             if asked:
                 await asyncio.wait(asked.values(), timeout=max(0.0, until - self._clock.monotonic()))
@@ -186,9 +166,13 @@ class Router:
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""
-        refusal = venue.capabilities.refusal(request)
+        try:
+            refusal = venue.capabilities.refusal(replace(request))
+        except Exception as error:  # noqa: BLE001 - it is an adapter's code
+            self._observer.venue_misbehaved(name, request, error)
+            return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to say what it does")
         if refusal:
-            return Answer(venue=name, code=Unsupported.code, detail=refusal, retryable=False)
+            return Answer(venue=name, code=Unsupported.code, detail=clean(refusal), retryable=False)
         breaker = self._breakers[name]
         if breaker.enter():
             return None
@@ -221,28 +205,31 @@ class Router:
         """Cancel without waiting: an adapter may take its time even to be cancelled."""
         self._strays.add(task)
         task.add_done_callback(self._strays.discard)
+        task.add_done_callback(no_news)
         task.cancel()
 
-    async def _ask(self, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:
+    async def _ask(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:
         begun = self._clock.monotonic()
         try:
-            quote = await self._quote(venue, request, deadline)
+            quote = await self._quote(name, venue, request, deadline)
         except VenueError as error:
-            return Answer.of(venue.name, error, self._since(begun))
-        return Answer(venue=venue.name, elapsed_ms=self._since(begun), quote=quote)
+            return Answer.of(name, error, self._since(begun))
+        return Answer(venue=name, elapsed_ms=self._since(begun), quote=quote)
 
-    async def _quote(self, venue: AnyVenue, request: SwapRequest, deadline: float) -> Quote:
+    async def _quote(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Quote:
+        asked = replace(request)
         try:
-            quote = await venue.quote(request, deadline)
-            check(venue.name, request, quote, self._clock.unix_ms())
+            return checked(name, asked, await venue.quote(request, deadline), self._clock.unix_ms())
         except VenueError as error:
-            if isinstance(error, BadAnswer) and not error.shared:
-                self._observer.venue_misbehaved(venue.name, request, error)
+            if isinstance(error, BadAnswer) and not is_shared(error):
+                self._observer.venue_misbehaved(name, asked, error)
             raise
-        except Exception as error:
-            self._observer.venue_misbehaved(venue.name, request, error)
+        except asyncio.CancelledError as error:
+            raise_if_cancelled()  # else it is the adapter's own doing
+            raise BadAnswer("the adapter gave up") from error
+        except (Exception, SystemExit) as error:
+            self._observer.venue_misbehaved(name, asked, error)
             raise BadAnswer("the adapter failed") from error
-        return quote
 
     def _since(self, begun: float) -> int:
         return round((self._clock.monotonic() - begun) * 1000)

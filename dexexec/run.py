@@ -35,6 +35,7 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
 from dexexec.errors import UnavailableError, UnreachableError
 from dexexec.feed import Feed
+from dexexec.foreign import clean
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
 from dexexec.listening import reachable
@@ -214,7 +215,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         )
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
-        stack.push_async_callback(_close, venues)
+        stack.push_async_callback(_close, venues, shared.observer)
         await prepare(venues)
         permission = make_permission(shared, venues, networks, comparisons, record)
         half = make_worker_half(shared, venues, networks, permission)
@@ -352,6 +353,10 @@ async def _running(work: Sequence[Background]) -> AsyncIterator[list[asyncio.Fut
                 await asyncio.wait([task])
 
 
-async def _close(venues: Iterable[AnyVenue]) -> None:
+async def _close(venues: Iterable[AnyVenue], observer: Observer) -> None:
+    """Let each venue release what it has; one that cannot keeps no other from it."""
     for venue in venues:
-        await venue.aclose()
+        try:
+            await venue.aclose()
+        except Exception as error:  # noqa: BLE001 - it is an adapter's code, and everything is over
+            observer.venue_not_closed(venue.name, clean(error))

@@ -43,6 +43,7 @@ class VenueError(Exception):
 
     code: ClassVar[str] = "venue-error"
     retryable: ClassVar[bool] = False
+    _shared: bool = False
 
     def __init__(self, *args: object, shared: bool = False) -> None:
         super().__init__(*args)

@@ -23,6 +23,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
@@ -41,12 +42,12 @@ from dexexec.domain.swap import (
     proves_expiry,
 )
 from dexexec.errors import ClaimLostError, UnavailableError
+from dexexec.foreign import UNPRINTABLE, clean, code_of, slug
 from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import Sealed, Sealer
 from dexexec.venue import (
-    VENUE_ERRORS,
     AnyVenue,
     BadAnswer,
     Chain,
@@ -56,6 +57,8 @@ from dexexec.venue import (
     VenueError,
 )
 
+UNNAMED = "program-error"
+"""The reason of a failure whose code is none."""
 CALL_TIMEOUT = 10.0
 """Seconds for building a swap, and for one call of a chain."""
 LONGEST_WAIT = 2.0
@@ -130,12 +133,15 @@ class Settlement:
         except UnavailableError:
             raise  # Postgres does not tell what is reserved: nothing that the venue did
         except VenueError as error:
-            if error.code == "guard":
-                self._observer.guard_refused(venue.name, quote.request, str(error))
+            if isinstance(error, GuardError):
+                self._observer.guard_refused(venue.name, quote.request, clean(error))
             raise
         except TimeoutError:
             raise Timeout(f"nothing was built within {CALL_TIMEOUT:.0f} s") from None
-        except Exception as error:
+        except asyncio.CancelledError as error:
+            raise_if_cancelled()  # else it is the adapter's own doing
+            raise BadAnswer("the adapter gave up while building") from error
+        except (Exception, SystemExit) as error:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
@@ -256,13 +262,15 @@ class Settlement:
     def _explained(self, trial: Trial, failed: FailedOnChain) -> tuple[str, str]:
         """Reason code and words of a failure: the venue's where it knows what its program means, else the chain's.
         Nothing that a venue says or raises here may keep a proven failure from being written."""
+        code, detail = slug(failed.code, UNNAMED), clean(failed.detail)
         if trial.venue is None or failed.failure is None:
-            return failed.code, failed.detail
+            return code, detail
         try:
             explained = trial.venue.explain(failed.failure)
-            words = str(explained)
-        except Exception as error:  # noqa: BLE001 - the chain's own words are good enough
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the chain's own words are good enough
             self._observer.explanation_failed(trial.venue.name, trial.signed.signature, error)
-            return failed.code, failed.detail
-        kinds: list[type[VenueError]] = [kind for kind in (*VENUE_ERRORS, VenueError) if isinstance(explained, kind)]
-        return (kinds[0].code, f"{words} ({failed.detail})") if kinds else (failed.code, failed.detail)
+            return code, detail
+        if not isinstance(explained, VenueError):
+            return code, detail
+        words = clean(explained)
+        return code_of(explained), detail if words == UNPRINTABLE else f"{words} ({detail})"

@@ -1,5 +1,6 @@
 """One order's story through the pipeline, on a real Postgres and a real Valkey, with venues that do as told."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, Unknown
 from dexexec.domain.token import KNOWN
-from dexexec.venue import NoRoute, Unreachable, Unsupported
+from dexexec.venue import NoRoute, Slippage, Unreachable, Unsupported
 from tests.integration.bench import (
     ALIVE,
     CONFIRMED,
@@ -288,6 +289,35 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: Op
         assert told(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "price-impact"
         assert "99.995 %" in str(events[-1].detail["detail"])
+
+
+async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(bench: OpenBench) -> None:
+    dirty = "nul\0 half \ud800 pair\nline" + "x" * 10_000
+
+    async def break_while_building(_: Quote) -> bytes:
+        raise Slippage(dirty)
+
+    async with bench() as b, running(b.worker().run()):
+        b.a.on_build, b.b.on_quote = break_while_building, quoting("b", route=(dirty,))
+        b.b.price, b.chain.statuses = 1_505_000, [FailedOnChain(dirty, dirty, 5_000, 7, finalized=True), WELL_FILLED]
+        b.b.on_quote = quoting("b", route=(dirty,), amount_out=1_505_000, min_out=1_505_000)
+        async with running(b.sweeper().run()):
+            events = await b.ended(await b.post())
+        assert told(events)[-1] == "confirmed"
+        view = await b.view(events[0].order_id)
+        assert [attempt["outcome"] for attempt in view["attempts"]] == ["failed", "landed"]
+        assert view["attempts"][0]["proof"]["code"] == "program-error"
+        assert "nul\ufffd half \ufffd pair line" in str(events[3].detail["detail"])
+
+
+async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_with_it(bench: OpenBench) -> None:
+    async def give_up(_: Quote) -> bytes:
+        raise asyncio.CancelledError
+
+    async with bench() as b, running(b.worker().run()):
+        b.a.on_build, b.chain.statuses = give_up, [WELL_FILLED]
+        events = await b.ended(await b.post())
+        assert (told(events)[-1], events[3].detail["reason"]) == ("confirmed", "bad-answer")
 
 
 async def test_both_sides_and_both_modes_ask_for_the_right_swap(bench: OpenBench) -> None:

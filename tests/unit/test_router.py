@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.clock import Clock, SystemClock
-from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import USDC, WSOL
+from dexexec.foreign import LONGEST
 from dexexec.observe import Observer, make_logger
-from dexexec.router import OUT_OF_TIME, Router, check, net, rank
+from dexexec.router import OUT_OF_TIME, Router, net, rank
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import BadAnswer, Capabilities, NoRoute, RateLimited, Timeout, Unreachable
+from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable
 from tests.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
@@ -209,42 +209,92 @@ async def test_having_no_route_says_nothing_against_a_venue() -> None:
     assert venue.asked == 6
 
 
-NONSENSE = {
-    "a float": {"amount_out": 150.0},
-    "a bool": {"amount_out": True},
-    "negative": {"amount_out": -1},
-    "beyond u64": {"amount_out": U64_MAX + 1},
-    "nothing": {"amount_out": 0, "min_out": 0},
-    "another venue": {"venue": "somebody"},
-    "another request": {"request": replace(SELL_ONE_SOL, amount=7)},
-    "spends more than asked": {"amount_in": SELL_ONE_SOL.amount + 1, "max_in": SELL_ONE_SOL.amount + 1},
-    "may spend more than asked": {"max_in": SELL_ONE_SOL.amount + 1},
-    "a bound below the slippage": {"min_out": 1},
-    "a bound above the quote": {"min_out": 150_000_001},
-    "expired": {"expires_at_ms": 1},
-}
+NUL_AND_WORSE = "a\0b\ud800c\x1b[31m\nd" + "on and " * 2_000
 
 
-@pytest.mark.parametrize("changes", NONSENSE.values(), ids=NONSENSE)
-async def test_promise_13_nonsense_is_refused_whatever_the_adapter_meant(changes: dict[str, object]) -> None:
+class Unprintable(NoRoute):
+    """An error whose words cannot be had."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+class Homemade(RateLimited):
+    """As adapters write them: without the base's `__init__`, with a code that is none."""
+
+    code = "Too Many!\0"
+    retryable = "yes"  # type: ignore[assignment]
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "detail"),
+    [
+        (Unprintable(), "no-route", "(cannot be printed)"),
+        (Homemade("x"), "rate-limited", "x"),
+        (NoRoute("a\0b\ud800c\x1b[31m\nd"), "no-route", "a\ufffdb\ufffdc\ufffd[31m d"),
+        (SystemExit(3), "bad-answer", "the adapter failed"),
+        (asyncio.CancelledError(), "bad-answer", "the adapter gave up"),
+        (RecursionError(), "bad-answer", "the adapter failed"),
+    ],
+    ids=["unprintable", "homemade", "dirty", "exit", "cancelled", "recursion"],
+)
+async def test_whatever_a_venue_raises_loses_the_round_for_itself_alone(
+    error: BaseException, code: str, detail: str
+) -> None:
+    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad.on_quote = raising(error)  # type: ignore[arg-type]
+    routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
+    assert [quote.venue for quote in routing.ranking] == ["good"]
+    assert (routing.answers[0].code, routing.answers[0].detail) == (code, detail)
+
+
+async def test_words_without_an_end_are_cut() -> None:
     venue = ScriptedVenue("v", CLOCK)
-
-    async def nonsense(request: SwapRequest) -> Quote:
-        return quote_of("v", request, 150_000_000, **changes)
-
-    venue.on_quote = nonsense
-    routing = await router(venue).route(SELL_ONE_SOL, FAR)
-    assert routing.ranking == ()
-    assert routing.answers[0].code == "bad-answer"
+    venue.on_quote = raising(NoRoute(NUL_AND_WORSE))
+    [answer] = (await router(venue).route(SELL_ONE_SOL, FAR)).answers
+    assert len(answer.detail) == LONGEST
 
 
-def test_promise_13_an_exact_output_may_not_cost_more_than_its_slippage_allows() -> None:
-    good = quote_of("v", BUY_ONE_SOL, 150_000_000)
-    check("v", BUY_ONE_SOL, good, 0)
-    with pytest.raises(BadAnswer):
-        check("v", BUY_ONE_SOL, replace(good, max_in=good.max_in + 1), 0)
-    with pytest.raises(BadAnswer):
-        check("v", BUY_ONE_SOL, replace(good, amount_out=good.amount_out - 1, min_out=good.amount_out - 1), 0)
+async def test_a_venue_that_cannot_say_what_it_does_loses_the_round_for_itself_alone() -> None:
+    class Puzzle:
+        def refusal(self, request: SwapRequest) -> str | None:
+            raise KeyError(request)
+
+    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad.capabilities = Puzzle()  # type: ignore[assignment]
+    routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
+    assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
+
+
+async def test_a_venue_that_spoils_its_request_spoils_it_for_itself_alone() -> None:
+    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+
+    async def spoil(request: SwapRequest) -> Quote:
+        object.__setattr__(request, "amount", 1)
+        object.__setattr__(request, "slippage_bps", 5_000)
+        return quote_of("bad", request, 999_000_000)
+
+    bad.on_quote = spoil
+    request = replace(SELL_ONE_SOL)
+    routing = await router(bad, good).route(request, FAR)
+    assert request == SELL_ONE_SOL
+    assert [(quote.venue, quote.request) for quote in routing.ranking] == [("good", SELL_ONE_SOL)]
+
+
+async def test_a_quote_that_changes_after_it_was_looked_at_is_not_the_one_that_counts() -> None:
+    venue = ScriptedVenue("v", CLOCK)
+    given = quote_of("v", SELL_ONE_SOL, 150_000_000)
+
+    async def price(_: SwapRequest) -> Quote:
+        return given
+
+    venue.on_quote = price
+    [ranked] = (await router(venue).route(SELL_ONE_SOL, FAR)).ranking
+    object.__setattr__(given, "min_out", 1)
+    assert ranked.min_out == 149_250_000
 
 
 def test_the_network_fee_decides_between_equal_prices_and_can_outweigh_a_better_one() -> None:
