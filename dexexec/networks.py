@@ -63,13 +63,15 @@ class Purpose(Enum):
 @dataclass(frozen=True, slots=True)
 class Networks:
     """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
-    there is none), and what cluster the nodes are of (as `VenueContext.cluster`); what runs behind that; and
-    (only to trade, where there are real transactions) the wallet that pays, with its past."""
+    there is none), what cluster the nodes are of (as `VenueContext.cluster`), and the hash of its first block
+    (where there is one); what runs behind that; and (only to trade, where there are real transactions) the
+    wallet that pays, with its past."""
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
     wallets: dict[str, str] = field(default_factory=dict)
     clusters: dict[str, str] = field(default_factory=dict)
+    genesis: dict[str, str] = field(default_factory=dict)
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     payers: dict[str, WalletOnChain] = field(default_factory=dict)
 
@@ -238,7 +240,7 @@ class _Solana:
         from dexexec.settlement.solana_sealing import SolanaSealer, nothing_reserved  # noqa: PLC0415
 
         networks, settings = self.networks, self.settings
-        networks.chains[name], networks.clusters[name] = chain, cluster
+        networks.chains[name], networks.clusters[name], networks.genesis[name] = chain, cluster, genesis
         networks.background.append(chain.run)
         if wallet is None:
             return

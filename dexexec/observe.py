@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from dexexec.domain.quote import SwapRequest
+from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.redaction import Redactor
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -162,12 +163,17 @@ class Observer:
         """An attempt that was proven gone is on chain: no other attempt of the order is given up for it."""
         self.log.error("an attempt that was given up is on chain", network=network, tx=signature)
 
-    def network_missing(self, order_id: UUID, network: str, venue: str) -> None:
-        """An order has an open attempt on a network that no enabled venue settles on: it cannot be looked up."""
+    def attempt_out_of_reach(self, order_id: UUID, venue: str, why: str) -> None:
+        """An order has an open attempt on a chain that is not set up here: it cannot be looked up."""
         self.log.error(
-            "network of an open attempt is not set up", order=str(order_id), network=network, venue=venue,
-            hint=f"add {venue} to DEXEXEC_ADAPTERS until this order has ended",
+            "an open attempt cannot be looked up here", order=str(order_id), venue=venue, why=why,
+            hint=f"enable {venue} as it was when it signed, on the same nodes, until this order has ended",
         )  # fmt: skip
+
+    def order_waits(self, order_id: UUID, waiting: Waiting) -> None:
+        """An order stands still for another reason than before."""
+        log = self.log.info if waiting.reason is WaitsFor.LANDING else self.log.warning
+        log("order waits", order=str(order_id), waits_for=waiting.reason, detail=waiting.detail)
 
     # Recovery from the chain
 

@@ -15,54 +15,34 @@ order.
 """
 
 import asyncio
+import contextlib
 import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dexexec.acceptance import accept
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
-from dexexec.domain.bound import Bound, FixedBound
+from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
-from dexexec.domain.order import Order
 from dexexec.domain.quote import Fill, Quote
-from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
-from dexexec.errors import ClaimLostError, FundsReservedError
+from dexexec.domain.status import Status, Trigger
+from dexexec.domain.waiting import Waiting, WaitsFor
+from dexexec.errors import FundsReservedError, UnavailableError
+from dexexec.foreign import clean
+from dexexec.job import Events, Job, StepWriter
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
 from dexexec.router import OUT_OF_TIME, Answer, Router, Routing
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
-from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step, Store
+from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
 from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, VenueError
-
-
-@dataclass(slots=True)
-class Job:
-    """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
-    signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), the
-    reason and words of the round before, and a bound that is still to be recorded."""
-
-    order: Order
-    status: Status
-    version: int
-    rounds: int
-    attempts: int
-    refusals: int
-    deadline: float
-    begun: float
-    may_send: Callable[[], bool]
-    signatures: tuple[str, ...] = ()
-    funds_until: float | None = None
-    cause: tuple[str, str] | None = None
-    fixed: FixedBound | None = None
-
-
-Events = tuple[tuple[Trigger, Detail], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +63,7 @@ class Later:
 
 
 LATE = Setback(OUT_OF_TIME, "the deadline passed before anything was sent", Chance.NONE)
-NETWORK_MISSING_PAUSE_MS = 30_000.0
+OUT_OF_REACH_PAUSE_MS = 30_000.0
 FUNDS_PAUSE, LONGEST_FUNDS_PAUSE = 0.1, 0.8
 """Seconds between two looks at funds that others in flight may spend: at first, and at most."""
 AT_ONCE = 0.02
@@ -111,6 +91,7 @@ class Pipeline:
         observer: Observer,
         rng: random.Random,
     ) -> None:
+        self._steps = StepWriter(store)
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
         self._finality_ms, self._funds_wait_ms = finality_ms, funds_wait_ms
         self._max_price_impact_bps = max_price_impact_bps
@@ -135,9 +116,10 @@ class Pipeline:
         )  # fmt: skip
         if claimed.attempt is not None:
             attempt = self._located(claimed.attempt)
-            if attempt.signed.network not in self._settlement.networks:
-                self._observer.network_missing(order.id, attempt.signed.network, attempt.venue)
-                return await self._give_back(job, NETWORK_MISSING_PAUSE_MS)
+            if why := self._settlement.out_of_reach(attempt.signed):
+                self._observer.attempt_out_of_reach(order.id, attempt.venue, why)
+                await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
+                return await self._give_back(job, OUT_OF_REACH_PAUSE_MS)
             return await self._follow(job, attempt, resumed=True)
         if self._clock.monotonic() >= job.deadline:
             await self._expire(job, LATE)
@@ -222,7 +204,7 @@ class Pipeline:
             waits = {"venue": venue, "reason": InsufficientFunds.code, "detail": words, "waitMs": round(left * 1000)}
             events = (*untold, (Trigger.BUILD, waits))
         if events:
-            await self._write(job, events, venue=venue, rounds=rounds if untold else 0)
+            await self._steps.write(job, events, venue=venue, rounds=rounds if untold else 0)
         return left
 
     async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:
@@ -239,7 +221,7 @@ class Pipeline:
             if preparing.done() and preparing.exception() is None:
                 return preparing.result(), choice.events
             if choice.events:
-                await self._write(job, choice.events, venue=venue.name, rounds=rounds)
+                await self._steps.write(job, choice.events, venue=venue.name, rounds=rounds)
             return await preparing, ()
         finally:
             preparing.cancel()
@@ -252,7 +234,7 @@ class Pipeline:
         if "priorityFee" in attempt.quoted:
             detail["priorityFee"] = attempt.quoted["priorityFee"]
         events = (*untold, (Trigger.SUBMIT, detail))
-        await self._write(job, events, venue=attempt.venue, rounds=rounds if untold else 0, attempt=new)
+        await self._steps.write(job, events, venue=attempt.venue, rounds=rounds if untold else 0, attempt=new)
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 
@@ -268,7 +250,7 @@ class Pipeline:
         venue = self._venues.get(attempt.venue)
         trial = Trial(attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot, venue)
         while True:
-            fate = await self._settlement.settle(trial, job.may_send)
+            fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
             await self._clock.failpoint(Failpoint.PROVEN)
             if fate.outcome == "confirmed" and fate.fill is not None:
                 later: Later | None = await self._confirm(job, attempt, fate.fill, fate.proof)
@@ -283,6 +265,17 @@ class Pipeline:
         await self._clock.failpoint(Failpoint.CONCLUDED)
         return later
 
+    async def _stand_still(self, job: Job, waiting: Waiting) -> None:
+        """The order waits, and whoever looks at it should read what for."""
+        if waiting.reason is not job.waits_for:
+            job.waits_for = waiting.reason
+            self._observer.order_waits(job.order.id, waiting)
+        await self._note(job, waiting)
+
+    async def _note(self, job: Job, waiting: Waiting) -> None:
+        with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
+            await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
+
     async def _confirm(self, job: Job, attempt: Attempt, fill: Fill, proof: Detail) -> Later:
         """The swap is on chain, and the chain may still take it back: the attempt stays open."""
         if job.status is Status.CONFIRMED:
@@ -294,7 +287,7 @@ class Pipeline:
         """The chain has taken a confirmed swap back."""
         self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
         told = {**_about(attempt), "reason": "un-confirmed", "detail": fate.detail, "proof": fate.proof}
-        await self._write(job, ((Trigger.UNLAND, told),), resolution=Resolution(attempt.n, None, {}))
+        await self._steps.write(job, ((Trigger.UNLAND, told),), resolution=Resolution(attempt.n, None, {}))
 
     async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
         resolution = Resolution(attempt.n, fate.outcome, fate.proof)
@@ -314,7 +307,7 @@ class Pipeline:
         if not self._presenter.within_bounds(job.order, fill, attempt.quoted):
             self._observer.fill_out_of_bounds(job.order.id, attempt.venue, attempt.signed.signature)
         rest_ms = None if final else self._finality_ms
-        await self._write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
+        await self._steps.write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
 
     async def _retry_or_end(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> Later | None:
         """Rest until the next round; or fail, when another one cannot help or there were enough; or expire.
@@ -332,7 +325,7 @@ class Pipeline:
         pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, setback.rest_ms), left_ms)
         told = {**(setback.asked or {}), **setback.about, "reason": setback.reason, "detail": setback.words}
         told |= {"retryInMs": round(pause_ms), "triesLeft": retries.attempts - max(job.attempts, job.refusals)}
-        await self._write(
+        await self._steps.write(
             job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if setback.asked else 0,
             refusals=refused, resume_in_ms=pause_ms,
         )  # fmt: skip
@@ -355,43 +348,12 @@ class Pipeline:
         if setback.asked:
             events = ((Trigger.ROUTE, setback.asked), *events)
         rounds = 1 if setback.asked else 0
-        await self._write(job, events, reason=setback.reason, resolution=resolution, rounds=rounds)
+        await self._steps.write(job, events, reason=setback.reason, resolution=resolution, rounds=rounds)
         self._observer.order_ended(job.order.id, job.status, None, setback.reason, self._clock.monotonic() - job.begun)
 
     async def _give_back(self, job: Job, delay_ms: float) -> Later:
         await self._store.release(Release(job.order.id, job.order.claim, blame=False, resume_in_ms=delay_ms))
         return Later(delay_ms)
-
-    async def _write(
-        self,
-        job: Job,
-        events: Events,
-        *,
-        venue: str | None = None,
-        reason: str | None = None,
-        fill: Fill | None = None,
-        rounds: int = 0,
-        refusals: int = 0,
-        attempt: NewAttempt | None = None,
-        resolution: Resolution | None = None,
-        resume_in_ms: float | None = None,
-    ) -> None:
-        """Write one step: the only place where a status changes, and only along the table."""
-        status, steps = job.status, []
-        proven = resolution is not None and resolution.outcome is not None
-        for trigger, detail in events:
-            if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
-                raise IllegalTransitionError(status, trigger)
-            status = advance(status, trigger)
-            steps.append((status, detail))
-        final = ends(status, finalized=proven)
-        step = Step(
-            job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
-            rounds, attempt, resolution, resume_in_ms, refusals, job.fixed,
-        )  # fmt: skip
-        if await self._store.advance(step) is None:
-            raise ClaimLostError(str(job.order.id))
-        job.status, job.version, job.fixed = status, job.version + len(steps), None
 
 
 def _about(attempt: Attempt) -> dict[str, object]:

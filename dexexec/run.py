@@ -267,7 +267,7 @@ def make_worker_half(
     pipeline = Pipeline(
         store=shared.store,
         router=router,
-        settlement=Settlement(networks.chains, networks.sealers, clock, observer),
+        settlement=Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis),
         venues=venues,
         presenter=Presenter(settings.token_list()),
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),

@@ -39,14 +39,15 @@ class UnsignedSwap:
 class SignedSwap:
     """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap.
 
-    `network` is the one that it was signed for, and the only one where it is sent and looked up. Empty in records from
-    before that was kept.
+    `network` is the one that it was signed for, and the only one where it is sent and looked up; `genesis` is the hash
+    of its first block, where there is one. Both are empty in records from before they were kept.
     """
 
     signature: str
     payload: bytes
     last_valid_height: int
     network: str = ""
+    genesis: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ what a failure of its program means.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
@@ -47,6 +48,7 @@ from dexexec.observe import Observer
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import Sealed, Sealer
+from dexexec.settlement.standstill import StandStill, Tell, untold, waiting_of
 from dexexec.venue import (
     AnyVenue,
     BadAnswer,
@@ -98,17 +100,29 @@ class Fate:
 
 
 class Settlement:
-    """Settles on the chains of the enabled venues' networks."""
+    """Settles on the chains of the enabled venues' networks. `genesis` is the hash of each one's first block, where
+    there is one."""
 
     def __init__(
-        self, chains: Mapping[str, Chain], sealers: Mapping[str, Sealer], clock: Clock, observer: Observer
+        self,
+        chains: Mapping[str, Chain],
+        sealers: Mapping[str, Sealer],
+        clock: Clock,
+        observer: Observer,
+        genesis: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
+        self._genesis = genesis
 
-    @property
-    def networks(self) -> frozenset[str]:
-        """Where swaps can be sent and looked up."""
-        return frozenset(self._chains)
+    def out_of_reach(self, signed: SignedSwap) -> str:
+        """Why a swap cannot be sent or looked up here, and what to do; empty if it can."""
+        network = signed.network
+        if network not in self._chains:
+            return f"it is of the network {network or 'of an adapter that is gone'}, which no enabled adapter needs"
+        here = self._genesis.get(network, "")
+        if signed.genesis and here and signed.genesis != here:
+            return f"it is of the chain with the genesis {signed.genesis}, and the nodes of {network} are of {here}"
+        return ""
 
     async def prepare(
         self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, *, bound: Bound
@@ -129,7 +143,8 @@ class Settlement:
                 if self._clock.monotonic() >= deadline:
                     raise QuoteExpired("the order's deadline passed while the swap was built")
                 sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
-                return replace(sealed, signed=replace(sealed.signed, network=network))
+                place = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
+                return replace(sealed, signed=place)
         except UnavailableError:
             raise  # Postgres does not tell what is reserved: nothing that the venue did
         except VenueError as error:
@@ -145,28 +160,29 @@ class Settlement:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
-    async def settle(self, trial: Trial, may_send: Callable[[], bool]) -> Fate:
+    async def settle(self, trial: Trial, may_send: Callable[[], bool], tell: Tell = untold) -> Fate:
         """Send a recorded attempt and stay with it until its fate is proven or it is confirmed, however long that
         takes.
 
         Past the order's deadline bytes that may never have been sent are not sent any more: a resumed attempt is only
         looked up until it is proven expired. `may_send` is asked before each send; raises `ClaimLostError` when it
-        says no, as a worker whose lease ran out must not send.
+        says no, as a worker whose lease ran out must not send. `tell` hears what a swap waits for that stands still.
         """
         late = self._clock.monotonic() >= trial.deadline
         if late and not trial.resumed:
             return Fate("unsent", {"sent": False}, None, "deadline", "the deadline passed before anything was sent")
         sends, sent = 0, self._clock.monotonic()
-        answer: SubmitAnswer = Unknown("it was not sent by this worker")
+        answer: SubmitAnswer | None = None
         if not late and trial.landed_slot is None:
             answer = await self._submit(trial, may_send)
             sends = 1
-        pauses = Pauses()
+        pauses, standing = Pauses(), StandStill(self._clock, tell)
         while True:
-            status = await self._look(trial)
+            status, searched = await self._look(trial)
             fate = self._fate(trial, status, sends, answer)
             if fate is not None:
                 return fate
+            await standing.at(waiting_of(trial.signed, status, answer, searched=searched))
             resends = sends and not isinstance(status, FailedOnChain)
             await self._wait(trial, pauses, sent + RESEND_AFTER if resends else None)
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
@@ -185,7 +201,7 @@ class Settlement:
         left = LONGEST_WAIT if until is None else until - self._clock.monotonic()
         await chain.news(trial.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
 
-    def _fate(self, trial: Trial, status: SwapStatus, sends: int, answer: SubmitAnswer) -> Fate | None:
+    def _fate(self, trial: Trial, status: SwapStatus, sends: int, answer: SubmitAnswer | None) -> Fate | None:
         """What `status` proves; None where that is nothing yet. `answer` is the last send's: it proves nothing, but it
         may explain why nothing landed."""
         match status:
@@ -205,7 +221,7 @@ class Settlement:
                     "node": node,
                     "sends": sends,
                 }
-                told = f"; the last send was answered: {answer.detail}" if sends and isinstance(answer, Unknown) else ""
+                told = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
                 return Fate("expired", proof, None, "attempt-expired", f"the transaction can no longer land{told}")
             case NotSeen(_, True, node, slot) if trial.landed_slot is not None and slot > trial.landed_slot:
                 words = f"slot {trial.landed_slot}, where it was confirmed, is no part of the chain any more"
@@ -213,21 +229,22 @@ class Settlement:
             case _:
                 return None
 
-    async def _look(self, trial: Trial) -> SwapStatus:
+    async def _look(self, trial: Trial) -> tuple[SwapStatus, bool]:
         """Ask cheaply; and where not being seen would mean something, in the whole history and for every signature of
-        the order, as a swap that was taken for gone must not be followed by another."""
+        the order, as a swap that was taken for gone must not be followed by another. Whether that was done comes with
+        the status."""
         [status] = await self._status(trial, [trial.signed.signature], history=False)
         if not isinstance(status, NotSeen):
-            return status
+            return status, False
         if trial.landed_slot is None and not past_expiry(status, trial.signed.last_valid_height):
-            return status
+            return status, False
         status, *others = await self._status(trial, [trial.signed.signature, *trial.others], history=True)
         for signature, other in zip(trial.others, others, strict=True):
             if isinstance(other, Landed) and other.finalized:
                 self._observer.earlier_attempt_landed(trial.signed.network, signature)
             if not isinstance(other, NotSeen | FailedOnChain):
-                return Unavailable("an earlier attempt of the order is not known to be gone")
-        return status
+                return Unavailable("an earlier attempt of the order is not known to be gone"), True
+        return status, True
 
     async def _submit(self, trial: Trial, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():

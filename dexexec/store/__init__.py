@@ -2,9 +2,9 @@
 
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
-and steps), `workers` (leases), `retention` (what becomes of finished orders), `ledger` (the simulated chain),
-`comparisons` (what the record lacks of the chain), `migrate` (the schema), `session` and `pooler` (what a connection
-must be).
+and steps), `waiting` (what orders wait for), `workers` (leases), `retention` (what becomes of finished orders),
+`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `migrate` (the schema), `session`
+and `pooler` (what a connection must be).
 """
 
 from dexexec.postgres_address import Address
@@ -18,6 +18,7 @@ from dexexec.store.retention import Keeper
 from dexexec.store.seats import Seats, Taker
 from dexexec.store.session import UnfitSessionError, connect
 from dexexec.store.store import Store
+from dexexec.store.waiting import Note
 from dexexec.store.work import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.workers import Incarnation
 
@@ -33,6 +34,7 @@ __all__ = [
     "Incarnation",
     "Keeper",
     "NewAttempt",
+    "Note",
     "PostgresLedger",
     "Release",
     "Resolution",

@@ -15,8 +15,9 @@ from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive
 from dexexec.store.archive import SUMMARY
 from dexexec.store.database import Database
+from dexexec.store.waiting import waiting_for
 
-ORDER = f"SELECT {SUMMARY} FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
+ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
 
 EVENTS = "SELECT seq, status, at, detail FROM order_events WHERE order_id = %s ORDER BY seq"
 
@@ -94,6 +95,9 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
     messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
     return {
         **_summary(row),
+        "waitingFor": waiting_for(
+            Status(row["status"]), row.get("waiting"), messages[-1], ended=bool(row["finished_at"])
+        ),
         "fill": _fill(row, messages),
         "feesPaid": str(_fees(messages)),
         "events": messages,

@@ -23,11 +23,12 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
-from dexexec.store import comparisons, history, intake, reservations, work, workers
+from dexexec.store import comparisons, history, intake, reservations, waiting, work, workers
 from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
 from dexexec.store.seats import Taker
+from dexexec.store.waiting import Note
 from dexexec.store.work import Claimed, Release, Step
 from dexexec.store.workers import Incarnation
 
@@ -51,6 +52,7 @@ class Store:
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=REFUSALS)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
+        self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(waiting.note(database, notes)))
 
     def restrict(self, identity: Callable[[], str]) -> None:
         """From now on attempts are only recorded in the Postgres with the identity that this gives at the time."""
@@ -59,7 +61,7 @@ class Store:
     async def run(self) -> None:
         """Write what is put, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for batcher in (self._creates, self._steps, self._releases):
+            for batcher in (self._creates, self._steps, self._releases, self._notes):
                 tasks.create_task(batcher.run())
 
     # New orders
@@ -178,6 +180,10 @@ class Store:
     async def release(self, item: Release) -> None:
         """Hand an order back without a step."""
         await self._releases.put(item)
+
+    async def note(self, note: Note) -> None:
+        """Let an order that stands still say what it waits for."""
+        await self._notes.put(note)
 
     async def unblame(self, order_ids: Sequence[UUID]) -> None:
         """Do not count the last turn of these orders: it was cut short by no fault of theirs."""

@@ -71,7 +71,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
-       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint
+       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint,
+       coalesce(a.network, ''), coalesce(a.genesis, '')
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """  # noqa: S608 - all that is put in is ours
 
@@ -84,7 +85,7 @@ WITH t AS MATERIALIZED (
          written_to text)
 ), u AS (
     UPDATE orders o SET
-        status = t.status, version = o.version + t.steps,
+        status = t.status, version = o.version + t.steps, waiting = NULL,
         claims = CASE WHEN t.attempts > 0 OR t.final OR t.resume_in_ms IS NOT NULL THEN 0 ELSE o.claims END,
         venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
         failure_reason = coalesce(t.reason, o.failure_reason),
@@ -105,10 +106,13 @@ WITH t AS MATERIALIZED (
       AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
     RETURNING o.id, t.version AS base, now.at
 ), a AS (
-    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, wallet, spends)
-    SELECT id, n, n.venue, signature, decode(payload, 'base64'), last_valid_height, quote, wallet, spends
+    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, network, genesis, wallet,
+                          spends)
+    SELECT id, n, n.venue, signature, decode(payload, 'base64'), last_valid_height, quote, network, genesis, wallet,
+           spends
     FROM json_to_recordset(%t::json) AS n(id uuid, n int, venue text, signature text, payload text,
-                                          last_valid_height bigint, quote jsonb, wallet text, spends jsonb)
+                                          last_valid_height bigint, quote jsonb, network text, genesis text,
+                                          wallet text, spends jsonb)
     JOIN u USING (id)
 ), r AS (
     UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
@@ -332,6 +336,8 @@ def _attempt_row(order_id: UUID, attempt: NewAttempt) -> dict[str, object]:
         "payload": b64encode(attempt.signed.payload).decode(),
         "last_valid_height": attempt.signed.last_valid_height,
         "quote": attempt.quoted,
+        "network": attempt.signed.network,
+        "genesis": attempt.signed.genesis,
         "wallet": attempt.spending.wallet if attempt.spending else None,
         "spends": attempt.spending.amounts() if attempt.spending else None,
     }
@@ -372,5 +378,7 @@ def _claimed(row: TupleRow) -> Claimed:
 
 
 def _attempt(columns: TupleRow) -> Attempt | None:
-    n, venue, signature, payload, height, quoted, slot = columns
-    return None if n is None else Attempt(n, venue, SignedSwap(signature, bytes(payload), height), quoted, slot)
+    n, venue, signature, payload, height, quoted, slot, network, genesis = columns
+    if n is None:
+        return None
+    return Attempt(n, venue, SignedSwap(signature, bytes(payload), height, network, genesis), quoted, slot)

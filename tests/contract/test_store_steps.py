@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -12,7 +12,9 @@ from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Event
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
-from dexexec.store import Release, Resolution
+from dexexec.domain.swap import SignedSwap
+from dexexec.domain.waiting import WaitsFor
+from dexexec.store import NewAttempt, Note, Release, Resolution, Store
 from dexexec.sweeper import THE_BEGINNING
 from tests.contract.store_scene import HOUR_MS, NOBODY, ROUTED, Open, attempt, claimed_by, one_order, step, submitted
 from tests.parts import new_order
@@ -138,7 +140,68 @@ async def test_promise_13_a_bound_is_fixed_with_its_step_and_never_loosened(stor
         await worker.end()
 
 
+# What orders wait for
+
+
+async def waits_for(store: Store, order_id: UUID) -> Any:
+    view: Any = await store.order(order_id)
+    return view["waitingFor"]
+
+
+async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        await submitted(store, claimed, "one")
+        assert await waits_for(store, order_id) is None
+        node, again, proof = (
+            Note(order_id, claimed.order.claim, reason, words)
+            for reason, words in (
+                (WaitsFor.NODE, "away"),
+                (WaitsFor.NODE, "still away"),
+                (WaitsFor.PROOF, "no history"),
+            )
+        )
+        await store.note(node)
+        first = await waits_for(store, order_id)
+        assert (first["reason"], first["detail"]) == ("node", "away")
+        await store.note(again)
+        assert await waits_for(store, order_id) == {**first, "detail": "still away"}, "for the same reason since then"
+        await store.note(proof)
+        assert (await waits_for(store, order_id))["reason"] == "proof"
+        gone = Resolution(1, "expired", {"heightSeen": 151})
+        assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
+        assert await waits_for(store, order_id) is None
+        await worker.end()
+
+
+async def test_a_stale_claim_does_not_say_what_an_order_waits_for(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        await submitted(store, claimed, "one")
+        await store.note(Note(order_id, claimed.order.claim - 1, WaitsFor.NODE, "away"))
+        assert await waits_for(store, order_id) is None
+        await worker.end()
+
+
 # Attempts
+
+
+async def test_where_an_attempt_was_signed_for_is_kept_with_it(stores: Open) -> None:
+    async with stores() as store:
+        order_id, first = await one_order(store), await store.begin("first", 20)
+        claimed = await claimed_by(store, first, order_id)
+        await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
+        signed = SignedSwap("sig", b"bytes", 150, "localnet", "genesis")
+        new = NewAttempt(1, "here", signed, {})
+        assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=new))
+        await first.end()
+        second = await store.begin("second", 20)
+        resumed = await claimed_by(store, second, order_id)
+        assert resumed.attempt is not None
+        assert resumed.attempt.signed == signed
+        await second.end()
 
 
 async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stores: Open) -> None:

@@ -15,7 +15,7 @@ from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
-from dexexec.store import Attempt, Claimed, Created, NewAttempt, Release, Step
+from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Release, Step
 from dexexec.store.intake import first_detail
 from dexexec.store.work import SUSPECT_AFTER
 
@@ -61,6 +61,7 @@ class OrderRow:
     failure_reason: str | None = None
     amount_in: int | None = None
     amount_out: int | None = None
+    waiting: dict[str, str] | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
     events: list[Event] = field(default_factory=list)
@@ -205,6 +206,7 @@ class MemoryDatabase:
         if (fixed := step.bound) is not None:
             row.bound = row.bound.and_also(fixed.bound) if row.bound else fixed.bound
             row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)
+        row.waiting = None
         if step.attempt is not None or step.final or step.resume_in_ms is not None:
             row.claims = 0
         row.due_at = now + round((step.resume_in_ms or 0) * MS)
@@ -262,6 +264,16 @@ class MemoryDatabase:
         row.worker = None
         row.claims = row.claims if item.blame else 0
         row.due_at = self.now() + round(item.resume_in_ms * MS)
+
+    def note(self, note: Note) -> None:
+        """What it waits for, since the reason has been the same."""
+        row = self.orders.get(note.order_id)
+        if row is None or row.claim != note.claim or row.finished_at is not None:
+            return
+        known, since = row.waiting, moment(self.now()).isoformat()
+        if known is not None and known["reason"] == note.reason:
+            since = known["since"]
+        row.waiting = {"reason": note.reason.value, "detail": note.detail, "since": since}
 
     def unblame(self, order_ids: Sequence[UUID]) -> None:
         """Take one turn back."""

@@ -15,8 +15,9 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
-from dexexec.store import Claimed, Created, Cursor, Release, Step, Store, Taker
+from dexexec.store import Claimed, Created, Cursor, Note, Release, Step, Store, Taker
 from dexexec.store.intake import CreateRequest
+from dexexec.store.waiting import waiting_for
 from tests.fakes.database import MemoryDatabase, OrderRow, moment
 from tests.fakes.wire import Direct, Wire
 
@@ -129,9 +130,11 @@ class MemoryStore:
         row = await self._wire.call("order", lambda: self.database.orders.get(order_id))
         if row is None:
             return None
+        messages = [event.message() for event in row.events]
         return {
             **_summary(row),
-            "events": [event.message() for event in row.events],
+            "waitingFor": waiting_for(row.status, row.waiting, messages[-1], ended=row.finished_at is not None),
+            "events": messages,
             "attempts": [
                 {
                     "attempt": one.attempt.n,
@@ -222,6 +225,10 @@ class MemoryStore:
     async def release(self, item: Release) -> None:
         """Hand an order back without a step."""
         await self._wire.call("release", lambda: self.database.release(item))
+
+    async def note(self, note: Note) -> None:
+        """Let an order say what it waits for."""
+        await self._wire.call("note", lambda: self.database.note(note))
 
     async def unblame(self, order_ids: Sequence[UUID]) -> None:
         """Do not count the last turn of these orders."""

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +38,7 @@ LANDED = Landed(MOVED, 5_000, 7, finalized=True)
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 ALIVE = NotSeen(height=1, history=True, node="n", slot=30)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
+QUICK = Retries(attempts=3, base_ms=5, max_ms=20)
 LIMITS = Limits(
     concurrency=16, orders_per_minute=None, max_claims=3, lease_seconds=20, heartbeat_seconds=0.1, drain_seconds=5
 )
@@ -55,10 +56,17 @@ class Bench:
     b: ScriptedVenue
     names: "itertools.count[int]"
 
-    def worker(self, **limits: Any) -> Worker:
-        """A worker that does not run yet."""
+    def worker(
+        self,
+        *,
+        retries: Retries = QUICK,
+        without: str = "",
+        genesis: Mapping[str, str] | None = None,
+        **limits: Any,
+    ) -> Worker:
+        """A worker that does not run yet: `without` one of the venues, on a chain with another `genesis`."""
         clock, observer = SystemClock(), Observer(make_logger("critical"))
-        venues = {venue.name: venue for venue in (self.a, self.b)}
+        venues = {venue.name: venue for venue in (self.a, self.b) if venue.name != without}
         router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
         pipeline = Pipeline(
             store=self.store,
@@ -68,10 +76,11 @@ class Bench:
                 {Network.SIMULATED: SimulatedSealer(UniqueSigner())},
                 clock,
                 observer,
+                genesis or {},
             ),
             venues=venues,
             presenter=Presenter(Tokens(KNOWN)),
-            retries=Retries(attempts=3, base_ms=5, max_ms=20),
+            retries=retries,
             max_price_impact_bps=1_000,
             finality_ms=20,
             funds_wait_ms=3_000,

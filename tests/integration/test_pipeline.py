@@ -5,19 +5,26 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
+import pytest
+
+from dexexec import pipeline
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
-from dexexec.domain.swap import FailedOnChain, Unknown
+from dexexec.domain.swap import FailedOnChain, Unavailable, Unknown
 from dexexec.domain.token import KNOWN
-from dexexec.venue import NoRoute, Slippage, Unreachable, Unsupported
+from dexexec.rounds import Retries
+from dexexec.settlement import standstill
+from dexexec.venue import Network, NoRoute, Slippage, Unreachable, Unsupported
 from tests.integration.bench import (
     ALIVE,
     CONFIRMED,
     EXPIRED,
     LANDED,
     MOVED,
+    Bench,
     OpenBench,
     failing_to_build,
     quotes_of,
@@ -185,6 +192,70 @@ async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["landed"]
+
+
+async def test_an_order_that_stands_still_says_what_it_waits_for_and_no_more_when_it_moves_on(
+    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "STANDS_STILL", 0.05)
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        b.chain.statuses = [Unavailable("no node answers")]
+        order_id = await b.post()
+        await until(lambda: waits_for(b, order_id, "node"), pause=0.02)
+        assert (await b.view(order_id))["waitingFor"]["detail"] == "no node says what became of it: no node answers"
+        b.chain.statuses = [LANDED]
+        await b.ended(order_id)
+        assert (await b.view(order_id))["waitingFor"] is None
+
+
+async def test_an_order_between_two_rounds_says_what_it_waits_for(bench: OpenBench) -> None:
+    async with bench() as b:
+        b.a.on_quote = b.b.on_quote = raising(Unreachable("away"))
+        slow = Retries(attempts=3, base_ms=60_000, max_ms=60_000)
+        async with running(b.worker(retries=slow).run()):
+            order_id = await b.post(new_order(deadline_ms=3_600_000))
+            await until(lambda: rests(b, order_id), pause=0.02)
+            told = (await b.view(order_id))["waitingFor"]
+            assert (told["reason"], told["detail"]) == ("unreachable", "away")
+            assert told["until"] > told["since"]
+
+
+async def rests(b: Bench, order_id: UUID) -> bool:
+    """Whether a round is over."""
+    return "retryInMs" in (await b.events(order_id))[-1].detail
+
+
+async def test_promise_5_an_open_attempt_is_looked_up_on_its_own_chain_alone_also_when_its_venue_is_gone(
+    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "OUT_OF_REACH_PAUSE_MS", 20.0)
+    first, other = {Network.SIMULATED: "first"}, {Network.SIMULATED: "other"}
+    async with bench() as b, running(b.sweeper().run()):
+        b.chain.statuses = [Unavailable("not yet")]
+        order_id = await b.post()
+        async with running(b.worker(genesis=first).run()):
+            await until(lambda: sent(b), pause=0.02)
+        b.chain.statuses = [EXPIRED]  # by the other chain's height, and it does not know the signature
+        looked_up = b.chain.looked_up
+        async with running(b.worker(genesis=other).run()):
+            await until(lambda: waits_for(b, order_id, "network"), pause=0.02)
+        assert (b.chain.looked_up, len(b.chain.sent)) == (looked_up, 1)
+        b.chain.statuses = [LANDED]
+        async with running(b.worker(genesis=first, without="a").run()):
+            await b.ended(order_id)
+        view = await b.view(order_id)
+        assert [(one["venue"], one["outcome"]) for one in view["attempts"]] == [("a", "landed")]
+
+
+async def sent(b: Bench) -> bool:
+    """Whether something was."""
+    return bool(b.chain.sent)
+
+
+async def waits_for(b: Bench, order_id: UUID, reason: str) -> bool:
+    """Whether the order says that it waits for this."""
+    waiting = (await b.view(order_id))["waitingFor"]
+    return waiting is not None and waiting["reason"] == reason
 
 
 async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(bench: OpenBench) -> None:

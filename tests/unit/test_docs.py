@@ -14,6 +14,7 @@ from dexexec.api import socket
 from dexexec.api.app import ROUTES, Route
 from dexexec.api.problem import PROBLEMS
 from dexexec.domain.status import Status
+from dexexec.domain.waiting import WaitsFor
 from dexexec.registry import installed, load
 from dexexec.router import OUT_OF_TIME, PRICE_IMPACT
 from dexexec.settings import Settings, env_name
@@ -110,6 +111,11 @@ def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
     cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     documented = {code for cell in cells for code in re.findall("`([a-z-]+)`", cell)}
     assert documented == there
+
+
+def test_every_reason_to_wait_is_documented_and_no_other() -> None:
+    table = README.read_text().partition("| `waitingFor.reason` |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE) == list(WaitsFor)
 
 
 # The stream

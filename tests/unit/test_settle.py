@@ -1,7 +1,7 @@
 """Settlement: three ways out, each with its proof, and no way from unknown to failed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from dexexec.domain.swap import (
     Unknown,
     UnsignedSwap,
 )
+from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer, make_logger
 from dexexec.settlement.rule import GuardError, Rule
@@ -44,6 +45,7 @@ CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
 ALIVE = NotSeen(height=100, history=True, node="n", slot=130)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
+NONE: Mapping[str, str] = {}
 
 
 class Unprintable(Slippage):
@@ -70,10 +72,11 @@ class Bench:
         self.chain = ScriptedChain()
         self.chain.statuses, self.chain.submits = list(statuses), list(submits)
         self.venue = ScriptedVenue("v", self.clock, chain=self.chain)
-        observer = Observer(make_logger("critical"))
-        chains = {Network.SIMULATED: self.chain}
-        sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
-        self.settlement = Settlement(chains, sealers, self.clock, observer)
+        self.settlement = self.settling_on(self.chain)
+
+    def settling_on(self, chain: ScriptedChain, genesis: Mapping[str, str] = NONE) -> Settlement:
+        chains, sealers = {Network.SIMULATED: chain}, {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
+        return Settlement(chains, sealers, self.clock, Observer(make_logger("critical")), genesis)
 
     async def settle(
         self,
@@ -274,7 +277,8 @@ async def test_nothing_that_a_venue_says_of_a_failure_keeps_it_from_being_told(e
     bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
     bench.venue.explain = explain  # type: ignore[method-assign]
     fate = await bench.settle()
-    assert (fate.outcome, fate.reason, fate.detail) == ("failed", "slippage", "moved")
+    assert (fate.outcome, fate.reason) == ("failed", "slippage")
+    assert fate.detail.removeprefix("Unprintable ").strip("()") == "moved"
 
 
 async def test_a_reason_of_a_venues_own_making_is_told_as_the_one_that_it_is_a_kind_of() -> None:
@@ -326,6 +330,68 @@ async def test_promise_13_bytes_with_looser_bounds_than_the_quotes_are_not_signe
     with pytest.raises(GuardError) as caught:
         await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
     assert (caught.value.rule, bench.chain.sent) == (Rule.BOUND, [])
+
+
+async def test_a_swap_that_stands_still_says_what_it_waits_for_and_one_that_lands_at_once_does_not() -> None:
+    told: list[Waiting] = []
+
+    async def hear(waiting: Waiting) -> None:
+        told.append(waiting)
+
+    away = Unavailable("all nodes are away")
+    bench = Bench(*[away] * 20, *[ALIVE] * 20, LANDED)
+    trial = Trial(SIGNED, SELL_ONE_SOL, 1e9, resumed=False)
+    await bench.settlement.settle(trial, lambda: True, hear)
+    assert [one.reason for one in told] == [WaitsFor.NODE, WaitsFor.LANDING]
+    told.clear()
+    await Bench(ALIVE, LANDED).settlement.settle(trial, lambda: True, hear)
+    assert told == []
+
+
+async def test_a_swap_that_no_node_proves_gone_says_that_it_waits_for_proof() -> None:
+    told: list[Waiting] = []
+
+    async def hear(waiting: Waiting) -> None:
+        told.append(waiting)
+
+    class NoHistory(ScriptedChain):
+        async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+            if history:
+                return [Unavailable("n: transaction history is not available from this node")] * len(signatures)
+            return await super().status(signatures, history=history)
+
+    bench = Bench()
+    bench.chain = NoHistory()
+    bench.chain.statuses = [*[EXPIRED] * 20, LANDED]
+    bench.settlement = bench.settling_on(bench.chain)
+    await bench.settlement.settle(Trial(SIGNED, SELL_ONE_SOL, 1e9, resumed=False), lambda: True, hear)
+    assert [one.reason for one in told] == [WaitsFor.PROOF]
+    assert "history is not available" in told[0].detail
+
+
+@pytest.mark.parametrize(
+    ("network", "genesis", "why"),
+    [
+        (Network.SIMULATED, "here", ""),
+        (Network.SIMULATED, "", ""),
+        (Network.SIMULATED, "elsewhere", "genesis elsewhere, and the nodes of simulated are of here"),
+        (Network.SOLANA, "here", "network solana, which no enabled adapter needs"),
+        ("", "", "which no enabled adapter needs"),
+    ],
+)
+def test_promise_5_a_swap_of_another_chain_is_not_looked_up_on_this_one(network: str, genesis: str, why: str) -> None:
+    """Its signature is not known here, and the height is another chain's: both together would look like proof."""
+    bench = Bench()
+    settlement = bench.settling_on(bench.chain, {Network.SIMULATED: "here"})
+    assert why in settlement.out_of_reach(replace(SIGNED, network=network, genesis=genesis))
+    assert bool(settlement.out_of_reach(replace(SIGNED, network=network, genesis=genesis))) is bool(why)
+
+
+async def test_what_is_signed_names_its_network_and_chain() -> None:
+    bench = Bench()
+    settlement = bench.settling_on(bench.chain, {Network.SIMULATED: "here"})
+    sealed = await settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    assert (sealed.signed.network, sealed.signed.genesis) == (Network.SIMULATED, "here")
 
 
 async def test_building_signs_and_sends_nothing() -> None:

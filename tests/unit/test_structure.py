@@ -36,6 +36,7 @@ LAYERS = (
         "demo_view",
     },
     {"store", "acceptance", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
+    {"job"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
     {"recovery"},
     {"worker", "api", "banner", "connections", "networks"},
