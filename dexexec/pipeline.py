@@ -190,6 +190,8 @@ class Pipeline:
                 return attempt
             choice, rounds = replace(choice, events=()), 0
             await self._clock.sleep(min(pause * self._rng.uniform(0.5, 1), left))
+            if self._clock.monotonic() >= job.deadline:
+                raise InsufficientFunds(words)
             pause = min(2 * pause, LONGEST_FUNDS_PAUSE)
 
     async def _tell_of_wait(self, job: Job, venue: str, words: str, untold: Events, rounds: int) -> float:

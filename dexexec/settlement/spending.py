@@ -29,7 +29,8 @@ def spending_of(
     if mint == WSOL:
         # What is wrapped on the way is among the lamports; only the rest can be taken of what was wrapped before.
         account = read_token_account(before.get(proposal.wrapped))
-        needs.append(Need(WSOL, proposal.wrapped_allowance, account.amount if account else 0))
+        wrapped = account.amount if account else 0
+        needs.append(Need(WSOL, min(proposal.wrapped_allowance, wrapped), wrapped))
     else:
         needs.append(Need(mint, most, held(before, wallet, mint)))
     return Spending(wallet, slot, tuple(needs))

@@ -3,11 +3,12 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from dexexec.clock import Failpoint
 from dexexec.domain.funds import LAMPORTS
 from dexexec.domain.order import NewOrder, Side
+from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.message import Program
@@ -117,6 +118,22 @@ async def test_promise_16_many_small_orders_that_fit_together_all_pass(open_benc
         assert await all_over(b, order_ids) == [Status.CONFIRMED] * 40
         assert await b.at.swaps(failed=True) == []
         assert await b.at.holds(USDC) == 0
+
+
+async def test_promise_16_exact_outputs_for_sol_do_not_wait_for_each_other_where_there_is_enough(
+    open_bench: OpenBench,
+) -> None:
+    async with open_bench() as b, AsyncExitStack() as stack:
+        b.at.clock.stall = Failpoint.RECORDED
+        bought = new_order(amount="50", mode=Mode.EXACT_OUT, deadline_ms=LONG_MS)
+        first = await b.post(bought)
+        await two_processes(b, stack)
+        await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
+        second = await b.post(replace(bought, id=uuid4()))
+        await b.reached(second, Status.CONFIRMED)
+        assert not [event for event in await b.events(second) if "waitMs" in event.detail]
+        b.at.clock.go_on.set()
+        assert await all_over(b, [first, second]) == [Status.CONFIRMED] * 2
 
 
 async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_that_ends_with_its_attempt(

@@ -64,6 +64,14 @@ def test_a_sale_of_sol_takes_what_is_wrapped_although_some_may_come_back() -> No
     assert found.amounts() == {LAMPORTS: SOL // 2 + RENT + 5_200}
 
 
+def test_what_may_be_taken_of_wrapped_sol_is_never_more_than_there_is() -> None:
+    """Else sales that wrap less than max-in, as theirs is final, would wait for each other."""
+    steps = (open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL // 5), SYNC, CLOSE)
+    assert WSOL not in spending(sale_of_sol(*steps), {WALLET: purse(SOL)}).amounts()
+    little = sale_of_sol(*steps[1:3], wrapped=token_account(WSOL, 7))
+    assert spending(little, {WALLET: purse(SOL)}).amounts()[WSOL] == 7
+
+
 def test_a_sale_of_sol_that_was_wrapped_before_takes_of_it_what_is_not_wrapped_on_the_way() -> None:
     steps = (pay(WALLET, WRAPPED, SOL // 5), SYNC)
     found = spending(sale_of_sol(*steps, wrapped=token_account(WSOL, 3 * SOL)), {WALLET: purse(SOL)})
