@@ -20,27 +20,23 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodeHistory:
-    """What one node knows of a wallet, the newest first. `height` is the finalized one that it was at before."""
+    """What one node knows of a wallet, the newest first. `height` is the finalized one that it was at before;
+    None where what it tells of heights is not believed: what it lists counts all the same."""
 
     node: str
-    height: int
+    height: int | None
     entries: tuple[HistoryEntry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class KeptTransaction:
-    """A finalized transaction as a node keeps it: its bytes (`payload`), what it moved for the wallet that was asked
-    about (base units by mint, as in `Landed`), and the decimals of these mints. `fee` is lamports; `failure` says why
-    it had no effect but that."""
+    """A finalized transaction as a node keeps it: its bytes (`payload`), its block's time (Unix seconds), and the
+    decimals of the mints in it. What came of it is for `Chain.status` to say."""
 
     signature: str
     payload: bytes
-    slot: int
     time: int | None
-    fee: int
-    moved: Mapping[str, int]
     decimals: Mapping[str, int]
-    failure: str | None
 
 
 @runtime_checkable
@@ -54,7 +50,7 @@ class WalletHistory(Protocol):
         """As `Chain`."""
 
     async def heights(self) -> dict[str, int]:
-        """The finalized height of every node that answers, by its name."""
+        """The finalized height of every node that answers and is believed, by its name."""
 
     async def newest_signatures(self, wallet: str) -> list[HistoryEntry] | None:
         """One page of the newest transactions that name the wallet, as confirmed, of one node; None where no node keeps
@@ -64,5 +60,5 @@ class WalletHistory(Protocol):
         """All finalized transactions that name the wallet, back to `since` (Unix seconds), as each node that answers
         has them: any of them may lack a part. Raises `VenueError` when one of them stops answering on the way."""
 
-    async def kept_transaction(self, signature: str, wallet: str) -> KeptTransaction | None:
-        """A finalized transaction with what it moved for `wallet`; None where no node has it."""
+    async def kept_transaction(self, signature: str) -> KeptTransaction | None:
+        """A finalized transaction; None where no node has it."""

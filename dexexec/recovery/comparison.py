@@ -15,7 +15,8 @@ from uuid import UUID
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import Memo, find_memos
 from dexexec.domain.restoring import ChainAttempt, ContradictionError, RecordedOrder, UnsettledError, restore
-from dexexec.domain.wallet_history import HistoryEntry, NodeHistory, WalletHistory
+from dexexec.domain.swap import FailedOnChain, Landed, SwapStatus
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory, WalletHistory
 from dexexec.observe import Observer
 from dexexec.store import Begun, Comparisons, Standing
 from dexexec.venue import Unreachable
@@ -134,9 +135,9 @@ class Comparison:
         self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
         await self._wait_until_dead(dead_height)
         histories = await self._chain.wallet_history(self._wallet.address, since)
-        behind = [one.node for one in histories if one.height <= dead_height]
-        if behind:
-            raise Unreachable(f"{', '.join(behind)}: the history is not read past height {dead_height}")
+        behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
+        if behind or all(one.height is None for one in histories):
+            raise Unreachable(f"the history cannot be read past height {dead_height} ({', '.join(behind)})")
         found = await self._read_back(histories)
         restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
         self._observer.comparison_done(self._wallet.address, restored, self._clock.monotonic() - begun)
@@ -163,42 +164,28 @@ class Comparison:
         hinted = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
         unknown = [entries[signature] for signature in entries.keys() - _signatures(hinted)]
         await self.stopped()
-        attempts: list[tuple[Memo, ChainAttempt]] = []
+        own: list[_Own] = []
         for place in range(0, len(unknown), AT_ONCE):
             read = await asyncio.gather(*(self._read(entry) for entry in unknown[place : place + AT_ONCE]))
-            attempts += [one for one in read if one is not None]
+            own += [one for one in read if one is not None]
             await self.stopped()
-        known = await self._recorded(memo.attempt.order_id for memo, _ in attempts)
-        signatures = _signatures(known)
+        known = await self._recorded(one.memo.attempt.order_id for one in own)
+        recorded = _signatures(known)
+        missing = [one for one in own if one.kept.signature not in recorded and self._is_ours(one.memo, known)]
         by_order: defaultdict[UUID, list[ChainAttempt]] = defaultdict(list)
-        for memo, attempt in attempts:
-            if attempt.signature not in signatures and self._is_ours(memo, known):
-                by_order[memo.attempt.order_id].append(attempt)
+        fates = await self._chain.status([one.kept.signature for one in missing], history=True) if missing else []
+        for one, fate in zip(missing, fates, strict=True):
+            by_order[one.memo.attempt.order_id].append(_attempt(one, fate))
         return by_order
 
-    async def _read(self, entry: HistoryEntry) -> tuple[Memo, ChainAttempt] | None:
-        kept = await self._chain.kept_transaction(entry.signature, self._wallet.address)
+    async def _read(self, entry: HistoryEntry) -> "_Own | None":
+        kept = await self._chain.kept_transaction(entry.signature)
         if kept is None:
             if find_memos(entry.memos or ""):
                 raise Unreachable(f"{entry.signature} is listed, and no node has it")
             return None
         own = self._wallet.read_own(kept.payload, self._wallet.address, self._venues)
-        if own is None:
-            return None
-        memo, venue = own
-        attempt = ChainAttempt(
-            attempt=memo.attempt,
-            signature=kept.signature,
-            payload=kept.payload,
-            venue=venue,
-            slot=kept.slot,
-            time=kept.time,
-            fee=kept.fee,
-            moved=kept.moved,
-            decimals=kept.decimals,
-            failure=kept.failure,
-        )
-        return memo, attempt
+        return None if own is None else _Own(kept, *own)
 
     async def _restore(self, order_id: UUID, found: Sequence[ChainAttempt]) -> bool:
         """Write what the record learns of an order; whether it learned anything."""
@@ -220,6 +207,38 @@ class Comparison:
             self._observer.record_contradicts_chain(order_id, restoration.alarm)
         self._observer.order_restored(order_id, restoration.status, known is None)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A transaction of ours, what its memo says, and where it was made."""
+
+    kept: KeptTransaction
+    memo: Memo
+    venue: str
+
+
+def _attempt(own: _Own, fate: SwapStatus) -> ChainAttempt:
+    """With what came of it, by the same proof that any swap needs."""
+    match fate:
+        case Landed(moved, fee, slot, True):
+            failure = None
+        case FailedOnChain(_, detail, fee, slot, True):
+            moved, failure = {}, detail
+        case _:
+            raise Unreachable(f"it is not certain what became of {own.kept.signature}")
+    return ChainAttempt(
+        attempt=own.memo.attempt,
+        signature=own.kept.signature,
+        payload=own.kept.payload,
+        venue=own.venue,
+        slot=slot,
+        time=own.kept.time,
+        fee=fee,
+        moved=moved,
+        decimals=own.kept.decimals,
+        failure=failure,
+    )
 
 
 def _signatures(orders: dict[UUID, RecordedOrder]) -> set[str]:

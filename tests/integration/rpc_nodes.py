@@ -100,6 +100,13 @@ def wrong(answer: str, *methods: str, requests: int = 1000, execute: bool = Fals
     return [{"answer": answer, "methods": list(methods), "requests": requests, "execute": execute}]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """In place of a result: an error with this code."""
+
+    code: int
+
+
 @dataclass
 class Script:
     """A node that a test writes: what it was asked, and how it answers.
@@ -142,7 +149,9 @@ class _Scripted(RequestHandler):
         elif isinstance(answer, bytes):
             self.finish(answer)
         else:
-            self.finish(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": answer(call["params"])}))
+            result = answer(call["params"])
+            refused = {"error": {"code": result.code, "message": "no"}} if isinstance(result, Refusal) else None
+            self.finish(json.dumps({"jsonrpc": "2.0", "id": call["id"], **(refused or {"result": result})}))
 
 
 class _Socket(WebSocketHandler):

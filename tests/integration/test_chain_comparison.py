@@ -14,7 +14,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.domain.swap import Blockhash, NotSeen, SignedSwap, SwapStatus
+from dexexec.domain.swap import Blockhash, FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import USDC, WSOL
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.observe import Observer, make_logger
@@ -44,6 +44,7 @@ class ScriptedHistory:
     heights_of: dict[str, int] = field(default_factory=lambda: {"a": 1_000})
     kept: dict[str, KeptTransaction] = field(default_factory=dict)
     memos: dict[str, str | None] = field(default_factory=dict)
+    fates: dict[str, SwapStatus] = field(default_factory=dict)
     down: VenueError | None = None
     lists: bool = True
     asked: list[str] = field(default_factory=list)
@@ -54,15 +55,11 @@ class ScriptedHistory:
     ) -> str:
         """A finalized transaction; `memo` is what the nodes list for it."""
         signature = signature_of(payload)
-        self.kept[signature] = KeptTransaction(
-            signature=signature,
-            payload=payload,
-            slot=70,
-            time=time,
-            fee=5_000,
-            moved={} if failure else moved or BOUGHT,
-            decimals={USDC: 6},
-            failure=failure,
+        self.kept[signature] = KeptTransaction(signature, payload, time, {USDC: 6})
+        self.fates[signature] = (
+            FailedOnChain("program-error", failure, 5_000, 70, finalized=True)
+            if failure
+            else Landed(moved or BOUGHT, 5_000, 70, finalized=True)
         )
         self.memos[signature] = memo
         return signature
@@ -78,7 +75,8 @@ class ScriptedHistory:
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         self._ask("status")
-        return [NotSeen(min(self.heights_of.values()), history, "a", 10**6) for _ in signatures]
+        gone = NotSeen(min(self.heights_of.values()), history, "a", 10**6)
+        return [self.fates.get(one, gone) for one in signatures]
 
     async def heights(self) -> dict[str, int]:
         self._ask("heights")
@@ -87,7 +85,7 @@ class ScriptedHistory:
         return dict(self.heights_of)
 
     def _entries(self) -> tuple[HistoryEntry, ...]:
-        found = [HistoryEntry(one.signature, one.slot, one.time, self.memos[s]) for s, one in self.kept.items()]
+        found = [HistoryEntry(one.signature, 70, one.time, self.memos[s]) for s, one in self.kept.items()]
         return tuple(sorted(found, key=lambda one: one.time or 0, reverse=True))
 
     async def newest_signatures(self, wallet: str) -> list[HistoryEntry] | None:
@@ -101,7 +99,7 @@ class ScriptedHistory:
         entries = tuple(one for one in self._entries() if (one.time or 0) >= since)
         return [NodeHistory(node, height, entries) for node, height in self.heights_of.items()]
 
-    async def kept_transaction(self, signature: str, wallet: str) -> KeptTransaction | None:
+    async def kept_transaction(self, signature: str) -> KeptTransaction | None:
         self._ask("transaction")
         return self.kept.get(signature)
 
@@ -399,6 +397,22 @@ async def test_what_is_not_ours_is_never_taken_in(database_address: Address) -> 
         assert len(await at.store.orders(10, None, None)) == 1
 
 
+async def test_what_is_listed_and_not_certain_yet_keeps_signing_stopped(database_address: Address) -> None:
+    """Another node denies it, or has not finalized it: as for any swap, that proves nothing."""
+    async with scene(database_address) as at:
+        await at.moves_to_another_postgres()
+        signature = at.lands(AttemptId(order_id := new_order().id, 1))
+        certain = at.chain.fates[signature]
+        at.chain.fates[signature] = Unavailable("some know it, others deny it")
+        obtaining = asyncio.create_task(at.permit())
+        await until(lambda: at.chain.asked.count("status") > 2)
+        assert not obtaining.done()
+        assert await at.is_lost(order_id)
+        at.chain.fates[signature] = certain
+        await obtaining
+        assert (await at.read(order_id))["status"] == "confirmed"
+
+
 async def test_a_backup_that_was_restored_in_place_is_noticed_by_what_it_does_not_know(
     database_address: Address,
 ) -> None:
@@ -488,7 +502,7 @@ async def test_of_two_workers_one_compares_and_the_other_waits_for_it(database_a
     async with scene(database_address) as at:
         await at.moves_to_another_postgres()
         at.lands(AttemptId(order_id := new_order().id, 1))
-        other = ScriptedHistory(kept=at.chain.kept, memos=at.chain.memos)
+        other = ScriptedHistory(kept=at.chain.kept, memos=at.chain.memos, fates=at.chain.fates)
         at.chain.per_look = 0
         first = asyncio.create_task(at.permit())
         await until(lambda: "heights" in at.chain.asked)

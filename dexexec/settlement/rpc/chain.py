@@ -124,9 +124,9 @@ class RpcChain:
         """As `WalletHistory`."""
         return await _usable(history.wallet_history(self._nodes, wallet, since))
 
-    async def kept_transaction(self, signature: str, wallet: str) -> KeptTransaction | None:
+    async def kept_transaction(self, signature: str) -> KeptTransaction | None:
         """As `WalletHistory`."""
-        return await _usable(history.kept_transaction(self._nodes, signature, wallet))
+        return await _usable(history.kept_transaction(self._nodes, signature))
 
     async def _fresh_accounts(self, addresses: Sequence[str]) -> Accounts:
         return await self._nodes.call(questions.accounts(addresses), fresh=True)

@@ -6,18 +6,37 @@ before, or later.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.rpc import questions
 from dexexec.settlement.rpc.node import Node, NodeLacksError, NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.rpc.nodes import Nodes
-from dexexec.settlement.rpc.reading import Epoch
 from dexexec.venue import BadAnswer
 
 
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """A node, the slot that it has finalized, and the height if that is believed."""
+
+    node: Node
+    slot: int
+    height: int | None
+
+
 async def heights(nodes: Nodes) -> dict[str, int]:
-    """The finalized height of every node that answers."""
-    return {node.name: epoch.height for node, epoch in await nodes.everywhere(questions.FINALIZED)}
+    """The finalized height of every node that answers and is believed. Raises `NodeUnavailableError`,
+    `NodeRefusedError`."""
+    told = {one.node.name: one.height for one in await _positions(nodes) if one.height is not None}
+    if not told:
+        raise NodeUnavailableError("no node is believed in what it tells of heights", BadAnswer)
+    return told
+
+
+async def _positions(nodes: Nodes) -> list[_Position]:
+    positions = await nodes.positions()
+    weights = nodes.trust.weigh(positions)
+    return [_Position(node, at.slot, at.height if weights[node].counts else None) for node, at in positions]
 
 
 async def newest(nodes: Nodes, wallet: str) -> list[HistoryEntry] | None:
@@ -37,21 +56,21 @@ async def newest(nodes: Nodes, wallet: str) -> list[HistoryEntry] | None:
 
 
 async def wallet_history(nodes: Nodes, wallet: str, since: int) -> list[NodeHistory]:
-    """Of every node that answers and keeps such lists. Raises `NodeUnavailableError`, `NodeRefusedError` when one of
-    them does not give its whole list: what it would have said is not known."""
-    answers = await nodes.everywhere(questions.FINALIZED)
-    found = await asyncio.gather(*(_of_node(nodes, node, epoch, wallet, since) for node, epoch in answers))
+    """Of every node that answers and keeps such lists. Raises `NodeUnavailableError`, `NodeRefusedError` when one that
+    is believed does not give its whole list: what it would have said is not known."""
+    found = await asyncio.gather(*(_of_node(nodes, one, wallet, since) for one in await _positions(nodes)))
     histories = [one for one in found if isinstance(one, NodeHistory)]
     if not histories:
         raise next(one for one in found if not isinstance(one, NodeHistory))
     return histories
 
 
-async def _of_node(nodes: Nodes, node: Node, epoch: Epoch, wallet: str, since: int) -> NodeHistory | NodeLacksError:
+async def _of_node(nodes: Nodes, at: _Position, wallet: str, since: int) -> NodeHistory | NodeUnavailableError:
+    node = at.node
     entries: dict[str, HistoryEntry] = {}
     before: str | None = None
     try:
-        while page := await nodes.ask(node, questions.signatures(wallet, "finalized", before, epoch.slot)):
+        while page := await nodes.ask(node, questions.signatures(wallet, "finalized", before, at.slot)):
             fresh = {entry.signature: entry for entry in page if entry.signature not in entries}
             if not fresh:
                 raise NodeUnavailableError(f"{node.name} lists the same signatures again and again", BadAnswer)
@@ -61,16 +80,16 @@ async def _of_node(nodes: Nodes, node: Node, epoch: Epoch, wallet: str, since: i
                 break
     except NodeUnavailableError as error:
         nodes.failed(node, error)
-        if isinstance(error, NodeLacksError):
+        if isinstance(error, NodeLacksError) or at.height is None:
             return error
         raise
-    return NodeHistory(node.name, epoch.height, tuple(entries.values()))
+    return NodeHistory(node.name, at.height, tuple(entries.values()))
 
 
-async def kept_transaction(nodes: Nodes, signature: str, wallet: str) -> KeptTransaction | None:
+async def kept_transaction(nodes: Nodes, signature: str) -> KeptTransaction | None:
     """Of the first node that has it. Raises `NodeUnavailableError`, `NodeRefusedError` when none has it, and one did
     not answer."""
-    question = questions.kept_transaction(signature, wallet)
+    question = questions.kept_transaction(signature)
     failure: NodeUnavailableError | NodeRefusedError | None = None
     for node in nodes.order_for(question.method):
         try:

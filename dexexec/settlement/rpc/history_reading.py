@@ -6,9 +6,7 @@ from typing import Any
 
 from dexexec.domain import base58
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
-from dexexec.settlement.rpc.reading import read_failure, what_moved
 from dexexec.settlement.rpc.shapes import read_natural, read_text
-from dexexec.settlement.rpc.wire import programs_of
 
 _SIGNATURE = 64
 _LONGEST_MEMOS = 2_000
@@ -19,25 +17,14 @@ def read_signatures(result: Any) -> list[HistoryEntry]:
     return [_entry(one) for one in result]
 
 
-def read_kept(result: Any, signature: str, wallet: str) -> KeptTransaction | None:
+def read_kept(result: Any, signature: str) -> KeptTransaction | None:
     """`getTransaction` in the encoding `base64`; None if the node does not have it."""
     if result is None:
         return None
-    meta = result["meta"]
     payload = base64.b64decode(read_text(result["transaction"][0]), validate=True)
     if base58.encode(payload[1 : 1 + _SIGNATURE]) != signature:
         raise ValueError("another transaction")
-    failure = None if meta["err"] is None else read_failure(meta["err"], programs_of(payload)).detail
-    return KeptTransaction(
-        signature=signature,
-        payload=payload,
-        slot=read_natural(result["slot"]),
-        time=_time(result),
-        fee=read_natural(meta["fee"]),
-        moved={} if failure else what_moved(meta, wallet),
-        decimals=_decimals(meta),
-        failure=failure,
-    )
+    return KeptTransaction(signature, payload, _time(result), _decimals(result["meta"]))
 
 
 def _entry(one: Any) -> HistoryEntry:

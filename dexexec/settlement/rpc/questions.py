@@ -81,10 +81,10 @@ def signatures(
     return Question("getSignaturesForAddress", [address, how], history_reading.read_signatures)
 
 
-def kept_transaction(signature: str, wallet: str) -> Question[KeptTransaction | None]:
-    """A finalized transaction with its bytes, and what it moved for a wallet."""
+def kept_transaction(signature: str) -> Question[KeptTransaction | None]:
+    """A finalized transaction with its bytes."""
     how = {"encoding": "base64", "maxSupportedTransactionVersion": 1, "commitment": "finalized"}
-    read = partial(history_reading.read_kept, signature=signature, wallet=wallet)
+    read = partial(history_reading.read_kept, signature=signature)
     return Question("getTransaction", [signature, how], read)
 
 
