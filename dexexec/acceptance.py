@@ -5,11 +5,11 @@ No quote is taken that moves a venue's price further than the order allows.
 """
 
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from dexexec.domain.bound import Bound, FixedBound, bound_by_slippage
 from dexexec.domain.order import Order
 from dexexec.domain.quote import BPS
+from dexexec.domain.token import from_base_units
 from dexexec.router import PRICE_IMPACT, Routing
 from dexexec.venue import Slippage
 
@@ -26,13 +26,14 @@ class Accepted:
 
 
 PPM_PER_BPS = 100
+PPM_DIGITS = 4
+"""Of a percentage."""
 
 
 def accept(order: Order, routing: Routing, max_price_impact_bps: int) -> Accepted:
     """Hold the quotes of `routing` to the order's limits, and fix its bound by the best one where it is open.
     `max_price_impact_bps` is for an order that names none."""
-    limit = order.max_price_impact_bps if order.max_price_impact_bps is not None else max_price_impact_bps
-    routing = within_impact(routing, limit)
+    routing = within_impact(routing, impact_limit_ppm(order, max_price_impact_bps))
     if order.bound is not None:
         routing = held_to(routing, order.bound)
     if not routing.ranking or (order.bound is not None and not order.bound_open and order.first_quote):
@@ -46,19 +47,29 @@ def accept(order: Order, routing: Routing, max_price_impact_bps: int) -> Accepte
     return Accepted(held_to(routing, bound), order, bound, fixed)
 
 
-def within_impact(routing: Routing, limit_bps: int) -> Routing:
-    """The same answers: quotes that move their venue's price by more than `limit_bps` have lost by it. 10,000 is no
+def impact_limit_ppm(order: Order, max_price_impact_bps: int) -> int:
+    """How far the order may move a price (parts per million); `max_price_impact_bps` is for one that names nothing."""
+    own = order.max_price_impact_bps
+    return (max_price_impact_bps if own is None else own) * PPM_PER_BPS
+
+
+def within_impact(routing: Routing, limit_ppm: int) -> Routing:
+    """The same answers: quotes that move their venue's price by more than `limit_ppm` have lost by it. All of it is no
     limit."""
     answers = []
     for answer in routing.answers:
-        quote = answer.quote if not answer.code and limit_bps < BPS else None
-        if quote is not None and quote.price_impact_ppm > limit_bps * PPM_PER_BPS:
-            moved = f"{Decimal(quote.price_impact_ppm) / 10_000:f}".rstrip("0").rstrip(".")
-            words = f"the swap would move the price by {moved} %, and {Decimal(limit_bps) / 100:f} % is allowed"
+        quote = answer.quote if not answer.code and limit_ppm < BPS * PPM_PER_BPS else None
+        if quote is not None and quote.price_impact_ppm > limit_ppm:
+            moved, allowed = _percent(quote.price_impact_ppm), _percent(limit_ppm)
+            words = f"the swap would move the price by {moved}, and {allowed} is allowed"
             answers.append(answer.lost(PRICE_IMPACT, words, retryable=False))
         else:
             answers.append(answer)
     return Routing.of(answers)
+
+
+def _percent(ppm: int) -> str:
+    return f"{from_base_units(ppm, PPM_DIGITS)} %"
 
 
 def held_to(routing: Routing, bound: Bound) -> Routing:

@@ -10,7 +10,7 @@ from dexexec.domain.quote import Fill
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
 from dexexec.domain.waiting import WaitsFor
 from dexexec.errors import ClaimLostError
-from dexexec.store import NewAttempt, Resolution, Step, Store
+from dexexec.store import Claimed, NewAttempt, Resolution, Step, Store
 
 Events = tuple[tuple[Trigger, Detail], ...]
 
@@ -35,6 +35,24 @@ class Job:
     cause: tuple[str, str] | None = None
     fixed: FixedBound | None = None
     waits_for: WaitsFor | None = None
+
+    @classmethod
+    def of(cls, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> "Job":
+        """The job of a claim that was asked for at `claimed_at` (monotonic seconds): deadlines count from there."""
+        order = claimed.order
+        return cls(
+            order=order,
+            status=order.status,
+            version=order.version,
+            rounds=order.rounds,
+            attempts=order.attempts,
+            refusals=order.refusals,
+            deadline=claimed_at + order.deadline_in_ms / 1000,
+            begun=claimed_at,
+            may_send=may_send,
+            signatures=claimed.signatures,
+            cause=claimed.cause,
+        )
 
 
 class StepWriter:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dexexec.acceptance import accept
+from dexexec.acceptance import accept, impact_limit_ppm
 from dexexec.cancellation import no_news
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
@@ -38,9 +38,10 @@ from dexexec.job import Events, Job, StepWriter
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
-from dexexec.router import OUT_OF_TIME, Answer, Router, Routing
+from dexexec.router import OUT_OF_TIME, PRICE_IMPACT, Answer, Router, Routing
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
+from dexexec.sizing import fitting_size
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
 from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, VenueError
 
@@ -110,10 +111,7 @@ class Pipeline:
         answer never makes one later. Raises `ClaimLostError` and `UnavailableError`.
         """
         order = claimed.order
-        job = Job(
-            order, order.status, order.version, order.rounds, order.attempts, order.refusals,
-            claimed_at + order.deadline_in_ms / 1000, claimed_at, may_send, claimed.signatures, None, claimed.cause,
-        )  # fmt: skip
+        job = Job.of(claimed, claimed_at, may_send)
         if claimed.attempt is not None:
             attempt = self._located(claimed.attempt)
             if why := self._settlement.out_of_reach(attempt.signed):
@@ -130,7 +128,7 @@ class Pipeline:
         """Fail an order, without an open attempt, whose turns ended in crashes too often."""
         order = claimed.order
         self._observer.order_poisoned(order.id, order.claims)
-        job = Job(order, order.status, order.version, order.rounds, order.attempts, order.refusals, 0, 0, lambda: False)
+        job = Job.of(claimed, 0, lambda: False)
         detail = f"given up: {order.claims} times in a row this order crashed what worked on it"
         await self._end(job, Trigger.FAIL, Setback("poisoned", detail, Chance.NONE))
 
@@ -144,9 +142,21 @@ class Pipeline:
         if accepted.bound is not None:
             seen |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
         if accepted.bound is None or not routing.ranking:
-            return await self._retry_or_end(job, setback_of(routing.answers, seen, routing.rest_ms))
+            setback = setback_of(routing.answers, seen, routing.rest_ms)
+            return await self._retry_or_end(job, await self._with_size(job, routing, setback))
         await self._clock.failpoint(Failpoint.CHOSEN)
         return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))
+
+    async def _with_size(self, job: Job, routing: Routing, setback: Setback) -> Setback:
+        """Where the order is too large for every venue: with what size would do."""
+        if setback.reason != PRICE_IMPACT:
+            return setback
+        lost = [answer.quote for answer in routing.answers if answer.quote and answer.code == PRICE_IMPACT]
+        limit_ppm = impact_limit_ppm(job.order, self._max_price_impact_bps)
+        found = await fitting_size(
+            lambda asked: self._router.route(asked, job.deadline), job.order.swap, lost, limit_ppm
+        )
+        return replace(setback, words=f"{setback.words}; {self._presenter.size(job.order, found)}")
 
     async def _build(self, job: Job, routing: Routing, bound: Bound, told: Events) -> Later | None:
         """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""

@@ -10,6 +10,7 @@ from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.router import Answer, Routing, net
 from dexexec.settlement.purse import amount_text
+from dexexec.sizing import FittingSize
 
 PRICE = Context(prec=10, rounding=ROUND_DOWN)
 """Ten digits are plenty to read; amounts are what counts."""
@@ -54,6 +55,14 @@ class Presenter:
             "networkFee": str(fill.fee),
             "slot": fill.slot,
         }
+
+    def size(self, order: Order, found: FittingSize | None) -> str:
+        """What size an order that is too large could have, in words."""
+        if found is None:
+            return "no size was found that is within it"
+        swap = order.swap
+        mint = swap.mint_in if order.mode is Mode.EXACT_IN else swap.mint_out
+        return f"{amount_text(found.amount, mint, self._tokens.get(mint))} would be within it, as {found.venue} quotes"
 
     def shortfall(self, found: Shortfall) -> str:
         """What the wallet lacks because of other attempts in flight, in a sentence."""

@@ -71,6 +71,7 @@ CHECKS: tuple[Check, ...] = tuple(
             quoting.bounds_follow_slippage,
             quoting.larger_gives_no_less,
             quoting.modes_agree,
+            quoting.impact_is_told,
             quoting.deadline_is_obeyed,
             quoting.only_known_errors_escape,
             quoting.quotes_are_independent,

@@ -9,6 +9,10 @@ from dexexec.domain.quote import Mode, Quote, max_in, min_out
 from dexexec.testing.harness import DEADLINE, SLIPPAGE_BPS, Broken, Condition, Harness, NotApplicable, describe, outcome
 from dexexec.venue import VENUE_ERRORS, Network, Timeout, Unsupported
 
+PPM = 1_000_000
+SMALL = 10
+"""An ordinary swap is so many times a small one."""
+ROUNDING_PPM = 20
 ALLOWED_DELAY = 0.25
 """Seconds by which an answer may miss its deadline."""
 _INTEGERS = tuple(field.name for field in fields(Quote) if field.type is int)
@@ -113,6 +117,29 @@ async def modes_agree(harness: Harness) -> None:
             allowed = 2 + 2 * paid.amount_in // paid.amount_out + paid.amount_in // 100_000
             if abs(back.amount_in - paid.amount_in) > allowed:
                 raise Broken(f"{paid.amount_out} is given for {paid.amount_in}, but costs {back.amount_in}")
+
+
+async def impact_is_told(harness: Harness) -> None:
+    """`price_impact_ppm` tells at least how much worse than the price of a small swap that of a large one is."""
+    async with harness.world() as world:
+        for ordinary in await world.requests():
+            small = await world.ask(replace(ordinary, amount=max(1, ordinary.amount // SMALL)))
+            if not isinstance(small, Quote):
+                continue
+            for times in (1, 10, 100, 1_000, 10_000, 100_000):
+                large = await world.ask(replace(ordinary, amount=ordinary.amount * times))
+                if isinstance(large, Quote) and large.price_impact_ppm < _least_impact(small, large):
+                    raise Broken(
+                        f"{large.amount_in} for {large.amount_out} is {_least_impact(small, large)} ppm worse than"
+                        f" {small.amount_in} for {small.amount_out}: price_impact_ppm says {large.price_impact_ppm}"
+                    )
+
+
+def _least_impact(small: Quote, large: Quote) -> int:
+    """How much worse the price of `large` is than that of `small`, in ppm: what rounding to units may do to the small
+    one's price is taken off."""
+    worse = PPM - PPM * large.amount_out * small.amount_in // (large.amount_in * small.amount_out)
+    return worse - 2 * PPM // min(small.amount_in, small.amount_out) - ROUNDING_PPM
 
 
 async def deadline_is_obeyed(harness: Harness) -> None:

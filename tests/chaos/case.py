@@ -27,13 +27,15 @@ SETTINGS = {
     "DEXEXEC_MOCK_LATENCY_MS": "5",
     "DEXEXEC_MOCK_LANDING_MS": "100",
     "DEXEXEC_MOCK_SLIPPAGE_PPM": "400000",
+    "DEXEXEC_MOCK_DRIFT_PPM": "0",
+    "DEXEXEC_MOCK_OFFSET_PPM": "0",
 }
 QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
 """A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
 FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
 FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0}
-"""Prices move by up to 40 %: within the bounds of the first, and out of those of the second, which is tried three
-times and fails."""
+"""Prices move by up to 40 % between quote and landing: within the bounds of the first, and out of those of the second,
+which is tried three times and fails. Quotes stand still, so that the next one is within the bound of the first."""
 
 C = TypeVar("C")
 

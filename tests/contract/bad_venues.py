@@ -66,7 +66,8 @@ class GivesLessForMore(MockRaydium):
         quote = await super().quote(request, deadline)
         if request.mode is Mode.EXACT_IN and request.amount > 5 * 10**9:
             amount_out = quote.amount_out // 100
-            return replace(quote, amount_out=amount_out, min_out=min_out(amount_out, request.slippage_bps))
+            least = min_out(amount_out, request.slippage_bps)
+            return replace(quote, amount_out=amount_out, min_out=least, price_impact_ppm=1_000_000)
         return quote
 
 
@@ -181,6 +182,13 @@ class ForgetsTheBounds(MockRaydium):
         return await super().build(replace(quote, min_out=0, max_in=U64_MAX), payer, blockhash)
 
 
+class HidesItsImpact(MockRaydium):
+    name = "hides-its-impact"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        return replace(await super().quote(request, deadline), price_impact_ppm=0)
+
+
 class BuildsFromTheRequest(MockRaydium):
     """Takes the bounds from the request's slippage, although those of the quote are tighter."""
 
@@ -202,6 +210,7 @@ BROKEN: dict[type[Venue[Any]], str] = {
     LeavesRoomForItself: "bounds-follow-slippage",
     GivesLessForMore: "larger-gives-no-less",
     ChargesTwiceForExactOut: "modes-agree",
+    HidesItsImpact: "impact-is-told",
     TakesItsTime: "deadline-is-obeyed",
     Hangs: "deadline-is-obeyed",
     LetsItsOwnErrorsOut: "only-known-errors-escape",

@@ -111,7 +111,7 @@ def test_check_says_which_rule_is_broken_and_why_and_is_not_content() -> None:
     [broken] = [line for line in out.getvalue().splitlines() if "FAIL" in line]
     assert broken.split()[:2] == ["FAIL", "fill-equals-quote"]
     assert "quoted" in broken
-    assert "12 of 13 rules kept, 1 broken" in out.getvalue()
+    assert "13 of 14 rules kept, 1 broken" in out.getvalue()
 
 
 def test_check_of_an_unknown_adapter_names_the_known_ones() -> None:

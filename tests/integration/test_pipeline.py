@@ -360,6 +360,23 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: Op
         assert told(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "price-impact"
         assert "99.995 %" in str(events[-1].detail["detail"])
+        assert "no size was found that is within it" in str(events[-1].detail["detail"])
+
+
+async def test_an_order_that_is_too_large_is_told_what_size_would_do(bench: OpenBench) -> None:
+    async def deep(request: SwapRequest) -> Quote:
+        """A pool of 0.09 SOL."""
+        impact = 1_000_000 * request.amount // (90_000_000 + request.amount)
+        return quote_of("a", request, 1_500_000, price_impact_ppm=impact + 1)
+
+    async with bench() as b, running(b.worker().run()):
+        b.a.on_quote, b.b.on_quote = deep, raising(Unsupported("not this pair"))
+        events = await b.ended(await b.post(replace(new_order(), max_price_impact_bps=100)))
+        assert told(events) == ["pending", "routing", "failed"]
+        words = str(events[-1].detail["detail"])
+        assert "the swap would move the price by 10.0001 %, and 1 % is allowed" in words
+        assert "0.000908" in words
+        assert words.endswith("SOL would be within it, as a quotes")
 
 
 async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(bench: OpenBench) -> None:

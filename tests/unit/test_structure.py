@@ -35,6 +35,7 @@ LAYERS = (
         "demo_client",
         "demo_view",
     },
+    {"sizing"},
     {"store", "acceptance", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"job"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
