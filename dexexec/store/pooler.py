@@ -8,12 +8,15 @@ from typing import Any
 
 import psycopg
 
-from dexexec.store.session import UnfitSessionError
+from dexexec.store.session import UnfitSessionError, ask_unsettled
 
 ROUNDS = 5
 SECOND_SECONDS = 5.0
 """How long a second session may take to be given."""
-ADVICE = "each session has to keep a connection of its own to Postgres. With PgBouncer set pool_mode = session"
+SHARED = (
+    "the pooler shares sessions between clients: each has to keep a connection of its own to Postgres. With PgBouncer"
+    " set pool_mode = session"
+)
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -28,29 +31,27 @@ async def refuse_shared_sessions(first: Connection, conninfo: str) -> None:
         async with asyncio.timeout(SECOND_SECONDS):
             async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as second:
                 shared = await _share(first, second, backend)
+    except psycopg.errors.ProtocolViolation:  # PgBouncer's answer to a transaction with pool_mode = statement
+        raise UnfitSessionError(SHARED) from None
     except TimeoutError:
         raise UnfitSessionError(
             f"the pooler gave no second session within {SECOND_SECONDS:g} s: raise its pool_size"
         ) from None
     if shared:
-        raise UnfitSessionError(f"the pooler shares sessions between clients: {ADVICE}")
+        raise UnfitSessionError(SHARED)
 
 
 async def _share(first: Connection, second: Connection, backend: int) -> bool:
     """Whether `first`, whose process on the server was `backend`, does not have it for itself. While it rests, `second`
     holds one: a pooler that shares gives it the one that has just become free, or `first` another one afterwards."""
     for _ in range(ROUNDS):
-        try:
-            await second.execute("BEGIN")
-        except psycopg.errors.ProtocolViolation:
-            return True  # PgBouncer's answer with pool_mode = statement
-        shared = await _backend(second) == backend or await _backend(first) != backend
+        shared = await _backend(second, stay=True) == backend or await _backend(first) != backend
         await second.execute("ROLLBACK")
         if shared or await _backend(first) != backend:
             return True
     return False
 
 
-async def _backend(connection: Connection) -> int:
-    [[backend]] = await (await connection.execute("SELECT pg_backend_pid()", prepare=False)).fetchall()
+async def _backend(connection: Connection, *, stay: bool = False) -> int:
+    [[backend]] = await ask_unsettled(connection, "SELECT pg_backend_pid()", stay=stay)
     return int(backend)

@@ -91,8 +91,11 @@ SETTLE = (
 # Where a session that nobody has settled finds our tables.
 ELSEWHERE = """
 SELECT relnamespace::regnamespace::text FROM pg_class
-WHERE oid = to_regclass('order_events') AND to_regclass('public.order_events') IS NULL
-"""
+WHERE oid = to_regclass('order_events') AND to_regclass('public.order_events') IS NULL"""
+UNHURRIED = (
+    f"BEGIN READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
+    " SET LOCAL idle_in_transaction_session_timeout = 0;"
+)
 
 
 class UnfitSessionError(psycopg.OperationalError):
@@ -143,10 +146,18 @@ class Session(psycopg.AsyncConnection[TupleRow]):
         return await cursor.fetchone() or {}
 
 
+async def ask_unsettled(fresh: psycopg.AsyncConnection[Any], question: str, *, stay: bool = False) -> list[TupleRow]:
+    """The rows of `question`, asked in a transaction that sets its time limits for itself alone, since it is not known
+    yet whose session that is. With `stay` the transaction stays open."""
+    cursor = await fresh.execute(f"{UNHURRIED} {question}{'' if stay else '; COMMIT'}".encode(), prepare=False)
+    await cursor.set_result(-1 if stay else -2)
+    return await cursor.fetchall()
+
+
 async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any]) -> None:
     """Orders that were stored where the role's or the database's `search_path` points must not be forgotten. Raises
     `UnfitSessionError` when there are tables of ours there, and none in `public`; `fresh` is not settled."""
-    for (schema,) in await (await fresh.execute(ELSEWHERE, prepare=False)).fetchall():
+    for (schema,) in await ask_unsettled(fresh, ELSEWHERE):
         raise UnfitSessionError(
             f"its tables are in the schema {schema}, and are looked for in public: move each with ALTER TABLE … SET"
             " SCHEMA public"

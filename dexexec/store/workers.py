@@ -51,6 +51,7 @@ class Incarnation:
         """Renew every lease; False when this incarnation was declared dead. Raises `UnavailableError`."""
         with outages():
             async with asyncio.timeout(self._timeout):
+                await self._connection.look_if_due()  # the session lock is only ours while the session is
                 cursor = await self._connection.execute(RENEW, (self._lease, self.id))
                 return await cursor.fetchone() is not None
 
