@@ -278,7 +278,7 @@ class Observer:
 
     # The sweeper
 
-    def workers_buried(self, names: list[str]) -> None:
+    def dead_workers_removed(self, names: list[str]) -> None:
         """Workers died; their orders are free."""
         self.log.warning("dead workers found", workers=names)
 

@@ -100,7 +100,7 @@ async def serve(
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
             if api and half:
-                shared.store.taker = half.worker
+                shared.store.taker = half.worker.direct
             quiet_collector()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
 

@@ -22,7 +22,7 @@ GRACE_MS = 1_000
 """An order is left alone for this long after it was due: its entry is probably on the queue, or on its way there."""
 RECLAIM_MS = 5_000
 """A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died, and
-whoever buried it could not take its entries over."""
+whoever removed it could not take its entries over."""
 LONGEST_NAP = 1.0
 THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,9 +44,9 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """One pass; how many orders it put back. Raises `UnavailableError`."""
-        dead = await self._store.bury()
+        dead = await self._store.remove_dead_workers()
         if dead:
-            self._observer.workers_buried(dead)
+            self._observer.dead_workers_removed(dead)
         entries = await self._queue.reclaim(self._name, RECLAIM_MS)
         for name in dead:
             entries += await self._queue.inherit(self._name, name)

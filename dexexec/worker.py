@@ -1,12 +1,8 @@
-"""The worker: leases ids from the queue, claims their orders, runs each through the pipeline, and drains on a stop.
+"""The worker: leases ids from the queue, claims their orders, gives each its turn, and drains on a stop.
 
-A worker lives in incarnations (`dexexec.store.workers`): each is one session with Postgres. While it lasts, a
-heartbeat renews the leases of all its orders at once. When it ends (Postgres gone, the lease run out) every order in
-flight is dropped where it stands: nothing can be written about it any more, and whoever claims it next resumes from
-the record. Then the next incarnation begins. A crash of the whole process is the same thing without the second part.
-
-In a process that also takes orders in, new ones come to the worker without the queue while that is empty and there is
-room (`dexexec.store.seats`).
+It works in sessions with Postgres (`dexexec.store.workers`). While one lasts, a heartbeat renews the leases of all its
+orders, and a look releases what is claimed in its name and not in hand. When one ends, every order in hand is dropped
+where it stands, whoever claims it next resumes from the record, and the next session begins.
 """
 
 import asyncio
@@ -17,25 +13,25 @@ from uuid import UUID
 
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
-from dexexec.domain.order import Order
+from dexexec.direct import DirectDispatcher
 from dexexec.domain.status import Status
-from dexexec.errors import ClaimLostError, UnavailableError
+from dexexec.errors import UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
-from dexexec.pipeline import Later, Pipeline
+from dexexec.pipeline import Pipeline
 from dexexec.queue import BLOCK_MS, Entry, Queue
 from dexexec.recovery.permission import SigningPermission, Unrestricted
-from dexexec.store import Claimed, Incarnation, Release, Seats, Store
+from dexexec.store import Claimed, Release, Store, WorkerSession
+from dexexec.turns import Turns
 
 BATCH = 64
 OUTAGE_PAUSE = 0.25
-CRASH_PAUSE_MS = 1_000.0
 RATE_KEY = "orders"
-SUSPECT_SECONDS = 5.0
-"""Past this a suspect has not crashed us, and the next one may be taken up, although its turn may last longer."""
+CHORE_SECONDS = 1.0
+"""What the end of a session waits for entries to be acknowledged or put back; others take them over later."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """`concurrency` orders in flight; `orders_per_minute` over all workers (None: no limit); `max_claims` turns
     that ended in crashes make an order poison; leases, heartbeats and drains in seconds."""
@@ -46,10 +42,6 @@ class Limits:
     lease_seconds: float
     heartbeat_seconds: float
     drain_seconds: float
-
-
-class _OverError(Exception):
-    """This incarnation must end: nobody can tell any more what it holds."""
 
 
 class Worker:
@@ -73,79 +65,56 @@ class Worker:
         self._limits, self._clock, self._observer = limits, clock, observer
         self._permission = permission or Unrestricted()
         self._stop = asyncio.Event()
-        self._changed = asyncio.Event()  # a slot came free, or the incarnation ended
-        self._flight: dict[UUID, asyncio.Task[None]] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()  # there is more room, the session ended, or we are to stop
         self._lease_until = 0.0
-        self._lost: str | None = None  # why an order is neither worked on nor handed back: our end will free it
-        self._incarnation: Incarnation | None = None
-        self._asked_for = 0  # entries that may be leased right now
-        self._drained = False  # the queue had less than what was asked for last
-        self._reserved = 0  # seats for new orders that are being stored
-        self._suspects: dict[UUID, float] = {}  # those in flight, and since when
-        self._suspects_at_once = 1  # doubled with each one whose turn ends well
-        self._blameless: set[UUID] = set()  # dropped with a lost session: their turns do not count against them
-
-    # New orders of this process (dexexec.store.Taker)
-
-    def reserve(self, wanted: int) -> Seats | None:
-        """Room for orders that are about to be stored. Only while the queue is empty, so that none waits there longer
-        for it; and not where the pace of execution is limited, since that is kept by leases."""
-        me, ending = self._incarnation, self._stop.is_set() or self._lost is not None
-        if me is None or ending or not self._drained or self._limits.orders_per_minute is not None:
-            return None
-        count = min(wanted, self._free() - self._asked_for)
-        if count <= 0:
-            return None
-        self._reserved += count
-        return Seats(me.id, count, self._clock.monotonic())
-
-    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
-        """Start what was stored under our claim. False when that incarnation is over."""
-        self._leave(seats)
-        if self._incarnation is None or self._incarnation.id != seats.worker:
-            return False
-        for one in claimed:
-            self._start(one, seats.asked, taken=True)
-        return True
-
-    def doubt(self, seats: Seats, error: BaseException) -> None:
-        """End this incarnation: orders may be ours that we know nothing of."""
-        self._leave(seats)
-        if self._incarnation is not None and self._incarnation.id == seats.worker:
-            self._lost = f"{error}: a new order may or may not be ours"
-
-    def _leave(self, seats: Seats) -> None:
-        self._reserved -= seats.count
-        self._changed.set()
-
-    def _free(self) -> int:
-        return self._limits.concurrency - len(self._flight) - self._reserved
-
-    # Its life
+        self._chores: set[asyncio.Task[None]] = set()
+        self._claiming: frozenset[UUID] = frozenset()  # orders of a claim that has not been answered
+        self._blameless: set[UUID] = set()  # orders whose turn was cut short by a stop or a lost session
+        self._turns = Turns(
+            store=store,
+            queue=queue,
+            pipeline=pipeline,
+            max_claims=limits.max_claims,
+            lease_lives=self._lease_lives,
+            changed=self._changed.set,
+            clock=clock,
+            observer=observer,
+        )
+        self.direct = DirectDispatcher(
+            self._turns,
+            limits.concurrency,
+            paced=limits.orders_per_minute is not None,
+            changed=self._changed.set,
+            clock=clock,
+        )
+        """Where the store of this process may give new orders to."""
 
     def stop(self) -> None:
         """Lease no more; `run` ends when what is in flight has finished or was handed back."""
         self._stop.set()
         self._changed.set()
+        self.direct.close()
 
     async def run(self) -> None:
         """Work until `stop`."""
         while not self._stop.is_set():
-            incarnation = await self._begin()
-            if incarnation is not None:
-                await self._live(incarnation)
+            session = await self._begin()
+            if session is not None:
+                await self._live(session)
         with contextlib.suppress(UnavailableError):  # nothing can be written then
             await self._unblame()
 
-    async def _begin(self) -> Incarnation | None:
+    # A session
+
+    async def _begin(self) -> WorkerSession | None:
+        """Register, as soon as Postgres lets us; None when we are to stop before."""
         begun = self._clock.monotonic()
         told = False
         while not self._stop.is_set():
             asked = self._clock.monotonic()
             try:
                 await self._unblame()
-                incarnation = await self._store.begin(self.name, self._limits.lease_seconds)
+                session = await self._store.begin(self.name, self._limits.lease_seconds)
             except UnavailableError as error:
                 if not told:
                     self._observer.waiting_for("registering the worker", error)
@@ -155,47 +124,40 @@ class Worker:
             self._lease_until = asked + self._limits.lease_seconds
             if told:
                 self._observer.back_again("registering the worker", self._clock.monotonic() - begun)
-            self._observer.worker_started(self.name, incarnation.id, self._limits.concurrency)
-            return incarnation
+            self._observer.worker_started(self.name, session.id, self._limits.concurrency)
+            return session
         return None
 
-    async def _unblame(self) -> None:
-        """Have the turns that were cut short by a lost session, or by a stop, not count against their orders."""
-        if self._blameless:
-            await self._store.unblame(list(self._blameless))
-            self._blameless.clear()
-
-    def _lease_lives(self) -> bool:
-        """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
-        return self._clock.monotonic() < self._lease_until
-
-    async def _live(self, incarnation: Incarnation) -> None:
-        """One incarnation, from its registration until it is lost or the worker stops."""
-        heartbeat = asyncio.create_task(self._heartbeat(incarnation))
+    async def _live(self, session: WorkerSession) -> None:
+        """One session, from its registration until it is lost or the worker stops."""
+        heartbeat = asyncio.create_task(self._heartbeat(session))
         heartbeat.add_done_callback(lambda _: self._changed.set())
+        look = asyncio.create_task(self._release_strays(session.id))
         left: list[UUID] = []
-        self._incarnation, self._lost, self._drained = incarnation, None, False
-        self._suspects_at_once = 1
+        if not self._stop.is_set():
+            self.direct.open(session.id)
         try:
             await self._obtain_permission(heartbeat)
-            await self._lease_loop(incarnation, heartbeat)
+            await self._lease_loop(session, heartbeat)
             if heartbeat.done():
-                raise _OverError(heartbeat.result())
-            if self._lost:
-                raise _OverError(self._lost)
-            left = await self._drain()
-        except _OverError as why:
-            self._observer.worker_lost_its_lease(self.name, str(why), len(self._flight))
-            self._blameless.update(self._flight)
+                self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._turns))
+                self._blameless.update(self._turns.order_ids)
+            else:
+                left = await self._drain()
         finally:
-            self._incarnation = None
-            heartbeat.cancel()
-            await self._drop_flight()
-            await incarnation.end()
-        await self._enqueue_again(left)
+            self.direct.close()
+            if self._chores:
+                await asyncio.wait(self._chores, timeout=CHORE_SECONDS)
+            for task in (heartbeat, look, *self._chores):
+                task.cancel()
+            await asyncio.gather(heartbeat, look, *self._chores, return_exceptions=True)
+            await self._turns.drop()
+            await session.end()
+        with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them
+            await self._queue.enqueue(left)
 
     async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> None:
-        """Wait until orders may be signed for; or until the end of this incarnation, or of the worker."""
+        """Wait until orders may be signed for; or until the end of this session, or of the worker."""
         obtaining = asyncio.create_task(self._permission.obtain())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -207,32 +169,76 @@ class Worker:
             stopping.cancel()
             await asyncio.gather(obtaining, stopping, return_exceptions=True)
 
-    async def _heartbeat(self, incarnation: Incarnation) -> str:
+    async def _heartbeat(self, session: WorkerSession) -> str:
         """Renew until that fails for good; why it did."""
         while True:
             await self._clock.sleep(self._limits.heartbeat_seconds)
             asked = self._clock.monotonic()
             try:
-                if not await incarnation.renew():
+                if not await session.renew():
                     return "it was declared dead"
             except UnavailableError as error:
                 return str(error)
             self._lease_until = asked + self._limits.lease_seconds
 
-    async def _lease_loop(self, incarnation: Incarnation, heartbeat: "asyncio.Task[str]") -> None:
+    def _lease_lives(self) -> bool:
+        """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
+        return self._clock.monotonic() < self._lease_until
+
+    async def _release_strays(self, session: int) -> None:
+        """Once per heartbeat, release what is claimed in our name and not in hand: after a claim or a new order whose
+        answer was lost, or a release that failed.
+
+        What is being claimed or stored right now is not in hand yet, so an order must be astray at two looks in a row,
+        under the same claim. Should it be ours all the same, its next claim fences it like any other.
+        """
+        before: dict[UUID, int] = {}
+        while True:
+            await self._clock.sleep(self._limits.heartbeat_seconds)
+            with contextlib.suppress(UnavailableError):  # the heartbeat says so
+                held = await self._store.held(session)
+                astray = {
+                    order_id: claim
+                    for order_id, claim in held.items()
+                    if order_id not in self._claiming and not self._turns.has(order_id, claim)
+                }
+                again = [order_id for order_id, claim in astray.items() if before.get(order_id) == claim]
+                before = astray
+                for order_id in again:
+                    self._observer.order_handed_back(order_id, "it was claimed in our name, and nobody worked on it")
+                    await self._store.release(Release(order_id, astray[order_id], blame=False, resume_in_ms=0))
+                await self._queue.enqueue(again)
+
+    async def _drain(self) -> list[UUID]:
+        """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
+        self._observer.worker_draining(self.name, len(self._turns))
+        self._blameless.update(self._turns.order_ids)
+        with contextlib.suppress(UnavailableError):  # nothing can be written then
+            await self._unblame()  # now, since whoever stops us may lose patience and kill us
+        await self._turns.wait(self._limits.drain_seconds)
+        left = self._turns.order_ids
+        self._observer.worker_stopped(self.name, len(left))
+        return left
+
+    async def _unblame(self) -> None:
+        """Have the turns that were cut short not count against their orders."""
+        if self._blameless:
+            await self._store.unblame(list(self._blameless))
+            self._blameless.clear()
+
+    # Leasing
+
+    async def _lease_loop(self, session: WorkerSession, heartbeat: "asyncio.Task[str]") -> None:
         outage: float | None = None
-        while not self._stop.is_set() and not heartbeat.done() and not self._lost:
+        while not self._stop.is_set() and not heartbeat.done():
             raise_if_cancelled()
-            free = self._free()
-            if free <= 0:
-                self._drained = False  # what comes meanwhile goes on the queue, and then has the first turn
-                self._changed.clear()
+            self._changed.clear()
+            wanted = self.direct.begin_lease(BATCH)
+            if not wanted:
                 await self._changed.wait()
                 continue
             try:
-                # While nothing waits on the queue, half of the room is left to new orders that need not go there.
-                self._asked_for = min(-(-free // 2) if self._drained else free, BATCH)
-                await self._lease_some(incarnation, self._asked_for)
+                await self._lease_some(session, heartbeat, wanted)
             except UnavailableError as error:
                 if outage is None:
                     outage = self._clock.monotonic()
@@ -243,9 +249,9 @@ class Worker:
                     self._observer.back_again("leasing orders", self._clock.monotonic() - outage)
                     outage = None
             finally:
-                self._asked_for = 0
+                self.direct.end_lease()
 
-    async def _lease_some(self, incarnation: Incarnation, wanted: int) -> None:
+    async def _lease_some(self, session: WorkerSession, heartbeat: "asyncio.Task[str]", wanted: int) -> None:
         """Lease up to `wanted` entries, claim their orders in one commit, start them, and acknowledge the entries:
         from the commit on, it is the lease in Postgres that brings an order back."""
         units: Sequence[bytes] = ()
@@ -258,31 +264,34 @@ class Worker:
         claimed: list[Claimed] = []
         try:
             entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
-            self._drained = len(entries) < wanted
+            self.direct.learn(queue_empty=len(entries) < wanted)
             if entries:
                 await self._clock.failpoint(Failpoint.LEASED)
-            if entries and self._stop.is_set():
-                await self._queue.ack(entries)
-                await self._queue.enqueue([entry.order_id for entry in entries])
+            if entries and (self._stop.is_set() or heartbeat.done()):
+                await self._put_back(entries)
             elif entries:
-                asked = self._clock.monotonic()
-                try:
-                    claimed = await self._store.claim(
-                        incarnation.id, [entry.order_id for entry in entries], self._suspects_wanted()
-                    )
-                except UnavailableError as error:
-                    raise _OverError(f"{error}: a claim may or may not be ours") from error
-                await self._clock.failpoint(Failpoint.CLAIMED)
-                for one in claimed:
-                    self._start(one, asked)
-                self._chore(self._acknowledge(entries))
+                claimed = await self._claim(session, entries)
         finally:
             started = sum(one.order.status is not Status.CONFIRMED for one in claimed)  # the others only look again
             await self._limiter.give_back(RATE_KEY, units[started:])
 
-    def _suspects_wanted(self) -> int:
-        now = self._clock.monotonic()
-        return self._suspects_at_once - sum(now < since + SUSPECT_SECONDS for since in self._suspects.values())
+    async def _claim(self, session: WorkerSession, entries: Sequence[Entry]) -> list[Claimed]:
+        """Claim and start the orders of these entries."""
+        asked, ids = self._clock.monotonic(), [entry.order_id for entry in entries]
+        self._claiming = frozenset(ids)
+        try:
+            claimed = await self._store.claim(session.id, ids, self._turns.suspects_wanted())
+            await self._clock.failpoint(Failpoint.CLAIMED)
+            for one in claimed:
+                self._turns.start(one, asked)
+        except UnavailableError:
+            # They may be claimed, or not. What is goes with our next looks, and the rest is leased again.
+            self._chore(self._put_back(entries))
+            raise
+        finally:
+            self._claiming = frozenset()
+        self._chore(self._acknowledge(entries))
+        return claimed
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
@@ -290,94 +299,10 @@ class Worker:
             await self._queue.ack(entries)
             await self._clock.failpoint(Failpoint.ACKNOWLEDGED)
 
-    def _start(self, claimed: Claimed, asked: float, *, taken: bool = False) -> None:
-        order_id = claimed.order.id
-        task = asyncio.create_task(self._work(claimed, asked, taken))
-        self._flight[order_id] = task
-        if claimed.suspect:
-            self._suspects[order_id] = self._clock.monotonic()
-        task.add_done_callback(lambda done: self._landed(order_id, done))
-
-    def _landed(self, order_id: UUID, task: "asyncio.Task[None]") -> None:
-        if self._flight.get(order_id) is task:
-            del self._flight[order_id]
-            if self._suspects.pop(order_id, None) is not None:
-                self._suspects_at_once = min(2 * self._suspects_at_once, BATCH)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._observer.order_stranded(order_id, error)
-            self._lost = "an order could not be handed back"
-        self._changed.set()
-
-    async def _work(self, claimed: Claimed, asked: float, taken: bool) -> None:
-        """One order. Whatever happens, it ends in the record or goes back, and never takes others with it."""
-        order = claimed.order
-        try:
-            if taken:
-                await asyncio.sleep(0)  # whoever posted it is answered first
-                await self._clock.failpoint(Failpoint.TAKEN)
-            if order.claims > self._limits.max_claims:
-                if claimed.attempt is None:
-                    await self._pipeline.poison(claimed)
-                    return
-                self._observer.order_stuck(order.id, order.claims)
-            later = await self._pipeline.run(claimed, asked, self._lease_lives)
-            if later is not None:
-                await self._delay(order.id, later)
-        except ClaimLostError:
-            # Also when it is still ours in the record, after a lease that ran out by our clock alone: then it must go.
-            self._observer.claim_lost(order.id)
-            await self._hand_back(order)
-        except UnavailableError as error:
-            await self._hand_back(order)
-            self._observer.order_handed_back(order.id, str(error))
-        except Exception as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
-            self._observer.order_crashed(order.id, order.claims, error)
-            self._suspects_at_once = 1
-            self._suspects.pop(order.id, None)
-            await self._hand_back(order, blame=True, pause_ms=CRASH_PAUSE_MS)
-
-    async def _hand_back(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
-        """Release the claim, so that the order is resumed from the record; without effect where it is another's. Until
-        Postgres takes it, or the heartbeat ends this incarnation and with it the claim."""
-        await self._clock.failpoint(Failpoint.RELEASING)
-        while True:
-            try:
-                await self._store.release(Release(order.id, order.claim, blame, pause_ms))
-            except UnavailableError:
-                await self._clock.sleep(OUTAGE_PAUSE)
-            else:
-                await self._clock.failpoint(Failpoint.RELEASED)
-                await self._delay(order.id, Later(pause_ms))
-                return
-
-    async def _delay(self, order_id: UUID, later: Later) -> None:
-        with contextlib.suppress(UnavailableError):  # then the sweeper finds it when it is due
-            await self._clock.failpoint(Failpoint.DELAYING)
-            await self._queue.delay(order_id, later.delay_ms)
-            await self._clock.failpoint(Failpoint.DELAYED)
-
-    async def _drain(self) -> list[UUID]:
-        """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
-        self._observer.worker_draining(self.name, len(self._flight))
-        self._blameless.update(self._flight)
-        with contextlib.suppress(UnavailableError):  # nothing can be written then
-            await self._unblame()
-        if self._flight:
-            await asyncio.wait(self._flight.values(), timeout=self._limits.drain_seconds)
-        left = list(self._flight)
-        self._observer.worker_stopped(self.name, len(left))
-        return left
-
-    async def _enqueue_again(self, order_ids: Sequence[UUID]) -> None:
-        with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them
-            await self._queue.enqueue(order_ids)
-
-    async def _drop_flight(self) -> None:
-        """Stop working on everything. What was claimed is freed by the end of the incarnation."""
-        tasks = [*self._flight.values(), *self._chores]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _put_back(self, entries: Sequence[Entry]) -> None:
+        with contextlib.suppress(UnavailableError):  # then they stay pending, and are reclaimed
+            await self._queue.ack(entries)
+            await self._queue.enqueue([entry.order_id for entry in entries])
 
     def _chore(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

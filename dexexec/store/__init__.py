@@ -20,7 +20,7 @@ from dexexec.store.session import UnfitSessionError, connect
 from dexexec.store.store import Store
 from dexexec.store.waiting import Note
 from dexexec.store.work import Attempt, Claimed, NewAttempt, Release, Resolution, Step
-from dexexec.store.workers import Incarnation
+from dexexec.store.workers import WorkerSession
 
 __all__ = [
     "Address",
@@ -31,7 +31,6 @@ __all__ = [
     "Created",
     "Cursor",
     "Database",
-    "Incarnation",
     "Keeper",
     "NewAttempt",
     "Note",
@@ -44,6 +43,7 @@ __all__ = [
     "Store",
     "Taker",
     "UnfitSessionError",
+    "WorkerSession",
     "connect",
     "migrate",
 ]

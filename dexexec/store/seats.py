@@ -14,7 +14,7 @@ from dexexec.store.work import Claimed
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """Room for `count` new orders with the incarnation `worker`, kept free since `asked` (monotonic seconds)."""
+    """Room for `count` new orders with the session `worker`, kept free since `asked` (monotonic seconds)."""
 
     worker: int
     count: int
@@ -22,14 +22,12 @@ class Seats:
 
 
 class Taker(Protocol):
-    """Takes new orders up without the queue. After `reserve` gave seats, `take` or `doubt` must follow, once."""
+    """Takes new orders up without the queue. After `reserve` gave seats, `take` must follow, once."""
 
     def reserve(self, wanted: int) -> Seats | None:
         """Keep room for up to `wanted` orders; None when there is none."""
 
     def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
-        """These are committed and claimed (none: nothing was committed); the room that is left is free again. False
-        when it is too late, and their claims are worth nothing: they go on the queue."""
-
-    def doubt(self, seats: Seats, error: BaseException) -> None:
-        """Orders may be committed and claimed, or not: nobody knows."""
+        """These are committed and claimed; the room that is left is free again. None, when nothing was committed or
+        that is not known: the worker then finds by itself what it holds. False when it is too late, and their claims
+        are worth nothing: they go on the queue."""

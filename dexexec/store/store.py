@@ -30,7 +30,7 @@ from dexexec.store.intake import Created, CreateRequest
 from dexexec.store.seats import Taker
 from dexexec.store.waiting import Note
 from dexexec.store.work import Claimed, Release, Step
-from dexexec.store.workers import Incarnation
+from dexexec.store.workers import WorkerSession
 
 T = TypeVar("T")
 
@@ -101,11 +101,8 @@ class Store:
             return stored.answers
         try:
             stored = await self._bounded(intake.create(self._database, requests, seats, self._clock), seconds)
-        except REFUSALS:
+        except BaseException:
             taker.take(seats, ())
-            raise
-        except BaseException as error:
-            taker.doubt(seats, error)
             raise
         self._announce(stored.events)
         if taker.take(seats, stored.claimed):
@@ -144,13 +141,13 @@ class Store:
 
     # Work
 
-    async def begin(self, name: str, lease_seconds: float) -> Incarnation:
+    async def begin(self, name: str, lease_seconds: float) -> WorkerSession:
         """Register a worker under a session of its own."""
-        return await Incarnation.begin(self._database, name, lease_seconds)
+        return await WorkerSession.begin(self._database, name, lease_seconds)
 
-    async def bury(self) -> list[str]:
+    async def remove_dead_workers(self) -> list[str]:
         """Free what dead workers hold; returns their names."""
-        return await self._bounded(workers.bury(self._database))
+        return await self._bounded(workers.remove_dead_workers(self._database))
 
     async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
         """Orders that should be moving and are not, oldest first."""
@@ -159,6 +156,10 @@ class Store:
     async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
         """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
         return await self._bounded(work.claim(self._database, worker, order_ids, suspects))
+
+    async def held(self, worker: int) -> dict[UUID, int]:
+        """What is claimed in this worker's name: orders, with their claims."""
+        return await self._bounded(work.held(self._database, worker))
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale. Raises `FundsReservedError`, when nothing is

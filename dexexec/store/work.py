@@ -137,6 +137,8 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 # Whatever the claim is by now: each turn was counted once, and this takes one back.
 UNBLAME = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
 
+HELD = "SELECT id, claim FROM orders WHERE finished_at IS NULL AND created_at > '-infinity' AND worker = %s"
+
 # What should be moving and is not: nobody alive holds it and its time has come. Oldest first, so that a bounded look
 # always starts with those that wait longest; the cursor goes on behind them.
 IDLE = f"""
@@ -283,6 +285,12 @@ async def release(database: Database, items: Sequence[Release]) -> list[None]:
     async with database.connection() as connection:
         await connection.execute(RELEASE, columns)
     return [None] * len(items)
+
+
+async def held(database: Database, worker: int) -> dict[UUID, int]:
+    """The orders that `worker` holds, with their claims."""
+    async with database.connection() as connection:
+        return dict(await (await connection.execute(HELD, (worker,))).fetchall())
 
 
 async def unblame(database: Database, order_ids: Sequence[UUID]) -> None:

@@ -1,8 +1,8 @@
 """Workers and their leases. One row per worker; renewing it renews the lease of every order the worker holds.
 
-An incarnation is one session of a worker with Postgres: a row in `workers` and a session lock on its id. The lock
+A session is one session of a worker with Postgres: a row in `workers` and a session lock on its id. The lock
 dies with the session, so a killed process is noticed by the next sweep; the lease is for a partition, where the
-session seems alive. When an incarnation ends for any reason, its orders are free at once and its claims are worthless:
+session seems alive. When a session ends for any reason, its orders are free at once and its claims are worthless:
 there is nothing to clean up but the row.
 """
 
@@ -21,7 +21,7 @@ RETURNING id, pg_advisory_lock(1, id)
 RENEW = "UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s' WHERE id = %s RETURNING id"
 
 # A lock that can be taken has no living holder.
-BURY = """
+REMOVE_DEAD = """
 DELETE FROM workers WHERE id IN (
     SELECT id FROM workers WHERE lease_until < clock_timestamp() OR pg_try_advisory_xact_lock(1, id))
 RETURNING name
@@ -30,7 +30,7 @@ RETURNING name
 SEEN = "SELECT EXISTS (SELECT FROM workers WHERE lease_until > clock_timestamp())"
 
 
-class Incarnation:
+class WorkerSession:
     """A registered worker. `id` is what its claims carry."""
 
     def __init__(self, worker_id: int, connection: Connection, lease_seconds: float, timeout: float) -> None:
@@ -38,17 +38,22 @@ class Incarnation:
         self._connection, self._lease, self._timeout = connection, lease_seconds, timeout
 
     @classmethod
-    async def begin(cls, database: Database, name: str, lease_seconds: float) -> "Incarnation":
+    async def begin(cls, database: Database, name: str, lease_seconds: float) -> "WorkerSession":
         """Register under a session of its own. Raises `UnavailableError`."""
         connection = await database.dedicated()
-        with outages():
-            row = await (await connection.execute(REGISTER, (name, lease_seconds))).fetchone()
-        if row is None:
-            raise UnavailableError("Postgres did not register the worker")
+        try:
+            with outages():  # a commit that waits for a lost synchronous standby is given up, too
+                async with asyncio.timeout(database.timeout):
+                    row = await (await connection.execute(REGISTER, (name, lease_seconds))).fetchone()
+            if row is None:
+                raise UnavailableError("Postgres did not register the worker")
+        except BaseException:
+            await connection.close()
+            raise
         return cls(row[0], connection, lease_seconds, database.timeout)
 
     async def renew(self) -> bool:
-        """Renew every lease; False when this incarnation was declared dead. Raises `UnavailableError`."""
+        """Renew every lease; False when this session was declared dead. Raises `UnavailableError`."""
         with outages():
             async with asyncio.timeout(self._timeout):
                 await self._connection.look_if_due()  # the session lock is only ours while the session is
@@ -61,15 +66,15 @@ class Incarnation:
             async with asyncio.timeout(1):
                 await self._connection.execute("DELETE FROM workers WHERE id = %s", (self.id,))
         except OUTAGES:
-            pass  # the session is gone already: the next sweep buries the row
+            pass  # the session is gone already: the next sweep removes the row
         finally:
             await self._connection.close()
 
 
-async def bury(database: Database) -> list[str]:
+async def remove_dead_workers(database: Database) -> list[str]:
     """Remove the rows of dead workers, which frees their orders; returns their names."""
     async with database.connection() as connection:
-        return [name for (name,) in await (await connection.execute(BURY)).fetchall()]
+        return [name for (name,) in await (await connection.execute(REMOVE_DEAD)).fetchall()]
 
 
 async def seen(database: Database) -> bool:

@@ -8,9 +8,9 @@ from uuid import UUID
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store import Claimed, Incarnation, NewAttempt, Step, Store
+from dexexec.store import Claimed, NewAttempt, Step, Store, WorkerSession
 from tests.fakes.database import MemoryDatabase
-from tests.fakes.store import MemoryIncarnation
+from tests.fakes.store import MemoryWorkerSession
 from tests.parts import new_order
 
 HOUR_MS = 3_600_000
@@ -20,12 +20,12 @@ Announce = Callable[[Sequence[Event]], None]
 Open = Callable[..., AbstractAsyncContextManager[Store]]
 
 
-async def drop(incarnation: Incarnation) -> None:
+async def drop(session: WorkerSession) -> None:
     """The process is gone without a word."""
-    if isinstance(incarnation, MemoryIncarnation):
-        incarnation.drop()
+    if isinstance(session, MemoryWorkerSession):
+        session.drop()
     else:
-        await incarnation._connection.close()
+        await session._connection.close()
 
 
 async def crashed(store: Store, order_id: UUID, turns: int) -> None:
@@ -40,7 +40,7 @@ async def crashed(store: Store, order_id: UUID, turns: int) -> None:
         await connection.execute(statement, (turns, order_id))
 
 
-async def began_long_ago(store: Store, worker: Incarnation) -> None:
+async def began_long_ago(store: Store, worker: WorkerSession) -> None:
     """The worker's session has lasted for an hour."""
     memory = getattr(store, "database", None)
     if isinstance(memory, MemoryDatabase):
@@ -56,7 +56,7 @@ async def one_order(store: Store, **about: Any) -> UUID:
     return (await store.create(new_order(**about))).order_id
 
 
-async def claimed_by(store: Store, worker: Incarnation, order_id: UUID) -> Claimed:
+async def claimed_by(store: Store, worker: WorkerSession, order_id: UUID) -> Claimed:
     """The order, as the worker gets it with its claim."""
     (claimed,) = await store.claim(worker.id, [order_id])
     return claimed

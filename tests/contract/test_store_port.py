@@ -27,6 +27,7 @@ from tests.contract.store_scene import (
     crashed,
     drop,
     one_order,
+    step,
     submitted,
 )
 from tests.parts import new_order
@@ -144,7 +145,7 @@ async def test_who_is_not_registered_or_whose_lease_is_over_claims_nothing(store
         await over.end()
 
 
-async def test_the_end_of_an_incarnation_frees_what_it_holds(stores: Open) -> None:
+async def test_the_end_of_an_session_frees_what_it_holds(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
         first, second = await store.begin("first", 20), await store.begin("second", 20)
@@ -172,21 +173,35 @@ async def test_the_end_of_a_lease_frees_what_it_holds_and_its_renewal_does_not(s
             await worker.end()
 
 
-async def test_the_dead_are_buried_and_the_living_are_not(stores: Open) -> None:
+async def test_dead_workers_are_removed_and_the_living_are_not(stores: Open) -> None:
     async with stores() as store:
         held, orphan, free = [await one_order(store) for _ in range(3)]
         living, dying = await store.begin("living", 20), await store.begin("dying", 20)
         await claimed_by(store, living, held)
         await claimed_by(store, dying, orphan)
-        assert await store.bury() == []
+        assert await store.remove_dead_workers() == []
         await drop(dying)
-        assert await until(store.bury) == ["dying"]
+        assert await until(store.remove_dead_workers) == ["dying"]
         assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [orphan, free]
         assert await living.renew()
         late = await store.begin("late", -1)
-        assert await store.bury() == ["late"]
+        assert await store.remove_dead_workers() == ["late"]
         assert not await late.renew()
         for worker in (late, living):
+            await worker.end()
+
+
+async def test_a_worker_sees_what_is_claimed_in_its_name_and_has_not_ended(stores: Open) -> None:
+    async with stores() as store:
+        held, given_back, over, free = [await one_order(store) for _ in range(4)]
+        first, second = await store.begin("first", 20), await store.begin("second", 20)
+        assert await store.held(first.id) == {}
+        claims = {i: await claimed_by(store, first, i) for i in (held, given_back, over)}
+        await claimed_by(store, second, free)
+        await store.release(Release(given_back, 1, blame=False, resume_in_ms=0))
+        assert await store.advance(step(claims[over], 1, (Status.FAILED, {"reason": "x"}), final=True, reason="x"))
+        assert await store.held(first.id) == {held: 1}
+        for worker in (first, second):
             await worker.end()
 
 

@@ -9,7 +9,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.funds import LAMPORTS, Need, Shortfall, Spending
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError
-from dexexec.store import Claimed, Incarnation, Resolution, Store
+from dexexec.store import Claimed, Resolution, Store, WorkerSession
 from tests.contract.store_scene import ROUTED, Open, attempt, claimed_by, one_order, step
 
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -25,7 +25,7 @@ async def record(store: Store, claimed: Claimed, spending: Spending) -> list[Eve
     return await store.advance(step(claimed, 1, *ROUTED, (Status.SUBMITTED, {}), venue="here", rounds=1, attempt=new))
 
 
-async def submitted(store: Store, worker: Incarnation, spending: Spending) -> Claimed:
+async def submitted(store: Store, worker: WorkerSession, spending: Spending) -> Claimed:
     claimed = await claimed_by(store, worker, await one_order(store))
     assert await record(store, claimed, spending)
     return claimed

@@ -144,6 +144,11 @@ class MemoryDatabase:
         worker = self.workers.get(row.worker) if row.worker is not None else None
         return worker is not None and worker.lease_until > now
 
+    def held_by(self, worker_id: int) -> dict[UUID, int]:
+        """What is claimed in that worker's name."""
+        rows = self.orders.items()
+        return {i: row.claim for i, row in rows if row.worker == worker_id and row.finished_at is None}
+
     def claim(self, worker_id: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
         """What is due and free, for a worker whose own lease lives."""
         now = self.now()
@@ -318,7 +323,7 @@ class MemoryDatabase:
         if worker_id in self.workers:
             self.workers[worker_id].connected = False
 
-    def bury(self) -> list[str]:
+    def remove_dead_workers(self) -> list[str]:
         """Remove those whose session or lease is over; their names."""
         now = self.now()
         dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]

@@ -14,7 +14,7 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
+from dexexec.errors import DexexecError, UnavailableError
 from dexexec.store import Claimed, Created, Cursor, Note, Release, Step, Store, Taker
 from dexexec.store.intake import CreateRequest
 from dexexec.store.waiting import waiting_for
@@ -22,8 +22,8 @@ from tests.fakes.database import MemoryDatabase, OrderRow, moment
 from tests.fakes.wire import Direct, Wire
 
 
-class MemoryIncarnation:
-    """A registered worker; see `dexexec.store.workers.Incarnation`."""
+class MemoryWorkerSession:
+    """A registered worker; see `dexexec.store.workers.WorkerSession`."""
 
     def __init__(self, worker_id: int, database: MemoryDatabase, wire: Wire, lease_seconds: float) -> None:
         self.id = worker_id
@@ -47,7 +47,7 @@ class MemoryIncarnation:
             self.drop()
 
     def drop(self) -> None:
-        """The session is over without a word, as with a killed process; the row stays until it is buried."""
+        """The session is over without a word, as with a killed process; the row stays until it is removed."""
         self._database.disconnect(self.id)
 
 
@@ -114,12 +114,9 @@ class MemoryStore:
 
         try:
             created, claimed = await self._wire.call("create", commit)
-        except (DexexecError, psycopg.Error, asyncio.CancelledError) as error:
+        except (DexexecError, psycopg.Error, asyncio.CancelledError):
             if taker and seats:
-                if isinstance(error, IdempotencyMismatchError | psycopg.IntegrityError):
-                    taker.take(seats, ())
-                else:
-                    taker.doubt(seats, error)
+                taker.take(seats, ())
             raise
         if taker and seats and not taker.take(seats, [claimed] if claimed else []):
             return replace(created, taken=False)
@@ -189,14 +186,14 @@ class MemoryStore:
             "worker_seen", lambda: any(row.lease_until > database.now() for row in database.workers.values())
         )
 
-    async def begin(self, name: str, lease_seconds: float) -> MemoryIncarnation:
+    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""
         worker_id = await self._wire.call("begin", lambda: self.database.register(name, lease_seconds))
-        return MemoryIncarnation(worker_id, self.database, self._wire, lease_seconds)
+        return MemoryWorkerSession(worker_id, self.database, self._wire, lease_seconds)
 
-    async def bury(self) -> list[str]:
+    async def remove_dead_workers(self) -> list[str]:
         """Free what dead workers hold; their names."""
-        return await self._wire.call("bury", self.database.bury)
+        return await self._wire.call("remove_dead_workers", self.database.remove_dead_workers)
 
     async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
         """Orders that should be moving and are not."""
@@ -206,6 +203,10 @@ class MemoryStore:
         """Claim what can be claimed of these; of suspects, up to `suspects`."""
         ids = list(order_ids)
         return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
+
+    async def held(self, worker: int) -> dict[UUID, int]:
+        """What is claimed in this worker's name: orders, with their claims."""
+        return await self._wire.call("held", lambda: self.database.held_by(worker))
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale."""

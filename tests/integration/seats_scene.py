@@ -1,4 +1,4 @@
-"""What the tests of new orders without the queue look at, hold and count: leases, work, commits and incarnations."""
+"""What the tests of new orders without the queue look at, hold and count: leases, work, commits and sessions."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +23,8 @@ CREATE = statements.create
 
 def taking(b: Bench, **limits: Any) -> Worker:
     """A worker in one process with the store: new orders may go to it directly."""
-    b.store.taker = worker = b.worker(**limits)
+    worker = b.worker(**limits)
+    b.store.taker = worker.direct
     return worker
 
 
@@ -31,8 +32,8 @@ async def has_seats(worker: Worker) -> None:
     """Wait until it runs and has found the queue empty."""
 
     def offered() -> bool:
-        seats = worker.reserve(1)
-        return seats is not None and worker.take(seats, ())
+        seats = worker.direct.reserve(1)
+        return seats is not None and worker.direct.take(seats, ())
 
     await until(offered)
 
@@ -114,7 +115,7 @@ class Commits:
 
 
 def counted(b: Bench) -> Callable[[], int]:
-    """How many incarnations began."""
+    """How many sessions began."""
     begin, begun = b.store.begin, []
 
     async def count(name: str, lease_seconds: float) -> Any:

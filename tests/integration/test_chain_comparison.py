@@ -22,7 +22,7 @@ from dexexec.recovery.comparison import AHEAD, Comparison, WalletOnChain
 from dexexec.recovery.own import read_own
 from dexexec.recovery.permission import ComparedRecord
 from dexexec.settlement.wallet import Wallet
-from dexexec.store import Address, Claimed, Comparisons, Database, Incarnation, NewAttempt, Step, Store
+from dexexec.store import Address, Claimed, Comparisons, Database, NewAttempt, Step, Store, WorkerSession
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable, VenueError
 from tests.own_transactions import signature_of, swap
@@ -115,7 +115,7 @@ class Scene:
     record: str
     now: int
     announced: list[Event]
-    workers: list[Incarnation] = field(default_factory=list)
+    workers: list[WorkerSession] = field(default_factory=list)
 
     def comparison(self, chain: ScriptedHistory | None = None) -> Comparison:
         wallet = WalletOnChain(genesis=GENESIS, address=WALLET.address, chain=chain or self.chain, read_own=read_own)

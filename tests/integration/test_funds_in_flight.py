@@ -154,7 +154,7 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
             assert (await b.view(second))["failureReason"] == "insufficient-funds"
             dies.cancel()
             await asyncio.gather(dies, return_exceptions=True)
-            await b.store.bury()
+            await b.store.remove_dead_workers()
             await b.again(first)
             await b.settled(first)
         promotes.cancel()

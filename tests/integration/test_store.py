@@ -16,12 +16,12 @@ from dexexec.store import (
     Claimed,
     Cursor,
     Database,
-    Incarnation,
     NewAttempt,
     Release,
     Resolution,
     Step,
     Store,
+    WorkerSession,
     migrate,
 )
 from dexexec.store.migrate import migrations
@@ -32,10 +32,10 @@ from tests.waiting import until
 ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
 
 
-async def claim_one(store: Store, order_id: UUID, name: str = "w") -> tuple[Incarnation, Claimed]:
-    incarnation = await store.begin(name, 20)
-    (claimed,) = await store.claim(incarnation.id, [order_id])
-    return incarnation, claimed
+async def claim_one(store: Store, order_id: UUID, name: str = "w") -> tuple[WorkerSession, Claimed]:
+    session = await store.begin(name, 20)
+    (claimed,) = await store.claim(session.id, [order_id])
+    return session, claimed
 
 
 def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: object) -> Step:
@@ -208,7 +208,7 @@ async def test_what_a_dead_worker_held_is_found_and_what_a_living_one_holds_is_n
         living, _ = await claim_one(store, held.id, "living")
         dying, _ = await claim_one(store, orphan.id, "dying")
         await dying._connection.close()  # the process is gone, its row stays
-        assert await until(store.bury) == ["dying"]  # Postgres learns of it a moment later
+        assert await until(store.remove_dead_workers) == ["dying"]  # Postgres learns of it a moment later
         rows = await store.idle(0, THE_BEGINNING, UUID(int=0), 10)
         assert [order_id for order_id, _ in rows] == [orphan.id, free.id]
         assert await living.renew()
@@ -218,7 +218,7 @@ async def test_what_a_dead_worker_held_is_found_and_what_a_living_one_holds_is_n
 async def test_a_worker_that_was_buried_learns_it_at_its_next_heartbeat(database_address: Address) -> None:
     async with open_store(database_address) as store:
         worker = await store.begin("slow", 0)  # a lease that is over at once, as after a long stop
-        assert await store.bury() == ["slow"]
+        assert await store.remove_dead_workers() == ["slow"]
         assert not await worker.renew()
         await worker.end()
 

@@ -64,7 +64,7 @@ async def test_no_more_orders_are_in_flight_than_allowed_whichever_way_they_come
             created = [first, *(await posts)]
             await intake.close()
             await until(lambda: work.now == 4)
-            assert worker.reserve(1) is None
+            assert worker.direct.reserve(1) is None
             work.go_on.set()
             for order_id in [order.id for order in queued] + [one.order_id for one in created]:
                 assert told(await b.ended(order_id))[-1] == "confirmed"
@@ -95,7 +95,7 @@ async def test_the_only_place_is_the_queues(bench: OpenBench) -> None:
         worker, leases = taking(b, concurrency=1), Leases(b)
         async with running(worker.run()):
             await leases.found_nothing()
-            assert worker.reserve(1) is None
+            assert worker.direct.reserve(1) is None
 
 
 async def test_new_orders_wait_behind_those_on_the_queue(bench: OpenBench) -> None:
@@ -105,7 +105,7 @@ async def test_new_orders_wait_behind_those_on_the_queue(bench: OpenBench) -> No
         intake, leases = intake_of(b), Leases(b, given=BATCH)
         async with running(worker.run()):
             await leases.held.wait()  # one entry is left, and there is room for many
-            assert worker.reserve(1) is None
+            assert worker.direct.reserve(1) is None
             new = await intake.accept(new_order())
             assert not new.taken
             await intake.close()
@@ -121,7 +121,7 @@ async def test_where_the_pace_is_limited_orders_go_over_the_queue(bench: OpenBen
         intake, leases = intake_of(b), Leases(b)
         async with running(worker.run()):
             await leases.found_nothing()
-            assert worker.reserve(1) is None
+            assert worker.direct.reserve(1) is None
             created = await intake.accept(new_order())
             assert not created.taken
             await b.ended(created.order_id)
@@ -145,7 +145,7 @@ async def test_who_does_not_run_yet_or_no_longer_takes_nothing(bench: OpenBench)
 async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """The seat was there. The commit, or its answer, comes when the incarnation is over."""
+    """The seat was there. The commit, or its answer, comes when the session is over."""
     async with bench() as b:
         worker, intake = taking(b), intake_of(b)
         task = asyncio.create_task(worker.run())
@@ -166,11 +166,11 @@ async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_what_was_stored_for_an_incarnation_that_is_over_is_not_begun_by_the_next(
+async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_next(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     async with bench() as b:
-        worker, intake, incarnations = taking(b), intake_of(b), counted(b)
+        worker, intake, sessions = taking(b), intake_of(b), counted(b)
         async with running(worker.run()):
             await has_seats(worker)
             with monkeypatch.context() as patch:
@@ -179,7 +179,7 @@ async def test_what_was_stored_for_an_incarnation_that_is_over_is_not_begun_by_t
                 await commits.held.wait()
                 async with b.store._database.connection() as connection:
                     await connection.execute("DELETE FROM workers")
-                await until(lambda: incarnations() == 2)
+                await until(lambda: sessions() == 2)
                 await has_seats(worker)
                 commits.go_on.set()
                 created = await accepting
@@ -188,12 +188,12 @@ async def test_what_was_stored_for_an_incarnation_that_is_over_is_not_begun_by_t
         assert len(b.chain.sent) == 1
 
 
-async def test_a_lost_answer_ends_the_incarnation_and_every_order_ends_once(
+async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_no_session_ends(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bench() as b:
         b.chain.statuses = [ALIVE]
-        worker, incarnations = taking(b), counted(b)
+        worker, sessions = taking(b), counted(b)
         stored: list[Stored] = []
 
         async def lose_the_answer(*about: Any) -> Stored:
@@ -210,12 +210,12 @@ async def test_a_lost_answer_ends_the_incarnation_and_every_order_ends_once(
                 with pytest.raises(UnavailableError):
                     await b.store.create(order)
             assert [one.order.id for one in stored[0].claimed] == [order.id], "it was committed, under the claim"
-            assert worker.reserve(1) is None
-            await until(lambda: incarnations() == 2)
+            assert worker._turns.order_ids == [in_flight]
+            await b.reached(order.id, Status.SUBMITTED)
             b.chain.statuses = [LANDED]
             for order_id in (in_flight, order.id):
                 events = await b.ended(order_id)
                 assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
             await has_seats(worker)
-        assert incarnations() == 2
+        assert sessions() == 1
         assert len({signed.signature for signed in b.chain.sent}) == 2

@@ -8,7 +8,7 @@ from typing import Any
 from dexexec.clock import Failpoint
 from dexexec.domain.event import Event
 from tests.fakes.database import MemoryDatabase
-from tests.fakes.store import MemoryIncarnation, MemoryStore
+from tests.fakes.store import MemoryStore, MemoryWorkerSession
 from tests.simulation.clock import VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.wires import Server, SimulatedWire
@@ -32,13 +32,13 @@ class HostStore(MemoryStore):
         clock: VirtualClock,
     ) -> None:
         super().__init__(database, announce, wire, clock)
-        self.sessions: list[MemoryIncarnation] = []
+        self.sessions: list[MemoryWorkerSession] = []
 
-    async def begin(self, name: str, lease_seconds: float) -> MemoryIncarnation:
+    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""
-        incarnation = await super().begin(name, lease_seconds)
-        self.sessions.append(incarnation)
-        return incarnation
+        session = await super().begin(name, lease_seconds)
+        self.sessions.append(session)
+        return session
 
 
 class Host:

@@ -87,7 +87,7 @@ class Judge:
         long_ago = self._database.now() - 5_000_000
         for worker in self._database.workers.values():
             if worker.lease_until < long_ago:
-                self.broken(f"promise 2: {worker.name} is dead, and nobody buried it")
+                self.broken(f"promise 2: {worker.name} is dead, and nobody removed it")
         for order_id, row in self._database.orders.items():
             name = str(order_id)[:8]
             self._one_history(name, row)

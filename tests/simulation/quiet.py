@@ -80,7 +80,14 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
         queue=queue,
         limiter=cast("RateLimiter", Unlimited()),
         pipeline=pipeline,
-        limits=Limits(128, None, 10, 20, 3, 10),
+        limits=Limits(
+            concurrency=128,
+            orders_per_minute=None,
+            max_claims=10,
+            lease_seconds=20,
+            heartbeat_seconds=3,
+            drain_seconds=10,
+        ),
         clock=clock,
         observer=observer,
     )

@@ -27,5 +27,5 @@ def test_the_stories_have_what_they_are_told_for() -> None:
     """Forks that un-confirm, processes that are started again, and orders that do not go over the queue."""
     stories = [tell(seed) for seed in range(1, 21)]
     assert sum(story.unlanded for story in stories) > 0
-    assert sum(story.taken for story in stories) > len(stories)
+    assert sum(story.taken for story in stories) > len(stories) / 2
     assert sum(story.starts for story in stories) > 2 * len(stories)

@@ -35,7 +35,7 @@ from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Ste
 from dexexec.sweeper import GRACE_MS, THE_BEGINNING
 from tests.fakes.database import MemoryDatabase
 from tests.fakes.queue import MemoryQueue, MemoryRedis
-from tests.fakes.store import MemoryIncarnation, MemoryStore
+from tests.fakes.store import MemoryStore, MemoryWorkerSession
 from tests.parts import new_order
 from tests.simulation.chains import at_once
 
@@ -96,7 +96,7 @@ class Truth:
 class Engine(RuleBasedStateMachine):
     """Workers, clients and a chain, moved by hand."""
 
-    workers: Bundle[MemoryIncarnation] = Bundle("workers")
+    workers: Bundle[MemoryWorkerSession] = Bundle("workers")
     hands: Bundle[Hand] = Bundle("hands")
 
     def __init__(self) -> None:
@@ -150,14 +150,14 @@ class Engine(RuleBasedStateMachine):
         return multiple(*self.take_up(self.registered(), acknowledges=True))
 
     @rule(target=workers)
-    def begin(self) -> MemoryIncarnation:
+    def begin(self) -> MemoryWorkerSession:
         return self.registered()
 
-    def registered(self) -> MemoryIncarnation:
+    def registered(self) -> MemoryWorkerSession:
         return at_once(self.store.begin("w", LEASE))
 
     @rule(worker=workers)
-    def heartbeat(self, worker: MemoryIncarnation) -> None:
+    def heartbeat(self, worker: MemoryWorkerSession) -> None:
         row = self.database.workers.get(worker.id)
         try:
             assert at_once(worker.renew()) == (row is not None)
@@ -166,7 +166,7 @@ class Engine(RuleBasedStateMachine):
             assert not row.connected
 
     @rule(worker=consumes(workers))
-    def die(self, worker: MemoryIncarnation) -> None:
+    def die(self, worker: MemoryWorkerSession) -> None:
         worker.drop()
 
     @rule(seconds=st.sampled_from([0.5, 1.1, 4.0, 11.0, 35.0]))
@@ -174,7 +174,7 @@ class Engine(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(worker=workers, acknowledges=st.booleans(), target=hands)
-    def lease(self, worker: MemoryIncarnation, acknowledges: bool) -> MultipleResults[Hand]:
+    def lease(self, worker: MemoryWorkerSession, acknowledges: bool) -> MultipleResults[Hand]:
         return multiple(*self.take_up(worker, acknowledges))
 
     @rule(target=hands)
@@ -184,7 +184,7 @@ class Engine(RuleBasedStateMachine):
         self.sweep()
         return multiple(*self.take_up(self.registered(), acknowledges=True))
 
-    def take_up(self, worker: MemoryIncarnation, acknowledges: bool) -> list[Hand]:
+    def take_up(self, worker: MemoryWorkerSession, acknowledges: bool) -> list[Hand]:
         entries = self.leased(f"w{worker.id}")
         before = {order_id: self.holder(order_id) for order_id in self.truth}
         found = at_once(self.store.claim(worker.id, [entry.order_id for entry in entries]))
@@ -313,7 +313,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        at_once(self.store.bury())
+        at_once(self.store.remove_dead_workers())
         entries = at_once(self.queue.reclaim("sweeper", 5_000))
         at_once(self.queue.ack(entries))
         at_once(self.queue.enqueue([entry.order_id for entry in entries]))

@@ -105,6 +105,7 @@ class World:
         self.api = Host("api", self.loop, random.Random(self.rng.random()), self._serve)
         self.intake: Intake | None = None
         self.taken = 0
+        self._healed = False
         self.poison = self.plan.max_claims == 3
         self.workers = [
             Host(f"worker{n}", self.loop, random.Random(self.rng.random()), self._work)
@@ -150,7 +151,7 @@ class World:
         store = posted or self._store(host, host.clock())
         worker, sweeper = self._parts(host, store.port)
         if posted:
-            posted.taker = worker
+            posted.taker = worker.direct
         host.stop = worker.stop
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(sweeper.run())
@@ -190,7 +191,14 @@ class World:
             queue=queue,
             limiter=cast("RateLimiter", Unlimited()),
             pipeline=pipeline,
-            limits=Limits(4, None, self.plan.max_claims, LEASE, self.plan.heartbeat, drain_seconds=1),
+            limits=Limits(
+                concurrency=4,
+                orders_per_minute=None,
+                max_claims=self.plan.max_claims,
+                lease_seconds=LEASE,
+                heartbeat_seconds=self.plan.heartbeat,
+                drain_seconds=1,
+            ),
             clock=clock,
             observer=self.witness,
         )
@@ -377,6 +385,7 @@ class World:
             self.redis.flush,
             self.redis.drop_stream,
             self._break_sessions,
+            self._restart_by_the_dozen,
             lambda: self._outage(self.rng.choice(self.servers)),
         ]
         while True:
@@ -392,7 +401,27 @@ class World:
         for worker_id in list(self.database.workers):
             self.database.disconnect(worker_id)
 
+    def _restart_by_the_dozen(self) -> None:
+        """A deployment in a loop, a crash loop, or a Postgres that does not stay up."""
+        every = self.rng.uniform(0.1, 1.5)
+        blow = self.rng.choice((self._kill_workers, self._stop_workers, self._break_sessions))
+        for n in range(12):
+            self.loop.world_later(n * every, self._unless_healed, blow)
+
+    def _unless_healed(self, blow: Callable[[], None]) -> None:
+        if not self._healed:
+            blow()
+
+    def _kill_workers(self) -> None:
+        for host in self.workers:
+            host.kill()
+
+    def _stop_workers(self) -> None:
+        for host in self.workers:
+            host.stop()
+
     def _heal(self) -> None:
+        self._healed = True
         for server in self.servers:
             server.up, server.trouble = True, 0.0
         for host in self.hosts:
