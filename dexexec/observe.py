@@ -147,10 +147,6 @@ class Observer:
         """A round brought nothing; there will be another."""
         self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
 
-    def funds_awaited(self, order_id: UUID, why: str) -> None:
-        """An order waits, as what it needs may be spent by others in flight."""
-        self.log.info("order waits for funds", order=str(order_id), why=why)
-
     def swap_unlanded(self, order_id: UUID, signature: str) -> None:
         """The chain took a confirmed swap back; the same bytes are sent again."""
         self.log.warning("a confirmed swap is un-confirmed", order=str(order_id), tx=signature)

@@ -212,11 +212,12 @@ class Pipeline:
         left = job.funds_until - now
         events = untold
         if begins and left > 0:
-            self._observer.funds_awaited(job.order.id, words)
             waits = {"venue": venue, "reason": InsufficientFunds.code, "detail": words, "waitMs": round(left * 1000)}
             events = (*untold, (Trigger.BUILD, waits))
         if events:
             await self._steps.write(job, events, venue=venue, rounds=rounds if untold else 0)
+        if left > 0:
+            await self._stand_still(job, Waiting(WaitsFor.FUNDS, words))
         return left
 
     async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:

@@ -8,6 +8,7 @@ class WaitsFor(StrEnum):
     """What has to happen before the order moves on."""
 
     WORKER = "worker"  # it is accepted, and no worker has taken it up
+    FUNDS = "funds"  # what it needs of the wallet may be spent by other orders in flight
     LANDING = "landing"  # its transaction is sent, and may still land
     NODE = "node"  # no node says what became of its transaction
     PROOF = "proof"  # its transaction can hardly land any more, and no node proves that

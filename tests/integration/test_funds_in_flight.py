@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 from dexexec.clock import Failpoint
@@ -95,7 +96,17 @@ async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it
         first = await b.post(sells_dollars("80"))
         await two_processes(b, stack)
         await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
-        others = [await b.post(sells_dollars("80")) for _ in range(2)]
+        seen: list[Any] = []
+
+        async def look() -> None:
+            seen.append(await b.view(others[0]))
+
+        b.at.clock.meanwhile.append(look)  # the first pause is that of who waits for funds
+        others = [await b.post(sells_dollars("80"))]
+        assert (await b.ended(others[0]))[-1] == "failed"
+        assert seen[0]["waitingFor"]["reason"] == "funds"
+        assert "80 USDC are needed" in seen[0]["waitingFor"]["detail"]
+        others.append(await b.post(sells_dollars("80")))
         for order_id in others:
             assert (await b.ended(order_id))[-1] == "failed"
             view = await b.view(order_id)
