@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import redis.asyncio
 from tornado.httpserver import HTTPServer
 
-from dexexec import localnet_command, registry
+from dexexec import localnet_command, registry, standbys
 from dexexec.announce import Announcer
 from dexexec.api.app import make_app, make_server
 from dexexec.api.body import BodyReader
@@ -213,6 +213,8 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
                 record=record,
             )
         )
+        clusters, allowed = networks.clusters.values(), settings.allow_async_standby
+        await _prepared(standbys.check_mainnet(shared.database, clusters, allowed=allowed))
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(_close, venues, shared.observer)
@@ -324,6 +326,7 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
         open_redis(servers, prefix) as blocking,
     ):
         await _prepared(migrate(database))
+        await _prepared(standbys.warn(database, observer))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
         queue = Queue(client, blocking, settings.redis_prefix)

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
     )
     allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
+    allow_async_standby: bool = Field(
+        False, description="trade on mainnet although a standby of Postgres lacks the last commits when it is promoted"
+    )
     min_compute_price: int = Field(
         0, ge=0, le=2**53, description="least that is offered for a compute unit (millionths of a lamport)"
     )

@@ -4,7 +4,7 @@
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
 and steps), `waiting` (what orders wait for), `workers` (leases), `retention` (what becomes of finished orders),
 `ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `migrate` (the schema), `session`
-and `pooler` (what a connection must be).
+and `pooler` (what a connection must be), `replication` (what a standby may lack).
 """
 
 from dexexec.postgres_address import Address
@@ -14,6 +14,7 @@ from dexexec.store.history import Cursor
 from dexexec.store.intake import Created
 from dexexec.store.ledger import PostgresLedger
 from dexexec.store.migrate import migrate
+from dexexec.store.replication import has_asynchronous_standby
 from dexexec.store.retention import Keeper
 from dexexec.store.seats import Seats, Taker
 from dexexec.store.session import UnfitSessionError, connect
@@ -45,5 +46,6 @@ __all__ = [
     "UnfitSessionError",
     "WorkerSession",
     "connect",
+    "has_asynchronous_standby",
     "migrate",
 ]

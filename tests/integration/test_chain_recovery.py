@@ -4,11 +4,18 @@ and comes back from there before anything is signed again."""
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import psycopg
 import pytest
 from solders.keypair import Keypair
 
+from dexexec import standbys
 from dexexec.domain.token import USDC
+from dexexec.errors import StartupError
+from dexexec.networks import MAINNET
+from dexexec.observe import Observer, make_logger
+from dexexec.store import Address, Database, has_asynchronous_standby
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import judge, rows
 from tests.acceptance.localnet_judge import LocalnetChain
@@ -17,7 +24,7 @@ from tests.chaos.localnet import settings_on
 from tests.conftest import Servers
 from tests.integration.localnet import rpc
 from tests.integration.posters import CLIENTS, Posters
-from tests.integration.test_postgres_failover import Pair, a_pair
+from tests.integration.test_postgres_failover import Pair, a_pair, configure
 from tests.waiting import until
 
 SLOT_MS = 40
@@ -29,8 +36,9 @@ READ_BACK = "SELECT count(*) AS n FROM attempts WHERE proof->>'recovered' = 'tru
 UNKNOWN = "SELECT id, status, side, amount FROM orders WHERE client = 'unknown'"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def asynchronous() -> Iterator[Pair]:
+    """For all tests here; the last one promotes the standby."""
     with a_pair(synchronous=False) as found:
         yield found
 
@@ -46,6 +54,56 @@ async def a_localnet(stand: Stand, wallet: Keypair) -> str:
     for mint, (decimals, amount) in RICH.items():
         await rpc(url, "localnet_fund", str(wallet.pubkey()), mint, decimals, amount)
     return url
+
+
+class Warned(Observer):
+    """Keeps what is doubtful."""
+
+    def __init__(self) -> None:
+        super().__init__(make_logger("critical"))
+        self.lines: list[str] = []
+
+    def setting_doubtful(self, warning: str) -> None:
+        self.lines.append(warning)
+
+
+@pytest.mark.parametrize("user", ["postgres", "plain"])
+async def test_a_standby_that_commits_do_not_wait_for_is_warned_of_and_refused_for_mainnet(
+    asynchronous: Pair, user: str
+) -> None:
+    """Also to a role that is shown nothing of how a standby is connected."""
+    with psycopg.connect(asynchronous.first.conninfo(), autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS plain")
+        connection.execute("CREATE ROLE plain LOGIN")
+    database, observer = Database(replace(asynchronous.first, user=user)), Warned()
+    await database.open()
+    try:
+        await standbys.warn(database, observer)
+        assert ["synchronous_standby_names" in line for line in observer.lines] == [True]
+        await standbys.check_mainnet(database, ["devnet"], allowed=False)
+        await standbys.check_mainnet(database, [MAINNET], allowed=True)
+        with pytest.raises(StartupError, match="DEXEXEC_ALLOW_ASYNC_STANDBY=1"):
+            await standbys.check_mainnet(database, [MAINNET], allowed=False)
+        configure(asynchronous.first, "synchronous_standby_names", "*")
+
+        async def in_step() -> bool:
+            return not await has_asynchronous_standby(database)
+
+        await until(in_step)
+        await standbys.check_mainnet(database, [MAINNET], allowed=False)
+    finally:
+        await database.close()
+        configure(asynchronous.first, "synchronous_standby_names", "")
+
+
+async def test_one_postgres_alone_has_no_standby_and_hosts_that_are_named_are_some(database_address: Address) -> None:
+    for others, wanted in (((), False), (((database_address.host, database_address.port),), True)):
+        database = Database(replace(database_address, others=others))
+        await database.open()
+        try:
+            assert await has_asynchronous_standby(database) == wanted
+        finally:
+            await database.close()
 
 
 async def test_promise_3_what_a_promoted_standby_lacks_comes_back_from_the_chain_and_nothing_doubles(

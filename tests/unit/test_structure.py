@@ -42,6 +42,7 @@ LAYERS = (
     {"recovery", "turns"},
     {"direct"},
     {"worker", "api", "banner", "connections", "networks"},
+    {"standbys"},
     {"run", "processes", "bench", "adapters_command", "quote_command", "wallet_command", "orders_command"},
     {"look_command"},
     {"__main__"},
