@@ -113,6 +113,11 @@ class Parts:
         # What libpq reads as a host or a database may be the rest of a password that is not encoded.
         if any("@" in host[1:] for host in parts.hosts) or set("@/?") & set(parts.database or ""):
             raise BadAddressError(UNREADABLE)
+        try:
+            for name in (host for host in parts.hosts if not host.startswith("/")):
+                name.encode("idna")
+        except UnicodeError:  # asking for its address would raise this, too
+            raise BadAddressError("names a host that cannot be one") from None
         return parts
 
     @classmethod

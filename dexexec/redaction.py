@@ -15,12 +15,13 @@ MASK = "***"
 SHORTEST = 8
 """Characters below which a value of the environment is not looked for: it may be a word of any sentence."""
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>]*)")
+# Each of these takes a time that grows with the text alone, whatever is in it.
+_URL = re.compile(r"(?P<scheme>(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<rest>[^\s'\"<>]*)")
 _REST = re.compile(r"(?P<host>[^/?#]*)(?P<path>[^?#]*)(?P<more>.*)", re.DOTALL)
 _VALUES = re.compile(r"=[^&#]*")
-_KEY_NAME = r"[\w-]*(?:password|passwd|passphrase|secret|private[_-]?key|api[_-]?key|access[_-]?token|auth[_-]?token)"
+_KEY_NAME = r"(?:password|passwd|passphrase|secret|private[_-]?key|api[_-]?key|access[_-]?token|auth[_-]?token)"
 _PAIR = re.compile(
-    rf"(?P<name>\b{_KEY_NAME}\b['\"]?\s*[=:]\s*)(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;&)}}\]]+)",
+    rf"(?P<name>{_KEY_NAME}['\"]?\s*[=:]\s*)(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;&)}}\]]+)",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){31,}\d{1,3}\s*\]?")

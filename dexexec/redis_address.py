@@ -59,6 +59,7 @@ class RedisAddress:
             if single.scheme not in {"redis", "rediss", "unix"}:
                 raise ValueError("no known scheme, or no host behind it")
             _port(single)
+            _named(single.hostname or "")
             return cls(Kind.SINGLE, url)
         kind = Kind(match["kind"])
         nodes = tuple(_place(text, DEFAULT_PORTS[kind]) for text in match["hosts"].split(","))
@@ -89,7 +90,16 @@ def _place(text: str, default_port: int) -> Place:
     url = urlsplit(f"//{text.strip()}")
     if not url.hostname or url.path:
         raise ValueError("a host is missing")
-    return url.hostname, _port(url) or default_port
+    return _named(url.hostname), _port(url) or default_port
+
+
+def _named(host: str) -> str:
+    """Asking for the address of what cannot be a name would raise the same error."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("a host cannot be one") from None
+    return host
 
 
 def _port(url: SplitResult) -> int | None:

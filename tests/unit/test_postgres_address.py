@@ -15,6 +15,7 @@ def read(text: str) -> Address:
     [
         ("db.internal", Address("db.internal")),
         ("/var/run/postgresql", Address("/var/run/postgresql")),
+        ("/home/jürgen/run", Address("/home/jürgen/run")),
         ("a, b", Address("a", others=(("b", 5432),))),
         ("postgresql://db", Address("db")),
         ("postgres://me:p%40ss%2Fw@db:6000/trades", Address("db", 6000, "me", "trades", "p@ss/w")),
@@ -65,6 +66,8 @@ def test_what_libpq_understands_reaches_it_and_the_primary_is_asked_for() -> Non
         "host=db passwort=hunter2",
         "me:hunter2@db",
         "password=hunter2",
+        "hunter2..example",
+        "hunter2" * 10,
     ],
 )
 def test_promise_14_what_is_no_address_is_refused_without_being_repeated(text: str) -> None:

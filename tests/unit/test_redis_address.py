@@ -60,6 +60,8 @@ def test_data_and_sentinels_have_logins_of_their_own() -> None:
         ("redis://:hunter2/hunter2@a", "a port is no number"),
         ("redis+cluster://a:hunter2", "a port is no number"),
         ("redis+cluster://a,,b", "a host is missing"),
+        (f"redis://{'hunter2' * 10}/0", "a host cannot be one"),
+        (f"redis+sentinel://a,{'hunter2' * 10}/mymaster", "a host cannot be one"),
         ("redis+cluster://a/1", "no such database"),
         ("redis+sentinel://a,b", "Sentinels need the primary's name"),
         ("redis+sentinel://a,b/mymaster/hunter2", "no such database"),
