@@ -5,13 +5,14 @@ Parse, Bind and Query; https://www.postgresql.org/docs/current/protocol-message-
 """
 
 import struct
+from collections.abc import Iterator
 
 STARTUP_ENDS = {3 << 16, 3 << 16 | 2}
 """Protocol versions: a packet with one of these begins the session proper. Others ask for encryption first."""
 
 
 class Execution:
-    """True for the bytes in which a statement containing `text` is executed."""
+    """True for the bytes in which a statement containing `text` is executed for at least one row (`json_rows`)."""
 
     def __init__(self, text: str) -> None:
         self._text = text.encode()
@@ -47,8 +48,21 @@ class Execution:
                 if self._text in query:
                     self._named.add(name)
             case b"B":
-                _, name, _ = body.split(b"\0", 2)
-                return name in self._named
+                _, name, rest = body.split(b"\0", 2)
+                return name in self._named and any(value not in {None, b"[]"} for value in _parameters(rest))
             case b"Q":
                 return self._text in body
         return False
+
+
+def _parameters(bind: bytes) -> Iterator[bytes | None]:
+    """What a Bind message gives to its statement, after the names."""
+    (formats,) = struct.unpack_from("!H", bind)
+    place = 2 + 2 * formats
+    (count,) = struct.unpack_from("!H", bind, place)
+    place += 2
+    for _ in range(count):
+        (length,) = struct.unpack_from("!i", bind, place)
+        place += 4
+        yield None if length < 0 else bind[place : place + length]
+        place += max(length, 0)
