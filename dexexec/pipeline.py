@@ -43,7 +43,7 @@ from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.sizing import fitting_size
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
-from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, VenueError
+from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, Slippage, VenueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,15 @@ class Pipeline:
         all is told."""
         pause = FUNDS_PAUSE
         while True:
-            sealed, untold = await self._prepare(job, choice, rounds)
+            try:
+                sealed, untold = await self._prepare(job, choice, rounds)
+            except Slippage:
+                # It moved while the order waits: whether the funds come back is known sooner than whether it does.
+                left = (job.funds_until or 0) - self._clock.monotonic()
+                if left <= 0:
+                    raise
+                await self._clock.sleep(min(pause, left))
+                continue
             await self._clock.failpoint(Failpoint.SIGNED)
             fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
             attempt = Attempt(job.attempts + 1, choice.quote.venue, sealed.signed, {**choice.quoted, **fee})

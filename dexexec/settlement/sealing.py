@@ -17,7 +17,7 @@ from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.settlement.compute_price import PriorityFee
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.signer import Signer
-from dexexec.venue import AnyVenue, BadAnswer, Unsigned
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Sealer(Protocol):
         seconds, `attempt` what the transaction is known as on chain. Raises `VenueError`, `GuardError` among them; what
         an adapter raises otherwise passes through."""
 
+    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
+        """What the wallet lacks for `quote` whoever builds it, or None. Raises `VenueError`."""
+
 
 class SimulatedSealer:
     """Signs for the simulated chain. Without `guarded` it signs looser bounds than the quote's, too: so that a test of
@@ -68,6 +71,10 @@ class SimulatedSealer:
         if self._guarded:
             _check_bounds(venue, quote, unsigned.message)
         return Sealed(self._signer.sign(unsigned))
+
+    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
+        """Nothing: wallets of the simulated chain have no balances."""
+        return None
 
 
 def _check_bounds(venue: AnyVenue, quote: Quote, message: bytes) -> None:

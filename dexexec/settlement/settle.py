@@ -20,7 +20,7 @@ what a failure of its program means.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -55,7 +55,9 @@ from dexexec.venue import (
     Chain,
     NewsChain,
     QuoteExpired,
+    Slippage,
     Timeout,
+    Unsigned,
     VenueError,
 )
 
@@ -137,7 +139,7 @@ class Settlement:
                     raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
                 blockhash = await self._chains[network].blockhash()
                 # A copy: what is signed is held to the quote as it is here, whatever the adapter does to its own.
-                unsigned = await venue.build(replace(quote), sealer.payer, blockhash)
+                unsigned = await self._built(venue.build(replace(quote), sealer.payer, blockhash), sealer, quote)
                 if unsigned.blockhash != blockhash:  # a false last valid height would be a false proof of expiry
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:
@@ -159,6 +161,16 @@ class Settlement:
         except (Exception, SystemExit) as error:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
+
+    async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote) -> Unsigned:
+        """What a venue builds. A price that moved is no reason to wait for where the wallet could not pay anyway."""
+        try:
+            return await building
+        except Slippage as error:
+            lacking = await sealer.shortage(quote)
+            if lacking is None:
+                raise
+            raise lacking from error
 
     async def settle(self, trial: Trial, may_send: Callable[[], bool], tell: Tell = untold) -> Fate:
         """Send a recorded attempt and stay with it until its fate is proven or it is confirmed, however long that

@@ -19,6 +19,7 @@ from dexexec.settlement.failures import INSUFFICIENT, explain
 from dexexec.settlement.guard import GuardRules, Proposal, check, check_message
 from dexexec.settlement.message import (
     LACKS_LAMPORTS,
+    TOKEN_PROGRAMS,
     Message,
     Program,
     compute_unit_limit,
@@ -159,6 +160,14 @@ class SolanaSealer:
         signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
         spending = spending_of(final, simulation.after, network_fee(drafted), self._purse(before), seen.slot)
         return Sealed(signed, offer, spending)
+
+    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
+        """What the wallet lacks for `quote`, whatever the transaction is: too little of what is sold. Raises
+        `VenueError`."""
+        mint = quote.request.mint_in
+        ours = (self.payer, *(associated_token_account(self.payer, mint, one) for one in sorted(TOKEN_PROGRAMS)))
+        found = await self._chain.accounts(ours)
+        return self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
 
     async def _with_wrapped(
         self,

@@ -121,6 +121,28 @@ async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it
         assert await b.at.swaps(failed=True) == []
 
 
+async def test_a_price_that_moves_meanwhile_does_not_keep_an_order_that_the_wallet_cannot_pay(
+    open_bench: OpenBench,
+) -> None:
+    async with open_bench() as b, AsyncExitStack() as stack:
+        await keep_lamports(b, 9_000 * SOL)
+        b.at.clock.stall = Failpoint.RECORDED
+        first = await b.post(sells_sol("5400"))
+        await two_processes(b, stack)
+        await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
+
+        async def go_on() -> None:
+            b.at.clock.go_on.set()
+            await b.reached(first, Status.CONFIRMED)
+
+        b.at.clock.meanwhile.append(go_on)
+        second = await b.post(sells_sol("5400"))
+        assert await all_over(b, [first, second]) == [Status.CONFIRMED, Status.FAILED]
+        view = await b.view(second)
+        assert view["failureReason"] == "insufficient-funds"
+        assert "holds 35" in view["events"][-1]["detail"]
+
+
 async def test_promise_16_many_small_orders_that_fit_together_all_pass(open_bench: OpenBench) -> None:
     async with open_bench() as b, AsyncExitStack() as stack:
         await keep_dollars(b, 100 * DOLLAR)
