@@ -33,9 +33,10 @@ SETTINGS = {
 QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
 """A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
 FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
-FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0}
+FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0, "deadlineSeconds": 12}
 """Prices move by up to 40 % between quote and landing: within the bounds of the first, and out of those of the second,
-which is tried three times and fails. Quotes stand still, so that the next one is within the bound of the first."""
+which is tried three times and fails; or expires, where it is not even built for that. Quotes stand still, so that the
+next one is within the bound of the first."""
 
 C = TypeVar("C")
 

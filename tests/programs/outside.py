@@ -177,7 +177,7 @@ def told_of(order: Order) -> dict[str, Any]:
     [quote] = [one["quote"] for one in order["attempts"] if one["txHash"] == order["txHash"]]
     fill = order["fill"]
     quoted = int(quote["amountIn"]), int(quote["amountOut"])
-    assert quoted == (int(fill["quotedIn"]), int(fill["quotedOut"])), order
+    assert quoted == (int(fill["venueQuotedIn"]), int(fill["venueQuotedOut"])), order
     assert (order["amountIn"], order["amountOut"]) == (fill["amountIn"], fill["amountOut"]), order
     return {
         "route": quote["route"],
