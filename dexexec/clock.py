@@ -30,8 +30,8 @@ class Failpoint(StrEnum):
     PROVEN = "proven"  # the fate is known here and nowhere else
     CONCLUDED = "concluded"  # it is committed: the order has ended, or rests before the next round
     # worker, afterwards
-    DELAYING = "delaying"  # the order rests; Redis does not know when it is due
-    DELAYED = "delayed"  # now it does
+    RETRYING = "retrying"  # an order that rested is due, and on no queue
+    RETRIED = "retried"  # it is on the queue
     RELEASING = "releasing"  # before an order that cannot be gone on with is handed back
     RELEASED = "released"  # it is free in Postgres; Redis does not know
     # sweeper

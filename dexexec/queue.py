@@ -3,13 +3,12 @@
 Between the store and the worker on an order's way. An entry is a hint that an order should be looked at; the claim in
 Postgres decides who works on it. So an entry is acknowledged as soon as the claim is committed: from then on the
 worker's lease in Postgres is what brings the order back, and a stream entry is only ever pending for milliseconds.
-`inherit` and `reclaim` collect those of a worker that died in between: an id that is on the stream, though pending, is
-not put there again.
+`take_over_pending` and `reclaim` collect those of a worker that died in between: an id that is on the stream, though
+pending, is not put there again.
 
-Three keys, changed together by scripts, under one hash tag:
+Two keys, changed together by scripts, under one hash tag:
 * `work`     the stream, with the consumer group `workers`
 * `queued`   the set of ids on the stream: an id is on it once, however often it is enqueued
-* `delayed`  a sorted set of ids by the time they are due (ms)
 
 If the set knows more ids than the stream has entries, the stream was lost on its own (eviction, a manual DEL); the set
 is dropped then, since a duplicate is harmless and a forgotten order is not.
@@ -35,7 +34,7 @@ _REFUSED = re.compile(
 GROUP = "workers"
 BLOCK_MS = 500
 """How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
-INHERITED = 1_000
+TAKEN_OVER = 1_000
 """Entries taken over from a dead consumer at once; what is left grows old and is reclaimed."""
 
 _Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
@@ -62,25 +61,6 @@ for i = 1, #ARGV, 2 do
   redis.call('XDEL', KEYS[1], ARGV[i])
   redis.call('SREM', KEYS[2], ARGV[i + 1])
 end
-"""
-
-# KEYS work, queued, delayed; ARGV limit. Redis' clock decides what is due. Answers ms until the next one, or -1.
-PROMOTE = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[1])) do
-  redis.call('ZREM', KEYS[3], id)
-  if redis.call('SADD', KEYS[2], id) == 1 then redis.call('XADD', KEYS[1], '*', 'id', id) end
-end
-local next = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-if #next == 0 then return -1 end
-return math.max(0, math.ceil(next[2] - now))
-"""
-
-# KEYS delayed; ARGV id, ms from now
-DELAY = """
-local t = redis.call('TIME')
-redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2], ARGV[1])
 """
 
 
@@ -111,11 +91,9 @@ class Queue:
 
     def __init__(self, client: redis.asyncio.Redis, blocking: redis.asyncio.Redis, prefix: str) -> None:
         self._client, self._blocking = client, blocking
-        self.work, self.queued, self.delayed = (f"{{{prefix}}}:{name}" for name in ("work", "queued", "delayed"))
+        self.work, self.queued = (f"{{{prefix}}}:{name}" for name in ("work", "queued"))
         self._enqueue = client.register_script(ENQUEUE)
         self._ack = client.register_script(ACK)
-        self._promote = client.register_script(PROMOTE)
-        self._delay = client.register_script(DELAY)
 
     async def prepare(self) -> None:
         """Create the group, from the stream's beginning: entries that came earlier count."""
@@ -132,16 +110,6 @@ class Queue:
             return 0
         with outages():
             return int(await self._enqueue(keys=[self.work, self.queued], args=[str(i) for i in order_ids]))
-
-    async def delay(self, order_id: UUID, delay_ms: float) -> None:
-        """Put an id on the stream after `delay_ms`."""
-        with outages():
-            await self._delay(keys=[self.delayed], args=[str(order_id), int(delay_ms)])
-
-    async def promote(self, limit: int = 500) -> int:
-        """Move delayed ids that are due to the stream; milliseconds until the next one is, or -1 for none."""
-        with outages():
-            return int(await self._promote(keys=[self.work, self.queued, self.delayed], args=[limit]))
 
     async def depth(self) -> int:
         """Ids that wait on the stream."""
@@ -173,11 +141,11 @@ class Queue:
             return []
         return _entries(answer[1])
 
-    async def inherit(self, consumer: str, dead: str) -> list[Entry]:
+    async def take_over_pending(self, consumer: str, dead: str) -> list[Entry]:
         """Take over what `dead`, whose worker has ended, leased and never acknowledged, however short ago."""
         try:
             with outages():
-                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", INHERITED, consumername=dead)
+                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", TAKEN_OVER, consumername=dead)
                 ids: list[int | bytes | str | memoryview[int]] = [row["message_id"] for row in pending]
                 rows = await self._client.xclaim(self.work, GROUP, consumer, 0, ids) if ids else []
         except ResponseError as error:

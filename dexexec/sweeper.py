@@ -6,7 +6,6 @@ than needed is harmless, so every worker process sweeps.
 """
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -23,12 +22,11 @@ GRACE_MS = 1_000
 RECLAIM_MS = 5_000
 """A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died, and
 whoever removed it could not take its entries over."""
-LONGEST_NAP = 1.0
 THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Sweeper:
-    """Sweeps every `interval` seconds, as the stream's consumer `name`; and moves delayed ids when they are due."""
+    """Sweeps every `interval` seconds, as the stream's consumer `name`."""
 
     def __init__(
         self, name: str, store: Store, queue: Queue, interval: float, *, clock: Clock, observer: Observer
@@ -37,10 +35,18 @@ class Sweeper:
         self._clock, self._observer = clock, observer
 
     async def run(self) -> None:
-        """Sweep and promote until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._sweep_forever())
-            tasks.create_task(self._promote_forever())
+        """Sweep until cancelled."""
+        failing = False
+        while True:
+            try:
+                await self.sweep()
+                failing = False
+            except UnavailableError as error:
+                if not failing:
+                    self._observer.waiting_for("sweeping", error)
+                failing = True
+            raise_if_cancelled()
+            await asyncio.sleep(self._interval)
 
     async def sweep(self) -> int:
         """One pass; how many orders it put back. Raises `UnavailableError`."""
@@ -49,7 +55,7 @@ class Sweeper:
             self._observer.dead_workers_removed(dead)
         entries = await self._queue.reclaim(self._name, RECLAIM_MS)
         for name in dead:
-            entries += await self._queue.inherit(self._name, name)
+            entries += await self._queue.take_over_pending(self._name, name)
         if entries:
             await self._clock.failpoint(Failpoint.RECLAIMED)
         await self._queue.ack(entries)
@@ -68,27 +74,3 @@ class Sweeper:
         if swept:
             self._observer.orders_swept(swept)
         return swept
-
-    async def _sweep_forever(self) -> None:
-        failing = False
-        while True:
-            try:
-                await self.sweep()
-                failing = False
-            except UnavailableError as error:
-                if not failing:
-                    self._observer.waiting_for("sweeping", error)
-                failing = True
-            raise_if_cancelled()
-            await asyncio.sleep(self._interval)
-
-    async def _promote_forever(self) -> None:
-        """Wake when the next delayed id is due; at least every second, as others add to them."""
-        while True:
-            nap = LONGEST_NAP
-            with contextlib.suppress(UnavailableError):  # the sweep beside this says so
-                due_in_ms = await self._queue.promote()
-                if due_in_ms >= 0:
-                    nap = min(nap, due_in_ms / 1000)
-            raise_if_cancelled()
-            await asyncio.sleep(max(nap, 0.005))

@@ -13,8 +13,8 @@ from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import Order
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.observe import Observer
-from dexexec.pipeline import Later, Pipeline
-from dexexec.queue import Queue
+from dexexec.pipeline import Pipeline
+from dexexec.retry_timers import RetryTimers
 from dexexec.store import Claimed, Release, Store
 
 CRASH_PAUSE_MS = 1_000.0
@@ -31,7 +31,7 @@ class Turns:
         self,
         *,
         store: Store,
-        queue: Queue,
+        timers: RetryTimers,
         pipeline: Pipeline,
         max_claims: int,
         lease_lives: Callable[[], bool],
@@ -39,7 +39,7 @@ class Turns:
         clock: Clock,
         observer: Observer,
     ) -> None:
-        self._store, self._queue, self._pipeline = store, queue, pipeline
+        self._store, self._timers, self._pipeline = store, timers, pipeline
         self._max_claims, self._lease_lives, self._changed = max_claims, lease_lives, changed
         self._clock, self._observer = clock, observer
         self._running: dict[UUID, tuple[int, asyncio.Task[None]]] = {}  # by order: its claim, its turn
@@ -108,7 +108,7 @@ class Turns:
                 self._observer.order_stuck(order.id, order.claims)
             later = await self._pipeline.run(claimed, asked, self._lease_lives)
             if later is not None:
-                await self._delay(order.id, later)
+                self._timers.add(order.id, later.delay_ms)
         except ClaimLostError:
             # Also when it is still ours in the record, after a lease that ran out by our clock alone: then it must go.
             self._observer.claim_lost(order.id)
@@ -128,10 +128,4 @@ class Turns:
         with contextlib.suppress(UnavailableError):  # then the worker's next look finds it
             await self._store.release(Release(order.id, order.claim, blame, pause_ms))
             await self._clock.failpoint(Failpoint.RELEASED)
-            await self._delay(order.id, Later(pause_ms))
-
-    async def _delay(self, order_id: UUID, later: Later) -> None:
-        with contextlib.suppress(UnavailableError):  # then the sweeper finds it when it is due
-            await self._clock.failpoint(Failpoint.DELAYING)
-            await self._queue.delay(order_id, later.delay_ms)
-            await self._clock.failpoint(Failpoint.DELAYED)
+            self._timers.add(order.id, pause_ms)

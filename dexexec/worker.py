@@ -21,6 +21,7 @@ from dexexec.observe import Observer
 from dexexec.pipeline import Pipeline
 from dexexec.queue import BLOCK_MS, Entry, Queue
 from dexexec.recovery.permission import SigningPermission, Unrestricted
+from dexexec.retry_timers import RetryTimers
 from dexexec.store import Claimed, Release, Store, WorkerSession
 from dexexec.turns import Turns
 
@@ -70,9 +71,10 @@ class Worker:
         self._chores: set[asyncio.Task[None]] = set()
         self._claiming: frozenset[UUID] = frozenset()  # orders of a claim that has not been answered
         self._blameless: set[UUID] = set()  # orders whose turn was cut short by a stop or a lost session
+        self._timers = RetryTimers(queue, clock)
         self._turns = Turns(
             store=store,
-            queue=queue,
+            timers=self._timers,
             pipeline=pipeline,
             max_claims=limits.max_claims,
             lease_lives=self._lease_lives,
@@ -96,11 +98,14 @@ class Worker:
         self.direct.close()
 
     async def run(self) -> None:
-        """Work until `stop`."""
-        while not self._stop.is_set():
-            session = await self._begin()
-            if session is not None:
-                await self._live(session)
+        """Work until `stop`. Orders that rest then are left to the sweepers of others."""
+        async with asyncio.TaskGroup() as beside:
+            timers = beside.create_task(self._timers.run())
+            while not self._stop.is_set():
+                session = await self._begin()
+                if session is not None:
+                    await self._live(session)
+            timers.cancel()
         with contextlib.suppress(UnavailableError):  # nothing can be written then
             await self._unblame()
 
@@ -132,25 +137,27 @@ class Worker:
         """One session, from its registration until it is lost or the worker stops."""
         heartbeat = asyncio.create_task(self._heartbeat(session))
         heartbeat.add_done_callback(lambda _: self._changed.set())
-        look = asyncio.create_task(self._release_strays(session.id))
         left: list[UUID] = []
         if not self._stop.is_set():
             self.direct.open(session.id)
         try:
-            await self._obtain_permission(heartbeat)
-            await self._lease_loop(session, heartbeat)
-            if heartbeat.done():
-                self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._turns))
-                self._blameless.update(self._turns.order_ids)
-            else:
-                left = await self._drain()
+            async with asyncio.TaskGroup() as beside:
+                looks = beside.create_task(self._release_strays(session.id))
+                await self._obtain_permission(heartbeat)
+                await self._lease_loop(session, heartbeat)
+                if heartbeat.done():
+                    self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._turns))
+                    self._blameless.update(self._turns.order_ids)
+                else:
+                    left = await self._drain()
+                looks.cancel()
         finally:
             self.direct.close()
             if self._chores:
                 await asyncio.wait(self._chores, timeout=CHORE_SECONDS)
-            for task in (heartbeat, look, *self._chores):
+            for task in (heartbeat, *self._chores):
                 task.cancel()
-            await asyncio.gather(heartbeat, look, *self._chores, return_exceptions=True)
+            await asyncio.gather(heartbeat, *self._chores, return_exceptions=True)
             await self._turns.drop()
             await session.end()
         with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them

@@ -22,6 +22,7 @@ from tests.acceptance.client import Http, http
 from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
 from tests.acceptance.localnet_judge import LocalnetChain
 from tests.acceptance.test_crash import held
+from tests.chaos import restarts
 from tests.chaos.clients import Follower, insist
 from tests.chaos.networks import Fault, Server
 from tests.chaos.report import Report
@@ -134,6 +135,8 @@ class Soak:
             self._freeze_redis: 1,
             self._stop_postgres: 1,
             self._spoil_a_network: 6,
+            self._end_sessions: 1,
+            self._restart_workers: 1,
         }
         localnet = self._scene.localnet
         async with asyncio.TaskGroup() as beside:
@@ -220,6 +223,14 @@ class Soak:
         server, fault = self._chance.choice(list(Server)), self._chance.choice(list(Fault))
         self._do_beside(self._scene.spoil(server, fault, self._chance.uniform(0.2, 5)))
 
+    async def _end_sessions(self) -> None:
+        await self._calm()
+        await restarts.end_sessions(self._scene, self._chance)
+
+    async def _restart_workers(self) -> None:
+        await self._calm()
+        await restarts.restart_workers(self._scene, self._chance)
+
     def _do_beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._beside.add(task)
@@ -241,6 +252,8 @@ class Soak:
         report.events = sum(len(events) for follower in self._followers for events in follower.events.values())
         report.closes = sum(len(follower.closes) for follower in self._followers)
         chain: Chain = self._scene.localnet.chain if self._scene.localnet else on_the_simulated_chain
+        if poisoned := rows(address, restarts.POISONED):
+            report.problems.append(f"promise 11: failed for crashes that were not theirs: {poisoned}")
         if report.lost:
             return  # the record still moves
         try:

@@ -44,6 +44,8 @@ BEFORE = {
 ENDS_THE_PROCESS = {
     Failpoint.LEASED,
     Failpoint.CLAIMED,
+    Failpoint.RETRYING,
+    Failpoint.RETRIED,
     Failpoint.RECLAIMED,
     Failpoint.REMOVED,
     Failpoint.ANNOUNCING,

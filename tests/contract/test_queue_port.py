@@ -62,7 +62,7 @@ async def redis_ground(found: Found, prefix: str) -> AsyncIterator[Ground]:
 
         yield Ground(
             queue,
-            lambda: client.delete(queue.work, queue.queued, queue.delayed),
+            lambda: client.delete(queue.work, queue.queued),
             lambda: client.delete(queue.work),
             consumers,
         )
@@ -147,31 +147,6 @@ async def test_a_waiting_consumer_gets_what_comes(grounds: Open) -> None:
         assert [entry.order_id for task in left for entry in await task] == [last]
 
 
-async def test_a_delayed_id_comes_when_it_is_due_and_not_before(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, soon, late = ground.queue, uuid4(), uuid4()
-        assert await queue.promote() == -1
-        await queue.delay(late, 3_600_000)
-        await queue.delay(soon, 3_600_000)
-        await queue.delay(soon, 30)
-        assert 0 <= await queue.promote() <= 30
-
-        async def promoted() -> bool:
-            return await queue.promote() > 1_000
-
-        await until(promoted)
-        assert await lease_ids(queue) == [soon]
-
-
-async def test_a_delayed_id_that_is_on_the_stream_already_does_not_come_twice(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
-        await queue.enqueue([order_id])
-        await queue.delay(order_id, 0)
-        assert await queue.promote() == -1
-        assert await lease_ids(queue) == [order_id]
-
-
 async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(grounds: Open) -> None:
     async with grounds() as ground:
         queue, order_id = ground.queue, uuid4()
@@ -185,17 +160,17 @@ async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(gro
         assert await queue.enqueue([order_id]) == 1
 
 
-async def test_what_a_dead_worker_leased_is_inherited_at_once_and_only_that(grounds: Open) -> None:
+async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(grounds: Open) -> None:
     async with grounds() as ground:
         queue, lost, held = ground.queue, uuid4(), uuid4()
-        assert await queue.inherit("heir", "nobody") == []
+        assert await queue.take_over_pending("heir", "nobody") == []
         await queue.enqueue([lost])
         await queue.lease("dead", 1, 50)
         await queue.enqueue([held])
         await queue.lease("alive", 1, 50)
-        entries = await queue.inherit("heir", "dead")
+        entries = await queue.take_over_pending("heir", "dead")
         assert [entry.order_id for entry in entries] == [lost]
-        assert await queue.inherit("other", "dead") == [], "it is the heir's now"
+        assert await queue.take_over_pending("other", "dead") == [], "it is the heir's now"
         await queue.ack(entries)
         assert await queue.enqueue([lost]) == 1
         assert await lease_ids(queue) == [lost]
@@ -208,7 +183,7 @@ async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Op
         await queue.lease("busy", 1, 50)
         await queue.forget("busy")
         assert await ground.consumers() == {"busy"}
-        await queue.ack(await queue.inherit("busy", "busy"))
+        await queue.ack(await queue.take_over_pending("busy", "busy"))
         await queue.forget("busy")
         assert await ground.consumers() == set()
 
@@ -217,10 +192,8 @@ async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
     async with grounds() as ground:
         queue, order_id = ground.queue, uuid4()
         await queue.enqueue([order_id])
-        await queue.delay(uuid4(), 0)
         await ground.flush()
-        assert await queue.promote() == -1
-        assert await queue.inherit("a", "b") == []
+        assert await queue.take_over_pending("a", "b") == []
         await queue.forget("b")
         assert await queue.enqueue([order_id]) == 1, "before anybody has made the group again"
         assert await queue.lease("a", 1, 50) == []

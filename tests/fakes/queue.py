@@ -31,7 +31,7 @@ class _Reader:
 
 
 class MemoryRedis:
-    """The three keys. `now_ms` is the server's clock."""
+    """The two keys. `now_ms` is the server's clock."""
 
     def __init__(self, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._now_ms = now_ms
@@ -42,7 +42,6 @@ class MemoryRedis:
     def _forget_all(self) -> None:
         self.drop_stream()
         self.queued: set[UUID] = set()
-        self.delayed: dict[UUID, int] = {}
 
     def drop_stream(self) -> None:
         """The stream is lost on its own, and with it the group."""
@@ -143,20 +142,6 @@ class MemoryRedis:
             self.entries.pop(entry.entry_id, None)
             self.queued.discard(entry.order_id)
 
-    def delay(self, order_id: UUID, delay_ms: float) -> None:
-        """Due then."""
-        self.delayed[order_id] = self._now_ms() + int(delay_ms)
-
-    def promote(self, limit: int) -> int:
-        """Milliseconds until the next one is due, or -1."""
-        now = self._now_ms()
-        due = sorted((at, order_id) for order_id, at in self.delayed.items() if at <= now)[:limit]
-        for _, order_id in due:
-            del self.delayed[order_id]
-            self._add(order_id)
-        self._serve()
-        return max(0, min(self.delayed.values()) - now) if self.delayed else -1
-
     def forget(self, consumer: str) -> None:
         """Remove a consumer without pending entries."""
         if all(pending.consumer != consumer for pending in self.pending.values()):
@@ -183,14 +168,6 @@ class MemoryQueue:
         ids = list(order_ids)
         return await self._wire.call("enqueue", lambda: self.redis.enqueue(ids)) if ids else 0
 
-    async def delay(self, order_id: UUID, delay_ms: float) -> None:
-        """Put an id on the stream after `delay_ms`."""
-        await self._wire.call("delay", lambda: self.redis.delay(order_id, delay_ms))
-
-    async def promote(self, limit: int = 500) -> int:
-        """Move delayed ids that are due to the stream."""
-        return await self._wire.call("promote", lambda: self.redis.promote(limit))
-
     async def depth(self) -> int:
         """Ids that wait on the stream."""
         return await self._wire.call("depth", lambda: len(self.redis.entries))
@@ -208,9 +185,9 @@ class MemoryQueue:
 
         return await self._wire.call("reclaim", take)
 
-    async def inherit(self, consumer: str, dead: str) -> list[Entry]:
+    async def take_over_pending(self, consumer: str, dead: str) -> list[Entry]:
         """Take over what `dead` leased and never acknowledged."""
-        return await self._wire.call("inherit", lambda: self.redis.take_over(consumer, dead, 0, 1_000))
+        return await self._wire.call("take_over_pending", lambda: self.redis.take_over(consumer, dead, 0, 1_000))
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and remove entries."""

@@ -3,7 +3,6 @@
 An order is on chain what its attempts say: `executed_once` counts there, not in the record.
 """
 
-import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +15,6 @@ from uuid import UUID
 import psycopg
 import redis.asyncio
 
-from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Failpoint, SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
@@ -101,17 +99,10 @@ class Bench:
         """A sweeper that does not run yet."""
         return Sweeper("sweeper", self.store, self.queue, 0.05, clock=SystemClock(), observer=self.at.observer)
 
-    async def promote(self) -> None:
-        """What a sweeper does for delayed orders, at a quicker pace."""
-        while True:
-            await self.queue.promote()
-            raise_if_cancelled()
-            await asyncio.sleep(0.01)
-
     @asynccontextmanager
     async def working(self, **worker: Any) -> AsyncIterator[None]:
         """One worker at work inside the block."""
-        async with running(self.promote(), self.worker(**worker).run()):
+        async with running(self.worker(**worker).run()):
             yield
 
     async def post(self, order: NewOrder | None = None) -> UUID:

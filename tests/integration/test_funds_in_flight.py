@@ -67,7 +67,7 @@ async def two_processes(b: Bench, stack: AsyncExitStack) -> None:
     """Workers over a store each, at work until the stack unwinds."""
     other = await stack.enter_async_context(open_store(b.address))
     workers = [replace(b, store=store).worker(concurrency=EVERYBODY) for store in (b.store, other)]
-    await stack.enter_async_context(running(b.promote(), *(worker.run() for worker in workers)))
+    await stack.enter_async_context(running(*(worker.run() for worker in workers)))
 
 
 async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(open_bench: OpenBench) -> None:
@@ -178,7 +178,6 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
         at.clock.stall = Failpoint.RECORDED
         first = await b.post(sells_dollars("80"))
         dies = asyncio.create_task(b.worker().run())
-        promotes = asyncio.create_task(b.promote())
         await asyncio.wait_for(at.clock.stalled.wait(), 20)
         assert (await b.store.reserved(wallet, 0))[USDC] == 80 * DOLLAR
         second = await b.post(sells_dollars("80"))
@@ -190,8 +189,6 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
             await b.store.remove_dead_workers()
             await b.again(first)
             await b.settled(first)
-        promotes.cancel()
-        await asyncio.gather(promotes, return_exceptions=True)
         assert await b.store.reserved(wallet, 2**60) == {}
         assert (await b.view(first))["attemptCount"] == 1
 

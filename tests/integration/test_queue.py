@@ -60,7 +60,7 @@ async def test_a_flush_leaves_a_queue_that_works_again(servers: Servers, redis_p
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         order_id = uuid4()
         await queue.enqueue([order_id])
-        await client.delete(queue.work, queue.queued, queue.delayed)
+        await client.delete(queue.work, queue.queued)
         assert await queue.lease("a", 1, 50) == [], "the group is gone: it is made again"
         assert await queue.enqueue([order_id]) == 1
         assert await lease_ids(queue) == [order_id]
@@ -94,32 +94,18 @@ async def test_a_blocked_lease_survives_a_flush(servers: Servers, redis_prefix: 
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_a_delayed_id_comes_when_it_is_due_and_not_before(servers: Servers, redis_prefix: str) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue:
-        soon, late = uuid4(), uuid4()
-        await queue.delay(late, 3_600_000)
-        await queue.delay(soon, 30)
-        assert 0 <= await queue.promote() <= 30
-
-        async def promoted() -> bool:
-            return await queue.promote() > 1_000
-
-        await until(promoted)
-        assert await lease_ids(queue) == [soon]
-
-
 async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(
     servers: Servers, redis_prefix: str
 ) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue:
-        assert await queue.inherit("heir", "nobody") == []
+        assert await queue.take_over_pending("heir", "nobody") == []
         lost, held = uuid4(), uuid4()
         await queue.enqueue([lost])
         await queue.lease("dead", 1, 50)
         await queue.enqueue([held])
         await queue.lease("alive", 1, 50)
         assert await queue.enqueue([lost]) == 0
-        entries = await queue.inherit("heir", "dead")
+        entries = await queue.take_over_pending("heir", "dead")
         assert [entry.order_id for entry in entries] == [lost]
         await queue.ack(entries)
         assert await queue.enqueue([lost]) == 1
@@ -129,7 +115,7 @@ async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(
 async def test_nothing_is_inherited_from_a_lost_stream(servers: Servers, redis_prefix: str) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         await client.delete(queue.work)
-        assert await queue.inherit("heir", "dead") == []
+        assert await queue.take_over_pending("heir", "dead") == []
 
 
 async def test_a_consumer_with_pending_entries_is_not_forgotten(servers: Servers, redis_prefix: str) -> None:
@@ -188,5 +174,3 @@ async def test_a_server_that_takes_no_writes_is_an_outage(
             node.ask(*trouble)
             with pytest.raises(UnavailableError):
                 await queue.enqueue([uuid4()])
-            with pytest.raises(UnavailableError):
-                await queue.delay(uuid4(), 1)

@@ -48,7 +48,7 @@ async def sent(b: Bench) -> bool:
 async def test_promise_6_orders_survive_the_loss_of_the_whole_queue(bench: OpenBench, servers: Servers) -> None:
     async with bench() as b, open_redis(servers.redis_url) as client:
         ids = [await b.post() for _ in range(25)]
-        await client.delete(b.queue.work, b.queue.queued, b.queue.delayed)
+        await client.delete(b.queue.work, b.queue.queued)
         async with running(b.worker().run(), b.sweeper().run()):
             for order_id in ids:
                 await b.ended(order_id)

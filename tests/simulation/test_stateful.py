@@ -317,7 +317,6 @@ class Engine(RuleBasedStateMachine):
         entries = at_once(self.queue.reclaim("sweeper", 5_000))
         at_once(self.queue.ack(entries))
         at_once(self.queue.enqueue([entry.order_id for entry in entries]))
-        at_once(self.queue.promote())
         rows = at_once(self.store.idle(GRACE_MS, THE_BEGINNING, UUID(int=0), 100))
         at_once(self.queue.enqueue([order_id for order_id, _ in rows]))
 

@@ -30,6 +30,7 @@ LAYERS = (
         "router",
         "settlement",
         "limiter",
+        "retry_timers",
         "subscription",
         "embedded",
         "demo_client",
