@@ -146,7 +146,9 @@ class SimulatedChain:
         a real node proves nothing either. Sending it again changes nothing, but for a swap whose first send was lost.
         """
         try:
-            swap = _read(signed)
+            if len(base58.decode(signed.signature)) != 64:
+                raise ValueError("the signature is not 64 bytes")
+            swap = read_swap(signed.payload)
         except ValueError as error:
             return Unknown(f"malformed: {error}")
         now = self._clock.unix_ms()
@@ -193,12 +195,10 @@ def _hash(seed: str, height: int) -> str:
     return base58.encode(blake2b(f"{height}:{seed}".encode(), digest_size=32).digest())
 
 
-def _read(signed: SignedSwap) -> SimulatedSwap:
-    """The swap inside; raises `ValueError` for what no chain would take."""
-    if len(base58.decode(signed.signature)) != 64:
-        raise ValueError("the signature is not 64 bytes")
+def read_swap(payload: bytes) -> SimulatedSwap:
+    """The swap inside; raises `ValueError` for what this chain would not take."""
     try:
-        swap = SimulatedSwap.decode(signed.payload)
+        swap = SimulatedSwap.decode(payload)
     except RecursionError:
         raise ValueError("the payload is nested too deep") from None
     for name, kind in _FIELD_TYPES.items():

@@ -10,6 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import redis
 
@@ -20,6 +21,8 @@ from tests.chaos.localnet import Localnet, a_localnet
 from tests.chaos.networks import Fault, Networks, Server, networks, suffering
 
 SETTINGS = {
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "DEXEXEC_ADAPTERS": "mock-raydium,mock-meteora,tests.chaos.lying_venue:Liar",
     "DEXEXEC_LEASE_SECONDS": "2",
     "DEXEXEC_HEARTBEAT_SECONDS": "0.4",
     "DEXEXEC_REQUEST_TIMEOUT_MS": "1500",
@@ -29,8 +32,8 @@ SETTINGS = {
     "DEXEXEC_MOCK_DROP_RATE": "0.05",
     "DEXEXEC_MOCK_SLIPPAGE_PPM": "5500",
 }
-"""A lease that stops outlast; swaps that take time to land, some of which are lost at first or fail on a price move.
-The sweeper's pace is the default."""
+"""An adapter that lies beside two that do not; a lease that stops outlast; swaps that take time to land, some of which
+are lost at first or fail on a price move. The sweeper's pace is the default."""
 ON_LOCALNET = {
     "DEXEXEC_MAX_ATTEMPTS": "6",
     "DEXEXEC_RETRY_BASE_MS": "200",

@@ -73,7 +73,7 @@ class Bench:
             router=router,
             settlement=Settlement(
                 {Network.SIMULATED: self.chain},
-                {Network.SIMULATED: SimulatedSealer(UniqueSigner())},
+                {Network.SIMULATED: SimulatedSealer(UniqueSigner(), guarded=False)},
                 clock,
                 observer,
                 genesis or {},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import (
     Accepted,
     Blockhash,
@@ -124,6 +125,10 @@ class ForkingNode:
         """Take the bytes; whether they land is another question. A refusal means nothing, as this is a front that
         passes them on."""
         rng, slot = self._rng, self.slot()
+        try:
+            SimulatedSwap.decode(signed.payload)
+        except ValueError:
+            return Accepted()  # and it never lands
         fates = self.fates.get(signed.signature)
         if fates is None:
             fates = self.fates[signed.signature] = Fates(signed.last_valid_height)
@@ -161,7 +166,8 @@ class ForkingNode:
         outcome = stay.outcome
         if isinstance(outcome, Landed):
             return Landed(outcome.moved, outcome.fee, stay.since, finalized)
-        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, stay.since, finalized)
+        blamed = ProgramFailure(0, "program", 6_000, "custom program error: 0x1770")
+        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, stay.since, finalized, blamed)
 
 
 class WitnessedChain:

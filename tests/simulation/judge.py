@@ -162,7 +162,7 @@ def _bounds_of_order(row: OrderRow) -> list[tuple[int, int]]:
         if new.mode == "exactIn":
             bounds.append((first_out * (10_000 - new.slippage_bps) // 10_000, first_in))
         else:
-            bounds.append((first_out, -(-first_in * (10_000 + new.slippage_bps) // 10_000)))
+            bounds.append((new.amount_base, -(-first_in * (10_000 + new.slippage_bps) // 10_000)))
     return bounds
 
 

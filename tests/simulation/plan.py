@@ -10,7 +10,8 @@ class Plan:
     that go wrong on the network, `venue_trouble` that of quotes and builds. `forks` is the share of landings that a
     fork undoes, None for the simulated chain, which has none; `recent` is for how many slots a node remembers a
     signature without its history. `max_claims` make an order poison. `heartbeat` and `sweep` in seconds, as `quoting`:
-    how long venues may take. `together`: the API process is a worker as well, which takes new orders directly."""
+    how long venues may take. `together`: the API process is a worker as well, which takes new orders directly. `lies`
+    is the share of what one more venue says that is wrong; without, there is none."""
 
     workers: int
     orders: int
@@ -26,6 +27,7 @@ class Plan:
     sweep: float
     quoting: float
     together: bool
+    lies: float = 0.0
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Plan":
@@ -45,4 +47,5 @@ class Plan:
             sweep=rng.choice((0.4, 1.2)),
             quoting=rng.choice((0.5, 2.5)),
             together=rng.choice((False, True)),
+            lies=rng.choice((0, 0.2, 0.7)),
         )

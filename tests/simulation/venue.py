@@ -1,10 +1,12 @@
-"""A venue whose prices, delays, failures and swaps come from the seed."""
+"""Venues whose prices, delays, failures, swaps and lies come from the seed."""
 
 import random
+from dataclasses import replace
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.venue import (
@@ -17,7 +19,9 @@ from dexexec.venue import (
     Unreachable,
     Venue,
     VenueContext,
+    VenueError,
 )
+from tests.lying import Lies
 
 
 class SeededVenue(Venue[NoOptions]):
@@ -69,3 +73,40 @@ class SeededVenue(Venue[NoOptions]):
             rng.random() < 0.15,
         )  # fmt: skip
         return UnsignedSwap(swap.encode(), blockhash)
+
+
+class LyingVenue(SeededVenue):
+    """Wrong about everything that a venue can still be wrong about, in a `share` of what it says."""
+
+    def __init__(self, name: str, clock: Clock, chain: Chain, rng: random.Random, share: float) -> None:
+        self._lies, self._claimed = Lies(rng, share), SeededVenue.capabilities
+        super().__init__(name, clock, chain, rng, 0)
+        self.submit = self.status = self._lies.outcome  # for an engine that asked it
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        """What it says that it can do, which is not always the same."""
+        return replace(self._claimed, network=self._lies.network(self._claimed.network))
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        """A quote, which may be wrong."""
+        wrong: Quote = self._lies.quote(await super().quote(request, deadline))
+        return wrong
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
+        """A swap, which may be another one than was quoted, or none."""
+        built = await super().build(quote, payer, blockhash)
+        if self._lies.due():
+            swap = SimulatedSwap.decode(built.message)
+            changes = self._rng.choice((
+                {"min_out": 0}, {"max_in": 2**64 - 1}, {"amount_out": 1}, {"amount_in": 10 * swap.amount_in},
+                {"mint_out": swap.mint_in}, {"exact_in": not swap.exact_in}, {"blockhash": "another"},
+            ))  # fmt: skip
+            built = UnsignedSwap(replace(swap, **changes).encode(), built.blockhash)
+        wrong: UnsignedSwap = self._lies.build(built, blockhash)
+        return wrong
+
+    def explain(self, failure: ProgramFailure) -> VenueError | None:
+        """Nonsense."""
+        wrong: VenueError | None = self._lies.explain(failure)
+        return wrong

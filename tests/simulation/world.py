@@ -43,7 +43,7 @@ from tests.simulation.host import Host, HostStore, StruckError
 from tests.simulation.judge import TRIES, Judge, Witness
 from tests.simulation.loop import StuckError, VirtualLoop
 from tests.simulation.plan import Plan
-from tests.simulation.venue import SeededVenue
+from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
 
 LEASE = 3.0
@@ -163,6 +163,8 @@ class World:
         queue = MemoryQueue(self.redis, host.wire(self.valkey)).port
         chain = self._chain(host, clock)
         venues = {name: self._venue(host, name, clock, chain) for name in ("a", "b")}
+        if self.plan.lies:
+            venues["liar"] = LyingVenue("liar", clock, chain, host.rng, self.plan.lies)
         router = Router(
             venues,
             clock,

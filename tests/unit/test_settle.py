@@ -40,6 +40,10 @@ SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150, network=Network.SIMU
 FILL = Fill(10, 20, 5_000, 7)
 MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
 QUOTE = quote_of("v", SELL_ONE_SOL, 150)
+SWAP = SimulatedSwap(
+    "v", QUOTE.request.mint_in, QUOTE.request.mint_out, QUOTE.amount_in, QUOTE.amount_out, QUOTE.min_out, QUOTE.max_in,
+    exact_in=True, payer="p", blockhash="recent", nonce="n", fee=5_000,
+)  # fmt: skip
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
@@ -67,15 +71,20 @@ def raising_at_once(error: Exception) -> Callable[..., object]:
 class Bench:
     """A settlement on a scripted chain, in time that only passes when something waits for it."""
 
-    def __init__(self, *statuses: SwapStatus, submits: tuple[SubmitAnswer, ...] = (Accepted(),)) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, *statuses: SwapStatus, submits: tuple[SubmitAnswer, ...] = (Accepted(),), guarded: bool = False
+    ) -> None:
+        self.clock, self._guarded = ManualClock(), guarded
         self.chain = ScriptedChain()
         self.chain.statuses, self.chain.submits = list(statuses), list(submits)
         self.venue = ScriptedVenue("v", self.clock, chain=self.chain)
         self.settlement = self.settling_on(self.chain)
 
     def settling_on(self, chain: ScriptedChain, genesis: Mapping[str, str] = NONE) -> Settlement:
-        chains, sealers = {Network.SIMULATED: chain}, {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
+        chains, sealers = (
+            {Network.SIMULATED: chain},
+            {Network.SIMULATED: SimulatedSealer(SimulatedSigner(), guarded=self._guarded)},
+        )
         return Settlement(chains, sealers, self.clock, Observer(make_logger("critical")), genesis)
 
     async def settle(
@@ -306,30 +315,41 @@ async def test_promise_13_a_quote_that_is_looser_than_the_orders_bound_is_not_ev
 
 @pytest.mark.parametrize("changes", [{"min_out": QUOTE.min_out - 1}, {"max_in": QUOTE.max_in + 1}])
 async def test_promise_13_bytes_with_looser_bounds_than_the_quotes_are_not_signed(changes: dict[str, int]) -> None:
-    bench = Bench(LANDED)
+    bench = Bench(LANDED, guarded=True)
 
     async def build(quote: Quote) -> bytes:
         for name, value in changes.items():  # an adapter that spoils what it was handed, too
             object.__setattr__(quote, name, value)
-        return SimulatedSwap(
-            "v",
-            "a",
-            "b",
-            1,
-            1,
-            quote.min_out,
-            quote.max_in,
-            exact_in=True,
-            payer="p",
-            blockhash="h",
-            nonce="n",
-            fee=5_000,
-        ).encode()
+        return replace(SWAP, min_out=quote.min_out, max_in=quote.max_in).encode()
 
     bench.venue.on_build = build
     with pytest.raises(GuardError) as caught:
         await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
     assert (caught.value.rule, bench.chain.sent) == (Rule.BOUND, [])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\xff\x00",
+        replace(SWAP, blockhash="another").encode(),
+        replace(SWAP, mint_out=SWAP.mint_in).encode(),
+        replace(SWAP, amount_in="1").encode(),  # type: ignore[arg-type]
+        replace(SWAP, landing_ms=-1).encode(),
+    ],
+)
+async def test_what_the_simulated_chain_would_not_take_or_nobody_quoted_is_found_before_it_is_signed(
+    message: bytes,
+) -> None:
+    bench = Bench(LANDED, guarded=True)
+
+    async def build(_: Quote) -> bytes:
+        return message
+
+    bench.venue.on_build = build
+    with pytest.raises((BadAnswer, GuardError)):
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    assert bench.chain.sent == []
 
 
 async def test_a_swap_that_stands_still_says_what_it_waits_for_and_one_that_lands_at_once_does_not() -> None:
