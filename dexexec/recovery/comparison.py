@@ -17,6 +17,7 @@ from dexexec.domain.attempt_id import Memo, find_memos
 from dexexec.domain.restoring import ChainAttempt, ContradictionError, RecordedOrder, UnsettledError, restore
 from dexexec.domain.swap import FailedOnChain, Landed, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory, WalletHistory
+from dexexec.foreign import clean
 from dexexec.observe import Observer
 from dexexec.store import Begun, Comparisons, Standing
 from dexexec.venue import Unreachable
@@ -65,6 +66,7 @@ class Comparison:
         self._record, self._venues, self._pair = record, venues, pair
         self._clock, self._observer = clock, observer
         self._key = (wallet.genesis, wallet.address)
+        self._told = ""  # the identity for which a comparison was last told
 
     async def ensure(self) -> str:
         """The identity of the Postgres whose record has all that the chain has: compared now, if it was not before.
@@ -132,7 +134,9 @@ class Comparison:
             dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
             since = standing.complete_until - SKEW_SECONDS
             await self._comparisons.begin(*self._key, Begun(standing.identity, dead_height, since))
-        self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
+        if self._told != standing.identity:
+            self._told = standing.identity
+            self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
         await self._wait_until_dead(dead_height)
         histories = await self._chain.wallet_history(self._wallet.address, since)
         behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
@@ -224,7 +228,7 @@ def _attempt(own: _Own, fate: SwapStatus) -> ChainAttempt:
         case Landed(moved, fee, slot, True):
             failure = None
         case FailedOnChain(_, detail, fee, slot, True):
-            moved, failure = {}, detail
+            moved, failure = {}, clean(detail)
         case _:
             raise Unreachable(f"it is not certain what became of {own.kept.signature}")
     return ChainAttempt(
