@@ -281,7 +281,9 @@ async def _advance(connection: Connection, steps: Sequence[Step], identity: str 
 
 async def release(database: Database, items: Sequence[Release]) -> list[None]:
     """Hand orders back in one commit; stale claims are passed over."""
-    columns = [list(c) for c in zip(*((r.order_id, r.claim, r.blame, r.resume_in_ms) for r in items), strict=True)]
+    # One type each: psycopg refuses a list of both int and float.
+    rows = ((item.order_id, item.claim, item.blame, float(item.resume_in_ms)) for item in items)
+    columns = [list(column) for column in zip(*rows, strict=True)]
     async with database.connection() as connection:
         await connection.execute(RELEASE, columns)
     return [None] * len(items)

@@ -23,10 +23,11 @@ from dexexec.store import (
     Store,
     WorkerSession,
     migrate,
+    work,
 )
 from dexexec.store.migrate import migrations
 from dexexec.sweeper import THE_BEGINNING
-from tests.parts import new_order, open_store
+from tests.parts import new_order, open_database, open_store
 from tests.waiting import until
 
 ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
@@ -220,6 +221,22 @@ async def test_a_worker_that_was_buried_learns_it_at_its_next_heartbeat(database
         worker = await store.begin("slow", 0)  # a lease that is over at once, as after a long stop
         assert await store.remove_dead_workers() == ["slow"]
         assert not await worker.renew()
+        await worker.end()
+
+
+async def test_orders_are_released_together_whatever_number_their_pause_is(database_address: Address) -> None:
+    async with open_store(database_address) as store, open_database(database_address) as database:
+        orders = [(await store.create(new_order())).order_id for _ in range(2)]
+        worker = await store.begin("w", 20)
+        first, second = await store.claim(worker.id, orders)
+        pauses: tuple[float, float] = (0, 0.5)
+        items = [
+            Release(one.order.id, one.order.claim, blame=False, resume_in_ms=pause)
+            for one, pause in zip((first, second), pauses, strict=True)
+        ]
+        await work.release(database, items)
+        again = await until(lambda: store.claim(worker.id, orders))
+        assert {one.order.id for one in again} <= set(orders)
         await worker.end()
 
 
