@@ -29,7 +29,9 @@ def from_wrapped(wanted: int, costs: int, lamports: int, wrapped: int, reserved:
     `reserved` is what other attempts in flight may take of both."""
     if wanted + costs <= lamports - reserved.get(LAMPORTS, 0):
         return 0
-    return min(wanted, max(0, wrapped - reserved.get(WSOL, 0)))
+    free = min(wanted, max(0, wrapped - reserved.get(WSOL, 0)))
+    # Where only what others may take is missing, the record tells the order to wait for it.
+    return free if wanted - free + costs <= lamports else min(wanted, wrapped)
 
 
 def keep_open(steps: Iterable[Instruction], wallet: str, wrapped: str, spend: int) -> tuple[Instruction, ...]:

@@ -42,6 +42,11 @@ def test_what_others_in_flight_may_take_is_not_there() -> None:
     assert from_wrapped(5 * SOL, 0, 9 * SOL, 10 * SOL, {LAMPORTS: 9 * SOL, WSOL: 11 * SOL}) == 0
 
 
+def test_what_is_missing_only_because_of_others_is_planned_with_so_that_the_record_lets_the_order_wait() -> None:
+    assert from_wrapped(12 * SOL, 0, 1 * SOL, 20 * SOL, {WSOL: 12 * SOL}) == 12 * SOL
+    assert from_wrapped(25 * SOL, 0, 1 * SOL, 20 * SOL, {}) == 20 * SOL, "and what is not there at all is missing"
+
+
 @given(st.integers(0, 100), st.integers(0, 10), st.integers(0, 100), st.integers(0, 100))
 def test_what_is_taken_is_there_and_wanted(wanted: int, costs: int, lamports: int, wrapped: int) -> None:
     assert 0 <= from_wrapped(wanted, costs, lamports, wrapped, {}) <= min(wanted, wrapped)
