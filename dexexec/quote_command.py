@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from dexexec import registry
+from dexexec.acceptance import PPM_PER_BPS, within_impact
 from dexexec.api.amount import AmountError, read_amount
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.quote import Mode, SwapRequest
@@ -87,6 +88,7 @@ async def run(
             breaker_seconds=settings.breaker_seconds,
         )
         routing = await _ask(router, request, settings.max_attempts)
+        routing = within_impact(routing, settings.max_price_impact_bps * PPM_PER_BPS)
         places = {venue.name: venue.capabilities.network for venue in venues}
         quotes = Quotes(
             request=request,

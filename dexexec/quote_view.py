@@ -104,6 +104,7 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
         **told,
         "price": quotes.price(quote),
         **promise(quote),
+        **({"reason": answer.code, "detail": answer.detail} if answer.code else {}),
         "expiresInMs": max(0, quote.expires_at_ms - quotes.now_ms),
     }
 
@@ -160,6 +161,7 @@ def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
         "Slot": str(quote.context_slot),
         "Holds for": f"{max(0, quote.expires_at_ms - quotes.now_ms) / 1000:.1f} s",
         "Pool": " ".join(quote.route),
+        "Why not": f"{answer.code}: {answer.detail}" if answer.code else "",
     }
 
 

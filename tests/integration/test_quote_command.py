@@ -125,6 +125,18 @@ async def test_a_refusal_stands_beside_the_quotes_with_its_reason() -> None:
     assert mixed["quotes"][1]["detail"] == "not today"
 
 
+async def test_what_would_move_the_price_too_far_is_shown_and_not_taken() -> None:
+    """A billion SOL, for which the mocks' pools have 50,000."""
+    found = await quotes(Question("SOL", "USDC", "1000000000"))
+    [told] = [quote for quote in found["quotes"] if quote["venue"] == "mock-raydium"]
+    assert (found["best"], told["reason"], told["selected"]) == (None, "price-impact", False)
+    assert told["priceImpactBps"] == "9999.5"
+    assert told["detail"] == "the swap would move the price by 99.995 %, and 10 % is allowed"
+    unlimited = await quotes(Question("SOL", "USDC", "1000000000"), max_price_impact_bps=10_000)
+    assert unlimited["best"] == "mock-raydium"
+    assert "price-impact: the swap would move" in (await asked(Question("SOL", "USDC", "1000000000")))[1]
+
+
 async def test_a_venue_that_needs_a_while_for_its_first_answer_is_asked_again() -> None:
     found = await quotes(SELL_SOL, adapters="tests.integration.test_quote_command:Slow", quote_timeout_ms=20)
     assert found["best"] == "slow"
