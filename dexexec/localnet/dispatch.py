@@ -75,7 +75,8 @@ def read_call(document: Any, known: Set[str]) -> tuple[str, list[Any]]:
 def _one(document: Any, node: Node, methods: Mapping[str, Method]) -> dict[str, Any] | None:
     try:
         name, params = read_call(document, methods.keys())
-        body = {"jsonrpc": "2.0", "result": methods[name](Call(node, params)), "id": _id(document)}
+        result = node.faults.lies.told(name, methods[name](Call(node, params)))
+        body = {"jsonrpc": "2.0", "result": result, "id": _id(document)}
     except RpcError as error:
         body = error_body(_id(document), error)
     except sqlite3.Error as error:

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dexexec.localnet import lies
 from dexexec.localnet.blocks import MAX_LAG
+from dexexec.localnet.lies import HONEST, Lies
 from dexexec.localnet.rpc_error import InvalidParamsError
 
 
@@ -59,6 +61,7 @@ class Faults:
     answers: list[WrongAnswers] = field(default_factory=list)
     lag: int = 0
     forgets: Forgets = Forgets.NOTHING
+    lies: Lies = HONEST
 
     def answer(self, methods: set[str]) -> WrongAnswers | None:
         """How the next request (one method, or those of a batch) is to be answered wrongly. Counts it."""
@@ -81,7 +84,7 @@ class Faults:
     def body(self) -> dict[str, Any]:
         """What is left of them, as `read` takes it."""
         answers = [asdict(one) | {"methods": sorted(one.methods)} for one in self.answers if one.requests]
-        return asdict(self) | {"answers": answers}
+        return asdict(self) | {"answers": answers, "lies": self.lies.body()}
 
 
 def read(values: Mapping[str, Any]) -> Faults:
@@ -97,6 +100,7 @@ def read(values: Mapping[str, Any]) -> Faults:
         answers=[_answer(_object(one, f"answers[{n}]"), f"answers[{n}].") for n, one in enumerate(answers)],
         lag=_count(rest, "lag", MAX_LAG),
         forgets=_choice(Forgets, rest.pop("forgets", Forgets.NOTHING), "forgets"),
+        lies=lies.read(_object(rest.pop("lies", {}), "lies")),
     )
     _nothing_left(rest | {f"late.{name}": value for name, value in late.items()})
     return found

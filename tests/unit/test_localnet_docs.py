@@ -8,6 +8,7 @@ from pathlib import Path
 from dexexec.__main__ import parser
 from dexexec.localnet.dispatch import FAULT_METHODS, METHODS
 from dexexec.localnet.faults import Faults, Forgets, Wrong, WrongAnswers
+from dexexec.localnet.lies import HONEST
 
 TEXT = (Path(__file__).parents[2] / "docs" / "LOCALNET.md").read_text()
 
@@ -29,7 +30,8 @@ def test_every_method_is_documented_and_no_other() -> None:
 
 def test_every_fault_is_documented_and_no_other() -> None:
     assert names("Faults") == FAULT_METHODS.keys() | {field.name for field in fields(Faults)} | set(Wrong)
-    for word in [*(field.name for field in fields(WrongAnswers)), *(set(Forgets) - {Forgets.NOTHING})]:
+    words = [*(field.name for field in fields(WrongAnswers)), *(set(Forgets) - {Forgets.NOTHING}), *HONEST.body()]
+    for word in words:
         assert word in TEXT.partition("## Faults\n")[2]
 
 

@@ -36,10 +36,28 @@ def test_the_first_of_several_answers_comes_first() -> None:
 
 
 def test_what_is_left_of_faults_can_be_set_again() -> None:
-    faults = read({"drop": 3, "lag": 5, "forgets": "recent", "answers": [{"answer": "429"}, {"answer": "503"}]})
+    lasting = {"lag": 5, "forgets": "recent", "lies": {"lastValidHeight": -7, "finalized": True}}
+    faults = read(lasting | {"drop": 3, "answers": [{"answer": "429"}, {"answer": "503"}]})
     faults.delay()
     faults.answer({"getSlot"})
-    assert read(faults.body()) == read({"drop": 2, "lag": 5, "forgets": "recent", "answers": [{"answer": "503"}]})
+    assert read(faults.body()) == read(lasting | {"drop": 2, "answers": [{"answer": "503"}]})
+
+
+def test_a_liar_tells_other_numbers_and_an_honest_node_its_own() -> None:
+    epoch = {"absoluteSlot": 50, "blockHeight": 40, "epoch": 0}
+    newest = {"context": {"slot": 55}, "value": {"blockhash": "hash", "lastValidBlockHeight": 195}}
+    status = {"slot": 41, "err": None, "confirmationStatus": "confirmed", "confirmations": 3}
+    found = {"context": {"slot": 55}, "value": [status, None]}
+    assert read({}).lies.told("getEpochInfo", epoch) == epoch
+    assert read({"lies": {"height": 5}}).lies.told("getEpochInfo", epoch) == epoch | {"blockHeight": 45}
+    assert read({"lies": {"slotForHeight": True}}).lies.told("getEpochInfo", epoch) == epoch | {"blockHeight": 50}
+    lies = read({"lies": {"slot": -5, "lastValidHeight": -100, "finalized": True, "genesis": "other"}}).lies
+    told = lies.told("getLatestBlockhash", newest)
+    assert (told["context"]["slot"], told["value"]["lastValidBlockHeight"]) == (50, 95)
+    [seen, none] = lies.told("getSignatureStatuses", found)["value"]
+    assert (seen["confirmationStatus"], seen["err"], none) == ("finalized", None, None)
+    assert lies.told("getGenesisHash", "hash") == "other"
+    assert lies.told("getVersion", {"solana-core": "2"}) == {"solana-core": "2"}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +74,9 @@ def test_what_is_left_of_faults_can_be_set_again() -> None:
         ({"answers": [{"answer": "429", "methods": "getSlot"}]}, "answers[0].methods: must be a list"),
         ({"answers": [{"answer": "429", "execute": 1}]}, "answers[0].execute: must be true or false"),
         ({"answers": [{"answer": "429", "times": 1}]}, "answers[0].times: is not a fault"),
+        ({"lies": {"hight": 1}}, "lies.hight: is not a lie"),
+        ({"lies": {"height": True}}, "lies.height: must be an integer from -1000000000"),
+        ({"lies": {"finalized": 1}}, "lies.finalized: must be true or false"),
         ({"forgets": "everything"}, "forgets: must be one of nothing, recent, all"),
     ],
 )

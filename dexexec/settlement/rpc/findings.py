@@ -5,6 +5,7 @@ those nodes must agree. That a landing is final, or that it failed for good, end
 signed: so it needs more nodes for it than against it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,11 @@ class Seen:
     denied_by: frozenset[Node] = frozenset()
     doubtful: bool = False
 
+    @property
+    def landing(self) -> tuple[int, bool]:
+        """Where it landed, and whether it failed there."""
+        return self.sighting.slot, self.sighting.failed
+
 
 Finding = Seen | NotSeen | Unavailable
 
@@ -73,7 +79,8 @@ def together(views: Sequence[View], place: int, denied: frozenset[Node] = frozen
     found = {view.node: (view, alone(view, place, history=True)) for view in views if view.sightings is not None}
     seen = [one for _, one in found.values() if isinstance(one, Seen)]
     if seen:
-        best = max(seen, key=lambda one: one.sighting.certainty)
+        same = Counter(one.landing for one in seen)
+        best = max(seen, key=lambda one: (same[one.landing], one.sighting.certainty))
         return _agreed(best, [one for node, one in found.items() if node is not best.node], denied)
     counted = [(view, one) for view, one in found.values() if view.weight.counts]
     doubts = [one for _, one in counted if isinstance(one, Unavailable)]
@@ -87,19 +94,18 @@ def together(views: Sequence[View], place: int, denied: frozenset[Node] = frozen
 
 
 def _agreed(best: Seen, others: Sequence[tuple[View, Finding]], denied: frozenset[Node]) -> Finding:
-    """What is left of a landing when the others are heard. It is final only if none knows it as less, if more nodes
-    know it than do not and had to, and if not more are past it without knowing it, who may have no history."""
+    """What is left of a landing when the others are heard. It is final only if more nodes know it so than know it
+    otherwise, or do not and had to, and if not more are past it without knowing it, who may have no history."""
     # One that stands still far behind will never have it.
     others = [(view, one) for view, one in others if view.weight.counts and not view.weight.stuck]
-    landing = best.sighting.slot, best.sighting.failed
     knowing = [one for _, one in others if isinstance(one, Seen)]
-    alike = all((one.sighting.slot, one.sighting.failed) == landing and not one.overdue for one in knowing)
-    for_it = 1 + sum(one.final for one in knowing)
+    for_it = 1 + sum(one.final and one.landing == best.landing for one in knowing)
+    otherwise = sum(one.overdue or one.landing != best.landing for one in knowing)
     missing = [view for view, one in others if not isinstance(one, Seen) and _is_past(view, best)]
     against = frozenset(view.node for view in missing if _is_recent(view, best) or view.node in denied)
     # Whoever keeps up and has not come to that slot yet soon will have.
     waits = for_it == 1 and any(view.weight.keeps_up and not _is_past(view, best) for view, _ in others)
-    final = best.final and alike and not waits and len(against) < for_it and len(missing) <= for_it
+    final = best.final and not waits and len(against) + otherwise < for_it and len(missing) <= for_it
     return replace(best, final=final, denied_by=against, doubtful=len(against) > for_it)
 
 

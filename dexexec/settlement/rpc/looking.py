@@ -37,7 +37,7 @@ class Looking:
             history: Batcher(partial(self._look_up, history=history), questions.MAX_STATUSES)
             for history in (False, True)
         }
-        self._executed: dict[tuple[str, int], Executed] = {}
+        self._executed: dict[tuple[str, int, bool], Executed] = {}
         self._denied: dict[str, frozenset[Node]] = {}
 
     async def run(self) -> None:
@@ -65,7 +65,8 @@ class Looking:
 
     async def _outcome(self, signature: str, seen: Seen) -> SwapStatus:
         slot, finalized = seen.sighting.slot, seen.final
-        executed = self._executed.get((signature, slot))
+        key = signature, *seen.landing
+        executed = self._executed.get(key)
         if executed is None:
             try:
                 executed = await self._nodes.call(questions.transaction(signature), first=seen.node)
@@ -78,7 +79,7 @@ class Looking:
             if (executed.failure is not None) is not seen.sighting.failed:
                 return Unavailable(f"{seen.node.name} contradicts itself on whether it failed")
             # What it did in its slot does not change: only whether it stays is asked again.
-            _keep(self._executed, (signature, slot), executed)
+            _keep(self._executed, key, executed)
         if executed.failure is None:
             return Landed(executed.moved, executed.fee, slot, finalized)
         why = executed.failure
