@@ -66,7 +66,7 @@ def chain_of(*urls: str, told: Told | None = None, patience: Patience = PATIENT)
 
 def patience(answer: str) -> Patience:
     """Short where a node is to be waited for in vain, else long: tests may run on a machine that is busy."""
-    return QUICK if answer == "hang" else PATIENT
+    return QUICK if answer in {"hang", "429"} else PATIENT
 
 
 @asynccontextmanager

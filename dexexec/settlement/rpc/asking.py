@@ -32,8 +32,8 @@ AGAIN_SECONDS = 0.1
 """How soon a node is asked again that was behind: less than a slot of any cluster but a quick localnet."""
 IMPATIENT = frozenset({SEARCH, SEND})
 """Methods that never wait for a node to rest: a search for pools has other ways, and what is sent is sent again."""
-REST_WAITED = 1.5
-"""Seconds that a question waits for a node to rest, all in all. What takes longer is for orders to wait for."""
+REFUSALS = 3
+"""How often one question is answered with "too many requests" before it is given up."""
 
 
 class NotAskedError(NodeUnavailableError):
@@ -115,8 +115,8 @@ class Asking:
         """Searches have limits of their own that are soon reached: a node that takes no more of them rests from
         these."""
         rest, pace = self._rests[node, question.method == SEARCH], self._pace(node.endpoint)
-        waits = patient and question.method not in IMPATIENT
-        rested = min(until, self._clock.monotonic() + REST_WAITED) if waits else float("-inf")
+        rested = until if patient and question.method not in IMPATIENT else float("-inf")
+        refusals = 0
         while True:
             await self._awake(node, rest, rested)
             await self._turn(node, question.method, pace, until)
@@ -127,10 +127,12 @@ class Asking:
             except NodeBusyError as error:
                 if rest.begin(error.wanted) and question.method != SEARCH:
                     pace.slow_down()
-                if self._clock.monotonic() + rest.left > rested:
+                refusals += 1
+                if refusals == REFUSALS or self._clock.monotonic() + rest.left > rested:
                     raise
             except NodeRefusedError:
                 rest.end()
+                pace.answered()
                 raise
             except NodeUnavailableError as error:
                 if not isinstance(error, NodeBehindError | NodeLacksError):
@@ -138,6 +140,7 @@ class Asking:
                 raise
             else:
                 rest.end()
+                pace.answered()
                 if question.slot is not None:
                     self.slots.note(node, question.slot(answer))
                 return answer
@@ -155,7 +158,6 @@ class Asking:
             await self._budget.take(node.host, method, until, pace.bucket())
         except BudgetSpentError as error:
             raise NotAskedError(f"{node.name} is not asked: {error}") from None
-        pace.count()
 
     def _pace(self, endpoint: str) -> Pace:
         if endpoint not in self._paces:

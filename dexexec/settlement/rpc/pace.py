@@ -1,6 +1,6 @@
 """How fast a host is asked after it said that it was asked too often: slower at once, faster again slowly.
 
-The rate that was too much is not known, so it is taken from what was asked in the second before. All who ask that host
+What the host allows is not known, so it is taken from what it answered in the second before. All who ask that host
 wait for their turn: none of them is refused because of it.
 """
 
@@ -10,13 +10,13 @@ from dexexec.clock import Clock
 from dexexec.settlement.rpc.budget import Bucket
 
 SLOWER = 0.5
-"""Part of the rate that is kept each time a host complains."""
-FASTER = 0.05
+"""Part of what it answered that a host is asked after it complained."""
+FASTER = 0.1
 """Part by which the rate grows in each second without a complaint."""
 LEAST, MOST = 1.0, 1_000.0
 """Requests per second: what is asked in any case, and from where on there is no limit any more."""
 WINDOW = 1.0
-"""Seconds over which requests are counted."""
+"""Seconds over which answers are counted."""
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
 
     def __init__(self, clock: Clock, host: str) -> None:
         self._clock, self._host = clock, host
-        self._asked: deque[float] = deque()
+        self._answered: deque[float] = deque()
         self._bucket: Bucket | None = None
         self._since = 0.0
 
@@ -36,8 +36,8 @@ class Pace:
     def slow_down(self) -> None:
         """The host complains."""
         self._forget_old()
-        now_is = self._bucket.rate if self._bucket else len(self._asked) / WINDOW
-        rate = max(LEAST, now_is * SLOWER)
+        answered = len(self._answered) / WINDOW
+        rate = max(LEAST, SLOWER * (min(answered, self._bucket.rate) if self._bucket else answered))
         if self._bucket is None:
             self._bucket = Bucket(self._clock, self._host, rate, burst=1.0, reserve=0.0)
         self._bucket.rate, self._since = rate, self._clock.monotonic()
@@ -52,12 +52,12 @@ class Pace:
                 self._bucket = None
         return self._bucket
 
-    def count(self) -> None:
-        """A request goes out."""
-        self._asked.append(self._clock.monotonic())
+    def answered(self) -> None:
+        """It answers a request."""
+        self._answered.append(self._clock.monotonic())
         self._forget_old()
 
     def _forget_old(self) -> None:
         before = self._clock.monotonic() - WINDOW
-        while self._asked and self._asked[0] <= before:
-            self._asked.popleft()
+        while self._answered and self._answered[0] <= before:
+            self._answered.popleft()

@@ -1,0 +1,79 @@
+"""A node that is asked too often: all who ask it slow down together, and nobody fails for it who has time."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import pytest
+
+from dexexec.settlement.rpc.asking import Asking
+from dexexec.settlement.rpc.budget import Budget
+from dexexec.settlement.rpc.node import NodeBusyError, NodeUnavailableError
+from dexexec.settlement.rpc.pace import LEAST, MOST, Pace
+from dexexec.settlement.rpc.questions import GENESIS_HASH
+from dexexec.testing.clock import ManualClock
+
+
+class Limited:
+    """A node that takes so many requests in any second, and answers 429 to more."""
+
+    name, host, endpoint = "limited", "limited", "limited:80"
+
+    def __init__(self, clock: ManualClock, per_second: int) -> None:
+        self.clock, self.per_second = clock, per_second
+        self.taken: deque[float] = deque()
+        self.refused = 0
+
+    async def ask(self, question: Any) -> Any:
+        await self.clock.sleep(0.05)
+        now = self.clock.monotonic()
+        while self.taken and self.taken[0] <= now - 1:
+            self.taken.popleft()
+        if len(self.taken) >= self.per_second:
+            self.refused += 1
+            raise NodeBusyError("429")
+        self.taken.append(now)
+        return "hash"
+
+
+async def ask_all(asking: Asking, node: Any, count: int) -> list[Any]:
+    waiting = [asking.ask(node, GENESIS_HASH, until=60.0) for _ in range(count)]
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_promise_17_all_slow_down_together_and_get_their_answers() -> None:
+    clock = ManualClock()
+    node, asking = Limited(clock, 10), Asking(clock, Budget(clock), timeout=60.0, lag=10)
+    assert await ask_all(asking, node, 60) == ["hash"] * 60
+    assert clock.monotonic() < 40, "it does not crawl"
+    before = node.refused
+    for _ in range(5):
+        assert await ask_all(asking, node, 10) == ["hash"] * 10
+    assert node.refused - before <= 10, "the pace is kept"
+
+
+async def test_who_has_no_time_left_fails_at_once() -> None:
+    clock = ManualClock()
+    node, asking = Limited(clock, 0), Asking(clock, Budget(clock), timeout=60.0, lag=10)
+    with pytest.raises(NodeUnavailableError):
+        await asking.ask(node, GENESIS_HASH, until=0.1)  # type: ignore[arg-type]
+    assert clock.monotonic() < 1
+
+
+def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
+    clock = ManualClock()
+    pace = Pace(clock, "host")
+    assert pace.bucket() is None
+    for _ in range(40):
+        pace.answered()
+    pace.slow_down()
+    assert pace.rate == 20
+    pace.slow_down()
+    assert pace.rate == 10
+    clock.advance(10)
+    assert pace.bucket() is not None
+    assert pace.rate == pytest.approx(10 * 1.1**10)
+    pace.slow_down()
+    assert pace.rate == LEAST, "it answered nothing in the last second"
+    clock.advance(1_000)
+    assert pace.bucket() is None, f"past {MOST:g} there is no limit any more"
