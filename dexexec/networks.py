@@ -136,6 +136,11 @@ async def prepare(venues: Iterable[AnyVenue]) -> None:
             raise StartupError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
 
 
+def addresses(listed: str) -> list[str]:
+    """The addresses of a chain's nodes, which stand in one variable by comma."""
+    return [url.strip() for url in listed.split(",") if url.strip()]
+
+
 def wallet_fault(account: Account | None, cluster: str) -> str:
     """Why the account at a wallet's address cannot pay for swaps on `cluster`, and what to do; empty if it can."""
     another = f"or set SOLANA_WALLET_SECRET_KEY to a wallet that has SOL on {cluster}"
@@ -172,7 +177,7 @@ class _Solana:
         from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
 
         try:
-            chain = Localnet([url], self.clock, self.observer)
+            chain = Localnet(addresses(url), self.clock, self.observer)
         except ValueError as error:
             raise StartupError(f"DEXEXEC_LOCALNET_URL: {error}") from error
         self.opened.append(chain)
@@ -196,7 +201,7 @@ class _Solana:
     async def cluster(self) -> None:
         """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
         listed = self.settings.solana_rpc_url.get_secret_value() if self.settings.solana_rpc_url else ""
-        urls = [url.strip() for url in listed.split(",") if url.strip()]
+        urls = addresses(listed)
         if not urls:
             raise StartupError(
                 "an enabled venue settles on Solana: set SOLANA_RPC_URL to its nodes' addresses, by comma"

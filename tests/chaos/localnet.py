@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,26 @@ SLOT_MS = 40
 PURSE = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
 """By mint, "" for lamports: its decimals, and what the wallet is filled up to. A few orders can empty it."""
 WRONG_ANSWERS = ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
+NODES = ("", "/nodes/two", "/nodes/three")
+"""All in the one process, and each with faults of its own."""
+FAR = 22_000_000
+LIES: list[dict[str, object]] = [
+    {"height": FAR},
+    {"height": 300},
+    {"height": -300},
+    {"slotForHeight": True},
+    {"height": FAR, "lastValidHeight": FAR, "slot": FAR},
+    {"height": 400, "lastValidHeight": 400, "slot": 400},
+    {"lastValidHeight": FAR},
+    {"lastValidHeight": -120},
+    {"slot": 5_000},
+    {"slot": -40},
+    {"finalized": True},
+    {"failed": True, "finalized": True},
+    {"genesis": "another"},
+]
+"""What one of the nodes tells that is not so. The first four contradict what else it tells, so that all may."""
+CONTRADICTIONS = 4
 METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
 LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
 """Seconds: of one trouble, and at most between two of the process, and of the network."""
@@ -65,7 +85,8 @@ class Localnet:
         self._url = ""
         wallet = Keypair()
         self.wallet = str(wallet.pubkey())
-        self.settings = settings_on(f"http://127.0.0.1:{way.port}", wallet)
+        nodes = [f"http://127.0.0.1:{way.port}{node}" for node in NODES]
+        self.settings = settings_on(",".join(nodes), wallet)
 
     @property
     def chain(self) -> LocalnetChain:
@@ -88,7 +109,7 @@ class Localnet:
     async def heal(self) -> None:
         """No faults any more."""
         self._way.heal()
-        await self._rpc("localnet_setFaults", {})
+        await self._spoil(NODES, {})
 
     # Trouble
 
@@ -114,6 +135,7 @@ class Localnet:
             self._lost: 4,
             self._behind: 2,
             self._forgetful: 2,
+            self._lies: 5,
             self._fork: 6,
             self._kill: 2,
             self._freeze: 2,
@@ -143,15 +165,30 @@ class Localnet:
     def _forgetful(self, chance: random.Random) -> Trouble:
         return self._lasting(chance, "forgets recent statuses", {"forgets": "recent"})
 
-    def _lasting(self, chance: random.Random, name: str, faults: dict[str, object]) -> Trouble:
+    def _lies(self, chance: random.Random) -> Trouble:
+        place = chance.randrange(len(LIES) + 1)
+        if place == len(LIES):
+            return self._lasting(chance, "knows nothing", {"forgets": "all"}, nodes=[chance.choice(NODES)])
+        lie = LIES[place]
+        everyone = place < CONTRADICTIONS and chance.random() < 0.5
+        nodes = NODES if everyone else [chance.choice(NODES)]
+        return self._lasting(chance, f"lies about {' and '.join(lie)}", {"lies": lie}, nodes=nodes)
+
+    def _lasting(
+        self, chance: random.Random, name: str, faults: dict[str, object], nodes: Sequence[str] | None = None
+    ) -> Trouble:
+        """On `nodes`; unless given, on one of them or on all."""
         seconds = chance.uniform(0.2, LONGEST)
+        if nodes is None:
+            nodes = NODES if chance.random() < 0.5 else [chance.choice(NODES)]
+        whom = "one node" if len(nodes) == 1 else "all nodes"
 
         async def make() -> None:
-            await self._rpc("localnet_setFaults", faults)
+            await self._spoil(nodes, faults)
             await asyncio.sleep(seconds)
-            await self._rpc("localnet_setFaults", {})
+            await self._spoil(nodes, {})
 
-        return Trouble(name, make)
+        return Trouble(f"{whom}: {name}", make)
 
     def _fork(self, chance: random.Random) -> Trouble:
         depth = chance.randint(CONFIRMED + 1, DEEPEST_FORK)
@@ -202,6 +239,11 @@ class Localnet:
     def _running(self) -> Process:
         assert self._process is not None
         return self._process
+
+    async def _spoil(self, nodes: Sequence[str], faults: dict[str, object]) -> None:
+        """Set the faults of nodes; none ends them."""
+        for node in nodes:
+            await rpc(self._url.rstrip("/") + node, "localnet_setFaults", faults)
 
     async def _rpc(self, method: str, *params: object) -> object:
         found: object = await rpc(self._url, method, *params)
