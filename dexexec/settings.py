@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     solana_rpc_url: SecretStr | None = Field(
         None,
         validation_alias=_named("SOLANA_RPC_URL"),
-        description="Solana RPC nodes, by comma, the best first; the mocks do not need one",
+        description="Solana RPC nodes, by comma, the best first, of two providers or more so that none is believed"
+        " alone; the mocks do not need one",
     )
     solana_wallet_secret_key: SecretStr | None = Field(
         None,
@@ -115,7 +116,8 @@ class Settings(BaseSettings):
     localnet_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
-        description="a localnet for mocks that settle on one; unset: the all-in-one start brings its own",
+        description="a localnet for mocks that settle on one, or several nodes of it by comma; unset: the all-in-one"
+        " start brings its own",
     )
 
     # An order's way.
@@ -152,7 +154,7 @@ class Settings(BaseSettings):
         ge=0.1,
         le=100_000,
         description="requests per second to a chain's nodes, of everything together; unset: what Solana's public nodes"
-        " allow, no limit for others",
+        " allow, no limit for others; a node that answers 429 is asked more slowly",
     )
     finality_seconds: float = Field(
         4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"

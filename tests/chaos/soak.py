@@ -33,6 +33,8 @@ MOST = {"buy": 20.0, "sell": 3_000.0}
 """Amount of an order, in SOL and USDC: about the same worth, so that a wallet is not emptied in one direction."""
 CROWD = 80
 """Orders on their way at once: more would measure how busy the machine is, and not how soon all is well again."""
+DEADLINE_SECONDS = 30
+"""Of an order: one whose bound the price does not come back to waits for as long."""
 TWICE = 0.1
 """Share of orders that are posted twice at once, under one key."""
 WATCHED_KILLS = 0.5
@@ -106,7 +108,8 @@ class Soak:
     async def _post(self, calls: Http) -> None:
         while not self._over.is_set():
             side = self._taste.choice(list(MOST))
-            order = {"side": side, "amount": f"{self._taste.uniform(0.01, MOST[side]):.4f}"}
+            amount = f"{self._taste.uniform(0.01, MOST[side]):.4f}"
+            order = {"side": side, "amount": amount, "deadlineSeconds": DEADLINE_SECONDS}
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(
                 *(insist(calls, lambda: self._taste.choice(self._scene.urls), order, key) for _ in range(times))
