@@ -11,7 +11,7 @@ from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe import Observer, make_logger
 from tests.fakes.database import SECOND, AttemptRow, MemoryDatabase, OrderRow
 from tests.simulation.host import StruckError
-from tests.simulation.wires import PATIENCE
+from tests.simulation.wires import LATEST, PATIENCE, SLOWEST
 
 LOG = make_logger("critical")
 TRIES = 3
@@ -30,6 +30,7 @@ class Judge:
         self._told: dict[UUID, Event] = {}
         self._trace = hashlib.blake2b(digest_size=8)
         self._sent: set[str] = set()
+        self._read: dict[UUID, int] = {}
         self.unlanded = 0
 
     def broken(self, what: str) -> None:
@@ -42,6 +43,10 @@ class Judge:
         return self._trace.hexdigest()
 
     # On the way
+
+    def read(self, order_id: UUID) -> None:
+        """A request is read: from now on its order's time counts."""
+        self._read[order_id] = self._database.now()
 
     def announced(self, events: Sequence[Event]) -> None:
         """Promise 7, as it happens."""
@@ -80,16 +85,19 @@ class Judge:
 
     # At last
 
-    def verdict(self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool, unstopped: bool) -> None:
+    def verdict(
+        self, fate: Callable[[str], Landed | FailedOnChain | None], *, poison: bool, unstopped: bool, on_time: bool
+    ) -> None:
         """Compare the record with the chain. `fate` says what became of a signature for good; `poison`: so few crashes
         make an order poison that the faults may do it; `unstopped`: no process was stopped between two looks at the
-        clock."""
+        clock; `on_time`: no request came late."""
         long_ago = self._database.now() - 5_000_000
         for worker in self._database.workers.values():
             if worker.lease_until < long_ago:
                 self.broken(f"promise 2: {worker.name} is dead, and nobody removed it")
         for order_id, row in self._database.orders.items():
             name = str(order_id)[:8]
+            self._one_birth(name, row, on_time)
             self._one_history(name, row)
             landed = {
                 one.attempt.n: outcome
@@ -112,6 +120,15 @@ class Judge:
                 self.broken(f"{name}: {row.status}, and {len(landed)} swaps landed")
             for n, outcome in landed.items():
                 self._one_fill(name, row, n, outcome)
+
+    def _one_birth(self, name: str, row: OrderRow, on_time: bool) -> None:
+        """Promises 1 and 13: however long its process was stopped or waited, an order is not born after its client was
+        answered, and its deadline counts from the request. Only what the network adds to a statement is unknown."""
+        read, unknown = self._read[row.new.id], round((SLOWEST if on_time else LATEST) * SECOND)
+        if row.created_at > read + round(PATIENCE * SECOND) + unknown:
+            self.broken(f"{name}: promise 1: born {(row.created_at - read) / SECOND:.1f} s after its request")
+        if row.deadline_at > read + row.new.deadline_ms * 1_000 + unknown:
+            self.broken(f"{name}: promise 13: its deadline does not count from its request")
 
     def _one_history(self, name: str, row: OrderRow) -> None:
         if [event.seq for event in row.events] != list(range(1, row.version + 1)):

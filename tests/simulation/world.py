@@ -236,7 +236,7 @@ class World:
         except StuckError as error:
             self.judge.broken(str(error))
         unstopped = not (self.plan.faults or self.plan.strikes)
-        self.judge.verdict(self._fate, poison=self.poison, unstopped=unstopped)
+        self.judge.verdict(self._fate, poison=self.poison, unstopped=unstopped, on_time=not self.plan.trouble)
         for host in self.hosts:
             for fault in host.unexpected:
                 self.judge.broken(f"{host.name} ended by itself: {fault!r}")
@@ -355,11 +355,16 @@ class World:
                 self.judge.broken("promise 9: the same body is called another")
             await asyncio.sleep(self.rng.uniform(0.05, 0.5))
 
+    async def _accept(self, intake: Intake, order: NewOrder) -> Created:
+        """What the process does with the request."""
+        self.judge.read(order.id)
+        return await intake.accept(order)
+
     async def _post(self, order: NewOrder) -> Created | BaseException | None:
         """The answer, the error, or None where none came in time: then the client has gone away."""
         if self.intake is None:
             return None
-        call = self.loop.start(self.api.process, self.intake.accept(order))
+        call = self.loop.start(self.api.process, self._accept(self.intake, order))
         await asyncio.wait([call], timeout=CLIENT_PATIENCE)
         if not call.done():
             call.cancel()
