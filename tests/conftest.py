@@ -11,10 +11,11 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -24,6 +25,7 @@ from tornado.ioloop import IOLoop
 
 from dexexec import embedded
 from dexexec.store import Address
+from tests.turns import turn
 
 PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
 """For tests/programs alone. The service would refuse it as a setting, so no other test and no process is shown it."""
@@ -34,6 +36,39 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("fixed")
 """Neither luck nor a busy machine fails a test. `--hypothesis-profile default` looks for new examples."""
+
+
+TURNS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for the whole suite, on one core as well; a part of it runs in this process."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by pytest-xdist for each worker before it starts: all get one folder for the turns of tests."""
+    if TURNS not in node.config.stash:
+        node.config.stash[TURNS] = tempfile.TemporaryDirectory(prefix="dxt")
+    node.workerinput["turns"] = node.config.stash[TURNS].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The folder goes with the run."""
+    if TURNS in config.stash:
+        config.stash[TURNS].cleanup()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Outside of everything else, so that waiting for a turn is no part of a test's time."""
+    given: dict[str, str] = getattr(item.config, "workerinput", {})
+    if "turns" not in given:
+        return (yield)
+    with turn(Path(given["turns"]), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -51,6 +51,7 @@ def general(key: str) -> str:
     return re.sub(r"(?<=\.)[0-9]+(?=\.|$)", "N", key)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(360)
 def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> None:
     """The best of a few short rounds, as whatever else the machine does only ever makes it slower."""

@@ -150,6 +150,7 @@ def _judge_exits(case: Case, exit_code: int | None) -> None:
         assert exit_code is None
 
 
+@pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 @pytest.mark.parametrize("blow", [Blow.KILL, Blow.RAISE, Blow.STALL])
 async def test_no_order_is_lost_or_doubled_whatever_strikes_between_any_two_effects(

@@ -54,6 +54,7 @@ def cases(blow: Blow) -> Sequence[Case]:
     return final + [Case(at, blow) for at in SETTLING]
 
 
+@pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 @pytest.mark.parametrize("blow", [Blow.KILL, Blow.STALL])
 async def test_no_transaction_is_lost_or_doubled_whatever_strikes_while_it_settles(

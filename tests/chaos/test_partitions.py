@@ -235,12 +235,14 @@ PARTITIONS = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(servers: Servers) -> None:
     """Promises 2, 3, 6, 7 and 10."""
     await all_survive(PARTITIONS, partial(survive_partition, servers), AT_ONCE)
 
 
+@pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
     """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer does not know."""
