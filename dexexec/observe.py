@@ -185,6 +185,13 @@ class Observer:
         """No node lists the transactions of a wallet: a record that lost some would not be noticed by them."""
         self.log.warning("no node has getSignaturesForAddress: a restored backup would not be noticed", wallet=wallet)
 
+    def identity_incomplete(self, identity: str) -> None:
+        """Postgres does not tell its system identifier or its timeline: a change of that is not noticed."""
+        self.log.warning(
+            "Postgres does not tell which one it is: let our role call pg_control_system() and pg_walfile_name()",
+            system_and_timeline=identity,
+        )
+
     def comparison_begun(self, wallet: str, compared: str, identity: str) -> None:
         """Postgres is another than the one whose record was compared last, or lacks transactions of the wallet."""
         self.log.warning("comparing record and chain", wallet=wallet, compared_last=compared, postgres_now=identity)

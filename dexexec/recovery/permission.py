@@ -63,3 +63,5 @@ class ComparedRecord:
             await self._clock.sleep(PAUSE)
         if told:
             self._observer.signing_allowed()
+        if not all(self._identity.split("/")):
+            self._observer.identity_incomplete(self._identity)

@@ -291,6 +291,32 @@ async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(dat
         assert await at.store.advance(later), "what is not an attempt is written"
 
 
+@pytest.mark.parametrize(
+    ("revoked", "known"),
+    [
+        ("pg_control_system()", (False, True)),
+        ("pg_current_wal_lsn()", (True, False)),
+        ("pg_control_system(), pg_current_wal_lsn()", (False, False)),
+    ],
+)
+async def test_a_role_that_may_not_ask_which_postgres_it_is_goes_on_with_what_it_may(
+    database_address: Address, revoked: str, known: tuple[bool, bool]
+) -> None:
+    """Each function is told apart; an operator hears what is not noticed then."""
+    async with scene(database_address) as at, at.database.connection() as connection:
+        await connection.execute(f"REVOKE EXECUTE ON FUNCTION {revoked} FROM PUBLIC".encode())
+        role = f"dexexec_{database_address.database}"
+        await connection.execute(f"CREATE ROLE {role}".encode())
+        try:
+            await connection.execute(f"SET ROLE {role}".encode())
+            row = await (await connection.execute("SELECT record_identity()")).fetchone()
+            assert row is not None
+            assert tuple(bool(part) for part in row[0].split("/")) == known
+        finally:
+            await connection.execute("RESET ROLE")
+            await connection.execute(f"DROP ROLE {role}".encode())
+
+
 # ---- what comes back -------------------------------------------------------------------------------------------------
 
 
