@@ -11,6 +11,9 @@ STANDS_STILL = 2.0
 REWORDED = 10.0
 """Seconds before other words for the same reason are told: nodes' answers may change with every look."""
 
+GONE = "by the recent statuses of one node it is gone, and no node proves that"
+ADVICE = "One node of SOLANA_RPC_URL must keep the transactions of the last hours: add one if none does"
+
 Tell = Callable[[Waiting], Awaitable[None]]
 
 
@@ -44,11 +47,11 @@ def waiting_of(signed: SignedSwap, status: SwapStatus, answer: SubmitAnswer | No
         case FailedOnChain(_, detail, _, slot):
             return Waiting(WaitsFor.FINALITY, f"it failed in slot {slot}, which is not final yet: {detail}")
         case Unavailable(detail) if searched:
-            return Waiting(WaitsFor.PROOF, f"by one node it is gone, and it cannot be proven: {detail}")
+            return Waiting(WaitsFor.PROOF, f"{GONE}: {detail}. {ADVICE}")
         case Unavailable(detail):
             return Waiting(WaitsFor.NODE, f"no node says what became of it: {detail}{refused}")
         case NotSeen(_, _, node) if searched:
-            return Waiting(WaitsFor.PROOF, f"by one node it is gone, and by {node} it may still land")
+            return Waiting(WaitsFor.PROOF, f"{GONE}: by {node} it may still land. {ADVICE}")
         case _:
             sent = "it was sent" if answer else "it may have been sent before, and is not sent any more"
             until = f"it may land until block height {signed.last_valid_height}"

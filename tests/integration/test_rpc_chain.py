@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
@@ -10,7 +11,18 @@ from dexexec.domain.swap import Accepted, Landed, NotSeen, Unavailable, Unknown,
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 from tests.contract.chain_suite import unknown
 from tests.integration.localnet import SOL, running
-from tests.integration.rpc_nodes import QUICK, Told, chain_of, faults, opened, patience, scripted, transfer, wrong
+from tests.integration.rpc_nodes import (
+    QUICK,
+    Refusal,
+    Told,
+    chain_of,
+    faults,
+    opened,
+    patience,
+    scripted,
+    transfer,
+    wrong,
+)
 
 FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
 
@@ -66,6 +78,27 @@ async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
             [status] = await chain.status([swap.signature], history=history)
             assert isinstance(status, Unavailable)
         assert isinstance(await chain.submit(swap), Unknown)
+
+
+async def test_a_node_without_a_history_proves_nothing_says_so_and_is_good_for_all_else(tmp_path: Path) -> None:
+    def statuses(params: Any) -> Any:
+        if params[1]["searchTransactionHistory"]:
+            return Refusal(-32011)
+        return {"context": {"slot": 300}, "value": [None for _ in params[0]]}
+
+    told = Told()
+    async with (
+        running(tmp_path) as net,
+        scripted(net.url, getSignatureStatuses=statuses) as node,
+        opened(chain_of(node.url, told=told)) as chain,
+    ):
+        await net.advance(300)
+        [recent] = await chain.status([unknown()])
+        [searched] = await chain.status([unknown()], history=True)
+        assert isinstance(recent, NotSeen)
+        assert isinstance(searched, Unavailable)
+        assert "-32011" in searched.detail
+        assert told.kinds == []
 
 
 async def test_a_node_that_hangs_does_not_hold_up_those_who_ask_again(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ async def test_words_and_reasons_that_change_with_every_look_are_told_at_a_bound
         (ALIVE, False, WaitsFor.LANDING, "may land until block height 150"),
         (Unavailable("all nodes are away"), False, WaitsFor.NODE, "all nodes are away"),
         (NO_HISTORY, True, WaitsFor.PROOF, "history is not available"),
+        (NO_HISTORY, True, WaitsFor.PROOF, "One node of SOLANA_RPC_URL must keep the transactions of the last hours"),
         (NotSeen(140, history=True, node="slow", slot=170), True, WaitsFor.PROOF, "by slow it may still land"),
         (FAILED, False, WaitsFor.FINALITY, "slot 7, which is not final yet: moved"),
     ],

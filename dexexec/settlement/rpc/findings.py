@@ -28,6 +28,8 @@ class View:
     epoch: Epoch | None
     weight: Weight
     sightings: Sightings | None = None
+    silence: str = ""
+    """Why it did not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ def _is_recent(view: View, seen: Seen) -> bool:
 
 def _why_not(views: Sequence[View]) -> str:
     return "; ".join(
-        f"{view.node.name} {view.weight.why or ('lags behind' if view.sightings else 'does not answer')}"
+        view.silence
+        or f"{view.node.name} {view.weight.why or ('lags behind' if view.sightings else 'does not answer')}"
         for view in views
     )

@@ -132,9 +132,11 @@ class Looking:
             return replace(view, sightings=sightings)
         except NodeUnavailableError as error:
             self._nodes.failed(view.node, error)
-        except (NodeRefusedError, TimeoutError):
+            return replace(view, silence=str(error))
+        except NodeRefusedError as error:
+            return replace(view, silence=str(error))
+        except TimeoutError:
             return view  # it says nothing of the signatures
-        return view
 
     def _agree(self, views: Sequence[View], signatures: Sequence[str]) -> list[Finding]:
         """What all of them say of each. An operator hears, once, of a swap that some know and others deny."""

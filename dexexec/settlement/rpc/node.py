@@ -29,8 +29,8 @@ REFUSALS = {PREFLIGHT_FAILURE, SIGNATURE_FAILURE, PRECOMPILE_FAILURE, INVALID_PA
 """Errors that are about what was asked. Any other is about the node, and another one may do better."""
 TOO_MANY = {429, -32429}
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
-METHOD_NOT_FOUND, NOT_INDEXED = -32601, -32010
-LACKING = {METHOD_NOT_FOUND, NOT_INDEXED}
+METHOD_NOT_FOUND, NOT_INDEXED, NO_HISTORY = -32601, -32010, -32011
+LACKING = {METHOD_NOT_FOUND, NOT_INDEXED, NO_HISTORY}
 """Errors which say that a node does not do that, and nothing about what else it does."""
 _FORBIDDEN = {403, 410}
 SEARCH, SEND = "getProgramAccounts", "sendTransaction"
