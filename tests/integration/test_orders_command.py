@@ -31,7 +31,8 @@ async def test_what_an_earlier_version_set_aside_is_listed_retried_and_ends(
                 await b.reached(order_id, Status.SUBMITTED)
         async with b.store._database.connection() as connection:
             await connection.execute("UPDATE orders SET set_aside_at = clock_timestamp() WHERE id = %s", (aside,))
-            await connection.execute("UPDATE orders SET claims = 40 WHERE id = %s", (crashing,))
+            rests = "UPDATE orders SET claims = 40, due_at = clock_timestamp() + interval '1 h' WHERE id = %s"
+            await connection.execute(rests, (crashing,))
         code, text = await command(database_address, "stuck")
         assert (code, len(text.splitlines())) == (1, 2)
         assert "set aside" in next(line for line in text.splitlines() if str(aside) in line)

@@ -10,7 +10,7 @@ from dexexec.domain.event import Detail, Event
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError
+from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import (
     Address,
     Claimed,
@@ -216,7 +216,27 @@ async def test_what_a_dead_worker_held_is_found_and_what_a_living_one_holds_is_n
         await living.end()
 
 
-async def test_a_worker_that_was_buried_learns_it_at_its_next_heartbeat(database_address: Address) -> None:
+async def test_promise_15_registering_is_given_up_where_postgres_does_not_commit(database_address: Address) -> None:
+    """As it does not when its synchronous standby is lost; a worker that is to stop would wait for it."""
+    async with open_database(database_address) as others, open_database(database_address) as database:
+        database.timeout = 0.2
+        async with others.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE workers IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(UnavailableError):
+                await asyncio.wait_for(WorkerSession.begin(database, "w", 20), 5)
+
+        async def gone() -> bool:
+            """Nothing of it is left."""
+            sessions = (
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO workers%'"
+            )
+            async with others.connection() as connection:
+                return await (await connection.execute(sessions)).fetchone() is None
+
+        await until(gone)
+
+
+async def test_a_worker_that_was_declared_dead_learns_it_at_its_next_heartbeat(database_address: Address) -> None:
     async with open_store(database_address) as store:
         worker = await store.begin("slow", 0)  # a lease that is over at once, as after a long stop
         assert await store.remove_dead_workers() == ["slow"]

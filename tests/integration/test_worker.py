@@ -128,7 +128,7 @@ async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(bench: OpenB
         b.chain.statuses = [ALIVE]
         if not submitted:
             b.a.on_quote = b.b.on_quote = hang
-        order_id = await b.post()
+        order_id = await b.post(new_order(deadline_ms=600_000))
         if submitted:
             async with running(b.worker().run()):
                 await b.reached(order_id, Status.SUBMITTED)
