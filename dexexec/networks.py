@@ -27,11 +27,11 @@ from dexexec.settlement.message import Program
 from dexexec.settlement.sealing import Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import Ledger, SimulatedChain
+from dexexec.settlement.spending import Reservations, nothing_reserved
 from dexexec.venue import AnyVenue, Chain, Network, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.rpc import RpcChain
-    from dexexec.settlement.solana_sealing import Reservations
     from dexexec.settlement.wallet import Wallet
 
 WALLET_FILE = "localnet-wallet.json"
@@ -86,7 +86,7 @@ async def open_networks(
     clock: Clock,
     observer: Observer,
     purpose: Purpose = Purpose.TRADE,
-    reserved: "Reservations | None" = None,
+    reserved: Reservations = nothing_reserved,
     record: str = UNNAMED,
 ) -> AsyncIterator[Networks]:
     """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
@@ -162,7 +162,7 @@ class _Solana:
     clock: Clock
     observer: Observer
     purpose: Purpose
-    reserved: "Reservations | None"
+    reserved: Reservations
     record: str
     opened: "list[RpcChain]" = field(default_factory=list)
 
@@ -242,7 +242,7 @@ class _Solana:
         from dexexec.recovery.own import read_own  # noqa: PLC0415
         from dexexec.settlement.compute_price import ComputePrice  # noqa: PLC0415
         from dexexec.settlement.guard import GuardRules  # noqa: PLC0415
-        from dexexec.settlement.solana_sealing import SolanaSealer, nothing_reserved  # noqa: PLC0415
+        from dexexec.settlement.solana_sealing import SolanaSealer  # noqa: PLC0415
 
         networks, settings = self.networks, self.settings
         networks.chains[name], networks.clusters[name], networks.genesis[name] = chain, cluster, genesis
@@ -261,7 +261,7 @@ class _Solana:
                 self.clock,
                 price=price,
                 tokens=settings.token_list(),
-                reserved=self.reserved or nothing_reserved,
+                reserved=self.reserved,
                 record=self.record,
             )
             networks.payers[name] = WalletOnChain(

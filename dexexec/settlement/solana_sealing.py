@@ -31,7 +31,7 @@ from dexexec.settlement.message import (
 from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.rule import GuardError
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.spending import spending_of
+from dexexec.settlement.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.token_account import read_token_account
 from dexexec.settlement.transaction import (
     assemble,
@@ -64,13 +64,7 @@ PRICE_UNITS = 150
 LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
-Reservations = Callable[[str, int], Awaitable[Mapping[str, int]]]
 _KNOWN_TOKENS = Tokens(KNOWN)
-
-
-async def nothing_reserved(wallet: str, slot: int) -> Mapping[str, int]:
-    """For a wallet that nobody else trades with."""
-    return {}
 
 
 class SolanaSealer:

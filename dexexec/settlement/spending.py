@@ -4,7 +4,7 @@ Of the token that is sold it is the order's max-in. Of lamports it is what leave
 anything can come back, or what a simulation left missing in the end if that is more: fees, rent, tips, SOL to wrap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account
@@ -14,6 +14,14 @@ from dexexec.settlement.guard import Proposal
 from dexexec.settlement.message import network_fee
 from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.token_account import read_token_account
+
+Reservations = Callable[[str, int], Awaitable[Mapping[str, int]]]
+"""`Store.reserved`: what open attempts may take of a wallet's balances of a slot, by mint."""
+
+
+async def nothing_reserved(wallet: str, slot: int) -> Mapping[str, int]:
+    """For a wallet that nobody else trades with."""
+    return {}
 
 
 def spending_of(
