@@ -41,7 +41,8 @@ async def test_what_fails_is_sent_all_the_same_and_lands_as_a_failure(tmp_path: 
         await net.advance(2)
         [status] = await chain.status([swap.signature])
         assert isinstance(status, FailedOnChain)
-        assert status.failure == ProgramFailure(0, "11111111111111111111111111111111", 1, "custom program error: 0x1")
+        system = "11111111111111111111111111111111"
+        assert status.failure == ProgramFailure(0, system, 1, "custom program error: 0x1", origin=system)
 
 
 @pytest.mark.parametrize("code", ["-32002", "-32003", "-32602", "another"])
