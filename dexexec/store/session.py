@@ -32,7 +32,6 @@ SETTINGS = {
     "array_nulls": "on",
     # What a transaction is.
     "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
     # What a statement means. Temporary tables come last, so that none that a pooler left behind hides ours.
     "search_path": "public, pg_temp",
@@ -54,15 +53,19 @@ SETTINGS = {
     "enable_nestloop": "on",
     "plan_cache_mode": "auto",
 }
+READ_ONLY = "default_transaction_read_only"
+"""What the whole server says stays in force: so is an old primary fenced, and one whose disk is full protected. What
+the role, the database or a pooler says gives way."""
 COMMIT = "synchronous_commit"
 DURABLE = frozenset({"on", "remote_apply"})
 """A commit is on disk, and on that of a synchronous standby; what is stronger stays as it was configured."""
 REPLICATION_ROLE = "session_replication_role"
 """Only a superuser may set it, so it is only looked at."""
 
+LOOKED_AT = (*SETTINGS, READ_ONLY, COMMIT, REPLICATION_ROLE)
 _LOOK = ", ".join(
     [
-        *(f"current_setting('{name}', true) AS \"{name}\"" for name in (*SETTINGS, COMMIT, REPLICATION_ROLE)),
+        *(f"current_setting('{name}', true) AS \"{name}\"" for name in LOOKED_AT),
         "current_setting('server_encoding') AS server_encoding",
         "pg_is_in_recovery() AS standby",
         "pg_backend_pid() AS backend",
@@ -75,6 +78,8 @@ _VALUES = ", ".join(
             f"CASE WHEN current_setting('{name}', true) IS NOT NULL THEN set_config('{name}', '{value}', false) END"
             for name, value in SETTINGS.items()
         ),
+        f"CASE WHEN (SELECT source FROM pg_settings WHERE name = '{READ_ONLY}') NOT IN"  # noqa: S608 - ours
+        f" ('default', 'configuration file', 'command line') THEN set_config('{READ_ONLY}', 'off', false) END",
         f"set_config('{COMMIT}', CASE current_setting('{COMMIT}') WHEN 'remote_apply' THEN 'remote_apply'"
         " ELSE 'on' END, false)",
     ]
@@ -182,6 +187,11 @@ def _backend_of_fit(found: Mapping[str, Any]) -> int:
         )
     if found["standby"]:
         raise UnfitSessionError("it is a standby, which takes no writes")
+    if found[READ_ONLY] != "off":
+        raise UnfitSessionError(
+            f"it takes no writes: {READ_ONLY} is on for the whole server, as on a primary that was fenced or whose disk"
+            " is full"
+        )
     other = [name for name, value in SETTINGS.items() if found[name] not in {value, None}]
     other += [COMMIT] if found[COMMIT] not in DURABLE else []
     other += [REPLICATION_ROLE] if found[REPLICATION_ROLE] == "replica" else []

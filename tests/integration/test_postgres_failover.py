@@ -133,6 +133,37 @@ async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
     assert "hot standby" in str(caught.value.__cause__)
 
 
+async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: Pair) -> None:
+    """For sessions that are there already, and for new ones; and it is back once that is over."""
+    database = Database(pair.first)
+    await database.open()
+
+    async def takes_writes() -> bool:
+        try:
+            async with database.connection() as connection:
+                await connection.execute("COMMENT ON DATABASE postgres IS 'written to'")
+        except UnavailableError:
+            return False
+        return True
+
+    async def refuses_writes() -> bool:
+        return not await takes_writes()
+
+    try:
+        assert await takes_writes()
+        configure(pair.first, "default_transaction_read_only", "on")
+        try:
+            await until(refuses_writes)
+            with pytest.raises(UnavailableError) as caught:
+                await database.dedicated()
+            assert "default_transaction_read_only is on for the whole server" in str(caught.value.__cause__)
+        finally:
+            configure(pair.first, "default_transaction_read_only", "off")
+        await until(takes_writes)
+    finally:
+        await database.close()
+
+
 async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_promise(
     pair: Pair, servers: Servers, redis_prefix: str
 ) -> None:
