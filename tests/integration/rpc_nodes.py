@@ -112,7 +112,7 @@ class Script:
     """A node that a test writes: what it was asked, and how it answers.
 
     `answers` by method: a whole body (bytes), or a function from the parameters to the result. All else is passed on
-    to the node at `behind`. `statuses` by method: an HTTP status instead of 200.
+    to the node at `behind`, or to each of `in_turn`. `statuses` by method: an HTTP status instead of 200.
     There are only WebSockets once `hears` is set, which is given what each of them hears.
     """
 
@@ -128,9 +128,14 @@ class Script:
     heard: list[Any] = field(default_factory=list)
     passing: list[asyncio.Task[None]] = field(default_factory=list)
     behinds: list[WebSocketClientConnection] = field(default_factory=list)
+    in_turn: list[str] = field(default_factory=list)
 
     def count(self, method: str) -> int:
         return sum(name == method for name, _ in self.asked)
+
+    def next_behind(self) -> str:
+        """Where the next request is passed on to."""
+        return self.in_turn[len(self.asked) % len(self.in_turn)] if self.in_turn else self.behind
 
 
 class _Scripted(RequestHandler):
@@ -145,7 +150,7 @@ class _Scripted(RequestHandler):
         self.set_status(script.statuses.get(call["method"], 200))
         answer = script.answers.get(call["method"])
         if answer is None:
-            self.finish((await post(script.behind, self.request.body)).body)
+            self.finish((await post(script.next_behind(), self.request.body)).body)
         elif isinstance(answer, bytes):
             self.finish(answer)
         else:

@@ -110,6 +110,25 @@ async def test_a_height_that_nobody_else_reaches_is_not_believed_for_good(tmp_pa
             assert isinstance(status, answer), "the boasting node is gone by now"
 
 
+@pytest.mark.parametrize("slots", [12, 60])
+async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fails_nobody(
+    tmp_path: Path, slots: int
+) -> None:
+    async with running(tmp_path) as net:
+        wallet = await net.funded()
+        await net.advance(100)
+        behind = f"{net.url}/nodes/behind"
+        await faults(behind, lag=slots)
+        async with scripted(net.url) as front, opened(chain_of(front.url)) as chain:
+            front.in_turn = [net.url, behind]
+            for _ in range(4):
+                swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+                before = await chain.accounts([str(wallet.pubkey())])
+                simulation = await chain.simulate(swap.payload, [])
+                assert (simulation.error, simulation.slot >= before.slot) == (None, True)
+                await net.advance(1)
+
+
 async def test_all_nodes_are_asked_how_far_they_are_only_now_and_then(tmp_path: Path) -> None:
     clock = ManualClock()
     async with (

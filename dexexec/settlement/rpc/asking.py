@@ -52,6 +52,7 @@ class Asking:
         self._clock, self._budget, self._timeout, self._lag = clock, budget, timeout, lag
         self._rests: defaultdict[tuple[Node, bool], Rest] = defaultdict(lambda: Rest(clock))
         self._paces: dict[str, Pace] = {}
+        self._meetings: dict[Node, asyncio.Future[None]] = {}
 
     def deadline(self) -> float:
         """Until when what is asked now may wait for its turn (monotonic seconds)."""
@@ -65,13 +66,9 @@ class Asking:
         if not self.identity.is_open(node):
             return await self._ask(node, question, until, patient=patient)
         # At once, so that it takes no longer. The answer is not believed before the node is known.
-        meeting = asyncio.ensure_future(self.meet(node, until))
-        meeting.add_done_callback(no_news)
-        try:
-            answer = await self._ask(node, question, until, patient=patient)
-            await meeting
-        finally:
-            meeting.cancel()
+        meeting = self._meetings.get(node) or self._begin_meeting(node, until)
+        answer = await self._ask(node, question, until, patient=patient)
+        await asyncio.shield(meeting)
         return answer
 
     async def fresh(
@@ -104,12 +101,26 @@ class Asking:
             await self._clock.sleep(AGAIN_SECONDS)
             asked = question.not_before(due)
 
+    def _begin_meeting(self, node: Node, until: float) -> asyncio.Future[None]:
+        """Many who ask at once share one question of which chain it is; who stops waiting does not end it."""
+        meeting = self._meetings[node] = asyncio.ensure_future(self.meet(node, until))
+        meeting.add_done_callback(no_news)
+        meeting.add_done_callback(lambda _: self._meetings.pop(node, None))
+        return meeting
+
     async def meet(self, node: Node, until: float | None = None) -> None:
         """Ask a node which chain it is of, if ours is known. Raises `NodeForeignError` if it is another one, and as
         `ask`."""
         if self.identity.ours is not None:
             until = self.deadline() if until is None else until
             self.identity.meet(node, await self._ask(node, GENESIS_HASH, until, patient=True))
+
+    async def aclose(self) -> None:
+        """End what still runs."""
+        running = list(self._meetings.values())
+        for meeting in running:
+            meeting.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _ask(self, node: Node, question: Question[T], until: float, *, patient: bool) -> T:
         """Searches have limits of their own that are soon reached: a node that takes no more of them rests from

@@ -261,6 +261,7 @@ class Nodes:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._asking.aclose()
         for node in self._order:
             await node.aclose()
 
