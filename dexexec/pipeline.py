@@ -43,7 +43,7 @@ from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.sizing import fitting_size
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
-from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, Slippage, VenueError
+from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, Slippage, Timeout, VenueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +340,7 @@ class Pipeline:
             await self._end(job, Trigger.FAIL, setback, resolution)
             return None
         left_ms = (job.deadline - self._clock.monotonic()) * 1000
-        if left_ms <= 0:
+        if left_ms <= 0 or setback.reason == OUT_OF_TIME:
             await self._expire(job, setback, resolution)
             return None
         pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, setback.rest_ms), left_ms)
@@ -356,7 +356,7 @@ class Pipeline:
     async def _expire(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> None:
         """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
         deadline itself cut this one short, of the round before."""
-        cut_short = setback.reason in (OUT_OF_TIME, QuoteExpired.code) and job.cause is not None
+        cut_short = setback.reason in (OUT_OF_TIME, QuoteExpired.code, Timeout.code) and job.cause is not None
         reason, words = job.cause if cut_short and job.cause else (setback.reason, setback.words)
         if reason != OUT_OF_TIME:
             words = f"the deadline passed, and the order could not be filled before: {words}"

@@ -1,6 +1,7 @@
 """Promise 17: trouble that is not the order's fails it only at its deadline. Minutes of it, in virtual time."""
 
 import math
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -61,6 +62,14 @@ def test_promise_17_what_stays_away_expires_an_order_at_its_deadline_and_the_cau
     waits = [event.detail for event in row.events[1:-1]]
     assert {detail["reason"] for detail in waits} == {"unreachable"}
     assert all(isinstance(detail["retryInMs"], int) for detail in waits)
+
+
+def test_promise_17_whenever_the_deadline_strikes_the_cause_is_told() -> None:
+    """Also when it strikes within a round, which is then cut short."""
+    new = [order for n in range(60) for order in orders(1, 3_000 + 97 * n)]
+    new = [replace(order, id=UUID(int=n + 1)) for n, order in enumerate(new)]
+    rows = lived(new, {"a": away(10_000, shared=False), "b": away(10_000, shared=True)}, 30)
+    assert {(row.status, row.failure_reason) for row in rows} == {(Status.EXPIRED, "unreachable")}
 
 
 def test_promise_17_a_venue_without_a_route_does_not_end_what_another_one_may_do_later() -> None:
