@@ -67,6 +67,7 @@ def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> 
     assert min(costs, default=0.0) <= CPU_PER_ORDER, costs
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_other_parts_run_and_say_what_the_documentation_says(given: dict[str, str]) -> None:
     document = measured("--only", "latency,fanout,memory,history", environment=given)
@@ -81,6 +82,7 @@ def test_the_other_parts_run_and_say_what_the_documentation_says(given: dict[str
     assert found["history.orders"] == 5_000
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_crowd_is_measured(given: dict[str, str]) -> None:
     document = measured("--only", "intake,overload", environment=given)
@@ -94,6 +96,7 @@ def test_a_crowd_is_measured(given: dict[str, str]) -> None:
     assert found["overload.peak"] > 0
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_server_that_runs_already_is_measured_from_outside(stand: Stand) -> None:
     service = stand.start()
