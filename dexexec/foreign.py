@@ -21,7 +21,7 @@ def clean(text: object, longest: int = LONGEST) -> str:
     """`text` as one line of printable characters, cut to `longest`, without what looks like a secret."""
     try:
         found = str.__getitem__(str(text), slice(0, 4 * longest))
-    except Exception:  # noqa: BLE001 - whatever an object does when it is printed
+    except BaseException:  # noqa: BLE001 - whatever an object does when it is printed
         return UNPRINTABLE
     line = "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in found)
     line = _redact(" ".join(line.split()))
@@ -40,19 +40,21 @@ def kind_of(error: VenueError) -> type[VenueError]:
 
 def code_of(error: VenueError) -> str:
     """The documented code of an error: an adapter's own kind of error has that of the kind."""
-    ours = type(error).__module__.startswith("dexexec.")
-    return slug(error.code, VenueError.code) if ours else kind_of(error).code
+    return slug(error.code, VenueError.code) if _is_ours(error) else kind_of(error).code
 
 
 def can_pass(error: VenueError) -> bool:
     """Whether asking again may help, as the kind of error has it."""
-    ours = type(error).__module__.startswith("dexexec.")
-    return error.retryable is True if ours else kind_of(error).retryable
+    return error.retryable is True if _is_ours(error) else kind_of(error).retryable
 
 
 def is_shared(error: VenueError) -> bool:
     """Whether the cause is trouble that all venues share. An error that cannot tell is the venue's own."""
     try:
         return error.shared is True
-    except Exception:  # noqa: BLE001 - an adapter's own error may have left out what ours sets
+    except BaseException:  # noqa: BLE001 - an adapter's own error may have left out what ours sets
         return False
+
+
+def _is_ours(error: VenueError) -> bool:
+    return str(type(error).__module__).startswith("dexexec.")

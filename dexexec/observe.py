@@ -121,7 +121,7 @@ class Observer:
         """The order is free again, unharmed."""
         self.log.info("order handed back", order=str(order_id), why=why)
 
-    def order_crashed(self, order_id: UUID, claims: int, error: Exception) -> None:
+    def order_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
         """A fault of ours while working on an order: it is tried again, and failed after too many."""
         self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
 

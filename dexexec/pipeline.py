@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.acceptance import accept, impact_limit_ppm
-from dexexec.cancellation import no_news
+from dexexec.cancellation import no_news, raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
@@ -43,7 +43,7 @@ from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
 from dexexec.sizing import fitting_size
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
-from dexexec.venue import AnyVenue, InsufficientFunds, QuoteExpired, Slippage, Timeout, VenueError
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, QuoteExpired, Slippage, Timeout, VenueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +239,14 @@ class Pipeline:
         preparing.add_done_callback(no_news)
         try:
             await asyncio.wait([preparing], timeout=AT_ONCE)
-            if preparing.done() and preparing.exception() is None:
+            if preparing.done() and not preparing.cancelled() and preparing.exception() is None:
                 return preparing.result(), choice.events
             if choice.events:
                 await self._steps.write(job, choice.events, venue=venue.name, rounds=rounds)
             return await preparing, ()
+        except asyncio.CancelledError as error:
+            raise_if_cancelled()  # else the adapter has cancelled its own task
+            raise BadAnswer("the adapter gave up while building") from error
         finally:
             preparing.cancel()
 

@@ -167,8 +167,8 @@ class Router:
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""
         try:
-            refusal = venue.capabilities.refusal(replace(request))
-        except Exception as error:  # noqa: BLE001 - it is an adapter's code
+            refusal = venue.capabilities.refusal(replace(request)) or ""
+        except BaseException as error:  # noqa: BLE001 - it is an adapter's code
             self._observer.venue_misbehaved(name, request, error)
             return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to say what it does")
         if refusal:
@@ -227,7 +227,7 @@ class Router:
         except asyncio.CancelledError as error:
             raise_if_cancelled()  # else it is the adapter's own doing
             raise BadAnswer("the adapter gave up") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # a panic of a library in Rust is no Exception
             self._observer.venue_misbehaved(name, asked, error)
             raise BadAnswer("the adapter failed") from error
 

@@ -116,7 +116,9 @@ class Turns:
         except UnavailableError as error:
             self._observer.order_handed_back(order.id, str(error))
             await self._release(order)
-        except Exception as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
             self._observer.order_crashed(order.id, order.claims, error)
             self._suspects.pop(order.id, None)
             self._suspects_at_once = 1

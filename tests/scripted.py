@@ -110,7 +110,7 @@ async def forever(*_: object) -> Quote:
     raise AssertionError("unreachable")
 
 
-def raising(error: Exception) -> Callable[..., Awaitable[Quote]]:
+def raising(error: BaseException) -> Callable[..., Awaitable[Quote]]:
     """A function that fails with `error`."""
 
     async def fail(*_: object) -> Quote:

@@ -139,7 +139,8 @@ class Settlement:
                     raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
                 blockhash = await self._chains[network].blockhash()
                 # A copy: what is signed is held to the quote as it is here, whatever the adapter does to its own.
-                unsigned = await self._built(venue.build(replace(quote), sealer.payer, blockhash), sealer, quote)
+                copy = replace(quote, request=replace(quote.request))
+                unsigned = await self._built(venue.build(copy, sealer.payer, blockhash), sealer, quote)
                 if unsigned.blockhash != blockhash:  # a false last valid height would be a false proof of expiry
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:
@@ -158,7 +159,7 @@ class Settlement:
         except asyncio.CancelledError as error:
             raise_if_cancelled()  # else it is the adapter's own doing
             raise BadAnswer("the adapter gave up while building") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
@@ -296,7 +297,7 @@ class Settlement:
             return code, detail
         try:
             explained = trial.venue.explain(failed.failure)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the chain's own words are good enough
+        except BaseException as error:  # noqa: BLE001 - the chain's own words are good enough
             self._observer.explanation_failed(trial.venue.name, trial.signed.signature, error)
             return code, detail
         if not isinstance(explained, VenueError):

@@ -398,8 +398,22 @@ async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(benc
         assert "nul\ufffd half \ufffd pair line" in str(events[3].detail["detail"])
 
 
-async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_with_it(bench: OpenBench) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["at-once", "later"])
+@pytest.mark.parametrize("way", ["raises", "cancels", "panics"])
+async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_with_it(
+    bench: OpenBench, way: str, slow: bool
+) -> None:
+    class Panic(BaseException):
+        """As the panics of libraries in Rust are: no `Exception`."""
+
     async def give_up(_: Quote) -> bytes:
+        if slow:
+            await asyncio.sleep(2 * pipeline.AT_ONCE)
+        if way == "panics":
+            raise Panic
+        if way == "cancels" and (task := asyncio.current_task()):
+            task.cancel()
+            await asyncio.sleep(0)
         raise asyncio.CancelledError
 
     async with bench() as b, running(b.worker().run()):

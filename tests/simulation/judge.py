@@ -195,7 +195,7 @@ class Witness(Observer):
         super().__init__(LOG)
         self._judge = judge
 
-    def order_crashed(self, order_id: UUID, claims: int, error: Exception) -> None:
+    def order_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
         """Only by a strike of ours."""
         if not isinstance(error, StruckError):
             self._judge.broken(f"{order_id} crashed: {error!r}")

@@ -219,6 +219,23 @@ class Unprintable(NoRoute):
         raise ZeroDivisionError
 
 
+class Panic(BaseException):
+    """As the panics of libraries in Rust are: no `Exception`."""
+
+
+class Panicky(NoRoute):
+    """An error of which everything panics."""
+
+    __module__ = 7  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        raise Panic
+
+    @property
+    def shared(self) -> bool:
+        raise Panic
+
+
 class Homemade(RateLimited):
     """As adapters write them: without the base's `__init__`, with a code that is none."""
 
@@ -238,14 +255,29 @@ class Homemade(RateLimited):
         (SystemExit(3), "bad-answer", "the adapter failed"),
         (asyncio.CancelledError(), "bad-answer", "the adapter gave up"),
         (RecursionError(), "bad-answer", "the adapter failed"),
+        (Panic(), "bad-answer", "the adapter failed"),
+        (BaseExceptionGroup("of a task group", [Panic()]), "bad-answer", "the adapter failed"),
+        (GeneratorExit(), "bad-answer", "the adapter failed"),
+        (Panicky(), "no-route", "(cannot be printed)"),
     ],
-    ids=["unprintable", "homemade", "dirty", "exit", "cancelled", "recursion"],
+    ids=[
+        "unprintable",
+        "homemade",
+        "dirty",
+        "exit",
+        "cancelled",
+        "recursion",
+        "panic",
+        "group",
+        "generator",
+        "panicky",
+    ],
 )
 async def test_whatever_a_venue_raises_loses_the_round_for_itself_alone(
     error: BaseException, code: str, detail: str
 ) -> None:
     bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
-    bad.on_quote = raising(error)  # type: ignore[arg-type]
+    bad.on_quote = raising(error)
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert [quote.venue for quote in routing.ranking] == ["good"]
     assert (routing.answers[0].code, routing.answers[0].detail) == (code, detail)
@@ -258,10 +290,11 @@ async def test_words_without_an_end_are_cut() -> None:
     assert len(answer.detail) == LONGEST
 
 
-async def test_a_venue_that_cannot_say_what_it_does_loses_the_round_for_itself_alone() -> None:
+@pytest.mark.parametrize("error", [KeyError("x"), Panic()], ids=repr)
+async def test_a_venue_that_cannot_say_what_it_does_loses_the_round_for_itself_alone(error: BaseException) -> None:
     class Puzzle:
         def refusal(self, request: SwapRequest) -> str | None:
-            raise KeyError(request)
+            raise error
 
     bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
     bad.capabilities = Puzzle()  # type: ignore[assignment]

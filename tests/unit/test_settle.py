@@ -52,6 +52,10 @@ EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
 NONE: Mapping[str, str] = {}
 
 
+class Panic(BaseException):
+    """As the panics of libraries in Rust are: no `Exception`."""
+
+
 class Unprintable(Slippage):
     """An error whose text is an error."""
 
@@ -59,7 +63,7 @@ class Unprintable(Slippage):
         raise RuntimeError
 
 
-def raising_at_once(error: Exception) -> Callable[..., object]:
+def raising_at_once(error: BaseException) -> Callable[..., object]:
     """A function, not a coroutine, that fails with `error`."""
 
     def fail(*_: object) -> object:
@@ -279,8 +283,14 @@ async def test_a_venue_is_asked_neither_to_send_nor_what_became_of_its_swap() ->
 
 @pytest.mark.parametrize(
     "explain",
-    [raising_at_once(ZeroDivisionError()), lambda _: "words", lambda _: Unprintable(), lambda _: object()],
-    ids=["raises", "text", "unprintable", "object"],
+    [
+        raising_at_once(ZeroDivisionError()),
+        raising_at_once(Panic()),
+        lambda _: "words",
+        lambda _: Unprintable(),
+        lambda _: object(),
+    ],
+    ids=["raises", "panics", "text", "unprintable", "object"],
 )
 async def test_nothing_that_a_venue_says_of_a_failure_keeps_it_from_being_told(explain: Any) -> None:
     bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
@@ -303,6 +313,26 @@ async def test_a_failure_of_a_venue_that_is_gone_keeps_the_chains_reason() -> No
     bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
     bench.venue = None  # type: ignore[assignment]
     assert (await bench.settle()).reason == "slippage"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(), Panic(), asyncio.CancelledError()], ids=repr)
+async def test_whatever_a_venue_raises_while_building_is_an_error_of_that_venue(error: BaseException) -> None:
+    bench = Bench(LANDED)
+    bench.venue.on_build = raising(error)  # type: ignore[assignment]
+    with pytest.raises(BadAnswer, match="the adapter"):
+        await bench.settlement.prepare(bench.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+
+
+async def test_what_a_venue_does_to_the_request_of_its_quote_does_not_change_what_is_signed() -> None:
+    bench, quote = Bench(LANDED), replace(QUOTE, request=replace(SELL_ONE_SOL))
+
+    async def build(given: Quote) -> bytes:
+        object.__setattr__(given.request, "mint_out", "another")
+        return SWAP.encode()
+
+    bench.venue.on_build = build
+    await bench.settlement.prepare(bench.venue, quote, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    assert quote.request == SELL_ONE_SOL
 
 
 async def test_promise_13_a_quote_that_is_looser_than_the_orders_bound_is_not_even_built() -> None:

@@ -32,7 +32,7 @@ class Turn:
     def __init__(self) -> None:
         self.given: list[Claimed] = []
         self.go_on = asyncio.Event()
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
 
     async def run(self, claimed: Claimed, asked: float, may_send: Callable[[], bool]) -> Later | None:
         self.given.append(claimed)
@@ -171,10 +171,17 @@ async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(scene:
     assert scene.turn.given[0].order.claim == 2
 
 
-async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(scene: Scene) -> None:
+class Panic(BaseException):
+    """As the panics of libraries in Rust are: no `Exception`."""
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), Panic()], ids=repr)
+async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(
+    scene: Scene, fault: BaseException
+) -> None:
     scene.turn.go_on.set()
     async with running(scene.worker.run()):
-        scene.turn.fault = ZeroDivisionError("a bug")
+        scene.turn.fault = fault
         row = await scene.post()
         await until(lambda: row.worker is None and scene.turn.given)
     assert row.claims == 1
