@@ -44,8 +44,9 @@ class Sealer(Protocol):
         seconds, `attempt` what the transaction is known as on chain. Raises `VenueError`, `GuardError` among them; what
         an adapter raises otherwise passes through."""
 
-    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
-        """What the wallet lacks for `quote` whoever builds it, or None. Raises `VenueError`."""
+    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
+        """What the wallet lacks for `quote` whoever builds it; None also where balances are only shown as of before the
+        slot `newest`. Raises `VenueError`."""
 
 
 class SimulatedSealer:
@@ -72,7 +73,7 @@ class SimulatedSealer:
             _check(venue, quote, unsigned)
         return Sealed(self._signer.sign(unsigned))
 
-    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
+    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Nothing: wallets of the simulated chain have no balances."""
         return None
 

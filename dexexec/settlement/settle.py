@@ -140,7 +140,8 @@ class Settlement:
                 blockhash = await self._chains[network].blockhash()
                 # A copy: what is signed is held to the quote as it is here, whatever the adapter does to its own.
                 copy = replace(quote, request=replace(quote.request))
-                unsigned = await self._built(venue.build(copy, sealer.payer, blockhash), sealer, quote)
+                building = venue.build(copy, sealer.payer, blockhash)
+                unsigned = await self._built(building, sealer, quote, blockhash.slot)
                 if unsigned.blockhash != blockhash:  # a false last valid height would be a false proof of expiry
                     raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
                 if self._clock.monotonic() >= deadline:
@@ -163,12 +164,12 @@ class Settlement:
             self._observer.venue_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
-    async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote) -> Unsigned:
+    async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote, newest: int) -> Unsigned:
         """What a venue builds. A price that moved is no reason to wait for where the wallet could not pay anyway."""
         try:
             return await building
         except Slippage as error:
-            lacking = await sealer.shortage(quote)
+            lacking = await sealer.shortage(quote, newest)
             if lacking is None:
                 raise
             raise lacking from error

@@ -128,40 +128,40 @@ class SolanaSealer:
         )
         try:
             check_message(self._rules, proposal)
-        except GuardError as error:
-            raise await self._unless_stale(error, proposal, seen, unsigned.blockhash.slot) from None
-        shortage = self._purse(proposal.before).shortage(quote, drafted)
-        if shortage is not None:
-            raise shortage
-        seen, simulation = await self._simulate(draft, drafted, seen)
-        before = _by_address(watched, seen)
-        if simulation.error is not None:
-            raise self._reason(venue, quote, drafted, before, simulation)
-        offer = await self._price(self._contested(before))
-        message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *steps))
-        parsed = parse_message(message)
-        self._check_purse(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
-        now = self._clock.monotonic()
-        if now >= deadline:
-            raise QuoteExpired("the order's deadline passed while the swap was simulated")
-        final = replace(proposal, message=parsed, before=before)
-        try:
+            shortage = self._purse(proposal.before).shortage(quote, drafted)
+            if shortage is not None:
+                raise shortage
+            seen, simulation = await self._simulate(draft, drafted, seen)
+            before = _by_address(watched, seen)
+            proposal = replace(proposal, before=before)
+            if simulation.error is not None:
+                raise self._reason(venue, quote, drafted, before, simulation)
+            offer = await self._price(self._contested(before))
+            message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *steps))
+            parsed = parse_message(message)
+            self._check_purse(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
+            now = self._clock.monotonic()
+            if now >= deadline:
+                raise QuoteExpired("the order's deadline passed while the swap was simulated")
+            final = replace(proposal, message=parsed)
             check(self._rules, final, simulation.after, network_fee(drafted), now=now, deadline=deadline)
-        except GuardError as error:
-            raise await self._unless_stale(error, final, seen, unsigned.blockhash.slot) from None
+        except (GuardError, InsufficientFunds, AccountFrozen) as error:
+            raise await self._unless_stale(error, proposal, seen, unsigned.blockhash.slot) from None
         signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
         transaction = assemble(message, parsed.signers, signatures)
         signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
         spending = spending_of(final, simulation.after, network_fee(drafted), self._purse(before), seen.slot)
         return Sealed(signed, offer, spending)
 
-    async def shortage(self, quote: Quote) -> InsufficientFunds | None:
+    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """What the wallet lacks for `quote`, whatever the transaction is: too little of what is sold. Raises
         `VenueError`."""
         mint = quote.request.mint_in
         ours = (self.payer, *(associated_token_account(self.payer, mint, one) for one in sorted(TOKEN_PROGRAMS)))
         found = await self._chain.accounts(ours)
-        return self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
+        return (
+            self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in) if found.slot >= newest else None
+        )
 
     async def _with_wrapped(
         self,
@@ -217,10 +217,10 @@ class SolanaSealer:
         first, second = (own_accounts(_by_address(message.writable, seen), self.payer) for seen in (one, other))
         return first == second
 
-    async def _unless_stale(self, refusal: GuardError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
+    async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
         """`refusal`, unless what it rests on was old: `seen` is of before the slot `newest`, which the node had shown,
-        or our accounts are others when asked again. Then it is trouble of the node and no alarm; nothing is signed
-        either way."""
+        or our accounts are others when asked again. Then it is trouble of the node, no alarm and no fault of the
+        order's; nothing is signed either way."""
         if seen.slot < newest:
             return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
         if not self._same_wallet(proposal.message, seen, await self._chain.accounts(proposal.message.writable)):

@@ -21,6 +21,7 @@ from dexexec.settlement.wallet import Wallet
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import (
     AccountFrozen,
+    InsufficientFunds,
     NoOptions,
     SolanaChain,
     Timeout,
@@ -129,6 +130,33 @@ async def test_accounts_of_before_the_blockhash_are_the_nodes_trouble_and_no_ala
 async def test_accounts_that_are_others_when_asked_again_are_no_alarm() -> None:
     error = await refused(Node([(10, UNOPENED), (10, state())]), PAYS)
     assert (type(error), error.shared) == (Unreachable, True)
+
+
+POOR: State = state(1)
+"""As it was before we got what is to be sold."""
+
+
+async def test_promise_17_a_balance_of_before_the_blockhash_is_no_lack_of_funds() -> None:
+    error = await refused(Node([(10, POOR)]), blockhash_slot=12)
+    assert (type(error), error.retryable, error.shared) == (Unreachable, True, True)
+    assert isinstance(await refused(Node([(10, POOR)]), blockhash_slot=10), InsufficientFunds)
+
+
+async def test_promise_17_a_balance_that_is_another_when_asked_again_is_no_lack_of_funds() -> None:
+    assert isinstance(await refused(Node([(10, POOR), (10, state())])), Unreachable)
+
+
+async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not_frozen_for_good() -> None:
+    failure = ProgramFailure(1, POOL_PROGRAM, 17, "custom program error: 0x11", Program.TOKEN)
+    assert isinstance(await refused(Node([(10, state(frozen=True))], failure=failure), blockhash_slot=12), Unreachable)
+
+
+async def test_promise_17_a_price_that_moved_is_not_told_as_a_lack_of_funds_by_old_balances() -> None:
+    sealer = SolanaSealer(
+        cast("SolanaChain", Node([(10, {WALLET: purse(SOL)})])), Wallet(KEY.secret()), GuardRules(0), ManualClock()
+    )
+    assert await sealer.shortage(quote(), 10) is not None
+    assert await sealer.shortage(quote(), 11) is None
 
 
 async def test_accounts_that_stay_as_they_are_are_an_alarm() -> None:
