@@ -272,7 +272,10 @@ class Pipeline:
     async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> Later | None:
         others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
         venue = self._venues.get(attempt.venue)
-        trial = Trial(attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot, venue)
+        signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
+        trial = Trial(
+            attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot, venue, signed_at
+        )
         while True:
             fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
             await self._clock.failpoint(Failpoint.PROVEN)

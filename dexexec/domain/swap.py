@@ -14,6 +14,14 @@ from dexexec.domain.quote import Fill, SwapRequest
 if TYPE_CHECKING:
     from dexexec.domain.solana import ProgramFailure
 
+VALID_FOR = 150
+"""Blocks after its own in which a blockhash may be used: the same on every cluster."""
+SLOTS_PER_SECOND = 50.0
+"""No chain is faster: a bound and not a measure. Mainnet makes 5 slots in a second, a quick localnet 25."""
+ALLOWANCE = 1_024
+"""Slots, on top of what time allows, by which an honest node may move at once: it was behind and caught up. Of two
+nodes that are further apart one is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blockhash:
@@ -133,3 +141,9 @@ def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
     """Whether `answer` proves that a transaction can never land: it was looked for in the whole history, by a node
     whose finalized height is past the last one that would take it."""
     return answer.history and past_expiry(answer, last_valid_height)
+
+
+def too_high(answer: NotSeen, last_valid_height: int, seconds: float) -> bool:
+    """Whether a height cannot be right `seconds` after a transaction with that last valid height was signed: no chain
+    has come so far since. This holds against the record, and so after a restart too, when nothing else is known."""
+    return answer.height > last_valid_height - VALID_FOR + ALLOWANCE + SLOTS_PER_SECOND * seconds

@@ -20,6 +20,7 @@ what a failure of its program means.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -41,6 +42,7 @@ from dexexec.domain.swap import (
     fill_of,
     past_expiry,
     proves_expiry,
+    too_high,
 )
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.foreign import UNPRINTABLE, clean, code_of, slug
@@ -77,7 +79,8 @@ class Trial:
 
     `others` are the signatures of the order's earlier attempts. `landed_slot` is where this one was seen as confirmed,
     if it was. `resumed`: the bytes may have been sent before. `deadline` (monotonic seconds) is the order's: past it
-    nothing is sent for the first time. `venue` explains failures; None when it is not enabled any more.
+    nothing is sent for the first time. `venue` explains failures; None when it is not enabled any more. `signed_at`
+    (monotonic seconds) is when it was recorded, at the latest.
     """
 
     signed: SignedSwap
@@ -87,6 +90,7 @@ class Trial:
     others: tuple[str, ...] = ()
     landed_slot: int | None = None
     venue: AnyVenue | None = None
+    signed_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +257,10 @@ class Settlement:
         if trial.landed_slot is None and not past_expiry(status, trial.signed.last_valid_height):
             return status, False
         status, *others = await self._status(trial, [trial.signed.signature, *trial.others], history=True)
+        seconds = self._clock.monotonic() - trial.signed_at
+        if isinstance(status, NotSeen) and too_high(status, trial.signed.last_valid_height, seconds):
+            why = f"{status.node} tells height {status.height}, further than any chain has come since it was signed"
+            return Unavailable(why), True
         for signature, other in zip(trial.others, others, strict=True):
             if isinstance(other, Landed) and other.finalized:
                 self._observer.earlier_attempt_landed(trial.signed.network, signature)

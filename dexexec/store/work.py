@@ -72,7 +72,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint,
-       coalesce(a.network, ''), coalesce(a.genesis, '')
+       coalesce(a.network, ''), coalesce(a.genesis, ''),
+       (extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """  # noqa: S608 - all that is put in is ours
 
@@ -154,13 +155,15 @@ ORDER BY o.created_at, o.id LIMIT %(limit)s
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt whose fate is open: the signed bytes may be sent again, and nothing else. `quoted` is what it was
-    built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was."""
+    built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was; `age_ms` how long ago it was
+    recorded, when it was claimed."""
 
     n: int
     venue: str
     signed: SignedSwap
     quoted: Detail
     landed_slot: int | None = None
+    age_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +391,8 @@ def _claimed(row: TupleRow) -> Claimed:
 
 
 def _attempt(columns: TupleRow) -> Attempt | None:
-    n, venue, signature, payload, height, quoted, slot, network, genesis = columns
+    n, venue, signature, payload, height, quoted, slot, network, genesis, age_ms = columns
     if n is None:
         return None
-    return Attempt(n, venue, SignedSwap(signature, bytes(payload), height, network, genesis), quoted, slot)
+    signed = SignedSwap(signature, bytes(payload), height, network, genesis)
+    return Attempt(n, venue, signed, quoted, slot, age_ms)

@@ -51,6 +51,18 @@ async def began_long_ago(store: Store, worker: WorkerSession) -> None:
         await connection.execute(statement, (worker.id,))
 
 
+async def signed_long_ago(store: Store, order_id: UUID) -> None:
+    """The order's attempts were recorded an hour ago."""
+    memory = getattr(store, "database", None)
+    if isinstance(memory, MemoryDatabase):
+        for one in memory.orders[order_id].attempts:
+            one.created_at -= HOUR_MS * 1_000
+        return
+    async with store._database.connection() as connection:
+        statement = "UPDATE attempts SET created_at = created_at - interval '1 h' WHERE order_id = %s"
+        await connection.execute(statement, (order_id,))
+
+
 async def one_order(store: Store, **about: Any) -> UUID:
     """A new order, created."""
     return (await store.create(new_order(**about))).order_id

@@ -16,7 +16,18 @@ from dexexec.domain.swap import SignedSwap
 from dexexec.domain.waiting import WaitsFor
 from dexexec.store import NewAttempt, Note, Release, Resolution, Store
 from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import HOUR_MS, NOBODY, ROUTED, Open, attempt, claimed_by, one_order, step, submitted
+from tests.contract.store_scene import (
+    HOUR_MS,
+    NOBODY,
+    ROUTED,
+    Open,
+    attempt,
+    claimed_by,
+    one_order,
+    signed_long_ago,
+    step,
+    submitted,
+)
 from tests.parts import new_order
 
 # Steps
@@ -214,6 +225,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         assert await store.advance(step(claimed, 5, (Status.BUILDING, {})))
         assert await store.advance(step(claimed, 6, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
         await first.end()
+        await signed_long_ago(store, order_id)
         second = await store.begin("second", 20)
         resumed = await claimed_by(store, second, order_id)
         assert (resumed.order.status, resumed.order.version, resumed.order.attempts) == (Status.SUBMITTED, 7, 2)
@@ -222,6 +234,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         assert (resumed.attempt.n, resumed.attempt.signed.signature) == (2, "two")
         assert (resumed.attempt.signed.payload, resumed.attempt.quoted) == (b"\x00bytes", {"minOut": "1"})
         assert resumed.attempt.landed_slot is None
+        assert HOUR_MS <= resumed.attempt.age_ms < 2 * HOUR_MS
         view = await store.order(order_id)
         assert view is not None
         attempts: Any = view["attempts"]

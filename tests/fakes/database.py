@@ -179,7 +179,7 @@ class MemoryDatabase:
         signatures = tuple(one.attempt.signed.signature for one in row.attempts)
         told = row.events[-1].detail
         cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
-        return Claimed(order, None if attempt is None else _as_claimed(attempt), signatures, cause)
+        return Claimed(order, None if attempt is None else _as_claimed(attempt, now), signatures, cause)
 
     def advance(self, step: Step, identity: str | None = None) -> list[Event] | None:
         """The step's events, or None when its claim or version is stale, or it has an attempt for another `identity`.
@@ -339,6 +339,6 @@ def _pause(row: OrderRow) -> int:
     return round(longest * part * SECOND)
 
 
-def _as_claimed(row: AttemptRow) -> Attempt:
-    known, slot = row.attempt, (row.proof or {}).get("slot")
-    return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None)
+def _as_claimed(row: AttemptRow, now: int) -> Attempt:
+    known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), (now - row.created_at) // MS
+    return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None, age_ms)

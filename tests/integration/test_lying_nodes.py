@@ -14,12 +14,12 @@ from dexexec.domain.swap import Landed, NotSeen, SignedSwap, Unavailable, past_e
 from dexexec.domain.token import WSOL
 from dexexec.settlement.rpc import Localnet
 from dexexec.settlement.rpc.identity import VALID_SECONDS
-from dexexec.settlement.settle import Trial
-from dexexec.venue import BadAnswer, VenueError
+from dexexec.settlement.settle import Settlement, Trial
+from dexexec.venue import BadAnswer, Network, VenueError
 from tests.integration.known_holes_scene import only_attempt
 from tests.integration.localnet import running
 from tests.integration.localnet_bench import OpenBench
-from tests.integration.localnet_ground import EVER, EXPIRED, FINAL, SELL_SOL, Ground, ground
+from tests.integration.localnet_ground import EVER, EXPIRED, FINAL, SELL_SOL, Ground, Quiet, ground
 from tests.integration.rpc_nodes import PATIENT, opened, wrong
 
 HIGH = 22_000_000
@@ -85,6 +85,22 @@ async def test_promise_5_of_two_that_contradict_each_other_the_lower_one_decides
         fate = await at.settle(signed)
         assert (fate.outcome, fate.proof["heightSeen"]) == ("expired", signed.last_valid_height + 1)
         assert why(at), "the operator hears of it"
+
+
+async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart_proves_nothing_out_of_time(
+    tmp_path: Path,
+) -> None:
+    """Whoever has just started knows nothing of what the node told before, but when the attempt was recorded."""
+    async with ground(tmp_path) as at:
+        signed = await at.signed()
+        trial = Trial(signed, SELL_SOL, math.inf, resumed=True, venue=at.venue, signed_at=at.clock.monotonic())
+        await at.faults(drop=2, lies=HEIGHTS["all numbers alike"])
+        async with opened(Localnet([at.net.url], at.clock, at.told, PATIENT)) as chain:
+            settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {}, at.clock, at.observer)
+            fate = await settlement.settle(trial, lambda: True)
+        assert fate.outcome in {"confirmed", "landed"}
+        assert fate.proof["sends"] == 3
+        assert await at.swaps() == [signed.signature]
 
 
 async def test_promise_3_an_order_is_swapped_once_although_its_only_node_tells_a_false_height(

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dexexec.domain.swap import SLOTS_PER_SECOND
 from dexexec.settlement.rpc.node import Node
 from dexexec.settlement.rpc.reading import Epoch
 from dexexec.settlement.rpc.trust import (
     CALM,
     PROBATION,
-    SLOTS_PER_SECOND,
     STUCK,
     Trust,
     compare,

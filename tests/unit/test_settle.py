@@ -12,6 +12,9 @@ from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import (
+    ALLOWANCE,
+    SLOTS_PER_SECOND,
+    VALID_FOR,
     Accepted,
     Blockhash,
     FailedOnChain,
@@ -23,6 +26,7 @@ from dexexec.domain.swap import (
     Unavailable,
     Unknown,
     UnsignedSwap,
+    too_high,
 )
 from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.errors import ClaimLostError
@@ -99,8 +103,10 @@ class Bench:
         may_send: Callable[[], bool] = lambda: True,
         others: tuple[str, ...] = (),
         landed_slot: int | None = None,
+        age: float = 60,
     ) -> Fate:
-        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot, self.venue)
+        signed_at = self.clock.monotonic() - age
+        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot, self.venue, signed_at)
         return await self.settlement.settle(trial, may_send)
 
 
@@ -183,6 +189,22 @@ async def test_the_history_is_searched_only_where_not_being_seen_would_mean_some
     bench = Bench(*[ALIVE] * 5, EXPIRED)
     await bench.settle()
     assert (bench.chain.looked_up, bench.chain.searched) == (6, 1)
+
+
+async def test_promise_5_a_height_that_no_chain_can_have_since_it_was_signed_proves_nothing() -> None:
+    """All that a node tells may go together, and after a restart nothing else is known of it."""
+    slot_for_height = replace(EXPIRED, height=22_000_000)
+    bench = Bench(*[slot_for_height] * 20, LANDED)
+    assert (await bench.settle(resumed=True, age=3_600)).outcome == "landed"
+    assert bench.chain.searched == 20
+    assert (await Bench(slot_for_height).settle(resumed=True, age=5 * 86_400 + 3_600)).outcome == "expired"
+
+
+@pytest.mark.parametrize("age", [0, 60, 86_400])
+def test_only_what_is_faster_than_any_chain_is_too_high(age: float) -> None:
+    most = ALLOWANCE + round(SLOTS_PER_SECOND * age)
+    assert not too_high(replace(EXPIRED, height=most), VALID_FOR, age)
+    assert too_high(replace(EXPIRED, height=most + 1), VALID_FOR, age)
 
 
 async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_given_up() -> None:

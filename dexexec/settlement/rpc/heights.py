@@ -4,7 +4,7 @@
 third one before it is left out.
 """
 
-from dexexec.domain.swap import Blockhash
+from dexexec.domain.swap import VALID_FOR, Blockhash
 from dexexec.settlement.rpc import questions
 from dexexec.settlement.rpc.asking import Asking
 from dexexec.settlement.rpc.node import Node, NodeUnavailableError
@@ -12,8 +12,6 @@ from dexexec.settlement.rpc.reading import Epoch
 from dexexec.settlement.rpc.trust import Trust
 from dexexec.venue import BadAnswer
 
-VALID_FOR = 150
-"""Blocks after its own in which a blockhash may be used: the same on every cluster."""
 NEAR = 32
 """Blocks by which two tips of one node may differ that are asked for one after the other."""
 

@@ -1,8 +1,9 @@
 """How far the nodes are by the slots of their answers, so that a stale answer is known for one."""
 
 from dexexec.clock import Clock
+from dexexec.domain.swap import ALLOWANCE, SLOTS_PER_SECOND
 from dexexec.settlement.rpc.node import Node
-from dexexec.settlement.rpc.trust import ALLOWANCE, REMEMBERED, SLOTS_PER_SECOND
+from dexexec.settlement.rpc.trust import REMEMBERED
 
 
 class Slots:

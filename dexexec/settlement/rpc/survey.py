@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock
+from dexexec.domain.swap import ALLOWANCE
 from dexexec.settlement.rpc.node import Node
-from dexexec.settlement.rpc.trust import ALLOWANCE, NOTHING, REMEMBERED, STUCK, Weight, compare
+from dexexec.settlement.rpc.trust import NOTHING, REMEMBERED, STUCK, Weight, compare
 
 
 @dataclass(slots=True)

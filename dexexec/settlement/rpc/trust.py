@@ -10,14 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dexexec.clock import Clock
+from dexexec.domain.swap import ALLOWANCE, SLOTS_PER_SECOND
 from dexexec.settlement.rpc.node import Node
 from dexexec.settlement.rpc.reading import Epoch
 
-SLOTS_PER_SECOND = 50.0
-"""No chain is faster: a bound and not a measure. Mainnet makes 5 slots in a second, a quick localnet 25."""
-ALLOWANCE = 1_024
-"""Slots, on top of what time allows, by which an honest node may move at once: it was behind and caught up. Of two
-nodes that are further apart one is wrong."""
 UNFINALIZED = 150
 """Blocks by which a tip is above the finalized height at most, unless another number of the node agrees with it."""
 CALM = 10.0
