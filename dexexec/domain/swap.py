@@ -145,5 +145,6 @@ def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
 
 def too_high(answer: NotSeen, last_valid_height: int, seconds: float) -> bool:
     """Whether a height cannot be right `seconds` after a transaction with that last valid height was signed: no chain
-    has come so far since. This holds against the record, and so after a restart too, when nothing else is known."""
-    return answer.height > last_valid_height - VALID_FOR + ALLOWANCE + SLOTS_PER_SECOND * seconds
+    has come so far since. This holds against the record, and so after a restart too, when nothing else is known. A
+    clock that was set back counts as no time."""
+    return answer.height > last_valid_height - VALID_FOR + ALLOWANCE + SLOTS_PER_SECOND * max(0.0, seconds)

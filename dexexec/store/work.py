@@ -73,7 +73,7 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
        a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint,
        coalesce(a.network, ''), coalesce(a.genesis, ''),
-       (extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
+       greatest(0, extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """  # noqa: S608 - all that is put in is ours
 

@@ -51,16 +51,16 @@ async def began_long_ago(store: Store, worker: WorkerSession) -> None:
         await connection.execute(statement, (worker.id,))
 
 
-async def signed_long_ago(store: Store, order_id: UUID) -> None:
-    """The order's attempts were recorded an hour ago."""
+async def signed_ago(store: Store, order_id: UUID, hours: int) -> None:
+    """The order's attempts were recorded that long ago, by the clock of the store."""
     memory = getattr(store, "database", None)
     if isinstance(memory, MemoryDatabase):
         for one in memory.orders[order_id].attempts:
-            one.created_at -= HOUR_MS * 1_000
+            one.created_at -= hours * HOUR_MS * 1_000
         return
     async with store._database.connection() as connection:
-        statement = "UPDATE attempts SET created_at = created_at - interval '1 h' WHERE order_id = %s"
-        await connection.execute(statement, (order_id,))
+        statement = "UPDATE attempts SET created_at = created_at - %s * interval '1 h' WHERE order_id = %s"
+        await connection.execute(statement, (hours, order_id))
 
 
 async def one_order(store: Store, **about: Any) -> UUID:

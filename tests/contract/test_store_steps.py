@@ -24,7 +24,7 @@ from tests.contract.store_scene import (
     attempt,
     claimed_by,
     one_order,
-    signed_long_ago,
+    signed_ago,
     step,
     submitted,
 )
@@ -225,7 +225,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         assert await store.advance(step(claimed, 5, (Status.BUILDING, {})))
         assert await store.advance(step(claimed, 6, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
         await first.end()
-        await signed_long_ago(store, order_id)
+        await signed_ago(store, order_id, 1)
         second = await store.begin("second", 20)
         resumed = await claimed_by(store, second, order_id)
         assert (resumed.order.status, resumed.order.version, resumed.order.attempts) == (Status.SUBMITTED, 7, 2)
@@ -240,6 +240,12 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         attempts: Any = view["attempts"]
         assert [(a["txHash"], a["outcome"]) for a in attempts] == [("one", "expired"), ("two", "open")]
         await second.end()
+        await signed_ago(store, order_id, -3)
+        third = await store.begin("third", 20)
+        resumed = await claimed_by(store, third, order_id)
+        assert resumed.attempt is not None
+        assert resumed.attempt.age_ms == 0, "a clock that was set back"
+        await third.end()
 
 
 async def test_a_second_open_attempt_is_refused_whole_and_others_are_written(stores: Open) -> None:

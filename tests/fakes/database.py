@@ -340,5 +340,5 @@ def _pause(row: OrderRow) -> int:
 
 
 def _as_claimed(row: AttemptRow, now: int) -> Attempt:
-    known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), (now - row.created_at) // MS
+    known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), max(0, now - row.created_at) // MS
     return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None, age_ms)

@@ -205,6 +205,7 @@ def test_only_what_is_faster_than_any_chain_is_too_high(age: float) -> None:
     most = ALLOWANCE + round(SLOTS_PER_SECOND * age)
     assert not too_high(replace(EXPIRED, height=most), VALID_FOR, age)
     assert too_high(replace(EXPIRED, height=most + 1), VALID_FOR, age)
+    assert not too_high(EXPIRED, VALID_FOR, -age), "a clock that was set back delays no proof"
 
 
 async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_given_up() -> None:
