@@ -190,8 +190,8 @@ class Router:
 
     def _count(self, answers: Sequence[Answer]) -> None:
         """Tell the breakers. A time-out counts against a venue only when another one did answer: what all of them wait
-        for, a node or this machine, is not theirs."""
-        in_time = any(answer.code not in (Timeout.code, OUT_OF_TIME) for answer in answers)
+        for, a node or this machine, is not theirs. That the node gave another one nothing is no answer."""
+        in_time = any(not answer.shared and answer.code not in (Timeout.code, OUT_OF_TIME) for answer in answers)
         for answer in answers:
             breaker = self._breakers[answer.venue]
             if answer.quote is not None or answer.code in HARMLESS:

@@ -173,6 +173,16 @@ async def test_promise_17_time_outs_count_against_a_venue_only_when_another_one_
     assert routing.answers[0].code == "timeout"
 
 
+async def test_promise_17_a_venue_that_waits_in_vain_for_a_node_that_refuses_another_one_is_not_blamed() -> None:
+    one, other = ScriptedVenue("one", CLOCK), ScriptedVenue("other", CLOCK)
+    one.on_quote, other.on_quote = forever, raising(RateLimited("the node is busy", shared=True))
+    asking = router(one, other, timeout_ms=10, failures=1)
+    for _ in range(3):
+        routing = await asking.route(SELL_ONE_SOL, FAR)
+    assert [answer.code for answer in routing.answers] == ["timeout", "rate-limited"]
+    assert (one.asked, other.asked) == (3, 3)
+
+
 async def test_promise_17_a_question_that_the_orders_own_deadline_cuts_short_is_no_failure_of_the_venue() -> None:
     venue, quick = ScriptedVenue("slow", CLOCK), ScriptedVenue("quick", CLOCK)
     venue.on_quote = forever
