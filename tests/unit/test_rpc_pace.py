@@ -77,3 +77,16 @@ def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
     assert pace.rate == LEAST, "it answered nothing in the last second"
     clock.advance(1_000)
     assert pace.bucket() is None, f"past {MOST:g} there is no limit any more"
+
+
+async def test_promise_17_one_complaint_in_a_quiet_moment_does_not_make_all_crawl() -> None:
+    """Nothing was answered just before, as nothing was asked: that is no measure of what is allowed."""
+    clock = ManualClock()
+    node, asking = Limited(clock, 0), Asking(clock, Budget(clock), timeout=60.0, lag=10)
+    first = asyncio.ensure_future(asking.ask(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]
+    while not node.refused:
+        await asyncio.sleep(0)
+    node.per_second = 30
+    assert await ask_all(asking, node, 40) == ["hash"] * 40
+    assert await first == "hash"
+    assert clock.monotonic() < 10, "seconds"

@@ -13,8 +13,9 @@ SLOWER = 0.5
 """Part of what it answered that a host is asked after it complained."""
 FASTER = 0.1
 """Part by which the rate grows in each second without a complaint."""
-LEAST, MOST = 1.0, 1_000.0
-"""Requests per second: what is asked in any case, and from where on there is no limit any more."""
+LEAST, MOST = 5.0, 1_000.0
+"""Requests per second: what is asked in any case, also after a complaint in a quiet moment, when nothing was answered
+just before; and from where on there is no limit any more."""
 WINDOW = 1.0
 """Seconds over which answers are counted."""
 
