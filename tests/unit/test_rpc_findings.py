@@ -13,6 +13,7 @@ NODES = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(3)]
 FINAL, LESS = Sighting(SLOT, FINALIZED, failed=False), Sighting(SLOT, CONFIRMED, failed=False)
 FAILED, ELSEWHERE = Sighting(SLOT, FINALIZED, failed=True), Sighting(SLOT + 1, FINALIZED, failed=False)
 COUNTS, LAGS = Weight(), Weight(keeps_up=False, behind=60)
+STUCK = Weight(keeps_up=False, behind=2_000, stuck=True)
 
 
 def view(node: int, sighting: Sighting | None, *, past: int = 10, weight: Weight = COUNTS) -> View:
@@ -66,6 +67,13 @@ def seen(*views: View) -> Seen:
 )  # fmt: skip
 def test_a_landing_is_final_only_where_more_nodes_know_it_than_deny_it(views: list[View], final: bool) -> None:
     assert seen(*views).final is final
+
+
+def test_promise_5_a_failure_that_one_node_tells_waits_for_another_one_that_lags() -> None:
+    """Of two nodes one seems to lag by the other one's slots alone, which may be the wrong ones."""
+    assert not seen(view(0, FAILED), view(1, None, past=-60, weight=LAGS)).final
+    assert seen(view(0, FAILED), view(1, FAILED), view(2, None, past=-60, weight=LAGS)).final
+    assert seen(view(0, FAILED), view(1, None, past=-2_000, weight=STUCK)).final
 
 
 def test_promise_5_what_most_nodes_know_of_a_landing_is_what_it_is_whoever_is_asked_first() -> None:

@@ -105,8 +105,10 @@ def _agreed(best: Seen, others: Sequence[tuple[View, Finding]], denied: frozense
     otherwise = sum(one.overdue or one.landing != best.landing for one in knowing)
     missing = [view for view, one in others if not isinstance(one, Seen) and _is_past(view, best)]
     against = frozenset(view.node for view in missing if _is_recent(view, best) or view.node in denied)
-    # Whoever keeps up and has not come to that slot yet soon will have.
-    waits = for_it == 1 and any(view.weight.keeps_up and not _is_past(view, best) for view, _ in others)
+    # Whoever keeps up and has not come to that slot yet soon will have. Another swap follows a failure: so it waits for
+    # one that lags, too, which of two may only look so by the other one's slots.
+    failed = best.sighting.failed
+    waits = for_it == 1 and any((view.weight.keeps_up or failed) and not _is_past(view, best) for view, _ in others)
     final = best.final and not waits and len(against) + otherwise < for_it and len(missing) <= for_it
     return replace(best, final=final, denied_by=against, doubtful=len(against) > for_it)
 
