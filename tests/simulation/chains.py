@@ -110,7 +110,7 @@ class ForkingNode:
     fork undoes; `recent` for how many slots a node knows a signature without searching its history."""
 
     def __init__(self, unix_ms: Callable[[], int], rng: random.Random, forks: float, recent: int) -> None:
-        self._unix_ms, self._rng, self._forks, self._recent = unix_ms, rng, forks, recent
+        self._unix_ms, self._rng, self._forks, self.recent = unix_ms, rng, forks, recent
         self.fates: dict[str, Fates] = {}
 
     def slot(self) -> int:
@@ -160,7 +160,7 @@ class ForkingNode:
     def _status(self, signature: str, slot: int, history: bool) -> SwapStatus:
         fates = self.fates.get(signature)
         stay = fates.on_chain_at(slot) if fates else None
-        if stay is None or (not history and slot > stay.since + self._recent):
+        if stay is None or (not history and slot > stay.since + self.recent):
             return NotSeen(slot - FINALITY, history, "node", slot)
         finalized = slot >= stay.since + FINALITY
         outcome = stay.outcome

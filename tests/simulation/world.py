@@ -87,6 +87,8 @@ class Story:
 class World:
     """Everything there is in one story."""
 
+    healed_within = HEALED_WITHIN
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
@@ -259,16 +261,20 @@ class World:
         supervisors = [asyncio.create_task(host.supervise()) for host in self.hosts]
         clients = [asyncio.create_task(self._client()) for _ in range(plan.orders)]
         chaos = asyncio.create_task(self._hurt())
-        await asyncio.sleep(plan.fault_seconds)
+        await self._suffer()
         chaos.cancel()
         self._heal()
         begun = loop.time()
         await asyncio.gather(*clients)
-        while loop.time() < begun + HEALED_WITHIN and not self._all_ended():
+        while loop.time() < begun + self.healed_within and not self._all_ended():
             await asyncio.sleep(0.5)
         for task in supervisors:
             task.cancel()
         return loop.time() - begun
+
+    async def _suffer(self) -> None:
+        """As long as faults are planned."""
+        await asyncio.sleep(self.plan.fault_seconds)
 
     def _all_ended(self) -> bool:
         return all(row.finished_at is not None for row in self.database.orders.values())
@@ -383,7 +389,14 @@ class World:
         """Blows, as often as planned."""
         if not self.plan.faults:
             return
-        blows: list[Callable[[], None]] = [
+        blows = self._blows()
+        while True:
+            await asyncio.sleep(self.rng.expovariate(self.plan.faults))
+            self.rng.choice(blows)()
+
+    def _blows(self) -> list[Callable[[], None]]:
+        """What may happen."""
+        return [
             lambda: self.rng.choice(self.workers).kill(),
             lambda: self.rng.choice(self.hosts).freeze(self.rng.uniform(0.1, 3 * LEASE)),
             lambda: self.rng.choice(self.hosts).cut_off(self.rng.uniform(0.1, 2 * LEASE)),
@@ -395,9 +408,6 @@ class World:
             self._restart_by_the_dozen,
             lambda: self._outage(self.rng.choice(self.servers)),
         ]
-        while True:
-            await asyncio.sleep(self.rng.expovariate(self.plan.faults))
-            self.rng.choice(blows)()
 
     def _outage(self, server: Server) -> None:
         server.up = False

@@ -1,0 +1,39 @@
+"""Two or three nodes, one of which lies for a while: always the same stories. More of them: `python -m tests.simulation
+--nodes`."""
+
+from collections import Counter
+
+import pytest
+
+from dexexec.settlement import settle
+from dexexec.settlement.rpc import findings, survey, trust
+from tests.simulation.lying import WorldOfNodes, tell
+
+SEEDS, BATCH = 24, 12
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, BATCH))
+def test_promise_5_whatever_one_node_tells_nothing_is_signed_again_that_may_still_land(first: int) -> None:
+    statuses: Counter[str] = Counter()
+    for seed in range(first, first + BATCH):
+        story = tell(seed)
+        statuses.update(story.statuses)
+        assert not story.problems, f"python -m tests.simulation --nodes --seeds 1 --from {seed}: {story.problems}"
+    assert {"confirmed", "expired"} <= statuses.keys(), "the stories have become too short to mean anything"
+
+
+def test_a_story_of_nodes_is_told_the_same_way_each_time() -> None:
+    assert tell(2) == tell(2)
+
+
+def test_an_engine_that_believes_the_highest_height_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the stories are told for: one liar of three is enough for such an engine."""
+    monkeypatch.setattr(findings, "min", max, raising=False)
+    monkeypatch.setattr(trust.Trust, "judge", lambda *_: "")
+    monkeypatch.setattr(trust.Trust, "judge_tip", lambda *_: "")
+    monkeypatch.setattr(settle, "too_high", lambda *_: False)
+    for module in (trust, survey):
+        monkeypatch.setattr(module, "compare", lambda heights, *_: {node: trust.Weight() for node in heights})
+    world = WorldOfNodes(10)
+    assert len(world.nodes) == 3
+    assert any("promise 5" in problem for problem in world.tell().problems)
