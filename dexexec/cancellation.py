@@ -1,7 +1,8 @@
 """Cancellations that got lost on the way, and errors of tasks that nobody waits for any more.
 
-redis-py sends through `asyncio.wait_for`, and that of Python 3.11 swallows a cancellation which arrives just as the
-send has finished (CPython issue 86296, fixed in 3.12). A loop around Redis would then never end, so it asks here.
+redis-py and psycopg wait with `asyncio.wait_for`, and that of Python 3.11 swallows a cancellation which arrives just as
+what it waits for has finished (CPython issue 86296, fixed in 3.12). A loop around Redis or Postgres would then never
+end, so it asks here.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ import contextlib
 from heapq import heappop, heappush
 from uuid import UUID
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.errors import UnavailableError
 from dexexec.queue import Queue
@@ -51,6 +52,7 @@ class RetryTimers:
             await self._clock.failpoint(Failpoint.RETRYING)
             with contextlib.suppress(UnavailableError):  # then the sweeper finds them
                 await self._queue.enqueue(due)
+            raise_if_cancelled()
             await self._clock.failpoint(Failpoint.RETRIED)
 
     def _due(self) -> list[UUID]:

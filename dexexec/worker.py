@@ -186,6 +186,7 @@ class Worker:
                     return "it was declared dead"
             except UnavailableError as error:
                 return str(error)
+            raise_if_cancelled()
             self._lease_until = asked + self._limits.lease_seconds
 
     def _lease_lives(self) -> bool:
@@ -215,6 +216,7 @@ class Worker:
                     self._observer.order_handed_back(order_id, "it was claimed in our name, and nobody worked on it")
                     await self._store.release(Release(order_id, astray[order_id], blame=False, resume_in_ms=0))
                 await self._queue.enqueue(again)
+            raise_if_cancelled()
 
     async def _drain(self) -> list[UUID]:
         """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""

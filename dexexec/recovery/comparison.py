@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import Memo, find_memos
 from dexexec.domain.restoring import ChainAttempt, ContradictionError, RecordedOrder, UnsettledError, restore
@@ -155,6 +156,7 @@ class Comparison:
             if lowest > dead_height:
                 return
             await self.stopped()
+            raise_if_cancelled()
             now = self._clock.monotonic()
             if now - told >= TOLD_EVERY:
                 self._observer.comparison_waits(self._wallet.address, node, lowest, dead_height)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock
 from dexexec.errors import UnavailableError
 from dexexec.observe import Observer
@@ -60,6 +61,7 @@ class ComparedRecord:
             with suppress(UnavailableError):
                 for one in self._comparisons:
                     await one.stopped()
+            raise_if_cancelled()
             await self._clock.sleep(PAUSE)
         if told:
             self._observer.signing_allowed()

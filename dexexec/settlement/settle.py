@@ -203,6 +203,7 @@ class Settlement:
             await standing.at(waiting_of(trial.signed, status, answer, searched=searched))
             resends = sends and not isinstance(status, FailedOnChain)
             await self._wait(trial, pauses, sent + RESEND_AFTER if resends else None)
+            raise_if_cancelled()
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
                 answer = await self._submit(trial, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1

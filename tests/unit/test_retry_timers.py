@@ -105,3 +105,26 @@ def test_no_more_timers_are_kept_than_fit(tell: Callable[[Story], NotedQueue], m
         await asyncio.sleep(1)
 
     assert tell(story).noted == [(0.01, [FIRST, SECOND]), (1.01, [THIRD])]
+
+
+def test_a_cancellation_that_the_queue_swallows_ends_the_timers(
+    tell: Callable[[Story], NotedQueue],
+) -> None:
+    """As redis-py does on Python 3.11, when it comes just as a command has been sent."""
+
+    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+        asked = asyncio.Event()
+
+        async def swallow(order_ids: Sequence[UUID]) -> int:
+            asked.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                return len(order_ids)
+            return 0
+
+        queue.enqueue = swallow  # type: ignore[method-assign]
+        timers.add(FIRST, 0)
+        await asked.wait()
+
+    assert tell(story).noted == []

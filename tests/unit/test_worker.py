@@ -187,3 +187,23 @@ async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(
     assert row.claims == 1
     await scene.store.release(Release(row.new.id, row.claim, blame=False, resume_in_ms=0))
     assert row.claims == 0
+
+
+async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(scene: Scene) -> None:
+    """As psycopg and redis-py do on Python 3.11, when it comes just as an answer has."""
+    looking = asyncio.Event()
+
+    async def swallow(worker: int) -> dict[UUID, int]:
+        looking.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {}
+        return {}
+
+    scene.store.held = swallow  # type: ignore[method-assign]
+    working = asyncio.create_task(scene.worker.run())
+    await looking.wait()
+    working.cancel()
+    await asyncio.wait([working], timeout=20)
+    assert working.done()
