@@ -66,3 +66,51 @@ async def test_orders_of_the_schema_before_are_archived_and_dropped_when_days_ar
         assert left == listed[: len(left)]
         assert COUNT / 2 <= len(left) <= COUNT / 2 + 10, "twenty days of forty, and up to one more"
         assert ground.count("idempotency_keys") == len(left) - 1
+
+
+REFUSED = """
+WITH o AS (
+    INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps, deadline_at,
+                        client, version, rounds, attempts)
+    SELECT gen_random_uuid(), side, amount, 'routing', mode, input_mint, output_mint, amount_base, slippage_bps,
+           clock_timestamp() + interval '5 min', client, 5, 1, 1
+    FROM orders LIMIT 1
+    RETURNING id
+), e AS (
+    INSERT INTO order_events (order_id, seq, status, detail)
+    SELECT id, seq, (ARRAY['pending', 'routing', 'building', 'submitted', 'routing'])[seq], '{}'
+    FROM o, generate_series(1, 5) seq
+)
+INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, outcome, proof)
+SELECT id, 1, 'here', 'refused', '\\x01', 1000, '{}', 'rejected', '{"code": "slippage"}' FROM o
+RETURNING order_id
+"""
+
+
+async def test_promise_5_what_a_node_refused_before_is_looked_up_and_not_signed_again(
+    database_address: Address,
+) -> None:
+    """A refusal is no proof: the order is submitted as it was, along the table."""
+    with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+        connection.execute(TABLE.encode())
+        for name, text in migrations()[:4]:
+            connection.execute(text.encode())
+            connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
+        fill(database_address.conninfo(), 1, 1)
+        [[order_id]] = connection.execute(REFUSED.encode()).fetchall()
+    database = Database(database_address)
+    await database.open()
+    try:
+        await migrate(database)
+    finally:
+        await database.close()
+    async with open_store(database_address) as store:
+        events = await store.events_after([(order_id, 0)])
+        worker = await store.begin("w", 20)
+        (claimed,) = await store.claim(worker.id, [order_id])
+        await worker.end()
+    told = [(event.seq, event.status.value) for event in events[order_id]]
+    assert told[4:] == [(5, "routing"), (6, "building"), (7, "submitted")]
+    assert claimed.attempt is not None
+    assert (claimed.attempt.n, claimed.attempt.signed.signature) == (1, "refused")
+    assert (claimed.order.status, claimed.order.version) == (Status.SUBMITTED, 7)
