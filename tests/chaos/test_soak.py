@@ -12,6 +12,7 @@ from tests.chaos.soak import soak
 SECONDS = 20.0
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("network", [Network.LOCALNET, Network.SIMULATED])
 def test_orders_that_arrive_while_everything_is_killed_all_end_and_none_twice(network: str) -> None:
     """Promises 2, 3 and 5 to 10, from a seed that a failure prints; on real transactions, or simulated ones."""
