@@ -196,10 +196,15 @@ class Observer:
         """Postgres is another than the one whose record was compared last, or lacks transactions of the wallet."""
         self.log.warning("comparing record and chain", wallet=wallet, compared_last=compared, postgres_now=identity)
 
-    def comparison_waits(self, wallet: str, node: str, height: int, until: int) -> None:
-        """What was signed before may still land."""
+    def comparison_waits(self, wallet: str, node: str, height: int, until: int, possible: int) -> None:
+        """What was signed before may still land, until a height that is not above `possible` is above `until`."""
         self.log.info(
-            "waiting until nothing signed before can land", wallet=wallet, node=node, height=height, until=until
+            "waiting until nothing signed before can land",
+            wallet=wallet,
+            node=node,
+            height=height,
+            until=until,
+            possible=possible,
         )
 
     def order_restored(self, order_id: UUID, status: str, lost: bool) -> None:

@@ -16,7 +16,7 @@ from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import Memo, find_memos
 from dexexec.domain.restoring import ChainAttempt, ContradictionError, RecordedOrder, UnsettledError, restore
-from dexexec.domain.swap import FailedOnChain, Landed, SwapStatus
+from dexexec.domain.swap import SLOTS_PER_SECOND, VALID_FOR, FailedOnChain, Landed, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory, WalletHistory
 from dexexec.foreign import clean
 from dexexec.observe import Observer
@@ -130,15 +130,15 @@ class Comparison:
 
     async def _compare(self, standing: Standing) -> None:
         begun = self._clock.monotonic()
-        dead_height, since = standing.dead_height, standing.back_to
+        dead_height, since, waited = standing.dead_height, standing.back_to, standing.begun_seconds
         if standing.pending != standing.identity or dead_height is None or since is None:
             dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
-            since = standing.complete_until - SKEW_SECONDS
+            since, waited = standing.complete_until - SKEW_SECONDS, 0.0
             await self._comparisons.begin(*self._key, Begun(standing.identity, dead_height, since))
         if self._told != standing.identity:
             self._told = standing.identity
             self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
-        await self._wait_until_dead(dead_height)
+        await self._wait_until_dead(dead_height, begun - waited)
         histories = await self._chain.wallet_history(self._wallet.address, since)
         behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
         if behind or all(one.height is None for one in histories):
@@ -147,19 +147,25 @@ class Comparison:
         restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
         self._observer.comparison_done(self._wallet.address, restored, self._clock.monotonic() - begun)
 
-    async def _wait_until_dead(self, dead_height: int) -> None:
-        """Until every node that answers has finalized a block in which nothing can land that was signed before."""
+    async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:
+        """Until every node that answers has finalized a block in which nothing can land that was signed before.
+
+        `found_at` is when `dead_height` was found out (monotonic seconds; by another process perhaps). A height that no
+        chain can have come to since proves nothing, whatever else the node tells.
+        """
         told = float("-inf")
         while True:
             heights = await self._chain.heights()
             node, lowest = min(heights.items(), key=lambda one: one[1])
-            if lowest > dead_height:
+            # No allowance for a node that was behind then: it would be longer than the whole wait.
+            most = dead_height - VALID_FOR - AHEAD + SLOTS_PER_SECOND * (self._clock.monotonic() - found_at)
+            if dead_height < lowest <= most:
                 return
             await self.stopped()
             raise_if_cancelled()
             now = self._clock.monotonic()
             if now - told >= TOLD_EVERY:
-                self._observer.comparison_waits(self._wallet.address, node, lowest, dead_height)
+                self._observer.comparison_waits(self._wallet.address, node, lowest, dead_height, round(most))
                 told = now
             await self._clock.sleep(min(max((dead_height - lowest) * 0.05, SHORTEST_PAUSE), LONGEST_PAUSE))
 

@@ -29,6 +29,7 @@ NAME = "SELECT name FROM installation"
 # not tell that: new ones are taken in at once, attempts are only recorded after the comparison.
 STANDING = """
 SELECT record_identity() AS identity, coalesce(c.identity, i.identity) AS compared, c.pending, c.dead_height, c.back_to,
+       coalesce(greatest(0, extract(epoch FROM clock_timestamp() - c.begun_at)), 0)::float8 AS begun_seconds,
        extract(epoch FROM greatest(
            coalesce(c.compared_at, i.made_at),
            (SELECT created_at FROM attempts ORDER BY order_id DESC, n DESC LIMIT 1),
@@ -38,11 +39,11 @@ FROM installation i LEFT JOIN chain_comparisons c ON c.genesis = %s AND c.wallet
 """
 
 BEGIN = """
-INSERT INTO chain_comparisons (genesis, wallet, pending, dead_height, back_to, stopped_at)
-VALUES (%s, %s, %s, %s, %s, clock_timestamp())
+INSERT INTO chain_comparisons (genesis, wallet, pending, dead_height, back_to, stopped_at, begun_at)
+VALUES (%s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
 ON CONFLICT (genesis, wallet) DO UPDATE SET
     pending = excluded.pending, dead_height = excluded.dead_height, back_to = excluded.back_to,
-    stopped_at = excluded.stopped_at
+    stopped_at = excluded.stopped_at, begun_at = excluded.begun_at
 """
 
 STOPPED = """
@@ -55,7 +56,7 @@ INSERT INTO chain_comparisons (genesis, wallet, identity, compared_at)
 SELECT %(genesis)s, %(wallet)s, %(identity)s, clock_timestamp() WHERE record_identity() = %(identity)s
 ON CONFLICT (genesis, wallet) DO UPDATE SET
     identity = excluded.identity, compared_at = excluded.compared_at, pending = NULL, dead_height = NULL,
-    back_to = NULL, stopped_at = NULL
+    back_to = NULL, stopped_at = NULL, begun_at = NULL
 RETURNING identity
 """
 
@@ -129,13 +130,15 @@ class Begun:
 class Standing:
     """How a record stands to a chain, for one wallet. `identity` is that of the Postgres that answers, `compared` the
     one whose record was compared last. `pending`, `dead_height` and `back_to` are of a comparison that was begun, as in
-    `Begun`. All that was committed before `complete_until` (Unix seconds) is in the record."""
+    `Begun`, so many seconds ago (`begun_seconds`; 0 when that is not known). All that was committed before
+    `complete_until` (Unix seconds) is in the record."""
 
     identity: str
     compared: str
     pending: str | None
     dead_height: int | None
     back_to: int | None
+    begun_seconds: float
     complete_until: int
 
 

@@ -35,11 +35,13 @@ GENESIS = "genesis"
 ROUTED: tuple[tuple[Status, Any], ...] = ((Status.ROUTING, {}), (Status.BUILDING, {}))
 BOUGHT = {WSOL: -10_000_000, USDC: 1_500_000}
 VALID_FOR = 150
+LAST_HEIGHT = 1_200
 
 
 @dataclass
 class ScriptedHistory:
-    """A chain that has what a test put there. Its nodes are at `heights`; a block comes with every look at them."""
+    """A chain that has what a test put there. Its nodes are at `heights`; blocks come with every look at them, up to
+    `LAST_HEIGHT`: Postgres has a clock of its own, which does not jump with a test's."""
 
     heights_of: dict[str, int] = field(default_factory=lambda: {"a": 1_000})
     kept: dict[str, KeptTransaction] = field(default_factory=dict)
@@ -80,8 +82,8 @@ class ScriptedHistory:
 
     async def heights(self) -> dict[str, int]:
         self._ask("heights")
-        for node in self.heights_of:
-            self.heights_of[node] += self.per_look
+        for node, height in self.heights_of.items():
+            self.heights_of[node] = max(height, min(height + self.per_look, LAST_HEIGHT))
         return dict(self.heights_of)
 
     def _entries(self) -> tuple[HistoryEntry, ...]:
@@ -498,6 +500,44 @@ async def test_a_comparison_that_was_cut_off_is_taken_up_where_it_was(database_a
         assert (await at.read(order_id))["status"] == "confirmed"
 
 
+async def test_promise_5_a_node_that_leaps_while_the_worker_restarts_does_not_shorten_the_wait(
+    database_address: Address,
+) -> None:
+    """The next worker knows nothing of what the node told before, but the record has when the wait began."""
+    async with scene(database_address) as at:
+        await at.moves_to_another_postgres()
+        at.lands(AttemptId(order_id := new_order().id, 1))
+        at.chain.per_look = 0
+        killed = asyncio.create_task(at.permit())
+        await until(lambda: at.chain.asked.count("heights") > 2)
+        killed.cancel()
+        await asyncio.wait([killed])
+        honest, at.chain.heights_of = at.chain.heights_of, {"a": 22_000_000}
+        at.chain.asked.clear()
+        obtaining = asyncio.create_task(at.permit())
+        await until(lambda: at.chain.asked.count("heights") > 40)
+        assert "history" not in at.chain.asked
+        assert await at.is_lost(order_id)
+        at.chain.heights_of, at.chain.per_look = honest, 40
+        await obtaining
+        assert min(at.chain.heights_of.values()) > 1_000 + VALID_FOR + AHEAD
+        assert (await at.read(order_id))["status"] == "confirmed"
+
+
+async def test_a_wait_that_an_older_version_began_counts_from_now_on(database_address: Address) -> None:
+    async with scene(database_address) as at:
+        await at.moves_to_another_postgres()
+        async with at.database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO chain_comparisons (genesis, wallet, pending, dead_height, back_to)"
+                " VALUES (%s, %s, record_identity(), 1160, 0)",
+                (GENESIS, WALLET.address),
+            )
+        assert (await at.comparisons.standing(GENESIS, WALLET.address)).begun_seconds == 0
+        await at.permit()
+        assert "blockhash" not in at.chain.asked
+
+
 async def test_a_comparison_that_dies_after_some_orders_goes_on_with_the_others(database_address: Address) -> None:
     async with scene(database_address) as at:
         await at.moves_to_another_postgres()
@@ -537,7 +577,7 @@ async def test_of_two_workers_one_compares_and_the_other_waits_for_it(database_a
         await until(at.store.signing_stopped)
         await asyncio.sleep(0)
         assert not second.done()
-        at.chain.per_look = 1_000
+        at.chain.per_look = 40
         await asyncio.gather(first, second)
         assert set(other.asked) <= {"newest"}, "the other read nothing back"
         assert waiting.identity() == await at.identity()
