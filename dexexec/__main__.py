@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
 from dexexec.errors import StartupError
+from dexexec.log_output import threaded_output
 from dexexec.redaction import Redactor
 from dexexec.stopping import Stopping
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dexexec.settings import Settings
 
 T = TypeVar("T")
+
+LONG_RUNNING = frozenset({None, "api", "worker", "localnet"})
+"""Commands that serve others (None: all in one process): no reader of their output may hold them up."""
 
 EPILOG = """
 Settings come from the environment and from .env in the working directory; .env.example lists all of them.
@@ -84,6 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. What cannot start says so in one line."""
     sys.excepthook = _print_crash
     options = parser().parse_args(arguments)
+    with threaded_output() if options.command in LONG_RUNNING else contextlib.nullcontext():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return _command(options)
     except StartupError as error:
@@ -153,13 +161,11 @@ def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[
 
 
 def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
-    from dexexec.observe import Observer, make_logger  # noqa: PLC0415
+    from dexexec.log import open_log  # noqa: PLC0415
+    from dexexec.observe import Observer  # noqa: PLC0415
 
-    stopping, redact, handler = Stopping(), redactor(), logging.StreamHandler()
-    handler.setFormatter(redact.formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
-    observer = Observer(make_logger(loaded.log_level, loaded.log_format, redact))
+    stopping = Stopping()
+    observer = Observer(open_log(loaded.log_level, loaded.log_format, redactor()))
     if options.notify is not None:
         options.notify.when_gone(stopping.ask)
     else:

@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 from uuid import UUID
 
 import structlog
 
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.waiting import Waiting, WaitsFor
+from dexexec.log_sampling import TRACEBACK, Sampler
 from dexexec.redaction import Redactor
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -24,20 +25,27 @@ TX = "tx"
 
 
 def make_logger(
-    level: str = "info", style: Literal["auto", "text", "json"] = "auto", redact: Redactor = PATTERNS
+    level: str = "info",
+    style: Literal["auto", "text", "json"] = "auto",
+    redact: Redactor = PATTERNS,
+    *,
+    out: TextIO | None = None,
+    sampler: Sampler | None = None,
 ) -> Logger:
-    """A logger on stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value before it is
-    written."""
-    text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    """A logger on `out`, by default stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value
+    before it is written; `sampler` leaves out lines that repeat too often, except at debug."""
+    out = out or sys.stderr
+    text = style == "text" or (style == "auto" and out.isatty())
     # Tracebacks without the values of variables, which structlog's own for terminals show.
     last = (
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+            colors=out.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
         )
         if text
         else structlog.processors.JSONRenderer()
     )
     processors: list[structlog.typing.Processor] = [
+        *([partial(_sampled, sampler)] if sampler else []),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=not text),
         structlog.processors.format_exc_info,
@@ -45,7 +53,7 @@ def make_logger(
         last,
     ]
     logger = structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
+        structlog.WriteLogger(out),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
@@ -55,6 +63,13 @@ def make_logger(
 
 def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {name: value if name == TX else redact.value(value) for name, value in event.items()}
+
+
+def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An error is counted apart, so that no flood of refusals hides it."""
+    if level != "debug" and not sampler.admit((level, event["event"]), TRACEBACK if event.get("exc_info") else 1):
+        raise structlog.DropEvent
+    return event
 
 
 class Observer:

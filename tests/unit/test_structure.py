@@ -21,10 +21,12 @@ LAYERS = (
         "redis_address",
         "postgres_address",
         "redaction",
+        "log_output",
+        "log_sampling",
     },
     {"venue", "topology"},
     {"foreign", "settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
-    {"quote_check"},
+    {"quote_check", "log"},
     {
         "registry",
         "router",
