@@ -74,10 +74,12 @@ class StepWriter:
         attempt: NewAttempt | None = None,
         resolution: Resolution | None = None,
         resume_in_ms: float | None = None,
+        corrections: tuple[Resolution, ...] = (),
+        tx_hash: str | None = None,
     ) -> None:
         """Write one step: the only place where a status changes, and only along the table."""
         status, steps = job.status, []
-        proven = resolution is not None and resolution.outcome is not None
+        proven = any(one.outcome is not None for one in (*corrections, *((resolution,) if resolution else ())))
         for trigger, detail in events:
             if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
                 raise IllegalTransitionError(status, trigger)
@@ -86,7 +88,7 @@ class StepWriter:
         final = ends(status, finalized=proven)
         step = Step(
             job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
-            rounds, attempt, resolution, resume_in_ms, refusals, job.fixed,
+            rounds, attempt, resolution, resume_in_ms, refusals, job.fixed, corrections, tx_hash,
         )  # fmt: skip
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))

@@ -6,7 +6,7 @@ Text for people (time, level, what happened, then `name=value`), JSON for machin
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from functools import partial
 from typing import Any, Literal, TextIO
 from uuid import UUID
@@ -170,9 +170,19 @@ class Observer:
         """A swap landed and moved more, or brought less, than its bounds allow."""
         self.log.error("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
 
-    def earlier_attempt_landed(self, network: str, signature: str) -> None:
-        """An attempt that was proven gone is on chain: no other attempt of the order is given up for it."""
-        self.log.error("an attempt that was given up is on chain", network=network, tx=signature)
+    def earlier_attempt_landed(self, order_id: UUID, signature: str) -> None:
+        """An attempt that was proven gone is on chain: the order ends with what it brought."""
+        self.log.error(
+            "an attempt that was given up is on chain", order=str(order_id), tx=signature,
+            hint="a node told a false height or history: look at the nodes, and name more than one",
+        )  # fmt: skip
+
+    def swapped_more_than_once(self, order_id: UUID, signatures: Sequence[str]) -> None:
+        """Several attempts of one order landed: a promise is broken, and money has to be put right by hand."""
+        self.log.critical(
+            "an order was swapped more than once", order=str(order_id), txs=list(signatures),
+            hint="a node told a false height or history: look at the nodes, and name more than one",
+        )  # fmt: skip
 
     def attempt_out_of_reach(self, order_id: UUID, venue: str, why: str) -> None:
         """An order has an open attempt on a chain that is not set up here: it cannot be looked up."""

@@ -1,6 +1,8 @@
 """The story of one claimed order: what its status and its open attempt ask for next, until it rests.
 
 1. An open attempt comes first, always: its fate must be proven before anything else is signed (`_follow`).
+   Where none is open, earlier ones are looked for: one that was proven gone and is on chain all the same ends the order
+   (`dexexec.filling`).
 2. Otherwise venues are asked (`_route`). The quotes, the winner and why the others lost become the `routing` event, the
    winner the `building` event.
 3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
@@ -33,6 +35,7 @@ from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.status import Status, Trigger
 from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.errors import FundsReservedError, UnavailableError
+from dexexec.filling import FillWriter
 from dexexec.foreign import clean
 from dexexec.job import Events, Job, StepWriter
 from dexexec.observe import Observer
@@ -93,6 +96,7 @@ class Pipeline:
         rng: random.Random,
     ) -> None:
         self._steps = StepWriter(store)
+        self._fills = FillWriter(store, self._steps, presenter, clock, observer)
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
         self._finality_ms, self._funds_wait_ms = finality_ms, funds_wait_ms
         self._max_price_impact_bps = max_price_impact_bps
@@ -119,6 +123,11 @@ class Pipeline:
                 await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
                 return await self._give_back(job, OUT_OF_REACH_PAUSE_MS)
             return await self._follow(job, attempt, resumed=True)
+        if job.signatures and (earlier := await self._settlement.landed(job.signatures, order.swap)):
+            if await self._fills.end_with_earlier(job, earlier):
+                return None
+            await self._note(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
+            return await self._give_back(job, self._finality_ms)
         if self._clock.monotonic() >= job.deadline:
             await self._expire(job, LATE)
             return None
@@ -254,7 +263,7 @@ class Pipeline:
         """The attempt is durable before anything is sent, and what it may spend is reserved with it. Raises
         `FundsReservedError`."""
         new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted, spending)
-        detail = {**_about(attempt), "lastValidHeight": attempt.signed.last_valid_height}
+        detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
         if "priorityFee" in attempt.quoted:
             detail["priorityFee"] = attempt.quoted["priorityFee"]
         events = (*untold, (Trigger.SUBMIT, detail))
@@ -280,7 +289,7 @@ class Pipeline:
             fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
             await self._clock.failpoint(Failpoint.PROVEN)
             if fate.outcome == "confirmed" and fate.fill is not None:
-                later: Later | None = await self._confirm(job, attempt, fate.fill, fate.proof)
+                later: Later | None = await self._confirm(job, attempt, fate.fill, fate)
                 break
             if job.status is Status.CONFIRMED and fate.outcome != "landed":
                 await self._unland(job, attempt, fate)
@@ -303,38 +312,31 @@ class Pipeline:
         with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
             await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
 
-    async def _confirm(self, job: Job, attempt: Attempt, fill: Fill, proof: Detail) -> Later:
+    async def _confirm(self, job: Job, attempt: Attempt, fill: Fill, fate: Fate) -> Later:
         """The swap is on chain, and the chain may still take it back: the attempt stays open."""
         if job.status is Status.CONFIRMED:
             return await self._give_back(job, self._finality_ms)
-        await self._fill(job, attempt, fill, Trigger.LAND, Resolution(attempt.n, None, proof))
+        resolution = Resolution(attempt.n, None, fate.proof)
+        await self._fills.write(job, attempt, fill, resolution, fate.earlier, resume_in_ms=self._finality_ms)
         return Later(self._finality_ms)
 
     async def _unland(self, job: Job, attempt: Attempt, fate: Fate) -> None:
         """The chain has taken a confirmed swap back."""
         self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
-        told = {**_about(attempt), "reason": "un-confirmed", "detail": fate.detail, "proof": fate.proof}
+        told = {**attempt.about(), "reason": "un-confirmed", "detail": fate.detail, "proof": fate.proof}
         await self._steps.write(job, ((Trigger.UNLAND, told),), resolution=Resolution(attempt.n, None, {}))
 
     async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
         resolution = Resolution(attempt.n, fate.outcome, fate.proof)
         if fate.fill is not None:
-            await self._fill(job, attempt, fate.fill, Trigger.FINALIZE, resolution)
-            took = self._clock.monotonic() - job.begun
-            self._observer.order_ended(job.order.id, job.status, attempt.venue, None, took)
+            await self._fills.write(job, attempt, fate.fill, resolution, fate.earlier)
             return None
-        about = {**_about(attempt), "outcome": fate.outcome, "proof": fate.proof}
+        about = {**attempt.about(), "outcome": fate.outcome, "proof": fate.proof}
+        if fate.earlier:
+            told = {**about, "reason": fate.reason, "detail": fate.detail}
+            await self._fills.end_with_earlier(job, fate.earlier, (Trigger.ROUTE, told), resolution)
+            return None
         return await self._retry_or_end(job, Setback(fate.reason, fate.detail, Chance.TIME, about), resolution)
-
-    async def _fill(self, job: Job, attempt: Attempt, fill: Fill, trigger: Trigger, resolution: Resolution) -> None:
-        """Write what a landed swap brought, beside what was quoted. A fill past the order's bound is a promise that the
-        venue's program broke, and somebody has to hear of it."""
-        final = trigger is Trigger.FINALIZE
-        told = {**_about(attempt), **self._presenter.fill(job.order, fill, attempt.quoted), "finalized": final}
-        if not self._presenter.within_bounds(job.order, fill, attempt.quoted):
-            self._observer.fill_out_of_bounds(job.order.id, attempt.venue, attempt.signed.signature)
-        rest_ms = None if final else self._finality_ms
-        await self._steps.write(job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=rest_ms)
 
     async def _retry_or_end(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> Later | None:
         """Rest until the next round; or fail, when another one cannot help or there were enough; or expire.
@@ -381,7 +383,3 @@ class Pipeline:
     async def _give_back(self, job: Job, delay_ms: float) -> Later:
         await self._store.release(Release(job.order.id, job.order.claim, blame=False, resume_in_ms=delay_ms))
         return Later(delay_ms)
-
-
-def _about(attempt: Attempt) -> dict[str, object]:
-    return {"venue": attempt.venue, "attempt": attempt.n, "txHash": attempt.signed.signature}

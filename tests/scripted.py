@@ -42,8 +42,8 @@ def quote_of(venue: str, request: SwapRequest, other_amount: int, **changes: obj
 class ScriptedChain:
     """Gives out the answers it was loaded with, in turn; the last one of each kind stays.
 
-    Asked to search the whole history, it answers once more what it answered last; `earlier` is what it then says of
-    other signatures: that they are gone, if it is told nothing.
+    Asked to search the whole history, it answers once more what it answered last; `earlier` is what it says of other
+    signatures: that they are gone, if it is told nothing.
     """
 
     def __init__(self) -> None:
@@ -66,12 +66,14 @@ class ScriptedChain:
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """The next answer, or the last one from a search of the history."""
+        others = [self.earlier.get(signature, GONE) for signature in signatures[1:]]
         if history:
             self.searched += 1
-            return [self._last, *(self.earlier.get(signature, GONE) for signature in signatures[1:])]
+            return [self.earlier.get(signatures[0], self._last), *others]
         self.looked_up += 1
         self._last = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        return [replace(self._last, history=False) if isinstance(self._last, NotSeen) else self._last]
+        found = (self._last, *others)
+        return [replace(one, history=False) if isinstance(one, NotSeen) else one for one in found]
 
 
 class ScriptedVenue(Venue[NoOptions]):

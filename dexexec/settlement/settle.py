@@ -10,10 +10,11 @@ proof:
   does not know the signature, nor any other of the order's.
 
 Between, a swap may be confirmed and not yet final: the order moves on, the attempt stays open, and whoever looks again
-may find it final, or taken back (unlanded), and then sends the same bytes again. Anything else (whatever a send is
-answered with, an overloaded node, an answer that got lost) is unknown, and unknown means: ask again, and send the same
-bytes again. The same bytes are one swap however often they are sent, so whoever resumes an attempt after a crash does
-just the same.
+may find it final, or taken back (unlanded), and then sends the same bytes again. Earlier attempts of the order are
+looked up beside it: where one is on chain although it was proven gone, this one is not sent again. Anything else
+(whatever a send is answered with, an overloaded node, an answer that got lost) is unknown, and unknown means: ask
+again, and send the same bytes again. The same bytes are one swap however often they are sent, so whoever resumes an
+attempt after a crash does just the same.
 
 Where the swap is sent and looked up is the network that it was signed for; the venue is not asked. All that it says is
 what a failure of its program means.
@@ -47,6 +48,7 @@ from dexexec.domain.swap import (
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.foreign import UNPRINTABLE, clean, code_of, slug
 from dexexec.observe import Observer
+from dexexec.settlement.earlier import EarlierLanding, landings
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import Sealed, Sealer
@@ -96,13 +98,25 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`, or
-    `unlanded` if it was that before. A reason code and words where there is no fill, and the proof, as JSON values."""
+    `unlanded` if it was that before. A reason code and words where there is no fill, and the proof, as JSON values.
+    `earlier` are earlier attempts of the order that landed after all: where there is no fill, they are final."""
 
     outcome: str
     proof: dict[str, object]
     fill: Fill | None = None
     reason: str = ""
     detail: str = ""
+    earlier: tuple[EarlierLanding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the chain shows of an attempt, and of earlier ones that landed. `searched`: the whole history was searched,
+    as by the recent statuses the attempt is gone."""
+
+    status: SwapStatus
+    searched: bool = False
+    earlier: tuple[EarlierLanding, ...] = ()
 
 
 class Settlement:
@@ -191,22 +205,30 @@ class Settlement:
             return Fate("unsent", {"sent": False}, None, "deadline", "the deadline passed before anything was sent")
         sends, sent = 0, self._clock.monotonic()
         answer: SubmitAnswer | None = None
-        if not late and trial.landed_slot is None:
+        # After a crash an earlier attempt may have landed meanwhile, as its own worker would have seen before sending.
+        overtaken = trial.resumed and trial.others and (await self._look(trial)).earlier
+        if not late and trial.landed_slot is None and not overtaken:
             answer = await self._submit(trial, may_send)
             sends = 1
         pauses, standing = Pauses(), StandStill(self._clock, tell)
         while True:
-            status, searched = await self._look(trial)
-            fate = self._fate(trial, status, sends, answer)
+            look = await self._look(trial)
+            fate = self._fate(trial, look.status, sends, answer)
             if fate is not None:
-                return fate
-            await standing.at(waiting_of(trial.signed, status, answer, searched=searched))
-            resends = sends and not isinstance(status, FailedOnChain)
+                return replace(fate, earlier=look.earlier)
+            await standing.at(waiting_of(trial.signed, look.status, answer, searched=look.searched))
+            resends = sends and not isinstance(look.status, FailedOnChain) and not look.earlier
             await self._wait(trial, pauses, sent + RESEND_AFTER if resends else None)
             raise_if_cancelled()
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
                 answer = await self._submit(trial, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1
+
+    async def landed(self, signatures: Sequence[str], request: SwapRequest) -> tuple[EarlierLanding, ...]:
+        """Which of an order's attempts that ended without a swap are on chain after all, on whichever network. A chain
+        that does not answer shows none: all of them were proven gone before."""
+        answers = await asyncio.gather(*(self._statuses(network, signatures, history=True) for network in self._chains))
+        return tuple(one for statuses in answers for one in landings(signatures, statuses, request))
 
     def _chain(self, trial: Trial) -> Chain:
         return self._chains[trial.signed.network]
@@ -248,26 +270,33 @@ class Settlement:
             case _:
                 return None
 
-    async def _look(self, trial: Trial) -> tuple[SwapStatus, bool]:
-        """Ask cheaply; and where not being seen would mean something, in the whole history and for every signature of
-        the order, as a swap that was taken for gone must not be followed by another. Whether that was done comes with
-        the status."""
-        [status] = await self._status(trial, [trial.signed.signature], history=False)
-        if not isinstance(status, NotSeen):
-            return status, False
-        if trial.landed_slot is None and not past_expiry(status, trial.signed.last_valid_height):
-            return status, False
-        status, *others = await self._status(trial, [trial.signed.signature, *trial.others], history=True)
+    async def _look(self, trial: Trial) -> _Look:
+        """Ask cheaply; and where the attempt would be over, or not being seen would mean something, in the whole
+        history and for every signature of the order, as a swap that was taken for gone must not be followed by
+        another."""
+        signatures = (trial.signed.signature, *trial.others)
+        status, *others = await self._status(trial, signatures, history=False)
+        landed = landings(trial.others, others, trial.request)
+        over = isinstance(status, Landed) or (isinstance(status, FailedOnChain) and status.finalized)
+        if over and trial.others:
+            _, *others = await self._status(trial, signatures, history=True)
+            landed = landings(trial.others, others, trial.request)
+        if isinstance(status, FailedOnChain) and over and not all(one.finalized for one in landed):
+            return _Look(Unavailable("an earlier attempt of the order landed, and is not final yet"), earlier=landed)
+        gone = isinstance(status, NotSeen) and past_expiry(status, trial.signed.last_valid_height)
+        if not gone and (trial.landed_slot is None or not isinstance(status, NotSeen)):
+            return _Look(status, earlier=landed)
+        status, *others = await self._status(trial, signatures, history=True)
+        landed = landings(trial.others, others, trial.request)
         seconds = self._clock.monotonic() - trial.signed_at
         if isinstance(status, NotSeen) and too_high(status, trial.signed.last_valid_height, seconds):
             why = f"{status.node} tells height {status.height}, further than any chain has come since it was signed"
-            return Unavailable(why), True
+            return _Look(Unavailable(why), True, landed)
+        final = {one.signature for one in landed if one.finalized}
         for signature, other in zip(trial.others, others, strict=True):
-            if isinstance(other, Landed) and other.finalized:
-                self._observer.earlier_attempt_landed(trial.signed.network, signature)
-            if not isinstance(other, NotSeen | FailedOnChain):
-                return Unavailable("an earlier attempt of the order is not known to be gone"), True
-        return status, True
+            if not isinstance(other, NotSeen | FailedOnChain) and signature not in final:
+                return _Look(Unavailable("an earlier attempt of the order is not known to be gone"), True, landed)
+        return _Look(status, True, landed)
 
     async def _submit(self, trial: Trial, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():
@@ -286,16 +315,19 @@ class Settlement:
         return answer
 
     async def _status(self, trial: Trial, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
+        return await self._statuses(trial.signed.network, signatures, history=history)
+
+    async def _statuses(self, network: str, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                answers = await self._chain(trial).status(signatures, history=history)
+                answers = await self._chains[network].status(signatures, history=history)
                 if len(answers) == len(signatures):
                     return answers
                 why = f"{len(answers)} answers for {len(signatures)} signatures"
         except TimeoutError:
             why = "no answer in time"
         except Exception as error:  # noqa: BLE001 - an answer that cannot be read says nothing about the swap
-            self._observer.settlement_failed(trial.signed.network, signatures[0], error)
+            self._observer.settlement_failed(network, signatures[0], error)
             why = "looking it up failed"
         return [Unavailable(why) for _ in signatures]
 

@@ -18,9 +18,9 @@ from dexexec.store.replication import has_asynchronous_standby
 from dexexec.store.retention import Keeper
 from dexexec.store.seats import Seats, Taker
 from dexexec.store.session import UnfitSessionError, connect
+from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store
 from dexexec.store.waiting import Note
-from dexexec.store.work import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.workers import WorkerSession
 
 __all__ = [

@@ -17,7 +17,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store.database import Connection, Database, json_rows
 from dexexec.store.seats import Seats
-from dexexec.store.work import Claimed
+from dexexec.store.steps import Claimed
 
 # A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
 # two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key

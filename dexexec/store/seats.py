@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dexexec.store.work import Claimed
+from dexexec.store.steps import Claimed
 
 
 @dataclass(frozen=True, slots=True)

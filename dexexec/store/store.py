@@ -28,8 +28,8 @@ from dexexec.store.database import Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
 from dexexec.store.seats import Taker
+from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.waiting import Note
-from dexexec.store.work import Claimed, Release, Step
 from dexexec.store.workers import WorkerSession
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from dexexec.store.database import Database
-from dexexec.store.work import SUSPECT_AFTER
+from dexexec.store.steps import SUSPECT_AFTER
 
 STUCK = f"""
 SELECT id, status, claims, set_aside_at, tx_hash, created_at FROM orders

@@ -7,30 +7,25 @@ has no gaps, whoever dies when.
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from psycopg.rows import TupleRow
 
-from dexexec.domain.bound import Bound, FixedBound
-from dexexec.domain.event import Detail, Event
-from dexexec.domain.funds import Shortfall, Spending
+from dexexec.domain.bound import Bound
+from dexexec.domain.event import Event
+from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import Order, Side
-from dexexec.domain.quote import Fill, Mode
+from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store import reservations
 from dexexec.store.database import Connection, Database, json_rows
 from dexexec.store.reservations import Rooms
+from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, NewAttempt, Release, Resolution, Step
 
 # Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
 # but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
-
-# `claims` counts the turns of an order that began since one ended in good order. A claim begins a turn and counts it at
-# once, so that a crash of the process needs nobody to write it down. Who counts as crashed is in docs/adr/0017.
-SUSPECT_AFTER = 3
-"""Turns in a row that did not end in good order, after which an order without an open attempt is a suspect."""
 
 # How long an order `o` rests after a turn that did not end in good order: not at all after the first three, then 0.5 s,
 # 1 s ... 30 s, of which a part from half to all is waited. The part is drawn from what names the turn: so it is random,
@@ -118,8 +113,8 @@ WITH t AS MATERIALIZED (
 ), r AS (
     UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
         resolved_at = CASE WHEN r.outcome IS NOT NULL THEN u.at END
-    FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb) JOIN u USING (id)
-    WHERE a.order_id = r.id AND a.n = r.n AND coalesce(a.outcome, '') = ''
+    FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, corrects bool) JOIN u USING (id)
+    WHERE a.order_id = r.id AND a.n = r.n AND (coalesce(a.outcome, '') = '' OR r.corrects)
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT id, u.base + e.step, e.status, u.at, e.detail
@@ -150,94 +145,6 @@ WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL
   AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
 ORDER BY o.created_at, o.id LIMIT %(limit)s
 """  # noqa: S608
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt whose fate is open: the signed bytes may be sent again, and nothing else. `quoted` is what it was
-    built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was; `age_ms` how long ago it was
-    recorded, when it was claimed."""
-
-    n: int
-    venue: str
-    signed: SignedSwap
-    quoted: Detail
-    landed_slot: int | None = None
-    age_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """An order under our claim, with its open attempt if it has one, the signatures of all its attempts, and the reason
-    and words of its last event, if that tells of a round without a fill."""
-
-    order: Order
-    attempt: Attempt | None
-    signatures: tuple[str, ...] = ()
-    cause: tuple[str, str] | None = None
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it may be what crashes its workers. An order with an open attempt is looked up whatever happens."""
-        return self.order.claims > SUSPECT_AFTER and self.attempt is None
-
-
-@dataclass(frozen=True, slots=True)
-class NewAttempt:
-    """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values; `spending` what
-    it may take of the wallet, which is reserved until it has ended."""
-
-    n: int
-    venue: str
-    signed: SignedSwap
-    quoted: Detail
-    spending: Spending | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """The fate of an attempt: `landed`, `failed`, `unsent` or `expired` (in old records also `rejected`), with what
-    proves it. None while it is open; the proof is then that of a swap that is confirmed and not finalized, or empty
-    again."""
-
-    n: int
-    outcome: str | None
-    proof: Detail
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One durable step of an order: its events and everything that changes with them, in one statement.
-
-    `claim` and `version` fence it: they must be what the writer believes. `final`: nothing follows it. `resume_in_ms`
-    gives the order back, to be taken up again by whoever comes first after that time; None keeps it. The fill stands
-    as long as the order is `confirmed`. `bound` is fixed by this step; one that stands is never loosened.
-    """
-
-    order_id: UUID
-    claim: int
-    version: int
-    events: tuple[tuple[Status, Detail], ...]
-    final: bool = False
-    venue: str | None = None
-    reason: str | None = None
-    fill: Fill | None = None
-    rounds: int = 0
-    attempt: NewAttempt | None = None
-    resolution: Resolution | None = None
-    resume_in_ms: float | None = None
-    refusals: int = 0
-    bound: FixedBound | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Hand an order back without a step. `blame`: its turn did not end in good order, and counts against it."""
-
-    order_id: UUID
-    claim: int
-    blame: bool
-    resume_in_ms: float
 
 
 async def claim(database: Database, worker: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
@@ -273,6 +180,7 @@ def _refusal(rooms: Rooms, step: Step) -> Shortfall | None:
 async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
+    resolutions += [_resolution_row(step.order_id, one, corrects=True) for step in steps for one in step.corrections]
     events = [row for step in steps for row in _event_rows(step)]
     values = [
         json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
@@ -323,7 +231,7 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "last": step.version + size,
         "status": step.events[-1][0],
         "venue": step.venue,
-        "tx_hash": step.attempt.signed.signature if step.attempt else None,
+        "tx_hash": step.attempt.signed.signature if step.attempt else step.tx_hash,
         "reason": step.reason,
         "amount_in": fill.amount_in if fill else None,
         "amount_out": fill.amount_out if fill else None,
@@ -356,8 +264,14 @@ def _attempt_row(order_id: UUID, attempt: NewAttempt) -> dict[str, object]:
     }
 
 
-def _resolution_row(order_id: UUID, resolution: Resolution) -> dict[str, object]:
-    return {"id": order_id, "n": resolution.n, "outcome": resolution.outcome, "proof": resolution.proof}
+def _resolution_row(order_id: UUID, resolution: Resolution, *, corrects: bool = False) -> dict[str, object]:
+    return {
+        "id": order_id,
+        "n": resolution.n,
+        "outcome": resolution.outcome,
+        "proof": resolution.proof,
+        "corrects": corrects,
+    }
 
 
 def _event_rows(step: Step) -> list[dict[str, object]]:

@@ -248,6 +248,31 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         await third.end()
 
 
+async def test_promise_3_what_became_of_an_attempt_that_had_ended_otherwise_is_put_right(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker = await one_order(store), await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        await submitted(store, claimed, "one")
+        gone = Resolution(1, "expired", {"heightSeen": 151})
+        assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
+        assert await store.advance(step(claimed, 5, (Status.ROUTING, {}), resolution=Resolution(1, "failed", {})))
+        assert await store.advance(step(claimed, 6, (Status.BUILDING, {})))
+        assert await store.advance(step(claimed, 7, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
+        ends = step(
+            claimed, 8, (Status.CONFIRMED, {}), final=True, fill=Fill(1, 2, 5_000, 7), tx_hash="one",
+            resolution=replace(gone, n=2), corrections=(Resolution(1, "landed", {"slot": 7}),),
+        )  # fmt: skip
+        assert await store.advance(ends)
+        view = await store.order(order_id)
+        assert view is not None
+        attempts: Any = view["attempts"]
+        assert [(a["outcome"], a["proof"]) for a in attempts] == [
+            ("landed", {"slot": 7}), ("expired", {"heightSeen": 151}),
+        ]  # fmt: skip
+        assert (view["txHash"], view["amountOut"], view["status"]) == ("one", "2", "confirmed")
+        await worker.end()
+
+
 async def test_a_second_open_attempt_is_refused_whole_and_others_are_written(stores: Open) -> None:
     async with stores() as store:
         order_id, bystander = await one_order(store), await one_order(store)

@@ -17,7 +17,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
 from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Release, Step
 from dexexec.store.intake import first_detail
-from dexexec.store.work import SUSPECT_AFTER
+from dexexec.store.steps import SUSPECT_AFTER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS, SECOND = 1_000, 1_000_000
@@ -193,14 +193,14 @@ class MemoryDatabase:
         if step.attempt is not None:
             self._reserve(step.attempt, now)
             self._record(row, step, now)
-        if (resolution := step.resolution) is not None:
+        for resolution in (*((step.resolution,) if step.resolution else ()), *step.corrections):
             for one in row.attempts:
-                if one.attempt.n == resolution.n and one.outcome is None:
+                if one.attempt.n == resolution.n and (one.outcome is None or resolution in step.corrections):
                     one.outcome, one.proof = resolution.outcome, dict(resolution.proof)
                     one.resolved_at = None if resolution.outcome is None else now
         row.status = step.events[-1][0]
         confirmed = row.status is Status.CONFIRMED
-        row.venue = step.venue or row.venue
+        row.venue, row.tx_hash = step.venue or row.venue, step.tx_hash or row.tx_hash
         row.failure_reason = step.reason or row.failure_reason
         if step.fill is not None:
             row.amount_in, row.amount_out = step.fill.amount_in, step.fill.amount_out

@@ -135,7 +135,9 @@ class MemoryStore:
             "attempts": [
                 {
                     "attempt": one.attempt.n,
+                    "venue": one.attempt.venue,
                     "txHash": one.attempt.signed.signature,
+                    "quote": one.attempt.quoted,
                     "outcome": one.outcome or "open",
                     "proof": one.proof,
                 }

@@ -5,11 +5,15 @@ A lie is told by the localnet itself, which knows better; see `docs/LOCALNET.md`
 
 import asyncio
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
+from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, Unavailable, past_expiry
 from dexexec.domain.token import WSOL
 from dexexec.settlement.rpc import Localnet
@@ -18,8 +22,8 @@ from dexexec.settlement.settle import Settlement, Trial
 from dexexec.venue import BadAnswer, Network, VenueError
 from tests.integration.known_holes_scene import only_attempt
 from tests.integration.localnet import running
-from tests.integration.localnet_bench import OpenBench
-from tests.integration.localnet_ground import EVER, EXPIRED, FINAL, SELL_SOL, Ground, Quiet, ground
+from tests.integration.localnet_bench import Bench, OpenBench
+from tests.integration.localnet_ground import EVER, EXPIRED, FINAL, SELL_SOL, Ground, Quiet, ground, payload_of
 from tests.integration.rpc_nodes import PATIENT, opened, wrong
 
 HIGH = 22_000_000
@@ -126,6 +130,62 @@ async def test_promise_3_an_order_is_swapped_once_although_one_of_three_nodes_li
         async with b.working():
             await b.settled(order_id)
         await only_attempt(b, order_id)
+
+
+# ---- what is left: one node that lies consistently -------------------------------------------------------------------
+
+
+async def lie_consistently(b: Bench, **more: Any) -> None:
+    """The only node tells of 400 blocks that there are not, as soon as the first attempt is sent, which lands 20 slots
+    late."""
+    await b.at.faults(late={"transactions": 1, "slots": 20})
+    lies = {"height": 400, "slot": 400, "lastValidHeight": 400}
+    b.at.wires.before["getSignatureStatuses"] = partial(b.at.faults, lies=lies, **more)
+
+
+async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_although_it_was_proven_gone(
+    open_bench: OpenBench,
+) -> None:
+    async with open_bench() as b:
+        await lie_consistently(b, drop=EVER)
+        order_id = await b.post()
+        async with b.working():
+            told = await b.ended(order_id)
+        view = await b.view(order_id)
+        first, second = view["attempts"]
+        assert await b.at.swaps() == [first["txHash"]] == [view["txHash"]]
+        assert [first["outcome"], second["outcome"]] == ["landed", "expired"]
+        assert told[-5:] == ["submitted", "routing", "building", "submitted", "confirmed"]
+        last = (await b.events(order_id))[-1]
+        assert (last.detail["txHash"], last.detail["attempt"], last.final) == (first["txHash"], 1, True)
+        assert (view["status"], view["fill"]["finalized"]) == ("confirmed", True)
+        assert int(view["amountIn"]) == SELL_SOL.amount
+        assert int(view["amountOut"]) == int(view["fill"]["amountOut"]) > 0
+        sent = {payload_of(one) for one in b.at.wires.sends}
+        assert len(sent) == 2, "nothing more was signed"
+
+
+async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_bench: OpenBench) -> None:
+    """Nothing can keep them apart when all that there is to ask lies; so nothing may hide it."""
+    async with open_bench() as b:
+        await lie_consistently(b)
+        order_id = await b.post()
+        with capture_logs() as log:
+            b.at.observer.log = structlog.get_logger()
+            async with b.working():
+                await b.reached(order_id, Status.CONFIRMED)
+                await b.at.advance(20 + FINAL)
+                await b.ended(order_id)
+        view = await b.view(order_id)
+        first, second = view["attempts"]
+        assert await b.at.swaps() == [first["txHash"], second["txHash"]]
+        assert [first["outcome"], second["outcome"]] == ["landed", "landed"]
+        assert view["txHash"] == second["txHash"]
+        also: Any
+        [also] = view["events"][-1]["alsoLanded"]
+        assert (also["txHash"], also["attempt"], also["amountIn"]) == (first["txHash"], 1, str(SELL_SOL.amount))
+        alarms = [one for one in log if one["log_level"] == "critical"]
+        assert alarms[-1]["txs"] == [second["txHash"], first["txHash"]]
 
 
 # ---- last valid heights ----------------------------------------------------------------------------------------------

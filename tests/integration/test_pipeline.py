@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from dexexec import pipeline
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
-from dexexec.domain.swap import FailedOnChain, Unavailable, Unknown
+from dexexec.domain.swap import FailedOnChain, SwapStatus, Unavailable, Unknown
 from dexexec.domain.token import KNOWN
 from dexexec.rounds import Retries
 from dexexec.settlement import standstill
@@ -119,6 +119,31 @@ async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: Ope
         view = await b.view(events[0].order_id)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired", "landed"]
         assert view["attempts"][0]["proof"]["heightSeen"] == 151
+
+
+async def test_promise_5_an_order_between_two_attempts_ends_with_the_first_if_that_landed_after_all(
+    bench: OpenBench,
+) -> None:
+    async with bench() as b:
+        b.chain.statuses, look = [EXPIRED], b.chain.status
+
+        async def status(signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+            """It is gone, as the order learns first; then it is on chain, and then that is final."""
+            found = await look(signatures, history=history)
+            if history:
+                b.chain.earlier = {b.chain.sent[0].signature: CONFIRMED if b.chain.searched < 3 else LANDED}
+            return found
+
+        b.chain.status = status  # type: ignore[method-assign]
+        async with running(b.worker().run(), b.sweeper().run()):
+            events = await b.ended(await b.post())
+        assert told(events)[3:] == ["submitted", "routing", "building", "submitted", "confirmed"]
+        assert events[4].detail["reason"] == "attempt-expired"
+        view = await b.view(events[0].order_id)
+        [only] = view["attempts"]
+        assert (only["outcome"], only["proof"]) == ("landed", {"slot": 7, "finalized": True, "foundLate": True})
+        assert (view["txHash"], view["amountOut"]) == (only["txHash"], "1500000")
+        assert len(b.chain.sent) == 1, "nothing more is signed"
 
 
 async def test_a_confirmed_order_ends_when_its_swap_is_final(bench: OpenBench) -> None:

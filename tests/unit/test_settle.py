@@ -31,6 +31,7 @@ from dexexec.domain.swap import (
 from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.errors import ClaimLostError
 from dexexec.observe import Observer, make_logger
+from dexexec.settlement.earlier import EarlierLanding
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Fate, Settlement, Trial
@@ -218,6 +219,62 @@ async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_
     bench.chain.earlier = {}
     fate = await task
     assert (fate.outcome, fate.proof["signatures"]) == ("expired", ["sig", "zeroth", "first"])
+
+
+EARLIER = EarlierLanding("first", FILL, finalized=True)
+
+
+@pytest.mark.parametrize("ending", [EXPIRED, FAILED], ids=["expired", "failed"])
+async def test_promise_5_what_ends_without_effect_tells_of_an_earlier_attempt_that_landed_as_soon_as_that_is_final(
+    ending: SwapStatus,
+) -> None:
+    bench = Bench(ending)
+    bench.chain.earlier = {"first": CONFIRMED}
+    task = asyncio.ensure_future(bench.settle(others=("zeroth", "first")))
+    while bench.chain.searched < 20:
+        await asyncio.sleep(0)
+    assert not task.done()
+    bench.chain.earlier = {"first": LANDED}
+    fate = await task
+    assert (fate.outcome, fate.fill) == ("expired" if ending is EXPIRED else "failed", None)
+    assert fate.earlier == (EARLIER,)
+
+
+@pytest.mark.parametrize("landed", [CONFIRMED, LANDED], ids=["confirmed", "final"])
+@pytest.mark.parametrize("earlier", [CONFIRMED, LANDED], ids=["earlier confirmed", "earlier final"])
+async def test_promise_3_a_fill_tells_of_an_earlier_attempt_that_landed_as_well(
+    landed: Landed, earlier: Landed
+) -> None:
+    bench = Bench(ALIVE, landed)
+    bench.chain.earlier = {"first": earlier}
+    fate = await bench.settle(others=("zeroth", "first"))
+    assert (fate.outcome, fate.fill) == ("landed" if landed.finalized else "confirmed", FILL)
+    assert fate.earlier == (replace(EARLIER, finalized=earlier.finalized),)
+
+
+async def test_promise_3_a_fill_is_told_although_nobody_says_what_became_of_earlier_attempts() -> None:
+    bench = Bench(LANDED)
+    bench.chain.earlier = {"first": Unavailable("503")}
+    fate = await bench.settle(others=("first",))
+    assert (fate.outcome, fate.earlier) == ("landed", ())
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_promise_3_nothing_is_sent_again_once_an_earlier_attempt_is_seen_on_chain(resumed: bool) -> None:
+    bench = Bench(*[ALIVE] * 30, EXPIRED)
+    bench.chain.earlier = {"first": LANDED}
+    assert (await bench.settle(resumed=resumed, others=("first",))).earlier == (EARLIER,)
+    assert len(bench.chain.sent) == (0 if resumed else 1)
+
+
+async def test_promise_5_earlier_attempts_are_looked_for_on_every_chain_and_silence_shows_none() -> None:
+    bench, other = Bench(), ScriptedChain()
+    settlement = Settlement(
+        {Network.SIMULATED: bench.chain, Network.LOCALNET: other}, {}, bench.clock, Observer(make_logger("critical"))
+    )
+    assert await settlement.landed(["zeroth", "first"], SELL_ONE_SOL) == ()
+    other.earlier = {"first": LANDED}
+    assert await settlement.landed(["zeroth", "first"], SELL_ONE_SOL) == (EARLIER,)
 
 
 async def test_the_venue_says_what_its_programs_failure_means() -> None:

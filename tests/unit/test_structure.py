@@ -41,6 +41,7 @@ LAYERS = (
     {"sizing"},
     {"store", "acceptance", "rounds", "follower", "presenting", "testing", "demo", "localnet"},
     {"job"},
+    {"filling"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
     {"recovery", "turns"},
     {"direct"},
