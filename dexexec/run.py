@@ -29,6 +29,7 @@ from dexexec.announce import Announcer
 from dexexec.api.app import make_app, make_server
 from dexexec.api.body import BodyReader
 from dexexec.api.handler import Api
+from dexexec.api.site_check import SiteCheck
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import Clock, SystemClock
@@ -183,8 +184,9 @@ def make_api_half(shared: Shared) -> ApiHalf:
     intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
     feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
     sockets = SocketRegistry()
-    api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer)
-    app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets})
+    sites = SiteCheck(settings)
+    api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer, sites)
+    app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets, "sites": sites})
     return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
 
 

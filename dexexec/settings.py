@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
 from dexexec.errors import SettingsError
+from dexexec.host_names import ANY, is_loopback, normal_host, split_authority
 from dexexec.postgres_address import Address, BadAddressError, Parts, address, holds_an_address
 from dexexec.redis_address import SHAPES, RedisAddress
 
@@ -207,8 +208,13 @@ class Settings(BaseSettings):
     request_timeout_ms: int = Field(
         5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis while a client waits (ms)"
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="names, by comma, under which clients may reach this service besides localhost and the address that"
+        " it listens on, such as a proxy's; `*.dex.example` for all below it, `*` for any",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins, by comma, whose pages may open a WebSocket, besides our own; `*` for any"
+        (), description="origins, by comma, whose pages may use this service, besides our own; `*` for any"
     )
     socket_orders: int = Field(10_000, ge=1, le=1_000_000, description="orders that one WebSocket may follow")
     socket_buffer_bytes: int = Field(
@@ -228,7 +234,7 @@ class Settings(BaseSettings):
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
 
-    @field_validator("adapters", "allowed_origins", "pg_port", mode="before")
+    @field_validator("adapters", "allowed_hosts", "allowed_origins", "pg_port", mode="before")
     @classmethod
     def _by_comma(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -246,6 +252,13 @@ class Settings(BaseSettings):
                 raise ValueError("each token must be MINT:SYMBOL:DECIMALS, with a base58 mint and 0 to 18 decimals")
             tokens.append(Token(mint, symbol, int(decimals)))
         return tuple(tokens)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(entry == ANY or split_authority(entry) for entry in value):
+            raise ValueError("each host must be a name or an address, with a port or without, and no https:// or path")
+        return value
 
     @field_validator("pg_user", "pg_database")
     @classmethod
@@ -323,6 +336,11 @@ class Settings(BaseSettings):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
                 found.append(f"{name} {what}: the default pair is used instead")
+        if not is_loopback(normal_host(self.host)):
+            found.append(
+                "DEXEXEC_HOST lets the network in, and this service asks nobody who they are: whoever reaches it may"
+                " trade. Keep it behind a firewall, or a proxy that authenticates"
+            )
         if self.solana_wallet_secret_key is not None and not self.names_a_key():
             found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
         return found

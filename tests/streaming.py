@@ -19,6 +19,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from dexexec.announce import Announcer
 from dexexec.api.app import EXECUTE
+from dexexec.api.site_check import SiteCheck
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
@@ -159,7 +160,8 @@ async def open_api(
             sockets.append(self)
             super().open(*args, **kwargs)
 
-    arguments = {"feed": feed, "settings": Settings(**settings), "registry": registry}  # type: ignore[arg-type]
+    configured = Settings(**settings)  # type: ignore[arg-type]
+    arguments = {"feed": feed, "settings": configured, "registry": registry, "sites": SiteCheck(configured)}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)

@@ -18,6 +18,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import problem
 from dexexec.api.body import BodyReader
+from dexexec.api.site_check import SiteCheck
 from dexexec.clock import Clock
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -79,6 +80,7 @@ class Api:
     queue: QueueDepth
     clock: Clock
     observer: Observer
+    sites: SiteCheck
 
 
 class ApiHandler(RequestHandler):
@@ -100,6 +102,10 @@ class ApiHandler(RequestHandler):
             self.request_id = request_id(self.request.headers)
         for name, value in common_headers(self.request_id).items():
             self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Called by Tornado before the method's own: refuse what a page of another site sends."""
+        self.api.sites.check(self.request)
 
     def compute_etag(self) -> None:
         """None: nothing here may be stored, so there is nothing to validate."""
@@ -139,6 +145,7 @@ class ResourceNotFoundHandler(ApiHandler):
 
     def prepare(self) -> None:
         """Refuse, whatever the method."""
+        super().prepare()
         raise HTTPError(404)
 
 

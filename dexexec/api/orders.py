@@ -49,6 +49,7 @@ class ExecuteHandler(ApiHandler):
     def prepare(self) -> None:
         """Refuse without a look at the body when any order would be refused. A GET that comes here is one without the
         handshake's headers."""
+        super().prepare()
         if self.request.method == "GET":
             raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
         if self.request.method == "POST":

@@ -56,6 +56,23 @@ class MethodNotAllowedError(RequestError):
     title = "The method is not allowed here"
 
 
+class HostNotAllowedError(RequestError):
+    """The Host header names neither this machine nor a host of DEXEXEC_ALLOWED_HOSTS. A page may have pointed its own
+    name at this service."""
+
+    code = "host-not-allowed"
+    http_status = 421
+    title = "This host is not served here"
+
+
+class OriginNotAllowedError(RequestError):
+    """A browser sent this for a page of another origin, which DEXEXEC_ALLOWED_ORIGINS does not list."""
+
+    code = "origin-not-allowed"
+    http_status = 403
+    title = "Pages of this origin may not use this service"
+
+
 class InternalError(RequestError):
     """A fault of the service itself. Its log has the details under the request id that `instance` tells."""
 
@@ -80,6 +97,8 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,
+            HostNotAllowedError,
+            OriginNotAllowedError,
             TooManyOrdersError,
             QueueFullError,
             UnavailableError,

@@ -6,15 +6,17 @@ writes them. Nothing here waits for the peer: what does not fit ends the socket,
 
 import asyncio
 import socket
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from dexexec.api import messages
+from dexexec.api import messages, problem
+from dexexec.api.handler import common_headers, encode, request_id
 from dexexec.api.messages import BadMessageError, Subscribe, Unsubscribe
 from dexexec.api.outbox import SEND_BUFFER, Outbox
+from dexexec.api.site_check import SiteCheck
+from dexexec.errors import RequestError
 from dexexec.feed import Feed
 from dexexec.follower import Follower
 from dexexec.settings import Settings
@@ -88,19 +90,30 @@ class SocketHandler(WebSocketHandler):
     """One socket. The sink of its own follower."""
 
     # Set by Tornado before `open`; it has no other place for what a handler needs.
-    def initialize(self, feed: Feed, settings: Settings, registry: SocketRegistry) -> None:
+    def initialize(self, feed: Feed, settings: Settings, registry: SocketRegistry, sites: SiteCheck) -> None:
         """Take the keyword arguments of the route."""
-        self._feed, self._limits, self._registry = feed, settings, registry
+        self._feed, self._limits, self._registry, self._sites = feed, settings, registry, sites
         self._opened = self._closing = False
         self._alive = True
 
     # What Tornado asks before it accepts
 
+    async def get(self, *args: str, **kwargs: str) -> None:
+        """The handshake, unless a page of another site asks for it."""
+        try:
+            self._sites.check(self.request)
+        except RequestError as error:
+            identity = request_id(self.request.headers)
+            self.set_status(error.http_status)
+            for name, value in {**common_headers(identity), **problem.headers(error)}.items():
+                self.set_header(name, value)
+            self.finish(encode(problem.document(error, identity)))
+        else:
+            await super().get(*args, **kwargs)
+
     def check_origin(self, origin: str) -> bool:
-        """Pages of our own host and of DEXEXEC_ALLOWED_ORIGINS may connect; only browsers send an origin at all."""
-        allowed = {entry.rstrip("/").lower() for entry in self._limits.allowed_origins}
-        own = urlsplit(origin).netloc.lower() == self.request.headers.get("Host", "").lower()
-        return own or "*" in allowed or origin.lower() in allowed
+        """Whatever `get` has let in."""
+        return True
 
     @property
     def max_message_size(self) -> int:

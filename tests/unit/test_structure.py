@@ -19,6 +19,7 @@ LAYERS = (
         "notify",
         "stopping",
         "redis_address",
+        "host_names",
         "postgres_address",
         "redaction",
         "log_output",

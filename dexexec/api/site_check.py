@@ -1,0 +1,116 @@
+"""Refuses what a browser sends for a page of another site: the Host, Origin and Sec-Fetch-Site of a request.
+
+A page can make its own name point at this machine (DNS rebinding): then only Host tells, so only known hosts are
+served. It can also call us by our own name: then Origin tells, or Sec-Fetch-Site where a browser sends no Origin.
+Programs send neither of the two. X-Forwarded-Host is never read, since anybody can send it.
+"""
+
+import re
+from contextlib import suppress
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPServerRequest
+
+from dexexec.api.problem import HostNotAllowedError, OriginNotAllowedError
+from dexexec.host_names import ANY, Place, is_loopback, normal_host, split_authority
+from dexexec.settings import Settings
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+OWN_SITES = frozenset({"same-origin", "none"})
+"""Values of Sec-Fetch-Site for our own pages, and for what a person typed or opened from a bookmark."""
+
+_ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
+
+
+class SiteCheck:
+    """What the settings allow, made once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._hosts = [place for entry in settings.allowed_hosts if (place := split_authority(entry))]
+        self._any_host = ANY in settings.allowed_hosts
+        self._origins = {_normal_origin(entry) for entry in settings.allowed_origins}
+        self._own_address = normal_host(settings.host)
+
+    def check(self, request: HTTPServerRequest) -> None:
+        """Raises `HostNotAllowedError` or `OriginNotAllowedError`."""
+        headers = request.headers
+        host = headers.get("Host")  # Tornado refuses a second one, and HTTP/1.1 without one: no browser leaves it out
+        if host is not None and not self._any_host and not self._serves(split_authority(host), request):
+            raise HostNotAllowedError(
+                "this host is not served here: use the address that the service printed at its start,"
+                " or list the host in DEXEXEC_ALLOWED_HOSTS"
+            )
+        origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+        if origin is None and site is None:
+            return
+        if ANY in self._origins or (origin is not None and _normal_origin(origin) in self._origins):
+            return
+        foreign = site is not None and site not in OWN_SITES
+        if origin is None:
+            allowed = not foreign or _is_navigation(request)
+        else:
+            allowed = not foreign and host is not None and _is_own(origin, host)
+        if not allowed:
+            raise OriginNotAllowedError(
+                "pages of this origin may not use this service: list the origin in DEXEXEC_ALLOWED_ORIGINS"
+                " (behind a proxy: let it pass on the Host header)"
+            )
+
+    def _serves(self, place: Place | None, request: HTTPServerRequest) -> bool:
+        if place is None:
+            return False
+        host, port = place
+        return (
+            is_loopback(host)
+            or host == self._own_address
+            or any(_matches(host, name) and ours in {None, port} for name, ours in self._hosts)
+            or host == _listened_on(request)
+        )
+
+
+def _matches(host: str, name: str) -> bool:
+    """`*.dex.example` stands for all names below dex.example."""
+    return host.endswith(name[1:]) if name.startswith("*.") else host == name
+
+
+def _listened_on(request: HTTPServerRequest) -> str | None:
+    """The address that this connection came in on, which a name of somebody else's never is."""
+    connection = request.connection
+    if isinstance(connection, HTTP1Connection) and connection.stream is not None:
+        with suppress(OSError, AttributeError):  # the client may have gone, and its socket with it
+            return normal_host(str(connection.stream.socket.getsockname()[0]))
+    return None
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Whether an origin is this host and port. Its scheme is not compared: a proxy may have taken TLS away."""
+    match = _ORIGIN.fullmatch(origin)
+    if match is None or (default := DEFAULT_PORTS.get(match["scheme"].lower())) is None:
+        return False
+    theirs, ours = split_authority(match["authority"]), split_authority(host)
+    return theirs is not None and ours is not None and _complete(theirs, default) == _complete(ours, default)
+
+
+def _normal_origin(origin: str) -> str:
+    match = _ORIGIN.fullmatch(origin.rstrip("/"))
+    place = split_authority(match["authority"]) if match else None
+    if match is None or place is None:
+        return origin.lower()
+    scheme = match["scheme"].lower()
+    host, port = _complete(place, DEFAULT_PORTS.get(scheme))
+    return f"{scheme}://{host}:{port}"
+
+
+def _complete(place: Place, default: int | None) -> Place:
+    host, port = place
+    return host, default if port is None else port
+
+
+def _is_navigation(request: HTTPServerRequest) -> bool:
+    """Whether a person followed a link: the answer is shown to that person, and no page can read it."""
+    headers = request.headers
+    return (
+        request.method in {"GET", "HEAD"}
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+    )
