@@ -205,7 +205,7 @@ def _serve_here(options: argparse.Namespace, loaded: "Settings", stopping: Stopp
         for one in sockets:
             stack.callback(one.close)
         if role is None:
-            applied = _event_loop(run.migrate_only(found))
+            applied = _event_loop(run.migrate_only(found, observer))
             say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         elif not stopping.asked:
             _event_loop(run.serve(loaded, role, found, stopping, listen=listen, observer=observer, up=up))

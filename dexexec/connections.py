@@ -1,6 +1,5 @@
 """The first contact with Postgres and Redis: clients that are known to work, or one line that says what to do."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,27 +8,27 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from dexexec.errors import UnavailableError, UnreachableError
+from dexexec.errors import UnavailableError, UnusableError
+from dexexec.first_contact import postgres_failure, redis_failure
 from dexexec.queue import BLOCK_MS
 from dexexec.redis_address import SHAPES, Kind, RedisAddress
 from dexexec.servers import Servers
-from dexexec.store import Database, UnfitSessionError
+from dexexec.store import Database
 from dexexec.topology import Locator, located, telling
 
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
 OLDEST_REDIS = (6, 2)
-UNKNOWN_HOST = "{0} has no such host: check {1} (it is not repeated, since a secret may be in its place)"
 
 
 @asynccontextmanager
 async def open_database(servers: Servers) -> AsyncIterator[Database]:
-    """An open pool. Raises `UnreachableError`."""
+    """An open pool. Raises `UnreachableError` and `UnusableError`."""
     database = Database(servers.postgres)
     try:
         await database.check_first_contact()
     except UnavailableError as error:
-        raise UnreachableError(_why(servers.places()["Postgres"], error.__cause__)) from error
+        raise await postgres_failure(servers.postgres, error.__cause__) from error
     await database.open()
     try:
         yield database
@@ -37,22 +36,10 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
         await database.close()
 
 
-def _why(place: str, cause: BaseException | None) -> str:
-    if isinstance(cause, UnfitSessionError):
-        return f"Postgres at {place} cannot be used: {cause}"
-    why = str(cause).strip().splitlines() or ["no answer"]
-    if why[0].startswith("failed to resolve host"):  # psycopg's words, which repeat it
-        return UNKNOWN_HOST.format("Postgres", "PG_HOST or DATABASE_URL")
-    return (
-        f"Postgres at {place} does not answer ({why[0].strip()}): check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD and"
-        " PG_DATABASE or DATABASE_URL, or unset all for an embedded one"
-    )
-
-
 @asynccontextmanager
 async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client for keys that begin with the hash tag `{prefix}`. Commands fail after seconds instead of hanging; reads
-    that block stay below that. Raises `UnreachableError`."""
+    that block stay below that. Raises `UnreachableError` and `UnusableError`."""
     try:
         address = RedisAddress.parse(servers.redis_url)
         pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -65,8 +52,10 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
             protocol=2,
         )
         pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
-    except (ValueError, TypeError) as error:
-        raise UnreachableError(f"REDIS_URL must look like {SHAPES}") from error
+    except (ValueError, TypeError, RedisError) as error:
+        raise UnusableError(
+            f"REDIS_URL has something that cannot be used ({error}): it must look like {SHAPES}."
+        ) from error
     pool.connection_class = telling(pool.connection_class)
     if address.kind is not Kind.SINGLE:
         locator = Locator(address, prefix, pool.connection_class, pool.connection_kwargs)
@@ -81,22 +70,19 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
 
 
 async def _check(client: redis.asyncio.Redis, address: RedisAddress) -> None:
-    """Raises `UnreachableError` unless the server answers and is one that we can use."""
+    """Raises `UnreachableError` or `UnusableError` unless the server answers and is one that we can use."""
     place = address.place()
     try:
         info = await client.info("server")
     except (RedisError, OSError) as error:
-        if isinstance(error.__context__, socket.gaierror):
-            raise UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL")) from error
-        text = f"Redis at {place} does not answer ({error}): check REDIS_URL, or unset it for an embedded one"
-        raise UnreachableError(text) from error
+        raise redis_failure(place, error) from error
     mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so
     if address.kind is Kind.SINGLE and mode == "cluster":
-        raise UnreachableError(f"Redis at {place} is a node of a Cluster: set REDIS_URL to redis+cluster://{place}")
+        raise UnusableError(f"Redis at {place} is a node of a Cluster: set REDIS_URL to redis+cluster://{place}")
     if address.kind is Kind.SINGLE and mode == "sentinel":
         text = (
             f"Redis at {place} is a Sentinel: set REDIS_URL to redis+sentinel://{place}/NAME, with the primary's name"
         )
-        raise UnreachableError(text)
+        raise UnusableError(text)
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-        raise UnreachableError(f"Redis at {place} is {version}: 6.2 or newer is needed")
+        raise UnusableError(f"Redis at {place} is {version}: 6.2 or newer is needed")

@@ -4,6 +4,7 @@
     +- StartupError                 the process cannot start: one line that says what to do, exit code 2
     |  +- SettingsError
     |  +- UnreachableError          a given Postgres or Redis does not answer
+    |  +- UnusableError             it answers, and waiting does not make it usable
     |  +- EmbeddedError             an embedded server cannot be started here
     |  +- AdapterLoadError
     +- ClaimLostError               somebody else has the order now: stop silently
@@ -56,6 +57,12 @@ class UnreachableError(StartupError):
     """A server given by the environment does not answer."""
 
     code = "unreachable"
+
+
+class UnusableError(StartupError):
+    """A server given by the environment answers and cannot be used as it is: somebody has to change something."""
+
+    code = "unusable"
 
 
 class EmbeddedError(StartupError):

@@ -86,6 +86,10 @@ class Observer:
         """An embedded server died, came back, or cannot."""
         self.log.warning("embedded server", what=line)
 
+    def table_taken_over(self, line: str) -> None:
+        """A table of orders that was there before was renamed, and its rows were copied."""
+        self.log.warning("took over a table", what=line)
+
     # Several processes
 
     def process_ready(self, number: int, pid: int) -> None:

@@ -14,6 +14,7 @@ CONNECT_SECONDS = 5
 CONNECT_SECONDS_EACH = 2
 """With several hosts: one that went silent must leave time for the others."""
 DEFAULT_PORT = 5432
+DEFAULT_SCHEMA = "public"
 PRIMARY = frozenset({"any", "primary", "read-write", "prefer-standby"})
 """Values of `target_session_attrs` that a primary satisfies. It is what is always asked for."""
 
@@ -41,6 +42,8 @@ class Address:
     password: str = field(default="", repr=False)
     others: tuple[tuple[str, int], ...] = ()
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    schema: str = DEFAULT_SCHEMA
+    """Where our tables are. It is set in each session, and is no part of a conninfo."""
 
     @property
     def hosts(self) -> tuple[tuple[str, int], ...]:
@@ -55,7 +58,7 @@ class Address:
     def place(self) -> str:
         """For people, without user or password."""
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
-        return f"{hosts}/{self.database}"
+        return f"{hosts}/{self.database}" + f" (schema {self.schema})" * (self.schema != DEFAULT_SCHEMA)
 
     def given(self) -> str:
         """The conninfo for PG_HOST of another process; it holds the password."""

@@ -34,8 +34,9 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
-from dexexec.errors import UnavailableError, UnreachableError
+from dexexec.errors import UnavailableError
 from dexexec.feed import Feed
+from dexexec.first_contact import cut_short
 from dexexec.foreign import clean
 from dexexec.intake import Intake
 from dexexec.limiter import RateLimiter
@@ -72,10 +73,10 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-async def migrate_only(servers: Servers) -> list[str]:
+async def migrate_only(servers: Servers, observer: Observer) -> list[str]:
     """Bring the schema up to date; the names of what was applied."""
     async with open_database(servers) as database:
-        return await migrate(database)
+        return await _prepared(migrate(database, observer.table_taken_over))
 
 
 async def serve(
@@ -327,7 +328,7 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
         open_redis(servers, prefix) as client,
         open_redis(servers, prefix) as blocking,
     ):
-        await _prepared(migrate(database))
+        await _prepared(migrate(database, observer.table_taken_over))
         await _prepared(standbys.warn(database, observer))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
@@ -342,7 +343,7 @@ async def _prepared(step: Awaitable[T]) -> T:
     try:
         return await step
     except UnavailableError as error:
-        raise UnreachableError(f"{error} any more, in the middle of the start: start again once it does") from error
+        raise cut_short(error) from error
 
 
 @asynccontextmanager

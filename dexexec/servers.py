@@ -46,7 +46,7 @@ def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Addr
     if (given := settings.postgres()) is not None:
         return given
     local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
-    return Address(local.host, local.port, local.user, local.dbname)
+    return Address(local.host, local.port, local.user, local.dbname, schema=settings.pg_schema)
 
 
 def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:

@@ -7,8 +7,10 @@ right; the value itself is not repeated, as it may be a secret typed into the wr
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,11 +21,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
 from dexexec.errors import SettingsError
 from dexexec.host_names import ANY, is_loopback, normal_host, split_authority
-from dexexec.postgres_address import Address, BadAddressError, Parts, address, holds_an_address
+from dexexec.postgres_address import DEFAULT_SCHEMA, Address, BadAddressError, Parts, address, holds_an_address
 from dexexec.redis_address import SHAPES, RedisAddress
 
 PREFIX = "DEXEXEC_"
 ENV_FILE = ".env"
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -78,6 +81,11 @@ class Settings(BaseSettings):
     pg_user: str = Field("postgres", validation_alias=_named("PG_USER"), description="Postgres user")
     pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
     pg_database: str = Field("postgres", validation_alias=_named("PG_DATABASE"), description="Postgres database")
+    pg_schema: str = Field(
+        DEFAULT_SCHEMA,
+        validation_alias=_named("PG_SCHEMA"),
+        description="schema that the tables are in; it is made if it is missing",
+    )
     solana_rpc_url: SecretStr | None = Field(
         None,
         validation_alias=_named("SOLANA_RPC_URL"),
@@ -267,6 +275,15 @@ class Settings(BaseSettings):
             raise ValueError("it holds more than a name: put a Postgres URL or a conninfo into PG_HOST or DATABASE_URL")
         return value
 
+    @field_validator("pg_schema")
+    @classmethod
+    def _check_schema(cls, value: str) -> str:
+        if not _SCHEMA.fullmatch(value) or value.lower().startswith("pg_"):
+            raise ValueError(
+                "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_"
+            )
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -311,7 +328,7 @@ class Settings(BaseSettings):
             found = address(parts, self.pg_port, self.pg_user, self.pg_database, password)
         except BadAddressError as error:
             raise ValueError(f"{name} {error}") from None
-        return found if given else None
+        return replace(found, schema=self.pg_schema) if given else None
 
     def token_list(self) -> Tokens:
         """The tokens that orders may name."""

@@ -23,6 +23,7 @@ from dexexec.bench.processes import LoadClient, Nursery, Service
 from dexexec.bench.record import Record
 from dexexec.connections import open_database, open_redis
 from dexexec.errors import StartupError
+from dexexec.postgres_address import DEFAULT_SCHEMA
 from dexexec.redis_address import Kind, RedisAddress
 from dexexec.servers import Servers, servers
 from dexexec.settings import Settings
@@ -139,7 +140,7 @@ def open_ground(
         raise StartupError("a benchmark needs one Redis: let REDIS_URL name that, or unset it for an embedded one")
     folder = Path(tempfile.mkdtemp(prefix="dxb"))
     try:
-        own = settings.model_copy(update={"data_dir": folder / "d"})
+        own = settings.model_copy(update={"data_dir": folder / "d", "pg_schema": DEFAULT_SCHEMA})
         with servers(own, tell) as found:
             asyncio.run(_reach(found))
             nursery = Nursery(folder, asked)
@@ -164,7 +165,7 @@ def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterat
 
 def _connect(address: Address) -> psycopg.Connection[TupleRow]:
     """A session as the service has it, but for its limit on how long a statement may take."""
-    connection = connect(address.conninfo())
+    connection = connect(address)
     connection.execute("SET statement_timeout = 0")
     return connection
 

@@ -68,7 +68,7 @@ def bare(nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None
 
 def _rows(plot: Plot, batch: int, seconds: float) -> float:
     """Rows per second in commits of `batch`."""
-    with connect(plot.address.conninfo()) as connection:
+    with connect(plot.address) as connection:
         connection.execute("CREATE TABLE bench_events (LIKE order_events INCLUDING ALL)")
         connection.prepare_threshold = 1
         statuses, details = [Status.ROUTING.value] * batch, [DETAIL] * batch

@@ -42,7 +42,7 @@ def server_pids(postgres: Address, redis_url: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     if not PROC.is_dir():
         return found
-    with connect(postgres.conninfo()) as connection:
+    with connect(postgres) as connection:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
         fields = _stat(row[0]) if row else None
         if fields is not None and "postgres" in _name(int(fields[1])):

@@ -3,8 +3,9 @@
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
 and steps), `waiting` (what orders wait for), `workers` (leases), `retention` (what becomes of finished orders),
-`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `migrate` (the schema), `session`
-and `pooler` (what a connection must be), `replication` (what a standby may lack).
+`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `migrate` and `schema` (our tables,
+and what stands in their way), `session` and `pooler` (what a connection must be), `replication` (what a standby may
+lack).
 """
 
 from dexexec.postgres_address import Address
@@ -17,7 +18,7 @@ from dexexec.store.migrate import migrate
 from dexexec.store.replication import has_asynchronous_standby
 from dexexec.store.retention import Keeper
 from dexexec.store.seats import Seats, Taker
-from dexexec.store.session import UnfitSessionError, connect
+from dexexec.store.session import UnfitSessionError, UnwritableError, connect
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store
 from dexexec.store.waiting import Note
@@ -44,6 +45,7 @@ __all__ = [
     "Store",
     "Taker",
     "UnfitSessionError",
+    "UnwritableError",
     "WorkerSession",
     "connect",
     "has_asynchronous_standby",

@@ -20,6 +20,7 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.restoring import LANDED, RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
 from dexexec.store.database import Database, json_rows, outages
+from dexexec.store.session import lock_class
 
 LOCK_CLASS = 4
 
@@ -169,7 +170,7 @@ class Comparisons:
         connection = await self._database.dedicated()
         try:
             with outages():
-                values = (LOCK_CLASS, f"{genesis}/{wallet}")
+                values = (lock_class(self._database.address.schema, LOCK_CLASS), f"{genesis}/{wallet}")
                 cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", values)
                 row = await cursor.fetchone()
             yield bool(row and row[0])

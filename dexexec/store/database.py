@@ -53,11 +53,14 @@ class Database:
             max_size=size,
             timeout=timeout,
             reconnect_timeout=2,  # then the next caller starts afresh, instead of waiting out a long back-off
-            configure=Session.settle,
+            configure=self._settle,
             check=Session.look_if_due,
             open=False,
             name="dexexec",
         )
+
+    async def _settle(self, session: Session) -> None:
+        await session.settle(self.address.schema)
 
     async def open(self) -> None:
         """Start the pool; connections are made when needed."""
@@ -91,7 +94,7 @@ class Database:
         """A settled session outside the pool, for whoever needs one of its own. Raises `UnavailableError`."""
         with outages():
             async with self._connecting():
-                return await Session.begin(self.address.conninfo())
+                return await Session.begin(self.address)
 
     async def check_first_contact(self) -> None:
         """Raises `UnavailableError` unless Postgres answers, is fit for use, and is reached without a pooler or through
@@ -103,7 +106,7 @@ class Database:
                 await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as fresh,
             ):
                 await refuse_shared_sessions(fresh, conninfo)
-                await refuse_another_schema(fresh)
+                await refuse_another_schema(fresh, self.address.schema)
             await (await self.dedicated()).close()
 
     def _connecting(self) -> asyncio.Timeout:

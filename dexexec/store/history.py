@@ -177,7 +177,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "amountOut": _text(row["amount_out"]),
         "attemptCount": row["attempts"],
         "seq": row["version"],
-        "deadlineAt": timestamp(row["deadline_at"]),
+        "deadlineAt": row["deadline_at"] and timestamp(row["deadline_at"]),
         "createdAt": timestamp(row["created_at"]),
         "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
         "finalizedAt": row["finalized_at"] and timestamp(row["finalized_at"]),

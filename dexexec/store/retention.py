@@ -19,8 +19,9 @@ import psycopg
 from psycopg import sql
 
 from dexexec.store.database import Connection, Database, outages
+from dexexec.store.session import lock_class
 
-LOCK = (3, 0)
+LOCK_CLASS = 3
 BATCH = 500
 CLEARED = 1_000
 """Orders whose idempotency keys, and whose swaps on the simulated chain, go at once."""
@@ -129,7 +130,8 @@ class Keeper:
         connection = await database.dedicated()
         try:
             with outages():
-                row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK)).fetchone()
+                lock = (lock_class(database.address.schema, LOCK_CLASS),)
+                row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, 0)", lock)).fetchone()
             yield cls(connection, days_kept) if row and row[0] else None
         finally:
             await connection.close()

@@ -8,10 +8,14 @@ setting that was decided on.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self
+from zlib import crc32
 
 import psycopg
 from psycopg.rows import TupleRow, dict_row
+
+from dexexec.postgres_address import DEFAULT_SCHEMA, Address
 
 STATEMENT_SECONDS = 10
 LOOK_SECONDS = 5.0
@@ -33,8 +37,7 @@ SETTINGS = {
     # What a transaction is.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
-    # What a statement means. Temporary tables come last, so that none that a pooler left behind hides ours.
-    "search_path": "public, pg_temp",
+    # What a statement means.
     "transform_null_equals": "off",
     "row_security": "off",
     "default_table_access_method": "heap",
@@ -53,6 +56,8 @@ SETTINGS = {
     "enable_nestloop": "on",
     "plan_cache_mode": "auto",
 }
+SEARCH_PATH = "search_path"
+"""Where our tables are (PG_SCHEMA). Temporary tables come last, so that none that a pooler left behind hides ours."""
 READ_ONLY = "default_transaction_read_only"
 """What the whole server says stays in force: so is an old primary fenced, and one whose disk is full protected. What
 the role, the database or a pooler says gives way."""
@@ -62,7 +67,7 @@ DURABLE = frozenset({"on", "remote_apply"})
 REPLICATION_ROLE = "session_replication_role"
 """Only a superuser may set it, so it is only looked at."""
 
-LOOKED_AT = (*SETTINGS, READ_ONLY, COMMIT, REPLICATION_ROLE)
+LOOKED_AT = (*SETTINGS, SEARCH_PATH, READ_ONLY, COMMIT, REPLICATION_ROLE)
 _LOOK = ", ".join(
     [
         *(f"current_setting('{name}', true) AS \"{name}\"" for name in LOOKED_AT),
@@ -87,24 +92,46 @@ _VALUES = ", ".join(
 # One message of several statements, so one round trip. The time limit comes first, since one of the database's may be
 # shorter than the rest takes. A pooler may hand out a session with the locks and the prepared statements of whoever
 # had it before: the names of ours would collide with those.
-SETTLE = (
+_SETTLE = (
     f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SELECT pg_advisory_unlock_all(); DEALLOCATE ALL;"
-    f" SELECT {_VALUES}; {LOOK}"
+    f" SELECT set_config('{SEARCH_PATH}', '{{}}', false), {_VALUES}; {LOOK}"
 )
 
 
 # Where a session that nobody has settled finds our tables.
-ELSEWHERE = """
-SELECT relnamespace::regnamespace::text FROM pg_class
-WHERE oid = to_regclass('order_events') AND to_regclass('public.order_events') IS NULL"""
+ELSEWHERE = f"""
+SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE c.oid = to_regclass('order_events') AND NOT EXISTS (
+    SELECT FROM pg_class WHERE relname = 'order_events' AND relnamespace = to_regnamespace('{DEFAULT_SCHEMA}'))"""  # noqa: S608 - a constant
 UNHURRIED = (
     f"BEGIN READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
     " SET LOCAL idle_in_transaction_session_timeout = 0;"
 )
 
 
+def search_path(schema: str) -> str:
+    """The `search_path` of sessions whose tables are in `schema`, as `SHOW` prints it."""
+    return f'"{schema}", pg_temp'
+
+
+def lock_class(schema: str, kind: int) -> int:
+    """The first number of a session lock of ours. Locks belong to the database: without this, installations in several
+    schemas of one would wait for each other's workers. Locks that last a statement may well be shared."""
+    return kind if schema == DEFAULT_SCHEMA else (crc32(schema.encode()) & 0x7FF_FFFF) << 4 | kind
+
+
+@cache
+def settling(schema: str) -> str:
+    """The message that makes a session ours, and reads back what is then in force."""
+    return _SETTLE.format(search_path(schema))
+
+
 class UnfitSessionError(psycopg.OperationalError):
     """A session that must not be used; the text says why. It counts as an outage: another session may be fit."""
+
+
+class UnwritableError(UnfitSessionError):
+    """A server that takes no writes for now: a standby, or one that is read-only as a whole."""
 
 
 class Session(psycopg.AsyncConnection[TupleRow]):
@@ -112,20 +139,23 @@ class Session(psycopg.AsyncConnection[TupleRow]):
 
     _backend = 0
     _looked_at = 0.0
+    _schema = DEFAULT_SCHEMA
 
     @classmethod
-    async def begin(cls, conninfo: str) -> Self:
+    async def begin(cls, address: Address) -> Self:
         """Connect and settle. Raises `UnfitSessionError` and what psycopg raises."""
-        session = await cls.connect(conninfo)
-        await session.settle()
+        session = await cls.connect(address.conninfo())
+        await session.settle(address.schema)
         return session
 
-    async def settle(self) -> None:
-        """Make a new session ours; one that cannot be is closed. Raises `UnfitSessionError`."""
+    async def settle(self, schema: str) -> None:
+        """Make a new session ours, with our tables in `schema`; one that cannot be is closed. Raises
+        `UnfitSessionError`."""
+        self._schema = schema
         with _closing_on_error(self):
             await self.set_autocommit(True)
             self.prepare_threshold = 1
-            self._backend = _backend_of_fit(await self._read(SETTLE))
+            self._backend = _backend_of_fit(await self._read(settling(schema)), schema)
         self._looked_at = asyncio.get_running_loop().time()
 
     async def look_if_due(self) -> None:
@@ -137,7 +167,7 @@ class Session(psycopg.AsyncConnection[TupleRow]):
     async def look(self) -> None:
         """The same at once."""
         with _closing_on_error(self):
-            if _backend_of_fit(await self._read(LOOK)) != self._backend:
+            if _backend_of_fit(await self._read(LOOK), self._schema) != self._backend:
                 raise UnfitSessionError(
                     "a pooler put another session of the server in its place: let it keep sessions"
                     " (PgBouncer: pool_mode = session)"
@@ -159,26 +189,26 @@ async def ask_unsettled(fresh: psycopg.AsyncConnection[Any], question: str, *, s
     return await cursor.fetchall()
 
 
-async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any]) -> None:
+async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any], schema: str) -> None:
     """Orders that were stored where the role's or the database's `search_path` points must not be forgotten. Raises
-    `UnfitSessionError` when there are tables of ours there, and none in `public`; `fresh` is not settled."""
-    for (schema,) in await ask_unsettled(fresh, ELSEWHERE):
+    `UnfitSessionError` when there are tables of ours there, and none in `public`, unless another `schema` is asked for;
+    `fresh` is not settled."""
+    for (other,) in await ask_unsettled(fresh, ELSEWHERE) if schema == DEFAULT_SCHEMA else ():
         raise UnfitSessionError(
-            f"its tables are in the schema {schema}, and are looked for in public: move each with ALTER TABLE … SET"
-            " SCHEMA public"
+            f"its tables are in the schema {other}, and are looked for in {schema}: set PG_SCHEMA={other}"
         )
 
 
-def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
+def connect(address: Address) -> psycopg.Connection[TupleRow]:
     """A settled session that blocks, for tools. Raises `UnfitSessionError` and what psycopg raises."""
-    connection = psycopg.connect(conninfo, autocommit=True)
+    connection = psycopg.connect(address.conninfo(), autocommit=True)
     with _closing_on_error(connection), connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(SETTLE.encode())
-        _backend_of_fit(cursor.set_result(-1).fetchone() or {})
+        cursor.execute(settling(address.schema).encode())
+        _backend_of_fit(cursor.set_result(-1).fetchone() or {}, address.schema)
     return connection
 
 
-def _backend_of_fit(found: Mapping[str, Any]) -> int:
+def _backend_of_fit(found: Mapping[str, Any], schema: str) -> int:
     """The server's process behind a session, if all is as it should be. Raises `UnfitSessionError`."""
     if found["server_encoding"] not in TAKES:
         raise UnfitSessionError(
@@ -186,13 +216,13 @@ def _backend_of_fit(found: Mapping[str, Any]) -> int:
             " CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         )
     if found["standby"]:
-        raise UnfitSessionError("it is a standby, which takes no writes")
+        raise UnwritableError("it is a standby")
     if found[READ_ONLY] != "off":
-        raise UnfitSessionError(
-            f"it takes no writes: {READ_ONLY} is on for the whole server, as on a primary that was fenced or whose disk"
-            " is full"
+        raise UnwritableError(
+            f"{READ_ONLY} is on for the whole server, as on a primary that was fenced or whose disk is full"
         )
     other = [name for name, value in SETTINGS.items() if found[name] not in {value, None}]
+    other += [SEARCH_PATH] if found[SEARCH_PATH] != search_path(schema) else []
     other += [COMMIT] if found[COMMIT] not in DURABLE else []
     other += [REPLICATION_ROLE] if found[REPLICATION_ROLE] == "replica" else []
     if other:

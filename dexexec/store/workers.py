@@ -10,12 +10,13 @@ import asyncio
 
 from dexexec.errors import UnavailableError
 from dexexec.store.database import OUTAGES, Connection, Database, outages
+from dexexec.store.session import lock_class
 
 LOCK_CLASS = 1
 
 REGISTER = """
 INSERT INTO workers (name, lease_until) VALUES (%s, clock_timestamp() + %s * interval '1 s')
-RETURNING id, pg_advisory_lock(1, id)
+RETURNING id, pg_advisory_lock(%s, id)
 """
 
 RENEW = "UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s' WHERE id = %s RETURNING id"
@@ -23,7 +24,7 @@ RENEW = "UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s
 # A lock that can be taken has no living holder.
 REMOVE_DEAD = """
 DELETE FROM workers WHERE id IN (
-    SELECT id FROM workers WHERE lease_until < clock_timestamp() OR pg_try_advisory_xact_lock(1, id))
+    SELECT id FROM workers WHERE lease_until < clock_timestamp() OR pg_try_advisory_xact_lock(%s, id))
 RETURNING name
 """
 
@@ -44,7 +45,7 @@ class WorkerSession:
         try:
             with outages():  # a commit that waits for a lost synchronous standby is given up, too
                 async with asyncio.timeout(database.timeout):
-                    row = await (await connection.execute(REGISTER, (name, lease_seconds))).fetchone()
+                    row = await (await connection.execute(REGISTER, (name, lease_seconds, _locks(database)))).fetchone()
             if row is None:
                 raise UnavailableError("Postgres did not register the worker")
         except BaseException:
@@ -74,7 +75,11 @@ class WorkerSession:
 async def remove_dead_workers(database: Database) -> list[str]:
     """Remove the rows of dead workers, which frees their orders; returns their names."""
     async with database.connection() as connection:
-        return [name for (name,) in await (await connection.execute(REMOVE_DEAD)).fetchall()]
+        return [name for (name,) in await (await connection.execute(REMOVE_DEAD, (_locks(database),))).fetchall()]
+
+
+def _locks(database: Database) -> int:
+    return lock_class(database.address.schema, LOCK_CLASS)
 
 
 async def seen(database: Database) -> bool:

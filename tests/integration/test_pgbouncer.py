@@ -63,7 +63,7 @@ async def test_what_others_left_in_a_session_is_cleared(database: Address) -> No
             other.execute("SELECT pg_advisory_lock(1, 7)")
             other.execute("PREPARE _pg3_0 AS SELECT 1")
             backend = other.execute("SELECT pg_backend_pid()").fetchone()
-        with connect(pooled.conninfo()) as ours:
+        with connect(pooled) as ours:
             assert ours.execute("SELECT pg_backend_pid()").fetchone() == backend
             assert ours.execute(LOCKS_HERE.encode()).fetchall() == []
             assert ours.execute("SELECT FROM pg_prepared_statements WHERE name = '_pg3_0'").fetchall() == []

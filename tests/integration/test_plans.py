@@ -58,7 +58,7 @@ def generic(address: Address, statement: str) -> list[dict[str, Any]]:
         return f"${numbers.setdefault(name, len(numbers) + 1)}"
 
     text = re.sub(r"%(?:\((\w+)\))?[sbt]", numbered, statement)
-    with connect(address.conninfo()) as connection:
+    with connect(address) as connection:
         # Without parameters the text goes out as it is, so that Postgres sees $1.
         row = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone()
     assert row is not None
@@ -157,7 +157,7 @@ async def test_work_on_some_orders_does_not_read_all_that_are_in_flight(long_his
 async def test_a_rare_status_is_listed_by_its_index(long_history: Address, status: str) -> None:
     await ready(long_history)
     values = {"status": status, "created_at": NEWEST_OF_ALL.created_at, "id": NEWEST_OF_ALL.id, "limit": 20}
-    with connect(long_history.conninfo()) as connection:
+    with connect(long_history) as connection:
         explained = connection.execute(f"EXPLAIN (FORMAT JSON) {history.NEWEST_FINISHED}".encode(), values)
         (found,) = explained.fetchone() or ()
     assert indexes(list(nodes(found[0]["Plan"]))) == {"orders_ended"}
@@ -170,7 +170,7 @@ async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_
         place = retention.THE_BEGINNING
         while moved := await keeper.archive(place):
             place = moved[-1]
-        with connect(database_address.conninfo()) as connection:
+        with connect(database_address) as connection:
             connection.execute("ANALYZE")
             leaves = connection.execute("SELECT count(*) FROM pg_partition_tree('archived_orders') WHERE isleaf")
             assert leaves.fetchone() in {(DAYS,), (DAYS + 1,)}

@@ -1,6 +1,7 @@
 """Sessions with Postgres whose settings are ours, whatever its database and its role begin them with."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ async def in_force(connection: Session) -> dict[str, Any]:
 
 
 async def test_every_setting_is_ours_in_pooled_and_in_dedicated_sessions(hostile: Address) -> None:
-    expected = {**SETTINGS, "synchronous_commit": "on"}
+    expected = {**SETTINGS, "search_path": '"public", pg_temp', "synchronous_commit": "on"}
     async with open_database(hostile) as database:
         dedicated = await database.dedicated()
         async with database.connection() as pooled:
@@ -44,9 +45,9 @@ async def test_every_setting_is_ours_in_pooled_and_in_dedicated_sessions(hostile
 
 
 def test_a_blocking_session_has_them_too(hostile: Address) -> None:
-    with connect(hostile.conninfo()) as connection:
+    with connect(hostile) as connection:
         assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
-        assert connection.execute("SHOW search_path").fetchone() == (SETTINGS["search_path"],)
+        assert connection.execute("SHOW search_path").fetchone() == ('"public", pg_temp',)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ async def test_orders_that_were_stored_in_another_schema_are_not_forgotten(serve
         with pytest.raises(UnavailableError) as raised:
             await Database(address).check_first_contact()
         assert "in the schema trading" in str(raised.value.__cause__)
+        await Database(replace(address, schema="trading")).check_first_contact()
 
 
 async def test_a_setting_that_cannot_be_changed_is_told_by_its_name(
@@ -102,7 +104,7 @@ async def test_a_setting_that_cannot_be_changed_is_told_by_its_name(
 ) -> None:
     monkeypatch.setattr(session, "DURABLE", frozenset({"remote_apply"}))
     with pytest.raises(UnfitSessionError, match=r"does not keep what was set: synchronous_commit$"):
-        await Session.begin(hostile.conninfo())
+        await Session.begin(hostile)
 
 
 async def test_a_session_that_lost_its_settings_is_not_taken_again(

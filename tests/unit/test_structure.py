@@ -44,7 +44,7 @@ LAYERS = (
     {"job"},
     {"filling"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
-    {"recovery", "turns"},
+    {"recovery", "turns", "first_contact"},
     {"direct"},
     {"worker", "api", "banner", "connections", "networks"},
     {"standbys"},

@@ -1,0 +1,108 @@
+"""What it means when the first contact with a given server fails: nothing answered, or something has to be changed.
+
+Only where nothing answers for now may it help to wait (`UnreachableError`). Whatever else a server says stays as it is
+until somebody changes it (`UnusableError`), and the line says what.
+"""
+
+import asyncio
+import re
+import socket
+
+from psycopg import pq
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, MaxConnectionsError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from dexexec.errors import StartupError, UnreachableError, UnusableError
+from dexexec.postgres_address import Address
+from dexexec.store import UnfitSessionError, UnwritableError
+
+UNKNOWN_HOST = "{0} has no such host: check {1} (it is not repeated, since a secret may be in its place)"
+LONGEST = 300
+"""Characters of a server's own words that are repeated."""
+
+# Words of Postgres and PgBouncer for what passes by itself: it starts, stops, fails over, or has no connection left.
+_PASSING = re.compile(
+    r"the database system is|too many (clients|connections)|remaining connection slots|no more connections allowed"
+    r"|server login has been failing|query_wait_timeout|session is not read-write|server is in hot standby mode"
+    r"|server is read.only|server is not in hot standby",
+)
+_REFUSING = ("BUSY ", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM ", "READONLY", "TRYAGAIN")
+"""Of Redis: it is not itself for now."""
+_SILENT = re.compile(r"Connection refused|timeout expired|No such file|No route to host|is unreachable")
+_TLS = re.compile(r"\bssl|\btls\b|certificate|sslmode", re.IGNORECASE)
+_OUTER = re.compile(r"^.*?(?:(?:failed|bad): (?:FATAL: +)?|FATAL: +)(?!connection to server)", re.DOTALL)
+# (what Postgres says, what to do); the first that fits counts.
+_REMEDIES = (
+    (r"database .* does not exist|no such database", "make it with CREATE DATABASE {database}, or correct PG_DATABASE"),
+    (r"permission denied for database", "let its owner run GRANT CONNECT ON DATABASE {database} TO {user}"),
+    (r"password|authentication|pg_hba|no such user|role .* (does not exist|is not)", "check PG_USER and PG_PASSWORD"),
+    (r"startup parameter", "leave the parameter out of the URL, or let the pooler ignore it"),
+)  # fmt: skip
+_ANYTHING = "check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE, or DATABASE_URL"
+
+
+async def postgres_failure(  # noqa: PLR0911 - one for each cause
+    address: Address, cause: BaseException | None
+) -> StartupError:
+    """Why Postgres could not be used at the first contact."""
+    place = address.place()
+    if isinstance(cause, UnwritableError):
+        return UnreachableError(f"Postgres at {place} takes no writes: {cause}.")
+    if isinstance(cause, UnfitSessionError):
+        return UnusableError(f"Postgres at {place} cannot be used: {cause}.")
+    text = str(cause) if cause else ""
+    words = _OUTER.sub("", text.strip().partition("\n")[0])[:LONGEST].strip().rstrip(".")
+    if "failed to resolve host" in text:  # psycopg's words, which repeat it
+        return UnreachableError(UNKNOWN_HOST.format("Postgres", "PG_HOST or DATABASE_URL"))
+    if _PASSING.search(text):
+        return UnreachableError(f"Postgres at {place} takes no connection for now ({words}): start again once it does.")
+    if _TLS.search(words):
+        return UnusableError(
+            f"Postgres at {place} cannot be used: TLS does not work out ({words}). Check sslmode and sslrootcert of"
+            " DATABASE_URL, or PGSSLMODE and PGSSLROOTCERT."
+        )
+    if isinstance(cause, OSError) or _SILENT.search(text) or await asyncio.to_thread(_ping, address) is not pq.Ping.OK:
+        return UnreachableError(
+            f"Postgres at {place} does not answer ({words or 'no answer in time'}): check PG_HOST and PG_PORT or"
+            " DATABASE_URL, and that it runs; or unset them for an embedded one."
+        )
+    names = {"database": address.database, "user": address.user}
+    remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text)), _ANYTHING)
+    return UnusableError(f"Postgres at {place} refuses the connection ({words}): {remedy.format(**names)}.")
+
+
+def _ping(address: Address) -> pq.Ping:
+    """Whether a server answers there, whatever it thinks of our role, in whatever language."""
+    return pq.Ping(pq.PGconn.ping(address.conninfo().encode()))
+
+
+def redis_failure(place: str, error: Exception) -> StartupError:  # noqa: PLR0911 - one for each cause
+    """Why Redis could not be used at the first contact."""
+    words = (str(error).partition("\n")[0] or type(error).__name__)[:LONGEST].strip().rstrip(".")
+    if isinstance(error.__context__, socket.gaierror):
+        return UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL"))
+    if _TLS.search(words) and not isinstance(error, RedisTimeoutError):
+        return UnusableError(
+            f"Redis at {place} cannot be used: TLS does not work out ({words}). Check rediss:// or redis:// and the"
+            " ssl_ options of REDIS_URL."
+        )
+    if isinstance(error, AuthenticationError):  # also NOAUTH, which a wrong ACL user gets
+        return UnusableError(f"Redis at {place} refuses the login ({words}): check user and password in REDIS_URL.")
+    if isinstance(error, InvalidResponse):
+        return UnusableError(f"What answers at {place} is not a Redis: check host and port in REDIS_URL.")
+    passing = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, MaxConnectionsError)
+    if isinstance(error, RedisError) and not isinstance(error, passing) and not words.startswith(_REFUSING):
+        return UnusableError(f"Redis at {place} cannot be used ({words}): check REDIS_URL.")
+    if isinstance(error, BusyLoadingError) or words.startswith(_REFUSING):
+        return UnreachableError(f"Redis at {place} takes no commands for now ({words}): start again once it does.")
+    return UnreachableError(
+        f"Redis at {place} does not answer ({words}): check REDIS_URL, or unset it for an embedded one."
+    )
+
+
+def cut_short(error: Exception) -> StartupError:
+    """What a server went away or refused with in the middle of the start, after a first contact that was good."""
+    cause = str(error.__cause__ or "").strip().partition("\n")[0][:LONGEST].rstrip(".")
+    because = f" ({cause})" if cause else ""
+    return UnreachableError(f"{error}{because}, so the service cannot start: start it again once that is over.")

@@ -1,0 +1,272 @@
+"""What our schema holds before it is migrated: nothing, our tables, a table of orders of before, or tables of others.
+
+It is looked at with no more rights than a service needs that only runs. Whatever stands in the way of the migrations
+is told in one line with what to do, before anything is changed.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from dexexec.errors import UnusableError
+from dexexec.postgres_address import Address
+from dexexec.store.database import Connection
+
+OLDEST = 13
+"""The first version of Postgres that has all that the statements use."""
+MIGRATIONS = "schema_migrations"
+ORDERS = "orders"
+TAKEN_OVER = "orders_taken_over"
+"""What a table of orders of before is called from then on; 0013 copies its rows."""
+APART = "dexexec"
+"""The schema that is proposed to whoever has other tables where ours would be."""
+EIGHT = frozenset({"id", "side", "amount", "venue", "tx_hash", "status", "failure_reason", "created_at"})
+"""The columns of the table of orders that a user of the documented interface may have made."""
+
+ROLE = """
+SELECT current_setting('server_version_num')::int / 10000 AS version, current_user AS role, n.oid IS NOT NULL AS there,
+       coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use,
+       coalesce(has_schema_privilege(n.oid, 'CREATE'), false) AS may_create,
+       has_database_privilege(current_database(), 'CREATE') AS may_create_schemas
+FROM (SELECT to_regnamespace(quote_ident(%s))::oid AS oid) n
+"""
+RELATIONS = """
+SELECT c.relname AS name, c.relkind::text AS kind, pg_get_userbyid(c.relowner) AS owner,
+       pg_has_role(c.relowner, 'USAGE') AS owned,
+       c.relkind NOT IN ('i', 'I', 'c') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+       ARRAY(SELECT attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+             ORDER BY attnum) AS columns
+FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s)
+ORDER BY 1
+"""
+
+PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+"""Errors that say nothing about what was asked for: they are an outage."""
+RIGHTS = {
+    "archived_orders": "SELECT",
+    "attempts": "SELECT, INSERT, UPDATE",
+    "chain_comparisons": "SELECT, INSERT, UPDATE",
+    "idempotency_keys": "SELECT, INSERT",
+    "installation": "SELECT",
+    "order_events": "SELECT, INSERT",
+    "orders": "SELECT, INSERT, UPDATE",
+    MIGRATIONS: "SELECT",
+    "simulated_swaps": "SELECT, INSERT, UPDATE",
+    "workers": "SELECT, INSERT, UPDATE, DELETE",
+}
+"""What the role of a running service needs; docs/SCALING.md grants it. The archive is the owner's affair."""
+LACKING = """
+SELECT name, privilege FROM json_each_text(%s::json) AS rights(name, privileges),
+    LATERAL regexp_split_to_table(privileges, ', ') AS privilege
+WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, name), privilege)
+ORDER BY 1, 2
+"""
+
+COPIED = f"""
+SELECT count(*), count(o.id) FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
+"""  # noqa: S608 - a constant
+
+_MADE = re.compile(r"^CREATE (?:UNIQUE )?(?:TABLE|INDEX)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE)
+SHOWN_COLUMNS = 4
+
+
+def migrations() -> list[tuple[str, str]]:
+    """(file name, SQL) in order."""
+    folder = files("dexexec") / "sql"
+    return sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A table, an index or whatever else has a name."""
+
+    name: str
+    kind: str
+    owner: str
+    owned: bool
+    """Whether our role is its owner, or a member of it."""
+    readable: bool
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.columns[:SHOWN_COLUMNS]) + ", …" * (len(self.columns) > SHOWN_COLUMNS)
+        return f"{self.name} ({shown})" if self.kind in {"r", "p", "v", "m", "f"} else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaState:
+    """What is there: the schema, what our role may do in it, what of our names is taken, and which of the migrations
+    were applied."""
+
+    address: Address
+    version: int
+    role: str
+    there: bool
+    may_use: bool
+    may_create: bool
+    may_create_schemas: bool
+    relations: Mapping[str, Relation]
+    applied: frozenset[str]
+    pending: tuple[tuple[str, str], ...]
+
+    def check(self) -> None:
+        """Raises `UnusableError` unless the migrations that are pending can be applied."""
+        if self.version < OLDEST:
+            self._refuse(f"it is Postgres {self.version}, and {OLDEST} or newer is needed")
+        self._refuse_newer()
+        self._refuse_others()
+        self._refuse_lack_of_rights()
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether there is a table of orders of before in the place of ours."""
+        found = self.relations.get(ORDERS)
+        return found is not None and not self.applied and found.kind == "r" and set(found.columns) == EIGHT
+
+    def _refuse_newer(self) -> None:
+        known = {name for name, _ in migrations()}
+        if newer := sorted(self.applied - known):
+            self._refuse(
+                f"its tables were made by a newer dexexec ({newer[-1]}) than this one, which knows {max(known)}: start"
+                " the newer one. To go back, restore the backup from before it"
+            )
+
+    def _refuse_others(self) -> None:
+        """Tables that are not ours are left alone."""
+        new = {name for _, text in self.pending for name in _MADE.findall(text)}
+        new |= set() if self.applied else {MIGRATIONS}
+        new |= {TAKEN_OVER} if self.takes_over else set()
+        others = [self.relations[name] for name in sorted(new & set(self.relations))]
+        others = [one for one in others if not self._is_ours(one) and not (one.name == ORDERS and self.takes_over)]
+        if others:
+            apart = APART if self.address.schema != APART else f"{APART}_orders"
+            self._refuse(
+                f"the schema {self.address.schema} already has {', '.join(map(str, others))}, which dexexec did not"
+                f" make. Set PG_SCHEMA={apart} (that schema is then made for the tables), or PG_DATABASE to a database"
+                " of its own"
+            )
+
+    def _is_ours(self, found: Relation) -> bool:
+        """An empty table of migrations that has our columns is as good as none."""
+        return found.name == MIGRATIONS and found.columns == ("name", "applied_at")
+
+    def _refuse_lack_of_rights(self) -> None:
+        schema, role = self.address.schema, self.role
+        if not self.pending:
+            return
+        of_others = [one for one in self.relations.values() if not one.owned]
+        if of_others and self.applied:
+            waiting = ", ".join(name for name, _ in self.pending)
+            self._refuse(
+                f"{waiting} must be applied first, by the owner of the tables: run `python -m dexexec migrate` as"
+                f" {of_others[0].owner}"
+            )
+        if not self.there and not self.may_create_schemas:
+            self._refuse(
+                f"it has no schema {schema}, and the role {role} may not make one: let the database's owner run"
+                f" CREATE SCHEMA {_quoted(schema)} AUTHORIZATION {_quoted(role)}"
+            )
+        if self.there and not (self.may_create and self.may_use):
+            other = f", or set PG_SCHEMA={APART}, which {role} may make" if self.may_create_schemas else ""
+            self._refuse(
+                f"the role {role} may not make tables in the schema {schema}: let its owner run GRANT USAGE, CREATE ON"
+                f" SCHEMA {_quoted(schema)} TO {_quoted(role)}{other}"
+            )
+        if of_others:
+            self._refuse(
+                f"the table {of_others[0].name} can only be taken over by its owner: start once as"
+                f" {of_others[0].owner}, or let it run ALTER TABLE {ORDERS} OWNER TO {_quoted(role)}"
+            )
+
+    def _refuse(self, problem: str) -> None:
+        raise unusable(self.address, problem)
+
+
+async def look(connection: Connection, address: Address) -> SchemaState:
+    """What there is in the schema. Raises `UnusableError` when that may not be read, and what psycopg raises."""
+    found = migrations()
+    names = {MIGRATIONS, TAKEN_OVER, *(name for _, text in found for name in _MADE.findall(text))}
+    cursor = connection.cursor(row_factory=dict_row)
+    role: dict[str, Any] = await (await cursor.execute(ROLE, (address.schema,))).fetchone() or {}
+    rows = await (await cursor.execute(RELATIONS, (address.schema, sorted(names)))).fetchall()
+    relations = {row["name"]: Relation(**row | {"columns": tuple(row["columns"])}) for row in rows}
+    applied = await _applied(connection, relations, role, address)
+    pending = tuple((name, text) for name, text in found if name not in applied)
+    return SchemaState(address=address, relations=relations, applied=applied, pending=pending, **role)
+
+
+async def _applied(
+    connection: Connection, relations: Mapping[str, Relation], role: Mapping[str, Any], address: Address
+) -> frozenset[str]:
+    """The migrations that were applied; none where the table that should list them is another program's."""
+    table = relations.get(MIGRATIONS)
+    if table is None or table.columns != ("name", "applied_at"):
+        return frozenset()
+    name = f"{_quoted(address.schema)}.{MIGRATIONS}"
+    lacking = ""
+    if not role["may_use"]:
+        lacking = f"USAGE ON SCHEMA {_quoted(address.schema)}"
+    elif not table.readable:
+        lacking = f"SELECT ON {name}"
+    if lacking:
+        raise unusable(
+            address,
+            f"the role {role['role']} may not read {name}: let its owner run GRANT {lacking} TO"
+            f" {_quoted(role['role'])}; docs/SCALING.md has all rights that are needed",
+        )
+    read = sql.SQL("SELECT name FROM {}").format(sql.Identifier(address.schema, MIGRATIONS))
+    return frozenset(name for (name,) in await (await connection.execute(read)).fetchall())
+
+
+async def check_rights(connection: Connection, address: Address) -> None:
+    """Raises `UnusableError` unless our role may do with the tables what a running service does."""
+    rows = await (await connection.execute(LACKING, (json.dumps(RIGHTS), address.schema))).fetchall()
+    if rows:
+        table, privilege = rows[0]
+        row = await (await connection.execute("SELECT current_user")).fetchone()
+        role = row[0] if row else ""
+        raise unusable(
+            address,
+            f"the role {role} lacks rights, {privilege} on {table} first of all: let the tables' owner run GRANT"
+            f" {RIGHTS[table]} ON {_quoted(address.schema)}.{table} TO {_quoted(role)}; docs/SCALING.md has all",
+        )
+
+
+def unusable(address: Address, problem: str) -> UnusableError:
+    """One line for people."""
+    return UnusableError(f"Postgres at {address.place()} cannot be used: {problem}.")
+
+
+async def count_taken_over(connection: Connection) -> tuple[int, int]:
+    """Rows of the table of before, and how many of them are orders of ours now."""
+    row = await (await connection.execute(COPIED)).fetchone()
+    rows, copied = row or (0, 0)
+    return rows, copied
+
+
+@contextmanager
+def explained(address: Address, doing: Sequence[str] = ("its tables",)) -> Iterator[None]:
+    """Raise `UnusableError` for a statement that Postgres refuses; let outages pass. `doing` ends with what was being
+    done."""
+    try:
+        yield
+    except PASSING:
+        raise
+    except psycopg.Error as error:
+        why = error.diag.message_primary or str(error).partition("\n")[0]
+        raise unusable(
+            address,
+            f"it refuses {doing[-1]} ({why}). Nothing was changed; docs/SCALING.md has the rights that are needed",
+        ) from error
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
