@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
 from dexexec.errors import SettingsError
-from dexexec.host_names import ANY, is_loopback, normal_host, split_authority
+from dexexec.host_names import ANY, is_host, is_loopback, normal_host, split_authority
 from dexexec.postgres_address import DEFAULT_SCHEMA, Address, BadAddressError, Parts, address, holds_an_address
 from dexexec.redis_address import SHAPES, RedisAddress
 
@@ -353,7 +353,7 @@ class Settings(BaseSettings):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
                 found.append(f"{name} {what}: the default pair is used instead")
-        if not is_loopback(normal_host(self.host)):
+        if is_host(self.host) and not is_loopback(normal_host(self.host)):
             found.append(
                 "DEXEXEC_HOST lets the network in, and this service asks nobody who they are: whoever reaches it may"
                 " trade. Keep it behind a firewall, or a proxy that authenticates"
