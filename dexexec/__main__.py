@@ -161,9 +161,11 @@ def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[
 
 
 def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
+    from dexexec import descriptors  # noqa: PLC0415
     from dexexec.log import open_log  # noqa: PLC0415
     from dexexec.observe import Observer  # noqa: PLC0415
 
+    descriptors.raise_limit()
     stopping = Stopping()
     observer = Observer(open_log(loaded.log_level, loaded.log_format, redactor()))
     if options.notify is not None:

@@ -20,6 +20,7 @@
        +- IdempotencyInFlightError  409
        +- OrderNotFoundError        404
        +- TooManyOrdersError        429
+       +- TooManyConnectionsError   503
        +- QueueFullError            503
        +- UnavailableError          503, Postgres or Redis does not answer
 
@@ -202,6 +203,16 @@ class TooManyOrdersError(RequestError):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooManyConnectionsError(RequestError):
+    """As many connections are open as DEXEXEC_MAX_CONNECTIONS or DEXEXEC_CLIENT_CONNECTIONS allow, and none is idle."""
+
+    code = "too-many-connections"
+    http_status = 503
+    title = "Too many connections"
+    retryable = True
+    retry_after = 1.0
 
 
 class QueueFullError(RequestError):

@@ -343,6 +343,14 @@ class Observer:
 
     # The API
 
+    def accepting_paused(self, why: str, connections: int) -> None:
+        """No connection can be accepted for now: the system has no descriptor or memory left for it."""
+        self.log.warning("connections not accepted for now", why=why, open=connections)
+
+    def connections_refused(self, count: int) -> None:
+        """So many lately, as all that may be open are, and none is idle."""
+        self.log.warning("connections refused: too many are open", count=count)
+
     def request_served(self, method: str, path: str, status: int, ms: float) -> None:
         """A request went well."""
         self.log.debug("request served", method=method, path=path, status=status, ms=ms)

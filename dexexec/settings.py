@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint
+from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
 from dexexec.errors import SettingsError
 from dexexec.host_names import ANY, is_host, is_loopback, normal_host, split_authority
 from dexexec.postgres_address import DEFAULT_SCHEMA, Address, BadAddressError, Parts, address, holds_an_address
@@ -210,6 +210,12 @@ class Settings(BaseSettings):
     client_orders_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="orders per minute and client address; unset: no limit"
     )
+    max_connections: int = Field(
+        20_000, ge=16, le=1_000_000, description="connections at once, WebSockets too; fewer where descriptors are few"
+    )
+    client_connections: int | None = Field(
+        None, ge=1, le=1_000_000, description="those of one address; unset: three quarters, no limit behind a proxy"
+    )
     trust_proxy: bool = Field(
         False, description="take the client's address from X-Forwarded-For: only behind a proxy that sets it"
     )
@@ -250,16 +256,7 @@ class Settings(BaseSettings):
     @field_validator("tokens", mode="before")
     @classmethod
     def _read_tokens(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        tokens = []
-        for entry in filter(None, (part.strip() for part in value.split(","))):
-            mint, _, rest = entry.partition(":")
-            symbol, _, decimals = rest.partition(":")
-            if not looks_like_mint(mint) or not symbol or not decimals.isdecimal() or int(decimals) > 18:
-                raise ValueError("each token must be MINT:SYMBOL:DECIMALS, with a base58 mint and 0 to 18 decimals")
-            tokens.append(Token(mint, symbol, int(decimals)))
-        return tuple(tokens)
+        return parse_tokens(value) if isinstance(value, str) else value
 
     @field_validator("allowed_hosts")
     @classmethod

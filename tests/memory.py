@@ -43,7 +43,7 @@ class MemoryStore:
         self.clock = clock
         self.created: list[NewOrder] = []
         self.read_at = 0.0  # of the last one
-        self.asked = self.cancelled = 0
+        self.asked = self.cancelled = self.listed = 0
         self.worker, self.stopped = True, False
         self.takes = False  # new orders, without the queue
 
@@ -73,6 +73,7 @@ class MemoryStore:
         return {"orderId": str(order_id), "events": []} if known else None
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        self.listed += 1
         await self.switch.passed()
         rows = [(START + timedelta(microseconds=n), order) for n, order in enumerate(self.created)]
         older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]

@@ -10,12 +10,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 
-from dexexec.api.body_limit import BodyLimit, Limits
+from dexexec import descriptors
+from dexexec.api.body_limit import BodyLimit
+from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.handler import (
     Api,
     ApiHandler,
@@ -26,6 +27,8 @@ from dexexec.api.handler import (
 )
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
+from dexexec.api.pacer import Pacer
+from dexexec.api.server import LimitedServer
 
 EXECUTE = "/api/orders/execute"
 
@@ -33,7 +36,8 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 BODY_SECONDS = 10.0
 IDLE_SECONDS = 60.0
-READ_BUFFER_BYTES = 256 * 1024
+HEADER_SECONDS = 15.0
+ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +99,38 @@ def make_app(
 
 
 def make_server(
-    app: Application, api: Api, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_SECONDS
-) -> HTTPServer:
-    """A server for `app`, not yet listening. A client may take `idle_seconds` to send a request's headers, and as long
-    between two requests, and `body_seconds` for a body; then its connection is closed.
+    app: Application,
+    api: Api,
+    body_seconds: float = BODY_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> LimitedServer:
+    """A server for `app`, not yet listening. A client may take `idle_seconds` between two requests, `HEADER_SECONDS` to
+    send a request's headers, `body_seconds` for a body, and `answer_seconds` until it has read the answer; then its
+    connection is closed.
 
-    Tornado's own defaults are about 100 MB of body, no time limit for it, and an hour without a word.
+    Tornado's own defaults are about 100 MB of body, no time limit for it or for the answer, and an hour without a word.
     """
-    server = HTTPServer(
-        BodyLimit(app, Limits(MAX_BODY_BYTES, body_seconds, idle_seconds), api.observer),
+    settings = api.settings
+    most = min(settings.max_connections, descriptors.for_clients())
+    table = ConnectionTable(
+        ConnectionLimits(
+            connections=most,
+            # A proxy opens the connections of all its clients.
+            per_client=None if settings.trust_proxy else settings.client_connections or most * 3 // 4,
+            idle_seconds=idle_seconds,
+            header_seconds=min(HEADER_SECONDS, idle_seconds),
+            body_seconds=body_seconds,
+            answer_seconds=answer_seconds,
+        )
+    )
+    limit = BodyLimit(app, body_bytes=MAX_BODY_BYTES, first_path=EXECUTE, pacer=Pacer(), observer=api.observer)
+    server = LimitedServer(
+        limit,
+        table=table,
+        observer=api.observer,
         max_body_size=MAX_BODY_BYTES,
         max_header_size=MAX_HEADER_BYTES,
-        max_buffer_size=READ_BUFFER_BYTES,
     )
-    server.conn_params.header_timeout = None  # it cannot be left out above, and `BodyLimit` does it for less
+    server.conn_params.header_timeout = None  # it cannot be left out above, and `ConnectionTable` does it for less
     return server

@@ -1,23 +1,18 @@
-"""No body over the limit is read into memory, and whoever sends one is told so; nor may a client take for ever.
+"""Each request on its way from the connection to its handler: what it may cost before anybody looks at it.
 
-Tornado's own limit answers an over-long body with a bare "400 Bad Request". This stands before the application and
-answers 413 with a problem document instead: at once when Content-Length says so, else when a chunked body passes the
-limit. The rest of the body is read and thrown away for a while, because closing a connection that still has unread
-data makes the kernel throw away the answer as well (RFC 9112, section 9.6).
-
-Tornado's own time limits wrap each read of each request, which costs more than reading it; here a timer is set and
-cancelled.
+A body over the limit is answered 413 with a problem document, where Tornado says a bare "400 Bad Request": at once when
+Content-Length says so, else when a chunked body passes the limit. The rest of the body is read and thrown away for a
+while, because closing a connection that still has unread data makes the kernel throw away the answer as well (RFC
+9112, section 9.6). A request whose client has gone is not begun.
 """
 
-import asyncio
-import weakref
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
+    HTTPInputError,
     HTTPMessageDelegate,
     HTTPServerConnectionDelegate,
     HTTPServerRequest,
@@ -26,7 +21,9 @@ from tornado.httputil import (
 )
 
 from dexexec.api import problem
+from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.handler import common_headers, encode, request_id, tell_refusal
+from dexexec.api.pacer import Pacer
 from dexexec.errors import BodyTooLargeError
 from dexexec.observe import Observer
 
@@ -34,49 +31,69 @@ LINGER_BYTES = 1 << 20
 """How much of a refused body is thrown away before the connection is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bytes of a body, and seconds that a client may take for it, and before that for the headers or between two
-    requests. Then its connection is closed."""
-
-    body_bytes: int
-    body_seconds: float
-    idle_seconds: float
-
-
 class BodyLimit(HTTPServerConnectionDelegate):
-    """Passes requests to `application`, unless they are over the limits."""
+    """Passes requests to `application`: those of `first_path` at once, others at the pace of `pacer`."""
 
-    def __init__(self, application: HTTPServerConnectionDelegate, limits: Limits, observer: Observer) -> None:
-        self._application, self._limits, self._observer = application, limits, observer
+    def __init__(
+        self,
+        application: HTTPServerConnectionDelegate,
+        *,
+        body_bytes: int,
+        first_path: str,
+        pacer: Pacer,
+        observer: Observer,
+    ) -> None:
+        self.application, self.observer, self.pacer = application, observer, pacer
+        self.body_bytes, self._first_path = body_bytes, first_path
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Called by Tornado for each request."""
-        inner = self._application.start_request(server_conn, request_conn)
-        if not isinstance(request_conn, HTTP1Connection):
-            return inner
-        return _Limited(inner, request_conn, self._limits, self._observer)
+        inner = self.application.start_request(server_conn, request_conn)
+        assert isinstance(request_conn, HTTP1Connection)  # noqa: S101 - what Tornado's server has
+        stream = request_conn.stream
+        assert isinstance(stream, ClientStream)  # noqa: S101 - what our server makes
+        stream.enter(Phase.REQUEST)
+        return _Limited(self, inner, request_conn, stream)
+
+    def goes_first(self, start_line: RequestStartLine) -> bool:
+        """Whether a request waits for no other: an order that is posted."""
+        return start_line.method == "POST" and start_line.path == self._first_path
 
 
 class _Limited(HTTPMessageDelegate):
     """One request. `_received` counts body bytes, `_refused` is set once the 413 is written."""
 
     def __init__(
-        self, inner: HTTPMessageDelegate, connection: HTTP1Connection, limits: Limits, observer: Observer
+        self, limit: BodyLimit, inner: HTTPMessageDelegate, connection: HTTP1Connection, stream: ClientStream
     ) -> None:
-        self._inner, self._connection, self._limits, self._observer = inner, connection, limits, observer
-        self._limit = limits.body_bytes
-        self._timer = self._close_after(limits.idle_seconds)
+        self._inner, self._connection, self._stream = inner, connection, stream
+        self._observer, self._pacer, self._goes_first = limit.observer, limit.pacer, limit.goes_first
+        self._limit = limit.body_bytes
         self._received = 0
         self._refused = False
+        self._begun = False
         self._request: HTTPServerRequest | None = None
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - this is a server
-        self._timer.cancel()
-        self._timer = self._close_after(self._limits.body_seconds)
+        self._stream.enter(Phase.BODY)
+        turn = None if self._goes_first(start_line) else self._pacer.turn(self._stream.client)
+        return self._begin(start_line, headers) if turn is None else self._begin_after(turn, start_line, headers)
+
+    async def _begin_after(self, turn: Awaitable[None], start_line: RequestStartLine, headers: HTTPHeaders) -> None:
+        await turn
+        self._stream.enter(Phase.BODY)  # the wait was ours
+        begun = self._begin(start_line, headers)
+        if begun is not None:
+            await begun
+
+    def _begin(self, start_line: RequestStartLine, headers: HTTPHeaders) -> Awaitable[None] | None:
+        if self._stream.peer_is_gone():
+            self._stream.close()
+            raise HTTPInputError("the client has gone")  # ends the connection, with all that was sent ahead
+        self._begun = True
         length = headers.get("Content-Length", "")
         announced = int(length) if length.isascii() and length.isdecimal() and len(length) <= 20 else 0
         if announced > self._limit or "Transfer-Encoding" in headers:
@@ -102,19 +119,15 @@ class _Limited(HTTPMessageDelegate):
         return None
 
     def finish(self) -> None:
-        self._timer.cancel()
+        self._stream.enter(Phase.ANSWER)
         if self._refused:
             self._connection.finish()
         else:
             self._inner.finish()
 
     def on_connection_close(self) -> None:
-        self._timer.cancel()
-        if not self._refused:
+        if self._begun and not self._refused:
             self._inner.on_connection_close()
-
-    def _close_after(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, _close, weakref.ref(self._connection))
 
     def _refuse(self, close: bool) -> None:
         assert self._request is not None  # noqa: S101 - made with the headers of every body that can get here
@@ -128,11 +141,3 @@ class _Limited(HTTPMessageDelegate):
         start_line = ResponseStartLine("HTTP/1.1", error.http_status, "Content Too Large")
         self._connection.write_headers(start_line, headers, b"" if self._request.method == "HEAD" else body)
         tell_refusal(self._observer, self._request, error.http_status, error, identity)
-
-
-def _close(connection: weakref.ref[HTTP1Connection]) -> None:
-    """Nobody is told when a connection ends between two requests: then the timer is all that knows it, and not enough
-    to keep it."""
-    found = connection()
-    if found is not None:
-        found.close()

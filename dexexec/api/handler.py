@@ -199,6 +199,11 @@ def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
             pass
         else:
             address = forwarded
+    return client_key(address)
+
+
+def client_key(address: str) -> str:
+    """What an IP address counts as: itself, or the /64 network of an IPv6 one."""
     if ":" not in address:
         return address
     v6 = IPv6Address(address.partition("%")[0])

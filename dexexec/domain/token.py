@@ -53,3 +53,15 @@ def from_base_units(amount: int, decimals: int) -> str:
     whole, part = divmod(abs(amount), 10**decimals)
     text = f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
     return f"-{text}" if amount < 0 else text
+
+
+def parse_tokens(text: str) -> tuple[Token, ...]:
+    """Tokens by comma, each `MINT:SYMBOL:DECIMALS`. Raises `ValueError`."""
+    tokens = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        mint, _, rest = entry.partition(":")
+        symbol, _, decimals = rest.partition(":")
+        if not looks_like_mint(mint) or not symbol or not decimals.isdecimal() or int(decimals) > 18:
+            raise ValueError("each token must be MINT:SYMBOL:DECIMALS, with a base58 mint and 0 to 18 decimals")
+        tokens.append(Token(mint, symbol, int(decimals)))
+    return tuple(tokens)

@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler
 from dexexec.api.app import EXECUTE, make_app, make_server
 from dexexec.api.body import BodyReader
 from dexexec.api.handler import Api
+from dexexec.api.server import LimitedServer
 from dexexec.api.site_check import SiteCheck
 from dexexec.clock import SystemClock
 from dexexec.intake import Intake
@@ -87,6 +88,7 @@ class Service:
     queue: MemoryQueue
     limiter: MemoryLimiter
     intake: Intake
+    server: LimitedServer
     log: CapturingLogger
     client: AsyncHTTPClient = field(default_factory=lambda: AsyncHTTPClient(force_instance=True))
 
@@ -128,7 +130,7 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    *, body_seconds: float = 10.0, idle_seconds: float = 60.0, **settings: Any
+    *, body_seconds: float = 10.0, idle_seconds: float = 60.0, answer_seconds: float = 30.0, **settings: Any
 ) -> AsyncIterator[Service]:
     """An API with its neighbours in memory."""
     configured = Settings(_env_file=None, **settings)
@@ -136,10 +138,10 @@ async def running_service(
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     api = Api(configured, BodyReader(configured), intake, store, queue, clock, observer, SiteCheck(configured))
-    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds)
+    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
-    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, log)
+    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, log)
     try:
         yield service
     finally:

@@ -16,6 +16,7 @@ LAYERS = (
         "batcher",
         "breaker",
         "cancellation",
+        "descriptors",
         "notify",
         "stopping",
         "redis_address",

@@ -1,0 +1,91 @@
+"""The connection of one client: what it waits for, since when, and for how long it may.
+
+Made by `dexexec.api.server` for each accepted connection, and moved from phase to phase by `dexexec.api.body_limit`.
+One timer checks the time limits of all connections (`ConnectionTable`): a timer per request would cost more than
+reading the request.
+"""
+
+import asyncio
+import select
+import socket
+from enum import Enum
+from typing import Protocol
+
+from tornado.iostream import IOStream
+
+_ENDED = select.POLLHUP | select.POLLERR
+_PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # Linux has it
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    REQUEST = "headers of a request"
+    BODY = "the body of a request"
+    ANSWER = "the client to take its answer"
+    DETACHED = "nothing: it became a WebSocket, which has limits of its own"
+
+
+class StreamOwner(Protocol):
+    """What is needed of `ConnectionTable`."""
+
+    def moved(self, stream: "ClientStream") -> None:
+        """A connection is in another phase."""
+
+    def closed(self, stream: "ClientStream") -> None:
+        """The descriptor of a connection is free again."""
+
+
+class ClientStream(IOStream):
+    """`client` is the address that the connection counts for. `since` is when its phase began, and `heard_at` when the
+    first byte came in it (seconds, monotonic; 0: none yet)."""
+
+    def __init__(self, connection: socket.socket, owner: StreamOwner, client: str, *, buffer: int, chunk: int) -> None:
+        """`buffer` bounds what is read ahead of being handled, `chunk` what is read at once (bytes)."""
+        super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
+        self._owner, self._loop = owner, asyncio.get_running_loop()
+        self.client = client
+        self.phase = Phase.REQUEST
+        self.since = self._loop.time()
+        self.heard_at = 0.0
+        self.unread = 0
+        """Bytes of answers that the kernel has not taken yet."""
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to a phase; its time begins now."""
+        self.phase, self.since, self.heard_at = phase, self._loop.time(), 0.0
+        if not self.closed():
+            self._owner.moved(self)
+
+    def peer_is_gone(self) -> bool:
+        """Whether the client has closed the connection, even where Tornado does not notice because of requests that it
+        has not read yet. Half-closed counts as closed, as Tornado has it too."""
+        if self.closed():
+            return True
+        poll = select.poll()
+        poll.register(self.socket, _PEER_CLOSED)
+        return any(events & (_ENDED | _PEER_CLOSED) for _, events in poll.poll(0))
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Called by Tornado for each read."""
+        size = super().read_from_fd(buf)
+        if size and not self.heard_at:
+            self.heard_at = self._loop.time()
+        return size
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        """Called by Tornado, and by the WebSocket's outbox."""
+        future = super().write(data)
+        self.unread += len(data)
+        return future
+
+    def write_to_fd(self, data: memoryview) -> int:
+        """Called by Tornado for each write."""
+        size = super().write_to_fd(data)
+        self.unread -= size
+        return size
+
+    def close_fd(self) -> None:
+        """Called by Tornado once, whoever closes the connection."""
+        super().close_fd()
+        self._owner.closed(self)

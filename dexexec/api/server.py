@@ -1,0 +1,147 @@
+"""The HTTP server: Tornado's, with connections that are counted and accepted only while there is room for them.
+
+Tornado's own accepting stops for nothing: without descriptors left it fails in every turn of the event loop, with a
+traceback each time, and takes as many connections in a turn as have come.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from tornado.http1connection import HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
+from tornado.ioloop import IOLoop
+
+from dexexec.api import problem
+from dexexec.api.client_stream import ClientStream, Phase
+from dexexec.api.connection_table import ConnectionTable
+from dexexec.api.handler import client_key, common_headers, encode, request_id
+from dexexec.errors import TooManyConnectionsError
+from dexexec.observe import Observer
+
+ACCEPTED_PER_TURN = 16
+"""Connections that one turn of the event loop takes; those who are connected already should not wait behind a flood."""
+PAUSE_SECONDS = 0.5
+"""How long nothing is accepted after the system had no descriptor or memory for it."""
+TELL_SECONDS = 10.0
+"""Refused connections, or failures to accept any, are one log line in this time."""
+READ_CHUNK = 8 * 1024
+"""Bytes that are read from a connection at once: so few requests wait here, and the others in the client's kernel."""
+READ_BUFFER = 256 * 1024
+SEND_BUFFER = 131_072
+"""What the kernel is asked to hold for a client (bytes). Left alone it may grow to megabytes for each that does not
+read."""
+
+
+class LimitedServer(HTTPServer):
+    """Accepts what `table`, which is public for tests, has room for. Only plain HTTP: TLS is the proxy's."""
+
+    def initialize(  # type: ignore[override]
+        self,
+        application: HTTPServerConnectionDelegate,
+        *,
+        table: ConnectionTable,
+        observer: Observer,
+        **parameters: Any,
+    ) -> None:
+        """Called by Tornado in place of a constructor."""
+        super().initialize(application, max_buffer_size=READ_BUFFER, chunk_size=READ_CHUNK, **parameters)
+        self.table, self._observer = table, observer
+        self._listeners: list[socket.socket] = []
+        self._resuming: asyncio.TimerHandle | None = None
+        self._refused = 0
+        self._failed_at = float("-inf")  # when a failure to accept was last logged
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Listen on these."""
+        for listener in sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # what is accepted inherits it
+            self._listeners.append(listener)
+        self._listen()
+
+    def on_close(self, server_conn: object) -> None:
+        """Called by Tornado when it has read its last request of a connection."""
+        assert isinstance(server_conn, HTTP1ServerConnection)  # noqa: S101 - ours are no others
+        super().on_close(server_conn)
+        stream = server_conn.stream
+        if isinstance(stream, ClientStream) and not stream.closed():
+            stream.enter(Phase.DETACHED)
+
+    def stop(self) -> None:
+        """Accept nothing more."""
+        self._pause()
+        if self._resuming is not None:
+            self._resuming.cancel()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _listen(self) -> None:
+        self._resuming = None
+        for listener in self._listeners:
+            IOLoop.current().add_handler(listener, self._accept, IOLoop.READ)
+
+    def _pause(self) -> None:
+        for listener in self._listeners:
+            IOLoop.current().remove_handler(listener)
+
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        for _ in range(ACCEPTED_PER_TURN):
+            try:
+                connection, address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:  # the client has gone while it waited
+                continue
+            except OSError as error:  # no descriptors, no memory; or what Linux reports of the network by accept(2)
+                self.accept_later(error)
+                return
+            self._admit(connection, address)
+
+    def accept_later(self, error: OSError) -> None:
+        """Let the event loop do other things until descriptors or memory may be there again."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._failed_at >= TELL_SECONDS:
+            self._failed_at = loop.time()
+            name = errno.errorcode.get(error.errno or 0, "")
+            self._observer.accepting_paused(f"{name}: {error.strerror}", len(self.table))
+        self._pause()
+        self._resuming = loop.call_later(PAUSE_SECONDS, self._listen)
+
+    def _admit(self, connection: socket.socket, address: Any) -> None:
+        client = client_key(str(address[0]))
+        if self.table.make_room(client):
+            stream = ClientStream(connection, self.table, client, buffer=READ_BUFFER, chunk=READ_CHUNK)
+            self.table.add(stream)
+            self.handle_stream(stream, address)
+        else:
+            self._refuse(connection)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        """Answer without waiting for a request, or for the answer to arrive."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_refusals)
+        self._refused += 1
+        error = TooManyConnectionsError("all connections are taken, and each is in use")
+        identity = request_id(HTTPHeaders())
+        body = encode(problem.document(error, identity))
+        headers = {**common_headers(identity), **problem.headers(error), "Connection": "close"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {error.http_status} Service Unavailable\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        with connection:
+            connection.setblocking(False)
+            try:
+                connection.recv(READ_CHUNK)  # closing with unread data would throw the answer away
+            except OSError:
+                pass
+            try:
+                connection.send(head.encode() + body)
+            except OSError:
+                pass
+
+    def _tell_refusals(self) -> None:
+        self._observer.connections_refused(self._refused)
+        self._refused = 0
