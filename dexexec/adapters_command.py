@@ -15,8 +15,9 @@ from dexexec.networks import Purpose, open_networks, running
 from dexexec.observe import Observer, make_logger
 from dexexec.presets import origin
 from dexexec.redaction import Redactor
-from dexexec.registry import VenueClass, installed, load, networks, options_of, read_options
+from dexexec.registry import VenueClass, built_in, installed, load, networks, options_of, read_options
 from dexexec.settings import Settings
+from dexexec.settlement.pins import declared, setting
 from dexexec.settlement.simulated import MemoryLedger
 from dexexec.testing.contract import Result, Verdict, report
 from dexexec.testing.harness import Harness
@@ -79,17 +80,21 @@ def check_adapter(
     content = True
     for found in load([name]):
         read_options(found, environ)
-        results = asyncio.run(_results(found, environ, settings or Settings(_env_file=None)))
+        results, programs = asyncio.run(_results(found, environ, settings or Settings(_env_file=None)))
         content &= _report(found, results, out)
+        if programs and not built_in([found]):
+            out.write(f"To trade with it, pin its programs: {setting(found.name, programs)}\n")
     return 0 if content else 1
 
 
-async def _results(found: VenueClass, environ: Mapping[str, str], settings: Settings) -> list[Result]:
-    """On the simulated chain, or on what a node shows."""
+async def _results(
+    found: VenueClass, environ: Mapping[str, str], settings: Settings
+) -> tuple[list[Result], frozenset[str]]:
+    """On the simulated chain, or on what a node shows; and the programs that it calls."""
     tokens, pairs = settings.token_list(), found.capabilities.pairs
     pair = settings.pair() if pairs is None or frozenset(settings.pair()) in pairs else None
     if found.capabilities.network == Network.SIMULATED:
-        return await report(Harness(found, environ, tokens, pair))
+        return await report(Harness(found, environ, tokens, pair)), frozenset()
     clock = SystemClock()
     observer = Observer(make_logger(settings.log_level, settings.log_format, Redactor(environ)))
     [network] = networks([found], environ)
@@ -111,7 +116,9 @@ async def _results(found: VenueClass, environ: Mapping[str, str], settings: Sett
         cluster = opened.clusters.get(network, "")
         harness = NodeHarness(found, environ, tokens, pair, chain=StandingChain(chain), cluster=cluster)
         await harness.ready()
-        return await report(harness)
+        async with harness.world() as world:
+            programs = declared(world.venue)
+        return await report(harness), programs
 
 
 def _report(found: VenueClass, results: Sequence[Result], out: TextIO) -> bool:

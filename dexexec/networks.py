@@ -24,6 +24,7 @@ from dexexec.observe import Observer
 from dexexec.recovery.comparison import WalletOnChain
 from dexexec.settings import Settings
 from dexexec.settlement.message import Program
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.sealing import Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import Ledger, SimulatedChain
@@ -88,9 +89,11 @@ async def open_networks(
     purpose: Purpose = Purpose.TRADE,
     reserved: Reservations = nothing_reserved,
     record: str = UNNAMED,
+    pins: Pins | None = None,
 ) -> AsyncIterator[Networks]:
     """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
-    what open attempts may take of a wallet (needed to trade), `record` is the name of the record that has the orders.
+    what open attempts may take of a wallet (needed to trade), `record` is the name of the record that has the orders,
+    and `pins` are the programs that may be called (needed to trade).
 
     Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
@@ -98,7 +101,7 @@ async def open_networks(
     if purpose is Purpose.TRADE:
         networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:
-        solana = _Solana(networks, settings, clock, observer, purpose, reserved, record)
+        solana = _Solana(networks, settings, clock, observer, purpose, reserved, record, pins or Pins())
         stack.push_async_callback(solana.aclose)
         try:
             if Network.LOCALNET in needed:
@@ -164,6 +167,7 @@ class _Solana:
     purpose: Purpose
     reserved: Reservations
     record: str
+    pins: Pins
     opened: "list[RpcChain]" = field(default_factory=list)
 
     async def localnet(self, url: str | None) -> None:
@@ -253,7 +257,7 @@ class _Solana:
         if self.purpose is Purpose.TRADE:
             floor, cap = settings.min_compute_price, settings.max_compute_price
             price = ComputePrice(chain.compute_prices, floor, cap, self.clock, self.observer)
-            rules = GuardRules(cap, spend_wrapped=settings.spend_wrapped_sol)
+            rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
             networks.sealers[name] = SolanaSealer(
                 chain,
                 wallet,

@@ -24,6 +24,8 @@ from dexexec.errors import AdapterLoadError
 from dexexec.venue import Capabilities, Chain, Network, Venue, VenueContext, VenueError
 
 GROUP = "dexexec.adapters"
+OURS = "dexexec"
+"""The package of the engine, as installers know it."""
 VenueClass = type[Venue[Any]]
 _SECRET_LENGTH = 8
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -114,6 +116,17 @@ def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
         text = "; ".join(f"{_variable(found, problem['loc'])}: {problem['msg']}" for problem in problems)
         # Without its cause: a validation error repeats the value, which may be a secret.
         raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
+
+
+def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
+    """The names of those classes that come with the engine itself: the very ones that its own package registers."""
+    own = [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == OURS]
+    return frozenset(
+        found.name
+        for found in classes
+        for point in own
+        if point.name == found.name and point.value.partition(":")[0] == found.__module__ and point.load() is found
+    )
 
 
 def options_of(found: VenueClass) -> dict[str, str]:

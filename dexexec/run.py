@@ -15,7 +15,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -53,6 +53,7 @@ from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.servers import Servers
 from dexexec.settings import Settings, environment
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.settle import Settlement
 from dexexec.stopping import Stopping, first_of
 from dexexec.store import Comparisons, Database, PostgresLedger, Store, migrate
@@ -198,7 +199,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
     ledger, comparisons = PostgresLedger(shared.database), Comparisons(shared.database, shared.announcer.announce)
-    record = await _prepared(comparisons.record_name())
+    record, pins = await _prepared(comparisons.record_name()), Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
         url, started = settings.localnet_url, None
         if Network.LOCALNET in needed and url is None and role is Role.ALL:
@@ -214,6 +215,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
                 observer=observer,
                 reserved=shared.store.reserved,
                 record=record,
+                pins=pins,
             )
         )
         clusters, allowed = networks.clusters.values(), settings.allow_async_standby
@@ -222,7 +224,9 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(_close, venues, shared.observer)
         await prepare(venues)
-        permission = make_permission(shared, venues, networks, comparisons, record)
+        pins.settle(venues, registry.built_in(classes))
+        programs = {venue.name: pins.of(venue.name) for venue in venues}
+        permission = make_permission(shared, programs, networks, comparisons, record)
         half = make_worker_half(shared, venues, networks, permission)
         half.background.append(ledger.run)
         if started:
@@ -231,11 +235,15 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
 
 
 def make_permission(
-    shared: Shared, venues: Iterable[AnyVenue], networks: Networks, comparisons: Comparisons, record: str
+    shared: Shared,
+    programs: Mapping[str, frozenset[str]],
+    networks: Networks,
+    comparisons: Comparisons,
+    record: str,
 ) -> SigningPermission:
-    """What the worker waits for before it signs. Attempts are only recorded where it permits."""
+    """What the worker waits for before it signs: `programs` tell by their venues where a swap was made. Attempts are
+    only recorded where it permits."""
     settings = shared.settings
-    programs = {venue.name: venue.programs for venue in venues}
     compared = [
         Comparison(
             payer,

@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
     )
 
+    venue_programs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="programs, by comma, each `VENUE=ADDRESS`, that an adapter may call on Solana; those of the"
+        " engine's own are pinned",
+    )
+
     localnet_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
@@ -248,7 +254,7 @@ class Settings(BaseSettings):
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
 
-    @field_validator("adapters", "allowed_hosts", "allowed_origins", "pg_port", mode="before")
+    @field_validator("adapters", "venue_programs", "allowed_hosts", "allowed_origins", "pg_port", mode="before")
     @classmethod
     def _by_comma(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -303,8 +303,9 @@ class Venue(ABC, Generic[OptionsT]):
 
     @property
     def programs(self) -> frozenset[str]:
-        """Programs of its own (base58) that its instructions call. The guard lets no others be signed, but for
-        Solana's: system, compute budget, token, token 2022, associated token account, memo."""
+        """Programs of its own (base58) that its instructions call, beside Solana's: system, compute budget, token,
+        token 2022, associated token account, memo. It decides nothing: the wallet signs for programs that the operator
+        pinned, and the service does not start unless these are among them."""
         return frozenset()
 
     async def aclose(self) -> None:

@@ -4,6 +4,8 @@ Leading zero bytes become leading `1`s, one for one, so that the length survives
 """
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+ADDRESS_BYTES, ADDRESS_LETTERS = 32, 44
+"""The length of a public key, and of its text at most."""
 
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 _VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
@@ -39,3 +41,11 @@ def decode(text: str) -> bytes:
         number = number * _CHUNK + chunk
     zeros = len(text) - len(text.lstrip(ALPHABET[0]))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is a public key: 32 bytes."""
+    try:
+        return len(text) <= ADDRESS_LETTERS and len(decode(text)) == ADDRESS_BYTES
+    except ValueError:
+        return False

@@ -1,7 +1,8 @@
 """What a simulated transaction did to our accounts, held to what the order allows. Part of the guard; pure.
 
 An account is ours if it is the wallet or a token account that the wallet owns, before or after. Only the accounts that
-the message may write to can change, so sums over these tell what moved.
+the message may write to can change, so sums over these tell what moved; of ours those are of the traded mints
+(`dexexec.settlement.guard`).
 
 SOL is counted in lamports over all accounts of ours together, the network fee left out: wrapping, unwrapping, and rent
 that moves into or out of accounts of our own then cancel out. What sits in a token account that is not wrapped SOL
@@ -11,26 +12,11 @@ counts only up to its rent, so that our lamports cannot be parked where they are
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dexexec.domain import base58
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.message import Program
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.token_account import TokenAccount, read_token_account
-
-_GOVERNED = frozenset(
-    {
-        Program.SYSTEM,  # nonce accounts
-        Program.TOKEN,  # mints, multisigs
-        Program.TOKEN_2022,
-        "Stake11111111111111111111111111111111111111",
-        "Vote111111111111111111111111111111111111111",
-        "BPFLoaderUpgradeab1e11111111111111111111111",
-        "LoaderV411111111111111111111111111111111111",
-        "AddressLookupTab1e1111111111111111111111111",
-    }
-)
-"""Solana's own programs whose accounts name who has a say in them. A venue's own accounts may name us and change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +93,6 @@ def _faults(effects: Effects) -> Iterator[GuardError]:
     changes = [_change(effects, address) for address in effects.watched if address != effects.wallet]
     for change in changes:
         yield from _power_faults(effects, change)
-        yield from _authority_faults(effects, change.address)
     yield from _amount_faults(effects, changes)
 
 
@@ -135,20 +120,8 @@ def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
         yield GuardError(Rule.FROZEN, f"our account {address} would be frozen")
 
 
-def _authority_faults(effects: Effects, address: str) -> Iterator[GuardError]:
-    was = effects.before[address]
-    if was is None or was.owner not in _GOVERNED or read_token_account(was) is not None:
-        return
-    if base58.decode(effects.wallet) in was.data and effects.after[address] != was:
-        yield GuardError(Rule.AUTHORITY, f"{address}, in which our wallet has a say, would be changed")
-
-
 def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardError]:
     traded = {effects.mint_in, effects.mint_out}
-    for change in changes:
-        was = change.before
-        if was is not None and was.mint != WSOL and was.mint not in traded and change.gain(was.mint) < 0:
-            yield GuardError(Rule.DRAINED, f"our account {change.address} would lose {-change.gain(was.mint)} units")
     paid = _lamports(effects.before[effects.wallet]) - _lamports(effects.after[effects.wallet])
     sol = sum(change.lamports() for change in changes) - paid + effects.fee
     gains = {mint: sol if mint == WSOL else sum(change.gain(mint) for change in changes) for mint in traded}

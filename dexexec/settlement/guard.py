@@ -7,14 +7,16 @@ looks twice. What the transaction says at its top level may not hand our things 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dexexec.domain import base58
 from dexexec.domain.attempt_id import NAME
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.effects import Effects, find_fault
 from dexexec.settlement.message import TOKEN_PROGRAMS, Message, Program, budget, touches
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.token_account import read_token_account
 from dexexec.settlement.wrapping import lamports_wrapped
@@ -31,14 +33,30 @@ _ASSOCIATED_CREATE = {b"", b"\0", b"\x01"}
 """Create (old and new form) and CreateIdempotent."""
 
 
+_GOVERNED = frozenset(
+    {
+        Program.SYSTEM,  # nonce accounts
+        Program.TOKEN,  # mints, multisigs
+        Program.TOKEN_2022,
+        "Stake11111111111111111111111111111111111111",
+        "Vote111111111111111111111111111111111111111",
+        "BPFLoaderUpgradeab1e11111111111111111111111",
+        "LoaderV411111111111111111111111111111111111",
+        "AddressLookupTab1e1111111111111111111111111",
+    }
+)
+"""Solana's own programs whose accounts name who has a say in them. A venue's own accounts may name us and change."""
+
+
 @dataclass(frozen=True, slots=True)
 class GuardRules:
     """What an operator decides. `max_compute_price` is in micro-lamports per compute unit; `programs` (base58) may be
-    called by any venue's transaction, beside the venue's own; `spend_wrapped`: orders that sell SOL may take what the
-    wallet had wrapped before."""
+    called by any venue's transaction, and `pins` are each venue's own; `spend_wrapped`: orders that sell SOL may take
+    what the wallet had wrapped before."""
 
     max_compute_price: int
     programs: frozenset[str] = frozenset(Program)
+    pins: Pins = field(default_factory=Pins)
     spend_wrapped: bool = True
 
 
@@ -47,9 +65,9 @@ class Proposal:
     """A transaction that somebody wants signed, and what it is for.
 
     `wallet` is ours, `wrapped` the address of its associated account for wrapped SOL, there or not. `cosigners` are the
-    other signers that the adapter declared, and `programs` its venue's. `memo` is what the transaction is known as on
-    chain. `before` has the accounts that the message may write to, as they are, by address; None where there is none.
-    `spend_wrapped` is as in `GuardRules`.
+    other signers that the adapter declared, and `programs` those that are pinned for its venue. `memo` is what the
+    transaction is known as on chain. `before` has the accounts that the message may write to, as they are, by address;
+    None where there is none. `spend_wrapped` is as in `GuardRules`.
     """
 
     message: Message
@@ -118,7 +136,7 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
             raise GuardError(Rule.SIGNERS, f"{signer} would have to sign, which the venue did not say")
     for one in message.instructions:
         if one.program not in rules.programs and one.program not in proposal.programs:
-            raise GuardError(Rule.PROGRAMS, f"the program {one.program} is not on the allow-list")
+            raise GuardError(Rule.PROGRAMS, f"the program {one.program} is not pinned for {proposal.quote.venue}")
     _check_memos(proposal)
     _check_budget(rules, message)
     for one in message.calls(Program.SYSTEM):
@@ -128,6 +146,22 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
     taken = sum(_check_token(proposal, one) for one in message.calls(*TOKEN_PROGRAMS))
     if taken > proposal.quote.max_in:
         raise GuardError(Rule.TRANSFER, f"{taken} would be transferred, over the order's {proposal.quote.max_in}")
+    for address in message.writable:
+        _check_writable(proposal, address)
+
+
+def _check_writable(proposal: Proposal, address: str) -> None:
+    """Of what is ours, only the wallet and token accounts of the traded mints may be written to. What is read-only in
+    the message nobody can change, whatever a program does on the chain that it did not do in the simulation."""
+    account, request = proposal.before.get(address), proposal.quote.request
+    if account is None or address == proposal.wallet:
+        return
+    token = read_token_account(account)
+    if token is not None:
+        if token.owner == proposal.wallet and token.mint not in {request.mint_in, request.mint_out}:
+            raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
+    elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
+        raise GuardError(Rule.AUTHORITY, f"{address} could change, in which our wallet has a say")
 
 
 def _check_memos(proposal: Proposal) -> None:

@@ -13,7 +13,8 @@ class Rule(StrEnum):
     DEADLINE = "deadline"  # the order's deadline is not past
     PAYER = "payer"  # our wallet pays the fee
     SIGNERS = "signers"  # nobody else signs but whom the venue declared
-    PROGRAMS = "programs"  # only programs on the allow-list are called
+    PROGRAMS = "programs"  # only Solana's own programs and those that are pinned for the venue are called
+    UNTRADED = "untraded-account"  # no token account of ours can change but those of the mints that are traded
     MEMO = "memo"  # of memos that begin with our name there is one: the order's own
     COMPUTE = "compute-budget"  # one limit, and a price under the cap
     SYSTEM = "system-instruction"  # our lamports only go to our own wrapped SOL
@@ -27,8 +28,7 @@ class Rule(StrEnum):
     DELEGATE = "delegate"  # nobody may move our tokens afterwards
     CLOSE_AUTHORITY = "close-authority"  # nobody else may close our accounts afterwards
     FROZEN = "frozen"  # no account of ours is frozen
-    AUTHORITY = "authority"  # no mint, multisig, stake or nonce account in which our wallet has a say changes
-    DRAINED = "drained"  # no other token account of ours loses anything
+    AUTHORITY = "authority"  # no mint, multisig, stake or nonce account in which our wallet has a say can change
     WRAPPED = "wrapped-sol"  # of SOL that was wrapped before goes at most what the order may take of it
     SPENT = "spent"  # at most max-in is spent
     RECEIVED = "received"  # at least min-out is received

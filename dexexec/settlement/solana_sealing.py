@@ -121,7 +121,7 @@ class SolanaSealer:
             wallet=self.payer,
             wrapped=self._wrapped,
             cosigners=frozenset(unsigned.signers),
-            programs=venue.programs,
+            programs=self._rules.pins.of(quote.venue),
             memo=said,
             before=_by_address(watched, seen),
             spend_wrapped=self._rules.spend_wrapped,

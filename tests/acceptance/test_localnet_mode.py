@@ -94,6 +94,28 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(st
         assert secret not in process.out + process.err
 
 
+ELSEWHERE = """
+from dexexec.venue import Capabilities, Network, NoOptions, NoRoute, Venue
+
+class Elsewhere(Venue[NoOptions]):
+    name = "elsewhere"
+    capabilities = Capabilities(network=Network.LOCALNET)
+    programs = frozenset({"AMM1111111111111111111111111111111111111111"})
+
+    async def quote(self, request, deadline):
+        raise NoRoute
+
+    async def build(self, quote, payer, blockhash):
+        raise NoRoute
+"""
+
+
+def test_an_adapter_from_elsewhere_does_not_start_before_its_programs_are_pinned(stand: Stand) -> None:
+    (stand.home / "elsewhere.py").write_text(ELSEWHERE)
+    process = stand.start(PYTHONPATH=str(stand.home), DEXEXEC_ADAPTERS="elsewhere:Elsewhere")
+    refuses(process, "elsewhere calls AMM1", "DEXEXEC_VENUE_PROGRAMS=elsewhere=AMM1")
+
+
 def test_a_worker_without_a_localnet_says_how_to_get_one(stand: Stand) -> None:
     refuses(stand.start("worker"), "python -m dexexec localnet", "DEXEXEC_LOCALNET_URL")
 

@@ -19,6 +19,7 @@ from dexexec.domain.swap import Accepted, Blockhash, SignedSwap
 from dexexec.domain.token import Tokens
 from dexexec.settlement.guard import GuardRules
 from dexexec.settlement.message import Message, Program
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.rpc.chain import RpcChain
 from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.transaction import (
@@ -173,9 +174,9 @@ class Scene:
         return (self.opens(), self.pays(), self.gets())
 
     def calls(self, *others: str) -> tuple[Instruction, ...]:
-        """A call of the venue's program, which is given everything."""
-        given = (self.wallet, self.vault, *(self.ours(one) for one in (self.mint_in, self.mint_out, self.other)))
-        given += (*(self.theirs(one) for one in (self.mint_in, self.mint_out, self.other)), *others)
+        """A call of the venue's program, which is given all that a swap needs, and more of its own."""
+        given: tuple[str, ...] = (self.wallet, self.vault, self.ours(self.mint_in), self.ours(self.mint_out), *others)
+        given += tuple(self.theirs(one) for one in (self.mint_in, self.mint_out, self.other))
         return (self.opens(), call(PROGRAM, b"swap", *given, signers=[self.wallet, self.vault]))
 
     def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
@@ -184,7 +185,7 @@ class Scene:
         return Quote("pool", request, MAX_IN, OUT, MIN_OUT, MAX_IN, 0, mint_in, 10_000, 0, 0, 0, ())
 
     def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
-        rules = GuardRules(max_compute_price)
+        rules = GuardRules(max_compute_price, pins=Pins({"pool": frozenset({PROGRAM})}))
         wallet = Wallet(self.key.secret())
         return SolanaSealer(self.chain, wallet, rules, SystemClock(), price=fixed(compute_price))
 

@@ -31,6 +31,7 @@ GREEDY: dict[str, tuple[Rule, Callable[[Scene], tuple[Instruction, ...]]]] = {
             call(Program.TOKEN, b"\x04" + bytes(8), at.ours(at.other), STRANGER, at.wallet, signers=[at.wallet]),
         ),
     ),
+    "hands another token account of ours to its program": (Rule.UNTRADED, lambda at: at.calls(at.ours(at.other))),
     "calls another program": (Rule.PROGRAMS, lambda at: (*at.honest(), call(STRANGER, b"", at.wallet))),
     "builds for another payer": (
         Rule.SIGNERS,
@@ -67,18 +68,17 @@ INSIDE: dict[str, tuple[Rule | None, Callable[[Scene], tuple[Instruction, ...]]]
     "swaps": (None, lambda at: (at.pays(), at.gets())),
     "takes more than max-in": (Rule.SPENT, lambda at: (at.pays(MAX_IN + 1), at.gets())),
     "pays less than min-out": (Rule.RECEIVED, lambda at: (at.pays(), at.gets(MIN_OUT - 1))),
-    "takes another token of ours": (Rule.DRAINED, lambda at: (at.pays(), at.gets(), at.pays(1, at.other))),
     "approves a delegate": (
         Rule.DELEGATE,
         lambda at: (
             at.pays(),
             at.gets(),
-            call(Program.TOKEN, b"\x04\x01" + bytes(7), at.ours(at.other), STRANGER, at.wallet, signers=[at.wallet]),
+            call(Program.TOKEN, b"\x04\x01" + bytes(7), at.ours(at.mint_in), STRANGER, at.wallet, signers=[at.wallet]),
         ),
     ),
     "gives our account away": (
         Rule.OWNER,
-        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.other), 2, STRANGER)),
+        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.mint_in), 2, STRANGER)),
     ),
     "lets a stranger close our account": (
         Rule.CLOSE_AUTHORITY,

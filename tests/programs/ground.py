@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from adapters.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus
 from dexexec.domain.token import WSOL
 from dexexec.registry import VenueClass
 from dexexec.settlement.guard import GuardRules
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.rpc import Localnet
 from dexexec.settlement.solana_sealing import SolanaSealer
 from dexexec.settlement.wallet import Wallet
@@ -28,6 +30,10 @@ from tests.programs import dumps
 from tests.programs.market import Market, fund
 from tests.programs.tokens import TOKENS, ata
 
+PINS = Pins({
+    "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),
+    "meteora": frozenset({METEORA_DAMM_V2["localnet"].program}),
+})  # fmt: skip
 SLOTS = 3
 """Until what landed is confirmed, and the confirmed clock is the newest one's second."""
 SECONDS = 60
@@ -171,7 +177,8 @@ async def _market(net: Net, chain: Localnet, clock: ManualClock, seed: int, only
 
 def sealer_of(chain: Localnet, clock: Clock, wallet: Keypair) -> SolanaSealer:
     """Seals for a wallet, without a price for compute units."""
-    return SolanaSealer(chain, Wallet(bytes(wallet)[:32]), GuardRules(max_compute_price=0), clock)
+    rules = GuardRules(max_compute_price=0, pins=PINS)
+    return SolanaSealer(chain, Wallet(bytes(wallet)[:32]), rules, clock)
 
 
 def amount_of(data: bytes) -> int:

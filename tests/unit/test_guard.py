@@ -1,15 +1,23 @@
 """The guard's first look: what a transaction says. Each test changes one thing of a good swap, and one rule minds."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.hash import Hash
+from solders.instruction import AccountMeta as SoldersMeta
+from solders.instruction import Instruction as SoldersInstruction
+from solders.message import MessageV0, to_bytes_versioned
+from solders.pubkey import Pubkey
 
-from dexexec.domain.solana import Instruction
+from dexexec.domain import base58
+from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard import GuardRules, check_message
 from dexexec.settlement.message import Program, budget, compute_unit_limit, compute_unit_price, memo, network_fee
 from dexexec.settlement.rule import GuardError, Rule
-from dexexec.settlement.transaction import associated_token_account
+from dexexec.settlement.transaction import associated_token_account, parse_message
 from dexexec.venue import VenueError
 from tests.attempts import RECORD, an_attempt
 from tests.swapping import (
@@ -26,6 +34,7 @@ from tests.swapping import (
     OURS_OTHER,
     OURS_OUT,
     POOL_PROGRAM,
+    RENT,
     RULES,
     STEPS,
     VAULT_IN,
@@ -47,6 +56,13 @@ from tests.swapping import (
     transfer_checked,
 )
 
+NONCE, STAKE = Program.SYSTEM, "Stake11111111111111111111111111111111111111"
+GOVERNED_BESIDES = (
+    "Vote111111111111111111111111111111111111111",
+    "BPFLoaderUpgradeab1e11111111111111111111111",
+    "LoaderV411111111111111111111111111111111111",
+    "AddressLookupTab1e1111111111111111111111111",
+)
 AMOUNT = (1).to_bytes(8, "little")
 
 
@@ -272,3 +288,56 @@ def test_only_our_wrapped_sol_is_closed_and_only_to_us(step: Instruction) -> Non
 
 def test_the_mints_of_the_swap_are_told_apart() -> None:
     assert rule_of(replace(Swap(), quote=quote(MINT_OUT, MINT_IN))) is Rule.TRANSFER
+
+
+# What may be written to
+
+
+def handing(account: Account, *, writable: bool = True, **changes: Any) -> Swap:
+    """The good swap, whose venue's program is given one more account."""
+    given = (AccountMeta(WALLET, signer=True, writable=True), AccountMeta(ATTACKER, writable=writable))
+    swap = replace(Swap().and_step(Instruction(POOL_PROGRAM, given, b"swap")), **changes)
+    return swap.and_before(ATTACKER=account)
+
+
+@pytest.mark.parametrize("program", [Program.TOKEN, Program.TOKEN_2022])
+def test_a_token_account_of_ours_may_only_change_if_its_mint_is_traded(program: Program) -> None:
+    for mint in (MINT_IN, MINT_OUT):
+        assert rule_of(handing(token_account(mint, 7, program=program))) is None
+    for mint in (OTHER_MINT, WSOL):
+        for amount in (0, 7):
+            other = token_account(mint, amount, program=program)
+            assert rule_of(handing(other)) is Rule.UNTRADED, "although nothing becomes of it in the simulation"
+            assert rule_of(handing(other, writable=False)) is None, "nobody can change it"
+
+
+def test_whose_token_account_it_is_tells_the_chain_and_not_the_venue() -> None:
+    assert rule_of(handing(token_account(OTHER_MINT, 7, owner=VENUE))) is None
+    assert rule_of(handing(token_account(OTHER_MINT, 7), programs=frozenset({POOL_PROGRAM, ATTACKER}))) is Rule.UNTRADED
+    with pytest.raises(GuardError, match=OTHER_MINT):
+        handing(token_account(OTHER_MINT, 7)).check_message()
+
+
+@pytest.mark.parametrize("owner", [NONCE, STAKE, Program.TOKEN, Program.TOKEN_2022, *GOVERNED_BESIDES])
+def test_no_account_in_which_our_wallet_has_a_say_may_change(owner: str) -> None:
+    ours = Account(owner, RENT, b"\0" * 4 + base58.decode(WALLET) + b"\0" * 46)
+    assert rule_of(handing(ours)) is Rule.AUTHORITY
+    assert rule_of(handing(ours, writable=False)) is None
+    assert rule_of(handing(replace(ours, data=bytes(82)))) is None
+
+
+def test_a_venues_own_accounts_may_name_us_and_change() -> None:
+    order_book = Account(POOL_PROGRAM, RENT, base58.decode(WALLET))
+    changed = handing(order_book).and_after(ATTACKER=replace(order_book, data=bytes(32)))
+    assert rule_of(changed) is None
+
+
+def test_an_account_that_a_lookup_table_stands_for_is_not_signed_for() -> None:
+    table = AddressLookupTableAccount(Pubkey.from_string(ATTACKER), [Pubkey.from_string(OURS_OTHER)])
+    step = SoldersInstruction(
+        Pubkey.from_string(POOL_PROGRAM), b"", [SoldersMeta(Pubkey.from_string(OURS_OTHER), False, True)]
+    )
+    message = MessageV0.try_compile(Pubkey.from_string(WALLET), [step], [table], Hash.default())
+    assert message.address_table_lookups
+    with pytest.raises(ValueError, match="lookup tables"):
+        parse_message(to_bytes_versioned(message))

@@ -1,7 +1,7 @@
 """What the sealer makes of a node's answers, on a node whose answers are written down."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
@@ -13,6 +13,7 @@ from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import Tokens
 from dexexec.settlement.guard import GuardRules
 from dexexec.settlement.message import Program
+from dexexec.settlement.pins import Pins
 from dexexec.settlement.rule import GuardError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.solana_sealing import SolanaSealer
@@ -100,8 +101,15 @@ class Node:
         return Simulation(self.slot, 1_000, after={one: self.after.get(one) for one in watched})
 
 
-async def seal(node: Node, *steps: Instruction, asked_for: Quote | None = None, blockhash_slot: int = 0) -> Sealed:
-    sealer = SolanaSealer(cast("SolanaChain", node), Wallet(KEY.secret()), GuardRules(0), ManualClock())
+async def seal(
+    node: Node,
+    *steps: Instruction,
+    asked_for: Quote | None = None,
+    blockhash_slot: int = 0,
+    pinned: frozenset[str] = frozenset({POOL_PROGRAM}),
+) -> Sealed:
+    rules = GuardRules(0, pins=Pins({quote().venue: pinned}))
+    sealer = SolanaSealer(cast("SolanaChain", node), Wallet(KEY.secret()), rules, ManualClock())
     unsigned = SwapInstructions(steps or (SWAP,), Blockhash(address("blockhash"), 150, blockhash_slot))
     return await sealer.seal(Pool(), asked_for or quote(), unsigned, 10**9, an_attempt())
 
@@ -114,6 +122,14 @@ async def refused(node: Node, *steps: Instruction, blockhash_slot: int = 0) -> V
 
 async def test_a_swap_that_is_as_quoted_is_signed() -> None:
     assert (await seal(Node([(10, state())]))).signed.last_valid_height == 150
+
+
+async def test_only_the_operators_pins_count_whatever_the_adapter_says_it_calls() -> None:
+    assert Pool().programs == {POOL_PROGRAM}
+    with pytest.raises(GuardError, match=f"{POOL_PROGRAM} is not pinned for {quote().venue}"):
+        await seal(Node([(10, state())]), pinned=frozenset())
+    with pytest.raises(GuardError, match="is not pinned"):
+        await seal(Node([(10, state())]), asked_for=replace(quote(), venue="another"))
 
 
 PAYS = call(Program.TOKEN, b"\x03" + (100).to_bytes(8, "little"), OURS_IN, VAULT_IN, WALLET, signers=[WALLET])
