@@ -121,13 +121,9 @@ class Settings(BaseSettings):
     tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
         (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
     )
-
     venue_programs: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="programs, by comma, each `VENUE=ADDRESS`, that an adapter may call on Solana; those of the"
-        " engine's own are pinned",
+        (), description="programs, by comma, each `VENUE=ADDRESS`, that adapters from elsewhere may call on Solana"
     )
-
     localnet_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",

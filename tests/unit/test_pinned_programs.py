@@ -132,7 +132,8 @@ def test_only_the_engines_own_classes_count_as_its_own() -> None:
 def test_pins_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEXEXEC_VENUE_PROGRAMS", f"stranger={AMM}, stranger = {ROUTER},acme={OTHER},")
     pins = Pins.read(load().venue_programs)
-    assert (pins.of("stranger"), pins.of("acme")) == ({AMM, ROUTER}, {OTHER})
+    assert pins.of("stranger") == {AMM, ROUTER}
+    assert pins.of("acme") == {OTHER}
 
 
 @pytest.mark.parametrize("entry", ["stranger", f"={AMM}", "stranger=", "stranger=0OIl", f"stranger={AMM}x", AMM])
