@@ -4,12 +4,12 @@ Used for `DEXEXEC_ORDERS_PER_MINUTE` (what workers take up) and `DEXEXEC_CLIENT_
 post). In no window of the given length are more than `limit` units granted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import redis.asyncio
 
-from dexexec.queue import outages
+from dexexec.redis_outages import asked
 
 # KEYS window; ARGV limit, window ms, wanted, process. Each unit granted is a member of the window, scored with its
 # time; their names are the answer, behind how long until one more can be granted.
@@ -33,6 +33,13 @@ return answer
 """
 
 
+# KEYS window. A window is made by its first grant.
+DROP = """
+if redis.call('TYPE', KEYS[1]).ok == 'zset' then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """`granted` of what was wanted; `retry_after` seconds until one more can be had (0 when all were granted). `units`
@@ -44,22 +51,41 @@ class Grant:
 
 
 class RateLimiter:
-    """Sliding windows of `window_ms`, one per key."""
+    """Sliding windows of `window_ms`, one per key. `tell` is handed a line about a key that was of another type."""
 
-    def __init__(self, client: redis.asyncio.Redis, prefix: str, process: str, window_ms: int = 60_000) -> None:
-        self._client, self._process, self._window = client, process, window_ms
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        prefix: str,
+        process: str,
+        window_ms: int = 60_000,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client, self._process, self._window, self._tell = client, process, window_ms, tell
         self._prefix = f"{{{prefix}}}:rate"
         self._take = client.register_script(TAKE)
+        self._drop = client.register_script(DROP)
 
     async def take(self, key: str, limit: int, count: int = 1) -> Grant:
         """Take up to `count` units. Raises `UnavailableError`."""
-        with outages():
-            answer = await self._take(keys=[f"{self._prefix}:{key}"], args=[limit, self._window, count, self._process])
-        wait_ms, *units = answer
-        return Grant(len(units), float(wait_ms) / 1000, tuple(units))
+        name = f"{self._prefix}:{key}"
+
+        async def ask() -> Grant:
+            wait_ms, *units = await self._take(keys=[name], args=[limit, self._window, count, self._process])
+            return Grant(len(units), float(wait_ms) / 1000, tuple(units))
+
+        return await asked(ask, lambda _: self._remake(name))
 
     async def give_back(self, key: str, units: Sequence[bytes]) -> None:
         """Return units that were taken and not used. Raises `UnavailableError`."""
+        name = f"{self._prefix}:{key}"
+
+        async def ask() -> None:
+            await self._client.zrem(name, *units)
+
         if units:
-            with outages():
-                await self._client.zrem(f"{self._prefix}:{key}", *units)
+            await asked(ask, lambda _: self._remake(name))
+
+    async def _remake(self, name: str) -> None:
+        if await self._drop(keys=[name]):
+            self._tell(f"{name} was not what it has to be, and was made anew")

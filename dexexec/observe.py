@@ -123,12 +123,18 @@ class Observer:
         self.log.info("worker stopped", worker=name, handed_back=handed_back)
 
     def waiting_for(self, what: str, error: Exception) -> None:
-        """A server does not answer; whoever says this tries again."""
-        self.log.warning("waiting for a server", doing=what, why=str(error))
+        """A server does not answer, or refuses; whoever says this tries again."""
+        cause = str(error.__cause__ or "").strip().splitlines()
+        why = f"{error} ({cause[0]})" if cause and cause[0] not in str(error) else str(error)
+        self.log.warning("waiting for a server", doing=what, why=why)
 
     def back_again(self, what: str, seconds: float) -> None:
         """The server answers again."""
         self.log.info("a server is back", doing=what, after_s=round(seconds, 1))
+
+    def redis_mended(self, what: str) -> None:
+        """Something in Redis under our prefix was not of our making. Nothing is lost with it."""
+        self.log.error("mended what another program left in Redis", what=what)
 
     # Orders
 

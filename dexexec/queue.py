@@ -14,23 +14,21 @@ If the set knows more ids than the stream has entries, the stream was lost on it
 is dropped then, since a duplicate is harmless and a forgotten order is not.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 import redis.asyncio
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from dexexec.errors import UnavailableError
+from dexexec.redis_outages import UNREADABLE, asked, outages
 
-_REFUSED = re.compile(
-    r"\b(LOADING|READONLY|OOM|MISCONF|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|NOREPLICAS|TRYAGAIN|MOVED|ASK)\b"
-)
+T = TypeVar("T")
+
 GROUP = "workers"
 BLOCK_MS = 500
 """How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
@@ -40,6 +38,10 @@ TAKEN_OVER = 1_000
 _Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 _Answer = Sequence[tuple[bytes, _Rows]]
 """What redis-py makes of XREADGROUP (RESP2)."""
+
+TELL_SECONDS = 10.0
+"""Unreadable entries within this time are one line."""
+ID_LENGTH = 36
 
 # KEYS work, queued; ARGV ids
 ENQUEUE = """
@@ -64,6 +66,25 @@ end
 """
 
 
+# KEYS work, queued; ARGV 1 if the stream has to go whatever its type. Keys of another type are dropped, and there is a
+# group afterwards; the answer is the names of what was dropped.
+REMAKE = """
+local remade = {}
+local function drop(key, kind, always)
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and (always or found ~= kind) then
+    redis.call('DEL', key)
+    remade[#remade + 1] = key
+  end
+end
+drop(KEYS[1], 'stream', ARGV[1] == '1')
+drop(KEYS[2], 'set', false)
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], 'workers', '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+return remade
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A leased stream entry."""
@@ -72,112 +93,152 @@ class Entry:
     order_id: UUID
 
 
-@contextmanager
-def outages() -> Iterator[None]:
-    """Raise `UnavailableError` for what means that Redis does not answer."""
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise UnavailableError("Redis does not answer") from error
-    except ResponseError as error:
-        if _REFUSED.search(f"{error.status_code} {error}"):  # redis-py cuts some codes off, old scripts put more before
-            raise UnavailableError("Redis refuses writes for now") from error
-        raise
-
-
 class Queue:
     """`client` answers quickly; `blocking` is a client of its own for reads that wait, whose socket timeout is longer
-    than any `block_ms`."""
+    than any `block_ms`. `tell` is handed a line about keys and entries that somebody else has spoiled."""
 
-    def __init__(self, client: redis.asyncio.Redis, blocking: redis.asyncio.Redis, prefix: str) -> None:
-        self._client, self._blocking = client, blocking
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        blocking: redis.asyncio.Redis,
+        prefix: str,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client, self._blocking, self._tell = client, blocking, tell
         self.work, self.queued = (f"{{{prefix}}}:{name}" for name in ("work", "queued"))
         self._enqueue = client.register_script(ENQUEUE)
         self._ack = client.register_script(ACK)
+        self._remake = client.register_script(REMAKE)
+        self._removed = 0  # unreadable entries, since that was told last
+        self._told_at = -TELL_SECONDS
 
     async def prepare(self) -> None:
         """Create the group, from the stream's beginning: entries that came earlier count."""
-        with outages():
-            try:
-                await self._client.xgroup_create(self.work, GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+        await self._ask(self._create_group)
 
     async def enqueue(self, order_ids: Sequence[UUID]) -> int:
         """Put ids on the stream, those that are not on it yet; how many that were."""
         if not order_ids:
             return 0
-        with outages():
-            return int(await self._enqueue(keys=[self.work, self.queued], args=[str(i) for i in order_ids]))
+        args = [str(order_id) for order_id in order_ids]
+
+        async def ask() -> int:
+            return int(await self._enqueue(keys=[self.work, self.queued], args=args))
+
+        return await self._ask(ask)
 
     async def depth(self) -> int:
         """Ids that wait on the stream."""
-        with outages():
+
+        async def ask() -> int:
             return int(await self._client.xlen(self.work))
+
+        return await self._ask(ask)
 
     async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
         """Up to `count` entries, waiting up to `block_ms` for the first. Not cancellable without stranding them until
         `reclaim`: let it finish."""
-        try:
-            with outages():
-                answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            await self.prepare()  # the data was lost: the sweeper fills the new stream
-            return []
-        return [entry for _, rows in cast("_Answer", answer) for entry in _entries(rows)]
+
+        async def ask() -> _Rows:
+            answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
+            return [row for _, rows in cast("_Answer", answer) for row in rows]
+
+        return await self._entries(await self._ask(ask))
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int = 100) -> list[Entry]:
         """Take over entries that another consumer leased and never acknowledged."""
-        try:
-            with outages():
-                answer = await self._client.xautoclaim(self.work, GROUP, consumer, idle_ms, count=count)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            await self.prepare()
-            return []
-        return _entries(answer[1])
+
+        async def ask() -> _Rows:
+            rows: _Rows = (await self._client.xautoclaim(self.work, GROUP, consumer, idle_ms, count=count))[1]
+            return rows
+
+        return await self._entries(await self._ask(ask))
 
     async def take_over_pending(self, consumer: str, dead: str) -> list[Entry]:
         """Take over what `dead`, whose worker has ended, leased and never acknowledged, however short ago."""
-        try:
-            with outages():
-                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", TAKEN_OVER, consumername=dead)
-                ids: list[int | bytes | str | memoryview[int]] = [row["message_id"] for row in pending]
-                rows = await self._client.xclaim(self.work, GROUP, consumer, 0, ids) if ids else []
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):  # without a group nothing is pending
-                raise
-            return []
-        return _entries(cast("_Rows", rows))
+
+        async def ask() -> _Rows:
+            pending = await self._client.xpending_range(self.work, GROUP, "-", "+", TAKEN_OVER, consumername=dead)
+            ids: list[int | bytes | str | memoryview[int]] = [row["message_id"] for row in pending]
+            return cast("_Rows", await self._client.xclaim(self.work, GROUP, consumer, 0, ids)) if ids else []
+
+        return await self._entries(await self._ask(ask))
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and remove entries: their orders are claimed, or need no work."""
         if entries:
-            args = [text for entry in entries for text in (entry.entry_id, str(entry.order_id))]
-            with outages():
-                await self._ack(keys=[self.work, self.queued], args=args)
+            await self._remove([text for entry in entries for text in (entry.entry_id, str(entry.order_id))])
 
     async def forget(self, consumer: str) -> None:
         """Remove a consumer that leaves for good, unless it still has pending entries."""
-        try:
-            with outages():
-                pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
-                if not pending:
-                    await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):  # without a group there is no consumer either
-                raise
+
+        async def ask() -> None:
+            pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
+            if not pending:
+                await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
+
+        await self._ask(ask)
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""
         with outages():
             await self._client.ping()
 
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await asked(ask, self._mend)
 
-def _entries(rows: _Rows) -> list[Entry]:
-    """As redis-py answers them (RESP2). An entry without fields was deleted meanwhile."""
-    return [Entry(entry_id.decode(), UUID(fields[b"id"].decode())) for entry_id, fields in rows if fields]
+    async def _create_group(self) -> None:
+        try:
+            await self._client.xgroup_create(self.work, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    async def _mend(self, exhausted: bool) -> None:
+        """Make the group anew where the data was lost, and keys of another type: the sweeper fills the new stream."""
+        for key in await self._remake(keys=[self.work, self.queued], args=[int(exhausted)]):
+            self._tell(f"{key.decode()} was not what it has to be, and was made anew")
+
+    async def _entries(self, rows: _Rows) -> list[Entry]:
+        """Those that can be read. What somebody else put on the stream is removed. An entry without fields was deleted
+        meanwhile."""
+        entries: list[Entry] = []
+        others: list[str] = []
+        for row in rows:
+            try:
+                entry_id, fields = row
+                text = entry_id.decode()
+            except UNREADABLE as error:
+                raise UnavailableError("Redis answers in a shape that is none") from error
+            if fields:
+                try:
+                    entries.append(Entry(text, _order_id(fields)))
+                except UNREADABLE:
+                    others.append(text)
+        if others:
+            with contextlib.suppress(UnavailableError):  # then they stay pending, and are met again
+                await self._remove([text for entry_id in others for text in (entry_id, "")])
+                self._count_removed(len(others))
+        return entries
+
+    async def _remove(self, args: list[str]) -> None:
+        async def ask() -> None:
+            await self._ack(keys=[self.work, self.queued], args=args)
+
+        await self._ask(ask)
+
+    def _count_removed(self, count: int) -> None:
+        """One line for all within some seconds."""
+        self._removed += count
+        now = time.monotonic()
+        if now >= self._told_at + TELL_SECONDS:
+            self._tell(f"{self._removed} entries of {self.work} held no order's id, and were removed")
+            self._told_at, self._removed = now, 0
+
+
+def _order_id(fields: Mapping[bytes, bytes]) -> UUID:
+    """Raises one of `UNREADABLE`."""
+    value = fields[b"id"]
+    if len(value) != ID_LENGTH:  # whatever its size, it is not worth reading
+        raise ValueError("no id")
+    return UUID(value.decode())

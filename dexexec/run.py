@@ -340,9 +340,9 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
         await _prepared(standbys.warn(database, observer))
         announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
         store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
-        queue = Queue(client, blocking, settings.redis_prefix)
+        queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
         await _prepared(queue.prepare())
-        limiter = RateLimiter(client, settings.redis_prefix, name)
+        limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)
         yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
 
 

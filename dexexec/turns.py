@@ -18,6 +18,8 @@ from dexexec.retry_timers import RetryTimers
 from dexexec.store import Claimed, Release, Store
 
 CRASH_PAUSE_MS = 1_000.0
+OUTAGE_PAUSE_MS = 500.0
+"""Where an order can be claimed and handed back, and its steps cannot be written, it is not tried without a pause."""
 SUSPECT_SECONDS = 5.0
 """A suspect that has not crashed the process by then is no reason to let the next one wait, however long its turn."""
 MOST_SUSPECTS = 64
@@ -115,7 +117,7 @@ class Turns:
             await self._release(order)
         except UnavailableError as error:
             self._observer.order_handed_back(order.id, str(error))
-            await self._release(order)
+            await self._release(order, pause_ms=OUTAGE_PAUSE_MS)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import orjson
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from dexexec.errors import UnavailableError
 from dexexec.postgres_address import Address
@@ -15,15 +15,14 @@ from dexexec.store.session import Session, refuse_another_schema
 
 Connection = Session
 
-OUTAGES = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,
-    PoolTimeout,
-    PoolClosed,
-    OSError,
-)
-"""What psycopg raises when Postgres is gone, restarting, stalled or no primary, as opposed to refusing a statement."""
+OUTAGES = (psycopg.Error, OSError)
+"""Whatever psycopg raises is an outage: Postgres is gone, restarting, stalled or no primary, a right was revoked, a
+table is broken. Whoever knows more about an error says so (`Database.connection`)."""
+SPOILED = (psycopg.NotSupportedError, psycopg.InternalError)
+"""What a session may raise again for the same statement, such as one that was prepared before a table changed: another
+session may do it."""
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
+"""A row is refused, not us."""
 
 
 def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
@@ -32,12 +31,20 @@ def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 @contextmanager
-def outages() -> Iterator[None]:
-    """Raise `UnavailableError` for what means that Postgres does not answer; let everything else pass."""
+def outages(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise `UnavailableError` for every error of Postgres but those of `passing`; let everything else pass."""
     try:
         yield
+    except passing:
+        raise
     except OUTAGES as error:
-        raise UnavailableError("Postgres does not answer") from error
+        raise UnavailableError(_words(error)) from error
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, psycopg.Error) and error.sqlstate and not isinstance(error, psycopg.OperationalError):
+        return f"Postgres refuses a statement ({error.sqlstate})"
+    return "Postgres does not answer"
 
 
 class Database:
@@ -74,15 +81,20 @@ class Database:
         await self._pool.close(timeout=2)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one or a few statements. Raises `UnavailableError` when there is none in time, or when it
-        breaks inside the block."""
+    async def connection(self, passing: tuple[type[Exception], ...] = ()) -> AsyncIterator[Connection]:
+        """A connection for one or a few statements. Raises `UnavailableError` when there is none in time, or for any
+        error of Postgres inside the block but those of `passing`."""
         try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except OUTAGES as error:
+            with outages(passing):
+                async with self._pool.connection() as connection:
+                    try:
+                        yield connection
+                    except SPOILED:
+                        await connection.close()
+                        raise
+        except UnavailableError:
             self._check()
-            raise UnavailableError("Postgres does not answer") from error
+            raise
 
     def _check(self) -> None:
         """One broken connection makes the others suspect: drop those that do not answer, instead of failing one

@@ -15,7 +15,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
-from dexexec.store.database import Connection, Database, json_rows
+from dexexec.store.database import REFUSALS, Connection, Database, json_rows
 from dexexec.store.seats import Seats
 from dexexec.store.steps import Claimed
 
@@ -131,7 +131,7 @@ async def create(database: Database, requests: Sequence[CreateRequest], seats: S
     answer."""
     details = {request.order.id: first_detail(request.order) for request in requests}
     seated = seats.count if seats else 0
-    async with database.connection() as connection:
+    async with database.connection(REFUSALS) as connection:
         await _prepare(connection)
         # From here on nothing is waited for before the statement leaves: what the wait for a connection took counts.
         now = clock.monotonic()

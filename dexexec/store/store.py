@@ -14,7 +14,6 @@ from typing import TypeVar
 from uuid import UUID
 
 import orjson
-import psycopg
 
 from dexexec.batcher import Batcher
 from dexexec.clock import Clock
@@ -24,7 +23,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
 from dexexec.store import comparisons, history, intake, reservations, waiting, work, workers
-from dexexec.store.database import Database
+from dexexec.store.database import REFUSALS, Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
 from dexexec.store.seats import Taker
@@ -34,8 +33,8 @@ from dexexec.store.workers import WorkerSession
 
 T = TypeVar("T")
 
-REFUSALS = (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError)
-"""A row is refused, not us: the others of the same batch are written without it."""
+SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
+"""The others of the same batch are written without such a row."""
 
 
 class Store:
@@ -49,8 +48,8 @@ class Store:
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
         self._identity: Callable[[], str | None] = lambda: None
-        self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=REFUSALS)
-        self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=REFUSALS)
+        self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
+        self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
         self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(waiting.note(database, notes)))
 

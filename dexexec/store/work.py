@@ -20,7 +20,7 @@ from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store import reservations
-from dexexec.store.database import Connection, Database, json_rows
+from dexexec.store.database import REFUSALS, Connection, Database, json_rows
 from dexexec.store.reservations import Rooms
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, NewAttempt, Release, Resolution, Step
 
@@ -163,9 +163,9 @@ async def advance(
     its claim was stale, or the record is another."""
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
     if not spending:
-        async with database.connection() as connection:
+        async with database.connection(REFUSALS) as connection:
             return [*await _advance(connection, steps, identity)]
-    async with database.connection() as connection, connection.transaction():
+    async with database.connection(REFUSALS) as connection, connection.transaction():
         rooms = await reservations.lock(connection, [one.wallet for one in spending])
         refused = {place: why for place, step in enumerate(steps) if (why := _refusal(rooms, step))}
         written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused], identity))

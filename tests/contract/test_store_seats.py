@@ -72,9 +72,9 @@ class _NoAnswer:
         raise UnavailableError(f"no answer to {what}")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, passing: tuple[type[Exception], ...] = ()) -> AsyncIterator[Connection]:
         assert self._database is not None
-        async with self._database.connection() as connection:
+        async with self._database.connection(passing) as connection:
             yield connection
         raise UnavailableError("no answer")
 

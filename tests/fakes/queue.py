@@ -102,10 +102,8 @@ class MemoryRedis:
         """Entries that nobody has, now or within `block_ms`."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Entry]] = loop.create_future()
-        if not self.group:
-            self.prepare()  # as the queue does when it is told that there is none
-            answer.set_result([])
-        elif self.fresh:
+        self.prepare()  # as the queue does when it is told that there is none
+        if self.fresh:
             answer.set_result(self._deliver(consumer, count))
         else:
             self.consumers.add(consumer)

@@ -26,7 +26,7 @@ LAYERS = (
         "log_output",
         "log_sampling",
     },
-    {"venue", "topology"},
+    {"venue", "topology", "redis_outages"},
     {"foreign", "settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
     {"quote_check", "log"},
     {
