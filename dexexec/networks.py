@@ -9,7 +9,7 @@ open them for less: a quote needs no key at all.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -28,7 +28,7 @@ from dexexec.settlement.pins import Pins
 from dexexec.settlement.sealing import Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import Ledger, SimulatedChain
-from dexexec.settlement.spending import Reservations, nothing_reserved
+from dexexec.settlement.spending import Reservations, ReservationsByChain, nothing_reserved
 from dexexec.venue import AnyVenue, Chain, Network, VenueError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def open_networks(
     clock: Clock,
     observer: Observer,
     purpose: Purpose = Purpose.TRADE,
-    reserved: Reservations = nothing_reserved,
+    reserved: ReservationsByChain = nothing_reserved,
     record: str = UNNAMED,
     pins: Pins | None = None,
 ) -> AsyncIterator[Networks]:
@@ -165,7 +165,7 @@ class _Solana:
     clock: Clock
     observer: Observer
     purpose: Purpose
-    reserved: Reservations
+    reserved: ReservationsByChain
     record: str
     pins: Pins
     opened: "list[RpcChain]" = field(default_factory=list)
@@ -265,12 +265,20 @@ class _Solana:
                 self.clock,
                 price=price,
                 tokens=settings.token_list(),
-                reserved=self.reserved,
+                reserved=self._reserved_on(genesis),
                 record=self.record,
             )
             networks.payers[name] = WalletOnChain(
                 genesis=genesis, address=wallet.address, chain=chain, read_own=read_own
             )
+
+    def _reserved_on(self, genesis: str) -> Reservations:
+        """What is reserved on the chain with that genesis hash."""
+
+        async def reserved(wallet: str, slot: int) -> Mapping[str, int]:
+            return await self.reserved(wallet, slot, genesis)
+
+        return reserved
 
     async def aclose(self) -> None:
         """Close what was opened."""

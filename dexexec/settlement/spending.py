@@ -16,10 +16,12 @@ from dexexec.settlement.purse import WALLET_RENT, Purse
 from dexexec.settlement.token_account import read_token_account
 
 Reservations = Callable[[str, int], Awaitable[Mapping[str, int]]]
-"""`Store.reserved`: what open attempts may take of a wallet's balances of a slot, by mint."""
+"""What open attempts may take of a wallet's balances of a slot, by mint."""
+ReservationsByChain = Callable[[str, int, str], Awaitable[Mapping[str, int]]]
+"""`Store.reserved`: the same, on the chain with a genesis hash."""
 
 
-async def nothing_reserved(wallet: str, slot: int) -> Mapping[str, int]:
+async def nothing_reserved(wallet: str, slot: int, genesis: str = "") -> Mapping[str, int]:
     """For a wallet that nobody else trades with."""
     return {}
 

@@ -1,13 +1,13 @@
-"""Reservations: what the open attempts of a wallet may still spend, over all workers and processes.
+"""Reservations: what the open attempts of a wallet may still spend on a chain, over all workers and processes.
 
 An attempt's own row is its reservation. Before rows are added, the wallet's lock is taken for the rest of the
 transaction, so that two processes never see the same room. Only attempts of wallets come here, so the simulated chain
-waits for no lock.
+waits for no lock. A wallet has a balance of its own on each chain, which the genesis hash names: attempts of a localnet
+that was made anew since reserve nothing on the new one.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexexec.domain.funds import Reserved, Shortfall, Spending, reserved_at, shortfall
 from dexexec.store.database import Connection, Database
@@ -16,25 +16,38 @@ LOCK = "SELECT pg_advisory_xact_lock(6, hashtext(%s))"
 
 # What has ended counts as long as a balance may be in use that is of a slot before its own: a minute is far more.
 RESERVED = """
-SELECT wallet, CASE WHEN jsonb_typeof(proof->'slot') = 'number' THEN (proof->>'slot')::bigint END, spends
+SELECT wallet, coalesce(genesis, ''),
+       CASE WHEN jsonb_typeof(proof->'slot') = 'number' THEN (proof->>'slot')::bigint END, spends
 FROM attempts
 WHERE wallet = ANY(%s) AND (resolved_at IS NULL OR resolved_at > clock_timestamp() - interval '60 s')
   AND (outcome IS NULL OR proof ? 'slot')
 """
 
+ANY_CHAIN = ""
+"""In the place of a genesis hash: the chain is not known, as in rows of before it was kept. Counts on all."""
+
 
 @dataclass(slots=True)
 class Rooms:
-    """The wallets' reservations while a batch is written: what fits is added, the next one has to fit beside it."""
+    """The reservations of wallets, each with the genesis hash of its chain, while a batch is written: what fits is
+    added, the next one has to fit beside it."""
 
-    reserved: defaultdict[str, list[Reserved]]
+    _reserved: dict[str, list[tuple[str, Reserved]]] = field(default_factory=dict)
 
-    def refuse(self, spending: Spending) -> Shortfall | None:
+    def of(self, wallet: str, genesis: str) -> list[Reserved]:
+        """What is reserved of a wallet's balances on a chain."""
+        found = self._reserved.get(wallet, [])
+        return [one for of, one in found if of == genesis or ANY_CHAIN in {of, genesis}]
+
+    def add(self, wallet: str, genesis: str, one: Reserved) -> None:
+        """Take note of a reservation."""
+        self._reserved.setdefault(wallet, []).append((genesis, one))
+
+    def refuse(self, spending: Spending, genesis: str) -> Shortfall | None:
         """Why it does not fit; None if it does, and then it is reserved."""
-        there = self.reserved[spending.wallet]
-        lacking = shortfall(spending, there)
+        lacking = shortfall(spending, self.of(spending.wallet, genesis))
         if lacking is None:
-            there.append(Reserved(None, spending.amounts()))
+            self.add(spending.wallet, genesis, Reserved(None, spending.amounts()))
         return lacking
 
 
@@ -45,16 +58,16 @@ async def lock(connection: Connection, wallets: Sequence[str]) -> Rooms:
     return await _look(connection, wallets)
 
 
-async def reserved(database: Database, wallet: str, slot: int) -> dict[str, int]:
-    """What open attempts may take of `wallet`, as it was at `slot`, by mint."""
+async def reserved(database: Database, wallet: str, slot: int, genesis: str) -> dict[str, int]:
+    """What open attempts may take of `wallet` on the chain with that genesis hash, as it was at `slot`, by mint."""
     async with database.connection() as connection:
         rooms = await _look(connection, [wallet])
-    return reserved_at(slot, rooms.reserved[wallet])
+    return reserved_at(slot, rooms.of(wallet, genesis))
 
 
 async def _look(connection: Connection, wallets: Sequence[str]) -> Rooms:
-    rooms = Rooms(defaultdict(list))
+    rooms = Rooms()
     cursor = await connection.execute(RESERVED, (list(wallets),), prepare=True)
-    for wallet, slot, spends in await cursor.fetchall():
-        rooms.reserved[wallet].append(Reserved(slot, {mint: int(amount) for mint, amount in spends.items()}))
+    for wallet, genesis, slot, spends in await cursor.fetchall():
+        rooms.add(wallet, genesis, Reserved(slot, {mint: int(amount) for mint, amount in spends.items()}))
     return rooms

@@ -26,6 +26,7 @@ from dexexec.store import comparisons, history, intake, reservations, waiting, w
 from dexexec.store.database import REFUSALS, Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
+from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.seats import Taker
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.waiting import Note
@@ -168,9 +169,10 @@ class Store:
             raise FundsReservedError(answer)
         return answer
 
-    async def reserved(self, wallet: str, slot: int) -> dict[str, int]:
-        """What open attempts may take of a wallet's balances of `slot`: base units by mint (`LAMPORTS` for SOL)."""
-        return await self._bounded(reservations.reserved(self._database, wallet, slot))
+    async def reserved(self, wallet: str, slot: int, genesis: str = ANY_CHAIN) -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot`, on the chain with that genesis hash: base units
+        by mint (`LAMPORTS` for SOL)."""
+        return await self._bounded(reservations.reserved(self._database, wallet, slot, genesis))
 
     async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
         answers = await self._bounded(work.advance(self._database, steps, self._identity()))

@@ -173,8 +173,8 @@ async def advance(
 
 
 def _refusal(rooms: Rooms, step: Step) -> Shortfall | None:
-    spending = step.attempt.spending if step.attempt else None
-    return rooms.refuse(spending) if spending else None
+    attempt = step.attempt
+    return rooms.refuse(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None
 
 
 async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:

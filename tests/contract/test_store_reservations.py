@@ -19,15 +19,16 @@ def spends(amount: int, *, balance: int = 100, slot: int = 10, wallet: str = "wa
     return Spending(wallet, slot, (Need(USDC, amount, balance), Need(LAMPORTS, 5, 10_000)))
 
 
-async def record(store: Store, claimed: Claimed, spending: Spending) -> list[Event] | None:
+async def record(store: Store, claimed: Claimed, spending: Spending, genesis: str = "") -> list[Event] | None:
     """Bring a fresh order to `submitted` in one step, with an attempt that may spend this."""
     new = replace(attempt(1, f"signature of {claimed.order.id}"), spending=spending)
+    new = replace(new, signed=replace(new.signed, genesis=genesis))
     return await store.advance(step(claimed, 1, *ROUTED, (Status.SUBMITTED, {}), venue="here", rounds=1, attempt=new))
 
 
-async def submitted(store: Store, worker: WorkerSession, spending: Spending) -> Claimed:
+async def submitted(store: Store, worker: WorkerSession, spending: Spending, genesis: str = "") -> Claimed:
     claimed = await claimed_by(store, worker, await one_order(store))
-    assert await record(store, claimed, spending)
+    assert await record(store, claimed, spending, genesis)
     return claimed
 
 
@@ -70,6 +71,34 @@ async def test_another_wallets_and_a_chain_without_balances_are_in_nobodys_way(s
         await submitted(store, worker, spends(80, wallet="another"))
         without = await claimed_by(store, worker, await one_order(store))
         assert await store.advance(step(without, 1, *ROUTED, (Status.SUBMITTED, {}), attempt=attempt(1, "none")))
+        await worker.end()
+
+
+async def test_promise_16_what_is_in_flight_on_a_chain_that_was_made_anew_reserves_nothing_on_the_new_one(
+    stores: Open,
+) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        await submitted(store, worker, spends(80), "before")
+        await submitted(store, worker, spends(80), "anew")
+        second = await claimed_by(store, worker, await one_order(store))
+        with pytest.raises(FundsReservedError) as caught:
+            await record(store, second, spends(30), "anew")
+        assert caught.value.shortfall.orders == 1
+        assert await store.reserved("wallet", 10, "before") == {USDC: 80, LAMPORTS: 5}
+        assert await store.reserved("wallet", 10, "anew") == {USDC: 80, LAMPORTS: 5}
+        assert await store.reserved("wallet", 10, "another") == {}
+        await worker.end()
+
+
+async def test_promise_16_an_attempt_of_before_its_chain_was_kept_reserves_on_all(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        await submitted(store, worker, spends(80))
+        second = await claimed_by(store, worker, await one_order(store))
+        with pytest.raises(FundsReservedError):
+            await record(store, second, spends(30), "anew")
+        assert await store.reserved("wallet", 10, "anew") == {USDC: 80, LAMPORTS: 5}
         await worker.end()
 
 

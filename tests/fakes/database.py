@@ -232,20 +232,22 @@ class MemoryDatabase:
         """Raises `FundsReservedError`."""
         if new.spending is None:
             return
-        lacking = shortfall(new.spending, self._reservations(new.spending.wallet, now))
+        lacking = shortfall(new.spending, self._reservations(new.spending.wallet, new.signed.genesis, now))
         if lacking is not None:
             raise FundsReservedError(lacking)
 
-    def reserved(self, wallet: str, slot: int) -> dict[str, int]:
-        """What open attempts may take of a wallet's balances of `slot`."""
-        return reserved_at(slot, self._reservations(wallet, self.now()))
+    def reserved(self, wallet: str, slot: int, genesis: str) -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot` on a chain."""
+        return reserved_at(slot, self._reservations(wallet, genesis, self.now()))
 
-    def _reservations(self, wallet: str, now: int) -> list[Reserved]:
+    def _reservations(self, wallet: str, genesis: str, now: int) -> list[Reserved]:
         found = []
         for one in (one for row in self.orders.values() for one in row.attempts):
             slot = (one.proof or {}).get("slot")
             lately = one.outcome is None or (slot is not None and (one.resolved_at or 0) > now - 60 * SECOND)
-            if one.spending is not None and one.spending.wallet == wallet and lately:
+            known = one.attempt.signed.genesis
+            here = known == genesis or not known or not genesis
+            if one.spending is not None and one.spending.wallet == wallet and lately and here:
                 found.append(Reserved(slot if isinstance(slot, int) else None, one.spending.amounts()))
         return found
 

@@ -221,9 +221,9 @@ class MemoryStore:
 
         return await self._wire.call("advance", commit)
 
-    async def reserved(self, wallet: str, slot: int) -> dict[str, int]:
-        """What open attempts may take of a wallet's balances of `slot`."""
-        return await self._wire.call("reserved", lambda: self.database.reserved(wallet, slot))
+    async def reserved(self, wallet: str, slot: int, genesis: str = "") -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot` on a chain."""
+        return await self._wire.call("reserved", lambda: self.database.reserved(wallet, slot, genesis))
 
     async def release(self, item: Release) -> None:
         """Hand an order back without a step."""

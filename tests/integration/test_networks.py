@@ -1,7 +1,7 @@
 """Which chain venues settle on, and what keeps a mock from real money and a service from a mainnet nobody meant."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from dexexec.observe import Observer, make_logger
 from dexexec.settings import Settings
 from dexexec.settlement.message import Program
 from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
+from dexexec.settlement.solana_sealing import SolanaSealer
+from dexexec.settlement.spending import ReservationsByChain, nothing_reserved
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import (
     Capabilities,
@@ -43,7 +45,12 @@ VALUE: dict[str, object] = {"owner": str(Program.SYSTEM), "lamports": 1, "data":
 
 
 def networks(
-    needed: Sequence[str], purpose: Purpose = Purpose.TRADE, *, localnet_url: str | None = None, **settings: Any
+    needed: Sequence[str],
+    purpose: Purpose = Purpose.TRADE,
+    *,
+    localnet_url: str | None = None,
+    reserved: ReservationsByChain = nothing_reserved,
+    **settings: Any,
 ) -> AbstractAsyncContextManager[Networks]:
     """These networks, open inside the block."""
     clock = ManualClock()
@@ -55,6 +62,7 @@ def networks(
         clock=clock,
         observer=Observer(make_logger("critical")),
         purpose=purpose,
+        reserved=reserved,
     )
 
 
@@ -83,6 +91,23 @@ async def test_a_localnet_is_solana_with_free_coins_and_a_wallet_of_its_own(tmp_
     assert isinstance(chains[Network.LOCALNET], SolanaChain)
     assert isinstance(chains[Network.LOCALNET], Faucet)
     assert (tmp_path / "localnet-wallet.json").exists()
+
+
+async def test_promise_16_a_wallet_is_asked_for_what_is_reserved_on_its_own_chain(tmp_path: Path) -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    async def reserved(wallet: str, slot: int, genesis: str) -> Mapping[str, int]:
+        asked.append((wallet, slot, genesis))
+        return {}
+
+    async with (
+        running(tmp_path / "net") as net,
+        networks([Network.LOCALNET], localnet_url=net.url, data_dir=tmp_path, reserved=reserved) as found,
+    ):
+        sealer = found.sealers[Network.LOCALNET]
+        assert isinstance(sealer, SolanaSealer)
+        await sealer._reserved("wallet", 7)
+        assert asked == [("wallet", 7, await net.rpc("getGenesisHash"))]
 
 
 @pytest.mark.parametrize("genesis", PUBLIC_CLUSTERS)
