@@ -246,6 +246,13 @@ class Observer:
         """The record learned from the chain what became of an order; `lost`: it did not have the order at all."""
         self.log.warning("order read back from the chain", order=str(order_id), status=status, was_lost=lost)
 
+    def order_duplicated(self, order_id: UUID, original: UUID, ended: bool) -> None:
+        """An order has the Idempotency-Key of one that came back from the chain; `ended`: it failed for that, and has
+        not swapped."""
+        tell = self.log.warning if ended else self.log.error
+        event = "order failed as a duplicate" if ended else "two orders with one Idempotency-Key may have swapped"
+        tell(event, order=str(order_id), original=str(original))
+
     def record_contradicts_chain(self, order_id: UUID, why: str) -> None:
         """Record and chain tell different things of an order, and neither can be changed."""
         self.log.error("record and chain contradict each other", order=str(order_id), why=why)

@@ -241,7 +241,7 @@ class Pipeline:
         """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
         told."""
         venue = self._venues[choice.quote.venue]
-        attempt = AttemptId(job.order.id, job.attempts + 1)
+        attempt = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
         preparing = asyncio.create_task(
             self._settlement.prepare(venue, choice.quote, job.deadline, attempt, bound=choice.bound)
         )

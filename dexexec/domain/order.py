@@ -57,7 +57,8 @@ class Order:
     negative).
 
     `bound` is what it accepts at worst, once that is known, `bound_open` as in `NewOrder`, `first_quote` the amounts
-    (in and out) of the first quote that it could have taken.
+    (in and out) of the first quote that it could have taken. `key_digest` goes into its transactions' memos, as in
+    `AttemptId`.
     """
 
     id: UUID
@@ -81,6 +82,7 @@ class Order:
     bound_open: bool = True
     first_quote: tuple[int, int] | None = None
     max_price_impact_bps: int | None = None
+    key_digest: str | None = None
 
     @property
     def swap(self) -> SwapRequest:

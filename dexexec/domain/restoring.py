@@ -20,6 +20,8 @@ from dexexec.domain.token import WSOL, from_base_units
 
 RECORD_LOST = "record-lost"
 """The reason of an order that failed because nothing is left of it but a failed transaction."""
+DUPLICATE = "duplicate"
+"""The reason of an order whose Idempotency-Key belongs to another one that came back, and has swapped."""
 READ_BACK = "read back from the chain, after the record lost it"
 UNKNOWN_VENUE = "unknown"
 LANDED, FAILED = "landed", "failed"
@@ -82,7 +84,8 @@ class RecordedOrder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostOrder:
     """What can be told of an order that the record does not have at all. Where nothing landed, its sides are unknown:
-    the mints are empty and the amount is 0."""
+    the mints are empty and the amount is 0; and its Idempotency-Key is free, as nothing keeps it from being posted
+    again: `key_digest` is only told of an order that has swapped."""
 
     side: Side
     input_mint: str
@@ -90,6 +93,7 @@ class LostOrder:
     amount: Decimal
     amount_base: int
     created_at: datetime
+    key_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +184,13 @@ def restore(
     )
 
 
+def end_duplicate(status: Status, original: UUID) -> tuple[Status, Detail]:
+    """The last event of an order that was posted again with the key of `original`, while the record lacked that one:
+    `original` has swapped, so this one must not."""
+    words = f"order {original}, posted before with the same Idempotency-Key, has swapped: it came back from the chain"
+    return advance(status, Trigger.FAIL), {"reason": DUPLICATE, "detail": words, "duplicateOf": str(original)}
+
+
 @dataclass(slots=True)
 class _Story:
     """The events that bring an order from where it stands to where the chain shows it."""
@@ -256,10 +267,17 @@ def _settle_open(story: _Story, attempt: RecordedAttempt | None, fate: SwapStatu
 def _lost_order(found: Sequence[ChainAttempt], landed: ChainAttempt | None, pair: tuple[str, str]) -> LostOrder:
     first = found[0]
     created_at = _created_at(first.attempt.order_id, first.time)
+    key_digest = landed.attempt.key_digest if landed else None
     spent, received = _sides(landed.moved) if landed else ("", "")
     if landed is None or not spent or not received:
         return LostOrder(
-            side=Side.BUY, input_mint="", output_mint="", amount=Decimal(0), amount_base=0, created_at=created_at
+            side=Side.BUY,
+            input_mint="",
+            output_mint="",
+            amount=Decimal(0),
+            amount_base=0,
+            created_at=created_at,
+            key_digest=key_digest,
         )
     sells = (spent, received) == (pair[1], pair[0])
     amount = -landed.moved[spent]
@@ -271,6 +289,7 @@ def _lost_order(found: Sequence[ChainAttempt], landed: ChainAttempt | None, pair
         amount=Decimal(from_base_units(amount, decimals)),
         amount_base=amount,
         created_at=created_at,
+        key_digest=key_digest,
     )
 
 

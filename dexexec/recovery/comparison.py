@@ -145,6 +145,8 @@ class Comparison:
             raise Unreachable(f"the history cannot be read past height {dead_height} ({', '.join(behind)})")
         found = await self._read_back(histories)
         restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
+        for one in await self._comparisons.end_duplicates():
+            self._observer.order_duplicated(one.order_id, one.original, one.ended)
         self._observer.comparison_done(self._wallet.address, restored, self._clock.monotonic() - begun)
 
     async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:

@@ -3,9 +3,9 @@
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
 and steps), `waiting` (what orders wait for), `workers` (leases), `retention` (what becomes of finished orders),
-`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `migrate` and `schema` (our tables,
-and what stands in their way), `session` and `pooler` (what a connection must be), `replication` (what a standby may
-lack).
+`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `restored_keys` (of orders that came
+back from it), `migrate` and `schema` (our tables, and what stands in their way), `session` and `pooler` (what a
+connection must be), `replication` (what a standby may lack).
 """
 
 from dexexec.postgres_address import Address

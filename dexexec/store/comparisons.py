@@ -19,7 +19,9 @@ from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.restoring import LANDED, RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
+from dexexec.store import restored_keys
 from dexexec.store.database import Database, json_rows, outages
+from dexexec.store.restored_keys import Duplicate
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 4
@@ -80,7 +82,7 @@ UPDATE orders SET
     status = %(status)s, version = version + %(steps)s, claim = claim + 1, claims = 0, worker = NULL,
     venue = %(venue)s, tx_hash = %(tx_hash)s, attempts = greatest(attempts, %(attempts)s),
     failure_reason = coalesce(%(reason)s, failure_reason), amount_in = %(amount_in)s, amount_out = %(amount_out)s,
-    due_at = %(at)s, finished_at = %(ended)s, finalized_at = %(finalized)s, set_aside_at = NULL
+    due_at = %(at)s, finished_at = %(ended)s, finalized_at = %(finalized)s, set_aside_at = NULL, waiting = NULL
 WHERE id = %(id)s AND version = %(version)s AND finished_at IS NULL
 RETURNING id
 """
@@ -204,6 +206,8 @@ class Comparisons:
             at = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
             assert at is not None  # noqa: S101 - a SELECT without FROM
             values = _values(found, at[0])
+            if found.lost is not None and found.lost.key_digest is not None:
+                await restored_keys.keep(connection, found.lost.key_digest, found.order_id)
             statement = UPDATE_ORDER if found.lost is None else INSERT_ORDER
             if await (await connection.execute(statement, values)).fetchone() is None:
                 return False
@@ -216,6 +220,14 @@ class Comparisons:
         events = enumerate(found.events, found.version + 1)
         self._announce([Event(found.order_id, seq, status, at[0], detail) for seq, (status, detail) in events])
         return True
+
+    async def end_duplicates(self) -> list[Duplicate]:
+        """Let orders fail that have the Idempotency-Key of an order which came back after it had swapped. From here on
+        whoever posts with such a key gets that order."""
+        async with self._database.connection() as connection, connection.transaction():
+            duplicates, events = await restored_keys.end_duplicates(connection)
+        self._announce(events)
+        return duplicates
 
     async def _execute(self, statement: str, values: Sequence[object]) -> None:
         async with self._database.connection() as connection:

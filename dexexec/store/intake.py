@@ -21,35 +21,39 @@ from dexexec.store.steps import Claimed
 
 # A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
 # two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
-# was taken in this statement; an order that is not inserted finds the one its key belongs to (OFFSET 0 keeps that a
+# was taken in this statement; an order that is not inserted finds the one its key belongs to (LIMIT keeps that a
 # look-up, whatever the planner thinks of the table's size). That answer is an acknowledgement, so it leaves a trace in
-# the log: its commit then waits for a synchronous standby to have all before.
+# the log: its commit then waits for a synchronous standby to have all before. The keys of orders that came back from
+# the chain are only known by their digests (docs/adr/0015); a scalar subquery is no join, which would read them all.
 #
 # now() is when the statement arrived, before it waited for any lock: deadlines and `wait_ms`, counted when it was sent,
 # go on from there. clock_timestamp() is after that wait.
 CREATE = """
 WITH t AS MATERIALIZED (
-    SELECT *, clock_timestamp() >= now() + wait_ms * interval '1 ms' AS late
+    SELECT t.*, clock_timestamp() >= now() + wait_ms * interval '1 ms' AS late,
+           key_digest(key_secret, key, decode(body_hash, 'hex')) AS digest
     FROM json_to_recordset(%(rows)t::json)
     AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
          body_hash text, detail jsonb, seated bool, min_out numeric, max_in numeric, bound_open bool,
-         max_price_impact_bps int)
+         max_price_impact_bps int), installation
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
     INSERT INTO idempotency_keys (key, body_hash, order_id)
     SELECT key, decode(body_hash, 'hex'), id FROM t
-    WHERE NOT late AND key IS NOT NULL AND pg_try_advisory_xact_lock(2, hashtext(key))
+    WHERE NOT late AND key IS NOT NULL
+      AND (SELECT order_id FROM restored_keys r WHERE r.key_digest = left(t.digest, 12)) IS NULL
+      AND pg_try_advisory_xact_lock(2, hashtext(key))
     ON CONFLICT DO NOTHING
     RETURNING order_id
 ), o AS (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
                         deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
-                        max_price_impact_bps)
+                        max_price_impact_bps, key_digest)
     SELECT t.id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
            now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
-           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps
+           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest
     FROM t LEFT JOIN me ON t.seated
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
@@ -57,11 +61,16 @@ WITH t AS MATERIALIZED (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT o.id, 1, 'pending', o.created_at, t.detail FROM o JOIN t USING (id)
 )
-SELECT t.id, t.late, o.created_at, o.claim, known.order_id, known.body_hash = decode(t.body_hash, 'hex'),
+SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body,
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
 FROM t LEFT JOIN o USING (id)
        LEFT JOIN LATERAL (
-           SELECT order_id, body_hash FROM idempotency_keys WHERE key = t.key AND o.id IS NULL OFFSET 0
+           SELECT order_id, body_digest = right(t.digest, 4) AS same_body FROM restored_keys
+           WHERE key_digest = left(t.digest, 12) AND o.id IS NULL
+           UNION ALL
+           SELECT order_id, body_hash = decode(t.body_hash, 'hex') FROM idempotency_keys
+           WHERE key = t.key AND o.id IS NULL
+           LIMIT 1
        ) known ON true
 """
 
@@ -148,12 +157,12 @@ async def create(database: Database, requests: Sequence[CreateRequest], seats: S
     stored = Stored([], [], [])
     for request in requests:
         order = request.order
-        late, at, claim, known, same_body, *_ = found.get(order.id, (True, None, None, None, None))
+        late, at, claim, digest, known, same_body, *_ = found.get(order.id, (True, None, None, None, None, None))
         if at is not None:
             stored.answers.append(Created(order.id, replayed=False, taken=claim > 0))
             stored.events.append(Event(order.id, 1, Status.PENDING, at, details[order.id]))
             if claim > 0:
-                stored.claimed.append(Claimed(_under_claim(request, claim, at, now), None))
+                stored.claimed.append(Claimed(_under_claim(request, claim, at, now, digest), None))
         elif known is not None and same_body:
             stored.answers.append(Created(known, replayed=True))
         elif known is not None:
@@ -202,12 +211,12 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, seate
     }
 
 
-def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float) -> Order:
+def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float, digest: str | None) -> Order:
     """As `work.claim` would read it."""
     order = request.order
     return Order(
         order.id, order.side, order.amount, order.amount_base, order.mode, order.input_mint, order.output_mint,
         order.slippage_bps, Status.PENDING, version=1, claim=claim, claims=claim, attempts=0, rounds=0,
         deadline_in_ms=int(request.deadline_in_ms(now)), created_at=at, bound=order.bound, bound_open=order.bound_open,
-        max_price_impact_bps=order.max_price_impact_bps,
+        max_price_impact_bps=order.max_price_impact_bps, key_digest=digest,
     )  # fmt: skip

@@ -86,7 +86,10 @@ NEXT = """
 SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) FROM {} WHERE id > %s ORDER BY id LIMIT %s
 """
 
-DROP_KEYS = "DELETE FROM idempotency_keys WHERE order_id = ANY(%s)"
+DROP_KEYS = """
+WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s))
+DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)
+"""
 
 # The ledger takes nothing whose time is over, whoever still sends it: so what is forgotten never lands anew.
 DROP_SWAPS = """
@@ -210,7 +213,7 @@ class Keeper:
                 ask = sql.SQL(NEXT).format(table)
                 while rows := await (await self._connection.execute(ask, (after, CLEARED))).fetchall():
                     ids, tried = zip(*rows, strict=True)
-                    await self._connection.execute(DROP_KEYS, (list(ids),))
+                    await self._connection.execute(DROP_KEYS, {"ids": list(ids)})
                     await self._connection.execute(DROP_SWAPS, (list(chain.from_iterable(tried)), PAST))
                     after = ids[-1]
                 await self._connection.execute(sql.SQL("DROP TABLE {}").format(table))

@@ -62,7 +62,7 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
-       c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps,
+       c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
@@ -293,12 +293,13 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
 def _claimed(row: TupleRow) -> Claimed:
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
     (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
-    refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, cause, *open_attempt = rest
+    refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, digest, cause, *open_attempt = rest
     order = Order(
         order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
         version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, refusals,
         bound=None if least is None or most is None else Bound(int(least), int(most)), bound_open=bound_open,
         first_quote=None if quoted_in is None else (int(quoted_in), int(quoted_out)), max_price_impact_bps=max_impact,
+        key_digest=digest,
     )  # fmt: skip
     told = (cause[0], cause[1] or cause[0]) if cause else None
     return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()), told)

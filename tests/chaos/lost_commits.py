@@ -21,7 +21,9 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from dexexec import embedded
+from dexexec.domain.restoring import DUPLICATE
 from dexexec.domain.token import USDC
+from dexexec.store import Address
 from tests.acceptance.client import Http, http, watching
 from tests.acceptance.judge import judge, rows
 from tests.acceptance.localnet_judge import LocalnetChain
@@ -97,6 +99,8 @@ async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found
             await asyncio.to_thread(pair.promote_the_second)
             promoted = time.monotonic()
             await until(lambda: compares(calls, api), pause=0.05)
+            missing = before - {str(row["id"]) for row in rows(pair.second, "SELECT id FROM orders")}
+            again = await posters.post_again(missing)
             await trouble(plan, url, stand, workers)
             await posters.accept_more(5)  # they wait
             await asyncio.to_thread(api.ready)
@@ -107,6 +111,9 @@ async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found
             async with watching(lambda: api.url, stored):
                 pass
             lost, whole = before - stored, rows(pair.second, WHOLE)
+            # Who posts again with a key gets the order of then if that is known, whenever it came to be known.
+            assert await posters.post_again(before) == {one: again[one] if one in lost else one for one in before}
+            assert swapped_again(pair.second, again) <= lost, "a key was swapped twice"
             for row in whole:
                 assert (row["status"], row["side"], str(row["amount"])) == ("confirmed", "buy", "0.01"), row
                 assert str(row["id"]) in before.union(posters.unknown)
@@ -117,6 +124,14 @@ async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found
         assert all(process.running for process in (api, *workers))
     [read_back] = rows(pair.second, READ_BACK)
     return Found(len(before), len(lost), len(whole), int(str(read_back["n"])), seconds)
+
+
+def swapped_again(address: Address, again: Mapping[str, str]) -> set[str]:
+    """Lost orders whose second one, posted with the same key, has swapped or may do so."""
+    ended = {str(row["id"]): row for row in rows(address, "SELECT id, failure_reason FROM orders")}
+    return {
+        first for first, second in again.items() if second != first and ended[second]["failure_reason"] != DUPLICATE
+    }
 
 
 async def compares(calls: Http, api: Process) -> bool:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store import Claimed, NewAttempt, Step, Store, WorkerSession
+from dexexec.store import Claimed, Comparisons, NewAttempt, Step, Store, WorkerSession
 from tests.fakes.database import MemoryDatabase
 from tests.fakes.store import MemoryWorkerSession
 from tests.parts import new_order
@@ -88,3 +89,31 @@ async def submitted(store: Store, claimed: Claimed, signature: str) -> None:
     """Bring a fresh order to `submitted`: version 4, attempt 1."""
     assert await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
     assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=attempt(1, signature)))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A store, what it is compared with a chain by, and what both have announced."""
+
+    store: Store
+    comparisons: Comparisons
+    announced: list[Event]
+    workers: list[WorkerSession] = field(default_factory=list)
+
+    async def claimed(self, **about: Any) -> Claimed:
+        """A new order, in the hands of a worker of its own."""
+        worker = await self.store.begin("w", 60)
+        self.workers.append(worker)
+        return await claimed_by(self.store, worker, await one_order(self.store, **about))
+
+    async def moves_to_another_database(self) -> None:
+        """It was made in another one than the one that answers, and was never compared."""
+        memory = getattr(self.store, "database", None)
+        if isinstance(memory, MemoryDatabase):
+            memory.made_as = "memory/0"
+            return
+        async with self.store._database.connection() as connection:
+            await connection.execute("UPDATE installation SET identity = '1/00000001'")
+
+
+OpenRecord = Callable[[], AbstractAsyncContextManager[Record]]

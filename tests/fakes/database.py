@@ -1,9 +1,11 @@
 """What the statements of `dexexec.store` do to the rows, in memory. Each method is one commit."""
 
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 from zlib import crc32
 
@@ -84,6 +86,27 @@ class WorkerRow:
     connected: bool = True
 
 
+@dataclass(slots=True)
+class ComparisonRow:
+    """A row of `chain_comparisons`."""
+
+    identity: str | None = None
+    compared_at: int | None = None
+    pending: str | None = None
+    dead_height: int | None = None
+    back_to: int | None = None
+    begun_at: int | None = None
+    stopped_at: int | None = None
+
+
+def key_digest(order: NewOrder) -> str | None:
+    """As the function in Postgres, for a record with this secret."""
+    if order.idempotency_key is None:
+        return None
+    key, body = (sha256(b"secret" + one).digest() for one in (order.idempotency_key.encode(), order.body_hash))
+    return urlsafe_b64encode(key[:9] + body[:3]).decode()
+
+
 def moment(us: int) -> datetime:
     """A time as callers see it."""
     return EPOCH + timedelta(microseconds=us)
@@ -104,7 +127,12 @@ class MemoryDatabase:
         self.workers: dict[int, WorkerRow] = {}
         self.signatures: dict[str, UUID] = {}
         self._worker_ids = 0
-        self.identity = "memory/1"
+        self.identity = self.made_as = "memory/1"
+        self.made_at = self.now()
+        self.comparisons: dict[tuple[str, str], ComparisonRow] = {}
+        self.comparing: set[tuple[str, str]] = set()
+        """Wallets for which a session has the lock."""
+        self.restored_keys: dict[str, tuple[str, UUID]] = {}
 
     def now(self) -> int:
         """The time, microseconds."""
@@ -118,9 +146,10 @@ class MemoryDatabase:
     ) -> tuple[Created, Event | None, Claimed | None]:
         """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
         `IdempotencyMismatchError`."""
-        if order.idempotency_key in self.keys:
-            body_hash, known = self.keys[order.idempotency_key]
-            if body_hash != order.body_hash:
+        found = self._order_of_key(order)
+        if found is not None:
+            known, same_body = found
+            if not same_body:
                 raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
             return Created(known, replayed=True), None, None
         if order.id in self.orders:
@@ -138,6 +167,17 @@ class MemoryDatabase:
         if worker is None or me is None or me.lease_until <= now:
             return Created(order.id, replayed=False), event, None
         return Created(order.id, replayed=False, taken=True), event, self._claim(row, worker, now)
+
+    def _order_of_key(self, order: NewOrder) -> tuple[UUID, bool] | None:
+        """The order that its key belongs to, and whether that has the same body."""
+        digest = key_digest(order)
+        if digest is not None and digest[:12] in self.restored_keys:
+            body_digest, known = self.restored_keys[digest[:12]]
+            return known, body_digest == digest[12:]
+        if order.idempotency_key in self.keys:
+            body_hash, known = self.keys[order.idempotency_key]
+            return known, body_hash == order.body_hash
+        return None
 
     def held(self, row: OrderRow, now: int) -> bool:
         """Whether a worker whose lease lives has it."""
@@ -174,7 +214,7 @@ class MemoryDatabase:
             new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
             row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
             (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
-            row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps,
+            row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps, key_digest(new),
         )  # fmt: skip
         signatures = tuple(one.attempt.signed.signature for one in row.attempts)
         told = row.events[-1].detail

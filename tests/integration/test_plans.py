@@ -23,8 +23,8 @@ from tests.waiting import until
 
 ORDERS = 50_000
 DAYS = 40
-SMALL = {"workers", "workers_pkey", "attempts_open"}
-"""May be read through: a row per worker, and an entry per attempt in flight."""
+SMALL = {"workers", "workers_pkey", "attempts_open", "installation"}
+"""May be read through: a row per worker, an entry per attempt in flight, and one row."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "used"),
     [
-        (intake.CREATE, {"idempotency_keys_pkey"}),
+        (intake.CREATE, {"idempotency_keys_pkey", "restored_keys_pkey"}),
         (work.CLAIM, {"orders_pkey", "attempts_pkey", "order_events_pkey"}),
         (work.ADVANCE, {"orders_pkey", "attempts_pkey"}),
         (work.RELEASE, {"orders_pkey"}),

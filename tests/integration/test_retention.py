@@ -100,7 +100,10 @@ async def test_old_orders_go_with_their_keys_and_younger_ones_stay(database_addr
     ):
         old = [await ground.confirmed(40, key="old"), await ground.failed(32, key="older")]
         young = [await ground.confirmed(29, key="young"), await ground.confirmed(0, key="new")]
+        for order_id in (old[0], young[0]):
+            ground.sql("INSERT INTO restored_keys VALUES (%s, '', %s)", str(order_id), order_id)
         await retention.round()
+        assert [kept for (kept,) in ground.sql("SELECT order_id FROM restored_keys")] == young[:1]
         assert [await ground.store.order(order_id) for order_id in old] == [None, None]
         assert set(await ground.store.versions([*old, *young])) == set(young)
         assert await ground.store.events_after([(old[0], 0)]) == {}

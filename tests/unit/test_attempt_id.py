@@ -1,5 +1,6 @@
 """The memo that says on chain which attempt of which order a transaction is."""
 
+from base64 import urlsafe_b64encode
 from uuid import UUID
 
 import pytest
@@ -7,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.attempt_id import NAME, AttemptId, Memo, find_memos, read_memo
-from tests.attempts import RECORD
+from tests.attempts import DIGEST, RECORD
 
 ORDER = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 MEMO = f"dexexec:1:{ORDER}:2:{RECORD}"
+WITH_KEY = f"dexexec:2:{ORDER}:2:{RECORD}:{DIGEST}"
 
 
 def test_a_memo_is_plain_text_with_our_name_a_version_the_order_the_attempt_and_the_record() -> None:
@@ -18,9 +20,18 @@ def test_a_memo_is_plain_text_with_our_name_a_version_the_order_the_attempt_and_
     assert MEMO.startswith(NAME)
 
 
-@given(st.uuids(), st.integers(1, 10**9 - 1))
-def test_what_is_written_is_read_again(order_id: UUID, attempt: int) -> None:
-    known = AttemptId(order_id, attempt)
+def test_the_memo_of_an_order_with_a_key_ends_with_the_digest_of_the_key() -> None:
+    assert AttemptId(ORDER, 2, DIGEST).memo(RECORD) == WITH_KEY
+    assert len(WITH_KEY) == len(MEMO) + 17
+    assert find_memos(f"[{len(WITH_KEY)}] {WITH_KEY}") == [Memo(AttemptId(ORDER, 2, DIGEST), RECORD)]
+
+
+DIGESTS = st.none() | st.binary(min_size=12, max_size=12).map(lambda one: urlsafe_b64encode(one).decode())
+
+
+@given(st.uuids(), st.integers(1, 10**9 - 1), DIGESTS)
+def test_what_is_written_is_read_again(order_id: UUID, attempt: int, digest: str | None) -> None:
+    known = AttemptId(order_id, attempt, digest)
     assert read_memo(known.memo(RECORD)) == Memo(known, RECORD)
 
 
@@ -34,6 +45,11 @@ def test_what_is_written_is_read_again(order_id: UUID, attempt: int) -> None:
         f"{MEMO}:1",
         f"dexexec:1:{ORDER}:2",
         f"dexexec:2:{ORDER}:2:{RECORD}",
+        f"dexexec:1:{ORDER}:2:{RECORD}:{DIGEST}",
+        f"dexexec:3:{ORDER}:2:{RECORD}:{DIGEST}",
+        f"{WITH_KEY[:-1]}",
+        f"{WITH_KEY}a",
+        f"{WITH_KEY[:-1]}=",
         f"dexexec:1:{ORDER}:0:{RECORD}",
         f"dexexec:1:{ORDER}:02:{RECORD}",
         f"dexexec:1:{ORDER}:-1:{RECORD}",

@@ -13,6 +13,7 @@ from dexexec.__main__ import parser
 from dexexec.api import socket
 from dexexec.api.app import ROUTES, Route
 from dexexec.api.problem import PROBLEMS
+from dexexec.domain.restoring import DUPLICATE, RECORD_LOST
 from dexexec.domain.status import Status
 from dexexec.domain.waiting import WaitsFor
 from dexexec.registry import installed, load
@@ -106,7 +107,7 @@ def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
     coded = {"Setback": 0, "FailedOnChain": 0, "Fate": 3, "Answer": -1, "replace": -1}
     files = [*(ROOT / "dexexec").glob("*.py"), *(ROOT / "dexexec" / "settlement").glob("*.py")]
     there = {*literals(files, coded), *(error.code for error in VENUE_ERRORS), "venue-error"}
-    there |= {GuardError.code, OUT_OF_TIME, PRICE_IMPACT, reading.PROGRAM_ERROR}
+    there |= {GuardError.code, OUT_OF_TIME, PRICE_IMPACT, reading.PROGRAM_ERROR, RECORD_LOST, DUPLICATE}
     table = README.read_text().partition("| `failureReason` |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     documented = {code for cell in cells for code in re.findall("`([a-z-]+)`", cell)}

@@ -14,6 +14,7 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.restoring import (
+    DUPLICATE,
     RECORD_LOST,
     ChainAttempt,
     ContradictionError,
@@ -21,12 +22,14 @@ from dexexec.domain.restoring import (
     RecordedOrder,
     Restoration,
     UnsettledError,
+    end_duplicate,
     restore,
 )
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus, Unavailable
 from dexexec.domain.token import USDC, WSOL
 from dexexec.domain.uuid7 import uuid7
+from tests.attempts import DIGEST
 
 ACCEPTED_MS = 1_790_000_000_123
 ORDER = uuid7(ACCEPTED_MS, bytes(10))
@@ -97,6 +100,18 @@ def test_an_unknown_order_comes_back_as_the_swap_that_the_chain_shows() -> None:
     assert (first["side"], first["amount"], first["inputMint"]) == ("buy", "0.01", WSOL)
     assert (last["finalized"], last["amountIn"], last["amountOut"]) == (True, "10000000", "1500000")
     assert all(detail["recovered"] is True for _, detail in found.events)
+
+
+def test_the_key_of_an_unknown_order_comes_back_if_it_swapped_and_is_free_if_it_did_not() -> None:
+    with_key = AttemptId(ORDER, 1, DIGEST)
+    found = [restored(None, on_chain(attempt=with_key, failure=why)).lost for why in (None, "custom program error")]
+    assert [one.key_digest for one in found if one is not None] == [DIGEST, None]
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.WAITING, Status.ROUTING, Status.BUILDING])
+def test_what_was_posted_again_with_the_key_of_a_swap_fails_and_names_the_first_order(status: Status) -> None:
+    after, detail = end_duplicate(status, ORDER)
+    assert (after, detail["reason"], detail["duplicateOf"]) == (Status.FAILED, DUPLICATE, str(ORDER))
 
 
 def test_what_received_the_input_mint_for_the_output_mint_was_a_sale() -> None:
