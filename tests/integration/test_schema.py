@@ -9,7 +9,7 @@ import pytest
 
 from dexexec.domain.status import Status
 from dexexec.errors import UnusableError
-from dexexec.store import Address, Database, WorkerSession, migrate, retention
+from dexexec.store import Address, Database, WorkerSession, migrate, retention, schema
 from dexexec.store.migrate import TABLE
 from dexexec.store.schema import RIGHTS, migrations
 from tests.conftest import Servers
@@ -196,14 +196,14 @@ async def test_a_role_that_only_runs_is_told_which_rights_it_lacks_one_after_the
 
 
 async def test_what_is_new_in_the_schema_is_left_to_the_tables_owner(
-    role_without_rights: tuple[Address, Address],
+    role_without_rights: tuple[Address, Address], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, other = role_without_rights
     async with open_database(owner):
         pass
-    last = migrations()[-1][0]
-    grant = f"GRANT SELECT ON schema_migrations TO {other.user}"
-    execute(owner, "DELETE FROM schema_migrations WHERE name = (SELECT max(name) FROM schema_migrations)", grant)
+    execute(owner, f"GRANT SELECT ON schema_migrations TO {other.user}")
+    newer = [*migrations(), (last := "9999_newer.sql", "SELECT 1")]
+    monkeypatch.setattr(schema, "migrations", lambda: newer)
     with pytest.raises(UnusableError, match=rf"{last} must be applied first.*migrate` as {owner.user}\.$"):
         async with open_database(other):
             pass
