@@ -29,6 +29,10 @@ class Failpoint(StrEnum):
     SENT = "sent"  # after; their fate is open
     PROVEN = "proven"  # the fate is known here and nowhere else
     CONCLUDED = "concluded"  # it is committed: the order has ended, or rests before the next round
+    # watcher
+    WATCHING = "watching"  # a page of confirmed orders is taken; the chain is not asked yet
+    WATCHED = "watched"  # which of them are final, or taken back, is known here and nowhere else
+    BOOKED = "booked"  # that is committed; what was taken back is on no queue yet
     # worker, afterwards
     RETRYING = "retrying"  # an order that rested is due, and on no queue
     RETRIED = "retried"  # it is on the queue

@@ -1,4 +1,4 @@
-"""Writes what a landed swap brought into the record, for `dexexec.pipeline`.
+"""Writes what a landed swap brought into the record, for `dexexec.pipeline` and `dexexec.watcher`.
 
 As a rule it is the open attempt's. It may be an earlier one's that was proven gone, as by a node that told a false
 height: then the order ends with that, and nothing more is signed. Where both landed, the record says so.
@@ -15,8 +15,11 @@ from dexexec.job import Events, Job, StepWriter
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.settlement.earlier import EarlierLanding
+from dexexec.settlement.finality import TakenBack
 from dexexec.store import Attempt, Resolution, Store
 
+UNCONFIRMED = "un-confirmed"
+"""The reason of the event that tells of a landing which the chain took back."""
 FOUND_LATE = "this attempt was proven gone, and is on chain all the same"
 Recorded = Mapping[str, object]
 """An attempt as clients see it in the order."""
@@ -91,6 +94,13 @@ class FillWriter:
         )  # fmt: skip
         self._ended(job, venue)
         return True
+
+    async def taken_back(self, job: Job, attempt: Attempt, found: TakenBack) -> None:
+        """The chain has taken a confirmed swap back: there is no fill any more, and the order is due again now."""
+        told = {**attempt.about(), "reason": UNCONFIRMED, "detail": found.detail, "proof": found.proof}
+        open_again = Resolution(attempt.n, None, {})
+        await self._steps.write(job, ((Trigger.UNLAND, told),), resolution=open_again, resume_in_ms=0)
+        self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
 
     def _beside_quoted(self, job: Job, venue: str, signature: str, fill: Fill, quoted: Detail) -> dict[str, object]:
         """A fill beside what was quoted. One past the order's bound is a promise that the venue's program broke, and

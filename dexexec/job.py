@@ -1,7 +1,7 @@
 """An order in the hands of a worker, and the one way to write what happens to it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from dexexec.domain.bound import FixedBound
 from dexexec.domain.event import Detail
@@ -10,7 +10,8 @@ from dexexec.domain.quote import Fill
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
 from dexexec.domain.waiting import WaitsFor
 from dexexec.errors import ClaimLostError
-from dexexec.store import Claimed, NewAttempt, Resolution, Step, Store
+from dexexec.store import Attempt, Claimed, NewAttempt, Resolution, Step, Store
+from dexexec.venue import AnyVenue
 
 Events = tuple[tuple[Trigger, Detail], ...]
 
@@ -53,6 +54,14 @@ class Job:
             signatures=claimed.signatures,
             cause=claimed.cause,
         )
+
+
+def located(attempt: Attempt, venues: Mapping[str, AnyVenue]) -> Attempt:
+    """The attempt with its network. Old records do not name it: then it is the one of its venue."""
+    venue = venues.get(attempt.venue)
+    if attempt.signed.network or venue is None:
+        return attempt
+    return replace(attempt, signed=replace(attempt.signed, network=venue.capabilities.network))
 
 
 class StepWriter:

@@ -8,9 +8,9 @@
 3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
    recorded as an attempt with the `submitted` event, and only then sent. If they are there at once, all three events
    are one commit; else the first two are told while the venue builds (`_prepare`).
-4. Its fate. Confirmed (`_confirm`): the order says so and rests until that should be final. Taken back (`_unland`): it
-   is followed again. Over (`_conclude`): a fill that is finalized ends the order; a proven failure sends it back to
-   routing after a pause, or ends it when it had its tries.
+4. Its fate (`_conclude`). Confirmed: the order says so, and is the watcher's from then on (`dexexec.watcher`); it comes
+   back here if the chain takes the swap back. Over: a fill that is finalized ends the order; a proven failure sends it
+   back to routing after a pause, or ends it when it had its tries.
 
 Every step is written under the claim. A stale claim raises `ClaimLostError`, and this worker says no more about the
 order.
@@ -31,13 +31,13 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
-from dexexec.domain.quote import Fill, Quote
-from dexexec.domain.status import Status, Trigger
+from dexexec.domain.quote import Quote
+from dexexec.domain.status import Trigger
 from dexexec.domain.waiting import Waiting, WaitsFor
 from dexexec.errors import FundsReservedError, UnavailableError
-from dexexec.filling import FillWriter
+from dexexec.filling import UNCONFIRMED, FillWriter
 from dexexec.foreign import clean
-from dexexec.job import Events, Job, StepWriter
+from dexexec.job import Events, Job, StepWriter, located
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
 from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
@@ -109,7 +109,7 @@ class Pipeline:
         )
 
     async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> Later | None:
-        """Carry the order on until it has ended (None) or rests (`Later`).
+        """Carry the order on until it has ended or is confirmed (None), or rests (`Later`).
 
         `claimed_at` is the monotonic time just before the claim was asked for: deadlines count from there, so a slow
         answer never makes one later. Raises `ClaimLostError` and `UnavailableError`.
@@ -117,7 +117,7 @@ class Pipeline:
         order = claimed.order
         job = Job.of(claimed, claimed_at, may_send)
         if claimed.attempt is not None:
-            attempt = self._located(claimed.attempt)
+            attempt = located(claimed.attempt, self._venues)
             if why := self._settlement.out_of_reach(attempt.signed):
                 self._observer.attempt_out_of_reach(order.id, attempt.venue, why)
                 await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
@@ -271,33 +271,16 @@ class Pipeline:
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 
-    def _located(self, attempt: Attempt) -> Attempt:
-        """The attempt with its network. Old records do not name it: then it is the one of its venue."""
-        venue = self._venues.get(attempt.venue)
-        if attempt.signed.network or venue is None:
-            return attempt
-        return replace(attempt, signed=replace(attempt.signed, network=venue.capabilities.network))
-
     async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> Later | None:
         others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
         venue = self._venues.get(attempt.venue)
         signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
-        trial = Trial(
-            attempt.signed, job.order.swap, job.deadline, resumed, others, attempt.landed_slot, venue, signed_at
-        )
-        while True:
-            fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
-            await self._clock.failpoint(Failpoint.PROVEN)
-            if fate.outcome == "confirmed" and fate.fill is not None:
-                later: Later | None = await self._confirm(job, attempt, fate.fill, fate)
-                break
-            if job.status is Status.CONFIRMED and fate.outcome != "landed":
-                await self._unland(job, attempt, fate)
-            if fate.outcome != "unlanded":
-                later = await self._conclude(job, attempt, fate)
-                break
-            # It was sent in time, and the client was told that it is confirmed: the deadline has no more say.
-            trial = replace(trial, resumed=True, landed_slot=None, deadline=math.inf)
+        # What was confirmed once was sent in time, and its client was told: the deadline has no more say.
+        deadline = math.inf if job.cause and job.cause[0] == UNCONFIRMED else job.deadline
+        trial = Trial(attempt.signed, job.order.swap, deadline, resumed, others, venue, signed_at)
+        fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
+        await self._clock.failpoint(Failpoint.PROVEN)
+        later = await self._conclude(job, attempt, fate)
         await self._clock.failpoint(Failpoint.CONCLUDED)
         return later
 
@@ -312,24 +295,12 @@ class Pipeline:
         with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
             await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
 
-    async def _confirm(self, job: Job, attempt: Attempt, fill: Fill, fate: Fate) -> Later:
-        """The swap is on chain, and the chain may still take it back: the attempt stays open."""
-        if job.status is Status.CONFIRMED:
-            return await self._give_back(job, self._finality_ms)
-        resolution = Resolution(attempt.n, None, fate.proof)
-        await self._fills.write(job, attempt, fill, resolution, fate.earlier, resume_in_ms=self._finality_ms)
-        return Later(self._finality_ms)
-
-    async def _unland(self, job: Job, attempt: Attempt, fate: Fate) -> None:
-        """The chain has taken a confirmed swap back."""
-        self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
-        told = {**attempt.about(), "reason": "un-confirmed", "detail": fate.detail, "proof": fate.proof}
-        await self._steps.write(job, ((Trigger.UNLAND, told),), resolution=Resolution(attempt.n, None, {}))
-
     async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
-        resolution = Resolution(attempt.n, fate.outcome, fate.proof)
+        final = fate.outcome != "confirmed"
+        resolution = Resolution(attempt.n, fate.outcome if final else None, fate.proof)
         if fate.fill is not None:
-            await self._fills.write(job, attempt, fate.fill, resolution, fate.earlier)
+            rest_ms = None if final else self._finality_ms
+            await self._fills.write(job, attempt, fate.fill, resolution, fate.earlier, resume_in_ms=rest_ms)
             return None
         about = {**attempt.about(), "outcome": fate.outcome, "proof": fate.proof}
         if fate.earlier:

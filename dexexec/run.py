@@ -59,6 +59,7 @@ from dexexec.stopping import Stopping, first_of
 from dexexec.store import Comparisons, Database, PostgresLedger, Store, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Network
+from dexexec.watcher import FinalityWatcher
 from dexexec.worker import Limits, Worker
 
 T = TypeVar("T")
@@ -277,19 +278,31 @@ def make_worker_half(
         breaker_failures=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
     )
+    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis)
+    presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
     pipeline = Pipeline(
         store=shared.store,
         router=router,
-        settlement=Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis),
+        settlement=settlement,
         venues=venues,
-        presenter=Presenter(settings.token_list()),
+        presenter=presenter,
         retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
         max_price_impact_bps=settings.max_price_impact_bps,
-        finality_ms=settings.finality_seconds * 1000,
+        finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,
         clock=clock,
         observer=observer,
         rng=random.Random(),
+    )
+    watcher = FinalityWatcher(
+        store=shared.store,
+        queue=shared.queue,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        finality_ms=finality_ms,
+        clock=clock,
+        observer=observer,
     )
     limits = Limits(
         concurrency=settings.concurrency,
@@ -305,6 +318,7 @@ def make_worker_half(
         queue=shared.queue,
         limiter=shared.limiter,
         pipeline=pipeline,
+        watcher=watcher,
         limits=limits,
         clock=clock,
         observer=observer,

@@ -1,8 +1,9 @@
 """The worker: leases ids from the queue, claims their orders, gives each its turn, and drains on a stop.
 
 It works in sessions with Postgres (`dexexec.store.workers`). While one lasts, a heartbeat renews the leases of all its
-orders, and a look releases what is claimed in its name and not in hand. When one ends, every order in hand is dropped
-where it stands, whoever claims it next resumes from the record, and the next session begins.
+orders, a look releases what is claimed in its name and not in hand, and the watcher ends confirmed orders. When one
+ends, every order in hand is dropped where it stands, whoever claims it next resumes from the record, and the next
+session begins.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from uuid import UUID
 from dexexec.cancellation import raise_if_cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.direct import DirectDispatcher
-from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer
@@ -24,6 +24,7 @@ from dexexec.recovery.permission import SigningPermission, Unrestricted
 from dexexec.retry_timers import RetryTimers
 from dexexec.store import Claimed, Release, Store, WorkerSession
 from dexexec.turns import Turns
+from dexexec.watcher import FinalityWatcher
 
 BATCH = 64
 OUTAGE_PAUSE = 0.25
@@ -56,6 +57,7 @@ class Worker:
         queue: Queue,
         limiter: RateLimiter,
         pipeline: Pipeline,
+        watcher: FinalityWatcher,
         limits: Limits,
         clock: Clock,
         observer: Observer,
@@ -63,7 +65,7 @@ class Worker:
     ) -> None:
         self.name = name
         self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
-        self._limits, self._clock, self._observer = limits, clock, observer
+        self._watcher, self._limits, self._clock, self._observer = watcher, limits, clock, observer
         self._permission = permission or Unrestricted()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()  # there is more room, the session ended, or we are to stop
@@ -142,15 +144,17 @@ class Worker:
             self.direct.open(session.id)
         try:
             async with asyncio.TaskGroup() as beside:
-                looks = beside.create_task(self._release_strays(session.id))
-                await self._obtain_permission(heartbeat)
+                looks = [beside.create_task(self._release_strays(session.id))]
+                if await self._obtain_permission(heartbeat):
+                    looks.append(beside.create_task(self._watcher.run(session.id)))
                 await self._lease_loop(session, heartbeat)
                 if heartbeat.done():
                     self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._turns))
                     self._blameless.update(self._turns.order_ids)
                 else:
                     left = await self._drain()
-                looks.cancel()
+                for look in looks:
+                    look.cancel()
         finally:
             self.direct.close()
             if self._chores:
@@ -163,14 +167,15 @@ class Worker:
         with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them
             await self._queue.enqueue(left)
 
-    async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> None:
-        """Wait until orders may be signed for; or until the end of this session, or of the worker."""
+    async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> bool:
+        """Wait until orders may be signed for; False when this session, or the worker, ends before."""
         obtaining = asyncio.create_task(self._permission.obtain())
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([obtaining, stopping, heartbeat], return_when=asyncio.FIRST_COMPLETED)
             if obtaining.done():
                 obtaining.result()
+            return obtaining.done()
         finally:
             obtaining.cancel()
             stopping.cancel()
@@ -281,8 +286,7 @@ class Worker:
             elif entries:
                 claimed = await self._claim(session, entries)
         finally:
-            started = sum(one.order.status is not Status.CONFIRMED for one in claimed)  # the others only look again
-            await self._limiter.give_back(RATE_KEY, units[started:])
+            await self._limiter.give_back(RATE_KEY, units[len(claimed) :])
 
     async def _claim(self, session: WorkerSession, entries: Sequence[Entry]) -> list[Claimed]:
         """Claim and start the orders of these entries."""

@@ -22,3 +22,6 @@ class Waiting:
 
     reason: WaitsFor
     detail: str
+
+
+NOT_FINAL = Waiting(WaitsFor.FINALITY, "the swap is confirmed, and not final yet: the chain can still take it back")

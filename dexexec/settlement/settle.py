@@ -10,7 +10,7 @@ proof:
   does not know the signature, nor any other of the order's.
 
 Between, a swap may be confirmed and not yet final: the order moves on, the attempt stays open, and whoever looks again
-may find it final, or taken back (unlanded), and then sends the same bytes again. Earlier attempts of the order are
+(`look_again`) may find it final, or taken back. Then the same bytes are sent again. Earlier attempts of the order are
 looked up beside it: where one is on chain although it was proven gone, this one is not sent again. Anything else
 (whatever a send is answered with, an overloaded node, an answer that got lost) is unknown, and unknown means: ask
 again, and send the same bytes again. The same bytes are one swap however often they are sent, so whoever resumes an
@@ -49,6 +49,7 @@ from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.foreign import UNPRINTABLE, clean, code_of, slug
 from dexexec.observe import Observer
 from dexexec.settlement.earlier import EarlierLanding, landings
+from dexexec.settlement.finality import ConfirmedSwap, Verdict, verdict_of
 from dexexec.settlement.pauses import FIRST, Pauses
 from dexexec.settlement.rule import GuardError, Rule
 from dexexec.settlement.sealing import Sealed, Sealer
@@ -79,10 +80,10 @@ RESEND_AFTER = 2.0
 class Trial:
     """A recorded attempt whose fate is to be found out.
 
-    `others` are the signatures of the order's earlier attempts. `landed_slot` is where this one was seen as confirmed,
-    if it was. `resumed`: the bytes may have been sent before. `deadline` (monotonic seconds) is the order's: past it
-    nothing is sent for the first time. `venue` explains failures; None when it is not enabled any more. `signed_at`
-    (monotonic seconds) is when it was recorded, at the latest.
+    `others` are the signatures of the order's earlier attempts. `resumed`: the bytes may have been sent before.
+    `deadline` (monotonic seconds) is the order's: past it nothing is sent for the first time. `venue` explains
+    failures; None when it is not enabled any more. `signed_at` (monotonic seconds) is when it was recorded, at the
+    latest.
     """
 
     signed: SignedSwap
@@ -90,16 +91,15 @@ class Trial:
     deadline: float
     resumed: bool
     others: tuple[str, ...] = ()
-    landed_slot: int | None = None
     venue: AnyVenue | None = None
     signed_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`, or
-    `unlanded` if it was that before. A reason code and words where there is no fill, and the proof, as JSON values.
-    `earlier` are earlier attempts of the order that landed after all: where there is no fill, they are final."""
+    """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`. A reason
+    code and words where there is no fill, and the proof, as JSON values. `earlier` are earlier attempts of the order
+    that landed after all: where there is no fill, they are final."""
 
     outcome: str
     proof: dict[str, object]
@@ -133,6 +133,11 @@ class Settlement:
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
         self._genesis = genesis
+
+    @property
+    def networks(self) -> Mapping[str, str]:
+        """The networks that it settles on, each with the hash of its first block, or nothing where there is none."""
+        return {network: self._genesis.get(network, "") for network in self._chains}
 
     def out_of_reach(self, signed: SignedSwap) -> str:
         """Why a swap cannot be sent or looked up here, and what to do; empty if it can."""
@@ -207,7 +212,7 @@ class Settlement:
         answer: SubmitAnswer | None = None
         # After a crash an earlier attempt may have landed meanwhile, as its own worker would have seen before sending.
         overtaken = trial.resumed and trial.others and (await self._look(trial)).earlier
-        if not late and trial.landed_slot is None and not overtaken:
+        if not late and not overtaken:
             answer = await self._submit(trial, may_send)
             sends = 1
         pauses, standing = Pauses(), StandStill(self._clock, tell)
@@ -223,6 +228,33 @@ class Settlement:
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
                 answer = await self._submit(trial, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1
+
+    async def look_again(self, network: str, swaps: Sequence[ConfirmedSwap]) -> list[Verdict]:
+        """What one look says of each of these swaps, which were confirmed on `network`."""
+        statuses = [*await self._statuses(network, [swap.signed.signature for swap in swaps], history=False)]
+        gone = {place: status for place, status in enumerate(statuses) if isinstance(status, NotSeen)}
+        if gone:
+            signatures = [swaps[place].signed.signature for place in gone]
+            for place, status in zip(gone, await self._statuses(network, signatures, history=True), strict=True):
+                statuses[place] = status
+        earlier = await self._earlier(
+            network,
+            [swap for swap, one in zip(swaps, statuses, strict=True) if isinstance(one, Landed) and one.finalized],
+        )
+        return [
+            verdict_of(swap, status, searched=place in gone, earlier=earlier.get(swap.signed.signature, ()))
+            for place, (swap, status) in enumerate(zip(swaps, statuses, strict=True))
+        ]
+
+    async def _earlier(self, network: str, swaps: Sequence[ConfirmedSwap]) -> dict[str, tuple[EarlierLanding, ...]]:
+        """By the signatures of `swaps`: which earlier attempts of the same orders landed as well."""
+        wanted = [other for swap in swaps for other in swap.others]
+        statuses = await self._statuses(network, wanted, history=True) if wanted else []
+        known = dict(zip(wanted, statuses, strict=True))
+        return {
+            swap.signed.signature: landings(swap.others, [known[other] for other in swap.others], swap.request)
+            for swap in swaps
+        }
 
     async def landed(self, signatures: Sequence[str], request: SwapRequest) -> tuple[EarlierLanding, ...]:
         """Which of an order's attempts that ended without a swap are on chain after all, on whichever network. A chain
@@ -264,9 +296,6 @@ class Settlement:
                 }
                 told = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
                 return Fate("expired", proof, None, "attempt-expired", f"the transaction can no longer land{told}")
-            case NotSeen(_, True, node, slot) if trial.landed_slot is not None and slot > trial.landed_slot:
-                words = f"slot {trial.landed_slot}, where it was confirmed, is no part of the chain any more"
-                return Fate("unlanded", {"node": node, "slotSeen": slot}, detail=words)
             case _:
                 return None
 
@@ -283,8 +312,7 @@ class Settlement:
             landed = landings(trial.others, others, trial.request)
         if isinstance(status, FailedOnChain) and over and not all(one.finalized for one in landed):
             return _Look(Unavailable("an earlier attempt of the order landed, and is not final yet"), earlier=landed)
-        gone = isinstance(status, NotSeen) and past_expiry(status, trial.signed.last_valid_height)
-        if not gone and (trial.landed_slot is None or not isinstance(status, NotSeen)):
+        if not isinstance(status, NotSeen) or not past_expiry(status, trial.signed.last_valid_height):
             return _Look(status, earlier=landed)
         status, *others = await self._status(trial, signatures, history=True)
         landed = landings(trial.others, others, trial.request)

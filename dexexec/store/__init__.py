@@ -2,10 +2,10 @@
 
 `Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
-and steps), `waiting` (what orders wait for), `workers` (leases), `retention` (what becomes of finished orders),
-`ledger` (the simulated chain), `comparisons` (what the record lacks of the chain), `restored_keys` (of orders that came
-back from it), `migrate` and `schema` (our tables, and what stands in their way), `session` and `pooler` (what a
-connection must be), `replication` (what a standby may lack).
+and steps), `watching` (confirmed orders), `waiting` (what orders wait for), `workers` (leases), `retention` (what
+becomes of finished orders), `ledger` (the simulated chain), `comparisons` (what the record lacks of the chain),
+`restored_keys` (of orders that came back from it), `migrate` and `schema` (our tables, and what stands in their way),
+`session` and `pooler` (what a connection must be), `replication` (what a standby may lack).
 """
 
 from dexexec.postgres_address import Address
@@ -22,6 +22,7 @@ from dexexec.store.session import UnfitSessionError, UnwritableError, connect
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store
 from dexexec.store.waiting import Note
+from dexexec.store.watching import Page
 from dexexec.store.workers import WorkerSession
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Keeper",
     "NewAttempt",
     "Note",
+    "Page",
     "PostgresLedger",
     "Release",
     "Resolution",

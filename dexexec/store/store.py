@@ -22,7 +22,7 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
-from dexexec.store import comparisons, history, intake, reservations, waiting, work, workers
+from dexexec.store import comparisons, history, intake, reservations, waiting, watching, work, workers
 from dexexec.store.database import REFUSALS, Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
@@ -30,6 +30,7 @@ from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.seats import Taker
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.waiting import Note
+from dexexec.store.watching import Page
 from dexexec.store.workers import WorkerSession
 
 T = TypeVar("T")
@@ -156,6 +157,10 @@ class Store:
     async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
         """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
         return await self._bounded(work.claim(self._database, worker, order_ids, suspects))
+
+    async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
+        """Take a page of confirmed orders for one look at whether they are final; oldest first."""
+        return await self._bounded(watching.take_confirmed(self._database, worker, page))
 
     async def held(self, worker: int) -> dict[UUID, int]:
         """What is claimed in this worker's name: orders, with their claims."""

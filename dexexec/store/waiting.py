@@ -8,7 +8,7 @@ from uuid import UUID
 
 from dexexec.domain.event import timestamp
 from dexexec.domain.status import Status
-from dexexec.domain.waiting import WaitsFor
+from dexexec.domain.waiting import NOT_FINAL, WaitsFor
 from dexexec.store.database import Database
 
 # `since` stays while the reason does: only the words have changed.
@@ -54,8 +54,7 @@ def waiting_for(
         detail = last.get("detail") or last["reason"]
         return {"reason": last["reason"], "detail": detail, "since": since, "until": timestamp(until)}
     if status is Status.CONFIRMED:
-        detail = "the swap is confirmed, and not final yet: the chain can still take it back"
-        return {"reason": WaitsFor.FINALITY, "detail": detail, "since": since}
+        return {"reason": NOT_FINAL.reason, "detail": NOT_FINAL.detail, "since": since}
     if status is Status.PENDING:
         return {"reason": WaitsFor.WORKER, "detail": "no worker has taken it up yet", "since": since}
     return None

@@ -34,29 +34,8 @@ PAUSE = """(CASE WHEN o.claims <= 3 THEN interval '0' ELSE
     least(interval '30 s', interval '0.5 s' * 2 ^ least(o.claims - 4, 10))
     * (0.5 + (hashtext(o.id::text || o.claim) & 65535) / 131072.0) END)"""
 
-# Only a worker whose own lease lives may claim, and only what no living worker holds. Of suspects it claims `suspects`
-# at most, and only when its session has lasted as long as their pause: so that a process which is restarted again and
-# again does not count against them.
-OPEN_ATTEMPT = "EXISTS (SELECT FROM attempts p WHERE p.order_id = o.id AND coalesce(p.outcome, '') = '')"
-CLAIM = f"""
-WITH me AS (
-    SELECT id, started_at FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
-), free AS (
-    SELECT o.id, me.started_at <= clock_timestamp() - {PAUSE} AS ripe,
-           o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
-    FROM orders o, me
-    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL
-      AND o.due_at <= clock_timestamp() - {PAUSE}
-      AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
-    ORDER BY o.id
-    FOR UPDATE OF o SKIP LOCKED
-), numbered AS (
-    SELECT id, suspect, count(*) FILTER (WHERE suspect) OVER (ORDER BY id) AS nth FROM free WHERE ripe OR NOT suspect
-), c AS (
-    UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id, due_at = clock_timestamp()
-    FROM numbered f, me WHERE o.id = f.id AND (NOT f.suspect OR f.nth <= %(suspects)s)
-    RETURNING o.*
-)
+# What a claim reads of the orders `c`, whose claims it has just raised.
+CLAIMED = """
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
        c.claim, c.claims, c.attempts, c.rounds,
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
@@ -70,7 +49,32 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        coalesce(a.network, ''), coalesce(a.genesis, ''),
        greatest(0, extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
-"""  # noqa: S608 - all that is put in is ours
+"""
+
+# Only a worker whose own lease lives may claim, and only what no living worker holds. What is confirmed is left to the
+# watcher (`dexexec.store.watching`). Of suspects it claims `suspects` at most, and only when its session has lasted as
+# long as their pause: so that a process which is restarted again and again does not count against them.
+OPEN_ATTEMPT = "EXISTS (SELECT FROM attempts p WHERE p.order_id = o.id AND coalesce(p.outcome, '') = '')"
+CLAIM = f"""
+WITH me AS (
+    SELECT id, started_at FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+), free AS (
+    SELECT o.id, me.started_at <= clock_timestamp() - {PAUSE} AS ripe,
+           o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
+    FROM orders o, me
+    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
+      AND o.due_at <= clock_timestamp() - {PAUSE}
+      AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
+    ORDER BY o.id
+    FOR UPDATE OF o SKIP LOCKED
+), numbered AS (
+    SELECT id, suspect, count(*) FILTER (WHERE suspect) OVER (ORDER BY id) AS nth FROM free WHERE ripe OR NOT suspect
+), c AS (
+    UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id, due_at = clock_timestamp()
+    FROM numbered f, me WHERE o.id = f.id AND (NOT f.suspect OR f.nth <= %(suspects)s)
+    RETURNING o.*
+)
+{CLAIMED}"""  # noqa: S608 - all that is put in is ours
 
 ADVANCE = """
 WITH t AS MATERIALIZED (
@@ -136,10 +140,10 @@ UNBLAME = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s)
 HELD = "SELECT id, claim FROM orders WHERE finished_at IS NULL AND created_at > '-infinity' AND worker = %s"
 
 # What should be moving and is not: nobody alive holds it and its time has come. Oldest first, so that a bounded look
-# always starts with those that wait longest; the cursor goes on behind them.
+# always starts with those that wait longest; the cursor goes on behind them. What is confirmed is the watcher's.
 IDLE = f"""
 SELECT o.id, o.created_at FROM orders o
-WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL
+WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
   AND o.due_at <= clock_timestamp() - %(grace)s * interval '1 ms' - {PAUSE}
   AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
   AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
@@ -152,7 +156,7 @@ async def claim(database: Database, worker: int, order_ids: Sequence[UUID], susp
     values = {"worker": worker, "ids": list(order_ids), "suspects": suspects}
     async with database.connection() as connection:
         cursor = await connection.execute(CLAIM, values, prepare=True, binary=True)
-        return [_claimed(row) for row in await cursor.fetchall()]
+        return [read_claimed(row) for row in await cursor.fetchall()]
 
 
 async def advance(
@@ -290,7 +294,8 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
     ]
 
 
-def _claimed(row: TupleRow) -> Claimed:
+def read_claimed(row: TupleRow) -> Claimed:
+    """A row of `CLAIMED`."""
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
     (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
     refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, digest, cause, *open_attempt = rest

@@ -14,9 +14,9 @@ from solders.keypair import Keypair
 
 from dexexec.clock import Failpoint
 from tests.acceptance.localnet_judge import LocalnetChain
-from tests.chaos.case import FAILS, all_survive
+from tests.chaos.case import all_survive
 from tests.chaos.localnet import SLOT_MS, settings_on
-from tests.chaos.test_crash_matrix import ORDERS, Case, survive
+from tests.chaos.test_crash_matrix import UNTIL_FINAL, Case, survive
 from tests.chaos.victim import Blow
 from tests.conftest import Servers
 from tests.integration.localnet_process import processes
@@ -33,7 +33,6 @@ SETTLING = [
 ]
 AT_ONCE = 5
 """All cases ask one localnet, which is one process."""
-FILLED = sum(order is not FAILS for order in ORDERS)
 FINAL_SECONDS = 3.0
 """A confirmed order rests so long that its swap is final when it is looked up again."""
 
@@ -42,16 +41,15 @@ async def survive_on_localnet(servers: Servers, url: str, case: Case) -> None:
     """Run one case with a wallet and vaults that nobody else uses."""
     wallet = Keypair()
     settings = settings_on(url, wallet) | {"DEXEXEC_MOCK_SEED": str(secrets.randbits(60))}
-    if case.passes:
+    if case.at in UNTIL_FINAL:
         settings["DEXEXEC_FINALITY_SECONDS"] = str(FINAL_SECONDS)
     await survive(servers, case, settings, LocalnetChain(url, str(wallet.pubkey())))
 
 
 def cases(blow: Blow) -> Sequence[Case]:
-    """Every place from the quotes to the end; and those between the proof that a swap is final, which comes after all
-    are confirmed, and the end of its order."""
-    final = [Case(at, blow, passes=FILLED) for at in (Failpoint.PROVEN, Failpoint.CONCLUDED)]
-    return final + [Case(at, blow) for at in SETTLING]
+    """Every place from the quotes to the end. An exception, too, where the simulated chain does not come."""
+    raised = [Case(Failpoint.WATCHED, Blow.RAISE)] if blow is Blow.KILL else []
+    return raised + [Case(at, blow) for at in (*UNTIL_FINAL, *SETTLING)]
 
 
 @pytest.mark.alone

@@ -80,15 +80,15 @@ def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more:
     return Step(claimed.order.id, claimed.order.claim, version, events, **more)
 
 
-def attempt(n: int, signature: str) -> NewAttempt:
-    """Attempt number `n`, valid up to height 150."""
-    return NewAttempt(n, "here", SignedSwap(signature, b"\x00bytes", 150), {"minOut": "1"})
+def attempt(n: int, signature: str, **where: str) -> NewAttempt:
+    """Attempt number `n`, valid up to height 150; `where` it was signed for, as in `SignedSwap`."""
+    return NewAttempt(n, "here", SignedSwap(signature, b"\x00bytes", 150, **where), {"minOut": "1"})
 
 
-async def submitted(store: Store, claimed: Claimed, signature: str) -> None:
+async def submitted(store: Store, claimed: Claimed, signature: str, **where: str) -> None:
     """Bring a fresh order to `submitted`: version 4, attempt 1."""
     assert await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
-    assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=attempt(1, signature)))
+    assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=attempt(1, signature, **where)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.waiting import WaitsFor
-from dexexec.store import NewAttempt, Note, Release, Resolution, Store
+from dexexec.store import NewAttempt, Note, Page, Release, Resolution, Store
 from dexexec.sweeper import THE_BEGINNING
 from tests.contract.store_scene import (
     HOUR_MS,
@@ -318,7 +318,7 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
         landed = step(claimed, 4, (Status.CONFIRMED, {}), fill=fill, resolution=seen, resume_in_ms=0)
         assert await store.advance(landed)
         assert await view() == ("confirmed", "20", "open")
-        again = await claimed_by(store, worker, order_id)
+        (again,) = await store.take_confirmed(worker.id, Page(next_look_ms=0))
         assert again.attempt is not None
         assert again.attempt.landed_slot == 77
         taken_back = step(again, 5, (Status.SUBMITTED, {}), resolution=Resolution(1, None, {}))

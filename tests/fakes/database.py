@@ -17,7 +17,7 @@ from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
-from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Release, Step
+from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Page, Release, Step
 from dexexec.store.intake import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 
@@ -199,6 +199,8 @@ class MemoryDatabase:
         for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders):
             if row.finished_at is not None or self.held(row, now) or row.due_at > now - _pause(row):
                 continue
+            if row.status is Status.CONFIRMED:
+                continue
             if row.claims >= SUSPECT_AFTER and row.open_attempt is None:
                 if suspects <= 0 or me.started_at > now - _pause(row):
                     continue
@@ -209,17 +211,31 @@ class MemoryDatabase:
     def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
         row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
         row.due_at = now
-        new, attempt = row.new, row.open_attempt
-        order = Order(
-            new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
-            row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
-            (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
-            row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps, key_digest(new),
-        )  # fmt: skip
-        signatures = tuple(one.attempt.signed.signature for one in row.attempts)
-        told = row.events[-1].detail
-        cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
-        return Claimed(order, None if attempt is None else _as_claimed(attempt, now), signatures, cause)
+        return _read(row, now)
+
+    def take_confirmed(self, worker_id: int, page: Page) -> list[Claimed]:
+        """A page of confirmed orders for one look, oldest first, for a worker whose own lease lives."""
+        now = self.now()
+        me = self.workers.get(worker_id)
+        if me is None or me.lease_until <= now:
+            return []
+        behind = (us_of(page.behind[0]), page.behind[1])
+        due = sorted(
+            ((row.created_at, order_id) for order_id, row in self.orders.items() if self._is_due(row, page, now)),
+        )
+        taken = [self.orders[order_id] for created_at, order_id in due if (created_at, order_id) > behind]
+        for row in taken[: page.limit]:
+            row.claim, row.worker, row.due_at = row.claim + 1, None, now + round(page.next_look_ms * MS)
+        return [_read(row, now) for row in taken[: page.limit]]
+
+    def _is_due(self, row: OrderRow, page: Page, now: int) -> bool:
+        attempt = row.open_attempt
+        if row.status is not Status.CONFIRMED or row.finished_at is not None or attempt is None or self.held(row, now):
+            return False
+        signed, venue = attempt.attempt.signed, attempt.attempt.venue
+        of_venue = not signed.network and venue in page.venues
+        of_network = signed.network == page.network and (not page.genesis or signed.genesis in {"", page.genesis})
+        return row.due_at <= now - round(page.overdue_ms * MS) and (page.network is None or of_venue or of_network)
 
     def advance(self, step: Step, identity: str | None = None) -> list[Event] | None:
         """The step's events, or None when its claim or version is stale, or it has an attempt for another `identity`.
@@ -334,7 +350,8 @@ class MemoryDatabase:
         found = sorted(
             (row.created_at, order_id)
             for order_id, row in self.orders.items()
-            if row.finished_at is None and row.due_at <= now - grace_ms * MS - _pause(row)
+            if row.finished_at is None and row.status is not Status.CONFIRMED
+            and row.due_at <= now - grace_ms * MS - _pause(row)
             and not self.held(row, now) and (row.created_at, order_id) > behind
         )  # fmt: skip
         return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
@@ -379,6 +396,21 @@ def _pause(row: OrderRow) -> int:
     longest = min(30.0, 0.5 * 2.0 ** min(row.claims - 4, 10))
     part = 0.5 + (crc32(f"{row.new.id}{row.claim}".encode()) & 65_535) / 131_072
     return round(longest * part * SECOND)
+
+
+def _read(row: OrderRow, now: int) -> Claimed:
+    """As `dexexec.store.work` reads it."""
+    new, attempt = row.new, row.open_attempt
+    order = Order(
+        new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
+        row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
+        (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
+        row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps, key_digest(new),
+    )  # fmt: skip
+    signatures = tuple(one.attempt.signed.signature for one in row.attempts)
+    told = row.events[-1].detail
+    cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
+    return Claimed(order, None if attempt is None else _as_claimed(attempt, now), signatures, cause)
 
 
 def _as_claimed(row: AttemptRow, now: int) -> Attempt:

@@ -15,7 +15,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, UnavailableError
-from dexexec.store import Claimed, Created, Cursor, Note, Release, Step, Store, Taker
+from dexexec.store import Claimed, Created, Cursor, Note, Page, Release, Step, Store, Taker
 from dexexec.store.intake import CreateRequest
 from dexexec.store.waiting import waiting_for
 from tests.fakes.database import MemoryDatabase, OrderRow, moment
@@ -205,6 +205,10 @@ class MemoryStore:
         """Claim what can be claimed of these; of suspects, up to `suspects`."""
         ids = list(order_ids)
         return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
+
+    async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
+        """Take a page of confirmed orders for one look."""
+        return await self._wire.call("take_confirmed", lambda: self.database.take_confirmed(worker, page))
 
     async def held(self, worker: int) -> dict[UUID, int]:
         """What is claimed in this worker's name: orders, with their claims."""

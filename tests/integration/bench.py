@@ -14,11 +14,9 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import Landed, NotSeen
-from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.domain.token import USDC, WSOL
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
-from dexexec.pipeline import Pipeline
-from dexexec.presenting import Presenter
 from dexexec.queue import Queue
 from dexexec.rounds import Retries
 from dexexec.router import Router
@@ -32,6 +30,7 @@ from dexexec.worker import Limits, Worker
 from tests.parts import new_order
 from tests.scripted import ScriptedChain, ScriptedVenue
 from tests.waiting import until
+from tests.working import pipeline_and_watcher
 
 MOVED = {WSOL: -10_000_000, USDC: 1_500_000}
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
@@ -68,8 +67,9 @@ class Bench:
         clock, observer = SystemClock(), Observer(make_logger("critical"))
         venues = {venue.name: venue for venue in (self.a, self.b) if venue.name != without}
         router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
-        pipeline = Pipeline(
+        pipeline, watcher = pipeline_and_watcher(
             store=self.store,
+            queue=self.queue,
             router=router,
             settlement=Settlement(
                 {Network.SIMULATED: self.chain},
@@ -79,11 +79,8 @@ class Bench:
                 genesis or {},
             ),
             venues=venues,
-            presenter=Presenter(Tokens(KNOWN)),
             retries=retries,
-            max_price_impact_bps=1_000,
             finality_ms=20,
-            funds_wait_ms=3_000,
             clock=clock,
             observer=observer,
             rng=random.Random(1),
@@ -94,6 +91,7 @@ class Bench:
             queue=self.queue,
             limiter=self.limiter,
             pipeline=pipeline,
+            watcher=watcher,
             limits=replace(LIMITS, **limits),
             clock=clock,
             observer=observer,

@@ -19,10 +19,7 @@ from dexexec.clock import Failpoint, SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import TRANSITIONS, Status
-from dexexec.domain.token import KNOWN, Tokens
 from dexexec.limiter import RateLimiter
-from dexexec.pipeline import Pipeline
-from dexexec.presenting import Presenter
 from dexexec.queue import Queue
 from dexexec.rounds import Retries
 from dexexec.router import Router
@@ -35,6 +32,7 @@ from tests.integration.localnet_ground import FINAL, Ground, HandClock, ground
 from tests.integration.rpc_nodes import PATIENT
 from tests.parts import new_order, open_queue, open_redis, open_store, running
 from tests.waiting import until
+from tests.working import pipeline_and_watcher
 
 LONG_MS = 3_600_000
 """A deadline that time by hand does not reach."""
@@ -70,19 +68,18 @@ class Bench:
         router = Router(
             venues, at.clock, at.observer, timeout_ms=10_000, breaker_failures=breaker_failures, breaker_seconds=60
         )
-        pipeline = Pipeline(
+        pipeline, watcher = pipeline_and_watcher(
             store=self.store,
+            queue=self.queue,
             router=router,
             settlement=at.settlement,
             venues=venues,
-            presenter=Presenter(Tokens(KNOWN)),
             retries=Retries(attempts=tries, base_ms=5, max_ms=20),
-            max_price_impact_bps=1_000,
             finality_ms=20,
-            funds_wait_ms=3_000,
             clock=at.clock,
             observer=at.observer,
             rng=random.Random(1),
+            watching=WorkerClock(at.clock),
         )
         return Worker(
             name=f"worker-{next(self.names)}",
@@ -90,6 +87,7 @@ class Bench:
             queue=self.queue,
             limiter=RateLimiter(self.redis, self.prefix, "p"),
             pipeline=pipeline,
+            watcher=watcher,
             limits=replace(LIMITS, **limits),
             clock=WorkerClock(at.clock),
             observer=at.observer,

@@ -13,7 +13,19 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from dexexec.store import Address, Keeper, archive, connect, history, intake, ledger, reservations, retention, work
+from dexexec.store import (
+    Address,
+    Keeper,
+    archive,
+    connect,
+    history,
+    intake,
+    ledger,
+    reservations,
+    retention,
+    watching,
+    work,
+)
 from dexexec.store.history import NEWEST_OF_ALL
 from tests.conftest import Servers, new_database
 from tests.integration.aging import Ground
@@ -87,6 +99,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (work.HELD, {"orders_live"}),
         (reservations.RESERVED, {"attempts_of_wallet"}),
         (work.IDLE, {"orders_live"}),
+        (watching.TAKE, {"orders_live", "orders_pkey", "attempts_pkey", "order_events_pkey"}),
         (history.ORDER, {"orders_pkey"}),
         (history.EVENTS, {"order_events_pkey"}),
         (history.ATTEMPTS, {"attempts_pkey"}),
@@ -108,6 +121,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
             "held",
             "reservations",
             "sweep",
+            "watch",
             "order",
             "events",
             "attempts",

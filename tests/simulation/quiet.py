@@ -6,11 +6,8 @@ from typing import cast
 
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
-from dexexec.domain.token import KNOWN, Tokens
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
-from dexexec.pipeline import Pipeline
-from dexexec.presenting import Presenter
 from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settlement.sealing import SimulatedSealer
@@ -28,6 +25,7 @@ from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.venue import SeededVenue
 from tests.simulation.world import Unlimited, no_strike
+from tests.working import pipeline_and_watcher
 
 Trouble = Callable[[float], VenueError | None]
 """What a venue answers at a time (virtual seconds) instead of a quote; None where it is well."""
@@ -66,18 +64,16 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
     chain = SimulatedChain(clock, MemoryLedger(clock))
     venues = {name: TroubledVenue(name, clock, chain, trouble) for name, trouble in troubles.items()}
     router = Router(dict(venues), clock, observer, timeout_ms=1_000, breaker_failures=10, breaker_seconds=5)
-    pipeline = Pipeline(
+    pipeline, watcher = pipeline_and_watcher(
         store=store.port,
+        queue=queue,
         router=router,
         settlement=Settlement(
             {Network.SIMULATED: chain}, {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}, clock, observer
         ),
         venues=dict(venues),
-        presenter=Presenter(Tokens(KNOWN)),
         retries=Retries(attempts=3, base_ms=500, max_ms=10_000),
-        max_price_impact_bps=1_000,
         finality_ms=4_000,
-        funds_wait_ms=3_000,
         clock=clock,
         observer=observer,
         rng=random.Random(2),
@@ -88,6 +84,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
         queue=queue,
         limiter=cast("RateLimiter", Unlimited()),
         pipeline=pipeline,
+        watcher=watcher,
         limits=Limits(
             concurrency=128,
             orders_per_minute=None,

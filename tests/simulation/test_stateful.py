@@ -31,7 +31,7 @@ from dexexec.domain.status import NEEDS_PROOF, TRANSITIONS, Status, Trigger, adv
 from dexexec.domain.swap import NotSeen, SignedSwap, proves_expiry
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.queue import Entry
-from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Step
+from dexexec.store import Attempt, Claimed, NewAttempt, Page, Release, Resolution, Step
 from dexexec.sweeper import GRACE_MS, THE_BEGINNING
 from tests.fakes.database import MemoryDatabase
 from tests.fakes.queue import MemoryQueue, MemoryRedis
@@ -188,6 +188,23 @@ class Engine(RuleBasedStateMachine):
         entries = self.leased(f"w{worker.id}")
         before = {order_id: self.holder(order_id) for order_id in self.truth}
         found = at_once(self.store.claim(worker.id, [entry.order_id for entry in entries]))
+        assert all(claimed.order.status is not Status.CONFIRMED for claimed in found), "those are the watchers'"
+        if acknowledges:
+            at_once(self.queue.ack(entries))
+        return self.hands_of(found, before)
+
+    @rule(worker=workers, limit=st.integers(1, 3), next_look_ms=st.sampled_from([0, 3_000]), target=hands)
+    def watch(self, worker: MemoryWorkerSession, limit: int, next_look_ms: int) -> MultipleResults[Hand]:
+        """A page of confirmed orders, for one look."""
+        return multiple(*self.take_page(worker, limit, next_look_ms))
+
+    def take_page(self, worker: MemoryWorkerSession, limit: int, next_look_ms: int) -> list[Hand]:
+        before = {order_id: self.holder(order_id) for order_id in self.truth}
+        found = at_once(self.store.take_confirmed(worker.id, Page(next_look_ms=next_look_ms, limit=limit)))
+        assert all(claimed.order.status is Status.CONFIRMED for claimed in found)
+        return self.hands_of(found, before)
+
+    def hands_of(self, found: list[Claimed], before: dict[UUID, int | None]) -> list[Hand]:
         for claimed in found:
             order, truth = claimed.order, self.truth[claimed.order.id]
             assert before[order.id] is None, "promise 10: another worker's lease lives"
@@ -196,8 +213,6 @@ class Engine(RuleBasedStateMachine):
             assert (order.status, order.version) == (truth.status, truth.version)
             assert list(claimed.signatures) == truth.signatures
             truth.claim = order.claim
-        if acknowledges:
-            at_once(self.queue.ack(entries))
         return [Hand(one, one.order.status, one.order.version, one.attempt) for one in found]
 
     def leased(self, consumer: str) -> list[Entry]:
@@ -268,9 +283,8 @@ class Engine(RuleBasedStateMachine):
                 outcome = Resolution(attempt.n, "landed" if final else None, {"slot": known.since})
                 self.write(hand, Trigger.FINALIZE if final else Trigger.LAND, resolution=outcome)
             return
-        if hand.status is Status.CONFIRMED and not self.write(
-            hand, Trigger.UNLAND, resolution=Resolution(attempt.n, None, {})
-        ):
+        if hand.status is Status.CONFIRMED:
+            self.write(hand, Trigger.UNLAND, resolution=Resolution(attempt.n, None, {}))
             return
         look = NotSeen(self.height - FINALITY, history=True, node="n", slot=self.height)
         if proves_expiry(look, attempt.signed.last_valid_height):
@@ -297,9 +311,10 @@ class Engine(RuleBasedStateMachine):
             events.append((status, {}))
         final = ends(status, finalized=proven)
         fill = Fill(1, 2, 3, 4) if status is Status.CONFIRMED else None
+        rests = 0 if triggers[-1] in {Trigger.LAND, Trigger.UNLAND} else None
         step = Step(
             hand.id, hand.claimed.order.claim, hand.version, tuple(events), final,
-            fill=fill, attempt=attempt, resolution=resolution,
+            fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests,
         )  # fmt: skip
         taken = (truth.claim, truth.version) == (hand.claimed.order.claim, hand.version) and not truth.ended
         answer = at_once(self.store.advance(step))
@@ -408,6 +423,8 @@ class Engine(RuleBasedStateMachine):
             self.now += GRACE_MS / 1000 + 30
             at_once(worker.renew())
             self.sweep()
+            for hand in self.take_page(worker, 9, 0):
+                self.go_on(hand)
             for hand in self.take_up(worker, acknowledges=True):
                 for _ in range(6):
                     self.go_on(hand)

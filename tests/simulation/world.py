@@ -22,8 +22,6 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.intake import ClientLimiter, Intake
 from dexexec.limiter import Grant, RateLimiter
-from dexexec.pipeline import Pipeline
-from dexexec.presenting import Presenter
 from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settings import Settings
@@ -45,6 +43,7 @@ from tests.simulation.loop import StuckError, VirtualLoop
 from tests.simulation.plan import Plan
 from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
+from tests.working import pipeline_and_watcher
 
 LEASE = 3.0
 LONGEST_DEADLINE_MS = 40_000
@@ -175,16 +174,14 @@ class World:
             breaker_failures=10**6,
             breaker_seconds=1,
         )
-        pipeline = Pipeline(
+        pipeline, watcher = pipeline_and_watcher(
             store=store,
+            queue=queue,
             router=router,
             settlement=Settlement({Network.SIMULATED: chain}, {Network.SIMULATED: SEALER}, clock, self.witness),
             venues=venues,
-            presenter=Presenter(TOKENS),
             retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
-            max_price_impact_bps=1_000,
             finality_ms=1_500,
-            funds_wait_ms=3_000,
             clock=clock,
             observer=self.witness,
             rng=host.rng,
@@ -195,6 +192,7 @@ class World:
             queue=queue,
             limiter=cast("RateLimiter", Unlimited()),
             pipeline=pipeline,
+            watcher=watcher,
             limits=Limits(
                 concurrency=4,
                 orders_per_minute=None,

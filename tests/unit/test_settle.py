@@ -103,11 +103,10 @@ class Bench:
         deadline: float = 1e9,
         may_send: Callable[[], bool] = lambda: True,
         others: tuple[str, ...] = (),
-        landed_slot: int | None = None,
         age: float = 60,
     ) -> Fate:
         signed_at = self.clock.monotonic() - age
-        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, landed_slot, self.venue, signed_at)
+        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, self.venue, signed_at)
         return await self.settlement.settle(trial, may_send)
 
 
@@ -159,31 +158,11 @@ async def test_what_is_confirmed_is_told_with_its_fill_and_stays_open() -> None:
     assert fate.proof == {"slot": 7, "finalized": False, "sends": 1}
 
 
-async def test_what_was_confirmed_is_looked_up_and_not_sent_again() -> None:
-    bench = Bench(LANDED)
-    assert (await bench.settle(resumed=True, landed_slot=7)).outcome == "landed"
-    assert bench.chain.sent == []
-
-
 async def test_a_failure_that_can_still_be_undone_is_no_failure_and_nothing_is_sent_meanwhile() -> None:
     seen = replace(FAILED, finalized=False)
     bench = Bench(*[seen] * 20, LANDED)
     assert (await bench.settle()).outcome == "landed"
     assert len(bench.chain.sent) == 1
-
-
-async def test_a_confirmed_swap_is_unlanded_only_for_a_node_that_is_past_its_slot() -> None:
-    behind = replace(ALIVE, slot=7)
-    bench = Bench(behind, behind, replace(ALIVE, slot=8))
-    fate = await bench.settle(resumed=True, landed_slot=7)
-    assert (fate.outcome, fate.proof) == ("unlanded", {"node": "n", "slotSeen": 8})
-    assert bench.chain.looked_up == 3
-
-
-async def test_a_confirmed_swap_is_unlanded_only_after_a_search_of_the_history() -> None:
-    forgetful = NotSeen(height=100, history=False, node="n", slot=130)
-    bench = Bench(forgetful, LANDED)
-    assert (await bench.settle(resumed=True, landed_slot=7)).outcome == "landed"
 
 
 async def test_the_history_is_searched_only_where_not_being_seen_would_mean_something() -> None:

@@ -45,7 +45,7 @@ LAYERS = (
     {"job"},
     {"filling"},
     {"feed", "intake", "pipeline", "sweeper", "retention", "servers", "listening", "localnet_command", "quote_view"},
-    {"recovery", "turns", "first_contact"},
+    {"recovery", "turns", "watcher", "first_contact"},
     {"direct"},
     {"worker", "api", "banner", "connections", "networks"},
     {"standbys"},

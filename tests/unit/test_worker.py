@@ -13,6 +13,7 @@ from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
 from dexexec.pipeline import Later, Pipeline
 from dexexec.store import Claimed, Release
+from dexexec.watcher import FinalityWatcher
 from dexexec.worker import Limits, Worker
 from tests.fakes.database import MemoryDatabase, OrderRow
 from tests.fakes.queue import MemoryQueue, MemoryRedis
@@ -63,10 +64,15 @@ class Scene:
             queue=self.queue.port,
             limiter=cast("RateLimiter", Unlimited()),
             pipeline=cast("Pipeline", self.turn),
+            watcher=cast("FinalityWatcher", self),
             limits=LIMITS,
             clock=SystemClock(),
             observer=Observer(make_logger("critical")),
         )
+
+    async def run(self, worker: int) -> None:
+        """Where the worker's watcher would be."""
+        await asyncio.Event().wait()
 
     async def post(self) -> OrderRow:
         """A new order, on the queue."""

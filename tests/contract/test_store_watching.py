@@ -1,0 +1,169 @@
+"""Confirmed orders, taken a page at a time: each by one taker for one look, and by the next one if that comes to
+nothing."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from dexexec.domain.quote import Fill
+from dexexec.domain.status import Status
+from dexexec.store import Page, Release, Resolution, Store, WorkerSession
+from dexexec.sweeper import THE_BEGINNING
+from tests.contract.store_scene import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order, step, submitted
+
+FILL = Fill(10, 20, 5_000, 77)
+SEEN = Resolution(1, None, {"slot": 77, "finalized": False})
+FINAL = Resolution(1, "landed", {"slot": 77, "finalized": True})
+SOON, LATER = Page(next_look_ms=0), Page(next_look_ms=HOUR_MS)
+END = (Status.CONFIRMED, {"finalized": True})
+
+
+async def confirmed(store: Store, worker: WorkerSession, rest_ms: float = 0, **where: str) -> UUID:
+    """An order whose swap is confirmed and due for a look after `rest_ms`: version 5."""
+    claimed = await claimed_by(store, worker, await one_order(store))
+    await submitted(store, claimed, f"signature of {claimed.order.id}", **where)
+    seen: Any = step(claimed, 4, (Status.CONFIRMED, {}), fill=FILL, resolution=SEEN, resume_in_ms=rest_ms)
+    assert await store.advance(seen)
+    return claimed.order.id
+
+
+async def taken(store: Store, worker: WorkerSession, page: Page = SOON) -> list[UUID]:
+    return [one.order.id for one in await store.take_confirmed(worker.id, page)]
+
+
+async def test_a_confirmed_order_is_the_watchers_alone_and_only_when_it_is_due(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        due, rests = await confirmed(store, worker), await confirmed(store, worker, HOUR_MS)
+        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == [], "the sweeper does not put it on the queue"
+        assert await store.claim(worker.id, [due, rests]) == [], "and an entry too many claims nothing"
+        (one,) = await store.take_confirmed(worker.id, SOON)
+        assert (one.order.id, one.order.status, one.order.version) == (due, Status.CONFIRMED, 5)
+        assert one.attempt is not None
+        assert (one.attempt.landed_slot, one.attempt.signed.signature) == (77, f"signature of {due}")
+        await worker.end()
+
+
+async def test_what_has_not_landed_or_has_ended_is_not_taken(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        await submitted(store, await claimed_by(store, worker, await one_order(store)), "on its way")
+        await one_order(store)
+        ended = await confirmed(store, worker)
+        (one,) = await store.take_confirmed(worker.id, SOON)
+        assert await store.advance(step(one, 5, END, fill=FILL, resolution=FINAL, final=True))
+        assert await taken(store, worker) == []
+        view: Any = await store.order(ended)
+        assert (view["status"], view["attempts"][0]["outcome"]) == ("confirmed", "landed")
+        await worker.end()
+
+
+async def test_promise_10_a_look_that_comes_too_late_writes_nothing(stores: Open) -> None:
+    """Nor does who had the order before it was confirmed."""
+    async with stores() as store:
+        worker, other = await store.begin("w", 20), await store.begin("o", 20)
+        order_id = await confirmed(store, worker)
+        (late,) = await store.take_confirmed(worker.id, SOON)
+        (first,) = await store.take_confirmed(other.id, LATER)
+        assert first.order.claim == late.order.claim + 1 == 3
+        assert await store.advance(step(late, 5, END, fill=FILL, resolution=FINAL, final=True)) is None
+        await store.release(Release(order_id, late.order.claim, blame=False, resume_in_ms=0))
+        assert await taken(store, worker) == [], "it is not due"
+        end = step(first, 5, END, fill=FILL, resolution=FINAL, final=True)
+        answers = await asyncio.gather(store.advance(end), store.advance(end))
+        assert sorted(answer is None for answer in answers) == [False, True], "it is told once"
+        for each in (worker, other):
+            await each.end()
+
+
+async def test_two_who_take_at_once_share_no_order_and_leave_none(stores: Open) -> None:
+    async with stores() as one, stores() as two:
+        workers = [await one.begin("w", 20), await two.begin("o", 20)]
+        orders = {await confirmed(one, workers[0]) for _ in range(12)}
+        page = Page(next_look_ms=HOUR_MS, limit=4)
+        takes = (taken((one, two)[n % 2], workers[n % 2], page) for n in range(8))
+        found = [order_id for some in await asyncio.gather(*takes) for order_id in some]
+        while rest := await taken(one, workers[0], page):
+            found += rest
+        assert sorted(found) == sorted(orders)
+        for each in workers:
+            await each.end()
+
+
+async def test_a_look_that_comes_to_nothing_is_made_again_when_the_order_is_due(stores: Open) -> None:
+    async with stores() as store:
+        dead, heir = await store.begin("dead", 20), await store.begin("heir", 20)
+        order_id = await confirmed(store, dead)
+        assert await taken(store, dead) == [order_id]
+        await drop(dead)
+        assert await taken(store, heir, LATER) == [order_id], "also before the dead worker is removed"
+        assert await taken(store, heir) == []
+        await heir.end()
+
+
+async def test_pages_are_oldest_first_and_go_on_behind_the_last_one(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        orders = [await confirmed(store, worker) for _ in range(5)]
+        first = await store.take_confirmed(worker.id, Page(next_look_ms=0, limit=3))
+        assert [one.order.id for one in first] == orders[:3]
+        last = first[-1].order
+        behind = Page(next_look_ms=0, limit=3, behind=(last.created_at, last.id))
+        assert await taken(store, worker, behind) == orders[3:]
+        await worker.end()
+
+
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ({"network": "solana"}, ["solana", "of A", "of B"]),
+        ({"network": "solana", "genesis": "A"}, ["solana", "of A"]),
+        ({"network": "solana", "genesis": "A", "venues": ["here"]}, ["old", "solana", "of A"]),
+        ({"network": "solana", "venues": ["there"]}, ["solana", "of A", "of B"]),
+        ({"network": "localnet"}, []),
+        ({}, ["old", "solana", "of A", "of B"]),
+        ({"overdue_ms": HOUR_MS}, []),
+    ],
+)
+async def test_only_what_can_be_looked_up_is_taken(stores: Open, about: dict[str, Any], found: list[str]) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        orders = {
+            await confirmed(store, worker): "old",
+            await confirmed(store, worker, network="solana"): "solana",
+            await confirmed(store, worker, network="solana", genesis="A"): "of A",
+            await confirmed(store, worker, network="solana", genesis="B"): "of B",
+        }
+        page = Page(next_look_ms=0, **about)
+        assert [orders[order_id] for order_id in await taken(store, worker, page)] == found
+        await worker.end()
+
+
+async def test_who_is_not_registered_or_whose_lease_is_over_takes_nothing(stores: Open) -> None:
+    async with stores() as store:
+        worker, over, gone = await store.begin("w", 20), await store.begin("over", -1), await store.begin("gone", 20)
+        order_id = await confirmed(store, worker)
+        await gone.end()
+        for nobody in (over, gone):
+            assert await taken(store, nobody) == []
+        assert await taken(store, worker) == [order_id]
+        for each in (worker, over):
+            await each.end()
+
+
+async def test_what_the_chain_took_back_is_claimed_like_any_other_and_tells_why(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        order_id = await confirmed(store, worker)
+        (one,) = await store.take_confirmed(worker.id, LATER)
+        undone = (Status.SUBMITTED, {"reason": "un-confirmed", "detail": "a fork"})
+        assert await store.advance(step(one, 5, undone, resolution=Resolution(1, None, {}), resume_in_ms=0))
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [order_id]
+        assert await taken(store, worker) == []
+        again = await claimed_by(store, worker, order_id)
+        assert (again.cause, again.order.claims) == (("un-confirmed", "a fork"), 1)
+        assert again.attempt is not None
+        assert again.attempt.landed_slot is None
+        await worker.end()
