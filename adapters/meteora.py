@@ -4,6 +4,7 @@ of them. They go by the chain's clock, which is read together with them."""
 from collections.abc import Mapping, Sequence
 
 from adapters import meteora_layout as layout
+from adapters.chain_clock import CLOCK, read_clock
 from adapters.clusters import METEORA_DAMM_V2
 from adapters.curves.damm_v2 import DammV2Pool, quote_exact_in, quote_exact_out
 from adapters.curves.swap import ChainTime, SwapResult, TradeDirection
@@ -73,11 +74,11 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     def shared_accounts(self) -> Sequence[str]:
         """The chain's clock."""
-        return [layout.CLOCK]
+        return [CLOCK]
 
     def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The chain's."""
-        return layout.read_clock(found[layout.CLOCK])
+        return read_clock(found[CLOCK])
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
         """Five."""

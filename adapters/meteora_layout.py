@@ -18,7 +18,6 @@ from adapters.curves.damm_v2 import (
     range_reserves,
 )
 from adapters.curves.damm_v2_fees import BASIS_POINTS, BaseFee, DynamicFee
-from adapters.curves.swap import ChainTime
 from adapters.pools import PoolKeys
 from adapters.spl import TOKEN, TOKEN_2022
 from dexexec.domain import base58
@@ -28,9 +27,6 @@ from dexexec.venue import BadAnswer, Unsupported
 POOL_SIZE = 1112
 POOL_DISCRIMINATOR = bytes.fromhex("f19a6d0411b16dbc")
 MINT_A_AT, MINT_B_AT, VAULT_A_AT, VAULT_B_AT = 168, 200, 232, 264
-CLOCK = "SysvarC1ock11111111111111111111111111111111"
-SYSVAR = "Sysvar1111111111111111111111111111111111111"
-CLOCK_SIZE = 40
 _TOKEN_PROGRAMS = (TOKEN, TOKEN_2022)
 """By `token_a_flag` and `token_b_flag`."""
 
@@ -71,15 +67,6 @@ def read_pool(address: str, account: Account | None, program: str) -> PoolState:
         raise BadAnswer(f"both tokens of the pool {address} are the same")
     programs = _token_program(address, "token_a_flag", data[482]), _token_program(address, "token_b_flag", data[483])
     return PoolState(PoolKeys(address, (mint_a, mint_b), (vault_a, vault_b), programs), _curve(address, data))
-
-
-def read_clock(account: Account | None) -> ChainTime:
-    """The chain's slot and Unix time, from the sysvar `CLOCK`. Raises `BadAnswer`."""
-    data = _data_of("chain's clock", CLOCK, account, SYSVAR, CLOCK_SIZE)
-    (slot,), (unix_timestamp,) = unpack_from("<Q", data, 0), unpack_from("<q", data, 32)
-    if unix_timestamp < 0:
-        raise BadAnswer(f"the chain's clock says {unix_timestamp} s: it cannot be before 1970")
-    return ChainTime(slot, unix_timestamp)
 
 
 def _curve(address: str, data: bytes) -> DammV2Pool:

@@ -4,6 +4,7 @@ to know of them."""
 from collections.abc import Mapping, Sequence
 
 from adapters import raydium_layout as layout
+from adapters.chain_clock import CLOCK, read_clock
 from adapters.clusters import RAYDIUM_CPMM
 from adapters.curves.cpmm import CpmmPool, quote_exact_in, quote_exact_out
 from adapters.curves.integers import ceil_div
@@ -54,6 +55,14 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
     def vault_owner(self) -> str:
         """The address that the program derives for all its pools."""
         return self._program.authority
+
+    def shared_accounts(self) -> Sequence[str]:
+        """The chain's clock: a pool opens by that, and not by ours."""
+        return [CLOCK]
+
+    def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
+        """The chain's, where the node shows it."""
+        return read_clock(found[CLOCK]) if found.get(CLOCK) else super().now(found, slot)
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
         """One search: a pool has its mints in the order of their bytes."""

@@ -97,7 +97,7 @@ async def open_networks(
 
     Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
-    networks = Networks({Network.SIMULATED: SimulatedChain(clock, ledger)}, {})
+    networks = Networks({Network.SIMULATED: SimulatedChain(ledger)}, {})
     if purpose is Purpose.TRADE:
         networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:

@@ -4,10 +4,10 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.chain_clock import CLOCK, SYSVAR
 from adapters.clusters import METEORA_DAMM_V2
 from adapters.keys import derived
 from adapters.meteora import Meteora
-from adapters.meteora_layout import CLOCK, SYSVAR
 from adapters.meteora_options import MeteoraOptions
 from adapters.meteora_swap import Program
 from adapters.spl import TOKEN, TOKEN_2022

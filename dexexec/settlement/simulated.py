@@ -1,8 +1,8 @@
 """The simulated chain: where the swaps of the mock venues settle, with the failures of a real one.
 
-Nothing runs in the background. The height is the clock's, a blockhash is a hash of its height, and what a swap does is
-decided by its own bytes; the `Ledger` only remembers which bytes were sent and when they land. So every process that
-shares a ledger, before or after a restart, sees one chain.
+Nothing runs in the background. The height is the ledger's time, a blockhash is a hash of its height, and what a swap
+does is decided by its own bytes; the `Ledger` only remembers which bytes were sent and when they land. So every process
+that shares a ledger, before or after a restart and whatever its own clock says, sees one chain.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from dexexec.domain.swap import (
     Unavailable,
     Unknown,
 )
+from dexexec.venue import Unreachable
 
 SLOT_MS = 400
 VALID_FOR = 150
@@ -68,8 +69,11 @@ class Receipt(StrEnum):
 class Ledger(Protocol):
     """What was sent to the simulated chain. Shared by all processes, and outliving them if they are to be restarted.
 
-    Both methods take many at once and answer in the order asked, and raise `LedgerUnavailable`.
+    `record` and `find` take many at once and answer in the order asked. All methods raise `LedgerUnavailable`.
     """
+
+    async def now_ms(self) -> int:
+        """The time by the ledger's own clock (Unix, ms), by which landings are late: never ahead of it."""
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
         """Record each landing once, by signature. The same signature may come twice in one call and in concurrent
@@ -100,6 +104,10 @@ class MemoryLedger:
         """How many swaps were recorded."""
         return len(self._recorded)
 
+    async def now_ms(self) -> int:
+        """As the protocol says."""
+        return self._clock.unix_ms()
+
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
         """As the protocol says."""
         return [self._record(landing) for landing in landings]
@@ -121,24 +129,22 @@ class MemoryLedger:
 
 
 class SimulatedChain:
-    """`dexexec.venue.Chain` over a ledger. All processes that share the ledger must share `seed`.
+    """`dexexec.venue.Chain` over a ledger, whose clock is the chain's. All processes that share it must share `seed`.
 
     `status` answers at the finalized height, which is `FINALITY` blocks behind: a swap is only proven unlandable when
     nobody can be in the middle of recording it any more.
     """
 
-    def __init__(self, clock: Clock, ledger: Ledger, seed: str = "dexexec") -> None:
-        self._clock = clock
+    def __init__(self, ledger: Ledger, seed: str = "dexexec") -> None:
         self._ledger = ledger
         self._seed = seed
 
-    def height(self) -> int:
-        """The block that is being made now."""
-        return self._clock.unix_ms() // SLOT_MS
-
     async def blockhash(self) -> Blockhash:
-        """The blockhash of the present height."""
-        height = self.height()
+        """The blockhash of the present height. Raises `Unreachable`."""
+        try:
+            height = await self._ledger.now_ms() // SLOT_MS
+        except LedgerUnavailable as error:
+            raise Unreachable(f"the ledger of the simulated chain does not answer: {error}", shared=True) from error
         return Blockhash(self._hash(height), height + VALID_FOR)
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
@@ -151,17 +157,17 @@ class SimulatedChain:
             swap = read_swap(signed.payload)
         except ValueError as error:
             return Unknown(f"malformed: {error}")
-        now = self._clock.unix_ms()
-        landing = Landing(
-            signature=signed.signature,
-            payload=signed.payload,
-            sent_height=now // SLOT_MS,
-            lands_at_ms=now + swap.landing_ms,
-            last_valid_height=signed.last_valid_height,
-            valid_until_ms=(signed.last_valid_height + 1) * SLOT_MS - 1,
-            dropped=swap.dropped,
-        )
         try:
+            now = await self._ledger.now_ms()
+            landing = Landing(
+                signature=signed.signature,
+                payload=signed.payload,
+                sent_height=now // SLOT_MS,
+                lands_at_ms=now + swap.landing_ms,
+                last_valid_height=signed.last_valid_height,
+                valid_until_ms=(signed.last_valid_height + 1) * SLOT_MS - 1,
+                dropped=swap.dropped,
+            )
             if swap.blockhash != self._hash(signed.last_valid_height - VALID_FOR):
                 return await self._refuse_unless_known(signed.signature)
             [receipt] = await self._ledger.record([landing])
@@ -173,9 +179,9 @@ class SimulatedChain:
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """What has landed, from one look-up for all. Its whole history is always searched."""
-        # The time is taken before the look-up: a record made meanwhile must not be missed by an answer that proves.
-        now = self._clock.unix_ms()
         try:
+            # The time is taken before the look-up: a record made meanwhile must not be missed by an answer that proves.
+            now = await self._ledger.now_ms()
             found = await self._ledger.find(signatures)
         except LedgerUnavailable as error:
             return [Unavailable(f"the ledger of the simulated chain does not answer: {error}") for _ in signatures]

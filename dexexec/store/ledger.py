@@ -3,14 +3,19 @@
 The chain is outside of the promises that the store keeps, and its writes need not wait for the disk: whatever the
 store later commits because of a swap flushes that swap as well, since Postgres has one log. So a swap that a crash of
 Postgres undoes is one that nothing durable speaks of, and the engine sends it again.
+
+The chain's time is Postgres' time. It is asked for once a second at most, and goes on by this machine's monotonic clock
+in between, so that processes whose clocks disagree still see one chain.
 """
 
 import asyncio
+import math
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from dexexec.batcher import Batcher
+from dexexec.clock import Clock, SystemClock
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated import Landing, LedgerUnavailable, Receipt
 from dexexec.store.database import Database, json_rows
@@ -45,11 +50,19 @@ FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
 """
 
 
+NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
+NOW_HOLDS = 1.0
+"""Seconds for which an answer to `NOW` is gone on from: a clock that is set meanwhile is noticed after that."""
+
+
 class PostgresLedger:
     """Implements `dexexec.settlement.simulated.Ledger`; concurrent calls share statements."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database, self._clock = database, clock or SystemClock()
+        self._ahead_ms = 0.0  # by how much Postgres' clock is ahead of our monotonic one, at least
+        self._asked_at = -math.inf
+        self._asking = asyncio.Lock()
         self._records: Batcher[Landing, Receipt] = Batcher(self._record)
         self._finds: Batcher[str, Landing | None] = Batcher(self._find)
 
@@ -58,6 +71,22 @@ class PostgresLedger:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._records.run())
             tasks.create_task(self._finds.run())
+
+    async def now_ms(self) -> int:
+        """Postgres' time; never ahead of it, and behind by a round trip at most."""
+        if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
+            async with self._asking:
+                if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
+                    with _unavailable():
+                        await self._ask_for_the_time()
+        return int(self._clock.monotonic() * 1000 + self._ahead_ms)
+
+    async def _ask_for_the_time(self) -> None:
+        async with self._database.connection() as connection:
+            [[now]] = await (await connection.execute(NOW, prepare=True)).fetchall()
+        # It was that time before the answer came: counted from now, we are behind and never ahead.
+        self._asked_at = self._clock.monotonic()
+        self._ahead_ms = float(now) - self._asked_at * 1000
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
         """Record each once, by signature; see the protocol."""

@@ -153,7 +153,7 @@ class Harness:
         clock = ManualClock()
         settles = self.venue_class.capabilities.network == Network.SIMULATED
         sealer = SimulatedSealer(SimulatedSigner(), guarded=False)
-        yield Ground(clock, SimulatedChain(clock, MemoryLedger(clock)), sealer, settles=settles)
+        yield Ground(clock, SimulatedChain(MemoryLedger(clock)), sealer, settles=settles)
 
     @asynccontextmanager
     async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:

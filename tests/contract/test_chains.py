@@ -95,7 +95,7 @@ class TestRpcChain(ChainRules):
 async def simulated() -> AsyncIterator[Harness]:
     clock = ManualClock()
     ledger = MemoryLedger(clock)
-    yield SimulatedHarness(clock, ledger, SimulatedChain(clock, ledger))
+    yield SimulatedHarness(clock, ledger, SimulatedChain(ledger))
 
 
 @asynccontextmanager

@@ -70,6 +70,14 @@ async def test_what_was_never_recorded_is_not_found(open_ledger: Open) -> None:
         assert await ledger.find([landing().signature, "", "not a signature"]) == [None, None, None]
 
 
+async def test_its_time_goes_on_and_is_that_by_which_landings_are_late(open_ledger: Open) -> None:
+    async with open_ledger() as ledger:
+        first = await ledger.now_ms()
+        assert await ledger.record([landing(valid_until_ms=first - 1)]) == [Receipt.LATE]
+        assert await ledger.record([landing(valid_until_ms=first + 600_000)]) == [Receipt.RECORDED]
+        assert await ledger.now_ms() >= first
+
+
 async def test_nothing_asked_is_nothing_answered(open_ledger: Open) -> None:
     async with open_ledger() as ledger:
         assert await ledger.record([]) == []

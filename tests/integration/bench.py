@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from dexexec.clock import SystemClock
+from dexexec.clock import Clock, SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote
@@ -22,7 +22,7 @@ from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Settlement
-from dexexec.settlement.signer import SimulatedSigner
+from dexexec.settlement.signer import Signer, SimulatedSigner
 from dexexec.store import Store
 from dexexec.sweeper import Sweeper
 from dexexec.venue import Network, Slippage
@@ -61,10 +61,13 @@ class Bench:
         retries: Retries = QUICK,
         without: str = "",
         genesis: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        signer: Signer | None = None,
         **limits: Any,
     ) -> Worker:
-        """A worker that does not run yet: `without` one of the venues, on a chain with another `genesis`."""
-        clock, observer = SystemClock(), Observer(make_logger("critical"))
+        """A worker that does not run yet: `without` one of the venues, on a chain with another `genesis`, by another
+        `clock` than the machine's, or with another `signer` than one that never signs alike twice."""
+        clock, observer = clock or SystemClock(), Observer(make_logger("critical"))
         venues = {venue.name: venue for venue in (self.a, self.b) if venue.name != without}
         router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
         pipeline, watcher = pipeline_and_watcher(
@@ -73,7 +76,7 @@ class Bench:
             router=router,
             settlement=Settlement(
                 {Network.SIMULATED: self.chain},
-                {Network.SIMULATED: SimulatedSealer(UniqueSigner(), guarded=False)},
+                {Network.SIMULATED: SimulatedSealer(signer or UniqueSigner(), guarded=False)},
                 clock,
                 observer,
                 genesis or {},

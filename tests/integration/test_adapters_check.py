@@ -9,7 +9,7 @@ import pytest
 from solders.account import Account as SolanaAccount
 from solders.pubkey import Pubkey
 
-from adapters.meteora_layout import CLOCK
+from adapters.chain_clock import CLOCK
 from dexexec.adapters_command import check_adapter
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError

@@ -6,8 +6,8 @@ import pytest
 from solders.account import Account as SolanaAccount
 from solders.pubkey import Pubkey
 
+from adapters.chain_clock import CLOCK, read_clock
 from adapters.meteora import Meteora
-from adapters.meteora_layout import CLOCK, read_clock
 from adapters.meteora_options import MeteoraOptions
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens

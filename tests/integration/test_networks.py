@@ -204,7 +204,7 @@ class Picky(Venue[NoOptions]):
 
 async def test_each_venue_gets_ready_and_one_that_cannot_ends_the_start_with_its_words() -> None:
     clock = ManualClock()
-    chain = SimulatedChain(clock, MemoryLedger(clock))
+    chain = SimulatedChain(MemoryLedger(clock))
     venues = [Picky(VenueContext(clock, Tokens(KNOWN), chain, NoOptions())) for _ in range(2)]
     await prepare(venues)
     assert [venue.prepared for venue in venues] == [1, 1]

@@ -61,7 +61,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
     database = MemoryDatabase(lambda: START_MS * 1_000 + int(loop.time() * 1e6))
     queue = MemoryQueue(MemoryRedis(lambda: START_MS + int(loop.time() * 1_000))).port
     store = MemoryStore(database)
-    chain = SimulatedChain(clock, MemoryLedger(clock))
+    chain = SimulatedChain(MemoryLedger(clock))
     venues = {name: TroubledVenue(name, clock, chain, trouble) for name, trouble in troubles.items()}
     router = Router(dict(venues), clock, observer, timeout_ms=1_000, breaker_failures=10, breaker_seconds=5)
     pipeline, watcher = pipeline_and_watcher(

@@ -213,7 +213,7 @@ class World:
         wire = host.wire(self.node)
         chain: Chain = ForkingChain(self.forking, wire, self.judge.arrived)
         if self.plan.forks is None:
-            chain = SimulatedChain(clock, RemoteLedger(self.ledger, wire, self.judge.arrived))
+            chain = SimulatedChain(RemoteLedger(self.ledger, wire, self.judge.arrived))
         stopped = self.plan.faults or self.plan.strikes
         return chain if stopped else WitnessedChain(chain, self.judge.sent)
 

@@ -39,7 +39,7 @@ def venue(
     venue_class: type[MockVenue[Any]], options: MockOptions = QUIET, rng: random.Random | None = None
 ) -> tuple[ManualClock, MockVenue[Any]]:
     clock = ManualClock()
-    return clock, venue_class(VenueContext(clock, TOKENS, SimulatedChain(clock, MemoryLedger(clock)), options), rng=rng)
+    return clock, venue_class(VenueContext(clock, TOKENS, SimulatedChain(MemoryLedger(clock)), options), rng=rng)
 
 
 def spend(amount: int, mint_in: str = WSOL, mint_out: str = USDC, mode: Mode = Mode.EXACT_IN) -> SwapRequest:
@@ -171,7 +171,7 @@ async def test_the_better_venue_changes_with_size() -> None:
 
 async def test_the_better_venue_changes_with_time() -> None:
     clock = ManualClock()
-    chain = SimulatedChain(clock, MemoryLedger(clock))
+    chain = SimulatedChain(MemoryLedger(clock))
     options = MockOptions(latency_ms=0)
     venues: list[MockVenue[Any]] = [kind(VenueContext(clock, TOKENS, chain, options)) for kind in VENUES]
     winners = []

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.chain_clock import CLOCK
 from adapters.meteora import FAILURES
-from adapters.meteora_layout import CLOCK, pool_filters, read_pool
+from adapters.meteora_layout import pool_filters, read_pool
 from adapters.meteora_swap import swap_steps
 from adapters.pool_venue import MAX_POOLS
 from adapters.spl import TOKEN

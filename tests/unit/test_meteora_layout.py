@@ -9,19 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.chain_clock import CLOCK, SYSVAR, read_clock
 from adapters.curves.damm_v2 import quote_exact_in, quote_exact_out
 from adapters.curves.integers import U64_MAX
 from adapters.curves.swap import ChainTime, CurveError, TradeDirection
-from adapters.meteora_layout import (
-    CLOCK,
-    POOL_DISCRIMINATOR,
-    POOL_SIZE,
-    SYSVAR,
-    PoolState,
-    pool_filters,
-    read_clock,
-    read_pool,
-)
+from adapters.meteora_layout import POOL_DISCRIMINATOR, POOL_SIZE, PoolState, pool_filters, read_pool
 from adapters.spl import TOKEN, TOKEN_2022
 from dexexec.domain import base58
 from dexexec.domain.solana import Account

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.meteora_layout import CLOCK
+from adapters.chain_clock import CLOCK
 from adapters.spl import SYSTEM, TOKEN, TOKEN_2022
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account, Accounts

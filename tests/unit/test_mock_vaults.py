@@ -36,7 +36,7 @@ modes = st.sampled_from(Mode)
 
 def mock(venue_class: type[MockVenue[Any]]) -> MockVenue[Any]:
     clock = ManualClock()
-    return venue_class(VenueContext(clock, Tokens(KNOWN), SimulatedChain(clock, MemoryLedger(clock)), MockOptions()))
+    return venue_class(VenueContext(clock, Tokens(KNOWN), SimulatedChain(MemoryLedger(clock)), MockOptions()))
 
 
 RAYDIUM, METEORA = (mock(venue_class) for venue_class in VENUES)
@@ -134,7 +134,7 @@ def test_another_settlement_than_these_stops_the_start_and_names_the_setting(
 @each_venue
 def test_a_chain_without_accounts_or_faucet_cannot_be_settled_on(venue_class: type[MockVenue[Any]]) -> None:
     clock = ManualClock()
-    chains = {Network.LOCALNET: SimulatedChain(clock, MemoryLedger(clock))}
+    chains = {Network.LOCALNET: SimulatedChain(MemoryLedger(clock))}
     with pytest.raises(AdapterLoadError, match=r"does not start.*no accounts or no faucet"):
         create([venue_class], {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}, clock, Tokens(KNOWN), chains)
 

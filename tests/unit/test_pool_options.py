@@ -130,7 +130,7 @@ def test_what_cannot_be_is_refused_by_the_variables_name(venue: type[Any], name:
 @each_venue
 def test_a_chain_without_accounts_is_refused_at_the_start(venue: type[Any]) -> None:
     clock = ManualClock()
-    chain = SimulatedChain(clock, MemoryLedger(clock))
+    chain = SimulatedChain(MemoryLedger(clock))
     with pytest.raises(TypeError, match="the network solana or localnet is needed"):
         venue(VenueContext(clock, Tokens(KNOWN), chain, options(venue)))
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.chain_clock import CLOCK
 from adapters.curves.integers import U64_MAX
 from adapters.pool_venue import MAX_POOLS
 from adapters.raydium_swap import Program
@@ -18,6 +19,7 @@ from dexexec.domain.solana import Account
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, Unreachable
+from tests.meteora import clock_account
 from tests.raydium import (
     AUTHORITY,
     CONFIG,
@@ -70,9 +72,21 @@ async def test_a_quote_is_of_one_answer_of_the_node_and_says_of_which_slot() -> 
     chain = RecordedChain(pool_accounts(POOL), slot=123_456)
     clock = ManualClock(OPEN_MS)
     quote = await quoted(raydium(chain, clock, quote_ttl_ms=7_000))
-    assert chain.read == [(POOL, CONFIG, VAULT_0, VAULT_1)]
+    assert chain.read == [(CLOCK, POOL, CONFIG, VAULT_0, VAULT_1)]
     assert (quote.venue, quote.request, quote.route, quote.context_slot) == ("raydium", SELL, (POOL,), 123_456)
     assert quote.expires_at_ms == OPEN_MS + 7_000
+
+
+@pytest.mark.parametrize("skew", [-65, 65])
+async def test_a_pool_opens_by_the_chains_clock_whatever_ours_says(skew: int) -> None:
+    opens = OPEN_MS // 1000
+    clock = ManualClock(OPEN_MS + skew * 1000)
+    accounts = pool_accounts(POOL, patched(POOL_DATA, (373, opens)))
+    open_now = raydium(RecordedChain(accounts | {CLOCK: clock_account(7, opens)}), clock)
+    assert (await quoted(open_now)).amount_out > 0
+    not_yet = raydium(RecordedChain(accounts | {CLOCK: clock_account(7, opens - 1)}), clock)
+    with pytest.raises(NoRoute, match=f"opens at {opens}"):
+        await quoted(not_yet)
 
 
 async def test_fee_and_price_impact_are_told_apart() -> None:

@@ -193,7 +193,7 @@ def test_the_settings_of_installed_adapters_are_known_and_described() -> None:
 
 def start(found: type[Venue[Any]], **environ: str) -> Venue[Any]:
     clock = ManualClock()
-    chains = {Network.SIMULATED: SimulatedChain(clock, MemoryLedger(clock))}
+    chains = {Network.SIMULATED: SimulatedChain(MemoryLedger(clock))}
     [venue] = create([found], environ, clock, Tokens(KNOWN), chains)
     assert venue.context.chain is chains[Network.SIMULATED]
     assert venue.context.clock is clock
@@ -237,7 +237,7 @@ def test_a_value_is_never_repeated_not_even_by_an_adapters_own_words() -> None:
 
 def test_an_adapter_is_told_the_cluster_of_its_network() -> None:
     clock = ManualClock()
-    chains = {Network.SIMULATED: SimulatedChain(clock, MemoryLedger(clock))}
+    chains = {Network.SIMULATED: SimulatedChain(MemoryLedger(clock))}
     for clusters, told in (({}, ""), ({Network.SOLANA: "devnet"}, ""), ({Network.SIMULATED: "devnet"}, "devnet")):
         [venue] = create([Acme], {}, clock, Tokens(KNOWN), chains, clusters)
         assert venue.context.cluster == told

@@ -1,6 +1,6 @@
 """The simulated chain fails as a real one does, and never lands a swap twice or after its time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -34,6 +34,7 @@ from dexexec.settlement.simulated import (
     SimulatedChain,
 )
 from dexexec.testing.clock import ManualClock
+from dexexec.venue import Unreachable
 
 BLOCK = SLOT_MS / 1000
 SIGNER = SimulatedSigner()
@@ -57,6 +58,12 @@ SWAP = SimulatedSwap(
 
 class DeadLedger:
     """A ledger that cannot be reached."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.now = now
+
+    async def now_ms(self) -> int:
+        return self.now()
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
         raise LedgerUnavailable("connection refused")
@@ -82,7 +89,7 @@ def signed(swap: SimulatedSwap, blockhash: Blockhash) -> SignedSwap:
 def world(clock: ManualClock | None = None) -> tuple[ManualClock, MemoryLedger, SimulatedChain]:
     clock = clock or ManualClock()
     ledger = MemoryLedger(clock)
-    return clock, ledger, SimulatedChain(clock, ledger)
+    return clock, ledger, SimulatedChain(ledger)
 
 
 # ---- time and blocks -----------------------------------------------------------------------------------------------
@@ -93,7 +100,7 @@ async def test_blockhashes_follow_from_seed_and_height_alone() -> None:
     _, _, twin = world()
     first = await chain.blockhash()
     assert first == await twin.blockhash()
-    assert first != await SimulatedChain(clock, MemoryLedger(clock), seed="another").blockhash()
+    assert first != await SimulatedChain(MemoryLedger(clock), seed="another").blockhash()
     assert len(base58.decode(first.hash)) == 32
     assert first.last_valid_height == clock.unix_ms() // SLOT_MS + VALID_FOR
     clock.advance(BLOCK)
@@ -222,7 +229,7 @@ async def test_not_seen_tells_the_height_from_before_the_look_up() -> None:
             return found
 
     height = clock.unix_ms() // SLOT_MS
-    [status] = await SimulatedChain(clock, SlowLedger(clock)).status([UNSENT])
+    [status] = await SimulatedChain(SlowLedger(clock)).status([UNSENT])
     assert status == NotSeen(height - FINALITY, history=True, node="simulated", slot=height)
 
 
@@ -264,9 +271,9 @@ async def test_a_signature_that_is_none_is_not_taken(signature: str) -> None:
 
 
 async def test_a_blockhash_that_is_not_of_this_chain_is_not_taken() -> None:
-    clock, ledger, chain = world()
+    _, ledger, chain = world()
     blockhash = await chain.blockhash()
-    other = await SimulatedChain(clock, ledger, seed="another").blockhash()
+    other = await SimulatedChain(ledger, seed="another").blockhash()
     stretched = replace(blockhash, last_valid_height=blockhash.last_valid_height + 1)
     for wrong in (other, stretched):
         answer = await chain.submit(signed(SWAP, wrong))
@@ -275,28 +282,37 @@ async def test_a_blockhash_that_is_not_of_this_chain_is_not_taken() -> None:
 
 
 async def test_a_swap_that_was_taken_stays_so_even_for_a_chain_of_another_seed() -> None:
-    clock, ledger, chain = world()
+    _, ledger, chain = world()
     swap = signed(SWAP, await chain.blockhash())
     await chain.submit(swap)
-    assert await SimulatedChain(clock, ledger, seed="another").submit(swap) == Accepted()
+    assert await SimulatedChain(ledger, seed="another").submit(swap) == Accepted()
 
 
 # ---- what it does not know -----------------------------------------------------------------------------------------
 
 
 async def test_when_the_ledger_does_not_answer_nothing_is_claimed() -> None:
-    clock = ManualClock()
-    chain = SimulatedChain(clock, DeadLedger())
+    ledger = DeadLedger(ManualClock().unix_ms)
+    chain = SimulatedChain(ledger)
     swap = signed(SWAP, await chain.blockhash())
-    assert isinstance(await chain.submit(swap), Unknown)
-    answers = await chain.status([swap.signature, UNSENT])
-    assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+
+    def silent() -> int:
+        raise LedgerUnavailable("connection refused")
+
+    for now in (ledger.now, silent):
+        ledger.now = now
+        assert isinstance(await chain.submit(swap), Unknown)
+        answers = await chain.status([swap.signature, UNSENT])
+        assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+    with pytest.raises(Unreachable) as refused:
+        await chain.blockhash()
+    assert refused.value.shared, "it is no venue's fault"
 
 
 async def test_many_signatures_are_one_look_up_answered_in_their_order() -> None:
     clock = ManualClock()
     ledger = CountingLedger(clock)
-    chain = SimulatedChain(clock, ledger)
+    chain = SimulatedChain(ledger)
     blockhash = await chain.blockhash()
     first, second = (signed(replace(SWAP, landing_ms=0, amount_out=amount), blockhash) for amount in (2 * 10**8, 10**9))
     await chain.submit(first)

@@ -1,0 +1,26 @@
+"""The chain's own clock, a sysvar that every node shows as an account: what pools open and charge by. A venue that went
+by the clock of its process would be wrong wherever that is."""
+
+from struct import unpack_from
+
+from adapters.curves.swap import ChainTime
+from dexexec.domain.solana import Account
+from dexexec.venue import BadAnswer
+
+CLOCK = "SysvarC1ock11111111111111111111111111111111"
+SYSVAR = "Sysvar1111111111111111111111111111111111111"
+CLOCK_SIZE = 40
+
+
+def read_clock(account: Account | None) -> ChainTime:
+    """The chain's slot and Unix time, from the sysvar `CLOCK`. Raises `BadAnswer`."""
+    if account is None:
+        raise BadAnswer(f"there is no chain's clock {CLOCK}")
+    if account.owner != SYSVAR:
+        raise BadAnswer(f"the chain's clock {CLOCK} belongs to {account.owner}, not to {SYSVAR}")
+    if len(account.data) != CLOCK_SIZE:
+        raise BadAnswer(f"the chain's clock {CLOCK} has {len(account.data)} bytes: {CLOCK_SIZE} are due")
+    (slot,), (unix_timestamp,) = unpack_from("<Q", account.data, 0), unpack_from("<q", account.data, 32)
+    if unix_timestamp < 0:
+        raise BadAnswer(f"the chain's clock says {unix_timestamp} s: it cannot be before 1970")
+    return ChainTime(slot, unix_timestamp)
