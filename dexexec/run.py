@@ -187,9 +187,9 @@ def make_api_half(shared: Shared) -> ApiHalf:
     intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
     feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
     sockets = SocketRegistry()
-    sites = SiteCheck(settings)
-    api = Api(settings, BodyReader(settings), intake, shared.store, shared.queue, clock, observer, sites)
-    app = make_app(api, SocketHandler, {"feed": feed, "settings": settings, "registry": sockets, "sites": sites})
+    reader, sites = BodyReader(settings), SiteCheck(settings)
+    api = Api(settings, reader, intake, shared.store, shared.queue, clock, observer, sites)
+    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
     return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
 
 

@@ -15,11 +15,20 @@ HANDSHAKE = (
 )
 
 
+def frame_bytes(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, masked: bool = True
+) -> bytes:
+    """A frame, masked with zeros. `reserved` are the three bits after FIN."""
+    size, mask = len(payload), 0x80 * masked
+    length = struct.pack("!B", mask | size) if size < 126 else struct.pack("!BH", mask | 126, size)
+    return bytes([0x80 * fin | reserved << 4 | opcode]) + length + bytes(4) * masked + payload
+
+
 class RawClient:
     """A client that does only what it is told: it neither reads nor answers a ping by itself. `patience` is how many
     seconds it waits for bytes; None: for ever."""
 
-    TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+    CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
     def __init__(self, connection: socket.socket, patience: float | None) -> None:
         self._connection, self._patience = connection, patience
@@ -54,12 +63,13 @@ class RawClient:
         assert head.startswith(b"HTTP/1.1 101 "), head
 
     async def send(self, opcode: int, payload: bytes) -> None:
-        """Send a frame, masked with zeros."""
-        size = len(payload)
-        length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0x80 | 126, size)
-        frame = bytes([0x80 | opcode]) + length + bytes(4) + payload
+        """Send a whole message or a control frame."""
+        await self.send_bytes(frame_bytes(opcode, payload))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send what need not be a frame."""
         async with self._sending:
-            await asyncio.get_running_loop().sock_sendall(self._connection, frame)
+            await asyncio.get_running_loop().sock_sendall(self._connection, data)
 
     async def frame(self) -> tuple[int, bytes] | None:
         """The next frame as opcode and payload; None at the end of the stream."""

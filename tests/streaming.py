@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import redis.asyncio
@@ -19,6 +19,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from dexexec.announce import Announcer
 from dexexec.api.app import EXECUTE
+from dexexec.api.body import BodyReader
+from dexexec.api.handler import Api as HandlerApi
 from dexexec.api.site_check import SiteCheck
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.clock import SystemClock
@@ -156,12 +158,16 @@ async def open_api(
     clients: list[Client] = []
 
     class Noted(SocketHandler):
-        def open(self, *args: str, **kwargs: str) -> None:
+        def open(self) -> None:
             sockets.append(self)
-            super().open(*args, **kwargs)
+            super().open()
 
     configured = Settings(**settings)  # type: ignore[arg-type]
-    arguments = {"feed": feed, "settings": configured, "registry": registry, "sites": SiteCheck(configured)}
+    nobody: Any = None  # no orders are posted or read here
+    handlers = HandlerApi(
+        configured, BodyReader(configured), nobody, nobody, nobody, clock, observer, SiteCheck(configured)
+    )
+    arguments = {"api": handlers, "feed": feed, "registry": registry}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)

@@ -7,8 +7,6 @@ composition root, which knows the feed.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
@@ -70,23 +68,21 @@ ROUTES = (
 
 
 class WebSocketUpgrade(PathMatches):
-    """Matches a path only for the handshake of a WebSocket."""
+    """Matches a path only for the handshake of a WebSocket, or for what tries to be one."""
 
     def match(self, request: HTTPServerRequest) -> dict[str, object] | None:
         """None unless the request is a GET that wants to become a WebSocket."""
-        if request.method != "GET" or request.headers.get("Upgrade", "").lower() != "websocket":
-            return None
-        return super().match(request)
+        headers = request.headers
+        wanted = "websocket" in headers.get("Upgrade", "").lower() or "Sec-WebSocket-Key" in headers
+        return super().match(request) if wanted and request.method == "GET" else None
 
 
 def make_app(
     api: Api,
     socket: type[RequestHandler],
     socket_arguments: Mapping[str, object],
-    tornado_settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Application:
-    """The application. `socket` and what its `initialize` takes are the WebSocket's; `tornado_settings` are the
-    `websocket_*` settings it needs."""
+    """The application. `socket` and what its `initialize` takes are the WebSocket's."""
     rules = [Rule(WebSocketUpgrade(EXECUTE), socket, dict(socket_arguments))]
     rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
     return Application(
@@ -94,7 +90,6 @@ def make_app(
         default_handler_class=ResourceNotFoundHandler,
         default_handler_args={"api": api},
         log_function=partial(log_request, api.observer, api.settings.log_level == "debug"),
-        **tornado_settings,
     )
 
 

@@ -57,6 +57,14 @@ class MethodNotAllowedError(RequestError):
     title = "The method is not allowed here"
 
 
+class UpgradeRequiredError(RequestError):
+    """The request begins a WebSocket, but lacks the headers for it or asks for another version than 13."""
+
+    code = "upgrade-required"
+    http_status = 426
+    title = "This is the handshake of a WebSocket"
+
+
 class HostNotAllowedError(RequestError):
     """The Host header names neither this machine nor a host of DEXEXEC_ALLOWED_HOSTS. A page may have pointed its own
     name at this service."""
@@ -98,6 +106,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,
+            UpgradeRequiredError,
             HostNotAllowedError,
             OriginNotAllowedError,
             TooManyConnectionsError,
@@ -153,6 +162,8 @@ def document(error: RequestError, request_id: str) -> dict[str, object]:
 def headers(error: RequestError) -> dict[str, str]:
     """The headers that go with the document. `Retry-After` is in whole seconds, at least one."""
     found = {"Content-Type": MEDIA_TYPE}
+    if isinstance(error, UpgradeRequiredError):  # RFC 9110, section 15.5.22, and RFC 6455, section 4.4
+        found |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     if error.retry_after is not None:
         found["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return found

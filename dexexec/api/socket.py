@@ -9,17 +9,14 @@ import socket
 from uuid import UUID
 
 from tornado.iostream import IOStream
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from dexexec.api import messages, problem
-from dexexec.api.handler import common_headers, encode, request_id
+from dexexec.api import messages, websocket
+from dexexec.api.handler import Api, ApiHandler, common_headers
 from dexexec.api.messages import BadMessageError, Subscribe, Unsubscribe
 from dexexec.api.outbox import SEND_BUFFER, Outbox
-from dexexec.api.site_check import SiteCheck
-from dexexec.errors import RequestError
+from dexexec.api.websocket import WebSocket
 from dexexec.feed import Feed
 from dexexec.follower import Follower
-from dexexec.settings import Settings
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -27,8 +24,6 @@ INTERNAL_ERROR = 1011
 RESUME = 4008
 """Our own: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes."""
 
-MAX_FRAME = 65_536
-"""Bytes of a message that are read at all; from `messages.MAX_MESSAGE` up to this it is an error, beyond 1009."""
 BURST_SECONDS = 10
 BAD_MESSAGE_COST = 5
 
@@ -86,62 +81,46 @@ class SocketRegistry:
                 handler.abort()
 
 
-class SocketHandler(WebSocketHandler):
-    """One socket. The sink of its own follower."""
+class SocketHandler(ApiHandler):
+    """One socket. The sink of its own follower, and the listener of its own connection."""
 
-    # Set by Tornado before `open`; it has no other place for what a handler needs.
-    def initialize(self, feed: Feed, settings: Settings, registry: SocketRegistry, sites: SiteCheck) -> None:
+    # Set by Tornado before `get`; it has no other place for what a handler needs.
+    def initialize(self, api: Api, feed: Feed, registry: SocketRegistry) -> None:  # type: ignore[override]
         """Take the keyword arguments of the route."""
-        self._feed, self._limits, self._registry, self._sites = feed, settings, registry, sites
-        self._opened = self._closing = False
+        super().initialize(api)
+        self._feed, self._limits, self._registry = feed, api.settings, registry
+        self._closing = False
         self._alive = True
 
-    # What Tornado asks before it accepts
-
-    async def get(self, *args: str, **kwargs: str) -> None:
-        """The handshake, unless a page of another site asks for it."""
-        try:
-            self._sites.check(self.request)
-        except RequestError as error:
-            identity = request_id(self.request.headers)
-            self.set_status(error.http_status)
-            for name, value in {**common_headers(identity), **problem.headers(error)}.items():
-                self.set_header(name, value)
-            self.finish(encode(problem.document(error, identity)))
-        else:
-            await super().get(*args, **kwargs)
-
-    def check_origin(self, origin: str) -> bool:
-        """Whatever `get` has let in."""
-        return True
-
-    @property
-    def max_message_size(self) -> int:
-        """Beyond this many bytes Tornado closes with 1009."""
-        return MAX_FRAME
-
-    def get_compression_options(self) -> None:
-        """No compression: its state would cost each socket more than all the rest, and each event would be packed
-        once per socket instead of being encoded once for all."""
-
-    # The socket's life
-
-    def open(self, *_args: str, **_kwargs: str) -> None:
-        """Set up, and follow the order that the URL names."""
-        assert self.ws_connection is not None  # noqa: S101 - Tornado has just made it
-        stream = self.ws_connection.stream
-        assert isinstance(stream, IOStream)  # noqa: S101
+    async def get(self, *_args: str) -> None:
+        """The handshake, and the connection until its end. Other methods are answered elsewhere."""
+        response = websocket.accept(self.request)
+        for name, value in common_headers(self.request_id).items():
+            response.headers[name] = value
+        stream = self.detach()
+        assert isinstance(stream, IOStream)  # noqa: S101 - this is a server for TCP
         if not stream.closed():
             stream.set_nodelay(True)
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._stream = stream
+        self._socket = WebSocket(stream, response, self)
+        self.open()
+        try:
+            await self._socket.run()
+        finally:
+            self.on_closing()
+            self._registry.discard(self)
+
+    # The socket's life
+
+    def open(self) -> None:
+        """Set up, and follow the order that the URL names."""
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
+        self._outbox = Outbox(self._stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
         self._follower: Follower = self._feed.follower(self)
         self._bucket = TokenBucket(self._limits.socket_messages_per_second, self._loop.time())
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
         self._registry.add(self)
-        self._opened = True
         if self._registry.draining:
             self.go_away()
             return
@@ -154,14 +133,12 @@ class SocketHandler(WebSocketHandler):
                 self._subscribe(command)
 
     def on_message(self, message: str | bytes) -> None:
-        """Do what a client asks, or say why not."""
+        """Do what a client asks, or say why not. It is paid for already."""
         self._alive = True
-        if not self._pay(1):
-            return
         try:
             command = messages.parse(message)
         except BadMessageError as error:
-            if self._pay(BAD_MESSAGE_COST - 1):
+            if self.pay(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
             return
         if isinstance(command, Subscribe):
@@ -169,15 +146,12 @@ class SocketHandler(WebSocketHandler):
         else:
             self._unsubscribe(command)
 
-    def on_close(self) -> None:
-        """The connection is gone, whoever ended it."""
-        if not self._opened:
-            return
+    def on_closing(self) -> None:
+        """Nothing more may be sent: the peer closes, or has gone."""
         self._closing = True
         self._beat.cancel()
         self._follower.close()
         self._outbox.close()
-        self._registry.discard(self)
 
     def go_away(self) -> None:
         """This process stops."""
@@ -185,17 +159,15 @@ class SocketHandler(WebSocketHandler):
 
     def abort(self) -> None:
         """Cut the connection without further words."""
-        self._stream.close()
+        self._socket.abort()
 
     def _shut(self, code: int, reason: str, last: bytes | None = None) -> None:
-        """Close at once: what waits is dropped, and Tornado cuts a peer that does not answer after five seconds."""
+        """Close at once: what waits is dropped, except for `last`."""
         if self._closing:
             return
-        self._closing = True
-        self._beat.cancel()
-        self._follower.close()
         self._outbox.close(last)
-        self.close(code, reason)
+        self.on_closing()
+        self._socket.close(code, reason)
 
     # Messages
 
@@ -231,7 +203,8 @@ class SocketHandler(WebSocketHandler):
     def _answer_error(self, error: BadMessageError) -> None:
         self._outbox.send(messages.error(error.code, str(error), error.order_id))
 
-    def _pay(self, cost: float) -> bool:
+    def pay(self, cost: float) -> bool:
+        """Take the cost of what the peer sent from its budget. Whoever goes on after a flood was told is cut."""
         if self._bucket.take(cost, self._loop.time()):
             return not self._closing
         if self._closing:
@@ -251,20 +224,12 @@ class SocketHandler(WebSocketHandler):
             self._shut(RESUME, "silent: resume with afterSeq")
             return
         self._alive = False
-        try:
-            self.ping()
-        except WebSocketClosedError:  # `on_close` follows
-            return
+        self._socket.ping()
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
 
-    def on_pong(self, data: bytes) -> None:
-        """The peer reads."""
+    def on_alive(self) -> None:
+        """The peer reads and answers."""
         self._alive = True
-
-    def on_ping(self, data: bytes) -> None:
-        """Tornado answers; it counts as a message."""
-        self._alive = True
-        self._pay(1)
 
     def _seen_alive(self) -> None:
         self._alive = True

@@ -1,0 +1,190 @@
+"""One WebSocket connection: RFC 6455 as the websockets library implements it, on a stream that Tornado has given away.
+
+The library is only the protocol: it is fed what was read, and says what was received and what is to be written. Here
+the bytes are read, a small piece at a turn of the event loop, so that no peer can keep it busy.
+"""
+
+import asyncio
+from contextlib import suppress
+from socket import SHUT_WR
+from typing import Protocol
+
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, InvalidHeader, InvalidUpgrade
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from dexexec.api.problem import UnreadableRequestError, UpgradeRequiredError
+from dexexec.errors import RequestError
+
+MAX_MESSAGE = 65_536
+"""Bytes of a message, over all its fragments. Beyond this the connection is closed with 1009."""
+READ_BYTES = 4_096
+"""What is read and parsed at a turn of the event loop: 680 empty frames at most."""
+CLOSE_SECONDS = 5.0
+"""How long a peer may take to answer our close frame."""
+LINGER_BYTES = 1 << 18
+"""How much is thrown away behind a close frame before the connection is cut: at once, the peer might not read it."""
+FREE_BYTES = 1_024
+"""A frame costs as much as one message, and a large one as much as its bytes by this."""
+
+
+VERSION_HEADER = "Sec-WebSocket-Version"
+
+
+class Listener(Protocol):
+    """Who is told what a peer does. `pay` answers whether it may go on."""
+
+    def pay(self, cost: float) -> bool:
+        """The peer caused work that costs as much as so many messages."""
+
+    def on_message(self, message: str | bytes) -> None:
+        """A whole message: text, or bytes for a binary one."""
+
+    def on_alive(self) -> None:
+        """The peer has sent a ping or a pong."""
+
+    def on_closing(self) -> None:
+        """The close frame is next: nothing else may be written behind it."""
+
+
+def accept(request: HTTPServerRequest) -> Response:
+    """The answer to a handshake. Raises `RequestError` for one that is not as RFC 6455 has it."""
+    protocol = ServerProtocol()
+    headers = Headers(request.headers.get_all())
+    response = protocol.accept(Request(str(request.uri), headers, str(request.method), request.version))
+    if response.status_code != 101:
+        raise _refusal(protocol.handshake_exc)
+    return response
+
+
+def _refusal(error: Exception | None) -> RequestError:
+    """Without the values that the client sent."""
+    if isinstance(error, InvalidUpgrade) or (isinstance(error, InvalidHeader) and error.name == VERSION_HEADER):
+        return UpgradeRequiredError(
+            f"the handshake of a WebSocket needs one `{error.name}` header:"
+            " Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: 13"
+        )
+    if isinstance(error, InvalidHeader):
+        return UnreadableRequestError(f"the handshake's `{error.name}` header is missing or wrong")
+    assert isinstance(error, InvalidHandshake)  # noqa: S101 - what the library raises for a bad request
+    return UnreadableRequestError("the handshake of a WebSocket is a GET request of HTTP/1.1")
+
+
+class WebSocket:
+    """An open connection."""
+
+    def __init__(self, stream: IOStream, response: Response, listener: Listener) -> None:
+        """`response` is what the handshake is answered with."""
+        self._stream, self._listener = stream, listener
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
+        self._loop = asyncio.get_running_loop()
+        self._message = bytearray()
+        self._opcode = Opcode.TEXT
+        self._cut: asyncio.TimerHandle | None = None
+        self._ended = False
+        """Whether all is sent, and what the peer still sends is thrown away."""
+        self._thrown_away = 0
+        with suppress(StreamClosedError):
+            stream.write(response.serialize())
+
+    async def run(self) -> None:
+        """Read until the connection has ended, whoever ended it."""
+        try:
+            while True:
+                data = await self._stream.read_bytes(READ_BYTES, partial=True)
+                self._receive(data)
+                await asyncio.sleep(0)  # what is read already would be taken without a turn of the event loop
+        except StreamClosedError:
+            pass
+        finally:
+            self.abort()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake. A peer that does not answer is cut after `CLOSE_SECONDS`."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._write()
+        self._cut_later()
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self._write()
+
+    def abort(self) -> None:
+        """Cut the connection without further words."""
+        if self._cut is not None:
+            self._cut.cancel()
+        self._stream.close()
+
+    def _receive(self, data: bytes) -> None:
+        if self._ended:
+            self._thrown_away += len(data)
+            if self._thrown_away > LINGER_BYTES:
+                self.abort()
+            return
+        self._protocol.receive_data(data)
+        if self._protocol.state is not State.OPEN:
+            self._listener.on_closing()
+        self._write()
+        for frame in self._protocol.events_received():
+            assert isinstance(frame, Frame)  # noqa: S101 - the handshake is over
+            if not self._listener.pay(max(1.0, len(frame.data) / FREE_BYTES)):
+                return
+            self._received(frame)
+
+    def _received(self, frame: Frame) -> None:
+        if frame.opcode in {Opcode.PING, Opcode.PONG}:
+            self._listener.on_alive()
+        elif frame.opcode is not Opcode.CLOSE:
+            if frame.opcode is not Opcode.CONT:
+                self._opcode = frame.opcode
+            self._message += frame.data
+            if frame.fin:
+                message, self._message = bytes(self._message), bytearray()
+                self._deliver(message)
+
+    def _deliver(self, message: bytes) -> None:
+        if self._opcode is Opcode.BINARY:
+            self._listener.on_message(message)
+            return
+        try:
+            text = message.decode()
+        except UnicodeDecodeError:
+            self._listener.on_closing()
+            self._protocol.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+            self._write()
+        else:
+            self._listener.on_message(text)
+
+    def _write(self) -> None:
+        """Hand over what the protocol wants written. What is written to a peer that has gone is lost."""
+        for data in self._protocol.data_to_send():
+            try:
+                written = self._stream.write(data)
+            except StreamClosedError:
+                return
+            except StreamBufferFullError:  # it sends and does not read
+                self.abort()
+                return
+            if data == SEND_EOF:
+                self._ended = True
+                self._cut_later()
+                written.add_done_callback(self._send_eof)
+
+    def _send_eof(self, _: "asyncio.Future[None]") -> None:
+        """All is written: end our half, and leave it to the peer to end the other. Closed while it still sends, the
+        connection would be reset, and the peer might lose our close frame."""
+        if not self._stream.closed():
+            with suppress(OSError):
+                self._stream.socket.shutdown(SHUT_WR)
+
+    def _cut_later(self) -> None:
+        if self._cut is None:
+            self._cut = self._loop.call_later(CLOSE_SECONDS, self.abort)
