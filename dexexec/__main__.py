@@ -132,7 +132,7 @@ def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for eac
         return command.main(options, loaded, settings.environment())
     if options.command == "localnet":
         stopping = Stopping()
-        _event_loop(localnet_command.serve(options, loaded.data_dir, stopping, say))
+        _event_loop(localnet_command.serve(options, loaded.data_folder, stopping, say))
         stopping.over()
         return 0
     if options.command in look_command.COMMANDS:

@@ -26,7 +26,7 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
     if localnet:
         lines["Localnet"] = f"{localnet} (embedded)"
     if servers.embedded:
-        lines["Data"] = str(settings.data_dir)
+        lines["Data"] = str(settings.data_folder())
     width = max(map(len, lines))
     curl = (
         f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"

@@ -9,9 +9,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from dexexec.errors import UnavailableError, UnusableError
-from dexexec.first_contact import postgres_failure, redis_failure
+from dexexec.first_contact import postgres_failure, redis_failure, redis_url_problem, refuse_missing_files
 from dexexec.queue import BLOCK_MS
-from dexexec.redis_address import SHAPES, Kind, RedisAddress
+from dexexec.redis_address import Kind, RedisAddress
+from dexexec.redis_rights import check_rights
 from dexexec.servers import Servers
 from dexexec.store import Database
 from dexexec.topology import Locator, located, telling
@@ -52,30 +53,30 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
             protocol=2,
         )
         pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
+        refuse_missing_files(pool.connection_kwargs)
     except (ValueError, TypeError, RedisError) as error:
-        raise UnusableError(
-            f"REDIS_URL has something that cannot be used ({error}): it must look like {SHAPES}."
-        ) from error
+        raise UnusableError(redis_url_problem(error)) from error
     pool.connection_class = telling(pool.connection_class)
     if address.kind is not Kind.SINGLE:
         locator = Locator(address, prefix, pool.connection_class, pool.connection_kwargs)
         pool.connection_class = located(pool.connection_class, locator)
     client = redis.asyncio.Redis(connection_pool=pool)
     try:
-        await _check(client, address)
+        await _check(client, address, prefix)
         yield client
     finally:
         await client.aclose()
         await pool.disconnect()
 
 
-async def _check(client: redis.asyncio.Redis, address: RedisAddress) -> None:
+async def _check(client: redis.asyncio.Redis, address: RedisAddress, prefix: str) -> None:
     """Raises `UnreachableError` or `UnusableError` unless the server answers and is one that we can use."""
     place = address.place()
     try:
         info = await client.info("server")
+        await check_rights(client, place, prefix)
     except (RedisError, OSError) as error:
-        raise redis_failure(place, error) from error
+        raise redis_failure(address, error) from error
     mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so
     if address.kind is Kind.SINGLE and mode == "cluster":
         raise UnusableError(f"Redis at {place} is a node of a Cluster: set REDIS_URL to redis+cluster://{place}")

@@ -5,16 +5,18 @@ until somebody changes it (`UnusableError`), and the line says what.
 """
 
 import asyncio
+import os
 import re
 import socket
+from collections.abc import Mapping
 
 from psycopg import pq
-from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, MaxConnectionsError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, NoPermissionError, ResponseError
 
 from dexexec.errors import StartupError, UnreachableError, UnusableError
 from dexexec.postgres_address import Address
+from dexexec.redis_address import SHAPES, Kind, RedisAddress
+from dexexec.redis_rights import refused
 from dexexec.store import UnfitSessionError, UnwritableError
 
 UNKNOWN_HOST = "{0} has no such host: check {1} (it is not repeated, since a secret may be in its place)"
@@ -29,6 +31,8 @@ _PASSING = re.compile(
 )
 _REFUSING = ("BUSY ", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM ", "READONLY", "TRYAGAIN")
 """Of Redis: it is not itself for now."""
+_WRONG_NODE = re.compile("unknown command|cluster support disabled|NOAUTH|[Aa]uthentication|NOPERM|permission|username")
+_OF_KIND = {Kind.CLUSTER: "a Cluster", Kind.SENTINEL: "Sentinels with a primary of that name"}
 _SILENT = re.compile(r"Connection refused|timeout expired|No such file|No route to host|is unreachable")
 _TLS = re.compile(r"\bssl|\btls\b|certificate|sslmode", re.IGNORECASE)
 _OUTER = re.compile(r"^.*?(?:(?:failed|bad): (?:FATAL: +)?|FATAL: +)(?!connection to server)", re.DOTALL)
@@ -77,28 +81,62 @@ def _ping(address: Address) -> pq.Ping:
     return pq.Ping(pq.PGconn.ping(address.conninfo().encode()))
 
 
-def redis_failure(place: str, error: Exception) -> StartupError:  # noqa: PLR0911 - one for each cause
+def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # noqa: PLR0911 - one for each cause
     """Why Redis could not be used at the first contact."""
-    words = (str(error).partition("\n")[0] or type(error).__name__)[:LONGEST].strip().rstrip(".")
+    place, words = address.place(), _first_line(error)
     if isinstance(error.__context__, socket.gaierror):
         return UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL"))
-    if _TLS.search(words) and not isinstance(error, RedisTimeoutError):
-        return UnusableError(
-            f"Redis at {place} cannot be used: TLS does not work out ({words}). Check rediss:// or redis:// and the"
-            " ssl_ options of REDIS_URL."
-        )
-    if isinstance(error, AuthenticationError):  # also NOAUTH, which a wrong ACL user gets
+    if isinstance(error, NoPermissionError) or words.startswith("unknown command"):
+        return refused(place, "a command", error)
+    if isinstance(error, AuthenticationError):
         return UnusableError(f"Redis at {place} refuses the login ({words}): check user and password in REDIS_URL.")
     if isinstance(error, InvalidResponse):
-        return UnusableError(f"What answers at {place} is not a Redis: check host and port in REDIS_URL.")
-    passing = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, MaxConnectionsError)
-    if isinstance(error, RedisError) and not isinstance(error, passing) and not words.startswith(_REFUSING):
-        return UnusableError(f"Redis at {place} cannot be used ({words}): check REDIS_URL.")
+        return UnusableError(f"What answers at {place} is no Redis: check host and port in REDIS_URL.")
+    if address.kind is not Kind.SINGLE and " cannot be found: " in words:
+        kind = UnusableError if _WRONG_NODE.search(words) else UnreachableError
+        return kind(f"Redis: {words}. Check REDIS_URL, and that what it names is {_OF_KIND[address.kind]}.")
     if isinstance(error, BusyLoadingError) or words.startswith(_REFUSING):
         return UnreachableError(f"Redis at {place} takes no commands for now ({words}): start again once it does.")
+    if isinstance(error, ResponseError):
+        return UnusableError(f"Redis at {place} cannot be used ({words}): check REDIS_URL.")
+    if "certificate" in words.lower() or "[ssl" in words.lower():
+        return UnusableError(
+            f"Redis at {place} cannot be used: TLS does not work out ({words}). Check whether REDIS_URL should begin"
+            " with rediss:// or redis://, and its ssl_ options."
+        )
+    if "closed" in words or "reset" in words:
+        return UnreachableError(
+            f"What answers at {place} closes the connection ({words}): check that REDIS_URL names a Redis, and begins"
+            " with rediss:// if it wants TLS."
+        )
+    tls = " with TLS" * address.tls
     return UnreachableError(
-        f"Redis at {place} does not answer ({words}): check REDIS_URL, or unset it for an embedded one."
+        f"Redis at {place} does not answer{tls} ({words}): check REDIS_URL, or unset it for an embedded one."
     )
+
+
+def redis_url_problem(error: Exception) -> str:
+    """What redis-py does not take of REDIS_URL, which its own words tell in terms of Python."""
+    words = _first_line(error)
+    if found := re.search(r"unexpected keyword argument '(\w+)'", words):
+        return f"REDIS_URL has an option that redis-py does not know: {found[1]}."
+    if "SSL Certificate Requirements" in words:
+        return "REDIS_URL: ssl_cert_reqs must be none, optional or required, in small letters."
+    if "in connection URL" in words:
+        return f"REDIS_URL has an option with a value that cannot be used: {words}."
+    return f"REDIS_URL cannot be used ({words}): it must look like {SHAPES}."
+
+
+def refuse_missing_files(options: Mapping[str, object]) -> None:
+    """redis-py would tell of a missing file as if the server were missing. Raises `UnusableError`."""
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        path = options.get(name)
+        if path is not None and not os.access(str(path), os.R_OK):
+            raise UnusableError(f"REDIS_URL: the file of {name} cannot be read: {path}.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).partition("\n")[0] or type(error).__name__)[:LONGEST].strip().rstrip(".")
 
 
 def cut_short(error: Exception) -> StartupError:

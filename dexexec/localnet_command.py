@@ -53,7 +53,9 @@ def add_parser(commands: Any) -> None:
     )
 
 
-async def serve(options: argparse.Namespace, data_dir: Path, stopping: Stopping, say: Callable[[str], None]) -> None:
+async def serve(
+    options: argparse.Namespace, data_folder: Callable[[], Path], stopping: Stopping, say: Callable[[str], None]
+) -> None:
     """Run it until the process is asked to stop. Raises `StartupError`."""
     command = _command()
     if options.slot_ms == 0 and not options.allow_faults:
@@ -61,7 +63,7 @@ async def serve(options: argparse.Namespace, data_dir: Path, stopping: Stopping,
             "--slot-ms 0 stops the clock, which only --allow-faults can then move: give both, or neither"
         )
     read = command.Options(
-        folder=(options.data_dir or data_dir / FOLDER).absolute(),
+        folder=(options.data_dir or data_folder() / FOLDER).absolute(),
         port=options.port,
         ws_port=options.ws_port if options.ws_port is not None else (options.port and options.port + 1) % 65_536,
         slot_ms=options.slot_ms,

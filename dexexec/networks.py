@@ -199,7 +199,7 @@ class _Solana:
             if key is not None and self.settings.names_a_key():
                 wallet = Wallet.read(key.get_secret_value())
             else:
-                wallet = Wallet.kept_in(self.settings.data_dir / WALLET_FILE)
+                wallet = Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
         self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:

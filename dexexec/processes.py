@@ -78,7 +78,7 @@ async def _parent(
         async with AsyncExitStack() as stack:
             localnet = None
             if role == ALL and _needs_localnet(settings):
-                localnet = await stack.enter_async_context(localnet_command.alongside(settings.data_dir))
+                localnet = await stack.enter_async_context(localnet_command.alongside(settings.data_folder()))
             localnet_url = localnet.url if localnet else None
 
             def up() -> None:

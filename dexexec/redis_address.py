@@ -12,8 +12,8 @@ from typing import Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 SHAPES = (
-    "redis://[[user]:password@]host:port/0, unix:///path, redis+cluster://host:port,host:port"
-    " or redis+sentinel://host:port,host:port/NAME (rediss:// and so on for TLS)"
+    "redis://HOST:6379/0, unix:///PATH, redis+cluster://HOST:6379 or redis+sentinel://HOST:26379/NAME (rediss:// and so"
+    " on for TLS; more hosts by comma; USER:PASSWORD@ before the hosts where they are needed)"
 )
 
 Place = tuple[str, int]
@@ -60,6 +60,8 @@ class RedisAddress:
                 raise ValueError("no known scheme, or no host behind it")
             _port(single)
             _named(single.hostname or "")
+            if single.scheme != "unix" and not single.path.strip("/").isdecimal() and single.path.strip("/"):
+                raise ValueError("the database behind the host is no number")
             return cls(Kind.SINGLE, url)
         kind = Kind(match["kind"])
         nodes = tuple(_place(text, DEFAULT_PORTS[kind]) for text in match["hosts"].split(","))
@@ -76,6 +78,11 @@ class RedisAddress:
         host, port = nodes[0]
         plain = f"{match['scheme']}://{user}{_bracketed(host)}:{port}/{database or 0}?{urlencode(query)}"
         return cls(kind, plain, nodes, service, login)
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is spoken to with TLS."""
+        return self.url.startswith("rediss:")
 
     def place(self) -> str:
         """For people, without user or password."""

@@ -48,6 +48,7 @@ from dexexec.presenting import Presenter
 from dexexec.queue import Queue
 from dexexec.recovery.comparison import Comparison
 from dexexec.recovery.permission import ComparedRecord, SigningPermission, Unrestricted
+from dexexec.redis_rights import channel
 from dexexec.retention import Retention
 from dexexec.rounds import Retries
 from dexexec.router import Router
@@ -56,7 +57,7 @@ from dexexec.settings import Settings, environment
 from dexexec.settlement.pins import Pins
 from dexexec.settlement.settle import Settlement
 from dexexec.stopping import Stopping, first_of
-from dexexec.store import Comparisons, Database, PostgresLedger, Store, migrate
+from dexexec.store import Comparisons, Database, PostgresLedger, Store, check_ownership, migrate
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Network
 from dexexec.watcher import FinalityWatcher
@@ -204,7 +205,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     async with AsyncExitStack() as stack:
         url, started = settings.localnet_url, None
         if Network.LOCALNET in needed and url is None and role is Role.ALL:
-            started = await stack.enter_async_context(localnet_command.alongside(settings.data_dir))
+            started = await stack.enter_async_context(localnet_command.alongside(settings.data_folder()))
             url = started.url
         networks = await stack.enter_async_context(
             open_networks(
@@ -221,6 +222,8 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         )
         clusters, allowed = networks.clusters.values(), settings.allow_async_standby
         await _prepared(standbys.check_mainnet(shared.database, clusters, allowed=allowed))
+        if settings.keep_days is not None:
+            await _prepared(check_ownership(shared.database))
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(_close, venues, shared.observer)
@@ -352,7 +355,7 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
     ):
         await _prepared(migrate(database, observer.table_taken_over))
         await _prepared(standbys.warn(database, observer))
-        announcer = Announcer(client, f"{settings.redis_prefix}:events", clock)
+        announcer = Announcer(client, channel(settings.redis_prefix), clock)
         store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
         await _prepared(queue.prepare())

@@ -45,11 +45,11 @@ def servers(settings: Settings, tell: embedded.Tell, *, with_redis: bool = True)
 def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Address:
     if (given := settings.postgres()) is not None:
         return given
-    local = stack.enter_context(embedded.postgres(settings.data_dir, tell=tell))
+    local = stack.enter_context(embedded.postgres(settings.data_folder(), tell=tell))
     return Address(local.host, local.port, local.user, local.dbname, schema=settings.pg_schema)
 
 
 def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:
     if settings.redis_url is None:
-        return stack.enter_context(embedded.valkey(settings.data_dir, tell=tell))
+        return stack.enter_context(embedded.valkey(settings.data_folder(), tell=tell))
     return settings.redis_url.get_secret_value()

@@ -30,10 +30,10 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the platform keeps a user's application data, with `dexexec` below it."""
+    """Where the platform keeps a user's application data, with `dexexec` below it; `~` is for `data_folder`."""
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "dexexec"
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dexexec"
+        return Path("~/Library/Application Support/dexexec")
+    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share") / "dexexec"
 
 
 def _named(name: str) -> AliasChoices:
@@ -328,6 +328,17 @@ class Settings(BaseSettings):
         except BadAddressError as error:
             raise ValueError(f"{name} {error}") from None
         return replace(found, schema=self.pg_schema) if given else None
+
+    def data_folder(self) -> Path:
+        """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home directory is
+        known, as in some containers and for some services."""
+        try:
+            return self.data_dir.expanduser()
+        except RuntimeError:
+            raise SettingsError(
+                f"no home directory is known for {self.data_dir}: set HOME, or DEXEXEC_DATA_DIR to a folder for the"
+                " data, or PG_HOST and REDIS_URL to servers of your own"
+            ) from None
 
     def token_list(self) -> Tokens:
         """The tokens that orders may name."""

@@ -76,7 +76,7 @@ async def make(settings: Settings, out: TextIO) -> int:
         from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise StartupError("a wallet needs the solana extra: pip install 'dexexec[solana]'") from error
-    path = settings.data_dir.expanduser().absolute() / WALLET_FILE
+    path = settings.data_folder().absolute() / WALLET_FILE
     wallet = Wallet.new(path)
     lines = (("Wallet", wallet.address), ("File", str(path)), ("Setting", f"SOLANA_WALLET_SECRET_KEY=file:{path}"))
     write_aligned(lines, out)

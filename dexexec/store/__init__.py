@@ -17,6 +17,7 @@ from dexexec.store.ledger import PostgresLedger
 from dexexec.store.migrate import migrate
 from dexexec.store.replication import has_asynchronous_standby
 from dexexec.store.retention import Keeper
+from dexexec.store.schema import check_ownership
 from dexexec.store.seats import Seats, Taker
 from dexexec.store.session import UnfitSessionError, UnwritableError, connect
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
@@ -49,6 +50,7 @@ __all__ = [
     "UnfitSessionError",
     "UnwritableError",
     "WorkerSession",
+    "check_ownership",
     "connect",
     "has_asynchronous_standby",
     "migrate",

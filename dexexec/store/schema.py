@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from dexexec.errors import UnusableError
 from dexexec.postgres_address import Address
-from dexexec.store.database import Connection
+from dexexec.store.database import Connection, Database
 
 OLDEST = 13
 """The first version of Postgres that has all that the statements use."""
@@ -74,6 +74,13 @@ ORDER BY 1, 2
 COPIED = f"""
 SELECT count(*), count(o.id) FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
 """  # noqa: S608 - a constant
+
+OWNED = """
+SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')),
+       min(pg_get_userbyid(relowner))
+FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
+  AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'idempotency_keys', 'simulated_swaps')
+"""
 
 _MADE = re.compile(r"^CREATE (?:UNIQUE )?(?:TABLE|INDEX)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE)
 SHOWN_COLUMNS = 4
@@ -238,6 +245,19 @@ async def check_rights(connection: Connection, address: Address) -> None:
             address,
             f"the role {role} lacks rights, {privilege} on {table} first of all: let the tables' owner run GRANT"
             f" {RIGHTS[table]} ON {_quoted(address.schema)}.{table} TO {_quoted(role)}; docs/SCALING.md has all",
+        )
+
+
+async def check_ownership(database: Database) -> None:
+    """Raises `UnusableError` unless our role may make, attach and drop partitions of the archive."""
+    address = database.address
+    async with database.connection() as connection:
+        row = await (await connection.execute(OWNED, (address.schema,))).fetchone()
+    if row and not row[0]:
+        raise unusable(
+            address,
+            f"DEXEXEC_KEEP_DAYS is set, and the archive's partitions are made and dropped by the owner of the tables:"
+            f" run workers as {row[1]}, or unset it",
         )
 
 

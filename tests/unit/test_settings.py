@@ -194,3 +194,20 @@ def test_several_postgres_hosts_have_one_port_or_each_its_own(
     found = load().postgres()
     assert found is not None
     assert list(found.hosts) == hosts
+
+
+def test_a_home_that_is_not_known_matters_only_to_who_keeps_data_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's user may have none."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    settings = load()
+    with pytest.raises(SettingsError, match=r"no home directory is known .* DEXEXEC_DATA_DIR .* PG_HOST and REDIS_URL"):
+        settings.data_folder()
+    monkeypatch.setenv("DEXEXEC_DATA_DIR", "/data")
+    assert load().data_folder() == Path("/data")
+
+
+def test_a_data_folder_below_a_home_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DEXEXEC_DATA_DIR", "~/dexexec")
+    assert load().data_folder() == Path("/home/me/dexexec")

@@ -22,6 +22,7 @@ LAYERS = (
         "redis_address",
         "host_names",
         "postgres_address",
+        "redis_rights",
         "redaction",
         "log_output",
         "log_sampling",
