@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
-from dexexec.errors import StartupError
+from dexexec.errors import SettingsError, StartupError
 from dexexec.log_output import threaded_output
 from dexexec.redaction import Redactor
 from dexexec.stopping import Stopping
@@ -44,9 +44,12 @@ class Parser(argparse.ArgumentParser):
 
 def redactor() -> Redactor:
     """For what this process prints: it knows the secrets of our environment."""
-    from dexexec.settings import environment  # noqa: PLC0415
+    from dexexec.environment import environment  # noqa: PLC0415
 
-    return Redactor(environment())
+    try:
+        return Redactor(environment())
+    except SettingsError:  # what cannot be read of .env is repeated nowhere
+        return Redactor(os.environ)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,12 +119,14 @@ def _print_crash(kind: type[BaseException], error: BaseException, trace: Traceba
 def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     # Imports stand where they are needed: --help and a bad setting should not wait for all of it.
     from dexexec import registry, settings  # noqa: PLC0415
+    from dexexec.environment import environment, pass_to_libpq  # noqa: PLC0415
 
     if options.processes > 1 and options.command not in {None, "api", "worker"}:
         raise StartupError("--processes is for the service itself, and for its halves api and worker")
-    loaded = settings.load(lambda: registry.option_names(settings.environment()))
+    pass_to_libpq()
+    loaded = settings.load(lambda: registry.option_names(environment()))
     if options.command == "adapters":
-        return _adapters(options, loaded, settings.environment())
+        return _adapters(options, loaded, environment())
     if options.command == "demo":
         from dexexec import demo  # noqa: PLC0415
 
@@ -129,14 +134,14 @@ def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for eac
     if options.command == "bench":
         from dexexec.bench import command  # noqa: PLC0415
 
-        return command.main(options, loaded, settings.environment())
+        return command.main(options, loaded, environment())
     if options.command == "localnet":
         stopping = Stopping()
         _event_loop(localnet_command.serve(options, loaded.data_folder, stopping, say))
         stopping.over()
         return 0
     if options.command in look_command.COMMANDS:
-        return _event_loop(look_command.run(options, loaded, settings.environment()))
+        return _event_loop(look_command.run(options, loaded, environment()))
     if options.command == "orders":
         return _orders(options, loaded)
     return _serve(options, loaded)

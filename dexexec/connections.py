@@ -74,7 +74,6 @@ async def _check(client: redis.asyncio.Redis, address: RedisAddress, prefix: str
     place = address.place()
     try:
         info = await client.info("server")
-        await check_rights(client, place, prefix)
     except (RedisError, OSError) as error:
         raise redis_failure(address, error) from error
     mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so
@@ -87,3 +86,7 @@ async def _check(client: redis.asyncio.Redis, address: RedisAddress, prefix: str
         raise UnusableError(text)
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         raise UnusableError(f"Redis at {place} is {version}: 6.2 or newer is needed")
+    try:
+        await check_rights(client, place, prefix)
+    except (RedisError, OSError) as error:
+        raise redis_failure(address, error) from error

@@ -85,7 +85,14 @@ class PostgresAddress:
 
     def conninfo(self) -> str:
         """Give the libpq connection string."""
-        return make_conninfo(host=self.host, port=self.port, user=self.user, dbname=self.dbname, password=self.password)
+        return make_conninfo(
+            host=self.host,
+            hostaddr="",  # of the environment, which would win over the host
+            port=self.port,
+            user=self.user,
+            dbname=self.dbname,
+            password=self.password,
+        )
 
 
 class Server(ABC):

@@ -18,6 +18,7 @@ DEFAULT_SCHEMA = "public"
 PRIMARY = frozenset({"any", "primary", "read-write", "prefer-standby"})
 """Values of `target_session_attrs` that a primary satisfies. It is what is always asked for."""
 
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 UNREADABLE = (
     "cannot be read: it must look like postgresql://HOST:5432/DATABASE, with USER:PASSWORD@ before the host and what is"
     " special in a password percent-encoded, or like host=HOST user=USER …"
@@ -70,6 +71,8 @@ class Address:
         return self._conninfo(
             {
                 "application_name": "dexexec",
+                "hostaddr": "",  # of the environment, which would win over the host
+                "options": "",
                 "connect_timeout": self.connect_seconds,
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
@@ -151,6 +154,15 @@ class Parts:
 def holds_an_address(text: str) -> bool:
     """Whether a name of a user or a database is more than that, and may hold a password."""
     return "://" in text or bool(re.search(r"\b(password|host|hostaddr)\s*=|:[^@]*@", text))
+
+
+def checked_schema(name: str) -> str:
+    """The name of a schema. Raises `BadAddressError` for one that would need care wherever it is written."""
+    if not _SCHEMA.fullmatch(name) or name.lower().startswith("pg_"):
+        raise BadAddressError(
+            "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_"
+        )
+    return name
 
 
 def address(parts: Parts, ports: tuple[int, ...], user: str, database: str, password: str) -> Address:

@@ -20,11 +20,12 @@ from typing import Any
 
 from dexexec import listening, localnet_command, registry
 from dexexec.banner import banner
+from dexexec.environment import environment
 from dexexec.errors import StartupError
 from dexexec.notify import NOTIFY, READY
 from dexexec.observe import Observer
 from dexexec.servers import Servers, servers
-from dexexec.settings import Settings, environment
+from dexexec.settings import Settings
 from dexexec.stopping import Stopping, first_of
 from dexexec.venue import Network
 

@@ -6,7 +6,6 @@ mean enabled: nothing is imported until it is asked for. Every failure is an `Ad
 what would be right.
 """
 
-import difflib
 import importlib
 import inspect
 import re
@@ -17,7 +16,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from dexexec import presets
+from dexexec import presets, wrong_value
 from dexexec.clock import Clock
 from dexexec.domain.token import Tokens
 from dexexec.errors import AdapterLoadError
@@ -112,8 +111,8 @@ def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
     try:
         return found.read_options(environ)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        text = "; ".join(f"{_variable(found, problem['loc'])}: {problem['msg']}" for problem in problems)
+        fields = {name: (_variable(found, name), info) for name, info in found.Options.model_fields.items()}
+        text = wrong_value.explain_all(error, fields, environ)
         # Without its cause: a validation error repeats the value, which may be a secret.
         raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
 
@@ -131,10 +130,7 @@ def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
 
 def options_of(found: VenueClass) -> dict[str, str]:
     """What an adapter reads from the environment: variable -> description."""
-    return {
-        f"{found.options_prefix}{field.upper()}": info.description or ""
-        for field, info in found.Options.model_fields.items()
-    }
+    return {_variable(found, field): info.description or "" for field, info in found.Options.model_fields.items()}
 
 
 def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
@@ -156,8 +152,8 @@ def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
     point = points.get(name)
     if point is None:
         known, groups = ", ".join(points) or "none", presets.installed()
-        near = difflib.get_close_matches(name, [*points, *groups], n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = wrong_value.nearest(name, [*points, *groups])
+        hint = f"did you mean {near}? " if near else ""
         more = f"; presets are {', '.join(groups)}" if groups else ""
         raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {known}{more}")
     try:
@@ -198,15 +194,15 @@ def _check(path: str, found: object) -> VenueClass:
     return found
 
 
-def _variable(found: VenueClass, location: tuple[int | str, ...]) -> str:
-    return f"{found.options_prefix}{str(location[0]).upper()}" if location else "options"
+def _variable(found: VenueClass, field: str) -> str:
+    return f"{found.options_prefix}{field.upper()}"
 
 
 def _masked(found: VenueClass, environ: Mapping[str, str], text: str) -> str:
     """`text` without the values of the adapter's own variables: an adapter's message may repeat what it was given.
     A value out of a closed list is no secret."""
     for field, info in found.Options.model_fields.items():
-        value = environ.get(f"{found.options_prefix}{field.upper()}", "")
+        value = environ.get(_variable(found, field), "")
         if len(value) >= _SECRET_LENGTH and value not in get_args(info.annotation):
             text = text.replace(value, "***")
     return text

@@ -34,6 +34,7 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
+from dexexec.environment import environment
 from dexexec.errors import UnavailableError
 from dexexec.feed import Feed
 from dexexec.first_contact import cut_short
@@ -53,7 +54,7 @@ from dexexec.retention import Retention
 from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.servers import Servers
-from dexexec.settings import Settings, environment
+from dexexec.settings import Settings
 from dexexec.settlement.pins import Pins
 from dexexec.settlement.settle import Settlement
 from dexexec.stopping import Stopping, first_of

@@ -2,31 +2,36 @@
 
 Every field is documented by its description; `.env.example` and the README's table are checked against them. A value
 that cannot be used, or a `DEXEXEC_*` name that does not exist, is a `SettingsError` that names it and what would be
-right; the value itself is not repeated, as it may be a secret typed into the wrong variable.
+right; the value is only repeated where it can be no secret typed into the wrong variable.
 """
 
-import difflib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from dexexec import wrong_value
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
+from dexexec.environment import ENV_FILE, FromEnvironment, doubts, environment, in_capitals, variable
 from dexexec.errors import SettingsError
 from dexexec.host_names import ANY, is_host, is_loopback, normal_host, split_authority
-from dexexec.postgres_address import DEFAULT_SCHEMA, Address, BadAddressError, Parts, address, holds_an_address
+from dexexec.postgres_address import (
+    DEFAULT_SCHEMA,
+    Address,
+    BadAddressError,
+    Parts,
+    address,
+    checked_schema,
+    holds_an_address,
+)
 from dexexec.redis_address import SHAPES, RedisAddress
 
 PREFIX = "DEXEXEC_"
-ENV_FILE = ".env"
-_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -40,7 +45,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(BaseSettings):
+class Settings(FromEnvironment):
     """All settings of the service. A field without a name of its own is `DEXEXEC_` + its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -277,11 +282,7 @@ class Settings(BaseSettings):
     @field_validator("pg_schema")
     @classmethod
     def _check_schema(cls, value: str) -> str:
-        if not _SCHEMA.fullmatch(value) or value.lower().startswith("pg_"):
-            raise ValueError(
-                "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_"
-            )
-        return value
+        return checked_schema(value)
 
     @field_validator("redis_url")
     @classmethod
@@ -358,7 +359,7 @@ class Settings(BaseSettings):
 
     def warnings(self) -> list[str]:
         """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
-        tokens, found = self.token_list(), []
+        tokens, found = self.token_list(), list(doubts())
         for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
@@ -375,35 +376,24 @@ class Settings(BaseSettings):
 
 def env_name(field: str) -> str:
     """The environment variable of a field of `Settings`."""
-    alias = Settings.model_fields[field].validation_alias
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else PREFIX + field.upper()
+    return variable(field, Settings.model_fields[field], PREFIX)
 
 
 def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
     """Settings from the environment and a `.env` file beside it. `adapter_options` names what installed adapters read,
     and is only asked when there is a `DEXEXEC_*` name that is not ours. Raises `SettingsError`."""
-    known = {env_name(field) for field in Settings.model_fields}
-    unknown = sorted(name for name in environment() if name.startswith(PREFIX) and name not in known)
+    given = environment()
+    named = {env_name(field): (field, info) for field, info in Settings.model_fields.items()}
+    known = set(named)
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
     if unknown:
         known |= adapter_options()
         for name in (name for name in unknown if name not in known):
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else "see .env.example for all of them"
+            near = wrong_value.nearest(name, known, prefix=PREFIX)
+            hint = f"did you mean {near}?" if near else "see .env.example for all of them"
             raise SettingsError(f"{name} is not a setting: {hint}")
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(
-            "; ".join(_explain(e["loc"], e["msg"]) for e in error.errors(include_input=False))
-        ) from None
-
-
-def environment() -> dict[str, str]:
-    """The process's environment over what a `.env` file in the working directory holds."""
-    return {name: value for name, value in dotenv_values(ENV_FILE).items() if value} | os.environ
-
-
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else ""
-    name = env_name(name) if name in Settings.model_fields else name
-    return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
+        fields = {place: (name, info) for name, (field, info) in named.items() for place in (name, field)}
+        raise SettingsError(wrong_value.explain_all(error, fields, in_capitals(given))) from None

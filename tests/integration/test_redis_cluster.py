@@ -17,7 +17,7 @@ from dexexec.announce import Announcer
 from dexexec.clock import SystemClock
 from dexexec.connections import open_redis
 from dexexec.domain.status import Status
-from dexexec.errors import UnavailableError, UnreachableError
+from dexexec.errors import UnavailableError, UnusableError
 from dexexec.limiter import RateLimiter
 from dexexec.queue import Queue
 from dexexec.servers import Servers as Found
@@ -225,9 +225,9 @@ def move(cluster: Cluster, source: Node, target: Node, prefix: str) -> None:
 
 def test_the_wrong_kind_of_address_is_told_in_one_line(cluster: Cluster, tmp_path: Path) -> None:
     port = cluster.primaries[0].port
-    with pytest.raises(UnreachableError, match=rf"set REDIS_URL to redis\+cluster://127\.0\.0\.1:{port}$"):
+    with pytest.raises(UnusableError, match=rf"set REDIS_URL to redis\+cluster://127\.0\.0\.1:{port}$"):
         asyncio.run(first_contact(f"redis://127.0.0.1:{port}"))
-    refused = pytest.raises(UnreachableError, match=r"the Cluster of .* cluster support disabled.*: check REDIS_URL")
+    refused = pytest.raises(UnusableError, match=r"the Cluster of .* cluster support disabled\. Check REDIS_URL")
     with a_server(tmp_path / "alone") as alone, refused:
         asyncio.run(first_contact(f"redis+cluster://127.0.0.1:{alone.port}"))
 

@@ -127,7 +127,7 @@ def test_the_network_is_what_the_option_says(venue_class: type[MockVenue[Any]]) 
 def test_another_settlement_than_these_stops_the_start_and_names_the_setting(
     venue_class: type[MockVenue[Any]],
 ) -> None:
-    with pytest.raises(AdapterLoadError, match=r"DEXEXEC_MOCK_SETTLEMENT.*'simulated' or 'localnet'"):
+    with pytest.raises(AdapterLoadError, match=r"DEXEXEC_MOCK_SETTLEMENT must be simulated or localnet, not 'mainnet'"):
         create([venue_class], {"DEXEXEC_MOCK_SETTLEMENT": "mainnet"}, ManualClock(), Tokens(KNOWN), {})
 
 

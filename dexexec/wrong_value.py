@@ -1,0 +1,82 @@
+"""What is wrong with a setting's value, in words of the setting instead of pydantic's.
+
+The value is repeated where a number, a choice or a yes or no is expected, and it is a number, a number with a unit or a
+short word. Anything else may be a secret that was typed into the wrong variable.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+CLOSE = 0.7
+"""How alike two names are of which one is a slip of the other: `slipage` and `slippage`, not `orca` and `meteora`."""
+_PLAIN = re.compile(r"[+-]?[0-9][0-9_.,]{0,15}[A-Za-z%]{0,3}|[A-Za-z]{1,12}")
+_NUMBERS = {int: "a whole number", float: "a number"}
+
+
+def explain_all(error: ValidationError, fields: Mapping[str, tuple[str, FieldInfo]], environ: Mapping[str, str]) -> str:
+    """One line for all that pydantic found; `fields` has the variable and the field by what pydantic calls it."""
+    told = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        place = str(problem["loc"][0]) if problem["loc"] else ""
+        name, field = fields.get(place, (place, None))
+        told.append(explain(name, field, problem["msg"], environ.get(name)))
+    return "; ".join(told)
+
+
+def explain(name: str, field: FieldInfo | None, message: str, value: str | None) -> str:
+    """One line for people: the variable `name`, what would be right, and `value` unless it may be a secret. `message`
+    is pydantic's, for fields that only their own validators know."""
+    right = _expected(field) if field else ""
+    if not right or "Value error, " in message:
+        return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
+    given = f", not {value!r}" if value is not None and _PLAIN.fullmatch(value) else ""
+    return f"{name} must be {right}{given}"
+
+
+def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
+    """The known name that was probably meant, if one is close. What all begin with does not count."""
+    rests = {one.removeprefix(prefix): one for one in known}
+    near = difflib.get_close_matches(name.removeprefix(prefix), rests, n=1, cutoff=CLOSE)
+    return rests[near[0]] if near else None
+
+
+def _expected(field: FieldInfo) -> str:
+    kind, bounds = _plain_type(field.annotation), list(field.metadata)
+    if get_origin(kind) is tuple:  # of numbers
+        inner = get_args(kind)[0]
+        if get_origin(inner) is Annotated:
+            inner, info = get_args(inner)[:2]
+            bounds += getattr(info, "metadata", [])
+        return f"{_NUMBERS[inner]}{_range(bounds)}, or several by comma" if inner in _NUMBERS else ""
+    if kind is bool:
+        return "true or false"
+    if get_origin(kind) is Literal:
+        *others, last = (str(choice) for choice in get_args(kind))
+        return f"{', '.join(others)} or {last}" if others else last
+    return f"{_NUMBERS[kind]}{_range(bounds)}" if kind in _NUMBERS else ""
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Without None, which stands for a setting that is not set."""
+    if get_origin(annotation) in {Union, UnionType}:
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
+
+
+def _range(bounds: list[Any]) -> str:
+    least = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
+    above = next((bound.gt for bound in bounds if isinstance(bound, Gt)), None)
+    most = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
+    below = next((bound.lt for bound in bounds if isinstance(bound, Lt)), None)
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    words = [(" of {} or more", least), (" above {}", above), (" up to {}", most), (" below {}", below)]
+    return "".join(word.format(bound) for word, bound in words if bound is not None)
