@@ -58,7 +58,7 @@ def _expected(field: FieldInfo) -> str:
     if kind is bool:
         return "true or false"
     if get_origin(kind) is Literal:
-        *others, last = (str(choice) for choice in get_args(kind))
+        *others, last = (str(choice) for choice in get_args(kind) if choice != "")
         return f"{', '.join(others)} or {last}" if others else last
     return f"{_NUMBERS[kind]}{_range(bounds)}" if kind in _NUMBERS else ""
 

@@ -7,6 +7,7 @@ import pytest
 
 from dexexec.environment import LIBPQ, doubts, environment, pass_to_libpq
 from dexexec.errors import SettingsError
+from dexexec.redaction import Redactor
 from dexexec.settings import load
 
 READ = [
@@ -50,9 +51,7 @@ def test_a_setting_is_found_however_its_line_is_written(line: str) -> None:
 
 
 def test_a_password_that_loses_its_end_or_its_middle_is_told_without_it() -> None:
-    write(
-        "PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine", "PGPASSWORD=${HOME}"
-    )
+    write("PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine")
     told = list(doubts())
     assert len(told) == 2
     assert told[0].startswith("PG_PASSWORD in .env ends before ` #`")
@@ -74,7 +73,7 @@ def test_a_file_that_cannot_be_read_stops_the_start() -> None:
         load()
 
 
-def test_libpq_is_given_what_the_file_says_unless_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libpq_is_given_what_the_file_says_unless_the_environment_does() -> None:
     write("PGSSLMODE=verify-full", "PGSSLROOTCERT=/ca.pem", "PGPASSFILE=", "PGAPPNAME=x", "PGPASSWORD='a b'")
     given = {"PGSSLROOTCERT": "/other.pem"}
     pass_to_libpq(given)
@@ -94,8 +93,7 @@ def test_variables_that_say_where_a_postgres_is_do_not_count_and_are_told(monkey
     assert list(doubts()) == []
 
 
-def test_promise_14_what_libpq_reads_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dexexec.redaction import Redactor
+def test_promise_14_what_libpq_reads_is_masked() -> None:
 
     write("PGPASSWORD=hunter2-hunter2")
     assert "hunter2" not in Redactor(environment())("wrong: hunter2-hunter2")
