@@ -6,16 +6,16 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
 from dexexec.errors import SettingsError, StartupError
 from dexexec.log_output import threaded_output
 from dexexec.redaction import Redactor
-from dexexec.stopping import Stopping
+from dexexec.stopping import END_SECONDS, Stopping
 
 if TYPE_CHECKING:
     import socket
@@ -178,20 +178,40 @@ def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
     else:
         for warning in loaded.warnings():
             observer.setting_doubtful(warning)
+    seconds = loaded.drain_seconds + END_SECONDS
+
+    def event_loop(work: Coroutine[object, object, T]) -> T:
+        with stopping.bounded(seconds, lambda: _leave(observer, seconds)):
+            return _event_loop(work)
+
     if options.processes > 1:
         from dexexec import processes  # noqa: PLC0415
 
-        role = options.command or processes.ALL
+        role, seconds = options.command or processes.ALL, seconds + processes.GRACE_SECONDS
         processes.serve(
-            loaded, role, options.processes, stopping=stopping, observer=observer, say=say, event_loop=_event_loop
+            loaded, role, options.processes, stopping=stopping, observer=observer, say=say, event_loop=event_loop
         )
     else:
-        _serve_here(options, loaded, stopping, observer)
+        _serve_here(options, loaded, stopping, observer, event_loop)
     stopping.over()
     return 0
 
 
-def _serve_here(options: argparse.Namespace, loaded: "Settings", stopping: Stopping, observer: "Observer") -> None:
+def _leave(observer: "Observer", seconds: float) -> NoReturn:
+    """As kill -9 would, which every process and server of ours stands at any moment."""
+    observer.process_left_behind(seconds)
+    for output in (sys.stdout, sys.stderr):
+        output.close()
+    os._exit(1)
+
+
+def _serve_here(
+    options: argparse.Namespace,
+    loaded: "Settings",
+    stopping: Stopping,
+    observer: "Observer",
+    event_loop: Callable[[Coroutine[object, object, Any]], Any],
+) -> None:
     from dexexec import listening, run  # noqa: PLC0415
     from dexexec.servers import servers  # noqa: PLC0415
 
@@ -206,16 +226,19 @@ def _serve_here(options: argparse.Namespace, loaded: "Settings", stopping: Stopp
 
     up = say if options.notify is None else options.notify.ready
     with (
-        servers(loaded, observer.embedded_server, with_redis=role is not None) as found,
+        servers(loaded, observer.embedded_server, stopping, with_redis=role is not None) as found,
         contextlib.ExitStack() as stack,
     ):
         for one in sockets:
             stack.callback(one.close)
-        if role is None:
-            applied = _event_loop(run.migrate_only(found, observer))
-            say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
-        elif not stopping.asked:
-            _event_loop(run.serve(loaded, role, found, stopping, listen=listen, observer=observer, up=up))
+        if stopping.asked:
+            observer.start_given_up()
+        elif role is None:
+            applied = event_loop(run.migrate_only(found, stopping, observer))
+            if applied or not stopping.asked:
+                say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
+        else:
+            event_loop(run.serve(loaded, role, found, stopping, listen=listen, observer=observer, up=up))
 
 
 def _count(text: str) -> int:

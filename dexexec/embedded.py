@@ -27,37 +27,49 @@ __all__ = ["PostgresAddress", "postgres", "valkey"]
 
 START_SECONDS = 120  # after a crash, Postgres replays its log before it answers
 STOP_SECONDS = 60
+POLITE_SECONDS = 10
+"""How long a server may take to go in good order. Then it is made to go as after a crash, which loses nothing."""
 POLL_SECONDS = 0.01
 WATCH_SECONDS = 0.5
 NOBODY = 65534
 
 
 Tell = Callable[[str], None]
+GivenUp = Callable[[], bool]
+
+
+def _never() -> bool:
+    return False
 
 
 @contextmanager
-def postgres(data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None) -> Iterator[PostgresAddress]:
+def postgres(
+    data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None, given_up: GivenUp = _never
+) -> Iterator[PostgresAddress]:
     """Keep Postgres running on `data_dir`, and yield its address: a unix socket below `data_dir`.
 
     With `tcp_port` it is 127.0.0.1, **without a password**: for tests that need a server given by the environment. All
     users of one data folder must agree on the port. With `tell`, a server that dies meanwhile is started again, and
-    `tell` is handed a line about it, in a thread. Raises EmbeddedError, with one line that says what to do.
+    `tell` is handed a line about it, in a thread. Once `given_up` says so, the start is not waited for, and the server
+    may not answer. Raises EmbeddedError, with one line that says what to do.
     """
     server = PostgresServer(data_dir, tcp_port)
-    with _in_use(server), _watched(server, tell):
+    with _in_use(server, given_up), _watched(server, tell):
         yield server.address
 
 
 @contextmanager
-def valkey(data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None) -> Iterator[str]:
+def valkey(
+    data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None, given_up: GivenUp = _never
+) -> Iterator[str]:
     """Keep Valkey running on `data_dir`, and yield its URL for `redis.from_url`. The rest is as with `postgres`."""
     server = ValkeyServer(data_dir, tcp_port)
-    with _in_use(server), _watched(server, tell):
+    with _in_use(server, given_up), _watched(server, tell):
         yield server.url
 
 
 @contextmanager
-def _in_use(server: Server) -> Iterator[None]:
+def _in_use(server: Server, given_up: GivenUp) -> Iterator[None]:
     with _explained(server):
         server.home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # wallets are kept there, too
         server.home.mkdir(exist_ok=True)
@@ -67,8 +79,8 @@ def _in_use(server: Server) -> Iterator[None]:
         users = _open_lock(server, "users")
     try:
         with _explained(server):
-            fcntl.flock(users, fcntl.LOCK_SH)
-            _bring_up(server)
+            _wait_for_share(users, given_up)
+            _bring_up(server, given_up)
         yield
     finally:
         try:
@@ -115,11 +127,22 @@ def _is_gone(server: Server) -> bool:
         os.close(lock)
 
 
-def _bring_up(server: Server) -> None:
+def _wait_for_share(users: int, given_up: GivenUp) -> None:
+    """Wait until the last user of before has stopped the server."""
+    while not given_up():
+        try:
+            fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _bring_up(server: Server, given_up: GivenUp = _never) -> None:
     """Take over the server that runs, or start it once the processes of the one before are gone."""
     deadline = time.monotonic() + START_SECONDS
     started = False
-    while not server.answers():
+    while not given_up() and not server.answers():
         lock = _open_lock(server, "server")
         try:
             if _try_exclusive(lock):
@@ -138,10 +161,13 @@ def _shut_down(server: Server) -> None:
     """Stop the server, and wait until none of its processes lives."""
     lock = _open_lock(server, "server")
     try:
-        deadline = time.monotonic() + STOP_SECONDS
+        begun = time.monotonic()
         while not _try_exclusive(lock):
-            server.stop()
-            if time.monotonic() > deadline:
+            if time.monotonic() < begun + POLITE_SECONDS:
+                server.stop()
+            else:
+                server.stop_at_once()
+            if time.monotonic() > begun + STOP_SECONDS:
                 raise server.failure(f"it has not stopped after {STOP_SECONDS} s")
             time.sleep(POLL_SECONDS)
     finally:

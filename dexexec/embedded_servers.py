@@ -122,6 +122,10 @@ class Server(ABC):
     def stop(self) -> None:
         """Ask it to save everything and go, without waiting. Harmless when repeated, silent when it is gone."""
 
+    def stop_at_once(self) -> None:
+        """Ask it to go without any delay, as after a crash."""
+        self.stop()
+
     @abstractmethod
     def logs(self) -> list[Path]:
         """List the files it writes its troubles to."""
@@ -239,9 +243,16 @@ class PostgresServer(Server):
 
     def stop(self) -> None:
         """Ask for a fast shutdown: open transactions are rolled back, connections closed."""
+        self._signal(signal.SIGINT)
+
+    def stop_at_once(self) -> None:
+        """Ask for an immediate one: the next start replays the log."""
+        self._signal(signal.SIGQUIT)
+
+    def _signal(self, number: signal.Signals) -> None:
         with suppress(FileNotFoundError, ProcessLookupError):
             for pid in self._pid_file.read_text().split()[:1]:
-                os.kill(int(pid), signal.SIGINT)
+                os.kill(int(pid), number)
 
     def logs(self) -> list[Path]:
         """Until its collector runs, Postgres writes to `start.log`, then to a file for each day of the week."""

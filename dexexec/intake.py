@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from dexexec.cancellation import cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import NewOrder
 from dexexec.errors import QueueFullError, RequestError, TooManyOrdersError, UnavailableError
@@ -37,6 +38,7 @@ LOOK_SECONDS = 0.01
 """Between two looks of the first in line."""
 TELL_SECONDS = 1.0
 """Orders that a full queue refuses within this time are one log line."""
+CLOSE_SECONDS = 2.0
 ENQUEUE_LIMIT = 500
 """Ids that one command puts on the queue at most."""
 
@@ -217,9 +219,11 @@ class Intake:
         return created
 
     async def close(self) -> None:
-        """Wait until every accepted order is on the queue, or Redis has refused it."""
-        if self._enqueuing is not None:
-            await self._enqueuing
+        """Wait until every accepted order is on the queue, or Redis has refused it, or takes too long: then the sweeper
+        finds it."""
+        if (enqueuing := self._enqueuing) is not None:
+            await asyncio.wait([enqueuing], timeout=CLOSE_SECONDS)
+            await cancelled([enqueuing])
 
     def _too_late(self) -> RequestError:
         """The time of a request is over, and its order was not let through yet."""

@@ -90,6 +90,14 @@ class Observer:
         """A table of orders that was there before was renamed, and its rows were copied."""
         self.log.warning("took over a table", what=line)
 
+    def start_given_up(self) -> None:
+        """The process was asked to stop before it had started."""
+        self.log.info("start given up: asked to stop")
+
+    def process_left_behind(self, seconds: float) -> None:
+        """Something on the way down did not end. What it held is free as after any crash."""
+        self.log.error("process ended: it did not stop in time", after_s=seconds)
+
     # Several processes
 
     def process_ready(self, number: int, pid: int) -> None:

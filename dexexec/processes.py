@@ -59,7 +59,7 @@ def serve(
         )
     with ExitStack() as stack:
         port = stack.enter_context(listening.reserved(settings)) if role != WORKER else None
-        found = stack.enter_context(servers(settings, observer.embedded_server))
+        found = stack.enter_context(servers(settings, observer.embedded_server, stopping))
         if not stopping.asked:
             event_loop(_parent(settings, role, count, port, found, stopping=stopping, observer=observer, say=say))
 

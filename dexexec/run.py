@@ -15,11 +15,11 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis.asyncio
 from tornado.httpserver import HTTPServer
@@ -32,14 +32,15 @@ from dexexec.api.handler import Api
 from dexexec.api.site_check import SiteCheck
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
+from dexexec.cancellation import CANCEL_SECONDS
 from dexexec.clock import Clock, SystemClock
 from dexexec.connections import open_database, open_redis
 from dexexec.environment import environment
 from dexexec.errors import UnavailableError
 from dexexec.feed import Feed
 from dexexec.first_contact import cut_short
-from dexexec.foreign import clean
 from dexexec.intake import Intake
+from dexexec.lifetime import Background, close_venues, live, running
 from dexexec.limiter import RateLimiter
 from dexexec.listening import reachable
 from dexexec.networks import Networks, open_networks, prepare
@@ -65,8 +66,6 @@ from dexexec.watcher import FinalityWatcher
 from dexexec.worker import Limits, Worker
 
 T = TypeVar("T")
-Background = Callable[[], Coroutine[Any, Any, None]]
-"""What runs beside the rest: started only once every part is made."""
 
 
 class Role(StrEnum):
@@ -77,10 +76,18 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-async def migrate_only(servers: Servers, observer: Observer) -> list[str]:
-    """Bring the schema up to date; the names of what was applied."""
-    async with open_database(servers) as database:
-        return await _prepared(migrate(database, observer.table_taken_over))
+async def migrate_only(servers: Servers, stopping: Stopping, observer: Observer) -> list[str]:
+    """Bring the schema up to date; the names of what was applied by the time the process was asked to stop. Raises
+    `StartupError`."""
+    applied: list[str] = []
+
+    async def life(_: object) -> None:
+        async with open_database(servers) as database:
+            applied.extend(await _prepared(migrate(database, observer.table_taken_over)))
+
+    with stopping.event() as stop:
+        await live(life, stop, observer)
+    return applied
 
 
 async def serve(
@@ -100,7 +107,8 @@ async def serve(
 
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
-    with stopping.event() as stop:
+
+    async def life(started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(_shared(settings, servers, observer, clock or SystemClock()))
             api = make_api_half(shared) if role is not Role.WORKER else None
@@ -108,7 +116,11 @@ async def serve(
             if api and half:
                 shared.store.taker = half.worker.direct
             quiet_collector()
+            started()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
+
+    with stopping.event() as stop:
+        await live(life, stop, observer)
 
 
 async def _run(
@@ -126,7 +138,7 @@ async def _run(
     background += api.background if api else []
     background += half.background if half else []
     text = ""
-    async with _running(background) as tasks:
+    async with running(background) as tasks:
         if half:
             tasks.append(asyncio.create_task(half.worker.run()))
         if api:
@@ -144,7 +156,9 @@ async def _run(
         if api:
             await api.sockets.close_all()
             await api.intake.close()
-            await api.server.close_all_connections()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await api.server.close_all_connections()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +241,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
             await _prepared(check_ownership(shared.database))
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
-        stack.push_async_callback(_close, venues, shared.observer)
+        stack.push_async_callback(close_venues, venues, shared.observer)
         await prepare(venues)
         pins.settle(venues, registry.built_in(classes))
         programs = {venue.name: pins.of(venue.name) for venue in venues}
@@ -370,25 +384,3 @@ async def _prepared(step: Awaitable[T]) -> T:
         return await step
     except UnavailableError as error:
         raise cut_short(error) from error
-
-
-@asynccontextmanager
-async def _running(work: Sequence[Background]) -> AsyncIterator[list[asyncio.Future[None]]]:
-    """Tasks for the block's duration, cancelled at its end in reverse order."""
-    tasks: list[asyncio.Future[None]] = [asyncio.create_task(one()) for one in work]
-    try:
-        yield tasks
-    finally:
-        for task in reversed(tasks):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-
-
-async def _close(venues: Iterable[AnyVenue], observer: Observer) -> None:
-    """Let each venue release what it has; one that cannot keeps no other from it."""
-    for venue in venues:
-        try:
-            await venue.aclose()
-        except Exception as error:  # noqa: BLE001 - it is an adapter's code, and everything is over
-            observer.venue_not_closed(venue.name, clean(error))

@@ -3,7 +3,7 @@
 Outside of the event loop, since starting and stopping a server is a blocking affair and frames everything else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dexexec import embedded
 from dexexec.redis_address import RedisAddress
 from dexexec.settings import Settings
+from dexexec.stopping import Stopping
 from dexexec.store import Address
 
 
@@ -29,27 +30,34 @@ class Servers:
 
 
 @contextmanager
-def servers(settings: Settings, tell: embedded.Tell, *, with_redis: bool = True) -> Iterator[Servers]:
+def servers(
+    settings: Settings, tell: embedded.Tell, stopping: Stopping | None = None, *, with_redis: bool = True
+) -> Iterator[Servers]:
     """Both servers, as long as the block lasts; what was started is stopped again if nobody else uses it. The embedded
     ones start side by side, and one that dies is started again: `tell` is handed lines about that, in threads. Without
-    `with_redis`, Redis is left alone and its URL is "". Raises `EmbeddedError`."""
+    `with_redis`, Redis is left alone and its URL is "". Once the process is asked to stop, none is waited for that is
+    not up yet. Raises `EmbeddedError`."""
+
+    def given_up() -> bool:
+        return stopping is not None and stopping.asked
+
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        postgres = threads.submit(_postgres, settings, stack, tell)
-        redis_url = threads.submit(_redis, settings, stack, tell) if with_redis else None
+        postgres = threads.submit(_postgres, settings, stack, tell, given_up)
+        redis_url = threads.submit(_redis, settings, stack, tell, given_up) if with_redis else None
         threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
         own = {"Postgres": settings.postgres() is None, "Redis": with_redis and settings.redis_url is None}
         started = tuple(name for name, ours in own.items() if ours)
         yield Servers(postgres.result(), redis_url.result() if redis_url else "", started)
 
 
-def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> Address:
+def _postgres(settings: Settings, stack: ExitStack, tell: embedded.Tell, given_up: Callable[[], bool]) -> Address:
     if (given := settings.postgres()) is not None:
         return given
-    local = stack.enter_context(embedded.postgres(settings.data_folder(), tell=tell))
+    local = stack.enter_context(embedded.postgres(settings.data_folder(), tell=tell, given_up=given_up))
     return Address(local.host, local.port, local.user, local.dbname, schema=settings.pg_schema)
 
 
-def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell) -> str:
+def _redis(settings: Settings, stack: ExitStack, tell: embedded.Tell, given_up: Callable[[], bool]) -> str:
     if settings.redis_url is None:
-        return stack.enter_context(embedded.valkey(settings.data_folder(), tell=tell))
+        return stack.enter_context(embedded.valkey(settings.data_folder(), tell=tell, given_up=given_up))
     return settings.redis_url.get_secret_value()

@@ -2,14 +2,19 @@
 
 They are noted and never raised: an exception in the middle of starting or stopping a server would leave it behind.
 Installed once and never replaced, not even by the event loop, so that no signal falls into a gap between two handlers.
+Every wait on the way down has a bound; `Stopping.bounded` is for what hangs all the same.
 """
 
 import asyncio
+import queue
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+END_SECONDS = 10.0
+"""What a process may take to end, beside DEXEXEC_DRAIN_SECONDS for the orders in flight."""
 
 
 class Stopping:
@@ -18,6 +23,8 @@ class Stopping:
     def __init__(self) -> None:
         self.asked = False
         self._told: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one thing that a signal's handler may put to
+        self._ended = threading.Event()
         for number in SIGNALS:
             signal.signal(number, lambda _number, _frame: self.ask())
 
@@ -32,6 +39,21 @@ class Stopping:
             yield event
         finally:
             self._told = None
+            self._ending.put(None)  # also when a part has failed: from here on it can only end
+
+    @contextmanager
+    def bounded(self, seconds: float, then: Callable[[], None]) -> Iterator[None]:
+        """Call `then`, in a thread, when the block has not ended so long after the process was asked to stop."""
+        threading.Thread(target=self._watch, args=(seconds, then), name="end watcher", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+
+    def _watch(self, seconds: float, then: Callable[[], None]) -> None:
+        self._ending.get()
+        if not self._ended.wait(seconds):
+            then()
 
     def over(self) -> None:
         """All is stopped: a signal now could only spoil the exit code while the interpreter ends. It is held back, not
@@ -41,6 +63,7 @@ class Stopping:
     def ask(self) -> None:
         """Ask it to stop, as a signal does; from any thread."""
         self.asked = True
+        self._ending.put(None)
         if self._told is not None:
             loop, event = self._told
             loop.call_soon_threadsafe(event.set)

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 from uuid import UUID
 
+from dexexec.cancellation import cancelled
 from dexexec.clock import Clock, Failpoint
 from dexexec.domain.order import Order
 from dexexec.errors import ClaimLostError, UnavailableError
@@ -81,11 +82,9 @@ class Turns:
             await asyncio.wait([task for _, task in self._running.values()], timeout=seconds)
 
     async def drop(self) -> None:
-        """Stop all turns where they are. Their orders are freed by the end of the worker's session."""
-        tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop all turns where they are. Their orders are freed by the end of the worker's session; one that an adapter
+        does not let go of is left behind, and writes nothing more."""
+        await cancelled(task for _, task in self._running.values())
         self._suspects_at_once = 1
 
     def _ended(self, order_id: UUID, task: "asyncio.Task[None]") -> None:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from dexexec.cancellation import raise_if_cancelled
+from dexexec.cancellation import cancelled, raise_if_cancelled, unless_stopped
 from dexexec.clock import Clock, Failpoint
 from dexexec.direct import DirectDispatcher
 from dexexec.errors import UnavailableError
@@ -30,7 +30,9 @@ BATCH = 64
 OUTAGE_PAUSE = 0.25
 RATE_KEY = "orders"
 CHORE_SECONDS = 1.0
-"""What the end of a session waits for entries to be acknowledged or put back; others take them over later."""
+"""What the end of a session, or of the worker, waits for each thing that others can do later as well."""
+LEASE_SECONDS = 2.0
+"""What a stop waits for a lease that is under way: as a rule it brings entries, or nothing, within `BLOCK_MS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +110,7 @@ class Worker:
                 if session is not None:
                     await self._live(session)
             timers.cancel()
-        with contextlib.suppress(UnavailableError):  # nothing can be written then
-            await self._unblame()
+        await self._unblame_quickly()
 
     # A session
 
@@ -120,20 +121,25 @@ class Worker:
         while not self._stop.is_set():
             asked = self._clock.monotonic()
             try:
-                await self._unblame()
-                session = await self._store.begin(self.name, self._limits.lease_seconds)
+                session = await unless_stopped(self._stop, self._register())
             except UnavailableError as error:
                 if not told:
                     self._observer.waiting_for("registering the worker", error)
                 told = True
                 await self._pause(OUTAGE_PAUSE)
                 continue
+            if session is None:
+                break
             self._lease_until = asked + self._limits.lease_seconds
             if told:
                 self._observer.back_again("registering the worker", self._clock.monotonic() - begun)
             self._observer.worker_started(self.name, session.id, self._limits.concurrency)
             return session
         return None
+
+    async def _register(self) -> WorkerSession:
+        await self._unblame()
+        return await self._store.begin(self.name, self._limits.lease_seconds)
 
     async def _live(self, session: WorkerSession) -> None:
         """One session, from its registration until it is lost or the worker stops."""
@@ -159,13 +165,12 @@ class Worker:
             self.direct.close()
             if self._chores:
                 await asyncio.wait(self._chores, timeout=CHORE_SECONDS)
-            for task in (heartbeat, *self._chores):
-                task.cancel()
-            await asyncio.gather(heartbeat, *self._chores, return_exceptions=True)
+            await cancelled([heartbeat, *self._chores])
             await self._turns.drop()
             await session.end()
-        with contextlib.suppress(UnavailableError):  # then the sweepers of other workers find them
-            await self._queue.enqueue(left)
+        with contextlib.suppress(UnavailableError, TimeoutError):  # then the sweepers of other workers find them
+            async with asyncio.timeout(CHORE_SECONDS):
+                await self._queue.enqueue(left)
 
     async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> bool:
         """Wait until orders may be signed for; False when this session, or the worker, ends before."""
@@ -177,9 +182,7 @@ class Worker:
                 obtaining.result()
             return obtaining.done()
         finally:
-            obtaining.cancel()
-            stopping.cancel()
-            await asyncio.gather(obtaining, stopping, return_exceptions=True)
+            await cancelled([obtaining, stopping])
 
     async def _heartbeat(self, session: WorkerSession) -> str:
         """Renew until that fails for good; why it did."""
@@ -227,8 +230,7 @@ class Worker:
         """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
         self._observer.worker_draining(self.name, len(self._turns))
         self._blameless.update(self._turns.order_ids)
-        with contextlib.suppress(UnavailableError):  # nothing can be written then
-            await self._unblame()  # now, since whoever stops us may lose patience and kill us
+        await self._unblame_quickly()  # now, since whoever stops us may lose patience and kill us
         await self._turns.wait(self._limits.drain_seconds)
         left = self._turns.order_ids
         self._observer.worker_stopped(self.name, len(left))
@@ -239,6 +241,11 @@ class Worker:
         if self._blameless:
             await self._store.unblame(list(self._blameless))
             self._blameless.clear()
+
+    async def _unblame_quickly(self) -> None:
+        with contextlib.suppress(UnavailableError, TimeoutError):  # nothing can be written then
+            async with asyncio.timeout(CHORE_SECONDS):
+                await self._unblame()
 
     # Leasing
 
@@ -252,7 +259,7 @@ class Worker:
                 await self._changed.wait()
                 continue
             try:
-                await self._lease_some(session, heartbeat, wanted)
+                await unless_stopped(self._stop, self._lease_some(session, heartbeat, wanted), LEASE_SECONDS)
             except UnavailableError as error:
                 if outage is None:
                     outage = self._clock.monotonic()

@@ -8,6 +8,7 @@ import orjson
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from dexexec.cancellation import cancelled
 from dexexec.errors import UnavailableError
 from dexexec.postgres_address import Address
 from dexexec.store.pooler import refuse_shared_sessions
@@ -76,8 +77,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.gather(self._checking, return_exceptions=True)
+            await cancelled([self._checking])
         await self._pool.close(timeout=2)
 
     @asynccontextmanager

@@ -41,24 +41,25 @@ async def migrate(database: Database, tell: Callable[[str], None] = lambda _: No
                 await check_rights(connection, address)
                 return []
             async with connection.transaction():
-                await connection.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-                state = await look(connection, address)  # somebody else may have done it meanwhile
-                state.check()
-                if not state.there:
-                    await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(address.schema)))
-                if state.takes_over:
-                    doing.append(f"to rename its table {ORDERS}")
-                    rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
-                    await connection.execute(rename.format(sql.Identifier(ORDERS), sql.Identifier(TAKEN_OVER)))
-                doing.append("to make tables")
-                if not state.applied:
-                    await connection.execute(TABLE.encode())
-                for name, text in state.pending:
-                    doing.append(f"what sql/{name} does")
-                    await connection.execute(text.encode())  # bytes: a file is trusted text, but not a literal
-                    await connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
-                taken_over = await count_taken_over(connection) if state.takes_over else None
+                with connection.unhurried():
+                    await connection.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
+                    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+                    state = await look(connection, address)  # somebody else may have done it meanwhile
+                    state.check()
+                    if not state.there:
+                        await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(address.schema)))
+                    if state.takes_over:
+                        doing.append(f"to rename its table {ORDERS}")
+                        rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
+                        await connection.execute(rename.format(sql.Identifier(ORDERS), sql.Identifier(TAKEN_OVER)))
+                    doing.append("to make tables")
+                    if not state.applied:
+                        await connection.execute(TABLE.encode())
+                    for name, text in state.pending:
+                        doing.append(f"what sql/{name} does")
+                        await connection.execute(text.encode())  # bytes: a file is trusted text, but not a literal
+                        await connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
+                    taken_over = await count_taken_over(connection) if state.takes_over else None
     if taken_over:
         rows, copied = taken_over
         tell(

@@ -13,11 +13,18 @@ from typing import Any, Self
 from zlib import crc32
 
 import psycopg
+from psycopg import waiting
+from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow, dict_row
 
 from dexexec.postgres_address import DEFAULT_SCHEMA, Address
 
 STATEMENT_SECONDS = 10
+PATIENCE_SECONDS = STATEMENT_SECONDS + 2.0
+"""How long one answer is waited for. Postgres ends a statement before, but not a commit that waits for a standby, and
+nothing at all once it hangs."""
+CANCEL_SECONDS = 2.0
+"""How long a statement may take to end that was given up; then the connection is closed."""
 LOOK_SECONDS = 5.0
 """A session is looked at when it is taken and the last look was longer ago: a look costs a round trip."""
 TAKES = frozenset({"UTF8", "SQL_ASCII"})
@@ -135,8 +142,14 @@ class UnwritableError(UnfitSessionError):
 
 
 class Session(psycopg.AsyncConnection[TupleRow]):
-    """A connection in autocommit mode: each statement of ours is a transaction of its own."""
+    """A connection in autocommit mode: each statement of ours is a transaction of its own.
 
+    No wait for the server is without a bound, whoever waits and whatever the server does. What was given up may have
+    happened all the same.
+    """
+
+    patience: float | None = PATIENCE_SECONDS
+    """How long one answer is waited for (seconds; None: for ever)."""
     _backend = 0
     _looked_at = 0.0
     _schema = DEFAULT_SCHEMA
@@ -173,6 +186,40 @@ class Session(psycopg.AsyncConnection[TupleRow]):
                     " (PgBouncer: pool_mode = session)"
                 )
         self._looked_at = asyncio.get_running_loop().time()
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Statements in the block take as long as they take; the commit after it does not."""
+        self.patience = None
+        try:
+            yield
+        finally:
+            self.patience = PATIENCE_SECONDS
+
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
+        """As psycopg's, within `patience`. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(self.patience):
+                return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except (asyncio.CancelledError, TimeoutError):
+            await self._give_up(gen)
+            raise
+
+    async def _give_up(self, gen: PQGen[Any]) -> None:
+        """Have the server end what it does for us. That ends a commit's wait for a standby, too."""
+        if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+            return
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self.cancel_safe(timeout=CANCEL_SECONDS)
+                await waiting.wait_async(gen, self.pgconn.socket, interval=CANCEL_SECONDS)
+        except psycopg.errors.QueryCanceled:
+            return
+        except (psycopg.Error, OSError):
+            self.pgconn.finish()
+        except BaseException:
+            self.pgconn.finish()
+            raise
 
     async def _read(self, statements: str) -> Mapping[str, Any]:
         cursor = self.cursor(row_factory=dict_row)

@@ -13,6 +13,7 @@ from dexexec.store.database import OUTAGES, Connection, Database, outages
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 1
+END_SECONDS = 1.0
 
 REGISTER = """
 INSERT INTO workers (name, lease_until) VALUES (%s, clock_timestamp() + %s * interval '1 s')
@@ -64,7 +65,7 @@ class WorkerSession:
     async def end(self) -> None:
         """Give everything back: the row goes, and with the session its lock."""
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(END_SECONDS):
                 await self._connection.execute("DELETE FROM workers WHERE id = %s", (self.id,))
         except OUTAGES:
             pass  # the session is gone already: the next sweep removes the row

@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dexexec.store import Address
+from dexexec.stopping import END_SECONDS
+from dexexec.store import Address, connect
 from tests.acceptance.judge import judge
 from tests.acceptance.service import (
     QUICK,
@@ -105,6 +107,26 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     stops_everything(second, data_dir, signal.SIGINT)
     say(f"ready after {seconds:.2f} s")
     assert seconds < READY_SECONDS, "a warm start takes too long"
+
+
+def test_promise_15_a_service_whose_embedded_postgres_commits_nothing_stops_in_time(
+    stand: Stand, data_dir: Path
+) -> None:
+    """As with a synchronous standby that was made of it and is lost."""
+    service = stand.start(DEXEXEC_DRAIN_SECONDS="0.5")
+    service.ready()
+    home = Address(str(data_dir / "postgres"))
+    with connect(home) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("SELECT pg_reload_conf()")
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        wait_until(lambda: connection.execute(waits).fetchall(), 20, "a heartbeat that waits for its commit")
+        connection.execute("ALTER SYSTEM RESET synchronous_standby_names")  # for whoever starts it next
+    begun = time.monotonic()
+    assert service.stop() == 0
+    say(f"ended after {time.monotonic() - begun:.2f} s")
+    assert time.monotonic() - begun < 0.5 + END_SECONDS
+    assert not servers_running(data_dir)
 
 
 def stops_everything(process: Process, data_dir: Path, number: signal.Signals) -> None:

@@ -19,6 +19,7 @@ from psycopg import sql
 from dexexec import embedded
 from dexexec.embedded_servers import PostgresServer
 from dexexec.errors import UnavailableError
+from dexexec.stopping import END_SECONDS
 from dexexec.store import Address, Database
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import agree, judge, rows, unfinished
@@ -235,6 +236,49 @@ async def test_what_is_on_no_standby_is_never_acknowledged(
     await asyncio.to_thread(to_be_parted.kill, "first")
     await asyncio.to_thread(to_be_parted.promote_the_second)
     judge(to_be_parted.second, [str(row["id"])])
+
+
+async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledged(
+    to_be_parted: Pair, servers: Servers, redis_prefix: str
+) -> None:
+    """The last synchronous standby is lost. One process has orders in hand, one cannot register its worker, and one
+    cannot make its tables; each is asked to stop, and what was in hand is finished by the next."""
+    settings = servers_at(to_be_parted.first, servers.redis_url, redis_prefix) | {"DEXEXEC_DRAIN_SECONDS": "1"}
+    with psycopg.connect(to_be_parted.first.conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE fresh")
+    with Stand(**settings, DEXEXEC_MOCK_LANDING_MS="4000") as stand, ExitStack() as stack:
+        working = stand.start()
+        await asyncio.to_thread(working.ready)
+        async with http() as calls, asyncio.timeout(55):
+            order_ids = [await calls.accepted(working.url) for _ in range(5)]
+            submitted = "SELECT id FROM orders WHERE status = 'submitted'"
+            await until(lambda: len(rows(to_be_parted.first, submitted)) == 5, pause=0.05)
+            await asyncio.to_thread(to_be_parted.kill, "second")
+            registering = stand.start("worker")
+            starting = stand.start("worker", PG_DATABASE="fresh", DEXEXEC_REDIS_PREFIX=f"{redis_prefix}fresh")
+            waits = "SELECT datname FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'dexexec'"
+            both = [{"datname": "fresh"}, {"datname": "postgres"}]
+
+            def wait_for_the_standby() -> bool:
+                return [dict(row) for row in rows(to_be_parted.first, f"{waits} GROUP BY 1 ORDER BY 1")] == both
+
+            await until(wait_for_the_standby, pause=0.05)
+            begun = time.monotonic()
+            processes = (working, registering, starting)
+            codes = await asyncio.gather(*(asyncio.to_thread(process.stop) for process in processes))
+            taken = time.monotonic() - begun
+            say(f"all ended after {taken:.2f} s")
+            assert codes == [0, 0, 0]
+            assert taken < 1 + END_SECONDS
+            assert starting.logged("start given up: asked to stop")
+            await asyncio.to_thread(
+                stack.enter_context,
+                embedded.postgres(to_be_parted.folder / "second", tcp_port=to_be_parted.second.port),
+            )
+            api = stand.start()
+            async with watching(lambda: api.url, order_ids):
+                pass
+    judge(to_be_parted.first, order_ids)
 
 
 async def test_a_session_that_may_only_read_is_an_outage(database_address: Address) -> None:

@@ -1,5 +1,8 @@
 """Sessions with Postgres whose settings are ours, whatever its database and its role begin them with."""
 
+import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -140,3 +143,43 @@ async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
         monkeypatch.setattr(session, "LOOK_SECONDS", 0)
         async with database.connection() as connection:
             assert looks == [connection]
+
+
+async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_use(database_address: Address) -> None:
+    connection = await Session.begin(database_address)
+    connection.patience = 0.05
+    with pytest.raises(TimeoutError):
+        await connection.execute("SELECT pg_sleep(600)")
+    assert await (await connection.execute("SELECT 1")).fetchone() == (1,), "the server has ended what was given up"
+    await connection.close()
+
+
+async def test_promise_15_a_server_that_hangs_is_left_behind(
+    servers: Servers, database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped with kill -STOP: it neither answers nor ends what it is asked to end."""
+    if "TEST_PG_HOST" in os.environ:
+        pytest.skip("stops a process of the server")
+    monkeypatch.setattr(session, "CANCEL_SECONDS", 0.1)
+    connection = await Session.begin(database_address)
+    backend = connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.execute("SELECT 1")
+        assert connection.closed
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+
+async def test_what_takes_long_on_purpose_is_waited_for(
+    database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.05)
+    connection = await Session.begin(database_address)
+    with connection.unhurried():
+        await connection.execute("SELECT pg_sleep(0.2)")
+    with pytest.raises(TimeoutError):
+        await connection.execute("SELECT pg_sleep(600)")
+    await connection.close()
