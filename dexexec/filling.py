@@ -115,7 +115,7 @@ class FillWriter:
         return {str(one["txHash"]): one for one in cast("list[Recorded]", order.get("attempts", []))}
 
     def _ended(self, job: Job, venue: str) -> None:
-        self._observer.order_ended(job.order.id, job.status, venue, None, self._clock.monotonic() - job.begun)
+        self._observer.order_filled(job.order.id, venue, self._clock.monotonic() - job.begun)
 
 
 def _told(one: EarlierLanding, tries: Mapping[str, Recorded]) -> dict[str, object]:

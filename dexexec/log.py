@@ -3,13 +3,68 @@
 import io
 import logging
 import sys
-from collections.abc import Hashable
-from typing import Literal
+from collections.abc import Hashable, MutableMapping
+from functools import partial
+from typing import Any, Literal, TextIO
+
+import structlog
 
 from dexexec.log_output import ThreadedWriter
 from dexexec.log_sampling import SECONDS, TRACEBACK, Sampler
-from dexexec.observe import Logger, make_logger
 from dexexec.redaction import Redactor
+
+Logger = structlog.typing.FilteringBoundLogger
+PATTERNS = Redactor()
+TX = "tx"
+"""The name of a transaction's signature in the log. It is public, and looks like a wallet's key."""
+
+
+def make_logger(
+    level: str = "info",
+    style: Literal["auto", "text", "json"] = "auto",
+    redact: Redactor = PATTERNS,
+    *,
+    out: TextIO | None = None,
+    sampler: Sampler | None = None,
+) -> Logger:
+    """A logger on `out`, by default stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value
+    before it is written; `sampler` leaves out lines that repeat too often, except at debug."""
+    out = out or sys.stderr
+    text = style == "text" or (style == "auto" and out.isatty())
+    # Tracebacks without the values of variables, which structlog's own for terminals show.
+    last = (
+        structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+        )
+        if text
+        else structlog.processors.JSONRenderer()
+    )
+    processors: list[structlog.typing.Processor] = [
+        *([partial(_sampled, sampler)] if sampler else []),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=not text),
+        structlog.processors.format_exc_info,
+        partial(_redacted, redact),
+        last,
+    ]
+    logger = structlog.wrap_logger(
+        structlog.WriteLogger(out),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+    )
+    bound: Logger = logger.bind()  # the wrapper itself would be made anew for each call, also for a suppressed one
+    return bound
+
+
+def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: value if name == TX else redact.value(value) for name, value in event.items()}
+
+
+def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An error is counted apart, so that no flood of refusals hides it."""
+    if level != "debug" and not sampler.admit((level, event["event"]), TRACEBACK if event.get("exc_info") else 1):
+        raise structlog.DropEvent
+    return event
 
 
 def open_log(level: str, style: Literal["auto", "text", "json"], redact: Redactor) -> Logger:

@@ -4,72 +4,14 @@ Text for people (time, level, what happened, then `name=value`), JSON for machin
 `debug`: they stand in Postgres and on the stream. What an operator should see is at `info` and above.
 """
 
-import logging
-import sys
-from collections.abc import MutableMapping, Sequence
-from functools import partial
-from typing import Any, Literal, TextIO
+from collections.abc import Sequence
 from uuid import UUID
-
-import structlog
 
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.waiting import Waiting, WaitsFor
-from dexexec.log_sampling import TRACEBACK, Sampler
-from dexexec.redaction import Redactor
+from dexexec.log import Logger, make_logger
 
-Logger = structlog.typing.FilteringBoundLogger
-PATTERNS = Redactor()
-TX = "tx"
-"""The name of a transaction's signature in the log. It is public, and looks like a wallet's key."""
-
-
-def make_logger(
-    level: str = "info",
-    style: Literal["auto", "text", "json"] = "auto",
-    redact: Redactor = PATTERNS,
-    *,
-    out: TextIO | None = None,
-    sampler: Sampler | None = None,
-) -> Logger:
-    """A logger on `out`, by default stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value
-    before it is written; `sampler` leaves out lines that repeat too often, except at debug."""
-    out = out or sys.stderr
-    text = style == "text" or (style == "auto" and out.isatty())
-    # Tracebacks without the values of variables, which structlog's own for terminals show.
-    last = (
-        structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
-        )
-        if text
-        else structlog.processors.JSONRenderer()
-    )
-    processors: list[structlog.typing.Processor] = [
-        *([partial(_sampled, sampler)] if sampler else []),
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=not text),
-        structlog.processors.format_exc_info,
-        partial(_redacted, redact),
-        last,
-    ]
-    logger = structlog.wrap_logger(
-        structlog.WriteLogger(out),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-    )
-    bound: Logger = logger.bind()  # the wrapper itself would be made anew for each call, also for a suppressed one
-    return bound
-
-
-def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: value if name == TX else redact.value(value) for name, value in event.items()}
-
-
-def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An error is counted apart, so that no flood of refusals hides it."""
-    if level != "debug" and not sampler.admit((level, event["event"]), TRACEBACK if event.get("exc_info") else 1):
-        raise structlog.DropEvent
-    return event
+__all__ = ["Logger", "Observer", "make_logger"]
 
 
 class Observer:
@@ -170,10 +112,18 @@ class Observer:
         """An order with an open attempt crashes what looks it up. It is not failed, since its swap may land."""
         self.log.error("order makes no progress; its swap may land", order=str(order_id), claims=claims)
 
-    def order_ended(self, order_id: UUID, status: str, venue: str | None, reason: str | None, seconds: float) -> None:
-        """An order reached a terminal status."""
-        self.log.debug(
-            "order ended", order=str(order_id), status=status, venue=venue, reason=reason, s=round(seconds, 3)
+    def order_accepted(self, order_id: UUID, request_id: str, *, replayed: bool) -> None:
+        """A client was answered 202; `replayed`: with the order of an earlier request with the same key."""
+        self.log.debug("order accepted", order=str(order_id), request_id=request_id, replayed=replayed)
+
+    def order_filled(self, order_id: UUID, venue: str, seconds: float) -> None:
+        """An order ended with a fill."""
+        self.log.debug("order filled", order=str(order_id), venue=venue, s=round(seconds, 3))
+
+    def order_failed(self, order_id: UUID, status: str, reason: str, detail: str, seconds: float) -> None:
+        """An order ended without a fill."""
+        self.log.info(
+            "order failed", order=str(order_id), status=status, reason=reason, detail=detail, s=round(seconds, 3)
         )
 
     def order_retried(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:

@@ -349,7 +349,8 @@ class Pipeline:
             events = ((Trigger.ROUTE, setback.asked), *events)
         rounds = 1 if setback.asked else 0
         await self._steps.write(job, events, reason=setback.reason, resolution=resolution, rounds=rounds)
-        self._observer.order_ended(job.order.id, job.status, None, setback.reason, self._clock.monotonic() - job.begun)
+        seconds = self._clock.monotonic() - job.begun
+        self._observer.order_failed(job.order.id, job.status, setback.reason, setback.words, seconds)
 
     async def _give_back(self, job: Job, delay_ms: float) -> Later:
         await self._store.release(Release(job.order.id, job.order.claim, blame=False, resume_in_ms=delay_ms))

@@ -13,6 +13,7 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 
 from dexexec import descriptors
+from dexexec.api import front_page
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.handler import (
@@ -28,7 +29,7 @@ from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
 from dexexec.api.pacer import Pacer
 from dexexec.api.server import LimitedServer
 
-EXECUTE = "/api/orders/execute"
+EXECUTE = front_page.EXECUTE
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -57,6 +58,7 @@ class Route:
 
 
 ROUTES = (
+    Route("/", front_page.FrontPageHandler),
     Route(EXECUTE, ExecuteHandler),
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders", OrdersHandler),

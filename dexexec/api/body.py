@@ -127,7 +127,9 @@ class BodyReader:
         more = f" or {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         self._mints = f"one of {', '.join(known[:SHOWN])}{more}"
 
-    def read(self, body: bytes, order_id: UUID, client: str, idempotency_key: str | None) -> NewOrder:
+    def read(
+        self, body: bytes, order_id: UUID, client: str, idempotency_key: str | None, request_id: str | None = None
+    ) -> NewOrder:
         """The order in `body`. Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
         fields = _Fields(read_object(body))
         side = fields.choice("side", "side", _SIDES, '"buy" or "sell"')
@@ -170,6 +172,7 @@ class BodyReader:
             # A slippage that is given beside a bound may still tighten it; the default one may not.
             max_price_impact_bps=max_impact,
             bound_open=bound is None or "slippageBps" in fields.given,
+            request_id=request_id,
         )
 
 

@@ -57,10 +57,11 @@ class ExecuteHandler(ApiHandler):
 
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
-        created = await self._accept(read_order(self.api, self.request))
+        created = await self._accept(read_order(self.api, self.request, self.request_id))
         if created is None:
             self.set_status(CLIENT_GONE, "Client Closed Request")
             return
+        self.api.observer.order_accepted(created.order_id, self.request_id, replayed=created.replayed)
         self.set_header("Location", f"/api/orders/{created.order_id}")
         if created.replayed:
             self.set_header("Idempotent-Replayed", "true")
@@ -120,7 +121,7 @@ class OrdersHandler(ApiHandler):
     head = get
 
 
-def read_order(api: Api, request: HTTPServerRequest) -> NewOrder:
+def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:
     """The order in a request, under a new id. Raises `RequestError`."""
     headers = request.headers
     require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
@@ -129,6 +130,7 @@ def read_order(api: Api, request: HTTPServerRequest) -> NewOrder:
         uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
         client_address(request, api.settings.trust_proxy),
         idempotency_key(headers),
+        request_id,
     )
 
 

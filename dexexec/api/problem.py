@@ -133,7 +133,7 @@ def from_exception(exception: BaseException | None, status: int) -> RequestError
         # Tornado tries to read forms before any handler is asked. No route takes one.
         return UnsupportedMediaTypeError("forms are not understood here: send application/json")
     if status == 404:
-        return ResourceNotFoundError("this path is not part of the API")
+        return ResourceNotFoundError("this path is not part of the API: GET / lists where to begin")
     if status == 405:
         return MethodNotAllowedError("the Allow header lists the methods of this path")
     if 400 <= status < 500:

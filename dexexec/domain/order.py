@@ -27,7 +27,7 @@ class NewOrder:
     `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
     token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` says whether the first quote has still to fix or tighten it. `max_price_impact_bps` is
-    None for what the worker's setting says.
+    None for what the worker's setting says. `request_id` is that of the HTTP request, and stands in the first event.
     """
 
     id: UUID
@@ -45,6 +45,7 @@ class NewOrder:
     bound: Bound | None = None
     bound_open: bool = True
     max_price_impact_bps: int | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

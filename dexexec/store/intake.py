@@ -131,6 +131,8 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         told |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
     if order.max_price_impact_bps is not None:
         told["maxPriceImpactBps"] = order.max_price_impact_bps
+    if order.request_id is not None:
+        told["requestId"] = order.request_id
     return told
 
 

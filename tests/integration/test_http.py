@@ -10,6 +10,7 @@ from tornado.websocket import websocket_connect
 
 from dexexec.api.app import EXECUTE, ROUTES
 from dexexec.domain.status import Status
+from dexexec.store.intake import first_detail
 from tests.integration.service import JSON, document, running_service
 
 # Reading
@@ -129,9 +130,7 @@ async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> N
 # Paths, methods, headers
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/orders/", "/api/orders/execute/", "/api/orders/a/b", "/problems", "//"]
-)
+@pytest.mark.parametrize("path", ["/api", "/api/orders/", "/api/orders/execute/", "/api/orders/a/b", "/problems", "//"])
 async def test_an_unknown_path_is_404_for_every_method(path: str) -> None:
     async with running_service() as service:
         for method in ("GET", "POST", "OPTIONS", "DELETE"):
@@ -140,6 +139,7 @@ async def test_an_unknown_path_is_404_for_every_method(path: str) -> None:
 
 
 ALLOWED = {
+    "/": "GET, HEAD, OPTIONS",
     "/api/orders/execute": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, OPTIONS",
@@ -193,6 +193,57 @@ async def test_a_sane_request_id_is_echoed_and_any_other_replaced(sent: str, ech
         ):
             assert (answer.headers["X-Request-Id"] == sent) is echoed
             assert re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", answer.headers["X-Request-Id"])
+
+
+async def test_an_accepted_order_keeps_the_id_of_its_request_in_the_record_and_in_the_log() -> None:
+    async with running_service(log_level="debug") as service:
+        answers = [await service.post(X_Request_Id="from-the-bot.7"), await service.post()]
+        ids = [answer.headers["X-Request-Id"] for answer in answers]
+        assert ids[0] == "from-the-bot.7"
+        assert [first_detail(order)["requestId"] for order in service.store.created] == ids
+        lines = [call.kwargs for call in service.log.calls if call.args == ("order accepted",)]
+        assert [(line["order"], line["request_id"]) for line in lines] == [
+            (json.loads(answer.body)["orderId"], name) for answer, name in zip(answers, ids, strict=True)
+        ]
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        (BROWSER, True),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        ("application/json, text/html", False),
+        ("text/html;q=0.5, application/json", False),
+        ("application/json;q=0.1, text/html;q=0.2", True),
+        ("text/html;q=nan", False),
+    ],
+)
+async def test_the_front_page_is_a_page_for_people_and_json_for_programs(accept: str, is_page: bool) -> None:
+    async with running_service() as service:
+        answer = await service.ask("GET", "/", None, {"Accept": accept})
+        assert (answer.code, answer.headers["Vary"]) == (200, "Accept")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        if is_page:
+            assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+            links = re.findall('href="([^"]+)"', answer.body.decode())
+            assert f"http://127.0.0.1:{service.port}{EXECUTE}" in answer.body.decode()
+            assert "//" not in answer.body.decode().replace("http://127.0.0.1", ""), "nothing of other hosts"
+        else:
+            links = [path for path in json.loads(answer.body).values() if path.startswith("/") and path != EXECUTE]
+        assert len(links) == 3
+        for link in links:
+            assert (await service.ask("GET", link)).code == 200
+
+
+async def test_the_front_page_repeats_a_host_as_text_alone() -> None:
+    async with running_service(allowed_hosts="*") as service:
+        page = (await service.ask("GET", "/", None, {"Accept": BROWSER, "Host": "a'&b"})).body.decode()
+        assert "http://a&#x27;&amp;b/api" in page.replace("&#39;", "&#x27;")
 
 
 async def test_answers_say_nothing_about_versions_and_are_not_to_be_stored() -> None:

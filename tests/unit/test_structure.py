@@ -27,9 +27,9 @@ LAYERS = (
         "log_output",
         "log_sampling",
     },
-    {"venue", "topology", "environment", "redis_rights", "redis_outages"},
+    {"venue", "topology", "log", "environment", "redis_rights", "redis_outages"},
     {"foreign", "settings", "presets", "observe", "announce", "queue", "embedded_servers", "demo_order"},
-    {"quote_check", "log"},
+    {"quote_check"},
     {
         "registry",
         "router",
