@@ -17,6 +17,10 @@ from dexexec.servers import Servers
 from dexexec.store import Database
 from dexexec.topology import Locator, located, telling
 
+ORDER_CONNECTIONS = 2
+READ_CONNECTIONS = 5
+"""Connections to Postgres beside the worker's: for new orders, and for what clients read: the reads that run at once
+(`dexexec.api.read_gate`), the feed and readiness."""
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
 OLDEST_REDIS = (6, 2)
@@ -35,6 +39,17 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def open_pool(database: Database, size: int) -> AsyncIterator[Database]:
+    """Up to `size` more connections to the same Postgres, which is known to answer."""
+    pool = Database(database.address, size=size)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager

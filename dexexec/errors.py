@@ -21,6 +21,8 @@
        +- OrderNotFoundError        404
        +- TooManyOrdersError        429
        +- TooManyConnectionsError   503
+       +- TooManyReadsError         429
+       +- ReadsBusyError            503
        +- QueueFullError            503
        +- UnavailableError          503, Postgres or Redis does not answer
 
@@ -211,6 +213,26 @@ class TooManyConnectionsError(RequestError):
     code = "too-many-connections"
     http_status = 503
     title = "Too many connections"
+    retryable = True
+    retry_after = 1.0
+
+
+class TooManyReadsError(RequestError):
+    """Too many reads of orders by one client wait, run, or have answers that it has not read."""
+
+    code = "too-many-reads"
+    http_status = 429
+    title = "Too many reads from this client"
+    retryable = True
+    retry_after = 1.0
+
+
+class ReadsBusyError(RequestError):
+    """Too many reads of orders wait. Orders are still taken and executed."""
+
+    code = "reads-busy"
+    http_status = 503
+    title = "Too many reads are waiting"
     retryable = True
     retry_after = 1.0
 

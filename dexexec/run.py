@@ -34,7 +34,7 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
 from dexexec.cancellation import CANCEL_SECONDS
 from dexexec.clock import Clock, SystemClock
-from dexexec.connections import open_database, open_redis
+from dexexec.connections import ORDER_CONNECTIONS, READ_CONNECTIONS, open_database, open_pool, open_redis
 from dexexec.environment import environment
 from dexexec.errors import UnavailableError
 from dexexec.feed import Feed
@@ -110,7 +110,9 @@ async def serve(
 
     async def life(started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
-            shared = await stack.enter_async_context(_shared(settings, servers, observer, clock or SystemClock()))
+            shared = await stack.enter_async_context(
+                _shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
+            )
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
             if api and half:
@@ -359,7 +361,9 @@ def quiet_collector() -> None:
 
 
 @asynccontextmanager
-async def _shared(settings: Settings, servers: Servers, observer: Observer, clock: Clock) -> AsyncIterator[Shared]:
+async def _shared(
+    settings: Settings, role: Role, servers: Servers, *, observer: Observer, clock: Clock
+) -> AsyncIterator[Shared]:
     """Postgres with its schema, Redis with its group, and what is built on them."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     prefix = settings.redis_prefix
@@ -367,11 +371,18 @@ async def _shared(settings: Settings, servers: Servers, observer: Observer, cloc
         open_database(servers) as database,
         open_redis(servers, prefix) as client,
         open_redis(servers, prefix) as blocking,
+        AsyncExitStack() as pools,
     ):
         await _prepared(migrate(database, observer.table_taken_over))
         await _prepared(standbys.warn(database, observer))
         announcer = Announcer(client, channel(settings.redis_prefix), clock)
-        store = Store(database, announcer.announce, clock, settings.request_timeout_ms / 1000)
+        orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
+        if role is Role.ALL:
+            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
+        if role is not Role.WORKER:
+            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
+        timeout = settings.request_timeout_ms / 1000
+        store = Store(database, announcer.announce, clock, timeout, for_orders=orders, for_reads=reads)
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
         await _prepared(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)

@@ -39,7 +39,7 @@ class MemoryStore:
     """Orders in a list, oldest first, each a microsecond younger than the one before."""
 
     def __init__(self, clock: Clock) -> None:
-        self.switch = Switch("Postgres")
+        self.switch, self.list_switch = Switch("Postgres"), Switch("Postgres")
         self.clock = clock
         self.created: list[NewOrder] = []
         self.read_at = 0.0  # of the last one
@@ -75,6 +75,7 @@ class MemoryStore:
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         self.listed += 1
         await self.switch.passed()
+        await self.list_switch.passed()
         rows = [(START + timedelta(microseconds=n), order) for n, order in enumerate(self.created)]
         older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]
         wanted = older if status in (None, Status.PENDING) else []

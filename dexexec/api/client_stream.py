@@ -8,6 +8,7 @@ reading the request.
 import asyncio
 import select
 import socket
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class ClientStream(IOStream):
         """`buffer` bounds what is read ahead of being handled, `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
         self._owner, self._loop = owner, asyncio.get_running_loop()
+        self._on_answered: Callable[[], None] | None = None
         self.client = client
         self.phase = Phase.REQUEST
         self.since = self._loop.time()
@@ -54,6 +56,7 @@ class ClientStream(IOStream):
     def enter(self, phase: Phase) -> None:
         """Go on to a phase; its time begins now."""
         self.phase, self.since, self.heard_at = phase, self._loop.time(), 0.0
+        self._tell_answered()
         if not self.closed():
             self._owner.moved(self)
 
@@ -89,3 +92,15 @@ class ClientStream(IOStream):
         """Called by Tornado once, whoever closes the connection."""
         super().close_fd()
         self._owner.closed(self)
+        self._tell_answered()
+
+    def when_answered(self, callback: Callable[[], None]) -> None:
+        """Call back once the client has taken the answer to its request, or the connection has ended."""
+        self._on_answered = callback
+        if self.closed():
+            self._tell_answered()
+
+    def _tell_answered(self) -> None:
+        callback, self._on_answered = self._on_answered, None
+        if callback is not None:
+            callback()

@@ -6,18 +6,29 @@ A handler raises, and this answers. A request that succeeds costs no log line, u
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from types import TracebackType
 from typing import ClassVar, Protocol
 from uuid import UUID
 
 import orjson
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import problem
 from dexexec.api.body import BodyReader
+from dexexec.api.client_stream import ClientStream
+from dexexec.api.read_gate import (
+    LISTS_AT_ONCE,
+    LISTS_PER_CLIENT,
+    ORDERS_AT_ONCE,
+    ORDERS_PER_CLIENT,
+    ClientGoneError,
+    ReadGate,
+)
 from dexexec.api.site_check import SiteCheck
 from dexexec.clock import Clock
 from dexexec.domain.order import NewOrder
@@ -27,6 +38,8 @@ from dexexec.observe import Observer
 from dexexec.settings import Settings
 from dexexec.store import Created, Cursor
 
+CLIENT_GONE = 499
+"""What the log tells, at debug, of a request whose client closed the connection before it was answered."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
@@ -81,12 +94,15 @@ class Api:
     clock: Clock
     observer: Observer
     sites: SiteCheck
+    lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
+    details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
+    """Reads of one order."""
 
 
 class ApiHandler(RequestHandler):
     """Base of every handler that is not the WebSocket's."""
 
-    ordinary: ClassVar[frozenset[int]] = frozenset()
+    ordinary: ClassVar[frozenset[int]] = frozenset({CLIENT_GONE})
     """Statuses over 400 that are an answer like any other, and no refusal to tell of."""
     api: Api
     request_id = ""
@@ -115,6 +131,18 @@ class ApiHandler(RequestHandler):
         self.set_header("Allow", ", ".join(allowed_methods(type(self))))
         self.set_status(204)
 
+    def reading(self, gate: ReadGate) -> AbstractAsyncContextManager[None]:
+        """The turn of a read among others. Raises what `ReadGate.read` raises."""
+        assert isinstance(self.request.connection, HTTP1Connection)  # noqa: S101 - what our server has
+        stream = self.request.connection.stream
+        assert isinstance(stream, ClientStream)  # noqa: S101
+        return gate.read(client_address(self.request, self.api.settings.trust_proxy), stream)
+
+    def client_gone(self) -> None:
+        """End a request that nobody waits for."""
+        self.set_status(CLIENT_GONE, "Client Closed Request")
+        self.finish()
+
     def answer(self, payload: object, status: int = 200) -> None:
         """Finish with `payload` as JSON."""
         self.set_status(status)
@@ -124,6 +152,9 @@ class ApiHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: object) -> None:
         """Answer with a problem document; called by Tornado for whatever a handler raised."""
         caught = kwargs.get("exc_info")
+        if isinstance(caught, tuple) and isinstance(caught[1], ClientGoneError):
+            self.client_gone()
+            return
         self.refusal = problem.from_exception(caught[1] if isinstance(caught, tuple) else None, status_code)
         self.set_status(self.refusal.http_status)
         for name, value in problem.headers(self.refusal).items():
@@ -136,7 +167,7 @@ class ApiHandler(RequestHandler):
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
         """Only what nobody foresaw gets a traceback; refusals get a line in `log_request`."""
-        if not isinstance(value, RequestError | HTTPError):
+        if not isinstance(value, RequestError | HTTPError | ClientGoneError):
             self.api.observer.request_crashed(self.request_id, value)
 
 

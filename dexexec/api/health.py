@@ -23,7 +23,7 @@ class AliveHandler(ApiHandler):
 class ReadyHandler(ApiHandler):
     """`GET /readyz`: whether an order posted now would be executed."""
 
-    ordinary: ClassVar[frozenset[int]] = frozenset({503})
+    ordinary: ClassVar[frozenset[int]] = frozenset({503}) | ApiHandler.ordinary
 
     async def get(self) -> None:
         """200 when Postgres, Redis and a worker are there and it may sign, else 503; `missing` names what is not."""

@@ -24,8 +24,6 @@ from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
-CLIENT_GONE = 499
-"""What the log tells, at debug, of a request whose client closed the connection before it was answered."""
 PARAMETERS = ("status", "limit", "cursor")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -37,7 +35,6 @@ _CURSOR = struct.Struct(">q16s")
 class ExecuteHandler(ApiHandler):
     """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, is routed elsewhere."""
 
-    ordinary = frozenset({CLIENT_GONE})
     _accepting: "asyncio.Task[object] | None" = None
 
     def initialize(self, api: Api) -> None:
@@ -59,7 +56,7 @@ class ExecuteHandler(ApiHandler):
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
         created = await self._accept(read_order(self.api, self.request, self.request_id))
         if created is None:
-            self.set_status(CLIENT_GONE, "Client Closed Request")
+            self.client_gone()
             return
         self.api.observer.order_accepted(created.order_id, self.request_id, replayed=created.replayed)
         self.set_header("Location", f"/api/orders/{created.order_id}")
@@ -93,7 +90,10 @@ class OrderHandler(ApiHandler):
 
     async def get(self, order_id: str) -> None:
         """The order with its events, quotes and attempts."""
-        found = await self.api.history.order(UUID(order_id)) if _UUID.fullmatch(order_id) else None
+        found = None
+        if _UUID.fullmatch(order_id):
+            async with self.reading(self.api.details):
+                found = await self.api.history.order(UUID(order_id))
         if found is None:
             raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
         self.answer(found)
@@ -107,7 +107,8 @@ class OrdersHandler(ApiHandler):
     async def get(self) -> None:
         """A page of orders, newest first, and the cursor of the next page (null on the last)."""
         limit, before, status = read_query(self.request.query_arguments)
-        rows = await self.api.history.orders(limit + 1, before, status)
+        async with self.reading(self.api.lists):
+            rows = await self.api.history.orders(limit + 1, before, status)
         cursors = [row.pop("_cursor") for row in rows]
         following = None
         if len(rows) > limit:

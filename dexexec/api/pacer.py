@@ -1,25 +1,22 @@
 """Requests begin at a pace that leaves each turn of the event loop to what matters more: orders that are posted, and
-the worker, which shares the loop in the all-in-one start.
-
-Each turn begins a few requests, of one client after the other, so that a turn takes about as long whether ten
-requests wait or ten thousand.
-"""
+the worker, which shares the loop in the all-in-one start."""
 
 import asyncio
-from collections import OrderedDict, deque
+
+from dexexec.api.fair_queue import FairQueue
 
 BEGUN_PER_TURN = 4
-"""Requests that one turn of the event loop begins. A request that is not for an order costs about a quarter of a
-millisecond."""
+"""Requests that one turn of the event loop begins. One that is not for an order costs about a quarter of a millisecond,
+so a turn takes about as long whether ten of them wait or ten thousand."""
 
 
 class Pacer:
-    """Gives turns, to clients in their order and to each client's requests in theirs."""
+    """Gives turns to requests, of one client after the other."""
 
     def __init__(self, per_turn: int = BEGUN_PER_TURN) -> None:
         self._per_turn = per_turn
         self._begun = 0
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # by client
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self._next_turn: asyncio.Handle | None = None
 
     def turn(self, client: str) -> asyncio.Future[None] | None:
@@ -28,7 +25,7 @@ class Pacer:
             self._count()
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(client, deque()).append(future)
+        self._waiting.put(client, future)
         return future
 
     def _count(self) -> None:
@@ -40,10 +37,7 @@ class Pacer:
         self._next_turn = None
         self._begun = 0
         while self._waiting and self._begun < self._per_turn:
-            client, requests = self._waiting.popitem(last=False)
-            future = requests.popleft()
-            if requests:
-                self._waiting[client] = requests  # behind the others
+            future = self._waiting.take()
             if not future.done():
                 future.set_result(None)
                 self._count()

@@ -41,12 +41,21 @@ SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 
 class Store:
     """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each statement;
-    what is written in batches may wait for the batch before it as well, except for new orders."""
+    what is written in batches may wait for the batch before it as well, except for new orders. New orders and reads for
+    clients have connections of their own, if given, out of each other's and the worker's way."""
 
     def __init__(
-        self, database: Database, announce: Callable[[Sequence[Event]], None], clock: Clock, timeout: float = 5.0
+        self,
+        database: Database,
+        announce: Callable[[Sequence[Event]], None],
+        clock: Clock,
+        timeout: float = 5.0,
+        *,
+        for_orders: Database | None = None,
+        for_reads: Database | None = None,
     ) -> None:
         self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
+        self._for_orders, self._for_reads = for_orders or database, for_reads or database
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
         self._identity: Callable[[], str | None] = lambda: None
@@ -97,11 +106,11 @@ class Store:
         # When everybody in the batch has been answered, the statement is cancelled: it must not come to life later.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
         if taker is None or seats is None:
-            stored = await self._bounded(intake.create(self._database, requests, None, self._clock), seconds)
+            stored = await self._bounded(intake.create(self._for_orders, requests, None, self._clock), seconds)
             self._announce(stored.events)
             return stored.answers
         try:
-            stored = await self._bounded(intake.create(self._database, requests, seats, self._clock), seconds)
+            stored = await self._bounded(intake.create(self._for_orders, requests, seats, self._clock), seconds)
         except BaseException:
             taker.take(seats, ())
             raise
@@ -114,31 +123,31 @@ class Store:
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """One order with its events, quotes and attempts, JSON-ready."""
-        return await self._bounded(history.read_order(self._database, order_id))
+        return await self._bounded(history.read_order(self._for_reads, order_id))
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Summaries, newest first, each with its `Cursor` as `_cursor`."""
-        return await self._bounded(history.read_orders(self._database, limit, before, status))
+        return await self._bounded(history.read_orders(self._for_reads, limit, before, status))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Events above the given `seq`, for many orders at once; an order that does not exist is absent."""
-        return await self._bounded(history.read_events_after(self._database, wanted))
+        return await self._bounded(history.read_events_after(self._for_reads, wanted))
 
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last `seq` of each order that exists."""
-        return await self._bounded(history.read_versions(self._database, order_ids))
+        return await self._bounded(history.read_versions(self._for_reads, order_ids))
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Postgres answers."""
-        await self._bounded(history.read_versions(self._database, []))
+        await self._bounded(history.read_versions(self._for_reads, []))
 
     async def signing_stopped(self) -> bool:
         """Whether a worker may not sign at present, as record and chain are not compared yet."""
-        return await self._bounded(comparisons.is_stopped(self._database))
+        return await self._bounded(comparisons.is_stopped(self._for_reads))
 
     async def worker_seen(self) -> bool:
         """Whether a worker's lease is live."""
-        return await self._bounded(workers.seen(self._database))
+        return await self._bounded(workers.seen(self._for_reads))
 
     # Work
 

@@ -89,6 +89,7 @@ class Service:
     limiter: MemoryLimiter
     intake: Intake
     server: LimitedServer
+    api: Api
     log: CapturingLogger
     client: AsyncHTTPClient = field(default_factory=lambda: AsyncHTTPClient(force_instance=True))
 
@@ -141,7 +142,7 @@ async def running_service(
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
-    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, log)
+    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log)
     try:
         yield service
     finally:

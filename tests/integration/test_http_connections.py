@@ -1,6 +1,7 @@
 """How many connections the HTTP server keeps, which it gives up, and what becomes of requests without a client."""
 
 import asyncio
+import json
 import os
 import resource
 import socket
@@ -11,7 +12,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from dexexec.api import read_gate
+from dexexec.api.body_limit import BodyLimit
 from dexexec.api.client_stream import Phase
+from dexexec.api.pacer import Pacer
 from tests.integration.service import GOOD, HEAD, Service, problem, running_service
 from tests.raw_websocket import RawClient
 from tests.waiting import until
@@ -31,6 +35,18 @@ def without_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Held(Pacer):
+    """Lets no request begin, until a test does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: list[asyncio.Future[None]] = []
+
+    def turn(self, client: str) -> asyncio.Future[None]:
+        self.turns.append(asyncio.get_running_loop().create_future())
+        return self.turns[-1]
 
 
 def lines(service: Service, event: str) -> list[dict[str, object]]:
@@ -186,3 +202,56 @@ async def test_a_websocket_is_no_answer_that_is_late() -> None:
         (stream,) = service.server.table
         await until(lambda: stream.phase is Phase.DETACHED)
         assert not service.server.table.is_late(stream, stream.since + 1e6)
+
+
+# Who goes first
+
+
+async def test_a_posted_order_waits_for_no_other_request() -> None:
+    async with running_service() as service:
+        limit = service.server.request_callback
+        assert isinstance(limit, BodyLimit)
+        limit.pacer = held = Held()
+        async with service.raw() as raw:
+            await raw.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = asyncio.create_task(raw.answer())
+            await until(lambda: any(stream.phase is Phase.BODY for stream in service.server.table))
+            assert (await service.post()).code == 202
+            assert not answer.done()
+            for turn in held.turns:
+                turn.set_result(None)
+            assert (await answer)[0] == 200
+
+
+async def test_lists_wait_for_each_other_and_neither_an_order_nor_its_details_wait_for_them() -> None:
+    async with running_service() as service, service.raw() as first, service.raw() as second:
+        order_id = json.loads((await service.post()).body)["orderId"]
+        service.store.list_switch.hang()
+        await first.send(LIST)
+        await service.store.list_switch.asked.wait()
+        await second.send(LIST)
+        assert (await service.post()).code == 202
+        assert (await service.ask("GET", f"/api/orders/{order_id}")).code == 200
+        assert service.store.listed == 1
+        service.store.list_switch.go_on.set()
+        assert [(await raw.answer())[0] for raw in (first, second)] == [200, 200]
+
+
+async def test_a_client_with_many_lists_in_flight_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_gate, "WAIT_SECONDS", 60.0)
+    async with running_service() as service, AsyncExitStack() as stack:
+        service.store.list_switch.hang()
+        raws = [await stack.enter_async_context(service.raw()) for _ in range(read_gate.LISTS_PER_CLIENT)]
+        for raw in raws:
+            await raw.send(LIST)
+        await until(lambda: service.api.lists.in_flight("127.0.0.1") == read_gate.LISTS_PER_CLIENT)
+        late = await stack.enter_async_context(service.raw())
+        await late.send(LIST)
+        status, headers, body = await late.answer()
+        problem(headers, body, status, "too-many-reads")
+        assert (status, headers["Retry-After"]) == (429, "1")
+        service.store.list_switch.go_on.set()
+        for raw in raws:
+            assert (await raw.answer())[0] == 200
+        await late.send(LIST)
+        assert (await late.answer())[0] == 200

@@ -1,0 +1,117 @@
+"""Reads of orders run a few at a time, so that readers leave Postgres and the event loop to the orders themselves.
+
+Readers wait in turn, one client after the other, and are the first to be refused: a client with too many reads in
+flight at once (429), then whoever waited too long (503). While others wait, a read is followed by a rest of the same
+length, so that reads have half of the time at most.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from dexexec.api.fair_queue import FairQueue
+from dexexec.errors import ReadsBusyError, TooManyReadsError
+
+LISTS_AT_ONCE, LISTS_PER_CLIENT = 1, 32
+ORDERS_AT_ONCE, ORDERS_PER_CLIENT = 2, 256
+"""Reads that run at once, and of one client those in flight: that wait, run, or whose answer the client has not taken.
+Those that run have connections of the pool for reads (`dexexec.connections`), which has some more for the feed."""
+WAIT_SECONDS = 2.0
+LONGEST_REST = 0.05
+REFUSAL_SECONDS = 0.2
+"""Before a client with too many reads is refused: one that asks again at once costs little then."""
+
+
+class ClientGoneError(Exception):
+    """The client has closed its connection while its read waited."""
+
+
+class Reader(Protocol):
+    """What is needed of `ClientStream`."""
+
+    def peer_is_gone(self) -> bool:
+        """Whether the client has closed the connection."""
+
+    def when_answered(self, callback: Callable[[], None]) -> None:
+        """Call back once the client has taken its answer, or the connection has ended."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    reader: Reader
+    turn: asyncio.Future[None]
+
+
+class ReadGate:
+    """`at_once` reads run, each client has `per_client` in flight. `free` and `waiting` tell how it stands."""
+
+    def __init__(self, at_once: int, per_client: int) -> None:
+        self.free, self._per_client = at_once, per_client
+        self.waiting: FairQueue[_Waiting] = FairQueue()
+        self._in_flight: dict[str, int] = defaultdict(int)
+
+    def in_flight(self, client: str) -> int:
+        """How many reads of a client wait, run, or have answers that it has not taken."""
+        return self._in_flight.get(client, 0)
+
+    @asynccontextmanager
+    async def read(self, client: str, reader: Reader) -> AsyncIterator[None]:
+        """One read, in the block. Raises `TooManyReadsError`, `ReadsBusyError`, and `ClientGoneError` when there is
+        nobody to answer any more."""
+        if self.in_flight(client) >= self._per_client:
+            await asyncio.sleep(REFUSAL_SECONDS)
+            raise TooManyReadsError(f"at most {self._per_client} reads of this kind in flight from one client")
+        self._in_flight[client] += 1
+        reader.when_answered(lambda: self._answered(client))
+        await self._enter(client, reader)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            yield
+        finally:
+            self._leave(min(LONGEST_REST, loop.time() - begun))
+
+    async def _enter(self, client: str, reader: Reader) -> None:
+        if reader.peer_is_gone():
+            raise ClientGoneError
+        if self.free:
+            self.free -= 1
+            return
+        waiting = _Waiting(reader, asyncio.get_running_loop().create_future())
+        self.waiting.put(client, waiting)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await waiting.turn
+        except TimeoutError:
+            raise ReadsBusyError("too many reads wait before this one") from None
+        except asyncio.CancelledError:
+            if waiting.turn.done() and not waiting.turn.cancelled():
+                self._leave(0.0)  # it was our turn in the same moment
+            raise
+
+    def _leave(self, rest: float) -> None:
+        """Let the next one in, after a rest if somebody waits."""
+        if self.waiting:
+            asyncio.get_running_loop().call_later(rest, self._let_in)
+        else:
+            self.free += 1
+
+    def _let_in(self) -> None:
+        while self.waiting:
+            waiting = self.waiting.take()
+            if waiting.turn.done():  # it waited too long
+                continue
+            if waiting.reader.peer_is_gone():
+                waiting.turn.set_exception(ClientGoneError())
+                continue
+            waiting.turn.set_result(None)
+            return
+        self.free += 1
+
+    def _answered(self, client: str) -> None:
+        self._in_flight[client] -= 1
+        if not self._in_flight[client]:
+            del self._in_flight[client]
