@@ -1,0 +1,77 @@
+"""The service behind nginx, with the configuration of the documents."""
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from dexexec.store import Address
+from tests.acceptance.client import PATH, http, watching
+from tests.acceptance.judge import rows
+from tests.acceptance.service import Stand
+from tests.nginx import PUBLIC_NAME, needs_nginx, nginx
+from tests.raw_http import exchange
+from tests.waiting import until
+
+pytestmark = needs_nginx
+
+BODY = b'{"side": "buy", "amount": "0.01"}'
+BEHIND = {"DEXEXEC_ALLOWED_HOSTS": PUBLIC_NAME, "DEXEXEC_TRUST_PROXY": "true"}
+
+
+async def test_the_service_works_behind_nginx_as_documented(stand: Stand, database_address: Address) -> None:
+    api = stand.start("api", **BEHIND)
+    with nginx(await asyncio.to_thread(lambda: api.url)) as proxy:
+        async with http() as calls:
+            accepted = await calls.order(proxy.url, Host=PUBLIC_NAME)
+            assert accepted.status == 202
+            order_id = str(accepted.body["orderId"])
+            assert (await calls.order(proxy.url, Host="evil.example")).status == 421
+            refused = await calls.post(proxy.url, {"side": "buy", "amount": "1" * 100_000})
+            assert (refused.status, refused.body["type"]) == (413, "/problems/body-too-large")
+        listed = await exchange(f"{proxy.url}/api/orders", headers={"Host": PUBLIC_NAME})
+        assert listed.status == 200
+        assert order_id in listed.body.decode()
+
+        await pages(proxy.url)
+        await gone(proxy.url)
+        async with watching(lambda: proxy.url, [order_id]) as watch:
+            await watch.reach(lambda seen: bool(seen.at("pending")))  # no worker is there, so it goes no further
+            await asyncio.to_thread(proxy.stop)
+            await watch.reach(lambda seen: bool(seen.closes))
+            await asyncio.to_thread(proxy.start)
+            stand.start("worker")
+        assert watch.at("confirmed") == [order_id]
+        [row] = rows(database_address, "SELECT client FROM orders WHERE id = %s", [order_id])
+        assert row["client"] == "127.0.0.1"
+
+
+async def pages(url: str) -> None:
+    """Those of the public name open a WebSocket through the proxy, and no others do."""
+    socket_url = url.replace("http", "ws", 1) + PATH
+    own = HTTPRequest(socket_url, headers={"Host": PUBLIC_NAME, "Origin": f"https://{PUBLIC_NAME}"})
+    (await websocket_connect(own)).close()
+    other = HTTPRequest(socket_url, headers={"Host": PUBLIC_NAME, "Origin": "https://evil.example"})
+    with pytest.raises(HTTPClientError) as caught:
+        await websocket_connect(other)
+    assert caught.value.code == 403
+
+
+async def gone(url: str) -> None:
+    """A client that closes the connection before it is answered has one order, stored then or when it repeats it."""
+    place = urlsplit(url)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {PUBLIC_NAME}\r\nContent-Type: application/json\r\nIdempotency-Key: gone\r\n"
+    with socket.create_connection((place.hostname or "", place.port or 80)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
+    headers = {"Host": PUBLIC_NAME, "Content-Type": "application/json", "Idempotency-Key": "gone"}
+
+    async def stored() -> bytes:
+        answer = await exchange(url + PATH, "POST", BODY, headers)
+        assert answer.status in {202, 409}, answer  # 409: it is being stored
+        return answer.body if answer.status == 202 else b""
+
+    await until(stored, pause=0.02)
+    assert await stored() == await stored() != b""
