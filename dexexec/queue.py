@@ -85,6 +85,26 @@ return remade
 """
 
 
+# KEYS work; ARGV how long a consumer must have been silent (ms), and consumers that leave for good. Both kinds go, but
+# not while something is pending for them: with its consumer an entry would be lost. The answer is how many went.
+FORGET = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local leaving, gone = {}, 0
+for i = 2, #ARGV do leaving[ARGV[i]] = true end
+for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], 'workers')) do
+  local of = {}
+  for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  if of['pending'] == 0 and (leaving[of['name']] or of['idle'] >= tonumber(ARGV[1])) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], 'workers', of['name'])
+    gone = gone + 1
+  end
+end
+return gone
+"""
+SILENT_MS = 300_000
+"""A consumer that asked for nothing for so long has ended; one that was only stopped is made again when it asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A leased stream entry."""
@@ -109,6 +129,7 @@ class Queue:
         self._enqueue = client.register_script(ENQUEUE)
         self._ack = client.register_script(ACK)
         self._remake = client.register_script(REMAKE)
+        self._forget = client.register_script(FORGET)
         self._removed = 0  # unreadable entries, since that was told last
         self._told_at = -TELL_SECONDS
 
@@ -169,15 +190,14 @@ class Queue:
         if entries:
             await self._remove([text for entry in entries for text in (entry.entry_id, str(entry.order_id))])
 
-    async def forget(self, consumer: str) -> None:
-        """Remove a consumer that leaves for good, unless it still has pending entries."""
+    async def forget(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
+        """Remove consumers that leave for good, and those that have asked for nothing for `silent_ms`, but none that
+        has pending entries; how many went."""
 
-        async def ask() -> None:
-            pending = await self._client.xpending_range(self.work, GROUP, "-", "+", 1, consumername=consumer)
-            if not pending:
-                await self._client.xgroup_delconsumer(self.work, GROUP, consumer)
+        async def ask() -> int:
+            return int(await self._forget(keys=[self.work], args=[silent_ms, *consumers]))
 
-        await self._ask(ask)
+        return await self._ask(ask)
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""

@@ -4,13 +4,14 @@ Each field is read once, checked for its type and its range, and put into a quot
 adapter hands out, no order is filled past its bound, ranked by nonsense or lost in the record because of it.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.foreign import LONGEST_NAME, clean
-from dexexec.venue import BadAnswer
+from dexexec.venue import AnyVenue, BadAnswer
 
 MOST_NETWORK_FEE = 10**9
 """Lamports (1 SOL): more than any swap pays to the network."""
@@ -59,6 +60,20 @@ def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Qu
     if quote.expires_at_ms <= now_ms:
         raise BadAnswer("the quote has expired already")
     return quote
+
+
+def refusal_of(venue: AnyVenue, request: SwapRequest) -> str:
+    """Why the venue need not be asked; empty if it is to be. Raises `BadAnswer` for anything but a text or None, as a
+    coroutine of a `refusal` that is written with `async`; whatever the adapter raises passes through."""
+    refusal: object = venue.capabilities.refusal(request)
+    if isinstance(refusal, str):
+        return refusal
+    if refusal is None:
+        return ""
+    if inspect.iscoroutine(refusal):
+        refusal.close()
+    kind = type(refusal).__name__
+    raise BadAnswer(f"capabilities.refusal gave a {kind}: a text or None is due, and no coroutine")
 
 
 def _integer(name: str, value: object, least: int, most: int) -> int:

@@ -20,13 +20,14 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
 from dexexec.foreign import can_pass, clean, code_of, is_shared
 from dexexec.observe import Observer
-from dexexec.quote_check import checked
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unsupported, VenueError
+from dexexec.quote_check import checked, refusal_of
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unreachable, Unsupported, VenueError
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
 """Answers that say nothing against the venue: its breaker counts them as answers."""
 OUT_OF_TIME = "deadline"
-"""The order's own deadline came before the venue's answer."""
+"""The order's own deadline came before the venue's answer: no fault of the venue's."""
+CUT_SHORT = "the order's deadline came before a quote"
 PRICE_IMPACT = "price-impact"
 """The swap would move the venue's price further than the order allows."""
 
@@ -161,13 +162,18 @@ class Router:
             else:
                 answers[name] = self._late(name, deadline < patience)
                 self._abandon(task)
+        if deadline < patience:
+            answers |= {name: _cut_short(answers[name]) for name in asked}
         self._count([answers[name] for name in asked])
         return Routing.of([answers[name] for name in self._venues])
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""
         try:
-            refusal = venue.capabilities.refusal(replace(request)) or ""
+            refusal = refusal_of(venue, replace(request))
+        except BadAnswer as error:
+            self._observer.venue_misbehaved(name, request, error)
+            return Answer.of(name, error)
         except BaseException as error:  # noqa: BLE001 - it is an adapter's code
             self._observer.venue_misbehaved(name, request, error)
             return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to say what it does")
@@ -182,9 +188,9 @@ class Router:
         return Answer(venue=name, code=code, detail=f"{detail or code} ({until})", rests=rests)
 
     def _late(self, name: str, by_order: bool) -> Answer:
-        """No answer: in the router's time, or before the order's own deadline, which is no fault of the venue's."""
+        """No answer: in the router's time, or before the order's own deadline."""
         if by_order:
-            return Answer(venue=name, code=OUT_OF_TIME, detail="the order's deadline came before a quote")
+            return Answer(venue=name, code=OUT_OF_TIME, detail=CUT_SHORT)
         late = round(self._timeout * 1000)
         return Answer(venue=name, elapsed_ms=late, code=Timeout.code, detail=f"no quote within {late} ms")
 
@@ -233,3 +239,11 @@ class Router:
 
     def _since(self, begun: float) -> int:
         return round((self._clock.monotonic() - begun) * 1000)
+
+
+def _cut_short(answer: Answer) -> Answer:
+    """An answer of a venue that had until the order's own deadline. One that ran out of that time, or gave up a
+    connection for want of it, was cut short by us."""
+    if answer.code not in (Timeout.code, Unreachable.code):
+        return answer
+    return replace(answer, code=OUT_OF_TIME, detail=f"{CUT_SHORT}: {answer.detail}")

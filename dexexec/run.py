@@ -60,7 +60,7 @@ from dexexec.settlement.pins import Pins
 from dexexec.settlement.settle import Settlement
 from dexexec.stopping import Stopping, first_of
 from dexexec.store import Comparisons, Database, PostgresLedger, Store, check_ownership, migrate
-from dexexec.sweeper import Sweeper
+from dexexec.sweeper import Sweeper, leave
 from dexexec.venue import AnyVenue, Network
 from dexexec.watcher import FinalityWatcher
 from dexexec.worker import Limits, Worker
@@ -217,7 +217,10 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     localnet where a venue needs one and none is given. Raises `StartupError`."""
     settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
-    ledger, comparisons = PostgresLedger(shared.database), Comparisons(shared.database, shared.announcer.announce)
+    ledger, comparisons = (
+        PostgresLedger(shared.database, shared.clock),
+        Comparisons(shared.database, shared.announcer.announce),
+    )
     record, pins = await _prepared(comparisons.record_name()), Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
         url, started = settings.localnet_url, None
@@ -250,6 +253,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         permission = make_permission(shared, programs, networks, comparisons, record)
         half = make_worker_half(shared, venues, networks, permission)
         half.background.append(ledger.run)
+        stack.push_async_callback(leave, shared.name, shared.queue)
         if started:
             half.background.append(started.watch)
         yield replace(half, localnet_url=started.url if started else None)
@@ -344,9 +348,7 @@ def make_worker_half(
         observer=observer,
         permission=permission,
     )
-    sweeper = Sweeper(
-        f"{shared.name}-sweeper", shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer
-    )
+    sweeper = Sweeper(shared.name, shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
     background: list[Background] = [*networks.background, sweeper.run]
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)

@@ -6,6 +6,8 @@ than needed is harmless, so every worker process sweeps.
 """
 
 import asyncio
+import contextlib
+import math
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -22,17 +24,35 @@ GRACE_MS = 1_000
 RECLAIM_MS = 5_000
 """A stream entry is pending for milliseconds, from its lease to the claim's commit; past this its worker died, and
 whoever removed it could not take its entries over."""
+FORGET_SECONDS = 60.0
+"""How often consumers are looked for that nobody said farewell for."""
+FAREWELL_SECONDS = 1.0
+"""How long a stop waits for Redis."""
 THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def consumers_of(worker: str) -> tuple[str, str]:
+    """The stream's consumers of a worker's process: the worker, and the sweeper beside it."""
+    return worker, f"{worker}-sweeper"
+
+
+async def leave(worker: str, queue: Queue) -> None:
+    """Take the consumers of a process that ends off the stream; where that fails, another process does it later."""
+    with contextlib.suppress(UnavailableError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await queue.forget(*consumers_of(worker))
+
+
 class Sweeper:
-    """Sweeps every `interval` seconds, as the stream's consumer `name`."""
+    """Sweeps every `interval` seconds, beside the worker `worker`."""
 
     def __init__(
-        self, name: str, store: Store, queue: Queue, interval: float, *, clock: Clock, observer: Observer
+        self, worker: str, store: Store, queue: Queue, interval: float, *, clock: Clock, observer: Observer
     ) -> None:
-        self._name, self._store, self._queue, self._interval = name, store, queue, interval
+        _, self._name = consumers_of(worker)
+        self._store, self._queue, self._interval = store, queue, interval
         self._clock, self._observer = clock, observer
+        self._forget_at = -math.inf
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -54,7 +74,7 @@ class Sweeper:
         if dead:
             self._observer.dead_workers_removed(dead)
         entries = await self._queue.reclaim(self._name, RECLAIM_MS)
-        for name in dead:
+        for name in (one for worker in dead for one in consumers_of(worker)):
             entries += await self._queue.take_over_pending(self._name, name)
         if entries:
             await self._clock.failpoint(Failpoint.RECLAIMED)
@@ -62,8 +82,10 @@ class Sweeper:
         if entries:
             await self._clock.failpoint(Failpoint.REMOVED)
         swept = await self._queue.enqueue([entry.order_id for entry in entries])
-        for name in dead:
-            await self._queue.forget(name)
+        now = self._clock.monotonic()
+        if dead or now >= self._forget_at:
+            await self._queue.forget(*(one for name in dead for one in consumers_of(name)))
+            self._forget_at = now + FORGET_SECONDS
         since, after = THE_BEGINNING, UUID(int=0)
         while rows := await self._store.idle(GRACE_MS, since, after, PAGE):
             added = await self._queue.enqueue([order_id for order_id, _ in rows])

@@ -4,9 +4,12 @@ import asyncio
 import time
 
 from dexexec.store import Address
+from dexexec.sweeper import consumers_of
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import agree, judge, rows
-from tests.acceptance.service import POLL, Stand, say
+from tests.acceptance.service import POLL, Process, Stand, say
+from tests.conftest import Servers
+from tests.parts import open_redis
 from tests.waiting import until
 
 OVERHEAD_SECONDS = 4.0
@@ -108,3 +111,30 @@ async def test_a_service_that_drains_takes_no_new_connections(stand: Stand, data
         assert service.running
         assert await stopping == 0
     assert judge(database_address, [order_id]).statuses["confirmed"] == 1
+
+
+async def test_restarts_leave_no_more_consumers_on_the_stream_than_living_processes_have(
+    stand: Stand, servers: Servers, redis_prefix: str
+) -> None:
+    async with open_redis(servers.redis_url) as client:
+
+        async def consumers() -> set[str]:
+            rows = await client.xinfo_consumers(f"{{{redis_prefix}}}:work", "workers")
+            return {row["name"].decode() for row in rows}
+
+        async def are_those_of(process: Process) -> None:
+            line = await asyncio.to_thread(process.logged, "worker started")
+            of_it = set(consumers_of(str(line["worker"])))
+
+            async def alone() -> bool:
+                return await consumers() == of_it
+
+            await until(alone, pause=POLL)
+
+        killed = stand.start("worker")
+        await are_those_of(killed)
+        await asyncio.to_thread(killed.kill)
+        second = stand.start("worker")
+        await are_those_of(second)
+        assert await asyncio.to_thread(second.stop) == 0
+        assert await consumers() == set()

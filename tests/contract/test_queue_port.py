@@ -188,6 +188,38 @@ async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Op
         assert await ground.consumers() == set()
 
 
+async def test_silent_consumers_are_forgotten_and_never_what_is_pending_for_them(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue = ground.queue
+        waiting = uuid4()
+        await queue.enqueue([waiting])
+        await queue.lease("busy", 1, 50)
+        for name in ("silent", "leaving"):
+            await queue.lease(name, 1, 1)
+        assert await queue.forget("leaving", silent_ms=3_600_000) == 1
+        assert await ground.consumers() == {"busy", "silent"}
+        assert await queue.forget(silent_ms=0) == 1
+        assert await ground.consumers() == {"busy"}
+        assert [one.order_id for one in await queue.take_over_pending("heir", "busy")] == [waiting]
+        assert await queue.forget("busy", "never there", silent_ms=3_600_000) == 1
+
+
+async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        waiting = asyncio.create_task(queue.lease("a", 1, 10_000))
+
+        async def known() -> bool:
+            return "a" in await ground.consumers()
+
+        await until(known)
+        assert await queue.forget(silent_ms=0) == 1
+        await queue.enqueue([order_id])
+        entries = await waiting
+        assert [one.order_id for one in entries] == [order_id]
+        await queue.ack(entries)
+
+
 async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
     async with grounds() as ground:
         queue, order_id = ground.queue, uuid4()

@@ -11,7 +11,7 @@ from typing import cast
 from uuid import UUID
 
 from dexexec.errors import UnavailableError
-from dexexec.queue import Entry, Queue
+from dexexec.queue import SILENT_MS, Entry, Queue
 from tests.fakes.wire import Direct, Wire
 
 
@@ -48,7 +48,7 @@ class MemoryRedis:
         self.entries: dict[str, UUID] = {}
         self.fresh: dict[str, None] = {}
         self.pending: dict[str, _Pending] = {}
-        self.consumers: set[str] = set()
+        self.consumers: dict[str, int] = {}  # when each asked last
         self.group = False
         readers, self._readers = self._readers, []
         for reader in readers:
@@ -91,7 +91,7 @@ class MemoryRedis:
                 reader.answer.set_result(self._deliver(reader.consumer, reader.count))
 
     def _deliver(self, consumer: str, count: int) -> list[Entry]:
-        self.consumers.add(consumer)
+        self.consumers[consumer] = self._now_ms()
         taken = list(self.fresh)[:count]
         for entry_id in taken:
             del self.fresh[entry_id]
@@ -106,7 +106,7 @@ class MemoryRedis:
         if self.fresh:
             answer.set_result(self._deliver(consumer, count))
         else:
-            self.consumers.add(consumer)
+            self.consumers[consumer] = self._now_ms()
             reader = _Reader(consumer, count, answer)
             self._readers.append(reader)
             loop.call_later(block_ms / 1000, self._give_up, reader)
@@ -127,7 +127,7 @@ class MemoryRedis:
             if whose in (None, pending.consumer) and now - pending.delivered_at >= idle_ms
         ][:count]
         if found:
-            self.consumers.add(consumer)
+            self.consumers[consumer] = self._now_ms()
         for entry_id in found:
             self.pending[entry_id] = _Pending(consumer, now)
         return [Entry(entry_id, self.entries[entry_id]) for entry_id in found]
@@ -140,10 +140,14 @@ class MemoryRedis:
             self.entries.pop(entry.entry_id, None)
             self.queued.discard(entry.order_id)
 
-    def forget(self, consumer: str) -> None:
-        """Remove a consumer without pending entries."""
-        if all(pending.consumer != consumer for pending in self.pending.values()):
-            self.consumers.discard(consumer)
+    def forget(self, consumers: Sequence[str], silent_ms: int) -> int:
+        """Remove consumers without pending entries: these, and silent ones."""
+        now, busy = self._now_ms(), {pending.consumer for pending in self.pending.values()}
+        silent = {name for name, asked_at in self.consumers.items() if now - asked_at >= silent_ms}
+        gone = (silent | set(consumers)) & self.consumers.keys() - busy
+        for name in gone:
+            del self.consumers[name]
+        return len(gone)
 
 
 class MemoryQueue:
@@ -193,9 +197,9 @@ class MemoryQueue:
         if fixed:
             await self._wire.call("ack", lambda: self.redis.ack(fixed))
 
-    async def forget(self, consumer: str) -> None:
-        """Remove a consumer that leaves for good, unless it still has pending entries."""
-        await self._wire.call("forget", lambda: self.redis.forget(consumer))
+    async def forget(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
+        """Remove consumers that leave for good and silent ones, unless they still have pending entries."""
+        return await self._wire.call("forget", lambda: self.redis.forget(consumers, silent_ms))
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""

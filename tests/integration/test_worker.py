@@ -228,8 +228,17 @@ async def test_no_more_orders_are_in_flight_than_allowed(bench: OpenBench) -> No
         assert most == 3
 
 
-async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBench) -> None:
+@pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "and the limiter fails then, too"])
+async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBench, paced: bool) -> None:
     async with bench() as b:
+        give_back = b.limiter.give_back
+
+        async def fail_after_the_loss(key: str, units: Sequence[bytes]) -> None:
+            await give_back(key, units)
+            if lost:
+                raise UnavailableError("Redis does not answer")
+
+        b.limiter.give_back = fail_after_the_loss  # type: ignore[method-assign]
         claim = b.store.claim
         lost: list[object] = []
 
@@ -242,7 +251,8 @@ async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBen
 
         b.store.claim = lose_the_first_answer  # type: ignore[method-assign]
         order_id = await b.post()
-        async with running(b.worker().run(), b.sweeper().run()):
+        pace = 600_000 if paced else None
+        async with running(b.worker(orders_per_minute=pace).run(), b.sweeper().run()):
             assert (await b.ended(order_id))[-1].status is Status.CONFIRMED
         assert lost
 

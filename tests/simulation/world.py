@@ -204,7 +204,7 @@ class World:
             clock=clock,
             observer=self.witness,
         )
-        return worker, Sweeper(f"{name}-sweeper", store, queue, self.plan.sweep, clock=clock, observer=self.witness)
+        return worker, Sweeper(name, store, queue, self.plan.sweep, clock=clock, observer=self.witness)
 
     def _venue(self, host: Host, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
         return SeededVenue(name, clock, chain, host.rng, self.plan.venue_trouble)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from dexexec.foreign import LONGEST
 from dexexec.observe import Observer, make_logger
 from dexexec.router import OUT_OF_TIME, Router, net, rank
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable
+from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable, VenueError
 from tests.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
@@ -310,6 +311,43 @@ async def test_a_venue_that_cannot_say_what_it_does_loses_the_round_for_itself_a
     bad.capabilities = Puzzle()  # type: ignore[assignment]
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
+
+
+async def _no(_: SwapRequest) -> str:
+    return "no"
+
+
+@pytest.mark.parametrize("refusal", [_no, lambda _: 7, lambda _: True, lambda _: ["no"]])
+async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(refusal: Any) -> None:
+    class Coroutines:
+        def refusal(self, request: SwapRequest) -> Any:
+            return refusal(request)
+
+    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad.capabilities = Coroutines()  # type: ignore[assignment]
+    routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
+    assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
+    assert (routing.answers[0].code, routing.answers[0].retryable) == ("bad-answer", True)
+    assert "capabilities.refusal gave a" in routing.answers[0].detail
+
+
+@pytest.mark.parametrize("error", [Timeout("no answer in time"), Unreachable("the connection was given up")])
+async def test_promise_17_what_a_venue_says_when_the_orders_deadline_cuts_it_short_never_opens_its_breaker(
+    error: VenueError,
+) -> None:
+    """A venue that is punctual says by itself that it ran out of the time that it was given."""
+    clock = ManualClock()
+    slow, quick = ScriptedVenue("slow", clock), ScriptedVenue("quick", clock)
+    slow.on_quote = raising(error)
+    asking = router(slow, quick, failures=2, clock=clock)
+    for _ in range(10):
+        routing = await asking.route(SELL_ONE_SOL, clock.monotonic() + 0.5)
+        assert (routing.answers[0].code, routing.answers[0].rests) == (OUT_OF_TIME, None)
+        assert str(error) in routing.answers[0].detail
+    assert slow.asked == 10
+    for _ in range(3):
+        routing = await asking.route(SELL_ONE_SOL, FAR)
+    assert (routing.answers[0].code, slow.asked) == (error.code, 12), "with time enough it is the venue's failure"
 
 
 async def test_a_venue_that_spoils_its_request_spoils_it_for_itself_alone() -> None:
