@@ -70,6 +70,7 @@ class FinalityWatcher:
     async def _again_and_again(self, once: Callable[[], Awaitable[None]], pause: float) -> None:
         outage: float | None = None
         while True:
+            await self._clock.sleep(pause)
             try:
                 await once()
             except UnavailableError as error:
@@ -81,7 +82,6 @@ class FinalityWatcher:
                     self._observer.back_again("looking at confirmed orders", self._clock.monotonic() - outage)
                     outage = None
             raise_if_cancelled()
-            await self._clock.sleep(pause)
 
     async def look(self, network: str, worker: int) -> None:
         """Look once at every order of `network` that is due. Raises `UnavailableError`."""

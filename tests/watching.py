@@ -4,7 +4,7 @@ passes by hand."""
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from dexexec.domain.event import Event
@@ -14,7 +14,7 @@ from dexexec.observe import Observer, make_logger
 from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settlement.settle import Settlement
-from dexexec.store import NewAttempt, Resolution, Step
+from dexexec.store import NewAttempt, Page, Resolution, Step
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Chain, Network
 from dexexec.watcher import FinalityWatcher
@@ -121,6 +121,22 @@ class Scene:
         landed = Step(order.id, claim, 4, ((Status.CONFIRMED, {}),), resolution=seen, resume_in_ms=0)
         assert await self.store.advance(landed)
         return self.database.orders[order.id]
+
+    async def made_anew(self) -> OrderRow:
+        """An order whose first attempt was proven gone, and whose second one is confirmed and due for a look."""
+        row = await self.confirmed()
+        [claimed] = await self.store.take_confirmed(self.worker, Page(next_look_ms=0))
+        order_id, claim, signed = row.new.id, claimed.order.claim, row.attempts[0].attempt.signed
+        again = NewAttempt(2, "here", replace(signed, signature=f"second {order_id}"), row.attempts[0].attempt.quoted)
+        for version, events, more in (
+            (5, ((Status.SUBMITTED, {}),), {"resolution": Resolution(1, None, {})}),
+            (6, ((Status.ROUTING, {}),), {"resolution": Resolution(1, "expired", {})}),
+            (7, ((Status.BUILDING, {}), (Status.SUBMITTED, {})), {"attempt": again}),
+            (9, ((Status.CONFIRMED, {}),), {"resolution": Resolution(2, None, {"slot": 77}), "resume_in_ms": 0}),
+        ):
+            step: Any = Step(order_id, claim, version, events, **more)
+            assert await self.store.advance(step)
+        return row
 
     def tell(self, row: OrderRow, status: SwapStatus) -> None:
         """From now on the chain says that of the order's swap."""

@@ -196,6 +196,17 @@ async def test_what_no_process_serves_is_left_alone_and_says_so(scene: Scene) ->
     assert len(scene.heard.words) == 1, "once per order"
 
 
+async def test_promise_3_an_order_that_turns_out_to_be_swapped_twice_says_so_when_it_ends(scene: Scene) -> None:
+    row = await scene.made_anew()
+    scene.tell(row, LANDED)
+    scene.chain.known[row.attempts[0].attempt.signed.signature] = LANDED
+    await scene.look()
+    assert [one.outcome for one in row.attempts] == ["landed", "landed"]
+    also: Any = row.events[-1].detail["alsoLanded"]
+    assert [one["txHash"] for one in also] == [row.attempts[0].attempt.signed.signature]
+    assert row.events[-1].final
+
+
 async def test_an_old_record_without_a_network_is_looked_up_on_its_venues(scene: Scene) -> None:
     row = await scene.confirmed(network="")
     scene.tell(row, LANDED)
@@ -224,9 +235,10 @@ async def test_an_outage_of_postgres_is_told_once_and_outlasted(scene: Scene) ->
 
 
 async def test_a_cancellation_that_a_client_library_swallows_ends_the_watcher_all_the_same(scene: Scene) -> None:
-    swallowed = asyncio.Event()
+    asked, swallowed = asyncio.Event(), asyncio.Event()
 
     async def swallowing(*_: Any) -> Any:
+        asked.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -235,8 +247,7 @@ async def test_a_cancellation_that_a_client_library_swallows_ends_the_watcher_al
 
     scene.store.take_confirmed = swallowing  # type: ignore[assignment]
     task = asyncio.ensure_future(scene.watcher().run(scene.worker))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asked.wait()
     task.cancel()
     async with asyncio.timeout(5):
         await asyncio.wait([task])

@@ -24,8 +24,9 @@ from dexexec.settlement.rpc.trust import NOTHING
 
 K = TypeVar("K")
 V = TypeVar("V")
-REMEMBERED = 1024
-"""Signatures of which something is kept."""
+REMEMBERED = 16_384
+"""Signatures of which something is kept. What is confirmed is asked for again until it is final: with fewer than are
+on their way there, each look would fetch every transaction anew."""
 
 
 class Looking:
