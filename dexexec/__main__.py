@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from dexexec import __version__, localnet_command, look_command, notify, orders_command
 from dexexec.bench import options as bench_options
-from dexexec.errors import SettingsError, StartupError
+from dexexec.errors import SettingsError, StartupError, UnavailableError
 from dexexec.log_output import threaded_output
 from dexexec.redaction import Redactor
 from dexexec.stopping import END_SECONDS, Stopping
@@ -148,13 +148,17 @@ def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for eac
 
 
 def _orders(options: argparse.Namespace, loaded: "Settings") -> int:
+    from dexexec.first_contact import cut_short  # noqa: PLC0415
     from dexexec.servers import servers  # noqa: PLC0415
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr)  # noqa: T201
 
     with servers(loaded, tell, with_redis=False) as found:
-        return _event_loop(orders_command.run(options, found, sys.stdout))
+        try:
+            return _event_loop(orders_command.run(options, found, sys.stdout))
+        except UnavailableError as error:
+            raise cut_short(error) from error
 
 
 def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[str, str]) -> int:

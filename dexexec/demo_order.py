@@ -6,10 +6,9 @@ with 0. An order that ended as failed is no fault: that is an answer too.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from statistics import median
 
 from dexexec.domain.status import Status, ends
 
@@ -34,6 +33,8 @@ class DemoOrder:
     events: list[Message] = field(default_factory=list)
     """As they came, whatever their `seq`."""
     posted_at: float | None = None
+    confirmed_at: float | None = None
+    """When it was first told to be on chain, final or not."""
     ended_at: float | None = None
     note: str = ""
     """What is in the way just now, for people."""
@@ -84,6 +85,8 @@ class DemoOrder:
             return False
         self.events.append(event)
         self.note = ""
+        if status == Status.CONFIRMED and self.confirmed_at is None:
+            self.confirmed_at = at
         if event.get("final") is True and self.ended_at is None:
             self.ended_at = at
         return True
@@ -115,6 +118,9 @@ class Summary:
     reasons: Mapping[str, int]
     venues: Mapping[str, int]
     seconds: Sequence[float]
+    """From POST to the final event, of those that ended."""
+    confirmed_seconds: Sequence[float]
+    """From POST to the first `confirmed`; empty unless that was not the end for any of them."""
     events: int
     sockets: int
     reconnects: int
@@ -125,11 +131,6 @@ class Summary:
     def exit_code(self) -> int:
         """0 only if every order ended and no event was missing."""
         return 1 if self.faults else 0
-
-    @property
-    def median_seconds(self) -> float:
-        """From POST to the final event, half of the orders that ended were at least this fast."""
-        return median(self.seconds)
 
 
 def plan(count: int, keys: Iterable[str]) -> list[DemoOrder]:
@@ -197,12 +198,19 @@ def summarize(orders: Sequence[DemoOrder]) -> Summary:
         reasons=Counter(str(order.events[-1].get("reason") or "no reason") for order in unfilled),
         venues=Counter(order.latest("venue") for order in ended if order.status == Status.CONFIRMED),
         seconds=sorted(seconds for order in ended if (seconds := order.elapsed(0)) is not None),
+        confirmed_seconds=sorted(_until_confirmed(orders)) if any(order.undoable for order in orders) else (),
         events=sum(len(order.events) for order in orders),
         sockets=sum(order.sockets > 0 for order in orders),
         reconnects=sum(max(0, order.sockets - 1) for order in orders),
         faults=faults,
         signature=next((order.latest("txHash") for order in ended if order.undoable and order not in unfilled), ""),
     )
+
+
+def _until_confirmed(orders: Iterable[DemoOrder]) -> Iterator[float]:
+    for order in orders:
+        if order.confirmed_at is not None and order.posted_at is not None:
+            yield order.confirmed_at - order.posted_at
 
 
 def one_line(text: str) -> str:

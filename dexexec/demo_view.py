@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -189,15 +190,13 @@ def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
 
 def summary_lines(summary: Summary) -> list[str]:
     """The end of a run, for people."""
-    seconds = summary.seconds
-    took = "nothing ended"
-    if seconds:
-        took = f"p50 {summary.median_seconds:.2f} s, max {max(seconds):.2f} s, from POST to the final event"
+    times = [(summary.confirmed_seconds, "`confirmed`"), (summary.seconds, "the final event")]
+    took = [f"p50 {median(found):.2f} s, max {max(found):.2f} s, from POST to {end}" for found, end in times if found]
     lines = [
         "",
         f"Orders   {summary.orders}: {_outcomes(summary)}",
         f"Venues   {_counts(summary.venues) or 'no fill'}",
-        f"Time     {took}",
+        f"Time     {(chr(10) + ' ' * 9).join(took or ['nothing ended'])}",
         f"Events   {summary.events} received; sockets: {summary.sockets}, reconnects: {summary.reconnects}",
     ]
     if summary.signature:

@@ -26,7 +26,7 @@ from psycopg.conninfo import make_conninfo
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dexexec.errors import EmbeddedError
+from dexexec.errors import EmbeddedError, how_to_install
 
 MAX_SOCKET_PATH = 103  # bytes; macOS takes 103, Linux 107
 ANSWER_SECONDS = 5
@@ -150,7 +150,7 @@ class Server(ABC):
             for program in Path(folder).glob(pattern):
                 return program
         wheel = package.replace("_", "-")
-        raise self.error(f"no {wheel} wheel for this platform is installed", "install dexexec[embedded]")
+        raise self.error(f"no {wheel} wheel for this platform is installed", how_to_install("embedded"))
 
     def run(self, *command: str | Path, log: Path, lock: int | None = None) -> None:
         """Run a program in the server's folder, where neither Ctrl-C nor a secret of our environment gets."""

@@ -143,4 +143,4 @@ def cut_short(error: Exception) -> StartupError:
     """What a server went away or refused with in the middle of the start, after a first contact that was good."""
     cause = str(error.__cause__ or "").strip().partition("\n")[0][:LONGEST].rstrip(".")
     because = f" ({cause})" if cause else ""
-    return UnreachableError(f"{error}{because}, so the service cannot start: start it again once that is over.")
+    return UnreachableError(f"{error}{because}, in the middle of the start: start again once that is over.")

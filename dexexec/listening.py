@@ -12,10 +12,10 @@ from dexexec.settings import Settings
 
 
 def listen(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
-    """The listening sockets; if `shared`, beside those of others who share. Raises `StartupError` when the port cannot
-    be had."""
+    """The listening sockets, of IPv4 first; if `shared`, beside those of others who share. `::` is every address of
+    this machine, of IPv4 as well. Raises `StartupError` when the port cannot be had."""
     try:
-        return bind_sockets(settings.port, settings.host, reuse_port=shared)
+        return bind_sockets(settings.port, None if settings.host == "::" else settings.host, reuse_port=shared)
     except OSError as error:
         raise _refusal(settings, error) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dexexec.errors import StartupError
+from dexexec.errors import StartupError, how_to_install
 from dexexec.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _command() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("solders"):
             raise
-        raise StartupError("localnet needs the solana extra: pip install 'dexexec[solana]'") from error
+        raise StartupError(f"localnet needs the solana extra: {how_to_install('solana')}") from error
     return command
 
 

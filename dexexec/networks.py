@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
-from dexexec.errors import StartupError
+from dexexec.errors import StartupError, how_to_install
 from dexexec.foreign import clean
 from dexexec.observe import Observer
 from dexexec.recovery.comparison import WalletOnChain
@@ -59,6 +59,15 @@ class Purpose(Enum):
     """The wallet is looked at, whatever it holds."""
     QUOTE = auto()
     """Venues are asked, and there need not be a wallet."""
+
+    @property
+    def needs_nodes(self) -> str:
+        """Why Solana has to be reached."""
+        return {
+            Purpose.TRADE: "an enabled venue settles on Solana",
+            Purpose.LOOK: "a wallet's balances are on Solana",
+            Purpose.QUOTE: "a venue that is asked is on Solana",
+        }[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,7 @@ async def open_networks(
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in EXTRA:
                 raise
-            raise StartupError("settling on Solana needs the solana extra: pip install 'dexexec[solana]'") from error
+            raise StartupError(f"settling on Solana needs the solana extra: {how_to_install('solana')}") from error
         yield networks
 
 
@@ -208,11 +217,11 @@ class _Solana:
         urls = addresses(listed)
         if not urls:
             raise StartupError(
-                "an enabled venue settles on Solana: set SOLANA_RPC_URL to its nodes' addresses, by comma"
+                f"{self.purpose.needs_nodes}: set SOLANA_RPC_URL to the addresses of its nodes, by comma"
             )
         key = self.settings.solana_wallet_secret_key
         if key is None and self.purpose is not Purpose.QUOTE:
-            raise StartupError("an enabled venue settles on Solana: set SOLANA_WALLET_SECRET_KEY to the wallet's key")
+            raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key")
         from dexexec.settlement.rpc import RpcChain  # noqa: PLC0415
         from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
 

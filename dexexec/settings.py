@@ -113,7 +113,9 @@ class Settings(FromEnvironment):
 
     # Where things are.
     host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 for all, behind something that authenticates"
+        "127.0.0.1",
+        description="address to listen on; 0.0.0.0 for all of IPv4, :: for all of both, behind something that"
+        " authenticates",
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
     redis_prefix: str = Field(

@@ -18,7 +18,7 @@ from dexexec import registry
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.solana import TokenBalance
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
-from dexexec.errors import StartupError
+from dexexec.errors import StartupError, how_to_install
 from dexexec.localnet_command import usual_url
 from dexexec.networks import Networks, Purpose, open_networks, running, wallet_fault
 from dexexec.observe import Observer
@@ -75,7 +75,7 @@ async def make(settings: Settings, out: TextIO) -> int:
     try:
         from dexexec.settlement.wallet import Wallet  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise StartupError("a wallet needs the solana extra: pip install 'dexexec[solana]'") from error
+        raise StartupError(f"a wallet needs the solana extra: {how_to_install('solana')}") from error
     path = settings.data_folder().absolute() / WALLET_FILE
     wallet = Wallet.new(path)
     lines = (("Wallet", wallet.address), ("File", str(path)), ("Setting", f"SOLANA_WALLET_SECRET_KEY=file:{path}"))

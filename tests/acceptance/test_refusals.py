@@ -87,7 +87,7 @@ def test_a_wheel_that_is_not_there_for_this_platform(
     hiding.mkdir()
     (hiding / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
     process = stand.start(PYTHONPATH=str(hiding), DEXEXEC_DATA_DIR=str(data_dir))
-    refuses(process, wheel, "dexexec[embedded]", variable)
+    refuses(process, wheel, "pip install '.[embedded]'", variable)
 
 
 def test_a_redis_that_does_not_answer(stand: Stand, given: dict[str, str], closed_port: int, data_dir: Path) -> None:

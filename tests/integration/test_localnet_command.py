@@ -16,7 +16,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from tornado.websocket import websocket_connect
 
-from dexexec.errors import StartupError
+from dexexec.errors import StartupError, how_to_install
 from dexexec.localnet.command import Options, serve
 from dexexec.localnet.runtime import Runtime
 from tests.integration.localnet import SOL, rpc, sign
@@ -133,7 +133,11 @@ WITHOUT = "import sys; sys.modules['solders'] = None; from dexexec.__main__ impo
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("localnet",), 2, "dexexec: localnet needs the solana extra: pip install 'dexexec[solana]'\n"),
+        (
+            ("localnet",),
+            2,
+            f"dexexec: localnet needs the solana extra: {how_to_install('solana')}\n",
+        ),
         (("localnet", "--help"), 0, "usage: python -m dexexec localnet"),
         (("adapters", "list"), 0, "mock-raydium"),
     ],

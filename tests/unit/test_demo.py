@@ -153,11 +153,12 @@ def test_a_summary_adds_up_and_a_run_without_faults_exits_with_0() -> None:
     assert found.statuses == {"confirmed": 2, "failed": 1}
     assert found.reasons == {"slippage": 1}
     assert found.venues == {"v": 2}
-    assert (found.median_seconds, max(found.seconds)) == (2, 9)
+    assert (found.seconds, found.confirmed_seconds) == ([1, 2, 9], ())
     assert (found.events, found.sockets, found.reconnects) == (12, 3, 2)
     text = "\n".join(summary_lines(found))
     assert "3: 2 confirmed, 1 failed (reasons: slippage 1)" in text
-    assert "p50 2.00 s, max 9.00 s" in text
+    assert "p50 2.00 s, max 9.00 s, from POST to the final event" in text
+    assert "from POST to `confirmed`" not in text
     assert "12 received; sockets: 3, reconnects: 2" in text
     assert "every event of the record came once" in text
 
@@ -178,7 +179,10 @@ def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be
     assert plain_line(order).endswith("tx 5VH2qUgT...")
     found = summarize([followed(), order])
     assert found.signature == "5VH2qUgT1234"
-    [command] = [line for line in summary_lines(found) if "curl" in line]
+    lines = summary_lines(found)
+    assert "Time     p50 2.00 s, max 2.00 s, from POST to `confirmed`" in "\n".join(lines)
+    assert "         p50 2.50 s, max 3.00 s, from POST to the final event" in "\n".join(lines)
+    [command] = [line for line in lines if "curl" in line]
     assert '"method": "getTransaction", "params": ["5VH2qUgT1234", {' in command
     assert summarize([followed()]).signature == ""
 

@@ -112,6 +112,6 @@ def test_what_is_refused_in_the_middle_of_the_start_is_a_sentence() -> None:
     error = UnavailableError("Redis refuses writes for now")
     error.__cause__ = ResponseError("MISCONF Redis is configured to save RDB snapshots.\nMore.")
     assert str(cut_short(error)) == (
-        "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), so the service cannot start:"
-        " start it again once that is over."
+        "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), in the middle of the start:"
+        " start again once that is over."
     )
