@@ -113,9 +113,7 @@ class Settings(FromEnvironment):
 
     # Where things are.
     host: str = Field(
-        "127.0.0.1",
-        description="address to listen on; 0.0.0.0 for all of IPv4, :: for all of both, behind something that"
-        " authenticates",
+        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, behind something that authenticates"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
     redis_prefix: str = Field(
@@ -333,8 +331,7 @@ class Settings(FromEnvironment):
         return replace(found, schema=self.pg_schema) if given else None
 
     def data_folder(self) -> Path:
-        """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home directory is
-        known, as in some containers and for some services."""
+        """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home is known for it."""
         try:
             return self.data_dir.expanduser()
         except RuntimeError:
