@@ -11,10 +11,11 @@ from uuid import UUID
 from tornado.iostream import IOStream
 
 from dexexec.api import messages, websocket
-from dexexec.api.handler import Api, ApiHandler, common_headers
+from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
 from dexexec.api.messages import BadMessageError, Subscribe, Unsubscribe
 from dexexec.api.outbox import SEND_BUFFER, Outbox
-from dexexec.api.websocket import WebSocket
+from dexexec.api.pacer import Pacer
+from dexexec.api.websocket import READS_PER_TURN, WebSocket
 from dexexec.feed import Feed
 from dexexec.follower import Follower
 
@@ -50,6 +51,7 @@ class SocketRegistry:
 
     def __init__(self) -> None:
         self._open: set[SocketHandler] = set()
+        self.pacer = Pacer(READS_PER_TURN)
         self._none_left = asyncio.Event()
         self._none_left.set()
         self.draining = False
@@ -103,7 +105,8 @@ class SocketHandler(ApiHandler):
             stream.set_nodelay(True)
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._stream = stream
-        self._socket = WebSocket(stream, response, self)
+        client = client_address(self.request, self._limits.trust_proxy)
+        self._socket = WebSocket(stream, response, self, client=client, pacer=self._registry.pacer)
         self.open()
         try:
             await self._socket.run()
@@ -204,15 +207,12 @@ class SocketHandler(ApiHandler):
         self._outbox.send(messages.error(error.code, str(error), error.order_id))
 
     def pay(self, cost: float) -> bool:
-        """Take the cost of what the peer sent from its budget. Whoever goes on after a flood was told is cut."""
-        if self._bucket.take(cost, self._loop.time()):
-            return not self._closing
+        """Take the cost of what the peer sent from its budget, and close where that is spent."""
         if self._closing:
-            self.abort()
             return False
-        rate = self._limits.socket_messages_per_second
-        reason = f"flooding: at most {rate:g} messages per second"
-        self._bucket = TokenBucket(rate, self._loop.time())  # while we close, the same is ignored once more
+        if self._bucket.take(cost, self._loop.time()):
+            return True
+        reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
         self._shut(POLICY_VIOLATION, reason, messages.error("flooding", reason))
         return False
 

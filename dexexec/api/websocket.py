@@ -18,17 +18,20 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from dexexec.api.pacer import Pacer
 from dexexec.api.problem import UnreadableRequestError, UpgradeRequiredError
 from dexexec.errors import RequestError
 
 MAX_MESSAGE = 65_536
 """Bytes of a message, over all its fragments. Beyond this the connection is closed with 1009."""
-READ_BYTES = 4_096
-"""What is read and parsed at a turn of the event loop: 680 empty frames at most."""
+READ_BYTES = 1_024
+"""What is read and parsed at once: 170 empty frames at most, which take about a millisecond."""
+READS_PER_TURN = 16
+"""So often at a turn of the event loop, of all sockets together."""
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer our close frame."""
-LINGER_BYTES = 1 << 18
-"""How much is thrown away behind a close frame before the connection is cut: at once, the peer might not read it."""
+LINGER_BYTES = 1 << 16
+"""How much may come behind our close frame before the connection is cut: at once, the peer might not read the frame."""
 FREE_BYTES = 1_024
 """A frame costs as much as one message, and a large one as much as its bytes by this."""
 
@@ -40,7 +43,7 @@ class Listener(Protocol):
     """Who is told what a peer does. `pay` answers whether it may go on."""
 
     def pay(self, cost: float) -> bool:
-        """The peer caused work that costs as much as so many messages."""
+        """The peer caused work that costs as much as so many messages. False once the socket closes."""
 
     def on_message(self, message: str | bytes) -> None:
         """A whole message: text, or bytes for a binary one."""
@@ -78,9 +81,10 @@ def _refusal(error: Exception | None) -> RequestError:
 class WebSocket:
     """An open connection."""
 
-    def __init__(self, stream: IOStream, response: Response, listener: Listener) -> None:
-        """`response` is what the handshake is answered with."""
+    def __init__(self, stream: IOStream, response: Response, listener: Listener, *, client: str, pacer: Pacer) -> None:
+        """`response` is what the handshake is answered with; `pacer` gives turns to all sockets, by `client`."""
         self._stream, self._listener = stream, listener
+        self._client, self._pacer = client, pacer
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
         self._loop = asyncio.get_running_loop()
         self._message = bytearray()
@@ -88,7 +92,8 @@ class WebSocket:
         self._cut: asyncio.TimerHandle | None = None
         self._ended = False
         """Whether all is sent, and what the peer still sends is thrown away."""
-        self._thrown_away = 0
+        self._came_late = 0
+        """Bytes behind our close frame."""
         with suppress(StreamClosedError):
             stream.write(response.serialize())
 
@@ -97,6 +102,8 @@ class WebSocket:
         try:
             while True:
                 data = await self._stream.read_bytes(READ_BYTES, partial=True)
+                if (turn := self._pacer.turn(self._client)) is not None:
+                    await turn
                 self._receive(data)
                 await asyncio.sleep(0)  # what is read already would be taken without a turn of the event loop
         except StreamClosedError:
@@ -124,11 +131,12 @@ class WebSocket:
         self._stream.close()
 
     def _receive(self, data: bytes) -> None:
-        if self._ended:
-            self._thrown_away += len(data)
-            if self._thrown_away > LINGER_BYTES:
+        if self._protocol.state is not State.OPEN:
+            self._came_late += len(data)
+            if self._came_late > LINGER_BYTES:
                 self.abort()
-            return
+            if self._came_late > LINGER_BYTES or self._ended:
+                return
         self._protocol.receive_data(data)
         if self._protocol.state is not State.OPEN:
             self._listener.on_closing()

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from dexexec.api import websocket
 from dexexec.api.app import EXECUTE
 from tests.raw_websocket import RawClient, frame_bytes
 from tests.streaming import memory_record, open_stage
@@ -149,17 +150,23 @@ async def test_large_messages_cost_as_much_as_their_bytes(redis_url: str, redis_
         assert json.loads(frames[0][1])["error"]["code"] == "flooding"
 
 
-async def test_a_peer_that_floods_on_behind_the_close_is_cut(redis_url: str, redis_prefix: str) -> None:
+@pytest.mark.parametrize(
+    "first", [frame_bytes(TEXT, b"{}", masked=False), frame_bytes(PONG) * 2_001], ids=["bad-frame", "flood"]
+)
+async def test_a_peer_that_floods_on_behind_the_close_is_cut(
+    redis_url: str, redis_prefix: str, first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def flood(client: RawClient) -> None:
         while True:
-            await client.send_bytes(bytes(65_536))
+            await client.send_bytes(frame_bytes(PONG) * 10_000)
 
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 3_600)
     async with (
         memory_record() as record,
         open_stage(record, redis_url, redis_prefix) as stage,
         RawClient.connect(stage.api.port) as client,
     ):
-        await client.send_bytes(frame_bytes(TEXT, b"{}", masked=False))
+        await client.send_bytes(first)
         with pytest.raises(OSError):
             await flood(client)
 
