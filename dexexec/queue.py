@@ -104,6 +104,14 @@ return gone
 SILENT_MS = 300_000
 """A consumer that asked for nothing for so long has ended; one that was only stopped is made again when it asks."""
 
+# KEYS probe, work. As an order's entry, the write is refused where there is no memory left.
+PROBE = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'set' then redis.call('DEL', KEYS[1]) end
+redis.call('SADD', KEYS[1], 'probe')
+redis.call('PEXPIRE', KEYS[1], 10000)
+return redis.call('XLEN', KEYS[2])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -130,6 +138,7 @@ class Queue:
         self._ack = client.register_script(ACK)
         self._remake = client.register_script(REMAKE)
         self._forget = client.register_script(FORGET)
+        self._probe, self._probed = client.register_script(PROBE), f"{{{prefix}}}:probe"
         self._removed = 0  # unreadable entries, since that was told last
         self._told_at = -TELL_SECONDS
 
@@ -198,6 +207,14 @@ class Queue:
             return int(await self._forget(keys=[self.work], args=[silent_ms, *consumers]))
 
         return await self._ask(ask)
+
+    async def check_writes(self) -> None:
+        """Raises `UnavailableError` unless Redis takes writes now."""
+
+        async def ask() -> int:
+            return int(await self._probe(keys=[self._probed, self.work]))
+
+        await self._ask(ask)
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""

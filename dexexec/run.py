@@ -10,7 +10,6 @@ up, orders in flight finish or go back, sockets are told to resume elsewhere, an
 """
 
 import asyncio
-import gc
 import os
 import random
 import secrets
@@ -29,6 +28,7 @@ from dexexec.announce import Announcer
 from dexexec.api.app import make_app, make_server
 from dexexec.api.body import BodyReader
 from dexexec.api.handler import Api
+from dexexec.api.readiness import Readiness
 from dexexec.api.site_check import SiteCheck
 from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.banner import banner
@@ -40,7 +40,7 @@ from dexexec.errors import UnavailableError
 from dexexec.feed import Feed
 from dexexec.first_contact import cut_short
 from dexexec.intake import Intake
-from dexexec.lifetime import Background, close_venues, live, running
+from dexexec.lifetime import Background, close_venues, live, quiet_collector, running
 from dexexec.limiter import RateLimiter
 from dexexec.listening import reachable
 from dexexec.networks import Networks, open_networks, prepare
@@ -206,7 +206,8 @@ def make_api_half(shared: Shared) -> ApiHalf:
     feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
     sockets = SocketRegistry()
     reader, sites = BodyReader(settings), SiteCheck(settings)
-    api = Api(settings, reader, intake, shared.store, shared.queue, clock, observer, sites)
+    readiness = Readiness(shared.store, shared.queue, clock)
+    api = Api(settings, reader, intake, shared.store, readiness, clock, observer, sites)
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
     return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
 
@@ -353,13 +354,6 @@ def make_worker_half(
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)
-
-
-def quiet_collector() -> None:
-    """What was made by now stays, so the garbage collector need not look at it again; and what an order makes is freed
-    by counting references, so that it need not look often."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 @asynccontextmanager

@@ -44,7 +44,8 @@ class MemoryStore:
         self.created: list[NewOrder] = []
         self.read_at = 0.0  # of the last one
         self.asked = self.cancelled = self.listed = 0
-        self.worker, self.stopped = True, False
+        self.worker, self.stopped, self.trouble = True, False, ""
+        self.write_switch, self.writes_checked = Switch("Postgres"), 0
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -81,12 +82,14 @@ class MemoryStore:
         wanted = older if status in (None, Status.PENDING) else []
         return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in wanted[:limit]]
 
-    async def ping(self) -> None:
+    async def check_writes(self) -> None:
+        self.writes_checked += 1
+        await self.write_switch.passed()
         await self.switch.passed()
 
-    async def worker_seen(self) -> bool:
+    async def worker_trouble(self) -> str | None:
         await self.switch.passed()
-        return self.worker
+        return self.trouble if self.worker else None
 
     async def signing_stopped(self) -> bool:
         await self.switch.passed()
@@ -98,6 +101,7 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.depth_switch, self.enqueue_switch = Switch("Redis"), Switch("Redis")
+        self.write_switch = Switch("Redis")
         self.batches: list[list[UUID]] = []
         self.others = 0
         self.depth_asked = 0
@@ -110,6 +114,10 @@ class MemoryQueue:
         await self.enqueue_switch.passed()
         self.batches.append(list(order_ids))
         return len(order_ids)
+
+    async def check_writes(self) -> None:
+        await self.write_switch.passed()
+        await self.depth_switch.passed()
 
     async def depth(self) -> int:
         self.depth_asked += 1

@@ -29,6 +29,7 @@ from dexexec.api.read_gate import (
     ClientGoneError,
     ReadGate,
 )
+from dexexec.api.readiness import Readiness
 from dexexec.api.site_check import SiteCheck
 from dexexec.clock import Clock
 from dexexec.domain.order import NewOrder
@@ -65,22 +66,6 @@ class OrderHistory(Protocol):
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Summaries, newest first."""
 
-    async def ping(self) -> None:
-        """Raises `UnavailableError` unless Postgres answers."""
-
-    async def worker_seen(self) -> bool:
-        """Whether a worker's lease is live."""
-
-    async def signing_stopped(self) -> bool:
-        """Whether a worker may not sign at present, as record and chain are not compared yet."""
-
-
-class QueueDepth(Protocol):
-    """What is needed of `dexexec.queue.Queue`."""
-
-    async def depth(self) -> int:
-        """Raises `UnavailableError` unless Redis answers."""
-
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -90,7 +75,7 @@ class Api:
     reader: BodyReader
     intake: OrderIntake
     history: OrderHistory
-    queue: QueueDepth
+    readiness: Readiness
     clock: Clock
     observer: Observer
     sites: SiteCheck

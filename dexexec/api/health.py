@@ -1,13 +1,8 @@
 """Two questions an operator's machinery asks: does this process live, and should orders be sent to it."""
 
-import asyncio
 from typing import ClassVar
 
 from dexexec.api.handler import ApiHandler
-from dexexec.errors import UnavailableError
-
-PROBE_SECONDS = 2.0
-"""Shorter than what probes usually wait for an answer."""
 
 
 class AliveHandler(ApiHandler):
@@ -26,47 +21,19 @@ class ReadyHandler(ApiHandler):
     ordinary: ClassVar[frozenset[int]] = frozenset({503}) | ApiHandler.ordinary
 
     async def get(self) -> None:
-        """200 when Postgres, Redis and a worker are there and it may sign, else 503; `missing` names what is not."""
-        postgres, redis, worker, stopped = await asyncio.gather(
-            self._postgres(), self._redis(), self._worker(), self._signing_stopped()
-        )
-        checks = {"postgres": postgres, "redis": redis, "worker": worker}
-        if stopped:
-            checks["chain-comparison"] = False
-        missing = [name for name, there in checks.items() if not there]
-        if missing:
+        """200 when all is there that an order needs, else 503; `missing` names what is not, and `causes` says why."""
+        found = await self.api.readiness.answer()
+        checks = {name: name not in found.causes for name in ("postgres", "redis", "worker")}
+        checks |= dict.fromkeys(found.causes, False)
+        if not found.ready:
             self.set_header("Retry-After", "1")
-        answer = {"status": "not ready" if missing else "ready", "checks": checks, "missing": missing}
-        self.answer(answer, status=503 if missing else 200)
+        answer = {
+            "status": "ready" if found.ready else "not ready",
+            "checks": checks,
+            "missing": list(found.causes),
+            "causes": found.causes,
+            "ageMs": round((self.api.clock.monotonic() - found.at) * 1000),
+        }
+        self.answer(answer, status=200 if found.ready else 503)
 
     head = get
-
-    async def _postgres(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self.api.history.ping()
-        except (UnavailableError, TimeoutError):
-            return False
-        return True
-
-    async def _redis(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self.api.queue.depth()
-        except (UnavailableError, TimeoutError):
-            return False
-        return True
-
-    async def _worker(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                return await self.api.history.worker_seen()
-        except (UnavailableError, TimeoutError):
-            return False
-
-    async def _signing_stopped(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                return await self.api.history.signing_stopped()
-        except (UnavailableError, TimeoutError):
-            return False  # then Postgres is what is missing

@@ -12,7 +12,7 @@ from dexexec.cancellation import cancelled
 from dexexec.errors import UnavailableError
 from dexexec.postgres_address import Address
 from dexexec.store.pooler import refuse_shared_sessions
-from dexexec.store.session import Session, refuse_another_schema
+from dexexec.store.session import Session, UnwritableError, refuse_another_schema
 
 Connection = Session
 
@@ -31,6 +31,13 @@ def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
     return orjson.dumps(rows).decode()
 
 
+WORDS = {
+    "25006": "Postgres takes no writes",
+    "53100": "Postgres has no room left on its disk",
+    "53300": "Postgres has no connection left",
+}
+
+
 @contextmanager
 def outages(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Raise `UnavailableError` for every error of Postgres but those of `passing`; let everything else pass."""
@@ -43,9 +50,16 @@ def outages(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, psycopg.Error) and error.sqlstate and not isinstance(error, psycopg.OperationalError):
-        return f"Postgres refuses a statement ({error.sqlstate})"
-    return "Postgres does not answer"
+    """What clients and probers may be told of it."""
+    if isinstance(error, UnwritableError):
+        return WORDS["25006"]
+    code = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if code in WORDS:
+        return WORDS[code]
+    # Class 08 is a lost connection, 57 a server that goes or a statement that was cancelled.
+    return (
+        "Postgres does not answer" if not code or code[:2] in {"08", "57"} else f"Postgres refuses a statement ({code})"
+    )
 
 
 class Database:

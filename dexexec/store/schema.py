@@ -62,6 +62,7 @@ RIGHTS = {
     MIGRATIONS: "SELECT",
     "simulated_swaps": "SELECT, INSERT, UPDATE",
     "workers": "SELECT, INSERT, UPDATE, DELETE",
+    "write_probes": "SELECT, INSERT, TRUNCATE",
 }
 """What the role of a running service needs; docs/SCALING.md grants it. The archive is the owner's affair."""
 LACKING = """

@@ -22,7 +22,7 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
-from dexexec.store import comparisons, history, intake, reservations, waiting, watching, work, workers
+from dexexec.store import comparisons, history, intake, probes, reservations, waiting, watching, work, workers
 from dexexec.store.database import REFUSALS, Database
 from dexexec.store.history import Cursor
 from dexexec.store.intake import Created, CreateRequest
@@ -137,17 +137,17 @@ class Store:
         """The last `seq` of each order that exists."""
         return await self._bounded(history.read_versions(self._for_reads, order_ids))
 
-    async def ping(self) -> None:
-        """Raises `UnavailableError` unless Postgres answers."""
-        await self._bounded(history.read_versions(self._for_reads, []))
+    async def check_writes(self) -> None:
+        """Raises `UnavailableError` unless Postgres takes writes now."""
+        await self._bounded(probes.write(self._for_orders))
 
     async def signing_stopped(self) -> bool:
         """Whether a worker may not sign at present, as record and chain are not compared yet."""
-        return await self._bounded(comparisons.is_stopped(self._for_reads))
+        return await self._bounded(comparisons.is_stopped(self._database))
 
-    async def worker_seen(self) -> bool:
-        """Whether a worker's lease is live."""
-        return await self._bounded(workers.seen(self._for_reads))
+    async def worker_trouble(self) -> str | None:
+        """None without a living worker; else why none can execute orders now, and nothing when one can."""
+        return await self._bounded(workers.trouble(self._database))
 
     # Work
 

@@ -20,7 +20,10 @@ INSERT INTO workers (name, lease_until) VALUES (%s, clock_timestamp() + %s * int
 RETURNING id, pg_advisory_lock(%s, id)
 """
 
-RENEW = "UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s' WHERE id = %s RETURNING id"
+RENEW = """
+UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s', trouble = nullif(%s, '') WHERE id = %s
+RETURNING id
+"""
 
 # A lock that can be taken has no living holder.
 REMOVE_DEAD = """
@@ -29,7 +32,15 @@ DELETE FROM workers WHERE id IN (
 RETURNING name
 """
 
-SEEN = "SELECT EXISTS (SELECT FROM workers WHERE lease_until > clock_timestamp())"
+# A session lock is held by whoever lives. One that can execute orders comes first.
+TROUBLE = """
+SELECT coalesce(trouble, '') FROM workers w
+WHERE lease_until > clock_timestamp() AND EXISTS (
+    SELECT FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = %s AND l.objid = w.id
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+ORDER BY trouble NULLS FIRST LIMIT 1
+"""
 
 
 class WorkerSession:
@@ -54,12 +65,13 @@ class WorkerSession:
             raise
         return cls(row[0], connection, lease_seconds, database.timeout)
 
-    async def renew(self) -> bool:
-        """Renew every lease; False when this session was declared dead. Raises `UnavailableError`."""
+    async def renew(self, trouble: str = "") -> bool:
+        """Renew every lease, and tell why orders cannot be executed now, if so; False when this session was declared
+        dead. Raises `UnavailableError`."""
         with outages():
             async with asyncio.timeout(self._timeout):
                 await self._connection.look_if_due()  # the session lock is only ours while the session is
-                cursor = await self._connection.execute(RENEW, (self._lease, self.id))
+                cursor = await self._connection.execute(RENEW, (self._lease, trouble, self.id))
                 return await cursor.fetchone() is not None
 
     async def end(self) -> None:
@@ -83,8 +95,8 @@ def _locks(database: Database) -> int:
     return lock_class(database.address.schema, LOCK_CLASS)
 
 
-async def seen(database: Database) -> bool:
-    """Whether any worker's lease lives."""
+async def trouble(database: Database) -> str | None:
+    """Why no living worker can execute orders now; nothing when one can, None without one."""
     async with database.connection() as connection:
-        row = await (await connection.execute(SEEN)).fetchone()
-        return bool(row and row[0])
+        row = await (await connection.execute(TROUBLE, (_locks(database),))).fetchone()
+        return None if row is None else str(row[0])

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -165,8 +166,7 @@ async def test_a_killed_redis_only_delays(scene: Scene) -> None:
             for answer in await asyncio.gather(*(calls.order(url) for _ in range(5))):
                 refuses(answer)
                 assert "orderId" not in answer.body
-            ready = await calls.get(f"{url}/readyz")
-            assert (ready.status, ready.body["missing"]) == (503, ["redis"])
+            await until(partial(misses, calls, url, ["redis"]), pause=POLL)
             assert len(rows(scene.address, "SELECT id FROM orders")) == len(order_ids), "nothing is half accepted"
             assert unfinished(scene.address) > 0
             await asyncio.to_thread(scene.ground.start_again)
@@ -181,6 +181,11 @@ async def test_a_killed_redis_only_delays(scene: Scene) -> None:
     assert scene.running
     say(f"{judge(scene.address, order_ids)}")
     agree(watch.events, scene.address)
+
+
+async def misses(calls: Http, url: str, what: list[str]) -> bool:
+    ready = await calls.get(f"{url}/readyz")
+    return (ready.status, ready.body["missing"]) == (503, what)
 
 
 async def ready_again(calls: Http, url: str) -> None:
@@ -203,8 +208,7 @@ async def test_an_immediate_stop_of_postgres_only_delays(scene: Scene) -> None:
             posting = [asyncio.create_task(poster.post_on(over)) for _ in range(3)]
             await asyncio.to_thread(scene.ground.stop_postgres_at_once)
             assert not await poster.post()
-            ready = await calls.get(f"{url}/readyz")
-            assert (ready.status, ready.body["missing"]) == (503, ["postgres", "worker"])
+            await until(partial(misses, calls, url, ["postgres", "worker"]), pause=POLL)
             await asyncio.to_thread(scene.ground.start_again)
             back = time.monotonic()
             seconds = await poster.until_accepted()

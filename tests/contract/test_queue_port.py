@@ -107,6 +107,7 @@ async def test_nothing_enqueued_is_nothing_done_and_an_empty_stream_gives_nothin
         assert await ground.queue.enqueue([]) == 0
         await ground.queue.ack([])
         await ground.queue.ping()
+        await ground.queue.check_writes()
         assert await ground.queue.lease("a", 10, 20) == []
 
 

@@ -131,15 +131,30 @@ async def test_an_order_is_claimed_by_one_worker_only(stores: Open) -> None:
             await worker.end()
 
 
+async def test_the_trouble_of_workers_counts_when_all_that_live_have_it(stores: Open) -> None:
+    async with stores() as store:
+        await store.check_writes()
+        first, second = await store.begin("first", 20), await store.begin("second", 20)
+        assert await first.renew("no node answers")
+        assert await store.worker_trouble() == ""
+        assert await second.renew("no node answers")
+        assert await store.worker_trouble() == "no node answers"
+        await second.end()
+        assert await first.renew()
+        assert await store.worker_trouble() == ""
+        await first.end()
+        assert await store.worker_trouble() is None
+
+
 async def test_who_is_not_registered_or_whose_lease_is_over_claims_nothing(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
         over = await store.begin("over", -1)
         assert await store.claim(over.id, [order_id]) == []
         assert await store.claim(over.id + 100, [order_id]) == []
-        assert not await store.worker_seen()
+        assert await store.worker_trouble() is None
         worker = await store.begin("w", 20)
-        assert await store.worker_seen()
+        assert await store.worker_trouble() == ""
         assert await store.claim(worker.id, [uuid4(), order_id, order_id]) != []
         await worker.end()
         await over.end()

@@ -84,6 +84,7 @@ class WorkerRow:
     started_at: int
     lease_until: int
     connected: bool = True
+    trouble: str = ""
 
 
 @dataclass(slots=True)
@@ -365,12 +366,19 @@ class MemoryDatabase:
         self.workers[self._worker_ids] = WorkerRow(name, now, now + round(lease_seconds * SECOND))
         return self._worker_ids
 
-    def renew(self, worker_id: int, lease_seconds: float) -> bool:
+    def worker_trouble(self) -> str | None:
+        """Of the living workers, the least."""
+        now = self.now()
+        return min(
+            (row.trouble for row in self.workers.values() if row.lease_until > now and row.connected), default=None
+        )
+
+    def renew(self, worker_id: int, lease_seconds: float, trouble: str = "") -> bool:
         """Whether it is still there."""
         row = self.workers.get(worker_id)
         if row is None:
             return False
-        row.lease_until = self.now() + round(lease_seconds * SECOND)
+        row.lease_until, row.trouble = self.now() + round(lease_seconds * SECOND), trouble
         return True
 
     def remove(self, worker_id: int) -> None:

@@ -201,6 +201,10 @@ class MemoryQueue:
         """Remove consumers that leave for good and silent ones, unless they still have pending entries."""
         return await self._wire.call("forget", lambda: self.redis.forget(consumers, silent_ms))
 
+    async def check_writes(self) -> None:
+        """Raises `UnavailableError` unless Redis takes writes."""
+        await self._wire.call("check_writes", lambda: None)
+
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""
         await self._wire.call("ping", lambda: None)

@@ -29,15 +29,15 @@ class MemoryWorkerSession:
         self.id = worker_id
         self._database, self._wire, self._lease = database, wire, lease_seconds
 
-    async def renew(self) -> bool:
+    async def renew(self, trouble: str = "") -> bool:
         """Whether it lives. Raises `UnavailableError` when its session is over."""
-        return await self._wire.call("renew", self._renew)
+        return await self._wire.call("renew", lambda: self._renew(trouble))
 
-    def _renew(self) -> bool:
+    def _renew(self, trouble: str) -> bool:
         row = self._database.workers.get(self.id)
         if row is not None and not row.connected:
             raise UnavailableError("the session with Postgres is over")
-        return self._database.renew(self.id, self._lease)
+        return self._database.renew(self.id, self._lease, trouble)
 
     async def end(self) -> None:
         """Give everything back."""
@@ -173,20 +173,17 @@ class MemoryStore:
         known = self.database.orders
         return await self._wire.call("versions", lambda: {i: known[i].version for i in order_ids if i in known})
 
-    async def ping(self) -> None:
+    async def check_writes(self) -> None:
         """Raises `UnavailableError` unless the database answers."""
-        await self._wire.call("ping", lambda: None)
+        await self._wire.call("check_writes", lambda: None)
 
     async def signing_stopped(self) -> bool:
         """Never: there is no chain to compare with."""
         return await self._wire.call("signing_stopped", lambda: False)
 
-    async def worker_seen(self) -> bool:
-        """Whether a worker's lease is live."""
-        database = self.database
-        return await self._wire.call(
-            "worker_seen", lambda: any(row.lease_until > database.now() for row in database.workers.values())
-        )
+    async def worker_trouble(self) -> str | None:
+        """Of a worker that lives, if there is one: one without trouble first."""
+        return await self._wire.call("worker_trouble", self.database.worker_trouble)
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""

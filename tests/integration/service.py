@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler
 from dexexec.api.app import EXECUTE, make_app, make_server
 from dexexec.api.body import BodyReader
 from dexexec.api.handler import Api
+from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
 from dexexec.api.site_check import SiteCheck
 from dexexec.clock import SystemClock
@@ -138,7 +139,8 @@ async def running_service(
     clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
-    api = Api(configured, BodyReader(configured), intake, store, queue, clock, observer, SiteCheck(configured))
+    readiness = Readiness(store, queue, clock)
+    api = Api(configured, BodyReader(configured), intake, store, readiness, clock, observer, SiteCheck(configured))
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)

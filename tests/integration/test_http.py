@@ -102,7 +102,8 @@ async def test_ready_says_so_when_everything_is_there() -> None:
     async with running_service() as service:
         answer = await service.ask("GET", "/readyz")
         checks = {"postgres": True, "redis": True, "worker": True}
-        assert (answer.code, json.loads(answer.body)) == (200, {"status": "ready", "checks": checks, "missing": []})
+        expected = {"status": "ready", "checks": checks, "missing": [], "causes": {}, "ageMs": 0}
+        assert (answer.code, json.loads(answer.body) | {"ageMs": 0}) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ async def test_ready_says_so_when_everything_is_there() -> None:
         ("redis", ["redis"]),
         ("worker", ["worker"]),
         ("comparison", ["chain-comparison"]),
+        ("node", ["node"]),
     ],
 )
 async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> None:
@@ -121,10 +123,12 @@ async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> N
         service.queue.depth_switch.up = broken != "redis"
         service.store.worker = broken != "worker"
         service.store.stopped = broken == "comparison"
+        service.store.trouble = "no node answers" if broken == "node" else ""
         answer = await service.ask("GET", "/readyz")
         found = json.loads(answer.body)
         assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
-        assert (found["status"], found["missing"]) == ("not ready", missing)
+        assert (found["status"], found["missing"], list(found["causes"])) == ("not ready", missing, missing)
+        assert [name for name, there in found["checks"].items() if not there] == missing
 
 
 # Paths, methods, headers

@@ -134,6 +134,11 @@ async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
     assert "hot standby" in str(caught.value.__cause__)
 
 
+async def write(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("COMMENT ON DATABASE postgres IS 'written to'")
+
+
 async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: Pair) -> None:
     """For sessions that are there already, and for new ones; and it is back once that is over."""
     database = Database(pair.first)
@@ -141,8 +146,7 @@ async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: P
 
     async def takes_writes() -> bool:
         try:
-            async with database.connection() as connection:
-                await connection.execute("COMMENT ON DATABASE postgres IS 'written to'")
+            await write(database)
         except UnavailableError:
             return False
         return True
@@ -155,6 +159,8 @@ async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: P
         configure(pair.first, "default_transaction_read_only", "on")
         try:
             await until(refuses_writes)
+            with pytest.raises(UnavailableError, match=r"^Postgres takes no writes$"):
+                await write(database)
             with pytest.raises(UnavailableError) as caught:
                 await database.dedicated()
             assert "default_transaction_read_only is on for the whole server" in str(caught.value.__cause__)
@@ -263,6 +269,12 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
                 return [dict(row) for row in rows(to_be_parted.first, f"{waits} GROUP BY 1 ORDER BY 1")] == both
 
             await until(wait_for_the_standby, pause=0.05)
+
+            async def told() -> bool:
+                ready = await calls.get(f"{working.url}/readyz")
+                return ready.body["causes"] == {"postgres": "Postgres does not commit in time"}
+
+            await until(told, pause=0.05)
             begun = time.monotonic()
             processes = (working, registering, starting)
             codes = await asyncio.gather(*(asyncio.to_thread(process.stop) for process in processes))

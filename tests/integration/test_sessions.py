@@ -121,7 +121,7 @@ async def test_a_session_that_lost_its_settings_is_not_taken_again(
         async with database.connection() as connection:
             assert connection.info.backend_pid != before
             assert (await in_force(connection))["TimeZone"] == "UTC"
-        await store.ping()
+        await store.check_writes()
 
 
 async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
