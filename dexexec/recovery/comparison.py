@@ -106,7 +106,17 @@ class Comparison:
             self._observer.history_missing(self._wallet.address)
             return True
         since = standing.complete_until - SKEW_SECONDS
-        return not await self._hinted([one for one in newest if one.time is None or one.time >= since])
+        hinted = await self._hinted([one for one in newest if one.time is None or one.time >= since])
+        for place in range(0, len(hinted), AT_ONCE):
+            if any(await asyncio.gather(*(self._may_be_own(one) for one in hinted[place : place + AT_ONCE]))):
+                return False
+        return True
+
+    async def _may_be_own(self, signature: str) -> bool:
+        """Whether a transaction that is listed with a memo of ours can be ours: anybody may write such a memo, and a
+        comparison stops signing for a minute. What cannot be read yet can be."""
+        kept = await self._chain.kept_transaction(signature)
+        return kept is None or self._wallet.read_own(kept.payload, self._wallet.address, self._venues) is not None
 
     async def _hinted(self, entries: Sequence[HistoryEntry]) -> list[str]:
         """Signatures that are not in the record, of transactions that are ours by what a node says of their memos."""

@@ -65,16 +65,18 @@ RETURNING identity
 
 IS_STOPPED = "SELECT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s')"
 
-ORDERS = """
-SELECT o.id, o.side, o.mode, o.input_mint, o.output_mint, o.amount_base, o.slippage_bps, o.status, o.version,
-       o.finished_at IS NOT NULL AS ended,
+# Orders that were taken over lack most of it. They have ended, so nobody asks for it.
+REQUEST = """coalesce(o.input_mint, '') AS input_mint, coalesce(o.output_mint, '') AS output_mint,
+       coalesce(o.amount_base, 0) AS amount_base, coalesce(o.slippage_bps, 0) AS slippage_bps"""
+ORDERS = f"""
+SELECT o.id, o.side, o.mode, {REQUEST}, o.status, o.version, o.finished_at IS NOT NULL AS ended,
        coalesce((SELECT json_agg(a ORDER BY a.n) FROM (
            SELECT n, signature, last_valid_height, outcome FROM attempts WHERE order_id = o.id) a), '[]') AS tries
 FROM orders o WHERE o.id = ANY(%(ids)s)
 UNION ALL
-SELECT id, side, mode, input_mint, output_mint, amount_base, slippage_bps, status, version, true, tries
-FROM archived_orders WHERE id = ANY(%(ids)s)
-"""
+SELECT o.id, o.side, o.mode, {REQUEST}, o.status, o.version, true, o.tries
+FROM archived_orders o WHERE o.id = ANY(%(ids)s)
+"""  # noqa: S608 - all that is put in is ours
 
 # The claim is raised, so that a worker that still holds the order writes nothing more.
 UPDATE_ORDER = """

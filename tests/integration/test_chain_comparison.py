@@ -292,24 +292,7 @@ async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(dat
         other = await at.order()
         assert await submit(at, other, "sig-2") is None
         later = Step(claimed.order.id, claimed.order.claim, 4, ((Status.CONFIRMED, {}),))
-        assert await at.store.advance(later), "what a swap came to is written"
-
-
-@pytest.mark.parametrize("end", [Status.EXPIRED, Status.FAILED])
-async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_is_permitted(
-    database_address: Address, end: Status
-) -> None:
-    """A worker that has not noticed yet that another Postgres answers: the order may have swapped, and that be lost."""
-    async with scene(database_address) as at:
-        at.store.restrict(lambda: "1/00000001")
-        claimed = await at.order()
-        ends = Step(claimed.order.id, claimed.order.claim, 1, ((end, {}),), final=True, reason="deadline")
-        assert await at.store.advance(ends) is None
-        assert (await at.read(claimed.order.id))["status"] == "pending"
-        permission = at.permission()
-        at.store.restrict(permission.identity)
-        await permission.obtain()
-        assert await at.store.advance(ends)
+        assert await at.store.advance(later), "what is not an attempt is written"
 
 
 @pytest.mark.parametrize(
@@ -444,6 +427,38 @@ async def test_what_is_not_ours_is_never_taken_in(database_address: Address) -> 
         assert len(await at.store.orders(10, None, None)) == 1
 
 
+async def test_a_strangers_memo_in_our_name_costs_a_look_at_it_and_no_comparison(database_address: Address) -> None:
+    """Else anybody could stop signing for a minute at each start, for the fee of one transaction."""
+    async with scene(database_address) as at:
+        await at.permit()
+        for order_id in (new_order().id, (await at.order()).order.id):
+            text = AttemptId(order_id, 1).memo(at.record)
+            at.lands(AttemptId(order_id, 1), payload=swap(STRANGER, text, names=[WALLET.address]))
+        at.chain.asked.clear()
+        await at.permit()
+        assert at.chain.asked == ["newest", "transaction", "transaction"]
+
+
+async def test_a_memo_that_names_an_order_of_before_our_tables_keeps_nothing_from_being_signed(
+    database_address: Address,
+) -> None:
+    """Of an order that was taken over the record knows neither mints nor base units."""
+    async with scene(database_address) as at:
+        await at.permit()
+        old = uuid4()
+        async with at.database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO orders (id, side, amount, status, created_at, mode, client, finished_at)"
+                " VALUES (%s, 'buy', 1, 'failed', now(), 'exactIn', '', now())",
+                (old,),
+            )
+        text = AttemptId(old, 1).memo("0" * 8)
+        at.lands(AttemptId(old, 1), payload=swap(STRANGER, text, names=[WALLET.address]))
+        assert await at.permit() == await at.identity()
+        await at.moves_to_another_postgres()
+        assert await at.permit() == await at.identity()
+
+
 async def test_what_is_listed_and_not_certain_yet_keeps_signing_stopped(database_address: Address) -> None:
     """Another node denies it, or has not finalized it: as for any swap, that proves nothing."""
     async with scene(database_address) as at:
@@ -469,7 +484,7 @@ async def test_a_backup_that_was_restored_in_place_is_noticed_by_what_it_does_no
         at.lands(AttemptId(order_id, 1))
         at.chain.asked.clear()
         await at.permit()
-        assert at.chain.asked[:3] == ["newest", "newest", "blockhash"]
+        assert at.chain.asked[:5] == ["newest", "transaction", "newest", "transaction", "blockhash"]
         assert (await at.read(order_id))["status"] == "confirmed"
 
 
