@@ -34,7 +34,8 @@ PAUSE = """(CASE WHEN o.claims <= 3 THEN interval '0' ELSE
     least(interval '30 s', interval '0.5 s' * 2 ^ least(o.claims - 4, 10))
     * (0.5 + (hashtext(o.id::text || o.claim) & 65535) / 131072.0) END)"""
 
-# What a claim reads of the orders `c`, whose claims it has just raised.
+# What a claim reads of the orders `c`, whose claims it has just raised. The slot is what a node told, of whatever size:
+# a cast that fails would fail for all orders of the statement.
 CLAIMED = """
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
        c.claim, c.claims, c.attempts, c.rounds,
@@ -45,7 +46,7 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
-       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::bigint,
+       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::numeric,
        coalesce(a.network, ''), coalesce(a.genesis, ''),
        greatest(0, extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
@@ -162,7 +163,7 @@ async def claim(database: Database, worker: int, order_ids: Sequence[UUID], susp
 async def advance(
     database: Database, steps: Sequence[Step], identity: str | None
 ) -> list[list[Event] | Shortfall | None]:
-    """Write the steps in one commit; if an identity is given, those that need a comparison go to that Postgres alone.
+    """Write the steps in one commit; attempts only to the record of the Postgres with that identity, if one is given.
     Answers each with its events, with why its attempt may not be recorded (then nothing of it is written), or None when
     its claim was stale, or the record is another."""
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
@@ -248,7 +249,7 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "max_in": fixed.bound.max_in if fixed else None,
         "quoted_in": fixed.quoted_in if fixed else None,
         "quoted_out": fixed.quoted_out if fixed else None,
-        "written_to": identity if step.needs_comparison else None,
+        "written_to": identity if step.attempt else None,
     }
 
 
@@ -315,4 +316,4 @@ def _attempt(columns: TupleRow) -> Attempt | None:
     if n is None:
         return None
     signed = SignedSwap(signature, bytes(payload), height, network, genesis)
-    return Attempt(n, venue, signed, quoted, slot, age_ms)
+    return Attempt(n, venue, signed, quoted, None if slot is None else int(slot), age_ms)

@@ -78,6 +78,20 @@ async def test_promise_10_a_look_that_comes_too_late_writes_nothing(stores: Open
             await each.end()
 
 
+async def test_a_landing_in_a_slot_that_cannot_be_keeps_no_other_order_from_its_look(stores: Open) -> None:
+    """A node told it, and the record holds it."""
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        odd, back, fine = [await confirmed(store, worker) for _ in range(3)]
+        for one in [one for one in await store.take_confirmed(worker.id, SOON) if one.order.id != fine]:
+            status = Status.CONFIRMED if one.order.id == odd else Status.SUBMITTED
+            seen = Resolution(1, None, {"slot": 2**64 - 1})
+            assert await store.advance(step(one, 5, (status, {}), resolution=seen, resume_in_ms=0))
+        assert await taken(store, worker) == [odd, fine]
+        assert [one.order.id for one in await store.claim(worker.id, [back])] == [back]
+        await worker.end()
+
+
 async def test_two_who_take_at_once_share_no_order_and_leave_none(stores: Open) -> None:
     async with stores() as one, stores() as two:
         workers = [await one.begin("w", 20), await two.begin("o", 20)]

@@ -255,6 +255,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
         {"blockhash": VENUE, "lastValidBlockHeight": "7"},
         {"blockhash": VENUE, "lastValidBlockHeight": -7},
         {"blockhash": VENUE, "lastValidBlockHeight": 7.0},
+        {"blockhash": VENUE, "lastValidBlockHeight": 2**64},
         {"blockhash": VENUE, "lastValidBlockHeight": True},
         {"blockhash": None, "lastValidBlockHeight": 7},
         {"blockhash": VENUE[:-5], "lastValidBlockHeight": 7},

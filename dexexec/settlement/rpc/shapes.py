@@ -6,6 +6,7 @@ A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it
 from typing import Any
 
 from dexexec.domain import base58
+from dexexec.domain.order import U64_MAX
 
 UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
@@ -25,9 +26,9 @@ def read_address(result: Any) -> str:
 
 
 def read_natural(value: Any) -> int:
-    """An integer that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("not a natural number")
+    """An integer that is not negative, and not above what Solana's own numbers can be."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= U64_MAX:
+        raise ValueError("not a natural number of 64 bits")
     return value
 
 
