@@ -28,7 +28,7 @@ def make_logger(
     sampler: Sampler | None = None,
 ) -> Logger:
     """A logger on `out`, by default stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value
-    before it is written; `sampler` leaves out lines that repeat too often, except at debug."""
+    before it is written; `sampler` leaves out lines that repeat too often, except at debug and critical."""
     out = out or sys.stderr
     text = style == "text" or (style == "auto" and out.isatty())
     # Tracebacks without the values of variables, which structlog's own for terminals show.
@@ -61,8 +61,11 @@ def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, A
 
 
 def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An error is counted apart, so that no flood of refusals hides it."""
-    if level != "debug" and not sampler.admit((level, event["event"]), TRACEBACK if event.get("exc_info") else 1):
+    """An error is counted apart, so that no flood of refusals hides it. What is critical is about money, and somebody
+    has to put each case right: it always passes."""
+    if level not in {"debug", "critical"} and not sampler.admit(
+        (level, event["event"]), TRACEBACK if event.get("exc_info") else 1
+    ):
         raise structlog.DropEvent
     return event
 

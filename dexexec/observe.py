@@ -136,7 +136,7 @@ class Observer:
 
     def fill_out_of_bounds(self, order_id: UUID, venue: str, signature: str) -> None:
         """A swap landed and moved more, or brought less, than its bounds allow."""
-        self.log.error("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
+        self.log.critical("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
 
     def earlier_attempt_landed(self, order_id: UUID, signature: str) -> None:
         """An attempt that was proven gone is on chain: the order ends with what it brought."""
@@ -207,13 +207,13 @@ class Observer:
     def order_duplicated(self, order_id: UUID, original: UUID, ended: bool) -> None:
         """An order has the Idempotency-Key of one that came back from the chain; `ended`: it failed for that, and has
         not swapped."""
-        tell = self.log.warning if ended else self.log.error
+        tell = self.log.warning if ended else self.log.critical
         event = "order failed as a duplicate" if ended else "two orders with one Idempotency-Key may have swapped"
         tell(event, order=str(order_id), original=str(original))
 
     def record_contradicts_chain(self, order_id: UUID, why: str) -> None:
         """Record and chain tell different things of an order, and neither can be changed."""
-        self.log.error("record and chain contradict each other", order=str(order_id), why=why)
+        self.log.critical("record and chain contradict each other", order=str(order_id), why=why)
 
     def comparison_done(self, wallet: str, restored: int, seconds: float) -> None:
         """The record has all that the chain has."""

@@ -5,13 +5,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from uuid import UUID, uuid4
 
 import pytest
 
-from dexexec.log import open_log
+from dexexec.log import make_logger, open_log
 from dexexec.log_output import ThreadedWriter
 from dexexec.log_sampling import LINES, SECONDS, TRACEBACK, Sampler
-from dexexec.observe import make_logger
+from dexexec.observe import Observer
 from dexexec.redaction import Redactor
 
 
@@ -50,6 +52,24 @@ def test_a_line_with_a_traceback_counts_as_many_and_the_first_always_passes() ->
     sampler = Sampler(Seconds())
     assert sum(sampler.admit("a", TRACEBACK) for _ in range(100)) == LINES // TRACEBACK
     assert sampler.admit("b", LINES * 2)
+
+
+def test_promise_3_an_alarm_about_money_is_never_left_out() -> None:
+    """Each names an order that somebody has to look at."""
+    written = io.StringIO()
+    observer = Observer(make_logger(style="json", out=written, sampler=Sampler(Seconds())))
+    orders = [uuid4() for _ in range(LINES + 20)]
+    alarms: list[Callable[[UUID], None]] = [
+        lambda order_id: observer.swapped_more_than_once(order_id, ["a", "b"]),
+        lambda order_id: observer.fill_out_of_bounds(order_id, "venue", "a"),
+        lambda order_id: observer.record_contradicts_chain(order_id, "why"),
+        lambda order_id: observer.order_duplicated(order_id, orders[0], ended=False),
+    ]
+    for alarm in alarms:
+        for order_id in orders:
+            alarm(order_id)
+    told = [json.loads(line)["order"] for line in written.getvalue().splitlines()]
+    assert told == [str(order_id) for order_id in orders] * len(alarms)
 
 
 def test_at_the_end_everything_is_told() -> None:
