@@ -1,5 +1,6 @@
 """The first contact with Postgres and Redis: clients that are known to work, or one line that says what to do."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,13 @@ READ_CONNECTIONS = 5
 (`dexexec.api.read_gate`), the feed and readiness."""
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
+    if hasattr(socket, name)
+}
+"""As for Postgres: a peer that went silent is given up within about ten seconds, and no network between forgets a
+connection that rests."""
 OLDEST_REDIS = (6, 2)
 
 
@@ -69,6 +77,8 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
         )
         pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
         refuse_missing_files(pool.connection_kwargs)
+        if issubclass(pool.connection_class, redis.asyncio.Connection):
+            pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     except (ValueError, TypeError, RedisError) as error:
         raise UnusableError(redis_url_problem(error)) from error
     pool.connection_class = telling(pool.connection_class)

@@ -147,16 +147,21 @@ class QueueGate:
         return self._asking
 
     async def _learn_depth(self) -> None:
-        asked_at, left = self._clock.monotonic(), self._left
         try:
-            async with asyncio.timeout(self._timeout):
-                self._depth = await self._queue.depth()
+            try:
+                await self._ask_depth()
+            except TimeoutError:  # the connection may have died while it rested: the next one is new
+                await self._ask_depth()
         except (UnavailableError, TimeoutError):
             self._known_at = -math.inf
-        else:
-            self._known_at, self._left_before = asked_at, left
         finally:
             self._asking = None
+
+    async def _ask_depth(self) -> None:
+        asked_at, left = self._clock.monotonic(), self._left
+        async with asyncio.timeout(self._timeout):
+            self._depth = await self._queue.depth()
+        self._known_at, self._left_before = asked_at, left
 
 
 class Intake:

@@ -68,6 +68,8 @@ class Database:
     def __init__(self, address: Address, *, size: int = 8, timeout: float = 5.0) -> None:
         self.address, self.timeout = address, timeout
         self._checking: asyncio.Task[None] | None = None
+        self._suspect_before = 0.0
+        """Sessions that were looked at before that, by the event loop's clock, are taken for dead."""
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo(),
             connection_class=Session,
@@ -76,7 +78,6 @@ class Database:
             timeout=timeout,
             reconnect_timeout=2,  # then the next caller starts afresh, instead of waiting out a long back-off
             configure=self._settle,
-            check=Session.look_if_due,
             open=False,
             name="dexexec",
         )
@@ -100,15 +101,37 @@ class Database:
         error of Postgres inside the block but those of `passing`."""
         try:
             with outages(passing):
-                async with self._pool.connection() as connection:
-                    try:
+                connection = await self._take()
+                try:
+                    async with connection:
                         yield connection
-                    except SPOILED:
-                        await connection.close()
-                        raise
+                except SPOILED:
+                    await connection.close()
+                    raise
+                finally:
+                    await self._pool.putconn(connection)
         except UnavailableError:
             self._check()
             raise
+
+    async def _take(self) -> Connection:
+        """A connection that works. Those that died while they rested are dropped on the way, all of them if need be:
+        the pool's own check pauses after each, longer each time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.timeout
+        while True:
+            connection = await self._pool.getconn(max(0.0, until - loop.time()))
+            try:
+                await connection.look_if_due(self._suspect_before)
+            except BaseException as error:
+                await connection.close()
+                await self._pool.putconn(connection)
+                if isinstance(error, TimeoutError):
+                    self._suspect_before = loop.time()  # a silent one: the others need not take their time as well
+                if not isinstance(error, OUTAGES) or loop.time() >= until:
+                    raise
+            else:
+                return connection
 
     def _check(self) -> None:
         """One broken connection makes the others suspect: drop those that do not answer, instead of failing one

@@ -6,6 +6,7 @@ setting that was decided on.
 """
 
 import asyncio
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,8 @@ PATIENCE_SECONDS = STATEMENT_SECONDS + 2.0
 nothing at all once it hangs."""
 CANCEL_SECONDS = 2.0
 """How long a statement may take to end that was given up; then the connection is closed."""
+ANSWER_SECONDS = 2.0
+"""How long the answer to a look may take: past that the network between has forgotten the connection."""
 LOOK_SECONDS = 5.0
 """A session is looked at when it is taken and the last look was longer ago: a look costs a round trip."""
 TAKES = frozenset({"UTF8", "SQL_ASCII"})
@@ -171,11 +174,21 @@ class Session(psycopg.AsyncConnection[TupleRow]):
             self._backend = _backend_of_fit(await self._read(settling(schema)), schema)
         self._looked_at = asyncio.get_running_loop().time()
 
-    async def look_if_due(self) -> None:
+    async def look_if_due(self, suspect_before: float = 0.0) -> None:
         """Look whether the session is still the one that was settled, unless that was done lately; if it is not, it is
-        closed. Raises `UnfitSessionError`."""
-        if asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
-            await self.look()
+        closed, and so it is without a look when the last one was before `suspect_before`. Raises `UnfitSessionError`,
+        TimeoutError and what psycopg raises."""
+        if self._looked_at < suspect_before:
+            await self.close()
+            raise UnfitSessionError("it has rested since before another one was found dead")
+        if asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS or self._has_news():
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.look()
+
+    def _has_news(self) -> bool:
+        """Whether there is something to read, while nothing was asked: as a rule that the server or a pooler has ended
+        the session, or a network broken it."""
+        return self.closed or _is_readable(self.pgconn.socket)
 
     async def look(self) -> None:
         """The same at once."""
@@ -276,6 +289,12 @@ def _backend_of_fit(found: Mapping[str, Any], schema: str) -> int:
         raise UnfitSessionError(f"the session does not keep what was set: {', '.join(other)}")
     backend: int = found["backend"]
     return backend
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextmanager

@@ -142,6 +142,12 @@ class Proxy:
             if shut:
                 gate.shut()
 
+    def forget(self) -> None:
+        """Hold all bytes of the connections there are, and let new ones pass: as a NAT that lost its table."""
+        for gate in self._gates:
+            gate.shut()
+        self._gates = [Gate(), Gate()]
+
     def delay(self, seconds: float) -> None:
         """Let each chunk take so long, in each direction."""
         for gate in self._gates:

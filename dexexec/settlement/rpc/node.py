@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import re
+import time
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +23,11 @@ from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueErr
 T = TypeVar("T")
 MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of one answer."""
-LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=15.0)
+KEPT_SECONDS = 15.0
+"""How long a connection is kept that rests."""
+LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=KEPT_SECONDS)
+BROKEN = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+"""A connection that was made, and broke before its answer came."""
 PREFLIGHT_FAILURE, INVALID_PARAMS = -32002, -32602
 SIGNATURE_FAILURE, PRECOMPILE_FAILURE = -32003, -32006
 REFUSALS = {PREFLIGHT_FAILURE, SIGNATURE_FAILURE, PRECOMPILE_FAILURE, INVALID_PARAMS}
@@ -99,6 +104,7 @@ class Node:
         self.url, self.headers = target.copy_with(username=None, password=None), headers
         self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=target.scheme == "https")
         self._calls = 0
+        self._answered_at = -KEPT_SECONDS
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -125,6 +131,12 @@ class Node:
         kind: type[VenueError] = Unreachable
         try:
             async with asyncio.timeout(self._timeout):
+                try:
+                    return await self._exchange(request, method)
+                except BROKEN:
+                    if method == SEND or time.monotonic() > self._answered_at + KEPT_SECONDS:
+                        raise
+                # The connection was one that had rested, and broke as it was taken up again.
                 return await self._exchange(request, method)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             why, sent = f"cannot be connected to ({self.clean(error)})", False
@@ -146,6 +158,7 @@ class Node:
                 body += part
                 if len(body) > MAX_ANSWER:
                     raise self._unavailable(f"answered with more than {MAX_ANSWER} bytes", BadAnswer)
+            self._answered_at = time.monotonic()
             return bytes(body)
         finally:
             await response.aclose()
