@@ -104,6 +104,13 @@ class Observer:
         """A fault of ours while handing an order back: the worker begins anew, which frees it."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
 
+    def order_unreadable(self, order_id: UUID, error: Exception) -> None:
+        """An order's row has what this version cannot read. Nobody works on it here; the others go on."""
+        self.log.error(
+            "an order cannot be read", order=str(order_id), why=f"{type(error).__name__}: {error}",
+            hint="a newer version wrote it, or somebody by hand: run that version, or put its row right",
+        )  # fmt: skip
+
     def order_poisoned(self, order_id: UUID, claims: int) -> None:
         """An order crashed what worked on it too often. It is failed without another turn."""
         self.log.error("order failed as poisoned", order=str(order_id), claims=claims)

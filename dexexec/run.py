@@ -378,7 +378,10 @@ async def _shared(
         if role is not Role.WORKER:
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         timeout = settings.request_timeout_ms / 1000
-        store = Store(database, announcer.announce, clock, timeout, for_orders=orders, for_reads=reads)
+        store = Store(
+            database, announcer.announce, clock, timeout,
+            for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
+        )  # fmt: skip
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
         await _prepared(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)

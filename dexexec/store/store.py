@@ -31,6 +31,7 @@ from dexexec.store.seats import Taker
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.waiting import Note
 from dexexec.store.watching import Page
+from dexexec.store.work import Unreadable
 from dexexec.store.workers import WorkerSession
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 class Store:
     """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each statement;
     what is written in batches may wait for the batch before it as well, except for new orders. New orders and reads for
-    clients have connections of their own, if given, out of each other's and the worker's way."""
+    clients have connections of their own, if given, out of each other's and the worker's way. `unreadable` is told of
+    orders whose rows cannot be read."""
 
     def __init__(
         self,
@@ -53,8 +55,10 @@ class Store:
         *,
         for_orders: Database | None = None,
         for_reads: Database | None = None,
+        unreadable: Unreadable = lambda _, __: None,
     ) -> None:
         self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
+        self._unreadable = unreadable
         self._for_orders, self._for_reads = for_orders or database, for_reads or database
         self.taker: Taker | None = None
         """The worker of this process, if new orders may go to it directly."""
@@ -165,11 +169,11 @@ class Store:
 
     async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
         """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
-        return await self._bounded(work.claim(self._database, worker, order_ids, suspects))
+        return await self._bounded(work.claim(self._database, worker, order_ids, suspects, self._unreadable))
 
     async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
         """Take a page of confirmed orders for one look at whether they are final; oldest first."""
-        return await self._bounded(watching.take_confirmed(self._database, worker, page))
+        return await self._bounded(watching.take_confirmed(self._database, worker, page, self._unreadable))
 
     async def held(self, worker: int) -> dict[UUID, int]:
         """What is claimed in this worker's name: orders, with their claims."""

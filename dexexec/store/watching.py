@@ -11,7 +11,7 @@ from uuid import UUID
 
 from dexexec.store.database import Database
 from dexexec.store.steps import Claimed
-from dexexec.store.work import CLAIMED, read_claimed
+from dexexec.store.work import CLAIMED, Unreadable, read_all
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
 
@@ -60,7 +60,7 @@ class Page:
     behind: tuple[datetime, UUID] = BEFORE_ALL
 
 
-async def take_confirmed(database: Database, worker: int, page: Page) -> list[Claimed]:
+async def take_confirmed(database: Database, worker: int, page: Page, unreadable: Unreadable) -> list[Claimed]:
     """Take a page for a worker whose own lease lives, in one commit; oldest first."""
     values = {
         "worker": worker,
@@ -75,5 +75,5 @@ async def take_confirmed(database: Database, worker: int, page: Page) -> list[Cl
     }
     async with database.connection() as connection:
         cursor = await connection.execute(TAKE, values, prepare=True, binary=True)
-        taken = [read_claimed(row) for row in await cursor.fetchall()]
+        taken = read_all(await cursor.fetchall(), unreadable)
     return sorted(taken, key=lambda one: (one.order.created_at, one.order.id))

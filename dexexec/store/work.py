@@ -6,7 +6,7 @@ has no gaps, whoever dies when.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from dexexec.store import reservations
 from dexexec.store.database import REFUSALS, Connection, Database, json_rows
 from dexexec.store.reservations import Rooms
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, NewAttempt, Release, Resolution, Step
+
+Unreadable = Callable[[UUID, Exception], None]
+"""Is told of an order whose row cannot be read."""
 
 # Rows are found by their keys here. To the planner the small indexes `orders_live` and `attempts_open` look cheaper,
 # but each batch would read all that is in flight: `ended IS NULL` and `coalesce` rule them out.
@@ -152,12 +155,14 @@ ORDER BY o.created_at, o.id LIMIT %(limit)s
 """  # noqa: S608
 
 
-async def claim(database: Database, worker: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
+async def claim(
+    database: Database, worker: int, order_ids: Sequence[UUID], suspects: int, unreadable: Unreadable
+) -> list[Claimed]:
     """Claim what can be claimed of `order_ids` for `worker`, in one commit; of suspects, up to `suspects`."""
     values = {"worker": worker, "ids": list(order_ids), "suspects": suspects}
     async with database.connection() as connection:
         cursor = await connection.execute(CLAIM, values, prepare=True, binary=True)
-        return [read_claimed(row) for row in await cursor.fetchall()]
+        return read_all(await cursor.fetchall(), unreadable)
 
 
 async def advance(
@@ -295,8 +300,19 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
     ]
 
 
-def read_claimed(row: TupleRow) -> Claimed:
-    """A row of `CLAIMED`."""
+def read_all(rows: Sequence[TupleRow], unreadable: Unreadable) -> list[Claimed]:
+    """Rows of `CLAIMED`. One that cannot be read (a newer version wrote it, or a person) is told of and left out: it
+    must keep no other order waiting."""
+    claimed = []
+    for row in rows:
+        try:
+            claimed.append(_read(row))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            unreadable(row[0], error)
+    return claimed
+
+
+def _read(row: TupleRow) -> Claimed:
     (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
     (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
     refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, digest, cause, *open_attempt = rest

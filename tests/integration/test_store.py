@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from dexexec.clock import SystemClock
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
@@ -17,6 +18,7 @@ from dexexec.store import (
     Cursor,
     Database,
     NewAttempt,
+    Page,
     Release,
     Resolution,
     Step,
@@ -27,7 +29,7 @@ from dexexec.store import (
 )
 from dexexec.store.migrate import migrations
 from dexexec.sweeper import THE_BEGINNING
-from tests.parts import new_order, open_database, open_store
+from tests.parts import new_order, open_database, open_store, running
 from tests.waiting import until
 
 ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
@@ -52,6 +54,28 @@ async def test_migrations_apply_once_although_many_processes_start_together(data
     assert await migrate(databases[0]) == []
     for database in databases:
         await database.close()
+
+
+async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_end(database_address: Address) -> None:
+    """A newer version, or a person, wrote into its row what this version does not know."""
+    told: list[UUID] = []
+    async with open_database(database_address) as database:
+        store = Store(database, lambda _: None, SystemClock(), unreadable=lambda order_id, _: told.append(order_id))
+        async with running(store.run()):
+            worker = await store.begin("w", 20)
+            ids = [(await store.create(new_order())).order_id for _ in range(4)]
+            for n, one in enumerate(await store.claim(worker.id, ids[2:])):
+                signed = NewAttempt(1, "here", SignedSwap(f"signature {n}", b"bytes", 100, "here"), {})
+                assert await store.advance(step(one, 1, *ROUTED, (Status.SUBMITTED, {}), attempt=signed))
+                seen = Resolution(1, None, {"slot": 7})
+                assert await store.advance(step(one, 4, (Status.CONFIRMED, {}), resolution=seen, resume_in_ms=0))
+            async with database.connection() as connection:
+                await connection.execute("UPDATE orders SET mode = 'iceberg' WHERE id = ANY(%s)", (ids[::2],))
+            assert [one.order.id for one in await store.claim(worker.id, ids[:2])] == [ids[1]]
+            page = Page(next_look_ms=0, network="here")
+            assert [one.order.id for one in await store.take_confirmed(worker.id, page)] == [ids[3]]
+            assert told == ids[::2]
+            await worker.end()
 
 
 async def test_promise_1_an_order_and_its_first_event_are_durable_before_the_answer(database_address: Address) -> None:
