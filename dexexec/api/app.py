@@ -13,7 +13,7 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 
 from dexexec import descriptors
-from dexexec.api import front_page
+from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.handler import (
@@ -32,7 +32,6 @@ from dexexec.api.server import LimitedServer
 EXECUTE = front_page.EXECUTE
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_HEADER_BYTES = 16 * 1024
 BODY_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 HEADER_SECONDS = 15.0
@@ -127,7 +126,7 @@ def make_server(
         table=table,
         observer=api.observer,
         max_body_size=MAX_BODY_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
+        max_header_size=request_head.READ_BYTES,
     )
     server.conn_params.header_timeout = None  # it cannot be left out above, and `ConnectionTable` does it for less
     return server

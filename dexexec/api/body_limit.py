@@ -7,6 +7,7 @@ while, because closing a connection that still has unread data makes the kernel 
 """
 
 from collections.abc import Awaitable
+from http import HTTPStatus
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
@@ -24,7 +25,8 @@ from dexexec.api import problem
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.handler import common_headers, encode, request_id, tell_refusal
 from dexexec.api.pacer import Pacer
-from dexexec.errors import BodyTooLargeError
+from dexexec.api.request_head import checked
+from dexexec.errors import BodyTooLargeError, RequestError
 from dexexec.observe import Observer
 
 LINGER_BYTES = 1 << 20
@@ -61,7 +63,7 @@ class BodyLimit(HTTPServerConnectionDelegate):
 
 
 class _Limited(HTTPMessageDelegate):
-    """One request. `_received` counts body bytes, `_refused` is set once the 413 is written."""
+    """One request. `_received` counts body bytes, `_refused` is set once it is answered here."""
 
     def __init__(
         self, limit: BodyLimit, inner: HTTPMessageDelegate, connection: HTTP1Connection, stream: ClientStream
@@ -94,15 +96,20 @@ class _Limited(HTTPMessageDelegate):
             self._stream.close()
             raise HTTPInputError("the client has gone")  # ends the connection, with all that was sent ahead
         self._begun = True
+        error: RequestError | None = None
+        try:
+            start_line = checked(start_line, headers)
+        except RequestError as caught:
+            error = caught
         length = headers.get("Content-Length", "")
         announced = int(length) if length.isascii() and length.isdecimal() and len(length) <= 20 else 0
-        if announced > self._limit or "Transfer-Encoding" in headers:
+        if error or announced > self._limit or "Transfer-Encoding" in headers:
             # Tornado's own limit, which would answer 400, makes room for ours.
             self._connection.set_max_body_size(max(announced, 1 << 62))
             self._request = HTTPServerRequest(connection=self._connection, start_line=start_line, headers=headers)
-        if announced <= self._limit:
+        if error is None and announced <= self._limit:
             return self._inner.headers_received(start_line, headers)
-        self._refuse(close=announced > LINGER_BYTES)
+        self._refuse(error or self._too_large(), close=announced > LINGER_BYTES)
         if "Expect" in headers:
             self._connection.finish()  # the client waits for this answer and has sent nothing
         return None
@@ -113,7 +120,7 @@ class _Limited(HTTPMessageDelegate):
             if self._received <= self._limit:
                 return self._inner.data_received(chunk)
             self._inner.on_connection_close()
-            self._refuse(close=True)
+            self._refuse(self._too_large(), close=True)
         if self._received > LINGER_BYTES:
             self._connection.finish()
         return None
@@ -129,15 +136,17 @@ class _Limited(HTTPMessageDelegate):
         if self._begun and not self._refused:
             self._inner.on_connection_close()
 
-    def _refuse(self, close: bool) -> None:
-        assert self._request is not None  # noqa: S101 - made with the headers of every body that can get here
+    def _too_large(self) -> RequestError:
+        return BodyTooLargeError(f"the body is over {self._limit} bytes")
+
+    def _refuse(self, error: RequestError, close: bool) -> None:
+        assert self._request is not None  # noqa: S101 - made with the headers of every request that can get here
         self._refused = True
-        error = BodyTooLargeError(f"the body is over {self._limit} bytes")
         identity = request_id(self._request.headers)
         body = encode(problem.document(error, identity))
         headers = HTTPHeaders({**common_headers(identity), **problem.headers(error), "Content-Length": str(len(body))})
         if close:
             headers["Connection"] = "close"
-        start_line = ResponseStartLine("HTTP/1.1", error.http_status, "Content Too Large")
+        start_line = ResponseStartLine("HTTP/1.1", error.http_status, HTTPStatus(error.http_status).phrase)
         self._connection.write_headers(start_line, headers, b"" if self._request.method == "HEAD" else body)
         tell_refusal(self._observer, self._request, error.http_status, error, identity)

@@ -59,6 +59,30 @@ class MethodNotAllowedError(RequestError):
     title = "The method is not allowed here"
 
 
+class TargetTooLongError(RequestError):
+    """The path with its query is longer than any that this service has."""
+
+    code = "target-too-long"
+    http_status = 414
+    title = "The path or the query is too long"
+
+
+class ExpectationFailedError(RequestError):
+    """The Expect header asks for something else than 100-continue."""
+
+    code = "expectation-failed"
+    http_status = 417
+    title = "The Expect header cannot be met"
+
+
+class HeadersTooLargeError(RequestError):
+    """The headers are over the limit."""
+
+    code = "headers-too-large"
+    http_status = 431
+    title = "The headers are too large"
+
+
 class UpgradeRequiredError(RequestError):
     """The request begins a WebSocket, but lacks the headers for it or asks for another version than 13."""
 
@@ -108,7 +132,10 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,
+            TargetTooLongError,
+            ExpectationFailedError,
             UpgradeRequiredError,
+            HeadersTooLargeError,
             HostNotAllowedError,
             OriginNotAllowedError,
             TooManyConnectionsError,

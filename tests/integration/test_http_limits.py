@@ -107,14 +107,72 @@ async def test_headers_that_do_not_come_in_time_end_the_connection() -> None:
 
 async def test_headers_over_the_limit_end_the_connection() -> None:
     async with running_service() as service, service.raw() as raw:
-        await raw.send(HEAD + b"X: " + b"x" * 20_000)
+        await raw.send(HEAD + b"X: " + b"x" * 40_000)
         await raw.closed()
         assert (await service.post()).code == 202
+
+
+HEALTH = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (HEALTH % (b"/" + b"a" * 9_000, b""), 414, "target-too-long"),
+        (HEALTH % (b"/healthz?" + b"a" * 20_000, b""), 414, "target-too-long"),
+        (HEALTH % (b"/healthz", b"X: " + b"a" * 17_000 + b"\r\n"), 431, "headers-too-large"),
+        (HEALTH % (b"/healthz", b"Expect: 200-ok\r\n"), 417, "expectation-failed"),
+        (HEAD + b"Expect: 200-ok\r\nContent-Length: 100\r\n\r\n", 417, "expectation-failed"),
+        (HEAD + b"Expect: 200-ok\r\nTransfer-Encoding: chunked\r\n\r\n", 417, "expectation-failed"),
+        (HEALTH % (b"healthz", b""), 400, "bad-request"),
+        (HEALTH % (b"ftp://localhost/healthz", b""), 400, "bad-request"),
+        (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
+    ],
+)
+async def test_a_head_that_cannot_be_served_is_told_why(request_bytes: bytes, status: int, code: str) -> None:
+    async with running_service() as service, service.raw() as raw:
+        await raw.send(request_bytes)
+        found, headers, body = await raw.answer()
+        problem(headers, body, found, code)
+        assert found == status
+        (line,) = service.told()
+        assert line["problem"] == code
+        assert (await service.post()).code == 202
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost/healthz", b"localhost", 200),
+        (b"HTTP://localhost:3000/healthz?a=b", b"evil.example", 200),
+        (b"http://evil.example/healthz", b"localhost", 421),
+        (b"http://localhost", b"localhost", 200),
+    ],
+)
+async def test_of_a_whole_url_as_target_the_host_in_it_counts(target: bytes, host: bytes, status: int) -> None:
+    async with running_service() as service, service.raw() as raw:
+        await raw.send(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))
+        assert (await raw.answer())[0] == status
+
+
+async def test_a_client_may_ask_in_any_case_whether_to_send_its_body() -> None:
+    async with running_service() as service, service.raw() as raw:
+        await raw.send(HEAD + b"Expect: 100-Continue\r\nContent-Length: %d\r\n\r\n" % len(GOOD))
+        assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        await raw.send(GOOD)
+        assert (await raw.answer())[0] == 202
 
 
 @pytest.mark.parametrize(
     "bad",
     [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\r\n folded\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX : a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: me@localhost\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
