@@ -83,7 +83,7 @@ def loses_its_answers(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if isinstance(store, MemoryStore):
         monkeypatch.setattr(store, "_wire", _NoAnswer())
     else:
-        monkeypatch.setattr(store, "_database", _NoAnswer(store._database))
+        monkeypatch.setattr(store, "_for_orders", _NoAnswer(store._for_orders))
 
 
 # What is claimed

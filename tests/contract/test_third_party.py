@@ -81,7 +81,7 @@ def test_its_settings_are_known_and_bounded(site: Path) -> None:
     assert "DEXEXEC_ACME_PRICE" in with_acme(site, OPTIONS).stdout.split()
     done = with_acme(site, CHECK, "acme", DEXEXEC_ACME_SPREAD_BPS="5000")
     assert done.returncode != 0
-    assert "DEXEXEC_ACME_SPREAD_BPS: Input should be less than or equal to 1000" in done.stderr
+    assert "DEXEXEC_ACME_SPREAD_BPS must be a whole number from 0 to 1000, not '5000'" in done.stderr
 
 
 def test_without_the_package_there_is_no_such_adapter(tmp_path: Path) -> None:
