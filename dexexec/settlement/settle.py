@@ -242,9 +242,18 @@ class Settlement:
             [swap for swap, one in zip(swaps, statuses, strict=True) if isinstance(one, Landed) and one.finalized],
         )
         return [
-            verdict_of(swap, status, searched=place in gone, earlier=earlier.get(swap.signed.signature, ()))
-            for place, (swap, status) in enumerate(zip(swaps, statuses, strict=True))
+            self._verdict(swap, statuses[place], searched=place in gone, earlier=earlier.get(swap.signed.signature, ()))
+            for place, swap in enumerate(swaps)
         ]
+
+    def _verdict(
+        self, swap: ConfirmedSwap, status: SwapStatus, *, searched: bool, earlier: tuple[EarlierLanding, ...]
+    ) -> Verdict:
+        try:
+            return verdict_of(swap, status, searched=searched, earlier=earlier)
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be read says nothing of this swap, nor others
+            self._observer.settlement_failed(swap.signed.network, swap.signed.signature, error)
+            return verdict_of(swap, Unavailable("its status cannot be read"), searched=searched)
 
     async def _earlier(self, network: str, swaps: Sequence[ConfirmedSwap]) -> dict[str, tuple[EarlierLanding, ...]]:
         """By the signatures of `swaps`: which earlier attempts of the same orders landed as well."""

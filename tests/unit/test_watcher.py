@@ -173,6 +173,16 @@ async def test_promise_5_a_chain_that_cannot_be_asked_ends_nothing_and_it_is_sai
     assert statuses(row) == ["confirmed"] * 2
 
 
+async def test_an_answer_that_cannot_be_read_says_nothing_of_its_order_and_keeps_no_other_from_its_end(
+    scene: Scene,
+) -> None:
+    odd, fine = await scene.confirmed(), await scene.confirmed()
+    scene.tell(odd, replace(LANDED, moved=None))  # type: ignore[arg-type]
+    scene.tell(fine, LANDED)
+    await scene.look()
+    assert (statuses(odd), statuses(fine)) == (["confirmed"], ["confirmed"] * 2)
+
+
 async def test_what_proves_nothing_changes_nothing(scene: Scene) -> None:
     row = await scene.confirmed()
     for status in (Unavailable("away"), replace(GONE, slot=77), replace(GONE, height=22_000_000)):

@@ -12,6 +12,7 @@ from dexexec.errors import UnavailableError
 from dexexec.limiter import RateLimiter
 from dexexec.observe import Observer, make_logger
 from dexexec.pipeline import Later, Pipeline
+from dexexec.recovery.permission import SigningPermission
 from dexexec.store import Claimed, Release
 from dexexec.watcher import FinalityWatcher
 from dexexec.worker import Limits, Worker
@@ -48,6 +49,7 @@ class Scene:
     """A worker with one session, and how often it has looked for strays."""
 
     def __init__(self) -> None:
+        self.watched: list[int] = []
         self.database, self.turn, self.looks = MemoryDatabase(), Turn(), 0
         self.store, self.queue = MemoryStore(self.database), MemoryQueue(MemoryRedis())
         held = self.store.held
@@ -71,8 +73,12 @@ class Scene:
         )
 
     async def run(self, worker: int) -> None:
-        """Where the worker's watcher would be."""
-        await asyncio.Event().wait()
+        """Where the worker's watcher would be: it is begun and ended."""
+        self.watched.append(worker)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.watched.append(-worker)
 
     async def post(self) -> OrderRow:
         """A new order, on the queue."""
@@ -213,3 +219,27 @@ async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(
     working.cancel()
     await asyncio.wait([working], timeout=20)
     assert working.done()
+
+
+async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(scene: Scene) -> None:
+    async with running(scene.worker.run()):
+        await until(lambda: scene.watched == [1])
+        scene.database.disconnect(1)
+        await until(lambda: scene.watched == [1, -1, 2])
+        scene.worker.stop()
+        await until(lambda: scene.watched == [1, -1, 2, -2])
+
+
+async def test_nobody_watches_before_the_record_may_be_written_to(scene: Scene) -> None:
+    permitted = asyncio.Event()
+
+    class Waiting:
+        async def obtain(self) -> None:
+            await permitted.wait()
+
+    scene.worker._permission = cast("SigningPermission", Waiting())
+    async with running(scene.worker.run()):
+        await scene.look_again()
+        assert scene.watched == []
+        permitted.set()
+        await until(lambda: scene.watched == [1])
