@@ -40,7 +40,7 @@ from dexexec.foreign import clean
 from dexexec.job import Events, Job, StepWriter, located
 from dexexec.observe import Observer
 from dexexec.presenting import Presenter
-from dexexec.rounds import Chance, Retries, Setback, setback_of, until_deadline
+from dexexec.rounds import Chance, Retries, Setback, setback_of, unbuilt, until_deadline
 from dexexec.router import OUT_OF_TIME, PRICE_IMPACT, Answer, Router, Routing
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settle import Fate, Settlement, Trial
@@ -182,11 +182,7 @@ class Pipeline:
                 continue
             await self._clock.failpoint(Failpoint.RECORDED)
             return await self._follow(job, attempt, resumed=False)
-        if all(failure.code == InsufficientFunds.code for failure in failures):
-            return await self._retry_or_end(job, setback_of(failures))  # no venue's recovery fills the wallet
-        # Venues whose quotes could not be taken count as well: one of them may do it when its trouble has passed.
-        others = [answer for answer in routing.answers if answer.code]
-        return await self._retry_or_end(job, setback_of([*failures, *others]))
+        return await self._retry_or_end(job, unbuilt(failures, routing.answers))
 
     async def _secure(self, job: Job, choice: Choice, rounds: int) -> Attempt:
         """The choice as a recorded attempt, whose spending is reserved. What others in flight may spend is waited for:

@@ -7,7 +7,7 @@ rounds when they hardly do (`no-route`).
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from dexexec.domain.event import Detail
@@ -100,6 +100,21 @@ def setback_of(answers: Sequence[Answer], asked: Detail | None = None, rest_ms: 
         codes += [answer.code for answer in answers if answer.code in _FIRST]
     reason = min(codes, key=_weight)
     return Setback(reason, _words(answers), chance, asked=asked, rest_ms=rest_ms)
+
+
+def unbuilt(failures: Sequence[Answer], answers: Sequence[Answer]) -> Setback:
+    """What a round comes to in which venues quoted, and all that may be taken failed to build (`failures`). Of all
+    `answers`, those count as well whose quotes could not be taken, or who gave none: one of them may do it when its
+    trouble has passed.
+
+    What the wallet lacks for one venue it may have for another, which takes less rent, fees or input; but not for one
+    that does not do the order at all. It is told as what is wrong, whatever else is waited for.
+    """
+    others = [answer for answer in answers if answer.code]
+    if any(failure.code != InsufficientFunds.code for failure in failures):
+        return setback_of([*failures, *others])
+    silent = [answer for answer in others if answer.quote is None and chance_of(answer) is Chance.TIME]
+    return replace(setback_of([*failures, *silent]), reason=InsufficientFunds.code)
 
 
 def _weight(code: str) -> int:

@@ -63,6 +63,11 @@ PRICE_UNITS = 150
 """What the compute unit price, which is not simulated, uses itself."""
 LOOKS = 4
 """How often the wallet may change under a simulation before it is given up."""
+FRESHER_SLOTS = 4
+"""Slots by which balances must be newer than those that were not enough, to bear them out."""
+FRESHER_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between looks at balances that were not enough: a cluster comes so far meanwhile, a chain that stands does
+not."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
 
@@ -159,9 +164,14 @@ class SolanaSealer:
         mint = quote.request.mint_in
         ours = (self.payer, *(associated_token_account(self.payer, mint, one) for one in sorted(TOKEN_PROGRAMS)))
         found = await self._chain.accounts(ours)
-        return (
-            self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in) if found.slot >= newest else None
-        )
+        for again in (True, False):
+            if found.slot < newest:
+                return None
+            lacking = self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
+            if lacking is None or not again:
+                return lacking
+            found = await self._fresher(ours, found.slot)
+        return None
 
     async def _with_wrapped(
         self,
@@ -220,12 +230,25 @@ class SolanaSealer:
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
         """`refusal`, unless what it rests on was old: `seen` is of before the slot `newest`, which the node had shown,
         or our accounts are others when asked again. Then it is trouble of the node, no alarm and no fault of the
-        order's; nothing is signed either way."""
+        order's; nothing is signed either way. A node that lags shows the slot `newest` as late as the accounts: what
+        ends an order by its balances is looked at again as of a later slot."""
         if seen.slot < newest:
             return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
-        if not self._same_wallet(proposal.message, seen, await self._chain.accounts(proposal.message.writable)):
+        addresses, last = proposal.message.writable, isinstance(refusal, GuardError)
+        again = await (self._chain.accounts(addresses) if last else self._fresher(addresses, seen.slot))
+        if not self._same_wallet(proposal.message, seen, again):
             return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
         return refusal
+
+    async def _fresher(self, addresses: Sequence[str], slot: int) -> Accounts:
+        """The accounts as of a good deal later than `slot`, if the node comes there soon; else as they are then."""
+        found = await self._chain.accounts(addresses)
+        for pause in FRESHER_PAUSES:
+            if found.slot >= slot + FRESHER_SLOTS:
+                break
+            await self._clock.sleep(pause)
+            found = await self._chain.accounts(addresses)
+        return found
 
     def _reason(
         self,

@@ -1,5 +1,6 @@
 """A wallet, a pool that builds what it is told, and a sealer between them, on the localnet."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ class Pool(Venue[NoOptions]):
     @property
     def programs(self) -> frozenset[str]:
         return frozenset({PROGRAM})
+
+
+class HastyClock(SystemClock):
+    """Does not wait for slots that do not come by themselves here."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
 
 
 class Silent:
@@ -187,7 +195,7 @@ class Scene:
     def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_compute_price, pins=Pins({"pool": frozenset({PROGRAM})}))
         wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, SystemClock(), price=fixed(compute_price))
+        return SolanaSealer(self.chain, wallet, rules, HastyClock(), price=fixed(compute_price))
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]

@@ -17,7 +17,7 @@ from dexexec.domain.swap import FailedOnChain, SwapStatus, Unavailable, Unknown
 from dexexec.domain.token import KNOWN
 from dexexec.rounds import Retries
 from dexexec.settlement import standstill
-from dexexec.venue import Network, NoRoute, Slippage, Unreachable, Unsupported
+from dexexec.venue import InsufficientFunds, Network, NoRoute, Slippage, Timeout, Unreachable, Unsupported
 from tests.integration.bench import (
     ALIVE,
     CONFIRMED,
@@ -96,6 +96,25 @@ async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(bench: Open
         events = await b.ended(await b.post())
         assert told(events) == ["pending", "routing", "building", "building", "submitted", "confirmed"]
         assert (events[3].detail["venue"], events[3].detail["reason"]) == ("b", "slippage")
+
+
+async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_another_wants_more_than_there_is(
+    bench: OpenBench,
+) -> None:
+    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+        quote, late = b.b.on_quote, iter([Timeout("no answer in time")])
+
+        async def answer_the_second_time(request: SwapRequest) -> Quote:
+            for error in late:
+                raise error
+            return await quote(request)
+
+        b.a.on_build = raising(InsufficientFunds("rent for three accounts"))  # type: ignore[assignment]
+        b.b.on_quote = answer_the_second_time
+        events = await b.ended(await b.post())
+        assert (events[-1].status, events[-1].detail["venue"]) == (Status.CONFIRMED, "b")
+        assert events[3].detail["reason"] == "insufficient-funds"
+        assert "no answer in time" in str(events[3].detail["detail"])
 
 
 async def test_a_proven_failure_is_tried_again_and_told_only_once_at_the_end(bench: OpenBench) -> None:

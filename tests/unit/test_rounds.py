@@ -4,14 +4,22 @@ import random
 
 import pytest
 
-from dexexec.rounds import LAST_ROUND_MS, Chance, Retries, Setback, setback_of, until_deadline
+from dexexec.rounds import LAST_ROUND_MS, Chance, Retries, Setback, setback_of, unbuilt, until_deadline
 from dexexec.router import OUT_OF_TIME, Answer
+from tests.scripted import SELL_ONE_SOL, quote_of
+
+
+def quoting(venue: str) -> Answer:
+    return Answer(venue=venue, quote=quote_of(venue, SELL_ONE_SOL, 150))
+
 
 UNSUPPORTED = Answer(venue="a", code="unsupported", detail="not this pair", retryable=False)
 DRY = Answer(venue="b", code="no-route", detail="dry")
 AWAY = Answer(venue="c", code="unreachable", detail="away")
 MOVED = Answer(venue="d", code="slippage", detail="moved")
 LATE = Answer(venue="e", code=OUT_OF_TIME, detail="no time")
+SLOW = Answer(venue="g", code="timeout", detail="no quote within 1000 ms")
+MOVED_QUOTE = quoting("h").lost("slippage", "out of bounds")
 POOR = Answer(venue="f", code="insufficient-funds", detail="too little", retryable=False)
 
 
@@ -38,6 +46,26 @@ def test_promise_17_one_venue_whose_trouble_may_pass_is_reason_to_wait(
 def test_every_venue_is_told_and_equal_words_once() -> None:
     assert setback_of([DRY, AWAY]).words == "b: dry; c: away"
     assert setback_of([POOR, POOR]).words == "too little"
+
+
+@pytest.mark.parametrize(
+    ("others", "chance"),
+    [
+        ([], Chance.NONE),
+        ([UNSUPPORTED, DRY], Chance.NONE),
+        ([MOVED_QUOTE], Chance.NONE),
+        ([AWAY], Chance.TIME),
+        ([SLOW, UNSUPPORTED], Chance.TIME),
+    ],
+    ids=["alone", "others that do not do it", "a price out of bounds", "away", "slow"],
+)
+def test_promise_17_what_the_wallet_lacks_for_one_venue_is_no_end_while_another_may_answer(
+    others: list[Answer], chance: Chance
+) -> None:
+    found = unbuilt([POOR], others)
+    assert (found.reason, found.chance) == ("insufficient-funds", chance)
+    assert "too little" in found.words
+    assert unbuilt([POOR, MOVED], others).chance is Chance.TIME
 
 
 def setback(chance: Chance) -> Setback:

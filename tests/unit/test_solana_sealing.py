@@ -16,7 +16,7 @@ from dexexec.settlement.message import Program
 from dexexec.settlement.pins import Pins
 from dexexec.settlement.rule import GuardError
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.solana_sealing import SolanaSealer
+from dexexec.settlement.solana_sealing import FRESHER_PAUSES, SolanaSealer
 from dexexec.settlement.transaction import associated_token_account
 from dexexec.settlement.wallet import Wallet
 from dexexec.testing.clock import ManualClock
@@ -162,6 +162,19 @@ async def test_promise_17_a_balance_that_is_another_when_asked_again_is_no_lack_
     assert isinstance(await refused(Node([(10, POOR), (10, state())])), Unreachable)
 
 
+async def test_promise_17_a_lack_that_a_lagging_node_shows_is_looked_at_again_as_of_later_slots() -> None:
+    """Blockhash and balances are of the same old slot, and the first answers after that as well."""
+    caught_up = Node([(10, POOR), (10, POOR), (11, POOR), (13, POOR), (14, state())])
+    error = await refused(caught_up, blockhash_slot=10)
+    assert (type(error), error.retryable, error.shared) == (Unreachable, True, True)
+    shown = Node([(slot, POOR) for slot in (10, 10, 11, 13, 14)])
+    assert isinstance(await refused(shown, blockhash_slot=10), InsufficientFunds)
+    assert shown.asked == 5, "no longer than it takes"
+    standing = Node([(10, POOR)])
+    assert isinstance(await refused(standing, blockhash_slot=10), InsufficientFunds)
+    assert standing.asked == 2 + len(FRESHER_PAUSES), "a chain that stands is not waited for"
+
+
 async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not_frozen_for_good() -> None:
     failure = ProgramFailure(1, POOL_PROGRAM, 17, "custom program error: 0x11", Program.TOKEN)
     assert isinstance(await refused(Node([(10, state(frozen=True))], failure=failure), blockhash_slot=12), Unreachable)
@@ -173,6 +186,9 @@ async def test_promise_17_a_price_that_moved_is_not_told_as_a_lack_of_funds_by_o
     )
     assert await sealer.shortage(quote(), 10) is not None
     assert await sealer.shortage(quote(), 11) is None
+    rich = Node([(10, {WALLET: purse(SOL)}), (14, state())])
+    sealer = SolanaSealer(cast("SolanaChain", rich), Wallet(KEY.secret()), GuardRules(0), ManualClock())
+    assert await sealer.shortage(quote(), 10) is None, "by balances of later"
 
 
 async def test_accounts_that_stay_as_they_are_are_an_alarm() -> None:
