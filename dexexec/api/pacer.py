@@ -8,6 +8,8 @@ from dexexec.api.fair_queue import FairQueue
 BEGUN_PER_TURN = 4
 """Requests that one turn of the event loop begins. One that is not for an order costs about a quarter of a millisecond,
 so a turn takes about as long whether ten of them wait or ten thousand."""
+LONGEST_REST = 0.005
+"""Seconds. While requests wait, a turn is followed by others without any, for as long as it took itself."""
 
 
 class Pacer:
@@ -15,9 +17,9 @@ class Pacer:
 
     def __init__(self, per_turn: int = BEGUN_PER_TURN) -> None:
         self._per_turn = per_turn
-        self._begun = 0
+        self._begun, self._began_at = 0, 0.0
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
-        self._next_turn: asyncio.Handle | None = None
+        self._next: asyncio.Handle | None = None
 
     def turn(self, client: str) -> asyncio.Future[None] | None:
         """What a request of a client has to wait for; None when it may begin now."""
@@ -30,12 +32,20 @@ class Pacer:
 
     def _count(self) -> None:
         self._begun += 1
-        if self._next_turn is None:
-            self._next_turn = asyncio.get_running_loop().call_soon(self._begin_some)
+        if self._next is None:
+            loop = asyncio.get_running_loop()
+            self._began_at = loop.time()
+            self._next = loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._waiting:
+            self._next = loop.call_later(min(LONGEST_REST, loop.time() - self._began_at), self._begin_some)
+        else:
+            self._next, self._begun = None, 0
 
     def _begin_some(self) -> None:
-        self._next_turn = None
-        self._begun = 0
+        self._next, self._begun = None, 0
         while self._waiting and self._begun < self._per_turn:
             future = self._waiting.take()
             if not future.done():

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from unittest.mock import Mock
 
 import pytest
 
 from dexexec.api import read_gate
 from dexexec.api.fair_queue import FairQueue
-from dexexec.api.pacer import Pacer
+from dexexec.api.pacer import LONGEST_REST, Pacer
 from dexexec.api.read_gate import ClientGoneError, ReadGate
 from dexexec.errors import ReadsBusyError, TooManyReadsError
 from tests.waiting import until
@@ -71,6 +72,22 @@ async def test_a_turn_of_the_loop_begins_a_few_requests_and_the_others_later_in_
     await asyncio.gather(*tasks)
     assert begun == ["a1", "a2", "a3", "b1", "a4"]
     assert pacer.turn("a") is None
+
+
+async def test_while_requests_wait_a_turn_is_followed_by_a_rest_as_long_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    pacer, later = Pacer(per_turn=1), Mock(wraps=loop.call_later)
+    monkeypatch.setattr(loop, "call_later", later)
+    assert pacer.turn("a") is None
+    waiting = pacer.turn("a")
+    assert waiting is not None
+    until_then = loop.time() + 2 * LONGEST_REST
+    while loop.time() < until_then:
+        pass
+    await waiting
+    assert later.call_args_list[0].args[0] == LONGEST_REST
 
 
 async def test_so_many_read_at_once_and_the_others_follow_one_client_after_the_other() -> None:
