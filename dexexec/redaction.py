@@ -27,6 +27,10 @@ _PAIR = re.compile(
 _NUMBERS = re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){31,}\d{1,3}\s*\]?")
 _LONG = re.compile(r"(?<![A-Za-z0-9])(?:[1-9A-HJ-NP-Za-km-z]{80,}|(?:0x)?[0-9a-fA-F]{64,})(?![A-Za-z0-9])")
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|[A-Za-z]{24,}")
+_MIXED = re.compile(r"[a-z][A-Z].*[a-z]|[A-Za-z]\d.*[A-Za-z]")
+"""What is no word and no version, in the path of a node's address."""
+_NEVER = re.compile(r"(?!)")
+_BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
 _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
 
 _SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|DATABASE_URL|PG_HOST")
@@ -45,6 +49,7 @@ class Redactor:
             text = text.replace(secret, MASK)
         text = _URL.sub(lambda match: match["scheme"] + _without_keys(match["rest"]), text)
         text = _PAIR.sub(lambda match: match["name"] + MASK, text)
+        text = _BEARER.sub(lambda match: match["name"] + MASK, text)
         return _LONG.sub(MASK, _NUMBERS.sub(MASK, text))
 
     def value(self, value: object) -> object:
@@ -114,19 +119,27 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
 def _parts(name: str, value: str) -> Iterable[str]:
     """What of a variable's value is secret."""
     if "://" in value:
-        return chain.from_iterable(map(_parts_of_url, value.split(",")))
+        key = _MIXED if "RPC_URL" in name else _NEVER  # the path of others is a database's name
+        return chain.from_iterable(_parts_of_url(url, key) for url in value.split(","))
     if name == "PG_HOST":
         return (match["value"].strip("'") for match in _PAIR.finditer(value))
     return () if value.startswith("file:") else (value.strip(),)
 
 
-def _parts_of_url(url: str) -> Iterable[str]:
+def _parts_of_url(url: str, key: re.Pattern[str]) -> Iterable[str]:
     try:
         parts = urlsplit(url.strip())
     except ValueError:
         return ()
     return (
         *parts.netloc.rpartition("@")[0].split(":"),
-        *(one for one in parts.path.split("/") if _RANDOM.fullmatch(one)),
+        *_keys_in_host(parts.netloc.rpartition("@")[2]),
+        *(one for one in parts.path.split("/") if _RANDOM.fullmatch(one) or key.search(one)),
         *(pair.rpartition("=")[2] for pair in parts.query.split("&") if "=" in pair),
     )
+
+
+def _keys_in_host(place: str) -> Iterable[str]:
+    """The first label of a host that looks like a key, as it was typed and as libraries repeat it: in lower case."""
+    label = place.partition(":")[0].partition(".")[0]
+    return (label, label.lower()) if shown_host(label) != label else ()

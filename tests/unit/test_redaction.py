@@ -27,6 +27,7 @@ JSON_KEY = str([7] * 64)
         (rf"host=a password='it \'is {SECRET}' user=b", "host=a password=*** user=b"),
         (f'{{"password": "{SECRET}", "a": 1}}', '{"password": ***, "a": 1}'),
         (f"PGPASSWORD={SECRET} psql", "PGPASSWORD=*** psql"),
+        ("Authorization: Bearer abc.def-123", "Authorization: Bearer ***"),
         (f"a key {BASE58_KEY}.", "a key ***."),
         (f"a key {JSON_KEY}.", "a key ***."),
         ("a key " + "0a" * 32, "a key ***"),
@@ -87,6 +88,34 @@ def test_a_host_is_shown_without_a_key_in_its_first_label(host: str, shown: str)
 )
 def test_promise_14_the_secrets_of_the_environment_are_masked_wherever_they_turn_up(name: str, value: str) -> None:
     assert Redactor({name: value})(f"it said {SECRET}!") == "it said ***!"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text", "shown"),
+    [
+        (
+            "REDIS_URL",
+            "redis://S3cretAsHost/0",
+            "Error connecting to s3cretashost:6379.",
+            "Error connecting to ***:6379.",
+        ),
+        ("REDIS_URL", "redis://S3cretAsHost/0", "Redis at S3cretAsHost:6379", "Redis at ***:6379"),
+        (
+            "SOLANA_RPC_URL",
+            "https://ab12cd34ef.rpc.example/",
+            "cannot resolve ab12cd34ef.rpc.example",
+            "cannot resolve ***.rpc.example",
+        ),
+        ("SOLANA_RPC_URL", "https://a.example/v2/aBcDeFgHiJ", "POST /v2/aBcDeFgHiJ: 401", "POST /v2/***: 401"),
+        ("DATABASE_URL", "postgresql://a.example/dex_7f3a9c", "database dex_7f3a9c", "database dex_7f3a9c"),
+        ("SOLANA_RPC_URL", "https://me:S3cretUser@a.example/", "user S3cretUser unknown", "user *** unknown"),
+    ],
+)
+def test_promise_14_a_key_in_an_address_is_masked_where_only_its_part_is_repeated(
+    name: str, value: str, text: str, shown: str
+) -> None:
+    """As HTTP clients, redis-py and resolvers do in their errors."""
+    assert Redactor({name: value})(text) == shown
 
 
 def test_plain_names_of_the_environment_are_no_secrets() -> None:
