@@ -158,9 +158,10 @@ def holds_an_address(text: str) -> bool:
 
 def checked_schema(name: str) -> str:
     """The name of a schema. Raises `BadAddressError` for one that would need care wherever it is written."""
-    if not _SCHEMA.fullmatch(name) or name.lower().startswith("pg_"):
+    if not _SCHEMA.fullmatch(name) or name.lower().startswith("pg_") or name == "information_schema":
         raise BadAddressError(
-            "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_"
+            "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_,"
+            " and is not Postgres' own"
         )
     return name
 

@@ -40,6 +40,7 @@ def test_without_an_environment_everything_has_a_default() -> None:
         ("DEXEXEC_KEEP_DAYS", "never", "DEXEXEC_KEEP_DAYS must be a whole number from 1 to 36500, not 'never'"),
         ("DEXEXEC_ORDERS", "1", "DEXEXEC_ORDERS is not a setting: see .env.example"),
         ("PG_SCHEMA", "pg_x", "PG_SCHEMA: a schema's name has up to 63 letters"),
+        ("PG_SCHEMA", "information_schema", "and is not Postgres' own"),
         ("DEXEXEC_LEASE_SECONDS", "5", "DEXEXEC_HEARTBEAT_SECONDS"),
         ("DEXEXEC_RETRY_MAX_MS", "1", "DEXEXEC_RETRY_BASE_MS"),
         ("DEXEXEC_MIN_COMPUTE_PRICE", "1000001", "DEXEXEC_MAX_COMPUTE_PRICE"),
