@@ -36,7 +36,7 @@ _ASSOCIATED_CREATE = {b"", b"\0", b"\x01"}
 _GOVERNED = frozenset(
     {
         Program.SYSTEM,  # nonce accounts
-        Program.TOKEN,  # mints, multisigs
+        Program.TOKEN,  # mints, multisigs, token accounts of others that let us spend or close them
         Program.TOKEN_2022,
         "Stake11111111111111111111111111111111111111",
         "Vote111111111111111111111111111111111111111",
@@ -157,8 +157,8 @@ def _check_writable(proposal: Proposal, address: str) -> None:
     if account is None or address == proposal.wallet:
         return
     token = read_token_account(account)
-    if token is not None:
-        if token.owner == proposal.wallet and token.mint not in {request.mint_in, request.mint_out}:
+    if token is not None and token.owner == proposal.wallet:
+        if token.mint not in {request.mint_in, request.mint_out}:
             raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
     elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
         raise GuardError(Rule.AUTHORITY, f"{address} could change, in which our wallet has a say")

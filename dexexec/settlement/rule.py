@@ -28,7 +28,7 @@ class Rule(StrEnum):
     DELEGATE = "delegate"  # nobody may move our tokens afterwards
     CLOSE_AUTHORITY = "close-authority"  # nobody else may close our accounts afterwards
     FROZEN = "frozen"  # no account of ours is frozen
-    AUTHORITY = "authority"  # no mint, multisig, stake or nonce account in which our wallet has a say can change
+    AUTHORITY = "authority"  # nothing of Solana's own programs in which our wallet has a say can change
     WRAPPED = "wrapped-sol"  # of SOL that was wrapped before goes at most what the order may take of it
     SPENT = "spent"  # at most max-in is spent
     RECEIVED = "received"  # at least min-out is received

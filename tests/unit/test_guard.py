@@ -326,6 +326,20 @@ def test_no_account_in_which_our_wallet_has_a_say_may_change(owner: str) -> None
     assert rule_of(handing(replace(ours, data=bytes(82)))) is None
 
 
+@pytest.mark.parametrize("program", [Program.TOKEN, Program.TOKEN_2022])
+@pytest.mark.parametrize(
+    "power", [{"delegate": (WALLET, 7)}, {"close_authority": WALLET}], ids=lambda one: next(iter(one))
+)
+@pytest.mark.parametrize("mint", [MINT_IN, OTHER_MINT])
+def test_no_token_account_of_anothers_may_change_that_lets_our_wallet_spend_or_close_it(
+    mint: str, power: dict[str, Any], program: Program
+) -> None:
+    """As a treasury does that lets a hot wallet spend: a program that our signature is handed on to could use it."""
+    treasury = token_account(mint, 7, owner=VENUE, program=program, **power)
+    assert rule_of(handing(treasury)) is Rule.AUTHORITY
+    assert rule_of(handing(treasury, writable=False)) is None
+
+
 def test_a_venues_own_accounts_may_name_us_and_change() -> None:
     order_book = Account(POOL_PROGRAM, RENT, base58.decode(WALLET))
     changed = handing(order_book).and_after(ATTACKER=replace(order_book, data=bytes(32)))
