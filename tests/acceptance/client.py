@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -52,6 +53,12 @@ class Http:
     async def get(self, url: str) -> Answer:
         """Read a resource."""
         return await self._ask(exchange(url, seconds=self._timeout))
+
+    async def ready_since(self, url: str, moment: float) -> bool:
+        """Whether a service is ready by a look that it began after `moment` (monotonic seconds)."""
+        asked = time.monotonic()
+        answer = await self.get(f"{url}/readyz")
+        return answer.status == 200 and asked - float(str(answer.body["ageMs"])) / 1000 > moment
 
     async def close(self) -> None:
         """Give up what is not answered yet."""

@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +26,7 @@ import redis
 
 from dexexec import embedded
 from dexexec.store import Address
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -227,6 +229,19 @@ def valkey_pid(data_dir: Path) -> int:
     """The pid of the running Valkey."""
     with redis.Redis(unix_socket_path=str(data_dir / "valkey" / "valkey.sock")) as client:
         return int(client.info("server")["process_id"])
+
+
+async def kill_and_await_the_next(pid_of: Callable[[Path], int], data_dir: Path) -> None:
+    """Kill an embedded server, and wait until its service has started another one."""
+    killed = pid_of(data_dir)
+    os.kill(killed, signal.SIGKILL)
+
+    def is_another() -> bool:
+        with suppress(OSError, IndexError, ValueError, redis.RedisError):
+            return pid_of(data_dir) != killed
+        return False
+
+    await until(is_another, seconds=30, pause=POLL)
 
 
 def server_runs(home: Path) -> bool:

@@ -8,8 +8,10 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,8 +26,8 @@ from tests.acceptance.service import (
     QUICK,
     Process,
     Stand,
+    kill_and_await_the_next,
     servers_running,
-    status,
     valkey_pid,
     wait_until,
 )
@@ -179,9 +181,8 @@ async def test_a_dead_embedded_server_is_brought_back_for_all_of_them(
 ) -> None:
     url = embedded_service.url
     async with http() as calls, asyncio.timeout(50):
-        os.kill(valkey_pid(data_dir), signal.SIGKILL)
-        await until(lambda: len(servers_running(data_dir)) == 2, seconds=30, pause=POLL)
-        await until(lambda: status(f"{url}/readyz") == 200, seconds=30, pause=POLL)
+        await kill_and_await_the_next(valkey_pid, data_dir)
+        await until(partial(calls.ready_since, url, time.monotonic()), seconds=30, pause=POLL)
         order_ids = await asyncio.gather(*(calls.accepted(url) for _ in range(10)))
         async with watching(lambda: url, order_ids):
             pass

@@ -1,12 +1,11 @@
 """An embedded server that dies under a running service is started again, and the orders go on."""
 
 import asyncio
-import os
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,15 @@ import pytest
 from dexexec.store import Address
 from tests.acceptance.client import http, watching
 from tests.acceptance.judge import agree, judge
-from tests.acceptance.service import POLL, Stand, postmaster, say, servers_running, valkey_pid
+from tests.acceptance.service import (
+    POLL,
+    Stand,
+    kill_and_await_the_next,
+    postmaster,
+    say,
+    servers_running,
+    valkey_pid,
+)
 from tests.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "10", "DEXEXEC_MOCK_LANDING_MS": "400", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
@@ -28,8 +35,9 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("pid_of", [valkey_pid, postmaster], ids=["valkey", "postgres"])
-async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(data_dir: Path, pid_of: object) -> None:
-    assert callable(pid_of)
+async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(
+    data_dir: Path, pid_of: Callable[[Path], int]
+) -> None:
     with Stand(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as stand:
         service = stand.start()
         await asyncio.to_thread(service.ready)
@@ -38,13 +46,9 @@ async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(data_dir:
             order_ids = [await calls.accepted(url) for _ in range(40)]
             async with watching(lambda: url, order_ids) as watch:
                 await watch.reach(lambda w: bool(w.at("submitted")))
-                os.kill(pid_of(data_dir), signal.SIGKILL)
                 killed = time.monotonic()
-
-                async def ready_again() -> bool:
-                    return len(servers_running(data_dir)) == 2 and (await calls.get(f"{url}/readyz")).status == 200
-
-                await until(ready_again, seconds=30, pause=POLL)
+                await kill_and_await_the_next(pid_of, data_dir)
+                await until(partial(calls.ready_since, url, time.monotonic()), seconds=30, pause=POLL)
                 say(f"ready again {time.monotonic() - killed:.2f} s after the kill")
                 order_ids.append(await calls.accepted(url))
                 watch.also(order_ids[-1:])
