@@ -238,7 +238,7 @@ def _serve_here(
         if stopping.asked:
             observer.start_given_up()
         elif role is None:
-            applied = event_loop(run.migrate_only(found, stopping, observer))
+            applied = event_loop(run.migrate_only(found, loaded.start_seconds, stopping, observer))
             if applied or not stopping.asked:
                 say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         else:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from dexexec.cancellation import CANCEL_SECONDS, cancelled, unless_stopped
+from dexexec.errors import UnreachableError
 from dexexec.foreign import clean
 from dexexec.observe import Observer
 from dexexec.stopping import END_SECONDS
@@ -19,22 +20,51 @@ Background = Callable[[], Coroutine[Any, Any, None]]
 """What runs beside the rest: started only once every part is made."""
 
 
-async def live(
-    life: Callable[[Callable[[], None]], Coroutine[Any, Any, None]], stop: asyncio.Event, observer: Observer
-) -> None:
-    """Run `life`, which calls what it is handed once it has started, and from then on ends by itself after `stop`.
-    Stopped before, it is cancelled: what is still waited for would not be used any more. Raises what it raises."""
+Life = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
+"""From the first contact to the last. It calls what it is handed once it has started, and then ends by itself after a
+stop."""
+START_PAUSE = 0.5
+"""Seconds between two tries to start."""
+
+
+async def live(life: Life, stop: asyncio.Event, observer: Observer, wait_seconds: float) -> None:
+    """Run `life`. While servers are away it is begun again, for `wait_seconds`. Stopped before it has started, it is
+    cancelled: what is still waited for would not be used any more. Raises what it raises."""
+    loop = asyncio.get_running_loop()
+    until, told = loop.time() + wait_seconds, ""
     started = asyncio.Event()
+    while True:
+        try:
+            await _live_once(life, started, stop)
+            break
+        except UnreachableError as error:
+            left = until - loop.time()
+            if started.is_set() or left <= 0:
+                raise
+            if str(error) != told:
+                told = str(error)
+                observer.start_waits(told, left)
+            await unless_stopped(stop, asyncio.sleep(min(START_PAUSE, left)))
+            if stop.is_set():
+                break
+    if not started.is_set():
+        observer.start_given_up()
+
+
+async def _live_once(life: Life, started: asyncio.Event, stop: asyncio.Event) -> None:
     task = asyncio.create_task(life(started.set))
-    task.add_done_callback(lambda _: started.set())
+    beginning = asyncio.create_task(started.wait())
     try:
-        await unless_stopped(stop, started.wait())
-        if started.is_set():
+        await unless_stopped(stop, _first(task, beginning))
+        if started.is_set() or task.done():
             await asyncio.shield(task)
-        else:
-            observer.start_given_up()
     finally:
+        await cancelled([beginning])
         await cancelled([task], END_SECONDS)
+
+
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
-from dexexec.errors import StartupError, how_to_install
+from dexexec.errors import StartupError, UnreachableError, how_to_install
 from dexexec.foreign import clean
 from dexexec.observe import Observer
 from dexexec.recovery.comparison import WalletOnChain
@@ -29,7 +29,7 @@ from dexexec.settlement.sealing import Sealer, SimulatedSealer
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import Ledger, SimulatedChain
 from dexexec.settlement.spending import Reservations, ReservationsByChain, nothing_reserved
-from dexexec.venue import AnyVenue, Chain, Network, VenueError
+from dexexec.venue import AnyVenue, Chain, Network, RateLimited, Timeout, Unreachable, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.rpc import RpcChain
@@ -136,6 +136,11 @@ async def running(networks: Networks) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _failure(error: VenueError) -> type[StartupError]:
+    """Whether waiting may help."""
+    return UnreachableError if isinstance(error, Unreachable | Timeout | RateLimited) else StartupError
+
+
 async def prepare(venues: Iterable[AnyVenue]) -> None:
     """Let each venue find out whether what it needs is there. Raises `StartupError`."""
     for venue in venues:
@@ -143,9 +148,9 @@ async def prepare(venues: Iterable[AnyVenue]) -> None:
             async with asyncio.timeout(PREPARE_SECONDS):
                 await venue.prepare()
         except VenueError as error:
-            raise StartupError(f"{venue.name}: {clean(error)}") from error
+            raise _failure(error)(f"{venue.name}: {clean(error)}") from error
         except TimeoutError:
-            raise StartupError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
+            raise UnreachableError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
 
 
 def addresses(listed: str) -> list[str]:
@@ -198,7 +203,7 @@ class _Solana:
             genesis = await chain.genesis_hash()
         except VenueError as error:
             hint = "start one with `python -m dexexec localnet`, or check DEXEXEC_LOCALNET_URL"
-            raise StartupError(f"the localnet does not answer ({error}): {hint}") from error
+            raise _failure(error)(f"the localnet does not answer ({error}): {hint}") from error
         if genesis in PUBLIC_CLUSTERS:
             cluster = PUBLIC_CLUSTERS[genesis]
             raise StartupError(f"DEXEXEC_LOCALNET_URL is a node of {cluster}: mocks only settle on a localnet")
@@ -242,7 +247,7 @@ class _Solana:
                 if fault:
                     raise StartupError(f"the wallet {wallet.address} {fault}")
         except VenueError as error:
-            raise StartupError(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
+            raise _failure(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
         self._add(Network.SOLANA, chain, wallet, cluster, genesis)
 
     def _may_trade(self, cluster: str) -> None:

@@ -32,6 +32,10 @@ class Observer:
         """A table of orders that was there before was renamed, and its rows were copied."""
         self.log.warning("took over a table", what=line)
 
+    def start_waits(self, why: str, seconds: float) -> None:
+        """A server is away, and the start waits for it."""
+        self.log.warning("waiting for a server to start", why=why, given_up_in_s=round(seconds, 1))
+
     def start_given_up(self) -> None:
         """The process was asked to stop before it had started."""
         self.log.info("start given up: asked to stop")

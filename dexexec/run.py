@@ -76,17 +76,18 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-async def migrate_only(servers: Servers, stopping: Stopping, observer: Observer) -> list[str]:
-    """Bring the schema up to date; the names of what was applied by the time the process was asked to stop. Raises
-    `StartupError`."""
+async def migrate_only(servers: Servers, wait_seconds: float, stopping: Stopping, observer: Observer) -> list[str]:
+    """Bring the schema up to date; the names of what was applied by the time the process was asked to stop. A Postgres
+    that is away is waited for. Raises `StartupError`."""
     applied: list[str] = []
 
-    async def life(_: object) -> None:
+    async def life(started: Callable[[], None]) -> None:
         async with open_database(servers) as database:
             applied.extend(await _prepared(migrate(database, observer.table_taken_over)))
+            started()
 
     with stopping.event() as stop:
-        await live(life, stop, observer)
+        await live(life, stop, observer, wait_seconds)
     return applied
 
 
@@ -122,7 +123,7 @@ async def serve(
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
 
     with stopping.event() as stop:
-        await live(life, stop, observer)
+        await live(life, stop, observer, settings.start_seconds)
 
 
 async def _run(

@@ -116,6 +116,7 @@ class Settings(FromEnvironment):
         "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, behind something that authenticates"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
+    start_seconds: float = Field(30, ge=0, le=3600, description="how long a start waits for servers that are away (s)")
     redis_prefix: str = Field(
         "dexexec", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="first part of every Redis key and channel"
     )
@@ -196,7 +197,7 @@ class Settings(FromEnvironment):
         10,
         ge=1,
         le=1_000,
-        description="crashes in a row after which an order without an open attempt is failed as poisoned",
+        description="crashes in a row after which an order without an open attempt is poisoned (up to 3: no pauses)",
     )
     lease_seconds: float = Field(
         20.0, ge=1, le=3_600, description="how long a worker may be silent before its orders are taken from it (s)"

@@ -174,7 +174,8 @@ class Stand:
     def start(self, *arguments: str, **environment: str) -> Process:
         """Start `python -m dexexec *arguments`, in our own environment without its and Python's settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        environment = {**kept, "HOME": str(self._folder), "PORT": "0", **self.environment, **environment}
+        ours = {"HOME": str(self._folder), "PORT": "0", "DEXEXEC_START_SECONDS": "0"}
+        environment = {**kept, **ours, **self.environment, **environment}
         process = Process(arguments, environment, self._folder / str(len(self.processes)), self.prefix)
         self.processes.append(process)
         return process

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.service import Process, Stand, servers_running
+from tests.redis_nodes import a_server
 
 SECRETS = {
     "PG_PASSWORD": "hunter2-postgres",
@@ -100,6 +101,22 @@ def test_a_redis_that_does_not_answer(stand: Stand, given: dict[str, str], close
 @pytest.mark.parametrize("url", [f"http://:{REDIS_SECRET}@127.0.0.1", f"redis://:{REDIS_SECRET}@h:x/0"])
 def test_a_redis_url_that_is_none(stand: Stand, given: dict[str, str], data_dir: Path, url: str) -> None:
     refuses(stand.start(**(given | {"REDIS_URL": url, "DEXEXEC_DATA_DIR": str(data_dir)})), "REDIS_URL")
+
+
+def test_a_server_that_comes_later_is_waited_for_and_a_stop_ends_the_wait(
+    stand: Stand, given: dict[str, str], closed_port: int, tmp_path: Path
+) -> None:
+    with a_server(tmp_path / "late") as node:
+        node.kill()
+        waiting = given | {"REDIS_URL": f"redis://127.0.0.1:{node.port}/0", "DEXEXEC_START_SECONDS": "60"}
+        service = stand.start(**waiting)
+        stopped = stand.start("worker", **(waiting | {"PG_HOST": "127.0.0.1", "PG_PORT": str(closed_port)}))
+        for process, place in ((service, node.port), (stopped, closed_port)):
+            assert f"127.0.0.1:{place}" in str(process.logged("waiting for a server to start")["why"])
+        assert stopped.stop() == 0
+        node.start()
+        service.ready()
+        assert service.stop() == 0
 
 
 def test_a_postgres_that_does_not_answer(stand: Stand, given: dict[str, str], closed_port: int, data_dir: Path) -> None:
