@@ -28,6 +28,10 @@ REMEMBERED = 16_384
 """Signatures of which something is kept. What is confirmed is asked for again until it is final: with fewer than are
 on their way there, each look would fetch every transaction anew."""
 
+FETCH_SECONDS = 6.0
+"""For what one transaction did, from all nodes. Whoever asks for many at once waits 10 seconds for all of them: one
+that hangs at every node must not keep the others from their answers."""
+
 
 class Looking:
     """Looks signatures up while `run` runs."""
@@ -70,9 +74,12 @@ class Looking:
         executed = self._executed.get(key)
         if executed is None:
             try:
-                executed = await self._nodes.call(questions.transaction(signature), first=seen.node)
+                async with asyncio.timeout(FETCH_SECONDS):
+                    executed = await self._nodes.call(questions.transaction(signature), first=seen.node)
             except (NodeUnavailableError, NodeRefusedError) as error:
                 return Unavailable(str(error))
+            except TimeoutError:
+                return Unavailable(f"{seen.node.name} knows of it, and no node shows the transaction in time")
             if executed is None or executed.slot != slot:
                 return Unavailable(
                     f"{seen.node.name} knows of it in slot {slot}, but does not have the transaction yet"
