@@ -4,8 +4,8 @@
 `intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
 and steps), `watching` (confirmed orders), `waiting` (what orders wait for), `workers` (leases), `retention` (what
 becomes of finished orders), `ledger` (the simulated chain), `comparisons` (what the record lacks of the chain),
-`restored_keys` (of orders that came back from it), `migrate` and `schema` (our tables, and what stands in their way),
-`session` and `pooler` (what a connection must be), `replication` (what a standby may lack).
+`restored_keys` (of orders that came back from it), `migrate`, `schema` and `rights` (our tables, and what stands in
+their way), `session` and `pooler` (what a connection must be), `replication` (what a standby may lack).
 """
 
 from dexexec.postgres_address import Address
@@ -17,7 +17,7 @@ from dexexec.store.ledger import PostgresLedger
 from dexexec.store.migrate import migrate
 from dexexec.store.replication import has_asynchronous_standby
 from dexexec.store.retention import Keeper
-from dexexec.store.schema import check_ownership
+from dexexec.store.rights import check_ownership
 from dexexec.store.seats import Seats, Taker
 from dexexec.store.session import UnfitSessionError, UnwritableError, connect
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step

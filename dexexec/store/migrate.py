@@ -5,11 +5,11 @@ from collections.abc import Callable
 from psycopg import sql
 
 from dexexec.store.database import Database
+from dexexec.store.rights import check_rights
 from dexexec.store.schema import (
     MIGRATIONS,
     ORDERS,
     TAKEN_OVER,
-    check_rights,
     count_taken_over,
     explained,
     look,

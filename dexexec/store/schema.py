@@ -4,7 +4,6 @@ It is looked at with no more rights than a service needs that only runs. Whateve
 is told in one line with what to do, before anything is changed.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from psycopg.rows import dict_row
 
 from dexexec.errors import UnusableError
 from dexexec.postgres_address import Address
-from dexexec.store.database import Connection, Database
+from dexexec.store.database import Connection
 
 OLDEST = 13
 """The first version of Postgres that has all that the statements use."""
@@ -30,6 +29,7 @@ APART = "dexexec"
 """The schema that is proposed to whoever has other tables where ours would be."""
 EIGHT = frozenset({"id", "side", "amount", "venue", "tx_hash", "status", "failure_reason", "created_at"})
 """The columns of the table of orders that a user of the documented interface may have made."""
+TIMES = frozenset({"timestamp with time zone", "timestamp without time zone", "date"})
 
 ROLE = """
 SELECT current_setting('server_version_num')::int / 10000 AS version, current_user AS role, n.oid IS NOT NULL AS there,
@@ -43,45 +43,18 @@ SELECT c.relname AS name, c.relkind::text AS kind, pg_get_userbyid(c.relowner) A
        pg_has_role(c.relowner, 'USAGE') AS owned,
        c.relkind NOT IN ('i', 'I', 'c') AND has_table_privilege(c.oid, 'SELECT') AS readable,
        ARRAY(SELECT attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped
-             ORDER BY attnum) AS columns
+             ORDER BY attnum) AS columns,
+       (SELECT atttypid::regtype::text FROM pg_attribute a WHERE a.attrelid = c.oid AND attname = 'created_at'
+        AND NOT attisdropped) AS created_at
 FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s)
 ORDER BY 1
 """
 
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 """Errors that say nothing about what was asked for: they are an outage."""
-RIGHTS = {
-    "archived_orders": "SELECT",
-    "attempts": "SELECT, INSERT, UPDATE",
-    "chain_comparisons": "SELECT, INSERT, UPDATE",
-    "idempotency_keys": "SELECT, INSERT, DELETE",
-    "installation": "SELECT",
-    "order_events": "SELECT, INSERT",
-    "orders": "SELECT, INSERT, UPDATE",
-    "restored_keys": "SELECT, INSERT",
-    MIGRATIONS: "SELECT",
-    "simulated_swaps": "SELECT, INSERT, UPDATE",
-    "workers": "SELECT, INSERT, UPDATE, DELETE",
-    "write_probes": "SELECT, INSERT, TRUNCATE",
-}
-"""What the role of a running service needs; docs/SCALING.md grants it. The archive is the owner's affair."""
-LACKING = """
-SELECT name, privilege FROM json_each_text(%s::json) AS rights(name, privileges),
-    LATERAL regexp_split_to_table(privileges, ', ') AS privilege
-WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, name), privilege)
-ORDER BY 1, 2
-"""
-
 COPIED = f"""
 SELECT count(*), count(o.id) FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
 """  # noqa: S608 - a constant
-
-OWNED = """
-SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')),
-       min(pg_get_userbyid(relowner))
-FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
-  AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'idempotency_keys', 'simulated_swaps')
-"""
 
 _MADE = re.compile(r"^CREATE (?:UNIQUE )?(?:TABLE|INDEX)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE)
 SHOWN_COLUMNS = 4
@@ -104,6 +77,8 @@ class Relation:
     """Whether our role is its owner, or a member of it."""
     readable: bool
     columns: tuple[str, ...]
+    created_at: str | None
+    """The type of the column of that name, if there is one."""
 
     def __str__(self) -> str:
         shown = ", ".join(self.columns[:SHOWN_COLUMNS]) + ", …" * (len(self.columns) > SHOWN_COLUMNS)
@@ -138,7 +113,9 @@ class SchemaState:
     def takes_over(self) -> bool:
         """Whether there is a table of orders of before in the place of ours."""
         found = self.relations.get(ORDERS)
-        return found is not None and not self.applied and found.kind == "r" and set(found.columns) == EIGHT
+        if found is None or self.applied or found.kind != "r":
+            return False
+        return set(found.columns) == EIGHT and found.created_at in TIMES
 
     def _refuse_newer(self) -> None:
         known = {name for name, _ in migrations()}
@@ -181,18 +158,18 @@ class SchemaState:
         if not self.there and not self.may_create_schemas:
             self._refuse(
                 f"it has no schema {schema}, and the role {role} may not make one: let the database's owner run"
-                f" CREATE SCHEMA {_quoted(schema)} AUTHORIZATION {_quoted(role)}"
+                f" CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(role)}"
             )
         if self.there and not (self.may_create and self.may_use):
             other = f", or set PG_SCHEMA={APART}, which {role} may make" if self.may_create_schemas else ""
             self._refuse(
                 f"the role {role} may not make tables in the schema {schema}: let its owner run GRANT USAGE, CREATE ON"
-                f" SCHEMA {_quoted(schema)} TO {_quoted(role)}{other}"
+                f" SCHEMA {quoted(schema)} TO {quoted(role)}{other}"
             )
         if of_others:
             self._refuse(
                 f"the table {of_others[0].name} can only be taken over by its owner: start once as"
-                f" {of_others[0].owner}, or let it run ALTER TABLE {ORDERS} OWNER TO {_quoted(role)}"
+                f" {of_others[0].owner}, or let it run ALTER TABLE {ORDERS} OWNER TO {quoted(role)}"
             )
 
     def _refuse(self, problem: str) -> None:
@@ -219,52 +196,20 @@ async def _applied(
     table = relations.get(MIGRATIONS)
     if table is None or table.columns != ("name", "applied_at"):
         return frozenset()
-    name = f"{_quoted(address.schema)}.{MIGRATIONS}"
+    name = f"{quoted(address.schema)}.{MIGRATIONS}"
     lacking = ""
     if not role["may_use"]:
-        lacking = f"USAGE ON SCHEMA {_quoted(address.schema)}"
+        lacking = f"USAGE ON SCHEMA {quoted(address.schema)}"
     elif not table.readable:
         lacking = f"SELECT ON {name}"
     if lacking:
         raise unusable(
             address,
             f"the role {role['role']} may not read {name}: let its owner run GRANT {lacking} TO"
-            f" {_quoted(role['role'])}; docs/SCALING.md has all rights that are needed",
+            f" {quoted(role['role'])}; docs/SCALING.md has all rights that are needed",
         )
     read = sql.SQL("SELECT name FROM {}").format(sql.Identifier(address.schema, MIGRATIONS))
     return frozenset(name for (name,) in await (await connection.execute(read)).fetchall())
-
-
-async def check_rights(connection: Connection, address: Address) -> None:
-    """Raises `UnusableError` unless our role may do with the tables what a running service does."""
-    rows = await (await connection.execute(LACKING, (json.dumps(RIGHTS), address.schema))).fetchall()
-    if rows:
-        table, privilege = rows[0]
-        row = await (await connection.execute("SELECT current_user")).fetchone()
-        role = row[0] if row else ""
-        raise unusable(
-            address,
-            f"the role {role} lacks rights, {privilege} on {table} first of all: let the tables' owner run GRANT"
-            f" {RIGHTS[table]} ON {_quoted(address.schema)}.{table} TO {_quoted(role)}; docs/SCALING.md has all",
-        )
-
-
-async def check_ownership(database: Database) -> None:
-    """Raises `UnusableError` unless our role may make, attach and drop partitions of the archive."""
-    address = database.address
-    async with database.connection() as connection:
-        row = await (await connection.execute(OWNED, (address.schema,))).fetchone()
-    if row and not row[0]:
-        raise unusable(
-            address,
-            f"DEXEXEC_KEEP_DAYS is set, and the archive's partitions are made and dropped by the owner of the tables:"
-            f" run workers as {row[1]}, or unset it",
-        )
-
-
-def unusable(address: Address, problem: str) -> UnusableError:
-    """One line for people."""
-    return UnusableError(f"Postgres at {address.place()} cannot be used: {problem}.")
 
 
 async def count_taken_over(connection: Connection) -> tuple[int, int]:
@@ -272,6 +217,11 @@ async def count_taken_over(connection: Connection) -> tuple[int, int]:
     row = await (await connection.execute(COPIED)).fetchone()
     rows, copied = row or (0, 0)
     return rows, copied
+
+
+def unusable(address: Address, problem: str) -> UnusableError:
+    """One line for people."""
+    return UnusableError(f"Postgres at {address.place()} cannot be used: {problem}.")
 
 
 @contextmanager
@@ -290,5 +240,6 @@ def explained(address: Address, doing: Sequence[str] = ("its tables",)) -> Itera
         ) from error
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

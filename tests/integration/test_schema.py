@@ -11,7 +11,8 @@ from dexexec.domain.status import Status
 from dexexec.errors import UnusableError
 from dexexec.store import Address, Database, WorkerSession, migrate, retention, schema
 from dexexec.store.migrate import TABLE
-from dexexec.store.schema import RIGHTS, migrations
+from dexexec.store.rights import RIGHTS
+from dexexec.store.schema import migrations
 from tests.conftest import Servers
 from tests.hostile import HOSTILE, database_of_a_role
 from tests.integration.aging import open_retention
@@ -119,6 +120,9 @@ async def test_orders_that_were_taken_over_go_into_the_archive_and_are_read_ther
 
 OTHERS = {
     "orders": ["CREATE TABLE orders (id int PRIMARY KEY, user_id int, total numeric)"],
+    "orders with a number for its time": [
+        DOCUMENTED.format(**KINDS[0] | {"created_at": "bigint"}).replace("now()", "0")
+    ],
     "orders as a view": ["CREATE VIEW orders AS SELECT 1 AS id"],
     "workers": ["CREATE TABLE workers (id bigint PRIMARY KEY, queue text)"],
     "schema_migrations of Rails": ["CREATE TABLE schema_migrations (version varchar PRIMARY KEY)"],
