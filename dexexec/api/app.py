@@ -117,7 +117,7 @@ def make_server(
             idle_seconds=idle_seconds,
             header_seconds=min(HEADER_SECONDS, idle_seconds),
             body_seconds=body_seconds,
-            answer_seconds=answer_seconds,
+            answer_seconds=answer_seconds + settings.request_timeout_ms / 1000,  # it may have to be waited for
         )
     )
     limit = BodyLimit(app, body_bytes=MAX_BODY_BYTES, first_path=EXECUTE, pacer=Pacer(), observer=api.observer)

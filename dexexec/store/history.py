@@ -19,7 +19,15 @@ from dexexec.store.waiting import waiting_for
 
 ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
 
-EVENTS = "SELECT seq, status, at, detail FROM order_events WHERE order_id = %s ORDER BY seq"
+NEWEST_EVENTS = 200
+"""Events of an order that are read at once for a client, besides the first and those of transactions. An order that
+rests for a day has thousands, of some kilobytes each; the WebSocket sends all of them, at the client's pace."""
+
+EVENTS = f"""
+SELECT seq, status, at, detail FROM order_events
+WHERE order_id = %(id)s AND (seq > %(version)s - {NEWEST_EVENTS} OR seq = 1 OR detail ? 'txHash')
+ORDER BY seq
+"""  # noqa: S608
 
 ATTEMPTS = """
 SELECT n, venue, signature, last_valid_height, quote, created_at, outcome, resolved_at, proof
@@ -79,7 +87,8 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 async def read_order(database: Database, order_id: UUID) -> dict[str, object] | None:
-    """The order as clients see it, with its events, quotes and attempts; None when there is none."""
+    """The order as clients see it, with its events, quotes and attempts; None when there is none. Of a long history
+    only some events are read (`NEWEST_EVENTS`), and how many are not is told."""
     async with database.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor = connection.cursor(row_factory=dict_row)
@@ -88,9 +97,12 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
             row = await archive.order(connection, order_id)
             if row is None:
                 return None
-            events, attempts = row["events"], row["tries"]
+            first = row["version"] - NEWEST_EVENTS
+            events = [e for e in row["events"] if e["seq"] > first or e["seq"] == 1 or "txHash" in e["detail"]]
+            attempts = row["tries"]
         else:
-            events = await (await cursor.execute(EVENTS, (order_id,))).fetchall()
+            values = {"id": order_id, "version": row["version"]}
+            events = await (await cursor.execute(EVENTS, values)).fetchall()
             attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
     messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
     return {
@@ -101,6 +113,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
         "fill": _fill(row, messages),
         "feesPaid": str(_fees(messages)),
         "events": messages,
+        **({"eventsOmitted": row["version"] - len(messages)} if len(messages) < row["version"] else {}),
         "quotes": [quote for message in messages for quote in _quotes(message)],
         "attempts": [_attempt(attempt) for attempt in attempts],
     }

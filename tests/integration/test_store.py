@@ -1,9 +1,10 @@
 """The store on a real Postgres: what is durable when, who may write, and that nothing comes out of order."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from dexexec.clock import SystemClock
@@ -312,3 +313,28 @@ async def test_an_unknown_order_is_absent_and_one_with_nothing_new_is_empty(data
         known, unknown = (await store.create(new_order())).order_id, uuid4()
         assert await store.events_after([(known, 1), (unknown, 0)]) == {known: []}
         assert await store.order(unknown) is None
+
+
+async def test_of_a_long_history_the_newest_events_are_read_and_whatever_tells_of_a_transaction(
+    database_address: Address,
+) -> None:
+    async with open_store(database_address) as store:
+        order = new_order()
+        await store.create(order)
+        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                """INSERT INTO order_events (order_id, seq, status, detail)
+                SELECT %s, n, 'routing',
+                    CASE WHEN n = 7 THEN '{"txHash": "x", "networkFee": "5000"}' ELSE '{}' END::jsonb
+                FROM generate_series(2, 1000) n""",
+                (order.id,),
+            )
+            connection.execute("UPDATE orders SET version = 1000, status = 'routing' WHERE id = %s", (order.id,))
+        found = await store.order(order.id)
+        assert found is not None
+        events = cast("list[dict[str, object]]", found["events"])
+        assert [event["seq"] for event in events] == [1, 7, *range(801, 1001)]
+        assert (found["eventsOmitted"], found["feesPaid"]) == (798, "5000")
+        short = new_order()
+        await store.create(short)
+        assert "eventsOmitted" not in (await store.order(short.id) or {})
