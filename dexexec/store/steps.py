@@ -103,6 +103,12 @@ class Step:
     corrections: tuple[Resolution, ...] = ()
     tx_hash: str | None = None
 
+    @property
+    def needs_comparison(self) -> bool:
+        """Whether it must not be written to a record that may lack what is on chain: it has an attempt, or it ends the
+        order without a swap."""
+        return self.attempt is not None or (self.final and self.events[-1][0] is not Status.CONFIRMED)
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

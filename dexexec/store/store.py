@@ -69,7 +69,8 @@ class Store:
         self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(waiting.note(database, notes)))
 
     def restrict(self, identity: Callable[[], str]) -> None:
-        """From now on attempts are only recorded in the Postgres with the identity that this gives at the time."""
+        """From now on attempts are only recorded, and orders only end without a swap, in the Postgres with the identity
+        that this gives at the time."""
         self._identity = identity
 
     async def run(self) -> None:

@@ -168,7 +168,7 @@ async def claim(
 async def advance(
     database: Database, steps: Sequence[Step], identity: str | None
 ) -> list[list[Event] | Shortfall | None]:
-    """Write the steps in one commit; attempts only to the record of the Postgres with that identity, if one is given.
+    """Write the steps in one commit; if an identity is given, those that need a comparison go to that Postgres alone.
     Answers each with its events, with why its attempt may not be recorded (then nothing of it is written), or None when
     its claim was stale, or the record is another."""
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
@@ -254,7 +254,7 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "max_in": fixed.bound.max_in if fixed else None,
         "quoted_in": fixed.quoted_in if fixed else None,
         "quoted_out": fixed.quoted_out if fixed else None,
-        "written_to": identity if step.attempt else None,
+        "written_to": identity if step.needs_comparison else None,
     }
 
 

@@ -27,6 +27,7 @@ class MemoryComparisons:
         wire: Wire | None = None,
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
+        self._sessions: set[object] = set()
 
     @property
     def port(self) -> Comparisons:
@@ -57,20 +58,29 @@ class MemoryComparisons:
 
     @asynccontextmanager
     async def alone(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
-        """Whether nobody else has the lock. A process that is killed leaves the block, too: see `MemoryDatabase`."""
-        key, comparing = (genesis, wallet), self.database.comparing
-
-        def lock() -> bool:
-            free = key not in comparing
-            comparing.add(key)
-            return free
-
-        free = await self._wire.call("lock", lock)
+        """Whether nobody else has the lock."""
+        session = object()
+        self._sessions.add(session)
         try:
-            yield free
+            yield await self._wire.call("lock", lambda: self._lock((genesis, wallet), session))
         finally:
-            if free:
-                comparing.discard(key)
+            self._sessions.discard(session)
+            self._unlock(session)
+
+    def _lock(self, key: tuple[str, str], session: object) -> bool:
+        """Whether the session has it. Of one that is over, nothing is left."""
+        return session in self._sessions and self.database.comparing.setdefault(key, session) is session
+
+    def drop(self) -> None:
+        """The process is gone: so are the locks of its sessions."""
+        for session in self._sessions:
+            self._unlock(session)
+        self._sessions.clear()
+
+    def _unlock(self, session: object) -> None:
+        comparing = self.database.comparing
+        for key in [key for key, holder in comparing.items() if holder is session]:
+            del comparing[key]
 
     async def begin(self, genesis: str, wallet: str, begun: Begun) -> None:
         """A comparison is needed."""

@@ -3,9 +3,11 @@
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 from zlib import crc32
 
@@ -21,6 +23,8 @@ from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Page, Rel
 from dexexec.store.intake import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 
+SERVER = {"_clock", "_last", "_timeline"}
+"""What a server has for itself, and no copy of its data has."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS, SECOND = 1_000, 1_000_000
 """Times here are Unix time in whole microseconds, as fine as Postgres keeps them."""
@@ -128,12 +132,27 @@ class MemoryDatabase:
         self.workers: dict[int, WorkerRow] = {}
         self.signatures: dict[str, UUID] = {}
         self._worker_ids = 0
+        self._timeline = 1
         self.identity = self.made_as = "memory/1"
         self.made_at = self.now()
         self.comparisons: dict[tuple[str, str], ComparisonRow] = {}
-        self.comparing: set[tuple[str, str]] = set()
-        """Wallets for which a session has the lock."""
+        self.comparing: dict[tuple[str, str], object] = {}
+        """Wallets for which somebody has the lock, and who."""
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
+
+    def copy(self) -> dict[str, Any]:
+        """All that is in it now, as a standby has it that is cut off at this moment."""
+        return deepcopy({name: value for name, value in vars(self).items() if name not in SERVER})
+
+    def promote(self, copy: dict[str, Any]) -> None:
+        """From now on another server answers, which has no more than this copy. All sessions are over, and their
+        locks."""
+        vars(self).update(deepcopy(copy))
+        self.comparing.clear()
+        for worker in self.workers.values():
+            worker.connected = False
+        self._timeline += 1
+        self.identity = f"memory/{self._timeline}"
 
     def now(self) -> int:
         """The time, microseconds."""
@@ -147,7 +166,7 @@ class MemoryDatabase:
     ) -> tuple[Created, Event | None, Claimed | None]:
         """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
         `IdempotencyMismatchError`."""
-        found = self._order_of_key(order)
+        found = self.order_of_key(order)
         if found is not None:
             known, same_body = found
             if not same_body:
@@ -169,7 +188,7 @@ class MemoryDatabase:
             return Created(order.id, replayed=False), event, None
         return Created(order.id, replayed=False, taken=True), event, self._claim(row, worker, now)
 
-    def _order_of_key(self, order: NewOrder) -> tuple[UUID, bool] | None:
+    def order_of_key(self, order: NewOrder) -> tuple[UUID, bool] | None:
         """The order that its key belongs to, and whether that has the same body."""
         digest = key_digest(order)
         if digest is not None and digest[:12] in self.restored_keys:
@@ -239,9 +258,9 @@ class MemoryDatabase:
         return row.due_at <= now - round(page.overdue_ms * MS) and (page.network is None or of_venue or of_network)
 
     def advance(self, step: Step, identity: str | None = None) -> list[Event] | None:
-        """The step's events, or None when its claim or version is stale, or it has an attempt for another `identity`.
-        Raises `UniqueViolation`."""
-        if step.attempt is not None and identity not in (None, self.identity):
+        """The step's events, or None when its claim or version is stale, or it needs a comparison and that was for
+        another `identity`. Raises `UniqueViolation`."""
+        if step.needs_comparison and identity not in (None, self.identity):
             return None
         row = self.orders.get(step.order_id)
         if row is None or (row.claim, row.version) != (step.claim, step.version) or row.finished_at is not None:

@@ -25,8 +25,8 @@ from tests.fakes.wire import Direct, Wire
 class MemoryWorkerSession:
     """A registered worker; see `dexexec.store.workers.WorkerSession`."""
 
-    def __init__(self, worker_id: int, database: MemoryDatabase, wire: Wire, lease_seconds: float) -> None:
-        self.id = worker_id
+    def __init__(self, worker_id: int, server: str, database: MemoryDatabase, wire: Wire, lease_seconds: float) -> None:
+        self.id, self._server = worker_id, server
         self._database, self._wire, self._lease = database, wire, lease_seconds
 
     async def renew(self, trouble: str = "") -> bool:
@@ -35,20 +35,25 @@ class MemoryWorkerSession:
 
     def _renew(self, trouble: str) -> bool:
         row = self._database.workers.get(self.id)
-        if row is not None and not row.connected:
+        if self._server != self._database.identity or (row is not None and not row.connected):
             raise UnavailableError("the session with Postgres is over")
         return self._database.renew(self.id, self._lease, trouble)
 
     async def end(self) -> None:
         """Give everything back."""
         try:
-            await self._wire.call("end", lambda: self._database.remove(self.id))
+            await self._wire.call("end", self._end)
         except UnavailableError:
             self.drop()
 
+    def _end(self) -> None:
+        if self._server == self._database.identity:
+            self._database.remove(self.id)
+
     def drop(self) -> None:
         """The session is over without a word, as with a killed process; the row stays until it is removed."""
-        self._database.disconnect(self.id)
+        if self._server == self._database.identity:
+            self._database.disconnect(self.id)
 
 
 class MemoryStore:
@@ -187,8 +192,9 @@ class MemoryStore:
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""
-        worker_id = await self._wire.call("begin", lambda: self.database.register(name, lease_seconds))
-        return MemoryWorkerSession(worker_id, self.database, self._wire, lease_seconds)
+        database = self.database
+        registered = await self._wire.call("begin", lambda: (database.register(name, lease_seconds), database.identity))
+        return MemoryWorkerSession(*registered, database, self._wire, lease_seconds)
 
     async def remove_dead_workers(self) -> list[str]:
         """Free what dead workers hold; their names."""
@@ -214,8 +220,10 @@ class MemoryStore:
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale."""
 
+        identity = self._identity()
+
         def commit() -> list[Event] | None:
-            events = self.database.advance(step, self._identity())
+            events = self.database.advance(step, identity)
             if events:
                 self._announce(events)
             return events

@@ -292,7 +292,24 @@ async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(dat
         other = await at.order()
         assert await submit(at, other, "sig-2") is None
         later = Step(claimed.order.id, claimed.order.claim, 4, ((Status.CONFIRMED, {}),))
-        assert await at.store.advance(later), "what is not an attempt is written"
+        assert await at.store.advance(later), "what a swap came to is written"
+
+
+@pytest.mark.parametrize("end", [Status.EXPIRED, Status.FAILED])
+async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_is_permitted(
+    database_address: Address, end: Status
+) -> None:
+    """A worker that has not noticed yet that another Postgres answers: the order may have swapped, and that be lost."""
+    async with scene(database_address) as at:
+        at.store.restrict(lambda: "1/00000001")
+        claimed = await at.order()
+        ends = Step(claimed.order.id, claimed.order.claim, 1, ((end, {}),), final=True, reason="deadline")
+        assert await at.store.advance(ends) is None
+        assert (await at.read(claimed.order.id))["status"] == "pending"
+        permission = at.permission()
+        at.store.restrict(permission.identity)
+        await permission.obtain()
+        assert await at.store.advance(ends)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ class ForkingNode:
     def __init__(self, unix_ms: Callable[[], int], rng: random.Random, forks: float, recent: int) -> None:
         self._unix_ms, self._rng, self._forks, self.recent = unix_ms, rng, forks, recent
         self.fates: dict[str, Fates] = {}
+        self.payloads: dict[str, bytes] = {}
 
     def slot(self) -> int:
         """The one that is being made."""
@@ -136,6 +137,7 @@ class ForkingNode:
         fates = self.fates.get(signed.signature)
         if fates is None:
             fates = self.fates[signed.signature] = Fates(signed.last_valid_height)
+            self.payloads[signed.signature] = signed.payload
         if rng.random() < 0.7 and not any(stay.until is None or stay.until > slot for stay in fates.stays):
             self._land(fates, signed, slot + (rng.randint(1, 8) if rng.random() < 0.9 else rng.randint(1, VALID_FOR)))
         return Accepted() if rng.random() < 0.8 else Unknown("-32002: it would fail, says this front")

@@ -7,6 +7,7 @@ from typing import Any
 
 from dexexec.clock import Failpoint
 from dexexec.domain.event import Event
+from tests.fakes.comparisons import MemoryComparisons
 from tests.fakes.database import MemoryDatabase
 from tests.fakes.store import MemoryStore, MemoryWorkerSession
 from tests.simulation.clock import VirtualClock
@@ -53,6 +54,7 @@ class Host:
         self.process = Process(name)
         self.processes: list[Process] = []
         self.stores: list[HostStore] = []
+        self.comparisons: list[MemoryComparisons] = []
         self.wires: list[SimulatedWire] = []
         self.stop: Callable[[], None] = lambda: None
         """SIGTERM, where the process knows it."""
@@ -105,6 +107,9 @@ class Host:
     def kill(self) -> None:
         """kill -9. Its sessions with Postgres are noticed to be over soon, or only when their leases run out."""
         self.loop.kill(self.process)
+        comparisons, self.comparisons = self.comparisons, []
+        for one in comparisons:
+            self.loop.world_later(self.rng.uniform(0, 0.2) if self.rng.random() < 0.9 else LONGEST_FREEZE, one.drop)
         stores, self.stores = self.stores, []
         for session in (session for store in stores for session in store.sessions):
             if self.rng.random() < 0.9:

@@ -1,11 +1,15 @@
 """Whether a story kept the promises: by what is seen on the way, and by what the record and the chain say at last."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.restoring import DUPLICATE, RECORD_LOST
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe import Observer, make_logger
@@ -16,8 +20,10 @@ from tests.simulation.wires import LATEST, PATIENCE, SLOWEST
 LOG = make_logger("critical")
 TRIES = 3
 """Transactions that are signed for an order at most."""
-OWN_REASONS = {"no-route", "poisoned"}
+OWN_REASONS = {"no-route", "poisoned", RECORD_LOST, DUPLICATE}
 """Why an order may fail although its tries are not spent."""
+RESTORED = "unknown"
+"""The client of an order that came back whole."""
 OUTCOMES_WITHOUT_FILL = {"failed", "unsent", "expired"}
 
 
@@ -31,6 +37,12 @@ class Judge:
         self._trace = hashlib.blake2b(digest_size=8)
         self._sent: set[str] = set()
         self._read: dict[UUID, int] = {}
+        self._posted: dict[UUID, NewOrder] = {}
+        self._recorded: set[str] = set()  # signatures that the database has lost
+        self.gone: set[UUID] = set()
+        """Orders that the database has lost. Some came back."""
+        self.compared: Callable[[], bool] = lambda: True
+        """Whether the record that answers now was compared with the chain."""
         self.unlanded = 0
 
     def broken(self, what: str) -> None:
@@ -44,9 +56,18 @@ class Judge:
 
     # On the way
 
-    def read(self, order_id: UUID) -> None:
+    def read(self, order: NewOrder) -> None:
         """A request is read: from now on its order's time counts."""
-        self._read[order_id] = self._database.now()
+        self._read[order.id] = self._database.now()
+        self._posted[order.id] = order
+
+    def promoted(self, copy: dict[str, Any]) -> None:
+        """Another database takes over, with no more than this copy: what was told since may be told anew."""
+        self._recorded |= self._database.signatures.keys()
+        before = set(self._database.orders)
+        self._database.promote(copy)
+        self.gone |= before - self._database.orders.keys()
+        self._told = {order_id: row.events[-1] for order_id, row in self._database.orders.items()}
 
     def announced(self, events: Sequence[Event]) -> None:
         """Promise 7, as it happens."""
@@ -61,6 +82,8 @@ class Judge:
                 self.broken(f"{event.order_id}: {event.status} after {before.status}")
             if before is not None and (before.status, event.status) == (Status.CONFIRMED, Status.SUBMITTED):
                 self.unlanded += 1
+            if "lastValidHeight" in event.detail and not self.compared():
+                self.broken(f"{event.order_id}: promise 3: signed before record and chain were compared")
             self._told[event.order_id] = event
             row = self._database.orders[event.order_id]
             if event.seq > 1 and row.claim_of[event.seq - 1] != row.claim:
@@ -80,7 +103,7 @@ class Judge:
 
     def arrived(self, signature: str) -> None:
         """Promise 4: what comes to the chain is in the record."""
-        if signature not in self._database.signatures:
+        if signature not in self._database.signatures and signature not in self._recorded:
             self.broken(f"{signature[:8]} was sent before it was recorded")
 
     # At last
@@ -121,9 +144,35 @@ class Judge:
             for n, outcome in landed.items():
                 self._one_fill(name, row, n, outcome)
 
+    def verdict_of_memos(self, landed: Mapping[str, AttemptId]) -> None:
+        """Compare the chain with the record: by the memos of what landed, whatever the record lost. Every swap is in
+        the record, and neither an order nor a key has two of them."""
+        by_order = Counter(attempt.order_id for attempt in landed.values())
+        keys = {one: posted.idempotency_key for one, posted in self._posted.items()}
+        by_key = Counter(key for one in by_order if (key := keys[one]) is not None)
+        for order_id, count in by_order.items():
+            if count > 1:
+                self.broken(f"{order_id}: promise 3: {count} swaps of it are on chain")
+            if order_id in self.gone:
+                self._one_key(order_id)
+        for key, count in by_key.items():
+            if count > 1:
+                self.broken(f"{key}: promise 9: {count} orders of one key are on chain")
+        for signature, attempt in landed.items():
+            if self._database.signatures.get(signature) != attempt.order_id:
+                self.broken(f"{attempt.order_id}: promise 3: {signature[:8]} is on chain, and not in the record")
+
+    def _one_key(self, order_id: UUID) -> None:
+        """Whoever posts again with the key of an order that came back gets that order."""
+        found = self._database.order_of_key(self._posted[order_id])
+        if self._posted[order_id].idempotency_key is not None and found != (order_id, True):
+            self.broken(f"{order_id}: promise 9: its key belongs to {found}")
+
     def _one_birth(self, name: str, row: OrderRow, on_time: bool) -> None:
         """Promises 1 and 13: however long its process was stopped or waited, an order is not born after its client was
         answered, and its deadline counts from the request. Only what the network adds to a statement is unknown."""
+        if row.new.client == RESTORED:
+            return
         read, unknown = self._read[row.new.id], round((SLOWEST if on_time else LATEST) * SECOND)
         if row.created_at > read + round(PATIENCE * SECOND) + unknown:
             self.broken(f"{name}: promise 1: born {(row.created_at - read) / SECOND:.1f} s after its request")
@@ -162,6 +211,8 @@ class Judge:
         if (row.amount_in, row.amount_out) != (spent, received):
             self.broken(f"{name}: recorded {(row.amount_in, row.amount_out)}, moved {(spent, received)}")
         quoted = attempt.attempt.quoted
+        if not quoted:  # it was read back, and the bound of its quote is lost
+            return
         bounds = [(int(str(quoted["minOut"])), int(str(quoted["maxIn"]))), *_bounds_of_order(row)]
         if received < max(least for least, _ in bounds) or spent > min(most for _, most in bounds):
             self.broken(f"{name}: promise 13: {(spent, received)} for {quoted}, bounds {bounds}")

@@ -60,7 +60,7 @@ class WorldOfNodes(World):
         rng = self.rng
         self.plan = replace(
             self.plan, fault_seconds=rng.uniform(20, 150), faults=rng.choice((0, 0.05, 0.2)), strikes=0,
-            forks=self.plan.forks or 0.0, workers=1, orders=rng.randint(1, 3),
+            forks=self.plan.forks or 0.0, workers=1, orders=rng.randint(1, 3), promotions=0,
         )  # fmt: skip
         self.workers = self.workers[:1]
         self.judge: JudgeOfNodes = JudgeOfNodes(self.database, self.loop.time)

@@ -11,7 +11,8 @@ class Plan:
     fork undoes, None for the simulated chain, which has none; `recent` is for how many slots a node remembers a
     signature without its history. `max_claims` make an order poison. `heartbeat` and `sweep` in seconds, as `quoting`:
     how long venues may take. `together`: the API process is a worker as well, which takes new orders directly. `lies`
-    is the share of what one more venue says that is wrong; without, there is none."""
+    is the share of what one more venue says that is wrong; without, there is none. `promotions`: how often a standby is
+    promoted that lacks the last commits."""
 
     workers: int
     orders: int
@@ -28,6 +29,7 @@ class Plan:
     quoting: float
     together: bool
     lies: float = 0.0
+    promotions: int = 0
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Plan":
@@ -48,4 +50,5 @@ class Plan:
             quoting=rng.choice((0.5, 2.5)),
             together=rng.choice((False, True)),
             lies=rng.choice((0, 0.2, 0.7)),
+            promotions=rng.choice((0, 0, 1, 2)),
         )

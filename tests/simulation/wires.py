@@ -26,10 +26,11 @@ LATEST = 6.0
 
 
 class Server:
-    """A server as its wires see it. `trouble` is the share of requests that go wrong."""
+    """A server as its wires see it. `trouble` is the share of requests that go wrong. `machine` is another one when
+    another server has taken its place: what was sent to the one before never arrives there."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.up, self.trouble = name, True, 0.0
+        self.name, self.up, self.trouble, self.machine = name, True, 0.0, 1
 
 
 class SimulatedWire:
@@ -58,7 +59,7 @@ class SimulatedWire:
         if answer_lost or request_lost or there > PATIENCE:
             later(PATIENCE, self._fail, answer, "does not answer in time")
         if not request_lost:
-            later(there, self._arrive, effect, answer, None if answer_lost else back)
+            later(there, self._arrive, effect, answer, None if answer_lost else back, self._server.machine)
         return answer
 
     def _arrive(
@@ -66,8 +67,9 @@ class SimulatedWire:
         effect: "Callable[[], T] | Callable[[], asyncio.Future[T]]",
         answer: "asyncio.Future[T]",
         back: float | None,
+        machine: int,
     ) -> None:
-        if not self._server.up:
+        if not self._server.up or machine != self._server.machine:
             self._loop.world_later(SLOWEST, self._fail, answer, "cannot be reached")
             return
         try:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, cast
 from uuid import UUID
 
+from dexexec.domain.attempt_id import read_memo
 from dexexec.domain.bound import Bound, amount_at, bound_of
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
@@ -22,10 +23,10 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.intake import ClientLimiter, Intake
 from dexexec.limiter import Grant, RateLimiter
+from dexexec.recovery.permission import ComparedRecord
 from dexexec.rounds import Retries
 from dexexec.router import Router
 from dexexec.settings import Settings
-from dexexec.settlement.sealing import SimulatedSealer
 from dexexec.settlement.settle import Settlement
 from dexexec.settlement.signer import SimulatedSigner
 from dexexec.settlement.simulated import SLOT_MS, MemoryLedger, SimulatedChain
@@ -33,13 +34,16 @@ from dexexec.store import Created, Store
 from dexexec.sweeper import Sweeper
 from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.worker import Limits, Worker
-from tests.fakes.database import MemoryDatabase
+from tests.fakes.comparisons import MemoryComparisons
+from tests.fakes.database import ComparisonRow, MemoryDatabase
 from tests.fakes.queue import MemoryQueue, MemoryRedis
 from tests.simulation.chains import ForkingChain, ForkingNode, RemoteLedger, WitnessedChain
 from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.host import Host, HostStore, StruckError
 from tests.simulation.judge import TRIES, Judge, Witness
 from tests.simulation.loop import StuckError, VirtualLoop
+from tests.simulation.lost_commits import WALLET, ChainHistory, MemoSealer, permission_of
+from tests.simulation.lost_commits import Landed as OnChain
 from tests.simulation.plan import Plan
 from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
@@ -50,9 +54,12 @@ LONGEST_DEADLINE_MS = 40_000
 HEALED_WITHIN = 240.0
 """Virtual seconds: a poisoned claim's longest pause (30), three attempts that each must be proven expired (73) and rest
 before the next, and the finality of the last one (13)."""
+COMPARED_WITHIN = 90.0
+"""Virtual seconds that each promotion adds: what was signed before is dead after 160 blocks, and that is final after 32
+more (77)."""
 CLIENT_PATIENCE = 2.5
 SETTINGS = Settings(request_timeout_ms=1_500)
-SEALER = SimulatedSealer(SimulatedSigner())
+SEALER = MemoSealer(SimulatedSigner())
 TOKENS = Tokens(KNOWN)
 
 
@@ -96,6 +103,8 @@ class World:
         self.database = MemoryDatabase(lambda: START_MS * 1_000 + int(self.loop.time() * 1e6))
         self.redis = MemoryRedis(lambda: START_MS + int(self.loop.time() * 1_000))
         self.judge = Judge(self.database, self.loop.time)
+        self.judge.compared = self._is_compared
+        self.healed_within += self.plan.promotions * COMPARED_WITHIN
         self.witness = Witness(self.judge)
         self.postgres, self.valkey, self.node = Server("Postgres"), Server("Redis"), Server("the chain")
         clock = VirtualClock(self.loop, no_strike)
@@ -186,6 +195,7 @@ class World:
             observer=self.witness,
             rng=host.rng,
         )
+        permission = self._permission(host, store, chain, clock) if self.plan.promotions else None
         worker = Worker(
             name=name,
             store=store,
@@ -203,8 +213,22 @@ class World:
             ),
             clock=clock,
             observer=self.witness,
+            permission=permission,
         )
         return worker, Sweeper(name, store, queue, self.plan.sweep, clock=clock, observer=self.witness)
+
+    def _permission(self, host: Host, store: Store, chain: Chain, clock: VirtualClock) -> ComparedRecord:
+        comparisons = MemoryComparisons(self.database, self.judge.announced, host.wire(self.postgres))
+        host.comparisons.append(comparisons)
+        history = ChainHistory(chain, host.wire(self.node), clock, self._on_chain)
+        permission = permission_of(comparisons, history, clock, self.witness)
+        store.restrict(permission.identity)
+        return permission
+
+    def _is_compared(self) -> bool:
+        """Whether the record that answers has all that the chain has."""
+        row = self.database.comparisons.get(WALLET, ComparisonRow())
+        return not self.plan.promotions or (row.identity or self.database.made_as) == self.database.identity
 
     def _venue(self, host: Host, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
         return SeededVenue(name, clock, chain, host.rng, self.plan.venue_trouble)
@@ -237,6 +261,13 @@ class World:
             self.judge.broken(str(error))
         unstopped = not (self.plan.faults or self.plan.strikes)
         self.judge.verdict(self._fate, poison=self.poison, unstopped=unstopped, on_time=not self.plan.trouble)
+        if self.plan.promotions:
+            landed = self._on_chain(self.forking.slot())
+            memos = {one: read_memo(SimulatedSwap.decode(found.payload).nonce) for one, found in landed.items()}
+            fates = {one: self._fate(one) for one in landed}
+            self.judge.verdict_of_memos(
+                {one: memo.attempt for one, memo in memos.items() if memo and isinstance(fates[one], Landed)}
+            )
         for host in self.hosts:
             for fault in host.unexpected:
                 self.judge.broken(f"{host.name} ended by itself: {fault!r}")
@@ -259,12 +290,14 @@ class World:
         supervisors = [asyncio.create_task(host.supervise()) for host in self.hosts]
         clients = [asyncio.create_task(self._client()) for _ in range(plan.orders)]
         chaos = asyncio.create_task(self._hurt())
+        for _ in range(plan.promotions):
+            loop.world_later(self.rng.uniform(0.5, plan.fault_seconds), self._cut_standby_off)
         await self._suffer()
         chaos.cancel()
         self._heal()
         begun = loop.time()
         await asyncio.gather(*clients)
-        while loop.time() < begun + self.healed_within and not self._all_ended():
+        while loop.time() < begun + self.healed_within and not (self._all_ended() and self._is_compared()):
             await asyncio.sleep(0.5)
         for task in supervisors:
             task.cancel()
@@ -284,6 +317,19 @@ class World:
         fates = self.forking.fates.get(signature)
         final = next((stay for stay in fates.stays if stay.until is None), None) if fates else None
         return final.outcome if final else None
+
+    def _on_chain(self, slot: int) -> dict[str, OnChain]:
+        """All that is on chain as of a slot, and stays if that is finalized."""
+        if self.plan.forks is None:
+            recorded = self.ledger._recorded.values()
+            return {
+                one.signature: OnChain(at, one.payload)
+                for one in recorded
+                if (at := one.lands_at_ms // SLOT_MS) <= min(slot, one.last_valid_height)
+            }
+        stays = {one: fates.on_chain_at(slot) for one, fates in self.forking.fates.items()}
+        payloads = self.forking.payloads
+        return {one: OnChain(stay.since, payloads[one]) for one, stay in stays.items() if stay is not None}
 
     def _on_ledger(self, signature: str) -> Landed | FailedOnChain | None:
         landing = self.ledger._recorded.get(signature)
@@ -342,17 +388,21 @@ class World:
             replace(order, id=UUID(int=rng.getrandbits(128), version=4)) for _ in range(rng.choice((0, 0, 1, 2)))
         ]
         answers = await asyncio.gather(*(self._insist(copy) for copy in copies))
-        if len({answer.order_id for answer in answers}) != 1:
+        for _ in range(3 if self.plan.promotions else 0):  # also while the record lacks the order
+            await asyncio.sleep(rng.uniform(0, self.plan.fault_seconds / 2))
+            answers.append(await self._insist(order))
+        known = {answer.order_id for answer in answers} - self.judge.gone
+        if len(known) > 1:
             self.judge.broken(f"promise 9: one key, several orders: {answers}")
-        if any(answer.order_id not in self.database.orders for answer in answers):
+        if any(order_id not in self.database.orders for order_id in known):
             self.judge.broken("promise 1: an order was accepted that is not stored")
         other = replace(order, id=UUID(int=rng.getrandbits(128), version=4), body_hash=b"other")
-        if isinstance(await self._post(other), Created):
+        if isinstance(await self._post(other), Created) and not self.judge.gone & {one.order_id for one in answers}:
             self.judge.broken("promise 9: a key was taken twice, with two bodies")
 
     async def _insist(self, order: NewOrder) -> Created:
         while True:
-            answer = await self._post(order)
+            answer = await self._post(replace(order, id=UUID(int=self.rng.getrandbits(128), version=4)))
             if isinstance(answer, Created):
                 return answer
             if isinstance(answer, IdempotencyMismatchError):
@@ -361,7 +411,7 @@ class World:
 
     async def _accept(self, intake: Intake, order: NewOrder) -> Created:
         """What the process does with the request."""
-        self.judge.read(order.id)
+        self.judge.read(order)
         return await intake.accept(order)
 
     async def _post(self, order: NewOrder) -> Created | BaseException | None:
@@ -410,6 +460,18 @@ class World:
     def _outage(self, server: Server) -> None:
         server.up = False
         self.loop.world_later(self.rng.uniform(0.1, 4), setattr, server, "up", True)
+
+    def _cut_standby_off(self) -> None:
+        """From now on it gets nothing more; a moment later the primary is gone for good, and it takes over."""
+        copy = self.database.copy()
+        self.loop.world_later(self.rng.uniform(0.1, 4), self._promote, copy)
+
+    def _promote(self, copy: dict[str, Any]) -> None:
+        if self._healed:
+            return
+        self.judge.promoted(copy)
+        self.postgres.machine += 1
+        self._outage(self.postgres)
 
     def _break_sessions(self) -> None:
         """Postgres is started again: every session is over."""

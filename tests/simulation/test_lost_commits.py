@@ -1,0 +1,62 @@
+"""A standby that is promoted without the last commits, in the stories that have one: what they are told for is seen."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from dexexec.recovery import comparison
+from dexexec.recovery.comparison import Comparison
+from tests.fakes.comparisons import MemoryComparisons
+from tests.simulation.plan import Plan
+from tests.simulation.world import World
+
+ENOUGH = 600
+"""Seeds among which one shows what is wrong; which one changes with whatever changes in the engine."""
+
+
+async def ensure_nothing(skipped: Comparison) -> str:
+    """The identity of the Postgres that answers, without a look at the chain."""
+    return await skipped._done(await skipped._standing())
+
+
+def is_found_out(promise: str) -> bool:
+    """Whether a story breaks the promise."""
+    return any(promise in problem for seed in seeds(ENOUGH) for problem in World(seed).tell().problems)
+
+
+def seeds(count: int) -> Iterator[int]:
+    """Of the stories in which a standby is promoted."""
+    return (seed for seed in range(1, count) if Plan.draw(random.Random(seed)).promotions)
+
+
+def test_promise_3_an_engine_that_does_not_compare_record_and_chain_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Comparison, "ensure", ensure_nothing)
+    assert is_found_out("promise 3")
+
+
+def test_promise_9_an_engine_that_forgets_the_keys_of_lost_orders_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end_nothing(_: MemoryComparisons) -> list[object]:
+        return []
+
+    monkeypatch.setattr(MemoryComparisons, "end_duplicates", end_nothing)
+    assert is_found_out("promise 9")
+
+
+def test_promise_3_an_engine_that_reads_the_history_too_soon_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While what was signed before may still land."""
+    monkeypatch.setattr(comparison, "AHEAD", -10_000)
+    assert is_found_out("promise 3")
+
+
+def test_the_stories_lose_orders_that_had_swapped() -> None:
+    """Some come back, some that were posted again fail as duplicates of them."""
+    gone = reasons = 0
+    for world in map(World, seeds(60)):
+        world.tell()
+        gone += len(world.judge.gone & world.database.orders.keys())
+        reasons += sum(row.failure_reason == "duplicate" for row in world.database.orders.values())
+    assert gone > 0
+    assert reasons > 0
