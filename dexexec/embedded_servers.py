@@ -139,6 +139,9 @@ class Server(ABC):
         logs = [path for path in self.logs() if path.exists()]
         log = max(logs, key=lambda path: path.stat().st_mtime_ns, default=self.home)
         lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        if any("No space left on device" in line for line in lines):
+            remedy = "make room there, or move the data folder with DEXEXEC_DATA_DIR"
+            return self.error(f"{problem}: the disk of {self.home} is full", remedy)
         telling = [line for line in lines if re.search("fatal|panic|error", line, re.IGNORECASE)] or lines
         quoted = f" ({telling[-1].strip()[:300]})" if telling else ""
         return self.error(f"{problem}{quoted}", f"read {log}")

@@ -15,6 +15,7 @@ PROBES = f"""
 PING
 TIME
 TYPE KEY
+EXISTS KEY
 SADD KEY a
 SCARD KEY
 SREM KEY a
@@ -23,6 +24,7 @@ XADD KEY * id a
 XLEN KEY
 XREADGROUP GROUP g c COUNT 1 STREAMS KEY >
 XPENDING KEY g
+XINFO CONSUMERS KEY g
 XCLAIM KEY g c 0 0-1
 XAUTOCLAIM KEY g c 0 0 COUNT 1
 XACK KEY g 0-1
@@ -59,7 +61,8 @@ async def check_rights(client: redis.asyncio.Redis, place: str, prefix: str) -> 
     answers = await pipeline.execute(raise_on_error=False)
     for command, answer in zip(commands, answers, strict=True):
         if _is_refusal(answer):
-            raise refused(place, " ".join(command[:2] if command[0] in {"XGROUP", "SCRIPT"} else command[:1]), answer)
+            named = 2 if command[0] in {"XGROUP", "XINFO", "SCRIPT"} else 1
+            raise refused(place, " ".join(command[:named]), answer)
     async with client.pubsub() as pubsub:
         try:
             await pubsub.subscribe(channel(prefix))

@@ -19,6 +19,7 @@ import redis
 
 from dexexec import embedded_servers
 from dexexec.embedded import PostgresAddress, postgres, valkey
+from dexexec.embedded_servers import PostgresServer
 from dexexec.errors import EmbeddedError
 from tests.ports import free_port
 
@@ -343,6 +344,16 @@ def test_an_initdb_that_finds_no_room_names_its_log_and_leaves_nothing_half_done
     assert "initdb ended with status 1" in message
     assert str(empty_dir / "postgres" / "start.log") in message
     assert not (empty_dir / "postgres" / "data").exists()
+
+
+def test_a_full_disk_is_told_as_such_whatever_fails_afterwards(empty_dir: Path) -> None:
+    server = PostgresServer(empty_dir, None)
+    server.home.mkdir()
+    log = "FATAL:  could not write to file: No space left on device\nPANIC:  cannot abort transaction 1\n"
+    (server.home / "start.log").write_text(log)
+    message = str(server.failure("it did not start"))
+    assert f"it did not start: the disk of {server.home} is full. To go on, make room there" in message
+    assert "DEXEXEC_DATA_DIR" in message
 
 
 @pytest.mark.parametrize(

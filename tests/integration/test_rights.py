@@ -1,5 +1,7 @@
 """The service with exactly the rights that the documents list, in Postgres and in Redis, and with one right less."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +10,18 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import redis
+from psycopg import sql
 
 from dexexec.connections import open_redis
 from dexexec.errors import UnusableError
 from dexexec.servers import Servers as Addresses
 from dexexec.store import Address, check_ownership
+from tests.acceptance.client import http, watching
+from tests.acceptance.service import QUICK, Stand, servers_at
 from tests.conftest import Servers
 from tests.hostile import HOSTILE, database_of_a_role
-from tests.integration.conftest import bench_at
-from tests.parts import open_database, running
+from tests.parts import open_database
+from tests.pgbouncer import PROGRAM, pgbouncer
 
 SCALING = (Path(__file__).parents[2] / "docs" / "SCALING.md").read_text()
 PASSWORD = "x"  # noqa: S105
@@ -38,6 +43,10 @@ def least_postgres(servers: Servers) -> Iterator[tuple[Address, Address]]:
         psycopg.connect(replace(servers.postgres, database=owner.database).conninfo(), autocommit=True) as connection,
     ):
         connection.execute(words("CREATE SCHEMA dexexec", owner, service))
+        for setting, value in HOSTILE.items():
+            alter = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}")
+            names = (sql.Identifier(name) for name in (service.user, owner.database, setting))
+            connection.execute(alter.format(*names, value))
         yield (
             replace(owner, schema="dexexec"),
             replace(service, database=owner.database, schema="dexexec"),
@@ -71,28 +80,43 @@ def as_user(url: str, user: str) -> str:
     return urlunsplit(found._replace(netloc=f"{user}:{PASSWORD}@{found.netloc.rpartition('@')[2]}"))
 
 
-async def test_orders_go_their_whole_way_with_the_least_rights_that_are_documented(
-    least_postgres: tuple[Address, Address], least_redis: tuple[redis.Redis, str], redis_prefix: str
+LIMITS = {"DEXEXEC_ORDERS_PER_MINUTE": "1000", "DEXEXEC_CLIENT_ORDERS_PER_MINUTE": "1000"}
+
+
+async def test_the_service_runs_with_the_least_rights_that_are_documented_whatever_its_sessions_begin_with(
+    least_postgres: tuple[Address, Address],
+    least_redis: tuple[redis.Redis, str],
+    redis_prefix: str,
 ) -> None:
     owner, service = least_postgres
     administrator, url = least_redis
     async with open_database(owner) as database, database.connection() as connection:
         await connection.execute(words("GRANT USAGE ON SCHEMA dexexec", owner, service))
         await check_ownership(database)
+    with contextlib.ExitStack() as stack:
+        through = stack.enter_context(pgbouncer(service, "session")) if PROGRAM else service
+        stand = stack.enter_context(Stand(PG_SCHEMA="dexexec", **QUICK, **LIMITS))
+        process = stand.start(**servers_at(through, url, redis_prefix))
+        await asyncio.to_thread(process.ready)
+        async with http() as calls:
+            order_ids = await asyncio.gather(*(calls.accepted(process.url) for _ in range(5)))
+        async with watching(lambda: process.url, order_ids):
+            pass
+        assert await asyncio.to_thread(process.stop) == 0
+        assert not [line for line in process.err.splitlines() if '"level": "error"' in line]
+    with psycopg.connect(owner.conninfo()) as connection:
+        found = connection.execute("SELECT DISTINCT status FROM dexexec.orders").fetchall()
+    assert found == [("confirmed",)]
+    assert [entry for entry in administrator.acl_log() if entry["username"] == redis_prefix] == []
+
+
+async def test_a_role_that_owns_no_tables_keeps_no_archive(least_postgres: tuple[Address, Address]) -> None:
+    owner, service = least_postgres
+    async with open_database(owner) as database, database.connection() as connection:
+        await connection.execute(words("GRANT USAGE ON SCHEMA dexexec", owner, service))
     async with open_database(service) as database:
         with pytest.raises(UnusableError, match=f"DEXEXEC_KEEP_DAYS is set.*run workers as {owner.user}"):
             await check_ownership(database)
-    async with open_redis(Addresses(service, url, ()), redis_prefix):
-        pass
-    async with bench_at(service, url, redis_prefix) as bench:
-        worker = bench.worker()
-        async with running(worker.run(), bench.sweeper().run()):
-            order_ids = [await bench.post() for _ in range(10)]
-            assert {(await bench.ended(order_id))[-1].status for order_id in order_ids} == {"confirmed"}
-            worker.stop()
-        await bench.limiter.take("client", 10)
-    denied = [entry for entry in administrator.acl_log() if entry["username"] == redis_prefix]
-    assert denied == []
 
 
 LESS = ["-evalsha", "-script", "-xautoclaim", "-publish", "-subscribe", "-pexpire", "resetchannels", "resetkeys"]

@@ -1,5 +1,8 @@
 """The words of a server at the first contact: `does not answer` is said where nothing answered, and nowhere else."""
 
+import re
+from pathlib import Path
+
 import pytest
 from psycopg import OperationalError, pq
 from redis.exceptions import (
@@ -17,8 +20,10 @@ from dexexec import first_contact
 from dexexec.errors import StartupError, UnavailableError, UnreachableError, UnusableError
 from dexexec.first_contact import cut_short, postgres_failure, redis_failure, redis_url_problem
 from dexexec.redis_address import RedisAddress
+from dexexec.redis_rights import PROBES
 from dexexec.store import Address, UnfitSessionError, UnwritableError
 
+ROOT = Path(__file__).parents[2]
 AT = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
 ADDRESS = Address("127.0.0.1", 5432, "me", "dex")
 REDIS = RedisAddress.parse("redis://:hunter2@cache:6379/0")
@@ -115,3 +120,14 @@ def test_what_is_refused_in_the_middle_of_the_start_is_a_sentence() -> None:
         "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), in the middle of the start:"
         " start again once that is over."
     )
+
+
+def test_every_command_of_our_scripts_is_tried_at_the_start_and_documented() -> None:
+    """What an ACL lacks of them would else only show when the script comes to it."""
+    source = "".join(path.read_text() for path in (ROOT / "dexexec").glob("*.py"))
+    called = set(re.findall(r"redis\.p?call\('([A-Z]+)'", source))
+    assert {"SADD", "ZADD"} <= called
+    tried = {line.split()[0] for line in PROBES.splitlines() if line}
+    assert called <= tried
+    documented = (ROOT / "docs" / "SCALING.md").read_text()
+    assert [name for name in tried if not re.search(rf"\+{name.lower()}[ |\n]", documented)] == []
