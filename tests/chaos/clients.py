@@ -52,6 +52,11 @@ class Follower(Watch):
         self._more.set()
         return self
 
+    def forget(self) -> None:
+        """Follow nothing more of what was followed."""
+        self.events = {}
+        self.hang_up()
+
     def these_are_all(self) -> None:
         """No more orders will come."""
         self._all_told = True

@@ -26,6 +26,10 @@ class Report:
     conserved: str = ""
     doubles: int = 0
     lost: int = 0
+    gone: int = 0
+    """Orders that Postgres lost with its last commits, and that had not swapped."""
+    restored: int = 0
+    """Orders that it lost, and that came back from the chain."""
     healing: float = 0.0
     longest: float = 0.0
     """From the acceptance of an order to its end, seconds."""
@@ -56,7 +60,10 @@ class Report:
         return "\n".join(lines)
 
     def _of_the_localnet(self) -> list[str]:
-        return [f"failed on chain {self.failures}, confirmed and taken back {self.unlanded}, {self.conserved}"]
+        return [
+            f"failed on chain {self.failures}, confirmed and taken back {self.unlanded}, {self.conserved}",
+            f"lost with the last commits and gone {self.gone}, back from the chain {self.restored}",
+        ]
 
 
 def _counted(counter: Mapping[str, int]) -> str:

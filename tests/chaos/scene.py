@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,6 +44,7 @@ ON_LOCALNET = {
 PER_RANK = 2
 NOWHERE = "http://127.0.0.1:9"
 SUPERVISOR_PAUSE = 0.2
+DOWN_SECONDS = 0.5
 
 
 class Scene:
@@ -162,6 +163,18 @@ class Scene:
         self.faults["postgres stopped at once"] += 1
         await asyncio.to_thread(self.ground.stop_postgres_at_once)
         await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.ground.start_again)
+
+    async def lose_last_commits(self, seconds: float, while_down: Callable[[], None]) -> None:
+        """A standby is cut off, and so many seconds later it takes the place of Postgres, which is gone for good. All
+        that was answered before is with the clients when `while_down` is called."""
+        self.faults["postgres replaced without the last commits"] += 1
+        await asyncio.to_thread(self.ground.copy_postgres)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.ground.stop_postgres_at_once)
+        await asyncio.sleep(DOWN_SECONDS)
+        while_down()
+        await asyncio.to_thread(self.ground.take_copy_over)
         await asyncio.to_thread(self.ground.start_again)
 
 

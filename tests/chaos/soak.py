@@ -51,6 +51,11 @@ SELECT FROM (SELECT status, lag(status) OVER (PARTITION BY order_id ORDER BY seq
 WHERE status = 'submitted' AND before = 'confirmed'
 """
 LOOK_SECONDS = 0.02
+LOSS_EVERY = 60.0
+"""Seconds between two losses of the last commits, on average: the short form has one at most."""
+COMPARED = "SELECT FROM chain_comparisons WHERE identity = record_identity() AND pending IS NULL"
+RESTORED = "SELECT id FROM orders WHERE client = 'unknown'"
+"""Orders that came back. Of some no client has heard: it got another order for its key, which failed as a duplicate."""
 
 
 class Soak:
@@ -62,6 +67,10 @@ class Soak:
         self._taste = random.Random(seed)  # for what clients do
         self._accepted: list[str] = []
         self._over = asyncio.Event()
+        self._begun = 0.0  # when the faults began
+        self._losses = 0  # how often the last commits were lost
+        self._compared = asyncio.Event()  # no loss is going on
+        self._compared.set()
         self._beside: set[asyncio.Task[None]] = set()  # stops that have not ended, and starts
         self._followers = [Follower(lambda: self._taste.choice(scene.urls)) for _ in range(FOLLOWERS)]
         self.report = Report(seed, seconds, scene.faults, scene.starts, problems=scene.problems)
@@ -111,14 +120,18 @@ class Soak:
             side = self._taste.choice(list(MOST))
             amount = f"{self._taste.uniform(0.01, MOST[side]):.4f}"
             order = {"side": side, "amount": amount, "deadlineSeconds": DEADLINE_SECONDS}
+            losses = self._losses
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(
                 *(insist(calls, lambda: self._taste.choice(self._scene.urls), order, key) for _ in range(times))
             )
-            if len(set(answers)) != 1:
+            orders = set(answers)
+            if self._losses != losses:
+                orders &= await self._kept()
+            elif len(orders) != 1:
                 self.report.problems.append(f"one key gave several orders: {answers}")
-            self._accepted += set(answers)
-            self._taste.choice(self._followers).also(set(answers))
+            self._accepted += orders
+            self._taste.choice(self._followers).also(orders)
             await asyncio.sleep(self._taste.uniform(0, 0.2))
             while self._on_their_way() >= CROWD and not self._over.is_set():
                 await asyncio.sleep(LOOK_SECONDS)
@@ -127,7 +140,8 @@ class Soak:
 
     async def _hurt(self) -> None:
         """One fault after the other; then all that was stopped goes on, and all that is missing is started."""
-        over = time.monotonic() + self._seconds
+        self._begun = time.monotonic()
+        over = self._begun + self._seconds
         faults = {
             self._kill_worker: 4,
             self._kill_api: 2,
@@ -143,6 +157,8 @@ class Soak:
             self._restart_workers: 1,
         }
         localnet = self._scene.localnet
+        if localnet is not None:  # what settles on the simulated chain is lost with its ledger
+            faults[self._lose_last_commits] = 1
         async with asyncio.TaskGroup() as beside:
             if localnet is not None:
                 beside.create_task(localnet.suffer(self.report.seed, self._seconds))
@@ -235,6 +251,41 @@ class Soak:
         await self._calm()
         await restarts.restart_workers(self._scene, self._chance)
 
+    async def _lose_last_commits(self) -> None:
+        """What was told since the standby was cut off may be told anew, and orders that had not swapped are gone: from
+        here on clients are to see what the record says after the comparison, from the first event on."""
+        if self._losses > (time.monotonic() - self._begun) / LOSS_EVERY:
+            return  # the comparison takes some 10 s
+        await self._calm()
+        self._compared.clear()
+        self._losses += 1
+        before: set[str] = set()
+
+        def forget() -> None:
+            before.update(self._accepted)
+            for follower in self._followers:
+                follower.forget()
+
+        await self._scene.lose_last_commits(self._chance.uniform(0.1, 1.5), forget)
+        if self._chance.random() < 0.5:  # one may be comparing by now: another goes on
+            await self._scene.kill(self._chance.choice(self._scene.ranks["worker"]))
+            self._do_beside(self._scene.start("worker"))
+        async with asyncio.timeout(HEALING_SECONDS):
+            while not await asyncio.to_thread(rows, self._scene.ground.address, COMPARED):
+                await asyncio.sleep(LOOK_SECONDS)
+        self._compared.set()
+        kept = await self._kept()
+        self.report.gone += len(before - kept)
+        self._accepted = [one for one in self._accepted if one not in before - kept]
+        for order_id in before & kept:
+            self._taste.choice(self._followers).also({order_id})
+
+    async def _kept(self) -> set[str]:
+        """The orders that the record has, once it has all that it will get back."""
+        await self._compared.wait()
+        found = await asyncio.to_thread(rows, self._scene.ground.address, "SELECT id FROM orders")
+        return {str(row["id"]) for row in found}
+
     def _do_beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._beside.add(task)
@@ -264,7 +315,9 @@ class Soak:
             landed = chain(address)
             report.landings = sum(map(len, landed.values()))
             report.doubles = sum(len(swaps) > 1 for swaps in landed.values())
-            report.statuses = judge(address, self._accepted, chain).statuses
+            restored = {str(row["id"]) for row in rows(address, RESTORED)}
+            report.restored = len(restored)
+            report.statuses = judge(address, [*{*self._accepted, *restored}], chain).statuses
             for follower in self._followers:
                 agree(follower.events, address)
         except AssertionError as error:

@@ -13,8 +13,8 @@ from dexexec.networks import MAINNET
 from dexexec.observe import Observer, make_logger
 from dexexec.store import Address, Database, has_asynchronous_standby
 from tests.acceptance.service import say
-from tests.chaos.lost_commits import Plan, lose_the_last_commits
 from tests.conftest import Servers
+from tests.integration.lost_commits import lose_the_last_commits
 from tests.integration.test_postgres_failover import Pair, a_pair, configure
 from tests.waiting import until
 
@@ -79,6 +79,6 @@ async def test_one_postgres_alone_has_no_standby_and_hosts_that_are_named_are_so
 async def test_promise_3_what_a_promoted_standby_lacks_comes_back_from_the_chain_and_nothing_doubles(
     asynchronous: Pair, servers: Servers
 ) -> None:
-    found = await lose_the_last_commits(asynchronous, servers.redis_url, Plan())
+    found = await lose_the_last_commits(asynchronous, servers.redis_url)
     say(found.text())
     assert found.whole, "what was cut off had swapped"

@@ -1,59 +1,39 @@
 """A standby is cut off for a while, then promoted, and the primary is gone: the last commits with it. Orders settle on
-a localnet, which judges: what had swapped comes back into the record, and nothing swaps twice.
-
-    uv run python -m tests.chaos.lost_commits --minutes 20 --seed 7
-
-plays that again and again, each time on a new pair, with a worker killed and the node failing in the middle of the
-comparison. The exit code is 0 only if no promise was broken.
+a localnet, which judges: what had swapped comes back into the record, and nothing swaps twice. The kill soak
+(`tests.chaos.soak`) does the same to a copy, again and again and beside all its other faults.
 """
 
-import argparse
 import asyncio
-import random
-import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from solders.keypair import Keypair
 
-from dexexec import embedded
 from dexexec.domain.restoring import DUPLICATE
 from dexexec.domain.token import USDC
 from dexexec.store import Address
 from tests.acceptance.client import Http, http, watching
 from tests.acceptance.judge import judge, rows
 from tests.acceptance.localnet_judge import LocalnetChain
-from tests.acceptance.service import Process, Stand, say, servers_at
+from tests.acceptance.service import Process, Stand, servers_at
 from tests.chaos.localnet import SLOT_MS, settings_on
 from tests.integration.localnet import rpc
 from tests.integration.posters import CLIENTS, Posters
-from tests.integration.test_postgres_failover import Pair, a_pair
+from tests.integration.test_postgres_failover import Pair
 from tests.waiting import until
 
 RATE = 25
 """Orders per second."""
+BEFORE, CUT_OFF = 20, 40
+"""Orders that are accepted before the standby is cut off, and after."""
 RICH = {"": (9, 1_000 * 10**9), USDC: (6, 150_000 * 10**6)}
 SECONDS = 55.0
 """For one round: with slots of 40 ms a blockhash is dead, and that final, within 8 s."""
 WORKERS = 2
-COMPARES = "comparing record and chain"
 READ_BACK = "SELECT count(*) AS n FROM attempts WHERE proof->>'recovered' = 'true'"
 WHOLE = "SELECT id, status, side, amount FROM orders WHERE client = 'unknown'"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """So many orders are accepted before the standby is cut off, and after. In the middle of the comparison a worker
-    that compares is killed, and the node answers 503 so many times."""
-
-    before: int = 20
-    cut_off: int = 40
-    kills: bool = False
-    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +55,7 @@ class Found:
         )
 
 
-async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found:
+async def lose_the_last_commits(pair: Pair, redis_url: str) -> Found:
     """One round. `pair` is asynchronous. Fails when a promise is broken."""
     wallet = Keypair()
     settings = servers_at(pair.address, redis_url, f"t{uuid.uuid4().hex[:10]}") | {
@@ -91,9 +71,9 @@ async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(SECONDS):
             posters = Posters(calls, api.url, pause=CLIENTS / RATE)
-            await posters.accept_more(plan.before)
+            await posters.accept_more(BEFORE)
             await asyncio.to_thread(pair.cut_the_second_off)
-            await posters.accept_more(plan.cut_off)
+            await posters.accept_more(CUT_OFF)
             await asyncio.to_thread(pair.kill, "first")
             before = set(posters.accepted)
             await asyncio.to_thread(pair.promote_the_second)
@@ -101,7 +81,6 @@ async def lose_the_last_commits(pair: Pair, redis_url: str, plan: Plan) -> Found
             await until(lambda: compares(calls, api), pause=0.05)
             missing = before - {str(row["id"]) for row in rows(pair.second, "SELECT id FROM orders")}
             again = await posters.post_again(missing)
-            await trouble(plan, url, stand, workers)
             await posters.accept_more(5)  # they wait
             await asyncio.to_thread(api.ready)
             seconds = time.monotonic() - promoted
@@ -139,17 +118,6 @@ async def compares(calls: Http, api: Process) -> bool:
     return (await calls.get(f"{api.url}/readyz")).body["missing"] == ["chain-comparison"]
 
 
-async def trouble(plan: Plan, url: str, stand: Stand, workers: list[Process]) -> None:
-    """In the middle of the comparison."""
-    if plan.refusals:
-        await rpc(url, "localnet_setFaults", {"answers": [{"answer": "503", "requests": plan.refusals, "methods": []}]})
-    if plan.kills:
-        victim = await until(lambda: next((one for one in workers if COMPARES in one.err), None), pause=0.02)
-        workers.remove(victim)
-        await asyncio.to_thread(victim.kill)
-        workers.append(stand.start("worker"))
-
-
 async def a_localnet(stand: Stand, wallet: Keypair) -> str:
     """The URL of one, with money for the wallet."""
     folder = str(stand.home / "localnet")
@@ -159,44 +127,3 @@ async def a_localnet(stand: Stand, wallet: Keypair) -> str:
     for mint, (decimals, amount) in RICH.items():
         await rpc(url, "localnet_fund", str(wallet.pubkey()), mint, decimals, amount)
     return url
-
-
-def drawn(chance: random.Random) -> Plan:
-    """A round with whatever trouble. A worker does not start while the node answers with errors."""
-    kills = chance.random() < 0.5
-    return Plan(chance.randint(5, 60), chance.randint(5, 100), kills, 0 if kills else chance.choice([0, 4, 8]))
-
-
-def play(seed: int, seconds: float) -> Mapping[str, int]:
-    """Rounds for so long; how many went well, and how many did not."""
-    chance, over, ended = random.Random(seed), time.monotonic() + seconds, {"clean": 0, "broken": 0}
-    with tempfile.TemporaryDirectory(prefix="dxv") as folder, embedded.valkey(Path(folder)) as redis_url:
-        while time.monotonic() < over:
-            plan = drawn(chance)
-            say(f"{plan}")
-            try:
-                with a_pair(synchronous=False) as pair:
-                    found = asyncio.run(lose_the_last_commits(pair, redis_url, plan))
-            except (AssertionError, TimeoutError) as error:
-                ended["broken"] += 1
-                say(f"  BROKEN: {error!r}")
-            else:
-                ended["clean"] += 1
-                say(f"  {found.text()}")
-    return ended
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.lost_commits", description="Promote; double nothing.")
-    parser.add_argument("--minutes", type=float, default=20.0, metavar="N", help="of rounds (default: 20)")
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="default: a random one")
-    options = parser.parse_args(arguments)
-    say(f"seed {options.seed}")
-    ended = play(options.seed, options.minutes * 60)
-    say(f"{ended['clean']} rounds were clean, {ended['broken']} were not")
-    return 1 if ended["broken"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
