@@ -21,6 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 from dexexec.api import problem
 from dexexec.api.body import BodyReader
 from dexexec.api.client_stream import ClientStream
+from dexexec.api.pacer import Pacer
 from dexexec.api.read_gate import (
     LISTS_AT_ONCE,
     LISTS_PER_CLIENT,
@@ -82,6 +83,9 @@ class Api:
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
+    refusals: Pacer = field(default_factory=lambda: Pacer(1))
+    """Turns for orders that are refused for what is in them: posting goes before all else, and must not be a way to
+    keep the event loop busy with nonsense."""
 
 
 class ApiHandler(RequestHandler):

@@ -19,7 +19,7 @@ from dexexec.api.problem import MethodNotAllowedError
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
-from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError
+from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError, RequestError
 from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20
@@ -54,7 +54,14 @@ class ExecuteHandler(ApiHandler):
 
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
-        created = await self._accept(read_order(self.api, self.request, self.request_id))
+        try:
+            order = read_order(self.api, self.request, self.request_id)
+        except RequestError:
+            turn = self.api.refusals.turn(client_address(self.request, self.api.settings.trust_proxy))
+            if turn is not None:
+                await turn
+            raise
+        created = await self._accept(order)
         if created is None:
             self.client_gone()
             return

@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 LIST = b"GET /api/orders?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REFUSED = (
+    b"POST /api/orders/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 14\r\n\r\n{"side":"buy"}'
+)
 PIPELINED = 1_200
 UPGRADE = (
     b"GET /api/orders/execute HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -149,6 +153,11 @@ async def not_found(attack: Attack) -> None:
     await attack.many(12, lambda: attack.read(NOWHERE, PIPELINED), again=True)
 
 
+async def refused_orders(attack: Attack) -> None:
+    """12 clients that pipeline orders without an amount, and read."""
+    await attack.many(12, lambda: attack.read(REFUSED, PIPELINED), again=True)
+
+
 async def pongs(attack: Attack) -> None:
     """One WebSocket that sends pongs without a pause."""
     await attack.many(1, lambda: attack.frames(frame(0xA, final=True)), again=True)
@@ -178,6 +187,7 @@ ATTACKS = {
         pipelined_readers,
         pipelined_healthz,
         not_found,
+        refused_orders,
         pongs,
         empty_fragments,
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from dexexec.api.app import EXECUTE
+from dexexec.api.pacer import Pacer
 from dexexec.errors import QueueFullError
 from dexexec.intake import LINE
 from tests.integration.service import GOOD, HEAD, JSON, document, problem, running_service
@@ -209,3 +210,21 @@ async def test_an_order_whose_fate_is_unknown_is_named_so_that_the_client_can_lo
         service.store.switch.hang()
         UUID(document(await service.post(), 503, "unavailable")["orderId"])
         service.store.switch.go_on.set()
+
+
+async def test_a_refused_order_waits_for_a_turn_and_a_good_one_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many clients that send nonsense take no more of the event loop than one."""
+    turns: list[str] = []
+    turn = Pacer.turn
+
+    def noted(pacer: Pacer, client: str) -> asyncio.Future[None] | None:
+        turns.append(client)
+        return turn(pacer, client)
+
+    monkeypatch.setattr(Pacer, "turn", noted)
+    async with running_service() as service:
+        assert (await service.post()).code == 202
+        assert turns == []
+        answers = await asyncio.gather(*(service.post({"side": "hold"}) for _ in range(5)))
+        assert [answer.code for answer in answers] == [422] * 5
+        assert turns == ["127.0.0.1"] * 5
