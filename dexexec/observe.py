@@ -104,6 +104,10 @@ class Observer:
         """A fault of ours while working on an order: it is tried again, and failed after too many."""
         self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
 
+    def look_failed(self, error: BaseException) -> None:
+        """A fault of ours while looking whether confirmed orders are final: the next look tries again."""
+        self.log.error("a look at confirmed orders failed", exc_info=error)
+
     def order_stranded(self, order_id: UUID, error: BaseException) -> None:
         """A fault of ours while handing an order back: the worker begins anew, which frees it."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)

@@ -77,6 +77,10 @@ class FinalityWatcher:
                 if outage is None:
                     outage = self._clock.monotonic()
                     self._observer.waiting_for("looking at confirmed orders", error)
+            except asyncio.CancelledError:
+                raise_if_cancelled()  # else somebody else's work was given up, and the next look asks for it again
+            except Exception as error:  # noqa: BLE001 - a bug must cost a look, not the worker its life
+                self._observer.look_failed(error)
             else:
                 if outage is not None:
                     self._observer.back_again("looking at confirmed orders", self._clock.monotonic() - outage)

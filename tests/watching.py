@@ -68,6 +68,10 @@ class Heard(Observer):
         """A chain that is not set up."""
         self.words.append(f"out of reach: {why}")
 
+    def look_failed(self, error: BaseException) -> None:
+        """A fault of ours."""
+        self.words.append("look failed")
+
     def waiting_for(self, what: str, error: Exception) -> None:
         """An outage."""
         self.words.append("waiting")

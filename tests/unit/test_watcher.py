@@ -244,6 +244,27 @@ async def test_an_outage_of_postgres_is_told_once_and_outlasted(scene: Scene) ->
     assert scene.heard.words.count("waiting") <= 2, "once by each of its loops"
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("a bug"), asyncio.CancelledError()])
+async def test_promise_2_a_look_that_fails_for_whatever_reason_is_followed_by_the_next(
+    scene: Scene, fault: BaseException
+) -> None:
+    """A cancellation of somebody else's would end a loop without a word, and all orders stayed confirmed."""
+    row = await scene.confirmed()
+    scene.tell(row, LANDED)
+    take, faults = scene.store.take_confirmed, [fault]
+
+    async def faulty_at_first(*about: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await take(*about)
+
+    scene.store.take_confirmed = faulty_at_first  # type: ignore[assignment]
+    async with running(scene.watcher().run(scene.worker)):
+        await until(lambda: row.finished_at)
+    assert statuses(row) == ["confirmed"] * 2
+    assert scene.heard.words == ["look failed"] * isinstance(fault, RuntimeError)
+
+
 async def test_a_cancellation_that_a_client_library_swallows_ends_the_watcher_all_the_same(scene: Scene) -> None:
     asked, swallowed = asyncio.Event(), asyncio.Event()
 
