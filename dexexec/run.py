@@ -48,6 +48,7 @@ from dexexec.observe import Observer
 from dexexec.pipeline import Pipeline
 from dexexec.presenting import Presenter
 from dexexec.queue import Queue
+from dexexec.reachability import Reachability
 from dexexec.recovery.comparison import Comparison
 from dexexec.recovery.permission import ComparedRecord, SigningPermission, Unrestricted
 from dexexec.redis_rights import channel
@@ -338,6 +339,7 @@ def make_worker_half(
         heartbeat_seconds=settings.heartbeat_seconds,
         drain_seconds=settings.drain_seconds,
     )
+    reachability = Reachability(venues.values(), networks.chains, clock)
     worker = Worker(
         name=shared.name,
         store=shared.store,
@@ -349,9 +351,10 @@ def make_worker_half(
         clock=clock,
         observer=observer,
         permission=permission,
+        trouble=reachability.trouble,
     )
     sweeper = Sweeper(shared.name, shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
-    background: list[Background] = [*networks.background, sweeper.run]
+    background: list[Background] = [*networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)

@@ -8,7 +8,7 @@ session begins.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,7 +49,8 @@ class Limits:
 
 
 class Worker:
-    """`name` is unique per process: it is also the consumer's name on the stream."""
+    """`name` is unique per process: it is also the consumer's name on the stream. `trouble` says why no order can be
+    executed now, if that is so: it is told with each renewal of the lease."""
 
     def __init__(
         self,
@@ -64,11 +65,12 @@ class Worker:
         clock: Clock,
         observer: Observer,
         permission: SigningPermission | None = None,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self.name = name
         self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
         self._watcher, self._limits, self._clock, self._observer = watcher, limits, clock, observer
-        self._permission = permission or Unrestricted()
+        self._permission, self._trouble = permission or Unrestricted(), trouble
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()  # there is more room, the session ended, or we are to stop
         self._lease_until = 0.0
@@ -190,7 +192,7 @@ class Worker:
             await self._clock.sleep(self._limits.heartbeat_seconds)
             asked = self._clock.monotonic()
             try:
-                if not await session.renew():
+                if not await session.renew(self._trouble()):
                     return "it was declared dead"
             except UnavailableError as error:
                 return str(error)

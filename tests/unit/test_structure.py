@@ -54,6 +54,7 @@ LAYERS = (
         "servers",
         "listening",
         "lifetime",
+        "reachability",
         "localnet_command",
         "quote_view",
     },
