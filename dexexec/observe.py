@@ -38,7 +38,7 @@ class Observer:
 
     def start_given_up(self) -> None:
         """The process was asked to stop before it had started."""
-        self.log.info("start given up: asked to stop")
+        self.log.debug("start given up: asked to stop")
 
     def process_left_behind(self, seconds: float) -> None:
         """Something on the way down did not end. What it held is free as after any crash."""
