@@ -150,6 +150,7 @@ async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_
     connection.patience = 0.05
     with pytest.raises(TimeoutError):
         await connection.execute("SELECT pg_sleep(600)")
+    connection.patience = 60
     assert await (await connection.execute("SELECT 1")).fetchone() == (1,), "the server has ended what was given up"
     await connection.close()
 
