@@ -16,6 +16,9 @@ import time
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import psycopg
 
 from dexexec.venue import Network
 from tests.acceptance.client import Http, http
@@ -258,10 +261,10 @@ class Soak:
             return  # the comparison takes some 10 s
         await self._calm()
         self._compared.clear()
-        self._losses += 1
         before: set[str] = set()
 
         def forget() -> None:
+            self._losses += 1
             before.update(self._accepted)
             for follower in self._followers:
                 follower.forget()
@@ -282,9 +285,14 @@ class Soak:
 
     async def _kept(self) -> set[str]:
         """The orders that the record has, once it has all that it will get back."""
-        await self._compared.wait()
-        found = await asyncio.to_thread(rows, self._scene.ground.address, "SELECT id FROM orders")
-        return {str(row["id"]) for row in found}
+        while True:
+            await self._compared.wait()
+            losses = self._losses
+            with suppress(psycopg.OperationalError):  # it is stopped just now
+                found = await asyncio.to_thread(rows, self._scene.ground.address, "SELECT id FROM orders")
+                if losses == self._losses:
+                    return {str(row["id"]) for row in found}
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _do_beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
