@@ -36,25 +36,23 @@ class Presenter:
 
     def fill(self, order: Order, fill: Fill, quoted: Detail) -> dict[str, object]:
         """What really moved; how much worse that is, in bps, than the order's first quote and than the one that it was
-        built from, `quoted` (as `quote` gave it); and the order's bound."""
-        venue_in, venue_out = int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))
-        quoted_in, quoted_out = order.first_quote or (venue_in, venue_out)
-        bound = order.bound or Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"])))
-        return {
+        built from, `quoted` (as `quote` gave it; empty for an attempt that came back from the chain); and the order's
+        bound. What is not known is left out."""
+        told: dict[str, object] = {
             "price": self.price(order, fill.amount_in, fill.amount_out),
             "amountIn": str(fill.amount_in),
             "amountOut": str(fill.amount_out),
-            "minOut": str(bound.min_out),
-            "maxIn": str(bound.max_in),
-            "quotedIn": str(quoted_in),
-            "quotedOut": str(quoted_out),
-            "slippageBps": slippage_bps(order.mode, fill, quoted_in, quoted_out),
-            "venueQuotedIn": str(venue_in),
-            "venueQuotedOut": str(venue_out),
-            "venueSlippageBps": slippage_bps(order.mode, fill, venue_in, venue_out),
             "networkFee": str(fill.fee),
             "slot": fill.slot,
         }
+        venue = (int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))) if quoted else None
+        if bound := order.bound or _bound(quoted):
+            told |= {"minOut": str(bound.min_out), "maxIn": str(bound.max_in)}
+        if first := order.first_quote or venue:
+            told |= _beside("quoted", "slippageBps", order.mode, fill, first)
+        if venue:
+            told |= _beside("venueQuoted", "venueSlippageBps", order.mode, fill, venue)
+        return told
 
     def size(self, order: Order, found: FittingSize | None) -> str:
         """What size an order that is too large could have, in words."""
@@ -74,10 +72,9 @@ class Presenter:
         return f"{needed} are needed, and of the {can} that the wallet can spend {orders} in flight may take {reserved}"
 
     def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
-        """Whether a fill keeps the order's bound, and what its quote bound the venue to."""
-        bound = Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"])))
-        bound = bound.and_also(order.bound) if order.bound else bound
-        return bound.holds(fill.amount_in, fill.amount_out)
+        """Whether a fill keeps the order's bound, and what its quote, if that is known, bound the venue to."""
+        bounds = [bound for bound in (order.bound, _bound(quoted)) if bound is not None]
+        return all(bound.holds(fill.amount_in, fill.amount_out) for bound in bounds)
 
     def price(self, order: Order, amount_in: int, amount_out: int) -> str | None:
         """Output-mint tokens per input-mint token of the order's pair, whichever side: USDC per SOL for SOL/USDC."""
@@ -124,4 +121,18 @@ def promise(quote: Quote) -> dict[str, object]:
         "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
         "route": list(quote.route),
         "contextSlot": quote.context_slot,
+    }
+
+
+def _bound(quoted: Detail) -> Bound | None:
+    return Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"]))) if quoted else None
+
+
+def _beside(quoted: str, slippage: str, mode: Mode, fill: Fill, amounts: tuple[int, int]) -> dict[str, object]:
+    """A fill beside quoted amounts, under these names."""
+    amount_in, amount_out = amounts
+    return {
+        f"{quoted}In": str(amount_in),
+        f"{quoted}Out": str(amount_out),
+        slippage: slippage_bps(mode, fill, amount_in, amount_out),
     }
