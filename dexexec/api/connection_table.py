@@ -38,6 +38,7 @@ class ConnectionTable:
         self.limits = limits
         self._open: dict[str, set[ClientStream]] = defaultdict(set)  # by client
         self._idle: dict[str, OrderedDict[ClientStream, None]] = {}  # those that may go, the longest wait first
+        self._timed: set[ClientStream] = set()  # those whose time is limited here: not thousands of WebSockets
         self._count = 0
         self._looking: asyncio.TimerHandle | None = None
 
@@ -61,6 +62,7 @@ class ConnectionTable:
         """A connection has been accepted."""
         self._open[stream.client].add(stream)
         self._count += 1
+        self._timed.add(stream)
         self.moved(stream)
         if self._looking is None:
             self._look_later()
@@ -71,10 +73,13 @@ class ConnectionTable:
             self._idle.setdefault(stream.client, OrderedDict())[stream] = None
         elif stream.phase is not Phase.BODY:  # who is in the middle of a body may still be a slow-loris
             self._not_idle(stream)
+        if stream.phase is Phase.DETACHED:
+            self._timed.discard(stream)
 
     def closed(self, stream: ClientStream) -> None:
         """The descriptor of a connection is free again."""
         self._not_idle(stream)
+        self._timed.discard(stream)
         of_client = self._open[stream.client]
         of_client.discard(stream)
         if not of_client:
@@ -103,15 +108,15 @@ class ConnectionTable:
         self._looking = asyncio.get_running_loop().call_later(min(LONGEST_LOOK, shortest / 4), self._look)
 
     def _look(self) -> None:
-        """Close what has waited too long; as long as there are connections, look again."""
+        """Close what has waited too long; as long as there are such, look again."""
         now = asyncio.get_running_loop().time()
-        for stream in tuple(self):
+        for stream in tuple(self._timed):
             if self.is_late(stream, now):
                 stream.close()
             elif stream.phase is Phase.ANSWER and stream.unread and now - stream.since > STALLED_SECONDS:
                 self._idle.setdefault(stream.client, OrderedDict())[stream] = None
         self._looking = None
-        if self._count:
+        if self._timed:
             self._look_later()
 
     def is_late(self, stream: ClientStream, now: float) -> bool:
