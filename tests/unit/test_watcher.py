@@ -143,7 +143,7 @@ async def test_two_watchers_at_once_ask_for_each_order_once(scene: Scene) -> Non
 
 
 async def test_an_order_that_cannot_be_written_keeps_no_other_from_its_end_and_is_told_once(scene: Scene) -> None:
-    spoilt, fine = await scene.confirmed(quoted={}), await scene.confirmed()
+    spoilt, fine = await scene.confirmed(quoted={"amountIn": "1"}), await scene.confirmed()
     for row in (spoilt, fine):
         scene.tell(row, LANDED)
     watcher = scene.watcher()
