@@ -26,7 +26,7 @@ from tests.integration.localnet import pay, post, rpc, sign
 from tests.parts import running
 
 C = TypeVar("C", bound=RpcChain)
-PATIENT, QUICK = Patience(timeout=10.0, grace=0.5), Patience(timeout=0.5, grace=0.1)
+PATIENT, QUICK = Patience(timeout=10.0, grace=0.5), Patience(timeout=2.0, grace=0.1)
 
 
 @dataclass
