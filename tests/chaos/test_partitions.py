@@ -31,9 +31,9 @@ from tests.waiting import until
 CASE_SECONDS = 60.0
 AT_ONCE = 6
 """Cases that run side by side: what is measured here is time after healing, on a machine that has some left."""
-HEALED_SECONDS = 20.0
+HEALED_SECONDS = 35.0
 """Promised with these settings: a lost session is given up within 5 s, a stream entry taken over after 5 s more, then
-a lease (1 s), a sweep and the work itself."""
+a lease (1 s), a sweep and the work itself; twice that on a machine that is busy."""
 SETTINGS = {"DEXEXEC_MOCK_LANDING_MS": "500", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
 ORDERS = [FILLS, FAILS, FILLS]
 
