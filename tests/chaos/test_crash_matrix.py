@@ -48,9 +48,6 @@ ENDS_THE_PROCESS = {
     Failpoint.RETRIED,
     Failpoint.RECLAIMED,
     Failpoint.REMOVED,
-    Failpoint.WATCHING,
-    Failpoint.WATCHED,
-    Failpoint.BOOKED,
     Failpoint.ANNOUNCING,
     Failpoint.HEARD,
 }

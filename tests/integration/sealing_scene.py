@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solders.keypair import Keypair
@@ -48,7 +48,9 @@ STRANGER = str(Pubkey.new_unique())
 HELD, VAULT = 1_000, 500
 MAX_IN, MIN_OUT, OUT = 100, 49, 50
 VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
-SIGNATURES = 2 * 5_000
+FEE = 5_000
+"""Lamports per signature."""
+SIGNATURES = 2 * FEE
 
 
 class Pool(Venue[NoOptions]):
@@ -133,7 +135,15 @@ class Puppet(RpcChain):
             return await super().simulate(transaction, watched)
         steps = (*(one for one in message.instructions if one.program != PROGRAM), *self.inside)
         compiled = compile_message(message.payer, steps, message.blockhash)
-        return await super().simulate(assemble(compiled, parse_message(compiled).signers, {}), watched)
+        signers = parse_message(compiled).signers
+        found = await super().simulate(assemble(compiled, signers, {}), watched)
+        payer = found.after.get(message.payer)
+        if payer is None:
+            return found
+        # Whoever signs only inside is an account of the program's, which signs by itself and costs no fee.
+        saved = FEE * (len(signers) - len(message.signers))
+        after = {**found.after, message.payer: replace(payer, lamports=payer.lamports + saved)}
+        return replace(found, after=after)
 
 
 def message_of(transaction: bytes) -> Message:

@@ -421,6 +421,7 @@ class Engine(RuleBasedStateMachine):
             if all(truth.ended for truth in self.truth.values()):
                 break
             self.now += GRACE_MS / 1000 + 30
+            self.height += FINALITY
             at_once(worker.renew())
             self.sweep()
             for hand in self.take_page(worker, 9, 0):
