@@ -24,6 +24,9 @@ STATEMENT_SECONDS = 10
 PATIENCE_SECONDS = STATEMENT_SECONDS + 2.0
 """How long one answer is waited for. Postgres ends a statement before, but not a commit that waits for a standby, and
 nothing at all once it hangs."""
+STANDSTILL_SECONDS = 5
+"""A process that stands still in the middle of a transaction loses it, and with it the orders and the wallet that the
+transaction has locked for everybody else."""
 CANCEL_SECONDS = 2.0
 """How long a statement may take to end that was given up; then the connection is closed."""
 ANSWER_SECONDS = 2.0
@@ -56,7 +59,7 @@ SETTINGS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": "0",
     "transaction_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
+    "idle_in_transaction_session_timeout": f"{STANDSTILL_SECONDS}s",
     "idle_session_timeout": "0",
     "exit_on_error": "off",
     # Each statement of ours finds its rows by an index. A plan is kept as long as the planner's statistics, and those

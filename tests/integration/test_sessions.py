@@ -174,6 +174,30 @@ async def test_promise_15_a_server_that_hangs_is_left_behind(
         os.kill(backend, signal.SIGCONT)
 
 
+async def test_promise_2_a_process_that_stands_still_in_a_transaction_holds_up_nobody(
+    database_address: Address,
+) -> None:
+    """As one that is stopped between recording attempts and their commit: their orders and the wallet are locked."""
+    locked, over = asyncio.Event(), asyncio.Event()
+
+    async def stand_still() -> None:
+        async with stopped.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE workers")
+            locked.set()
+            await over.wait()
+
+    async with open_database(database_address) as stopped, open_database(database_address) as other:
+        standing = asyncio.create_task(stand_still())
+        await locked.wait()
+        try:
+            async with other.connection() as lively, lively.transaction():
+                await lively.execute("LOCK TABLE workers")
+        finally:
+            over.set()
+            ended = await asyncio.gather(standing, return_exceptions=True)
+        assert [type(error) for error in ended] == [UnavailableError]
+
+
 async def test_what_takes_long_on_purpose_is_waited_for(
     database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
