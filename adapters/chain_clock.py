@@ -3,6 +3,7 @@ by the clock of its process would be wrong wherever that is."""
 
 from struct import unpack_from
 
+from adapters.account_data import data_of
 from adapters.curves.swap import ChainTime
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer
@@ -14,13 +15,8 @@ CLOCK_SIZE = 40
 
 def read_clock(account: Account | None) -> ChainTime:
     """The chain's slot and Unix time, from the sysvar `CLOCK`. Raises `BadAnswer`."""
-    if account is None:
-        raise BadAnswer(f"there is no chain's clock {CLOCK}")
-    if account.owner != SYSVAR:
-        raise BadAnswer(f"the chain's clock {CLOCK} belongs to {account.owner}, not to {SYSVAR}")
-    if len(account.data) != CLOCK_SIZE:
-        raise BadAnswer(f"the chain's clock {CLOCK} has {len(account.data)} bytes: {CLOCK_SIZE} are due")
-    (slot,), (unix_timestamp,) = unpack_from("<Q", account.data, 0), unpack_from("<q", account.data, 32)
+    data = data_of("chain's clock", CLOCK, account, SYSVAR, CLOCK_SIZE)
+    (slot,), (unix_timestamp,) = unpack_from("<Q", data, 0), unpack_from("<q", data, 32)
     if unix_timestamp < 0:
         raise BadAnswer(f"the chain's clock says {unix_timestamp} s: it cannot be before 1970")
     return ChainTime(slot, unix_timestamp)

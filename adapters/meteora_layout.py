@@ -9,6 +9,7 @@ eight bytes), and only then is anything read. Offsets are those of MeteoraAg/dam
 from dataclasses import dataclass
 from struct import unpack_from
 
+from adapters.account_data import data_of
 from adapters.curves.damm_v2 import (
     BOTH_TOKENS,
     MAX_SQRT_PRICE,
@@ -57,7 +58,7 @@ def pool_filters(mint_a: bytes, mint_b: bytes) -> AccountFilters:
 def read_pool(address: str, account: Account | None, program: str) -> PoolState:
     """The pool at `address`. Raises `BadAnswer` for what is no pool of `program` and for numbers that none can have,
     `Unsupported` for what is not known of it here."""
-    data = _data_of("pool", address, account, program, POOL_SIZE)
+    data = data_of("pool", address, account, program, POOL_SIZE)
     if data[:8] != POOL_DISCRIMINATOR:
         raise BadAnswer(f"the account {address} is no pool: its discriminator is {data[:8].hex()}")
     mint_a, mint_b, vault_a, vault_b = (
@@ -151,17 +152,6 @@ def _token_program(address: str, field: str, flag: int) -> str:
     if flag >= len(_TOKEN_PROGRAMS):
         raise Unsupported(f"{field} of the pool {address} is {flag}: known are 0 (Token) and 1 (Token-2022)")
     return _TOKEN_PROGRAMS[flag]
-
-
-def _data_of(what: str, address: str, account: Account | None, owner: str, size: int) -> bytes:
-    """The account's data, if they can be what is looked for."""
-    if account is None:
-        raise BadAnswer(f"there is no {what} {address}")
-    if account.owner != owner:
-        raise BadAnswer(f"the {what} {address} belongs to {account.owner}, not to {owner}")
-    if len(account.data) != size:
-        raise BadAnswer(f"the {what} {address} has {len(account.data)} bytes: {size} are due")
-    return account.data
 
 
 def _wide(data: bytes, at: int, size: int = 16) -> int:

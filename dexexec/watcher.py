@@ -100,10 +100,11 @@ class FinalityWatcher:
         async for asked, taken in self._pages(page, worker):
             await self._clock.failpoint(Failpoint.WATCHING)
             jobs = [Job.of(one, asked, lambda: False) for one in taken]
-            swaps = [self._swap(job, one) for job, one in zip(jobs, taken, strict=True)]
+            attempts = [self._attempt(one) for one in taken]
+            swaps = [self._swap(job, attempt) for job, attempt in zip(jobs, attempts, strict=True)]
             verdicts = await self._settlement.look_again(network, swaps)
             await self._clock.failpoint(Failpoint.WATCHED)
-            await self._write(jobs, [self._attempt(one) for one in taken], verdicts)
+            await self._write(jobs, attempts, verdicts)
 
     async def tell_of_nobodys(self, worker: int) -> None:
         """Let orders that no process looks at say why. Raises `UnavailableError`."""
@@ -134,8 +135,7 @@ class FinalityWatcher:
         assert claimed.attempt is not None  # noqa: S101 - only orders with an open attempt are taken
         return located(claimed.attempt, self._venues)
 
-    def _swap(self, job: Job, claimed: Claimed) -> ConfirmedSwap:
-        attempt = self._attempt(claimed)
+    def _swap(self, job: Job, attempt: Attempt) -> ConfirmedSwap:
         ago = self._clock.monotonic() - job.begun + attempt.age_ms / 1000
         return ConfirmedSwap(
             signed=attempt.signed,

@@ -85,9 +85,7 @@ class Purse:
                 if accounts[0] != self.address:
                     break
                 wrapped += int.from_bytes(one.data[4:12], "little")
-            elif one.program not in _BYSTANDERS and not (
-                one.program in TOKEN_PROGRAMS and one.data[:1] in _GIVES_NOTHING
-            ):
+            elif _may_give(one):
                 break
         return {"to swap": wrapped, "as rent for new accounts": rent}
 
