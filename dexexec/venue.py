@@ -17,15 +17,8 @@ from pydantic import BaseModel
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.solana import (
-    AccountFilters,
-    Accounts,
-    ProgramAccounts,
-    ProgramFailure,
-    Simulation,
-    SwapInstructions,
-)
-from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, SwapInstructions
+from dexexec.domain.swap import Blockhash, ProgramFailure, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
 from dexexec.domain.token import Tokens
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)

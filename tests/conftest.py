@@ -23,9 +23,9 @@ import pytest
 from psycopg import sql
 from tornado.ioloop import IOLoop
 
-from dexexec import embedded
+from dexexec.embedded import lifecycle
 from dexexec.store import Address
-from tests.turns import turn
+from tests.support.turns import turn
 
 PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
 """For tests/programs alone. The service would refuse it as a setting, so no other test and no process is shown it."""
@@ -129,9 +129,9 @@ def servers(short_dir: Path) -> Iterator[Servers]:
                 os.environ.get("TEST_PG_PASSWORD", ""),
             )
         else:
-            started = stack.enter_context(embedded.postgres(short_dir / "data"))
+            started = stack.enter_context(lifecycle.postgres(short_dir / "data"))
             address = Address(started.host, started.port, started.user, started.dbname)
-        yield Servers(address, redis_url or stack.enter_context(embedded.valkey(short_dir / "data")))
+        yield Servers(address, redis_url or stack.enter_context(lifecycle.valkey(short_dir / "data")))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ outside the curve: the caller deducts them before and after.
 
 from dataclasses import dataclass, replace
 
-from adapters.curves.integers import ceil_div, ppm
-from adapters.curves.swap import (
+from dexexec_adapters.curves.integers import ceil_div, ppm
+from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
     Refusal,

@@ -8,9 +8,15 @@ takes part of the protocol's share and leaves the taker's amounts alone. Token-2
 from dataclasses import dataclass, replace
 from math import isqrt
 
-from adapters.curves.damm_v2_fees import BASIS_POINTS, FEE_DENOMINATOR, BaseFee, DynamicFee, total_fee_numerator
-from adapters.curves.integers import ceil_div, ppm
-from adapters.curves.swap import (
+from dexexec_adapters.curves.damm_v2_fees import (
+    BASIS_POINTS,
+    FEE_DENOMINATOR,
+    BaseFee,
+    DynamicFee,
+    total_fee_numerator,
+)
+from dexexec_adapters.curves.integers import ceil_div, ppm
+from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
     Refusal,

@@ -5,8 +5,8 @@ The arithmetic is that of MeteoraAg/damm-v2 at a3d3827 (`base_fee/`, `state/fee.
 
 from dataclasses import dataclass, replace
 
-from adapters.curves.integers import Q64, ceil_div, pow64
-from adapters.curves.swap import CurveError, Refusal
+from dexexec_adapters.curves.integers import Q64, ceil_div, pow64
+from dexexec_adapters.curves.swap import CurveError, Refusal
 
 FEE_DENOMINATOR = 1_000_000_000
 MAX_FEE_NUMERATOR = {0: 500_000_000, 1: 990_000_000}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-from adapters.curves.integers import U64_MAX
+from dexexec_adapters.curves.integers import U64_MAX
 
 PoolT = TypeVar("PoolT")
 

@@ -12,22 +12,15 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application, RequestHandler
 
-from dexexec import descriptors
 from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
-from dexexec.api.handler import (
-    Api,
-    ApiHandler,
-    ProblemHandler,
-    ResourceNotFoundHandler,
-    allowed_methods,
-    log_request,
-)
+from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
-from dexexec.api.pacer import Pacer
+from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
+from dexexec.config import file_descriptors
 
 EXECUTE = front_page.EXECUTE
 
@@ -108,7 +101,7 @@ def make_server(
     Tornado's own defaults are about 100 MB of body, no time limit for it or for the answer, and an hour without a word.
     """
     settings = api.settings
-    most = min(settings.max_connections, descriptors.for_clients())
+    most = min(settings.max_connections, file_descriptors.for_clients())
     table = ConnectionTable(
         ConnectionLimits(
             connections=most,

@@ -21,13 +21,13 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from dexexec.api import problem
+from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.handler import common_headers, encode, request_id, tell_refusal
-from dexexec.api.pacer import Pacer
 from dexexec.api.request_head import checked
+from dexexec.api.request_pacer import Pacer
 from dexexec.errors import BodyTooLargeError, RequestError
-from dexexec.observe import Observer
+from dexexec.observe.observer import Observer
 
 LINGER_BYTES = 1 << 20
 """How much of a refused body is thrown away before the connection is closed."""
@@ -143,8 +143,8 @@ class _Limited(HTTPMessageDelegate):
         assert self._request is not None  # noqa: S101 - made with the headers of every request that can get here
         self._refused = True
         identity = request_id(self._request.headers)
-        body = encode(problem.document(error, identity))
-        headers = HTTPHeaders({**common_headers(identity), **problem.headers(error), "Content-Length": str(len(body))})
+        body = encode(problems.document(error, identity))
+        headers = HTTPHeaders({**common_headers(identity), **problems.headers(error), "Content-Length": str(len(body))})
         if close:
             headers["Connection"] = "close"
         start_line = ResponseStartLine("HTTP/1.1", error.http_status, HTTPStatus(error.http_status).phrase)

@@ -18,10 +18,8 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
-from dexexec.api import problem
-from dexexec.api.body import BodyReader
+from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream
-from dexexec.api.pacer import Pacer
 from dexexec.api.read_gate import (
     LISTS_AT_ONCE,
     LISTS_PER_CLIENT,
@@ -31,13 +29,15 @@ from dexexec.api.read_gate import (
     ReadGate,
 )
 from dexexec.api.readiness import Readiness
+from dexexec.api.request_pacer import Pacer
 from dexexec.api.site_check import SiteCheck
 from dexexec.clock import Clock
+from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import QueueFullError, RequestError
-from dexexec.observe import Observer
-from dexexec.settings import Settings
+from dexexec.intake.order_body import BodyReader
+from dexexec.observe.observer import Observer
 from dexexec.store import Created, Cursor
 
 CLIENT_GONE = 499
@@ -49,7 +49,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 
 
 class OrderIntake(Protocol):
-    """What is needed of `dexexec.intake.Intake`."""
+    """What is needed of `dexexec.intake.intake.Intake`."""
 
     def knock(self) -> None:
         """Raise what any order would be refused with."""
@@ -144,13 +144,13 @@ class ApiHandler(RequestHandler):
         if isinstance(caught, tuple) and isinstance(caught[1], ClientGoneError):
             self.client_gone()
             return
-        self.refusal = problem.from_exception(caught[1] if isinstance(caught, tuple) else None, status_code)
+        self.refusal = problems.from_exception(caught[1] if isinstance(caught, tuple) else None, status_code)
         self.set_status(self.refusal.http_status)
-        for name, value in problem.headers(self.refusal).items():
+        for name, value in problems.headers(self.refusal).items():
             self.set_header(name, value)
         if self.refusal.http_status == 405:
             self.set_header("Allow", ", ".join(allowed_methods(type(self))))
-        self.finish(encode(problem.document(self.refusal, self.request_id)))
+        self.finish(encode(problems.document(self.refusal, self.request_id)))
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
@@ -174,7 +174,7 @@ class ProblemHandler(ApiHandler):
 
     def get(self, code: str) -> None:
         """The cause in words."""
-        found = problem.explanation(code)
+        found = problems.explanation(code)
         if found is None:
             raise HTTPError(404)
         self.answer(found)
@@ -251,7 +251,7 @@ def tell_success(observer: Observer, request: HTTPServerRequest, status: int) ->
 def tell_refusal(
     observer: Observer, request: HTTPServerRequest, status: int, refusal: RequestError | None, request_id: str
 ) -> None:
-    """Who was refused what, and why. That the queue is full is told for many at once (`dexexec.intake`)."""
+    """Who was refused what, and why. That the queue is full is told for many at once (`dexexec.intake.intake`)."""
     if isinstance(refusal, QueueFullError):
         return
     observer.request_refused(

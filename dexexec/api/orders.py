@@ -13,13 +13,13 @@ from uuid import UUID
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
-from dexexec.api.body import SHOWN, require_json
 from dexexec.api.handler import Api, ApiHandler, client_address
-from dexexec.api.problem import MethodNotAllowedError
+from dexexec.api.problems import MethodNotAllowedError
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError, RequestError
+from dexexec.intake.order_body import SHOWN, require_json
 from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20

@@ -18,7 +18,7 @@ from dexexec.errors import ReadsBusyError, TooManyReadsError
 LISTS_AT_ONCE, LISTS_PER_CLIENT = 1, 32
 ORDERS_AT_ONCE, ORDERS_PER_CLIENT = 2, 256
 """Reads that run at once, and of one client those in flight: that wait, run, or whose answer the client has not taken.
-Those that run have connections of the pool for reads (`dexexec.connections`), which has some more for the feed."""
+Those that run have connections of the pool for reads (`bootstrap.connections`), which has some more for the feed."""
 WAIT_SECONDS = 2.0
 LONGEST_REST = 0.05
 REFUSAL_SECONDS = 0.2

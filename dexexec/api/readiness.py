@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from dexexec.cancellation import no_news
 from dexexec.clock import Clock
+from dexexec.concurrency.cancellation import no_news
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
@@ -34,7 +34,7 @@ class ReadyStore(Protocol):
 
 
 class ReadyQueue(Protocol):
-    """What is needed of `dexexec.queue.Queue`."""
+    """What is needed of `dexexec.broker.queue.Queue`."""
 
     async def check_writes(self) -> None:
         """Raises `UnavailableError` unless Redis takes writes."""

@@ -4,7 +4,7 @@ import re
 
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
-from dexexec.api.problem import (
+from dexexec.api.problems import (
     ExpectationFailedError,
     HeadersTooLargeError,
     TargetTooLongError,

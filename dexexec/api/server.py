@@ -15,12 +15,12 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
 
-from dexexec.api import problem
+from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.connection_table import ConnectionTable
 from dexexec.api.handler import client_key, common_headers, encode, request_id
 from dexexec.errors import TooManyConnectionsError
-from dexexec.observe import Observer
+from dexexec.observe.observer import Observer
 
 ACCEPTED_PER_TURN = 16
 """Connections that one turn of the event loop takes; those who are connected already should not wait behind a flood."""
@@ -127,8 +127,8 @@ class LimitedServer(HTTPServer):
         self._refused += 1
         error = TooManyConnectionsError("all connections are taken, and each is in use")
         identity = request_id(HTTPHeaders())
-        body = encode(problem.document(error, identity))
-        headers = {**common_headers(identity), **problem.headers(error), "Connection": "close"}
+        body = encode(problems.document(error, identity))
+        headers = {**common_headers(identity), **problems.headers(error), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"HTTP/1.1 {error.http_status} Service Unavailable\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
         with connection:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 
-from dexexec.api.problem import HostNotAllowedError, OriginNotAllowedError
-from dexexec.host_names import ANY, Place, is_loopback, normal_host, split_authority
-from dexexec.settings import Settings
+from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
+from dexexec.config.host_names import ANY, Place, is_loopback, normal_host, split_authority
+from dexexec.config.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 OWN_SITES = frozenset({"same-origin", "none"})

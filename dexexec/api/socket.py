@@ -10,14 +10,14 @@ from uuid import UUID
 
 from tornado.iostream import IOStream
 
-from dexexec.api import messages, websocket
+from dexexec.api import socket_messages, websocket
 from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
-from dexexec.api.messages import BadMessageError, Subscribe, Unsubscribe
-from dexexec.api.outbox import SEND_BUFFER, Outbox
-from dexexec.api.pacer import Pacer
+from dexexec.api.request_pacer import Pacer
+from dexexec.api.socket_messages import BadMessageError, Subscribe, Unsubscribe
+from dexexec.api.socket_outbox import SEND_BUFFER, Outbox
 from dexexec.api.websocket import READS_PER_TURN, WebSocket
-from dexexec.feed import Feed
-from dexexec.follower import Follower
+from dexexec.feed.feed import Feed
+from dexexec.feed.subscriber import Follower
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -128,7 +128,7 @@ class SocketHandler(ApiHandler):
             self.go_away()
             return
         try:
-            command = messages.parse_query(self.request.query_arguments)
+            command = socket_messages.parse_query(self.request.query_arguments)
         except BadMessageError as error:
             self._answer_error(error)
         else:
@@ -139,7 +139,7 @@ class SocketHandler(ApiHandler):
         """Do what a client asks, or say why not. It is paid for already."""
         self._alive = True
         try:
-            command = messages.parse(message)
+            command = socket_messages.parse(message)
         except BadMessageError as error:
             if self.pay(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
@@ -201,10 +201,10 @@ class SocketHandler(ApiHandler):
                 BadMessageError("not-subscribed", "this socket does not follow the order", command.order_id)
             )
         else:
-            self._outbox.send(messages.unsubscribed(command.order_id, seq))
+            self._outbox.send(socket_messages.unsubscribed(command.order_id, seq))
 
     def _answer_error(self, error: BadMessageError) -> None:
-        self._outbox.send(messages.error(error.code, str(error), error.order_id))
+        self._outbox.send(socket_messages.error(error.code, str(error), error.order_id))
 
     def pay(self, cost: float) -> bool:
         """Take the cost of what the peer sent from its budget, and close where that is spent."""
@@ -213,7 +213,7 @@ class SocketHandler(ApiHandler):
         if self._bucket.take(cost, self._loop.time()):
             return True
         reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
-        self._shut(POLICY_VIOLATION, reason, messages.error("flooding", reason))
+        self._shut(POLICY_VIOLATION, reason, socket_messages.error("flooding", reason))
         return False
 
     # Liveness
@@ -249,7 +249,7 @@ class SocketHandler(ApiHandler):
 
     def over(self, order_id: UUID, seq: int) -> None:
         """Nothing follows what the client has already."""
-        self._outbox.send(messages.unsubscribed(order_id, seq))
+        self._outbox.send(socket_messages.unsubscribed(order_id, seq))
 
     def refused(self, order_id: UUID, code: str, message: str) -> None:
         """There is no such order or event."""

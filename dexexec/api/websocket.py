@@ -18,8 +18,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
-from dexexec.api.pacer import Pacer
-from dexexec.api.problem import UnreadableRequestError, UpgradeRequiredError
+from dexexec.api.problems import UnreadableRequestError, UpgradeRequiredError
+from dexexec.api.request_pacer import Pacer
 from dexexec.errors import RequestError
 
 MAX_MESSAGE = 65_536

@@ -16,15 +16,16 @@ from functools import partial
 from rich.console import Console
 
 from dexexec import __version__
-from dexexec.bench import foreign, ground
-from dexexec.bench.parts import PARTS_BY_NAME
+from dexexec.bench import environment
 from dexexec.bench.plan import FOREIGN_PARTS, PARTS, QUICK, Plan
 from dexexec.bench.processes import BenchError, StoppedError
 from dexexec.bench.report import Report
-from dexexec.demo_client import check_url
+from dexexec.bench.scenarios import remote
+from dexexec.bench.scenarios.registry import PARTS_BY_NAME
+from dexexec.bootstrap.shutdown import Stopping
+from dexexec.config.settings import Settings
+from dexexec.demo.client import check_url
 from dexexec.errors import StartupError
-from dexexec.settings import Settings
-from dexexec.stopping import Stopping
 
 SPARE_FILES = 200
 
@@ -77,7 +78,7 @@ class _Run:
 
 def _ours(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> dict[str, object]:
     """Measure services of our own; what they ran on."""
-    with ground.open_ground(settings, environ, run.asked, run.say) as here:
+    with environment.open_ground(settings, environ, run.asked, run.say) as here:
         for name in names:
             _part(run, name, partial(PARTS_BY_NAME[name], here, run.plan, run.report))
         return {**here.versions(), "embedded": list(here.servers.embedded)}
@@ -86,9 +87,9 @@ def _ours(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[
 def _theirs(run: _Run, names: Sequence[str], url: str) -> dict[str, object]:
     """Measure what runs at `url`."""
     check_url(url)
-    with ground.open_client(ground.plain_environment(), run.asked) as (nursery, load):
+    with environment.open_client(environment.plain_environment(), run.asked) as (nursery, load):
         for name in names:
-            _part(run, name, partial(foreign.PARTS_BY_NAME[name], url, nursery, load, run.plan, run.report))
+            _part(run, name, partial(remote.PARTS_BY_NAME[name], url, nursery, load, run.plan, run.report))
     return {}
 
 
@@ -115,7 +116,7 @@ def _about(options: argparse.Namespace, environ: Mapping[str, str]) -> dict[str,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "settings": {name: given[name] for name in sorted(given) if name not in ground.FIXED},
+        "settings": {name: given[name] for name in sorted(given) if name not in environment.FIXED},
     }
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dexexec.bench.ground import Plot
+from dexexec.bench.database_checks import Outcome
+from dexexec.bench.environment import Plot
 from dexexec.bench.plan import Plan
+from dexexec.bench.process_usage import Meter, server_pids
 from dexexec.bench.processes import BenchError, Service
-from dexexec.bench.record import Outcome
 from dexexec.bench.report import Report
-from dexexec.bench.usage import Meter, server_pids
 
 BACKOFF_SECONDS = 0.1
 OURS = "dexexec"

@@ -169,7 +169,7 @@ class LoadClient:
     def do(self, kind: str, url: str, limit: float, /, **job: object) -> dict[str, Any]:
         """One job that takes at most `limit` seconds. Raises `BenchError`; the next job then gets a new process."""
         if self._child is None:
-            self._child = self._nursery.start("the load client", ["-m", "dexexec.bench.load"], self._environment)
+            self._child = self._nursery.start("the load client", ["-m", "dexexec.bench.client.main"], self._environment)
         self._child.write(json.dumps({"kind": kind, "url": url, **job}) + "\n")
         try:
             answer = json.loads(self._child.line(limit))

@@ -76,3 +76,22 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
             orders = sum(one.counts_at(spending.slot) and bool(one.amounts.get(need.mint)) for one in others)
             return Shortfall(need.mint, need.amount, need.balance, taken, orders)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityFee:
+    """What is offered for each compute unit, in micro-lamports: `price`, and what bounds it. `market` is what others
+    paid lately, None where nobody was asked."""
+
+    price: int
+    cap: int
+    market: int | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether the cap binds: others pay more than is offered, so the transaction may wait or never land."""
+        return self.market is not None and self.market > self.cap
+
+    def detail(self) -> dict[str, object]:
+        """As JSON values."""
+        return {"price": self.price, "cap": self.cap, "market": self.market, "capped": self.capped}

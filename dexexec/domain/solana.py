@@ -6,7 +6,7 @@ Addresses are base58 text, so that nothing here needs a Solana library; the engi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dexexec.domain.swap import Blockhash
+from dexexec.domain.swap import Blockhash, ProgramFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +92,6 @@ class TokenBalance:
     mint: str
     amount: int
     decimals: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramFailure:
-    """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
-    its own error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called
-    by that one or itself; empty where nobody tells."""
-
-    index: int
-    program: str
-    custom: int | None
-    text: str
-    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,8 @@ to a send and `Unavailable` prove nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dexexec.domain.quote import Fill, SwapRequest
-
-if TYPE_CHECKING:
-    from dexexec.domain.solana import ProgramFailure
 
 VALID_FOR = 150
 """Blocks after its own in which a blockhash may be used: the same on every cluster."""
@@ -33,6 +29,19 @@ class Blockhash:
     hash: str
     last_valid_height: int
     slot: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFailure:
+    """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
+    its own error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called
+    by that one or itself; empty where nobody tells."""
+
+    index: int
+    program: str
+    custom: int | None
+    text: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class FailedOnChain:
     fee: int
     slot: int
     finalized: bool
-    failure: "ProgramFailure | None" = None
+    failure: ProgramFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from dexexec.errors import StartupError
 from dexexec.localnet.fixtures import read_account, read_program
 from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger
+from dexexec.localnet.rpc.server import Cluster, make_server
 from dexexec.localnet.runtime import Runtime
-from dexexec.localnet.server import Cluster, make_server
 
 HOST = "127.0.0.1"
 """Whoever reaches it can have any amount of its coins: it is for this machine."""

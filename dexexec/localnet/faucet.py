@@ -12,7 +12,7 @@ from solders.token import ID as TOKEN
 from solders.token.associated import get_associated_token_address
 from solders.token.state import Mint
 
-from dexexec.localnet import ui
+from dexexec.localnet.rpc import encoding
 
 ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 CREATE_IDEMPOTENT, MINT_TO, SYNC_NATIVE = b"\x01", b"\x07", b"\x11"
@@ -44,14 +44,14 @@ def gift(
         return [_transfer(faucet, owner, missing)] if missing > 0 else []
     _check_mint(faucet, mint, decimals, at(mint))
     address = get_associated_token_address(owner, mint)
-    held = ui.token_account(at(address))
+    held = encoding.token_account(at(address))
     missing = amount - (held.amount if held else 0)
     if missing <= 0:
         return []
     keys = [AccountMeta(faucet, True, True), AccountMeta(address, False, True)]
     keys += [AccountMeta(key, False, False) for key in (owner, mint, SYSTEM, TOKEN)]
     create = Instruction(ASSOCIATED, CREATE_IDEMPOTENT, keys)
-    if mint == ui.NATIVE_MINT:
+    if mint == encoding.NATIVE_MINT:
         sync = Instruction(TOKEN, SYNC_NATIVE, [AccountMeta(address, False, True)])
         return [create, _transfer(faucet, address, missing), sync]
     keys = [AccountMeta(mint, False, True), AccountMeta(address, False, True), AccountMeta(faucet, True, False)]
@@ -59,12 +59,12 @@ def gift(
 
 
 def _check_mint(faucet: Pubkey, mint: Pubkey, decimals: int, account: Account | None) -> None:
-    found = ui.mint(account)
+    found = encoding.mint(account)
     if account is None or found is None or account.owner != TOKEN:
         raise FaucetError(f"{mint} is there, and is no mint of the SPL Token program")
     if found.decimals != decimals:
         raise FaucetError(f"the mint {mint} has {found.decimals} decimals, not {decimals}")
-    if mint != ui.NATIVE_MINT and found.mint_authority != faucet:
+    if mint != encoding.NATIVE_MINT and found.mint_authority != faucet:
         raise FaucetError(f"the mint {mint} is not one of the faucet's: its own authority has to mint")
 
 

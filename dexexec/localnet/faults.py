@@ -8,7 +8,7 @@ from typing import Any
 from dexexec.localnet import lies
 from dexexec.localnet.blocks import MAX_LAG
 from dexexec.localnet.lies import HONEST, Lies
-from dexexec.localnet.rpc_error import InvalidParamsError
+from dexexec.localnet.rpc.errors import InvalidParamsError
 
 
 class Wrong(StrEnum):

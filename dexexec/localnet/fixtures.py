@@ -8,7 +8,6 @@ from solders.account import Account
 from solders.pubkey import Pubkey
 
 from dexexec.errors import StartupError
-from dexexec.localnet import ui
 
 ELF = b"\x7fELF"
 
@@ -33,7 +32,7 @@ def read_account(argument: str) -> tuple[Pubkey, Account]:
             raise ValueError(f"data are in {encoding}, not in base64")
         return address, Account(
             fields["lamports"],
-            ui.read_base64(text),
+            encoding.read_base64(text),
             Pubkey.from_string(fields["owner"]),
             fields["executable"],
             fields["rentEpoch"],

@@ -23,13 +23,13 @@ from solders.system_program import TransferParams, transfer
 from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
-from dexexec.localnet import ui
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment
 from dexexec.localnet.faucet import FaucetError, gift, new_mint
 from dexexec.localnet.history import History
 from dexexec.localnet.journal import Journal, Landed
+from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc.transaction_encoding import make_meta
 from dexexec.localnet.runtime import Outcome, Runtime
-from dexexec.localnet.transaction_body import make_meta
 
 FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
@@ -69,10 +69,10 @@ class Ledger:
 
     def _found(self) -> None:
         faucet = Keypair()
-        native = Mint(None, 0, ui.NATIVE_DECIMALS, True)
+        native = Mint(None, 0, encoding.NATIVE_DECIMALS, True)
         accounts = {
             faucet.pubkey(): Account(FAUCET_LAMPORTS, b"", SYSTEM),
-            ui.NATIVE_MINT: Account(self._runtime.rent_exempt(ui.MINT_SIZE), bytes(native), ui.TOKEN),
+            encoding.NATIVE_MINT: Account(self._runtime.rent_exempt(encoding.MINT_SIZE), bytes(native), encoding.TOKEN),
         }
         genesis = Block(0, 0, _random_hash(), int(self._now()))
         meta = {"faucet": bytes(faucet), "genesis": secrets.token_bytes(32)}
@@ -186,7 +186,7 @@ class Ledger:
         None if it does. A mint that is not there is made, the faucet its authority. Raises `FaucetError`."""
         faucet = self._faucet.pubkey()
         if mint is not None and self._runtime.account(mint) is None:
-            self.add_accounts([(mint, new_mint(faucet, decimals, self.rent_exempt(ui.MINT_SIZE)))])
+            self.add_accounts([(mint, new_mint(faucet, decimals, self.rent_exempt(encoding.MINT_SIZE)))])
         steps = gift(faucet, owner, mint, decimals, amount, at=self._runtime.account)
         return self._give(steps) if steps else None
 
@@ -239,7 +239,7 @@ class Ledger:
 
     def decimals(self, mint: Pubkey) -> int | None:
         """A mint's decimals, None if it is no mint."""
-        found = ui.mint(self._runtime.account(mint))
+        found = encoding.mint(self._runtime.account(mint))
         return found.decimals if found else None
 
     def add_programs(self, programs: Iterable[tuple[Pubkey, bytes]]) -> None:

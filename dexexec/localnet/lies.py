@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dexexec.localnet.rpc_error import InvalidParamsError
+from dexexec.localnet.rpc.errors import InvalidParamsError
 
 FARTHEST = 10**9
 """Blocks or slots by which a lie may differ from what is so."""

@@ -18,9 +18,9 @@ from dexexec.domain.swap import (
     proves_expiry,
     too_high,
 )
-from dexexec.domain.waiting import Waiting
-from dexexec.settlement.earlier import EarlierLanding
-from dexexec.settlement.standstill import waiting_of
+from dexexec.domain.wait_reason import Waiting
+from dexexec.settlement.earlier_attempts import EarlierLanding
+from dexexec.settlement.stalled import waiting_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,23 +8,22 @@ becomes of finished orders), `ledger` (the simulated chain), `comparisons` (what
 their way), `session` and `pooler` (what a connection must be), `replication` (what a standby may lack).
 """
 
-from dexexec.postgres_address import Address
-from dexexec.store.comparisons import Begun, Comparisons, Standing
+from dexexec.config.postgres_url import Address
+from dexexec.store.archive import Keeper
+from dexexec.store.chain_comparisons import Begun, Comparisons, Standing
+from dexexec.store.confirmed_orders import Page
 from dexexec.store.database import Database
-from dexexec.store.history import Cursor
-from dexexec.store.intake import Created
-from dexexec.store.ledger import PostgresLedger
+from dexexec.store.direct_dispatch import Seats, Taker
+from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
-from dexexec.store.replication import has_asynchronous_standby
-from dexexec.store.retention import Keeper
-from dexexec.store.rights import check_ownership
-from dexexec.store.seats import Seats, Taker
+from dexexec.store.orders import Created
+from dexexec.store.permissions import check_ownership
+from dexexec.store.queries import Cursor
 from dexexec.store.session import UnfitSessionError, UnwritableError, connect
+from dexexec.store.standbys import has_asynchronous_standby
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store
-from dexexec.store.waiting import Note
-from dexexec.store.watching import Page
-from dexexec.store.workers import WorkerSession
+from dexexec.store.wait_reasons import Note
 
 __all__ = [
     "Address",
@@ -39,7 +38,6 @@ __all__ = [
     "NewAttempt",
     "Note",
     "Page",
-    "PostgresLedger",
     "Release",
     "Resolution",
     "Seats",

@@ -1,75 +1,220 @@
-"""Reading the archive: finished orders that left the hot tables, one row each, with their events and attempts inside.
+"""Moving finished orders into the archive, and dropping the partitions of it that are too old.
 
-Whoever reads looks into the hot tables first and here for what was not there: an order moves in one commit, and never
-back, so it is seen in one of the two. These statements are not prepared: planned with their values, they open only the
-partitions that they need.
+One process at a time does this, under a session lock. Each step is a commit of its own and may be the last: what moved
+has moved, and whoever comes next goes on. An order that has ended never changes again, so nobody waits for us, and we
+for nobody. An order that has not ended (open, set aside, or not finalized) stays in the hot tables, however old it is.
+
+Its swaps on the simulated chain go with an order, and not before: then it is in no table any more, and nobody asks.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from secrets import token_hex
 from uuid import UUID
 
-from psycopg.rows import DictRow, TupleRow, dict_row
+import psycopg
+from psycopg import sql
 
-from dexexec.domain.status import Status
-from dexexec.store.database import Connection
+from dexexec.store.database import Connection, Database, outages
+from dexexec.store.session import lock_class
 
-SUMMARY = """
-    id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
-    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version, min_out, max_in,
-    max_price_impact_bps
+LOCK_CLASS = 3
+BATCH = 500
+CLEARED = 1_000
+"""Orders whose idempotency keys, and whose swaps on the simulated chain, go at once."""
+REST = timedelta(hours=1)
+"""How long an order stays in the hot tables after it ended: nearly all that ask for it come in this time."""
+PAST = timedelta(hours=1)
+"""For how long a swap on the simulated chain can land no more, at least: further than the servers' clocks are apart."""
+MOST_DAYS = 92
+"""Up to this many days a partition is a day, past it a month: so there are never more than about a hundred."""
+THE_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+
+Place = tuple[datetime, UUID]
+
+# In the order of `orders_newest`. What has ended was created before, so the first condition bounds the search.
+ENDED = """
+SELECT created_at, id FROM orders o
+WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
+  AND created_at < clock_timestamp() - %(rest)s::interval AND finished_at < clock_timestamp() - %(rest)s::interval
+  AND NOT EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL)
+ORDER BY created_at, id LIMIT %(limit)s
 """
 
-ORDER = "SELECT * FROM archived_orders WHERE id = %s"
-
-EVENTS_AFTER = """
-SELECT o.id, e.seq, e.status, e.at, e.detail
-FROM unnest(%s::uuid[], %s::int[]) AS t(id, after)
-JOIN archived_orders o ON o.id = t.id
-LEFT JOIN LATERAL json_to_recordset(o.events) AS e(seq int, status text, at timestamptz, detail jsonb)
-    ON e.seq > t.after
-ORDER BY o.id, e.seq
+MOVE = """
+WITH o AS (
+    DELETE FROM orders WHERE id = ANY(%s) AND finished_at IS NOT NULL RETURNING *
+), e AS (
+    DELETE FROM order_events d USING o WHERE d.order_id = o.id RETURNING d.*
+), a AS (
+    DELETE FROM attempts d USING o WHERE d.order_id = o.id RETURNING d.*
+)
+INSERT INTO archived_orders (
+    id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
+    slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at, finalized_at,
+    min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, events, tries)
+SELECT o.id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint,
+       amount_base, slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at,
+       finalized_at, min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, coalesce(ee.events, '[]'),
+       coalesce(aa.tries, '[]')
+FROM o
+LEFT JOIN (SELECT order_id, json_agg(e ORDER BY seq) AS events FROM e GROUP BY 1) ee
+    ON ee.order_id = o.id
+LEFT JOIN (SELECT order_id, json_agg(a ORDER BY n) AS tries FROM a GROUP BY 1) aa
+    ON aa.order_id = o.id
 """
 
-VERSIONS = "SELECT id, version FROM archived_orders WHERE id = ANY(%s)"
+PARTITIONS = r"""
+SELECT c.relname, bounds[1]::timestamptz, bounds[2]::timestamptz
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+     regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') AS bounds
+WHERE i.inhparent = 'archived_orders'::regclass AND bounds IS NOT NULL
+ORDER BY 2
+"""
 
-# `since` and `created_at` choose the partitions; they are in order, so that the newest is read first.
-NEWEST = f"""
-SELECT {SUMMARY} FROM archived_orders
-WHERE created_at >= %(since)s AND created_at <= %(created_at)s AND (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608 - the column list is ours
+DETACHED = r"""
+SELECT relname FROM pg_class
+WHERE relkind = 'r' AND relname LIKE 'dropping\_orders\_%' AND pg_table_is_visible(oid)
+"""
 
-NEWEST_WITH_STATUS = NEWEST.replace("WHERE", "WHERE status = %(status)s AND")
+ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s)"
 
+NEXT = """
+SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) FROM {} WHERE id > %s ORDER BY id LIMIT %s
+"""
 
-async def order(connection: Connection, order_id: UUID) -> DictRow | None:
-    """The row of an order, with `events` and `tries` as lists of dicts; None when it is not here."""
-    cursor = connection.cursor(row_factory=dict_row)
-    row = await (await cursor.execute(ORDER, (order_id,), prepare=False)).fetchone()
-    if row is not None:
-        for entry in (*row["events"], *row["tries"]):
-            for name in ("at", "created_at", "resolved_at"):
-                if entry.get(name):
-                    entry[name] = datetime.fromisoformat(entry[name])
-    return row
+DROP_KEYS = """
+WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s))
+DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)
+"""
 
-
-async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]]) -> list[TupleRow]:
-    """(order, seq, status, at, detail), in order; one row with a `seq` of None for an order without newer events."""
-    values = ([order_id for order_id, _ in wanted], [seq for _, seq in wanted])
-    return await (await connection.execute(EVENTS_AFTER, values, prepare=False)).fetchall()
-
-
-async def versions(connection: Connection, order_ids: Sequence[UUID]) -> list[TupleRow]:
-    """(order, seq of its last event) of those that are here."""
-    return await (await connection.execute(VERSIONS, (list(order_ids),), prepare=False)).fetchall()
+# The ledger takes nothing whose time is over, whoever still sends it: so what is forgotten never lands anew.
+DROP_SWAPS = """
+DELETE FROM simulated_swaps
+WHERE signature = ANY(%s) AND valid_until_ms < extract(epoch FROM clock_timestamp() - %s::interval) * 1000
+"""
 
 
-async def newest(
-    connection: Connection, limit: int, since: datetime, before: tuple[datetime, UUID], status: Status | None
-) -> list[DictRow]:
-    """Rows that were created from `since` on and stand behind `before` in the list, newest first."""
-    values = {"since": since, "created_at": before[0], "id": before[1], "limit": limit, "status": status}
-    cursor = connection.cursor(row_factory=dict_row)
-    return await (await cursor.execute(NEWEST_WITH_STATUS if status else NEWEST, values, prepare=False)).fetchall()
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A table of the archive: orders that were created from `start` to before `end`."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+def new_partition(at: datetime, there: Sequence[Partition], days_kept: int) -> Partition:
+    """The partition to make for an order of `at` (UTC) that has none: its day, or its month where orders are kept for
+    long, without what others hold of that."""
+    start = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = start + timedelta(days=1)
+    if days_kept > MOST_DAYS:
+        start = start.replace(day=1)
+        end = (start + timedelta(days=31)).replace(day=1)
+    start = max([start, *(p.end for p in there if p.end <= at)])
+    end = min([end, *(p.start for p in there if p.start > at)])
+    return Partition(f"archived_orders_{start:%Y%m%d%H%M%S}".removesuffix("000000"), start, end)
+
+
+class Keeper:
+    """What one process does while it holds the lock. Every method raises `UnavailableError`."""
+
+    def __init__(self, connection: Connection, days_kept: int) -> None:
+        self._connection, self._days_kept = connection, days_kept
+
+    @classmethod
+    @asynccontextmanager
+    async def begin(cls, database: Database, days_kept: int) -> AsyncIterator["Keeper | None"]:
+        """Take the lock for the block, on a session of its own; None when another process has it."""
+        connection = await database.dedicated()
+        try:
+            with outages():
+                lock = (lock_class(database.address.schema, LOCK_CLASS),)
+                row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, 0)", lock)).fetchone()
+            yield cls(connection, days_kept) if row and row[0] else None
+        finally:
+            await connection.close()
+
+    async def archive(self, after: Place = THE_BEGINNING, rest: timedelta = REST, limit: int = BATCH) -> list[Place]:
+        """Move up to `limit` orders that ended `rest` ago, oldest first, behind `after`; where they stood."""
+        values = {"since": after[0], "after": after[1], "rest": rest, "limit": limit}
+        with outages():
+            ended: list[Place] = await (await self._connection.execute(ENDED, values)).fetchall()
+            if ended:
+                async with self._connection.transaction():
+                    await self._make_partitions([created_at for created_at, _ in ended])
+                    await self._connection.execute(MOVE, ([order_id for _, order_id in ended],))
+        return ended
+
+    async def _make_partitions(self, times: Sequence[datetime]) -> None:
+        there = await self._partitions()
+        for at in times:
+            if not any(p.start <= at < p.end for p in there):
+                made = new_partition(at.astimezone(UTC), there, self._days_kept)
+                await self._make(made)
+                there.append(made)
+
+    async def _make(self, partition: Partition) -> None:
+        """Made aside and attached, because that lets readers of the archive go on."""
+        name, bounds = sql.Identifier(partition.name), (sql.Literal(partition.start), sql.Literal(partition.end))
+        # A table that somebody detached to keep it is not in the way.
+        taken = await self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", (partition.name,))
+        if await taken.fetchone() == (True,):
+            name = sql.Identifier(f"{partition.name}_{token_hex(4)}")
+        await self._connection.execute(sql.SQL("CREATE TABLE {} (LIKE archived_orders)").format(name))
+        attach = sql.SQL("ALTER TABLE archived_orders ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})")
+        await self._connection.execute(attach.format(name, *bounds))
+
+    async def _partitions(self) -> list[Partition]:
+        return [Partition(*row) for row in await (await self._connection.execute(PARTITIONS)).fetchall()]
+
+    async def expired(self) -> tuple[list[Partition], list[Partition]]:
+        """Partitions whose time is over: those that may go, and those that an order which ended late still keeps."""
+        kept = timedelta(days=self._days_kept)
+        may_go: list[Partition] = []
+        must_stay: list[Partition] = []
+        with outages():
+            row = await (await self._connection.execute("SELECT clock_timestamp() - %s", (kept,))).fetchone()
+            for partition in await self._partitions():
+                if row and partition.end <= row[0]:
+                    ask = sql.SQL(ENDED_SINCE).format(sql.Identifier(partition.name))
+                    late = await (await self._connection.execute(ask, (kept,))).fetchone()
+                    (must_stay if late and late[0] else may_go).append(partition)
+        return may_go, must_stay
+
+    async def detach(self, partition: Partition) -> bool:
+        """Take a partition out of the archive: from here on its orders are unknown. False when readers of the archive
+        would have to wait for it: later, then."""
+        name = partition.name.replace("archived", "dropping")
+        old, new = sql.Identifier(partition.name), sql.Identifier(name)
+        with outages():
+            try:
+                async with self._connection.transaction():
+                    await self._connection.execute("SET LOCAL lock_timeout = '1s'")
+                    await self._connection.execute(
+                        sql.SQL("ALTER TABLE archived_orders DETACH PARTITION {}").format(old)
+                    )
+                    await self._connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(old, new))
+            except psycopg.errors.LockNotAvailable:
+                return False
+        return True
+
+    async def clear(self) -> list[str]:
+        """Drop what was taken out of the archive, after its idempotency keys and its swaps on the simulated chain; the
+        tables' names."""
+        with outages():
+            names = [name for (name,) in await (await self._connection.execute(DETACHED)).fetchall()]
+            for name in names:
+                table, after = sql.Identifier(name), UUID(int=0)
+                ask = sql.SQL(NEXT).format(table)
+                while rows := await (await self._connection.execute(ask, (after, CLEARED))).fetchall():
+                    ids, tried = zip(*rows, strict=True)
+                    await self._connection.execute(DROP_KEYS, {"ids": list(ids)})
+                    await self._connection.execute(DROP_SWAPS, (list(chain.from_iterable(tried)), PAST))
+                    after = ids[-1]
+                await self._connection.execute(sql.SQL("DROP TABLE {}").format(table))
+        return names

@@ -8,10 +8,10 @@ import orjson
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from dexexec.cancellation import cancelled
+from dexexec.concurrency.cancellation import cancelled
+from dexexec.config.postgres_url import Address
 from dexexec.errors import UnavailableError
-from dexexec.postgres_address import Address
-from dexexec.store.pooler import refuse_shared_sessions
+from dexexec.store.pooler_check import refuse_shared_sessions
 from dexexec.store.session import Session, UnwritableError, refuse_another_schema
 
 Connection = Session

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from psycopg import sql
 
 from dexexec.store.database import Database
-from dexexec.store.rights import check_rights
+from dexexec.store.permissions import check_rights
 from dexexec.store.schema import (
     MIGRATIONS,
     ORDERS,

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from dexexec.domain.event import Event
-from dexexec.domain.restoring import DUPLICATE, end_duplicate
+from dexexec.domain.recovered_orders import DUPLICATE, end_duplicate
 from dexexec.domain.status import Status
 from dexexec.store.database import Connection, json_rows
 

@@ -15,8 +15,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from dexexec.config.postgres_url import Address
 from dexexec.errors import UnusableError
-from dexexec.postgres_address import Address
 from dexexec.store.database import Connection
 
 OLDEST = 13

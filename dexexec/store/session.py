@@ -18,7 +18,7 @@ from psycopg import waiting
 from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow, dict_row
 
-from dexexec.postgres_address import DEFAULT_SCHEMA, Address
+from dexexec.config.postgres_url import DEFAULT_SCHEMA, Address
 
 STATEMENT_SECONDS = 10
 PATIENCE_SECONDS = STATEMENT_SECONDS + 2.0

@@ -1,5 +1,5 @@
 """What workers hand to the store and get from it: claimed orders, and the steps that are written under a claim. The
-statements are in `dexexec.store.work`."""
+statements are in `dexexec.store.claims`."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,7 +1,7 @@
 """The store: what the rest of the project asks of Postgres, with the group commits inside.
 
-Creates, steps and releases of all orders in flight are written together (`dexexec.batcher`). Events are announced to
-the feed only after their commit. Every method raises `UnavailableError` when Postgres does not answer in time; a
+Creates, steps and releases of all orders in flight are written together (`concurrency.batcher`). Events are announced
+to the feed only after their commit. Every method raises `UnavailableError` when Postgres does not answer in time; a
 write whose answer is lost may still have happened, and whoever asked finds out by reading.
 """
 
@@ -15,24 +15,34 @@ from uuid import UUID
 
 import orjson
 
-from dexexec.batcher import Batcher
 from dexexec.clock import Clock
+from dexexec.concurrency.batcher import Batcher
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
-from dexexec.store import comparisons, history, intake, probes, reservations, waiting, watching, work, workers
+from dexexec.store import (
+    chain_comparisons,
+    claims,
+    confirmed_orders,
+    leases,
+    orders,
+    queries,
+    reservations,
+    wait_reasons,
+    write_probe,
+)
+from dexexec.store.claims import Unreadable
+from dexexec.store.confirmed_orders import Page
 from dexexec.store.database import REFUSALS, Database
-from dexexec.store.history import Cursor
-from dexexec.store.intake import Created, CreateRequest
+from dexexec.store.direct_dispatch import Taker
+from dexexec.store.leases import WorkerSession
+from dexexec.store.orders import Created, CreateRequest
+from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
-from dexexec.store.seats import Taker
 from dexexec.store.steps import Claimed, Release, Step
-from dexexec.store.waiting import Note
-from dexexec.store.watching import Page
-from dexexec.store.work import Unreadable
-from dexexec.store.workers import WorkerSession
+from dexexec.store.wait_reasons import Note
 
 T = TypeVar("T")
 
@@ -65,8 +75,8 @@ class Store:
         self._identity: Callable[[], str | None] = lambda: None
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
-        self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(work.release(database, items)))
-        self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(waiting.note(database, notes)))
+        self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
+        self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(wait_reasons.note(database, notes)))
 
     def restrict(self, identity: Callable[[], str]) -> None:
         """From now on attempts are only recorded, and orders only end without a swap, in the Postgres with the identity
@@ -111,11 +121,11 @@ class Store:
         # When everybody in the batch has been answered, the statement is cancelled: it must not come to life later.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
         if taker is None or seats is None:
-            stored = await self._bounded(intake.create(self._for_orders, requests, None, self._clock), seconds)
+            stored = await self._bounded(orders.create(self._for_orders, requests, None, self._clock), seconds)
             self._announce(stored.events)
             return stored.answers
         try:
-            stored = await self._bounded(intake.create(self._for_orders, requests, seats, self._clock), seconds)
+            stored = await self._bounded(orders.create(self._for_orders, requests, seats, self._clock), seconds)
         except BaseException:
             taker.take(seats, ())
             raise
@@ -128,31 +138,31 @@ class Store:
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """One order with its events, quotes and attempts, JSON-ready."""
-        return await self._bounded(history.read_order(self._for_reads, order_id))
+        return await self._bounded(queries.read_order(self._for_reads, order_id))
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Summaries, newest first, each with its `Cursor` as `_cursor`."""
-        return await self._bounded(history.read_orders(self._for_reads, limit, before, status))
+        return await self._bounded(queries.read_orders(self._for_reads, limit, before, status))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Events above the given `seq`, for many orders at once; an order that does not exist is absent."""
-        return await self._bounded(history.read_events_after(self._for_reads, wanted))
+        return await self._bounded(queries.read_events_after(self._for_reads, wanted))
 
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last `seq` of each order that exists."""
-        return await self._bounded(history.read_versions(self._for_reads, order_ids))
+        return await self._bounded(queries.read_versions(self._for_reads, order_ids))
 
     async def check_writes(self) -> None:
         """Raises `UnavailableError` unless Postgres takes writes now."""
-        await self._bounded(probes.write(self._for_orders))
+        await self._bounded(write_probe.write(self._for_orders))
 
     async def signing_stopped(self) -> bool:
         """Whether a worker may not sign at present, as record and chain are not compared yet."""
-        return await self._bounded(comparisons.is_stopped(self._database))
+        return await self._bounded(chain_comparisons.is_stopped(self._database))
 
     async def worker_trouble(self) -> str | None:
         """None without a living worker; else why none can execute orders now, and nothing when one can."""
-        return await self._bounded(workers.trouble(self._database))
+        return await self._bounded(leases.trouble(self._database))
 
     # Work
 
@@ -162,23 +172,23 @@ class Store:
 
     async def remove_dead_workers(self) -> list[str]:
         """Free what dead workers hold; returns their names."""
-        return await self._bounded(workers.remove_dead_workers(self._database))
+        return await self._bounded(leases.remove_dead_workers(self._database))
 
     async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
         """Orders that should be moving and are not, oldest first."""
-        return await self._bounded(work.idle(self._database, grace_ms, since, after, limit))
+        return await self._bounded(claims.idle(self._database, grace_ms, since, after, limit))
 
     async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
         """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
-        return await self._bounded(work.claim(self._database, worker, order_ids, suspects, self._unreadable))
+        return await self._bounded(claims.claim(self._database, worker, order_ids, suspects, self._unreadable))
 
     async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
         """Take a page of confirmed orders for one look at whether they are final; oldest first."""
-        return await self._bounded(watching.take_confirmed(self._database, worker, page, self._unreadable))
+        return await self._bounded(confirmed_orders.take_confirmed(self._database, worker, page, self._unreadable))
 
     async def held(self, worker: int) -> dict[UUID, int]:
         """What is claimed in this worker's name: orders, with their claims."""
-        return await self._bounded(work.held(self._database, worker))
+        return await self._bounded(claims.held(self._database, worker))
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale. Raises `FundsReservedError`, when nothing is
@@ -194,7 +204,7 @@ class Store:
         return await self._bounded(reservations.reserved(self._database, wallet, slot, genesis))
 
     async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
-        answers = await self._bounded(work.advance(self._database, steps, self._identity()))
+        answers = await self._bounded(claims.advance(self._database, steps, self._identity()))
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
 
@@ -208,7 +218,7 @@ class Store:
 
     async def unblame(self, order_ids: Sequence[UUID]) -> None:
         """Do not count the last turn of these orders: it was cut short by no fault of theirs."""
-        await self._bounded(work.unblame(self._database, order_ids))
+        await self._bounded(claims.unblame(self._database, order_ids))
 
     async def _bounded(self, call: Awaitable[T], seconds: float = math.inf) -> T:
         try:

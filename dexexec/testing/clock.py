@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dexexec.clock import Failpoint
+from dexexec.failpoints import Failpoint
 
 
 class ManualClock:

@@ -17,12 +17,13 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.swap import Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
-from dexexec.registry import VenueClass, read_options
-from dexexec.settlement.sealing import Sealed, Sealer, SimulatedSealer
-from dexexec.settlement.signer import SimulatedSigner
-from dexexec.settlement.simulated import MemoryLedger, SimulatedChain
+from dexexec.settlement.sealing import Sealed, Sealer
+from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Chain, Network, Slippage, Unsigned, Unsupported, Venue, VenueContext
+from dexexec.venues.registry import VenueClass, read_options
 
 T = TypeVar("T")
 PATIENCE = 5.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, Simulation
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus, Unavailable, Unknown
 from dexexec.errors import StartupError
-from dexexec.settlement.sealing import SimulatedSealer
-from dexexec.settlement.signer import SimulatedSigner
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.testing.harness import Condition, Ground, Harness
 from dexexec.venue import SolanaChain, VenueError

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from dexexec.domain.quote import Fill, Quote
-from dexexec.domain.solana import ProgramFailure
-from dexexec.domain.swap import FailedOnChain, Landed, fill_of
+from dexexec.domain.swap import FailedOnChain, Landed, ProgramFailure, fill_of
 from dexexec.testing.harness import Broken, Condition, Harness, World, describe, expect
 from dexexec.venue import QuoteExpired, Slippage, VenueError
 

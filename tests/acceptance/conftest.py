@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from dexexec.store import Address
-from tests.acceptance.service import QUICK, Stand, servers_at
 from tests.conftest import Servers
+from tests.support.service.process import QUICK, Stand, servers_at
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from dexexec.store import Address
-from tests.acceptance.client import PATH, http, watching
-from tests.acceptance.judge import rows
-from tests.acceptance.service import Stand
-from tests.nginx import PUBLIC_NAME, needs_nginx, nginx
-from tests.raw_http import exchange
-from tests.waiting import until
+from tests.support.nginx import PUBLIC_NAME, needs_nginx, nginx
+from tests.support.raw_http import exchange
+from tests.support.service.client import PATH, http, watching
+from tests.support.service.process import Stand
+from tests.support.service.promise_checks import rows
+from tests.support.waiting import until
 
 pytestmark = needs_nginx
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from dexexec.bench import usage
-from dexexec.bench.closed import ClosedLoop
-from dexexec.bench.http import EXECUTE, Target
-from dexexec.bench.paced import Paced
-from tests.acceptance.service import Process, Stand, servers_running, wait_until
+from dexexec.bench import process_usage
+from dexexec.bench.client.closed_loop import ClosedLoop
+from dexexec.bench.client.http import EXECUTE, Target
+from dexexec.bench.client.open_loop import Paced
+from tests.support.service.process import Process, Stand, servers_running, wait_until
 
 MACHINES = Path("/proc/self/smaps_rollup").exists()
 WHOLE_WAY_SHARE = 0.1
@@ -111,7 +111,11 @@ def test_a_server_that_runs_already_is_measured_from_outside(stand: Stand) -> No
 
 def children(process: Process) -> set[int]:
     """The processes that it started and that run."""
-    return {pid for pid in usage.family(process.pid) if pid != process.pid and usage.cpu_seconds(pid) is not None}
+    return {
+        pid
+        for pid in process_usage.family(process.pid)
+        if pid != process.pid and process_usage.cpu_seconds(pid) is not None
+    }
 
 
 @pytest.mark.skipif(not MACHINES, reason="looks into /proc")
@@ -128,7 +132,7 @@ def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
         assert process.wait(60) == 130
         assert "stopped before all was measured" in process.out
         assert "Traceback" not in process.err
-        assert [pid for pid in started if usage.cpu_seconds(pid) is not None] == []
+        assert [pid for pid in started if process_usage.cpu_seconds(pid) is not None] == []
         assert list(temporary.iterdir()) == [], "its servers are stopped and its folder is gone"
 
 

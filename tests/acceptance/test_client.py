@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.client import Watch, http
-from tests.waiting import until
+from tests.support.service.client import Watch, http
+from tests.support.waiting import until
 
 SHAKEN = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 import pytest
 
 from dexexec.store import Address
-from tests.acceptance.client import Http, Watch, http, watching
-from tests.acceptance.judge import Verdict, agree, judge, picture, rows
-from tests.acceptance.service import POLL, Process, Stand, say
-from tests.waiting import until
+from tests.support.service.client import Http, Watch, http, watching
+from tests.support.service.process import POLL, Process, Stand, say
+from tests.support.service.promise_checks import Verdict, agree, judge, picture, rows
+from tests.support.waiting import until
 
 ROUGH = {
     "DEXEXEC_MOCK_LATENCY_MS": "20",

@@ -3,14 +3,14 @@
 import asyncio
 import time
 
+from dexexec.execution.sweeper import consumers_of
 from dexexec.store import Address
-from dexexec.sweeper import consumers_of
-from tests.acceptance.client import http, watching
-from tests.acceptance.judge import agree, judge, rows
-from tests.acceptance.service import POLL, Process, Stand, say
 from tests.conftest import Servers
-from tests.parts import open_redis
-from tests.waiting import until
+from tests.support.parts import open_redis
+from tests.support.service.client import http, watching
+from tests.support.service.process import POLL, Process, Stand, say
+from tests.support.service.promise_checks import agree, judge, rows
+from tests.support.waiting import until
 
 OVERHEAD_SECONDS = 4.0
 """Beside the drain itself: a read on the queue that ends by itself, the farewell to sockets, a busy machine."""

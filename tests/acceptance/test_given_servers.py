@@ -20,13 +20,13 @@ import psycopg
 import pytest
 import redis
 
-from dexexec import embedded
-from dexexec.__main__ import main
+from dexexec.cli.main import main
+from dexexec.embedded import lifecycle
 from dexexec.store import Address
-from tests.acceptance.client import http, watching
-from tests.acceptance.judge import judge, rows
-from tests.acceptance.service import QUICK, Process, Stand, servers_at
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.service.client import http, watching
+from tests.support.service.process import QUICK, Process, Stand, servers_at
+from tests.support.service.promise_checks import judge, rows
 
 PG_SECRET, REDIS_SECRET = "pg hunter2 '\\", "redis-hunter2/@:%"
 REDIS_SECRET_IN_URL = quote(REDIS_SECRET, safe="")
@@ -37,7 +37,7 @@ def guarded() -> Iterator[tuple[Address, str]]:
     """A Postgres and a Redis on TCP that want a password; the URL has it in it."""
     root = Path(tempfile.mkdtemp(prefix="dxt"))
     pg_port, redis_port = free_port(), free_port()
-    with embedded.postgres(root, tcp_port=pg_port) as pg, embedded.valkey(root, tcp_port=redis_port) as url:
+    with lifecycle.postgres(root, tcp_port=pg_port) as pg, lifecycle.valkey(root, tcp_port=redis_port) as url:
         with psycopg.connect(pg.conninfo(), autocommit=True) as connection:
             role = psycopg.sql.SQL("CREATE ROLE trader LOGIN PASSWORD {}").format(PG_SECRET)
             connection.execute(role)

@@ -11,14 +11,14 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec.store import Address
-from tests.acceptance.client import http, watching
-from tests.acceptance.judge import judge, rows
-from tests.acceptance.localnet_judge import LocalnetChain
-from tests.acceptance.service import Stand
-from tests.chaos.localnet import SLOT_MS, settings_on
-from tests.integration.localnet import pay, rpc, sign
-from tests.integration.localnet_process import blockhash, processes, send, status
-from tests.waiting import until
+from tests.support.chaos.localnet import SLOT_MS, settings_on
+from tests.support.localnet.in_process import pay, rpc, sign
+from tests.support.localnet.process import blockhash, processes, send, status
+from tests.support.service.client import http, watching
+from tests.support.service.localnet_promise_checks import LocalnetChain
+from tests.support.service.process import Stand
+from tests.support.service.promise_checks import judge, rows
+from tests.support.waiting import until
 
 LIES = {
     "transactions that no attempt records": "DELETE FROM attempts WHERE outcome = 'landed'",

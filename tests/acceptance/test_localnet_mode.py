@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from dexexec.domain.token import USDC, WSOL
-from tests.acceptance.service import Process, Stand, servers_running, wait_until
 from tests.acceptance.test_refusals import refuses
 from tests.acceptance.test_start import needs_curl, paste, read
+from tests.support.service.process import Process, Stand, servers_running, wait_until
 
 ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from tests.acceptance.service import Process, Stand, servers_running
 from tests.acceptance.test_refusals import refuses
+from tests.support.service.process import Process, Stand, servers_running
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ import pytest
 import redis
 
 from dexexec.store import Address
-from tests.acceptance.client import Answer, Http, http, watching
-from tests.acceptance.ground import Ground, broken_ground
-from tests.acceptance.judge import agree, judge, rows, unfinished
-from tests.acceptance.service import (
+from tests.support.service.breakable_servers import Ground, broken_ground
+from tests.support.service.client import Answer, Http, http, watching
+from tests.support.service.process import (
     POLL,
     Process,
     Stand,
@@ -33,7 +32,8 @@ from tests.acceptance.service import (
     valkey_pid,
     wait_until,
 )
-from tests.waiting import until
+from tests.support.service.promise_checks import agree, judge, rows, unfinished
+from tests.support.waiting import until
 
 SLOW = {
     "DEXEXEC_MOCK_LATENCY_MS": "10",

@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dexexec.processes import Child
+from dexexec.bootstrap.supervisor import Child
 from dexexec.store import Address
-from tests.acceptance.client import http, watching
-from tests.acceptance.judge import agree, judge, rows
-from tests.acceptance.service import (
+from tests.acceptance.test_refusals import refuses
+from tests.acceptance.test_start import alive, needs_curl, paste, read
+from tests.support.service.client import http, watching
+from tests.support.service.process import (
     POLL,
     QUICK,
     Process,
@@ -31,9 +32,8 @@ from tests.acceptance.service import (
     valkey_pid,
     wait_until,
 )
-from tests.acceptance.test_refusals import refuses
-from tests.acceptance.test_start import alive, needs_curl, paste, read
-from tests.waiting import until
+from tests.support.service.promise_checks import agree, judge, rows
+from tests.support.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LANDING_MS": "1500", "DEXEXEC_CONCURRENCY": "10", "DEXEXEC_DRAIN_SECONDS": "15"}
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

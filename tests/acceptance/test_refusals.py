@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.service import Process, Stand, servers_running
-from tests.redis_nodes import a_server
+from tests.support.redis_nodes import a_server
+from tests.support.service.process import Process, Stand, servers_running
 
 SECRETS = {
     "PG_PASSWORD": "hunter2-postgres",

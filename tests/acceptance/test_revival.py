@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from dexexec.store import Address
-from tests.acceptance.client import http, watching
-from tests.acceptance.judge import agree, judge
-from tests.acceptance.service import (
+from tests.support.service.client import http, watching
+from tests.support.service.process import (
     POLL,
     Stand,
     kill_and_await_the_next,
@@ -22,7 +21,8 @@ from tests.acceptance.service import (
     servers_running,
     valkey_pid,
 )
-from tests.waiting import until
+from tests.support.service.promise_checks import agree, judge
+from tests.support.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "10", "DEXEXEC_MOCK_LANDING_MS": "400", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
 

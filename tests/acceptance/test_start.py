@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dexexec.stopping import END_SECONDS
+from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.store import Address, connect
-from tests.acceptance.judge import judge
-from tests.acceptance.service import (
+from tests.support.service.process import (
     QUICK,
     Process,
     Stand,
@@ -26,6 +25,7 @@ from tests.acceptance.service import (
     stop_servers,
     wait_until,
 )
+from tests.support.service.promise_checks import judge
 
 READY_SECONDS = 5.0
 """The issue's promise: from the command to ready, on a warm install."""

@@ -7,9 +7,9 @@ from http.client import HTTPConnection
 
 from dexexec.api.app import EXECUTE
 from dexexec.store import Address
-from tests.acceptance.judge import rows
-from tests.acceptance.service import QUICK, Stand, servers_at, status, wait_until
 from tests.conftest import Servers
+from tests.support.service.process import QUICK, Stand, servers_at, status, wait_until
+from tests.support.service.promise_checks import rows
 
 FULL_PIPE = """
 import os, sys

@@ -10,11 +10,11 @@ import redis
 
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.store import Address
-from tests.acceptance.client import Event, Http, Watch, http
-from tests.acceptance.judge import agree, judge, rows, unfinished
-from tests.acceptance.service import POLL, Stand, say
 from tests.conftest import Servers
-from tests.waiting import until
+from tests.support.service.client import Event, Http, Watch, http
+from tests.support.service.process import POLL, Stand, say
+from tests.support.service.promise_checks import agree, judge, rows, unfinished
+from tests.support.waiting import until
 
 CLIENTS, ORDERS_EACH = 20, 10
 DOCUMENTED = """

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.acceptance.service import Process, Stand, say
 from tests.attacks.attacker import ATTACKS
 from tests.attacks.client import NormalClient, Phase
+from tests.support.service.process import Process, Stand, say
 
 FILLED = 200
 """Orders that are there before an attack, so that a list is a full one."""

@@ -21,15 +21,15 @@ from contextlib import suppress
 import psycopg
 
 from dexexec.venue import Network
-from tests.acceptance.client import Http, http
-from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
-from tests.acceptance.localnet_judge import LocalnetChain
 from tests.acceptance.test_crash import held
-from tests.chaos import restarts
-from tests.chaos.clients import Follower, insist
-from tests.chaos.networks import Fault, Server
-from tests.chaos.report import Report
-from tests.chaos.scene import Scene, a_scene
+from tests.support.chaos import restarts
+from tests.support.chaos.clients import Follower, insist
+from tests.support.chaos.networks import Fault, Server
+from tests.support.chaos.processes import Scene, a_scene
+from tests.support.chaos.report import Report
+from tests.support.service.client import Http, http
+from tests.support.service.localnet_promise_checks import LocalnetChain
+from tests.support.service.promise_checks import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
 
 POSTERS, FOLLOWERS = 5, 4
 MOST = {"buy": 20.0, "sell": 3_000.0}

@@ -6,11 +6,11 @@ import pytest
 import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dexexec.connections import open_redis
-from dexexec.servers import Servers as Found
-from tests.chaos.networks import by_way, of_redis
-from tests.chaos.proxy import proxy
+from dexexec.bootstrap.backends import Servers as Found
+from dexexec.bootstrap.connections import open_redis
 from tests.conftest import Servers
+from tests.support.chaos.networks import by_way, of_redis
+from tests.support.chaos.proxy import proxy
 
 
 def test_a_write_after_a_reset_is_a_broken_connection_and_no_fault_of_ours(servers: Servers) -> None:

@@ -14,11 +14,10 @@ from types import MappingProxyType
 
 import pytest
 
-from dexexec.clock import Failpoint
+from dexexec.failpoints import Failpoint
 from dexexec.store import Address
-from tests.acceptance.client import Http, http
-from tests.acceptance.judge import Chain, agree, judge, on_the_simulated_chain
-from tests.chaos.case import (
+from tests.conftest import Servers
+from tests.support.chaos.case import (
     CASE_SECONDS,
     FAILS,
     FILLS,
@@ -28,9 +27,10 @@ from tests.chaos.case import (
     post_and_follow,
     surroundings,
 )
-from tests.chaos.clients import REFUSALS, Follower
-from tests.chaos.victim import Blow, Service, Strike, service
-from tests.conftest import Servers
+from tests.support.chaos.clients import REFUSALS, Follower
+from tests.support.chaos.victim import Blow, Service, Strike, service
+from tests.support.service.client import Http, http
+from tests.support.service.promise_checks import Chain, agree, judge, on_the_simulated_chain
 
 ORDERS = [FILLS, FILLS, FAILS, FILLS]
 

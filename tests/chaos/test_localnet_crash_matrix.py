@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from dexexec.clock import Failpoint
-from tests.acceptance.localnet_judge import LocalnetChain
-from tests.chaos.case import all_survive
-from tests.chaos.localnet import SLOT_MS, settings_on
+from dexexec.failpoints import Failpoint
 from tests.chaos.test_crash_matrix import UNTIL_FINAL, Case, survive
-from tests.chaos.victim import Blow
 from tests.conftest import Servers
-from tests.integration.localnet_process import processes
+from tests.support.chaos.case import all_survive
+from tests.support.chaos.localnet import SLOT_MS, settings_on
+from tests.support.chaos.victim import Blow
+from tests.support.localnet.process import processes
+from tests.support.service.localnet_promise_checks import LocalnetChain
 
 SETTLING = [
     Failpoint.QUOTED,

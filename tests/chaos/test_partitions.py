@@ -16,17 +16,17 @@ from types import MappingProxyType
 import pytest
 
 from dexexec.store import Address
-from tests.acceptance.client import Http, http
-from tests.acceptance.judge import agree, judge, picture, rows, unfinished
-from tests.acceptance.service import POLL
-from tests.chaos.case import FAILS, FILLS, QUEUED, all_survive, post, surroundings
-from tests.chaos.clients import Follower
-from tests.chaos.networks import Fault, Networks, Server, networks, suffering
-from tests.chaos.proxy import Tap
-from tests.chaos.statements import Execution
-from tests.chaos.victim import Service, service
 from tests.conftest import Servers
-from tests.waiting import until
+from tests.support.chaos.case import FAILS, FILLS, QUEUED, all_survive, post, surroundings
+from tests.support.chaos.clients import Follower
+from tests.support.chaos.networks import Fault, Networks, Server, networks, suffering
+from tests.support.chaos.proxy import Tap
+from tests.support.chaos.statements import Execution
+from tests.support.chaos.victim import Service, service
+from tests.support.service.client import Http, http
+from tests.support.service.process import POLL
+from tests.support.service.promise_checks import agree, judge, picture, rows, unfinished
+from tests.support.waiting import until
 
 CASE_SECONDS = 60.0
 AT_ONCE = 6

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from dexexec.store import Address
-from tests.chaos.networks import of_postgres
-from tests.chaos.proxy import Proxy, proxy
-from tests.chaos.statements import Execution
-from tests.waiting import until
+from tests.support.chaos.networks import of_postgres
+from tests.support.chaos.proxy import Proxy, proxy
+from tests.support.chaos.statements import Execution
+from tests.support.waiting import until
 
 
 class Echo:

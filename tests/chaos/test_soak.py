@@ -6,8 +6,8 @@ import random
 import pytest
 
 from dexexec.venue import Network
-from tests.acceptance.service import say
 from tests.chaos.soak import soak
+from tests.support.service.process import say
 
 SECONDS = 20.0
 

@@ -13,14 +13,14 @@ from itertools import product
 
 import pytest
 
-from dexexec.clock import Failpoint
+from dexexec.failpoints import Failpoint
 from dexexec.store import Address
-from tests.acceptance.client import http
-from tests.acceptance.judge import agree, judge, rows
-from tests.chaos.case import FILLS, all_survive, changes_nothing, post_and_follow, surroundings
-from tests.chaos.clients import Follower
-from tests.chaos.victim import Blow, Strike, service
 from tests.conftest import Servers
+from tests.support.chaos.case import FILLS, all_survive, changes_nothing, post_and_follow, surroundings
+from tests.support.chaos.clients import Follower
+from tests.support.chaos.victim import Blow, Strike, service
+from tests.support.service.client import http
+from tests.support.service.promise_checks import agree, judge, rows
 
 CASE_SECONDS = 40.0
 STANDS_STILL = [Failpoint.QUOTED, Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.PROVEN]

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.chain_suite")
+pytest.register_assert_rewrite("tests.support.chain_suite")

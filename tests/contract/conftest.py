@@ -8,11 +8,11 @@ import pytest
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.store import Address, Comparisons, Store
-from tests.contract.store_scene import Announce, Open, OpenRecord, Record
-from tests.fakes.comparisons import MemoryComparisons
-from tests.fakes.database import MemoryDatabase
-from tests.fakes.store import MemoryStore
-from tests.parts import open_database, open_store, running
+from tests.support.fakes.comparisons import MemoryComparisons
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.store import MemoryStore
+from tests.support.parts import open_database, open_store, running
+from tests.support.prepared_orders import Announce, Open, OpenRecord, Record
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -8,7 +8,7 @@ from dexexec.testing import harness
 from dexexec.testing.contract import CHECKS, ContractViolation, Verdict, report
 from dexexec.testing.harness import Harness
 from dexexec.venue import Venue
-from tests.contract.bad_venues import BROKEN
+from tests.support.bad_venues import BROKEN
 
 
 @pytest.fixture(autouse=True)

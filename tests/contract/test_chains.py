@@ -12,13 +12,13 @@ from dexexec.clock import SystemClock
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.rpc import RpcChain
-from dexexec.settlement.signer import SimulatedSigner
-from dexexec.settlement.simulated import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
-from tests.contract.chain_suite import ChainRules, Harness
-from tests.integration.localnet import Net, running
-from tests.integration.rpc_nodes import Told, opened, transfer
+from tests.support.chain_suite import ChainRules, Harness
+from tests.support.localnet.in_process import Net, running
+from tests.support.localnet.rpc_nodes import Told, opened, transfer
 
 SIGNER = SimulatedSigner()
 

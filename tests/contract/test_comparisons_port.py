@@ -11,13 +11,13 @@ import pytest
 
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Fill, Mode, SwapRequest
-from dexexec.domain.restoring import LANDED, LostOrder, Restoration, RestoredAttempt
+from dexexec.domain.recovered_orders import LANDED, LostOrder, Restoration, RestoredAttempt
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError
 from dexexec.store import Begun
-from tests.contract.store_scene import ROUTED, OpenRecord, step, submitted
-from tests.parts import new_order
+from tests.support.parts import new_order
+from tests.support.prepared_orders import ROUTED, OpenRecord, step, submitted
 
 WALLET = ("genesis", "wallet")
 OTHER = ("genesis", "another wallet")

@@ -13,10 +13,11 @@ from dataclasses import replace
 import pytest
 
 from dexexec.domain import base58
-from dexexec.settlement.simulated import Landing, Ledger, MemoryLedger, Receipt
-from dexexec.store import Address, PostgresLedger
+from dexexec.settlement.simulated.chain import Landing, Ledger, MemoryLedger, Receipt
+from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
+from dexexec.store import Address
 from dexexec.testing.clock import ManualClock
-from tests.parts import open_database, running
+from tests.support.parts import open_database, running
 
 LONG_AGO = 1_000
 FAR_AHEAD = 10**15

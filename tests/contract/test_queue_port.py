@@ -12,14 +12,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dexexec.connections import open_redis
+from dexexec.bootstrap.backends import Servers as Found
+from dexexec.bootstrap.connections import open_redis
+from dexexec.broker.queue import Queue
 from dexexec.errors import UnavailableError
-from dexexec.queue import Queue
-from dexexec.servers import Servers as Found
 from tests.conftest import Servers
-from tests.fakes.queue import MemoryQueue, MemoryRedis
-from tests.redis_nodes import a_cluster
-from tests.waiting import until
+from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.redis_nodes import a_cluster
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True, slots=True)

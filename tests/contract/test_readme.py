@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from dexexec.api import problem
-from dexexec.api.body import BodyReader
+from dexexec.api import problems
+from dexexec.config.settings import Settings
 from dexexec.errors import InvalidOrderError
-from dexexec.registry import load
-from dexexec.settings import Settings
+from dexexec.intake.order_body import BodyReader
 from dexexec.testing.contract import Verdict, report
 from dexexec.testing.harness import Harness
+from dexexec.venues.registry import load
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 [CODE] = re.findall(r'```python\n(""".*?)```', README, re.DOTALL)
@@ -51,4 +51,4 @@ def test_the_bad_order_is_refused_in_the_words_that_are_shown() -> None:
     with pytest.raises(InvalidOrderError) as caught:
         BodyReader(Settings(_env_file=None)).read(body.encode(), UUID(int=1), "127.0.0.1", None)
     answer = json.loads(shown)
-    assert problem.document(caught.value, answer["instance"]) == answer
+    assert problems.document(caught.value, answer["instance"]) == answer

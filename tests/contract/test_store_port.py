@@ -16,9 +16,10 @@ from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import Claimed, Created, Release
-from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import (
+from tests.support.parts import new_order
+from tests.support.prepared_orders import (
     HOUR_MS,
     NOBODY,
     Open,
@@ -30,8 +31,7 @@ from tests.contract.store_scene import (
     step,
     submitted,
 )
-from tests.parts import new_order
-from tests.waiting import until
+from tests.support.waiting import until
 
 # New orders
 

@@ -10,7 +10,7 @@ from dexexec.domain.funds import LAMPORTS, Need, Shortfall, Spending
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError
 from dexexec.store import Claimed, Resolution, Store, WorkerSession
-from tests.contract.store_scene import ROUTED, Open, attempt, claimed_by, one_order, step
+from tests.support.prepared_orders import ROUTED, Open, attempt, claimed_by, one_order, step
 
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 

@@ -14,13 +14,13 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import Claimed, Created, Database, Seats, Store
 from dexexec.store.database import Connection
-from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import NOBODY, ROUTED, Open, drop, step
-from tests.fakes.store import MemoryStore
-from tests.parts import new_order
-from tests.waiting import until
+from tests.support.fakes.store import MemoryStore
+from tests.support.parts import new_order
+from tests.support.prepared_orders import NOBODY, ROUTED, Open, drop, step
+from tests.support.waiting import until
 
 T = TypeVar("T")
 

@@ -13,10 +13,11 @@ from dexexec.domain.event import Event
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.domain.waiting import WaitsFor
+from dexexec.domain.wait_reason import WaitsFor
+from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import NewAttempt, Note, Page, Release, Resolution, Store
-from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import (
+from tests.support.parts import new_order
+from tests.support.prepared_orders import (
     HOUR_MS,
     NOBODY,
     ROUTED,
@@ -28,7 +29,6 @@ from tests.contract.store_scene import (
     step,
     submitted,
 )
-from tests.parts import new_order
 
 # Steps
 

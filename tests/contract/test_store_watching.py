@@ -9,9 +9,9 @@ import pytest
 
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
+from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import Page, Release, Resolution, Store, WorkerSession
-from dexexec.sweeper import THE_BEGINNING
-from tests.contract.store_scene import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order, step, submitted
+from tests.support.prepared_orders import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order, step, submitted
 
 FILL = Fill(10, 20, 5_000, 77)
 SEEN = Resolution(1, None, {"slot": 77, "finalized": False})

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from adapters.meteora import Meteora
-from adapters.mock_meteora import MockMeteora
-from adapters.mock_raydium import MockRaydium
-from adapters.raydium import Raydium
-from dexexec.adapters_command import check_adapter, list_adapters
+from dexexec.cli.adapters import check_adapter, list_adapters
+from dexexec.config.settings import Settings
 from dexexec.domain import base58
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
 from dexexec.errors import AdapterLoadError, StartupError
-from dexexec.registry import installed, load
-from dexexec.settings import Settings
 from dexexec.testing.contract import CHECKS, Check, Verdict, report
 from dexexec.testing.harness import Harness, NotApplicable
 from dexexec.venue import Capabilities, Network, Venue
-from tests.contract.recorded import RECORDED, RecordedHarness
+from dexexec.venues.registry import installed, load
+from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.mock.meteora import MockMeteora
+from dexexec_adapters.mock.raydium import MockRaydium
+from dexexec_adapters.raydium.venue import Raydium
+from tests.support.recorded_venues import RECORDED, RecordedHarness
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 6)
 VENUES: tuple[type[Venue[Any]], ...] = (MockRaydium, MockMeteora)
@@ -55,7 +55,7 @@ async def test_on_recorded_pools_only_what_sends_is_skipped(venue_class: type[Ve
 
 
 def test_no_adapter_of_this_repository_is_left_out() -> None:
-    own = {point.name for point in installed().values() if point.value.startswith("adapters.")}
+    own = {point.name for point in installed().values() if point.value.startswith("dexexec_adapters.")}
     assert {venue.name for venue in (*VENUES, *RECORDED)} == own
 
 
@@ -100,14 +100,14 @@ def test_check_prints_a_line_for_each_rule_and_is_content() -> None:
     out = io.StringIO()
     assert check_adapter("mock-raydium", {}, out=out) == 0
     lines = out.getvalue().splitlines()
-    assert lines[0] == "mock-raydium (adapters.mock_raydium:MockRaydium)"
+    assert lines[0] == "mock-raydium (dexexec_adapters.mock.raydium:MockRaydium)"
     assert [line.split()[:2] for line in lines[1:-1]] == [["ok", check.rule] for check in CHECKS]
     assert lines[-1] == f"{len(CHECKS)} of {len(CHECKS)} rules kept, 0 broken, 0 not applicable"
 
 
 def test_check_says_which_rule_is_broken_and_why_and_is_not_content() -> None:
     out = io.StringIO()
-    assert check_adapter("tests.contract.bad_venues:RoundsUp", {}, out=out) == 1
+    assert check_adapter("tests.support.bad_venues:RoundsUp", {}, out=out) == 1
     [broken] = [line for line in out.getvalue().splitlines() if "FAIL" in line]
     assert broken.split()[:2] == ["FAIL", "fill-equals-quote"]
     assert "quoted" in broken

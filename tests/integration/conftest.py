@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
-from dexexec.limiter import RateLimiter
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.integration import localnet_bench
-from tests.integration.bench import LANDED, Bench, OpenBench
-from tests.parts import open_queue, open_redis, open_store
-from tests.scripted import ScriptedChain, ScriptedVenue
-from tests.streaming import OpenRecord, memory_record, postgres_record
+from tests.support.localnet import workers
+from tests.support.parts import open_queue, open_redis, open_store
+from tests.support.scripted import ScriptedChain, ScriptedVenue
+from tests.support.streaming import OpenRecord, memory_record, postgres_record
+from tests.support.worker_on_servers import LANDED, Bench, OpenBench
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -55,8 +55,6 @@ def bench(database_address: Address, servers: Servers, redis_prefix: str) -> Ope
 
 
 @pytest.fixture
-def open_bench(
-    tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str
-) -> localnet_bench.OpenBench:
+def open_bench(tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str) -> workers.OpenBench:
     """Opens a `Bench` on a localnet for one test."""
-    return partial(localnet_bench.bench, tmp_path, database_address, servers.redis_url, redis_prefix)
+    return partial(workers.bench, tmp_path, database_address, servers.redis_url, redis_prefix)

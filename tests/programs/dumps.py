@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from solders.pubkey import Pubkey
 
-from adapters.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
+from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
 from tests.conftest import PROGRAM_DUMPS
 
 VARIABLE = "DEXEXEC_PROGRAM_DUMPS"

@@ -26,10 +26,10 @@ from spl.token.models import TransferCheckedParams
 
 from dexexec.domain import base58
 from dexexec.domain.token import WSOL, Token
-from tests.integration.localnet import rpc, sign
 from tests.programs import meteora_pools, raydium_pools
 from tests.programs.raydium_pools import RATES, Rates
 from tests.programs.tokens import TOKENS, WORTH, ata, key, token_account
+from tests.support.localnet.in_process import rpc, sign
 
 LEAST, MOST = 300_000, 3_000_000
 """USDC on each side of a pool."""

@@ -11,12 +11,12 @@ from struct import pack
 from solders.account import Account
 from solders.pubkey import Pubkey
 
-from adapters.curves.damm_v2 import liquidity_from_b, range_reserves, sqrt_price_from_amounts
-from adapters.meteora_swap import Program
-from tests import meteora as recorded
+from dexexec_adapters.curves.damm_v2 import liquidity_from_b, range_reserves, sqrt_price_from_amounts
+from dexexec_adapters.meteora.instructions import Program
 from tests.programs.dumps import METEORA
 from tests.programs.tokens import key
-from tests.raydium import patched
+from tests.support import meteora_accounts as recorded
+from tests.support.raydium_accounts import patched
 
 PROGRAM = Pubkey.from_string(METEORA)
 AUTHORITY = Program.at(METEORA).pool_authority

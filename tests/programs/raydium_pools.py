@@ -12,9 +12,9 @@ from solders.account import Account
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from adapters.raydium_swap import Program
-from adapters.spl import ASSOCIATED_TOKEN, SYSTEM, TOKEN
 from dexexec.domain.token import WSOL
+from dexexec_adapters.raydium.instructions import Program
+from dexexec_adapters.solana.spl import ASSOCIATED_TOKEN, SYSTEM, TOKEN
 from tests.programs.dumps import RAYDIUM
 from tests.programs.tokens import ata, key, token_account
 

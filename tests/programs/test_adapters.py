@@ -9,18 +9,18 @@ from random import Random
 
 import pytest
 
-from adapters.meteora import Meteora
-from adapters.raydium import Raydium
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import Landed, fill_of
 from dexexec.domain.token import WSOL
-from dexexec.registry import VenueClass
 from dexexec.venue import AnyVenue
-from tests.acceptance.service import say
+from dexexec.venues.registry import VenueClass
+from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.raydium.venue import Raydium
 from tests.programs import dumps
-from tests.programs.ground import Ground, ground
+from tests.programs.localnet import Ground, ground
 from tests.programs.market import Pool
 from tests.programs.sizes import draw
+from tests.support.service.process import say
 
 pytestmark = dumps.needed
 

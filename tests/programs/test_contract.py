@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from adapters.meteora import Meteora
-from adapters.raydium import Raydium
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.swap import Accepted, SignedSwap, SubmitAnswer
 from dexexec.domain.token import USDC, WSOL
-from dexexec.registry import VenueClass
-from dexexec.settlement.rpc import Localnet
+from dexexec.settlement.solana.rpc import Localnet
 from dexexec.testing import harness
 from dexexec.testing.contract import CHECKS, Check
 from dexexec.testing.harness import Condition, Harness
 from dexexec.venue import AnyVenue
+from dexexec.venues.registry import VenueClass
+from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.raydium.venue import Raydium
 from tests.contract.test_venues import SENDING
 from tests.programs import dumps
 from tests.programs.conftest import RUNS
-from tests.programs.ground import Ground, flowing
+from tests.programs.localnet import Ground, flowing
 from tests.programs.market import fund
 from tests.programs.tokens import PEPE, TOKENS, WORTH
 

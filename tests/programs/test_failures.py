@@ -9,26 +9,26 @@ from solders.account import Account
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from adapters.meteora import Meteora
-from adapters.raydium import Raydium
 from dexexec.clock import SystemClock
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.token import USDC, WSOL, Token
-from dexexec.registry import VenueClass
-from dexexec.settlement.rpc import Localnet
+from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import VenueContext
-from tests import meteora, raydium
-from tests.acceptance.client import Http
-from tests.attempts import an_attempt
-from tests.integration.localnet import rpc
-from tests.integration.rpc_nodes import Told, opened
+from dexexec.venues.registry import VenueClass
+from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.raydium.venue import Raydium
 from tests.programs import dumps
-from tests.programs.ground import sealer_of
-from tests.programs.outside import outside
-from tests.programs.scene import VENUES, Order, Scene, body, followed, post, read, scene, serving
+from tests.programs.independent_checks import outside
+from tests.programs.localnet import sealer_of
+from tests.programs.service import VENUES, Order, Scene, body, followed, post, read, scene, serving
 from tests.programs.tokens import TOKENS, key
-from tests.waiting import until
+from tests.support import meteora_accounts, raydium_accounts
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import rpc
+from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.service.client import Http
+from tests.support.waiting import until
 
 pytestmark = [dumps.needed, pytest.mark.timeout(300)]
 
@@ -44,14 +44,16 @@ CROWD = 1_000_000
 
 def shut_pools() -> list[tuple[Pubkey, Account]]:
     """A disabled pool of each venue, as recorded."""
-    closed = raydium.pool_of((SHUT.mint, USDC), 1, (329, b"\4"))
-    disabled = meteora.pool_of((SHUT.mint, USDC), 2, meteora.ONLY_B, (meteora.STATUS_AT, b"\1"))
+    closed = raydium_accounts.pool_of((SHUT.mint, USDC), 1, (329, b"\4"))
+    disabled = meteora_accounts.pool_of(
+        (SHUT.mint, USDC), 2, meteora_accounts.ONLY_B, (meteora_accounts.STATUS_AT, b"\1")
+    )
     held = {
-        **raydium.pool_accounts(raydium.address(30), closed),
-        raydium.address(31): meteora.pool_account(disabled),
-        **meteora.around(disabled),
+        **raydium_accounts.pool_accounts(raydium_accounts.address(30), closed),
+        raydium_accounts.address(31): meteora_accounts.pool_account(disabled),
+        **meteora_accounts.around(disabled),
     }
-    there = {raydium.key(closed, raydium.CONFIG_AT), USDC}  # the market has them
+    there = {raydium_accounts.key(closed, raydium_accounts.CONFIG_AT), USDC}  # the market has them
     return [
         (key(place), Account(one.lamports, one.data, key(one.owner)))
         for place, one in held.items()
@@ -91,7 +93,7 @@ async def test_slippage_expiry_and_disabled_pools_are_named(given: dict[str, str
                 order = await ended(calls, url, order_id)
                 assert order["failureReason"] == "no-route"
                 for venue, place in (("raydium", 30), ("meteora", 31)):
-                    assert f"{venue}: the pool {raydium.address(place)}" in words(order)
+                    assert f"{venue}: the pool {raydium_accounts.address(place)}" in words(order)
                 assert "disabled" in words(order) or "closed" in words(order)
                 orders.append(order)
 

@@ -12,15 +12,15 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.swap import Landed
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.rpc import Localnet
+from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import NoRoute, Slippage
-from tests.integration.rpc_nodes import Told, opened
 from tests.programs import dumps
-from tests.programs.ground import Ground, ground
+from tests.programs.localnet import Ground, ground
 from tests.programs.market import fund
 from tests.programs.test_adapters import KINDS
 from tests.programs.tokens import key
-from tests.raydium import address, patched
+from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.raydium_accounts import address, patched
 
 pytestmark = dumps.needed
 

@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from dexexec.domain.token import WSOL
-from tests.acceptance.service import say
 from tests.programs import dumps
-from tests.programs.outside import Tally, fees, outside
-from tests.programs.scene import Order, body, followed, post, read, scene, serving
+from tests.programs.independent_checks import Tally, fees, outside
+from tests.programs.service import Order, body, followed, post, read, scene, serving
 from tests.programs.sizes import draw
+from tests.support.service.process import say
 
 pytestmark = [dumps.needed, pytest.mark.timeout(900)]
 

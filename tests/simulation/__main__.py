@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation import lying, world
+from tests.simulation import lying_node, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--nodes", action="store_true", help="stories of several nodes, one of which lies")
     options = parser.parse_args(arguments)
-    tell = lying.tell if options.nodes else world.tell
+    tell = lying_node.tell if options.nodes else run.tell
     seeds = range(options.first, options.first + options.seeds)
     statuses: Counter[str] = Counter()
     done = broken = starts = unlanded = 0

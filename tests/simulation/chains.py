@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.solana import ProgramFailure
 from dexexec.domain.swap import (
     Accepted,
     Blockhash,
     FailedOnChain,
     Landed,
     NotSeen,
+    ProgramFailure,
     SignedSwap,
     SubmitAnswer,
     SwapStatus,
@@ -25,14 +25,7 @@ from dexexec.domain.swap import (
     Unknown,
 )
 from dexexec.errors import UnavailableError
-from dexexec.settlement.simulated import (
-    FINALITY,
-    SLOT_MS,
-    Landing,
-    LedgerUnavailable,
-    MemoryLedger,
-    Receipt,
-)
+from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS, Landing, LedgerUnavailable, MemoryLedger, Receipt
 from dexexec.venue import Chain, Unreachable
 from tests.simulation.wires import SimulatedWire
 
@@ -53,7 +46,7 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
 
 
 class RemoteLedger:
-    """`dexexec.settlement.simulated.Ledger` behind a wire. `witness` is told what arrives there."""
+    """`dexexec.settlement.simulated.chain.Ledger` behind a wire. `witness` is told what arrives there."""
 
     def __init__(self, ledger: MemoryLedger, wire: SimulatedWire, witness: Callable[[str], None]) -> None:
         self._ledger, self._wire, self._witness = ledger, wire, witness

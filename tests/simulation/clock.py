@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dexexec.clock import Failpoint
+from dexexec.failpoints import Failpoint
 from tests.simulation.loop import VirtualLoop
 
 START_MS = 1_700_000_000_000

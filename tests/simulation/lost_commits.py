@@ -17,15 +17,16 @@ from dexexec.domain.swap import Blockhash, SwapStatus, UnsignedSwap
 from dexexec.domain.token import USDC, WSOL
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.errors import UnavailableError
-from dexexec.observe import Observer
-from dexexec.recovery.comparison import Comparison, Venues, WalletOnChain
-from dexexec.recovery.permission import ComparedRecord
-from dexexec.settlement.sealing import Sealed, SimulatedSealer
-from dexexec.settlement.signer import SimulatedSigner
-from dexexec.settlement.simulated import FINALITY, SLOT_MS
+from dexexec.observe.observer import Observer
+from dexexec.recovery.chain_comparison import Comparison, Venues, WalletOnChain
+from dexexec.recovery.signing_permission import ComparedRecord
+from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.venue import AnyVenue, Chain, Unreachable, Unsigned
-from tests.fakes.comparisons import MemoryComparisons
 from tests.simulation.wires import SimulatedWire
+from tests.support.fakes.comparisons import MemoryComparisons
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class MemoSealer(SimulatedSealer):
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:
-    """As `dexexec.recovery.own.read_own`, of a simulated swap."""
+    """As `dexexec.recovery.own_transactions.read_own`, of a simulated swap."""
     swap = SimulatedSwap.decode(payload)
     memo = read_memo(swap.nonce)
     return None if memo is None or swap.payer != wallet else (memo, swap.venue)

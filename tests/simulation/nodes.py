@@ -19,11 +19,11 @@ from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import VALID_FOR, Blockhash, FailedOnChain, Landed, SignedSwap, UnsignedSwap
 from dexexec.domain.token import WSOL
 from dexexec.errors import UnavailableError
-from dexexec.observe import Observer, make_logger
-from dexexec.settlement.rpc import RpcChain
-from dexexec.settlement.rpc.node import MIN_CONTEXT_SLOT_NOT_REACHED, REFUSALS
-from dexexec.settlement.signer import SimulatedSigner
-from dexexec.settlement.simulated import FINALITY, SLOT_MS
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.solana.rpc import RpcChain
+from dexexec.settlement.solana.rpc.node import MIN_CONTEXT_SLOT_NOT_REACHED, REFUSALS
 from tests.simulation.chains import ForkingNode, Stay
 from tests.simulation.clock import START_MS
 from tests.simulation.wires import Server, SimulatedWire

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from dexexec.recovery import comparison
-from dexexec.recovery.comparison import Comparison
-from tests.fakes.comparisons import MemoryComparisons
+from dexexec.recovery import chain_comparison
+from dexexec.recovery.chain_comparison import Comparison
 from tests.simulation.plan import Plan
-from tests.simulation.world import World
+from tests.simulation.run import World
+from tests.support.fakes.comparisons import MemoryComparisons
 
 ENOUGH = 600
 """Seeds among which one shows what is wrong; which one changes with whatever changes in the engine."""
@@ -47,7 +47,7 @@ def test_promise_9_an_engine_that_forgets_the_keys_of_lost_orders_is_found_out(m
 
 def test_promise_3_an_engine_that_reads_the_history_too_soon_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """While what was signed before may still land."""
-    monkeypatch.setattr(comparison, "AHEAD", -10_000)
+    monkeypatch.setattr(chain_comparison, "AHEAD", -10_000)
     assert is_found_out("promise 3")
 
 

@@ -12,9 +12,9 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.venue import AnyVenue, Chain
 from tests.simulation.clock import VirtualClock
-from tests.simulation.host import Host
+from tests.simulation.machine import Host
 from tests.simulation.plan import Plan
-from tests.simulation.world import World
+from tests.simulation.run import World
 
 CALM = Plan(
     workers=2,

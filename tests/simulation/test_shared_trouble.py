@@ -8,8 +8,8 @@ import pytest
 
 from dexexec.domain.status import Status
 from dexexec.venue import NoRoute, RateLimited, Unreachable, VenueError
-from tests.parts import new_order
-from tests.simulation.quiet import Trouble, lived
+from tests.simulation.single_worker import Trouble, lived
+from tests.support.parts import new_order
 
 DEADLINE_MS = 300_000
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.world import tell
+from tests.simulation.run import tell
 
 SEEDS, BATCH = 160, 40
 

@@ -25,19 +25,19 @@ from hypothesis.stateful import (
     rule,
 )
 
+from dexexec.broker.queue import Entry
 from dexexec.domain.event import Detail
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import NEEDS_PROOF, TRANSITIONS, Status, Trigger, advance, ends
 from dexexec.domain.swap import NotSeen, SignedSwap, proves_expiry
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
-from dexexec.queue import Entry
+from dexexec.execution.sweeper import GRACE_MS, THE_BEGINNING
 from dexexec.store import Attempt, Claimed, NewAttempt, Page, Release, Resolution, Step
-from dexexec.sweeper import GRACE_MS, THE_BEGINNING
-from tests.fakes.database import MemoryDatabase
-from tests.fakes.queue import MemoryQueue, MemoryRedis
-from tests.fakes.store import MemoryStore, MemoryWorkerSession
-from tests.parts import new_order
 from tests.simulation.chains import at_once
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.store import MemoryStore, MemoryWorkerSession
+from tests.support.parts import new_order
 
 T = TypeVar("T")
 LEASE = 10.0

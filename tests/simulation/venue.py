@@ -6,8 +6,7 @@ from dataclasses import replace
 from dexexec.clock import Clock
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
-from dexexec.domain.solana import ProgramFailure
-from dexexec.domain.swap import Blockhash, UnsignedSwap
+from dexexec.domain.swap import Blockhash, ProgramFailure, UnsignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.venue import (
     Capabilities,
@@ -21,7 +20,7 @@ from dexexec.venue import (
     VenueContext,
     VenueError,
 )
-from tests.lying import Lies
+from tests.support.lying_venue import Lies
 
 
 class SeededVenue(Venue[NoOptions]):

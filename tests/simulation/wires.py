@@ -12,7 +12,7 @@ from typing import TypeVar
 import psycopg
 
 from dexexec.errors import DexexecError, UnavailableError
-from dexexec.settlement.simulated import LedgerUnavailable
+from dexexec.settlement.simulated.chain import LedgerUnavailable
 from tests.simulation.loop import VirtualLoop
 
 T = TypeVar("T")
@@ -41,11 +41,11 @@ class SimulatedWire:
         self.cut = False
 
     async def call(self, what: str, effect: Callable[[], T]) -> T:
-        """See `tests.fakes.wire.Wire`."""
+        """See `tests.support.fakes.wire.Wire`."""
         return await self._send(effect)
 
     async def wait(self, what: str, effect: Callable[[], "asyncio.Future[T]"]) -> T:
-        """See `tests.fakes.wire.Wire`."""
+        """See `tests.support.fakes.wire.Wire`."""
         return await self._send(effect)
 
     def _send(self, effect: "Callable[[], T] | Callable[[], asyncio.Future[T]]") -> "asyncio.Future[T]":

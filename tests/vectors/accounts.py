@@ -6,9 +6,9 @@ from pathlib import Path
 from struct import unpack_from
 from typing import Any
 
-from adapters.curves.cpmm import AmmConfig, CpmmPool
-from adapters.curves.damm_v2 import DammV2Pool
-from adapters.curves.damm_v2_fees import BaseFee, DynamicFee
+from dexexec_adapters.curves.cpmm import AmmConfig, CpmmPool
+from dexexec_adapters.curves.damm_v2 import DammV2Pool
+from dexexec_adapters.curves.damm_v2_fees import BaseFee, DynamicFee
 
 
 def load(name: str) -> list[dict[str, Any]]:

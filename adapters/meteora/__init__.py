@@ -1,0 +1,1 @@
+"""The venue `meteora`: Meteora DAMM v2 pools on Solana."""

@@ -1,0 +1,1 @@
+"""The venue `raydium`: Raydium CPMM pools on Solana."""

@@ -1,0 +1,60 @@
+"""A Raydium CPMM swap as instructions, and the addresses that the program derives. Pure; `raydium/venue.py` calls.
+
+`swap_base_input` and `swap_base_output` of raydium-cp-swap (`instructions/swap_base_input.rs`): one list of thirteen
+accounts for both. Which way it goes is said by the vault that stands in the input's place.
+"""
+
+from dataclasses import dataclass
+
+from dexexec.domain.quote import Mode, Quote
+from dexexec.domain.solana import AccountMeta, Instruction
+from dexexec_adapters.raydium.accounts import PoolKeys
+from dexexec_adapters.solana import spl
+from dexexec_adapters.solana.addresses import address_bytes
+from dexexec_adapters.solana.keys import derived, token_account
+
+SWAP_BASE_INPUT = bytes.fromhex("8fbe5adac41e33de")
+SWAP_BASE_OUTPUT = bytes.fromhex("37d96256a34ab4ad")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A deployment of the program, and the address that owns the vaults of all its pools."""
+
+    address: str
+    authority: str
+
+    @classmethod
+    def at(cls, address: str) -> "Program":
+        """Raises `ValueError` for what is no address."""
+        return cls(address, derived(address, b"vault_and_lp_mint_auth_seed"))
+
+    def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
+        """The pool of a pair, if it was made from `config` at the derived address. Others may be anywhere."""
+        return derived(self.address, b"pool", address_bytes(config), *sorted((mint_a, mint_b)))
+
+
+def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tuple[Instruction, ...]:
+    """What executes `quote` for the wallet `payer`, with its bounds inside."""
+    mints = (quote.request.mint_in, quote.request.mint_out)
+    source, target = (token_account(payer, mint, pool.token_program(mint)) for mint in mints)
+    swap = _swap(program, pool, quote, payer, (source.address, target.address))
+    return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
+
+
+def _swap(program: Program, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+    """From the first to the second of the payer's token accounts: (amount in, least out) or (most in, amount out)."""
+    way = slice(None) if quote.request.mint_in == pool.mints[0] else slice(None, None, -1)
+    metas = (
+        AccountMeta(payer, signer=True),
+        AccountMeta(program.authority),
+        AccountMeta(pool.amm_config),
+        *(AccountMeta(address, writable=True) for address in (pool.address, *accounts, *pool.vaults[way])),
+        *map(AccountMeta, (*pool.token_programs[way], *pool.mints[way])),
+        AccountMeta(pool.observation, writable=True),
+    )
+    if quote.request.mode is Mode.EXACT_IN:
+        data, amounts = SWAP_BASE_INPUT, (quote.amount_in, quote.min_out)
+    else:
+        data, amounts = SWAP_BASE_OUTPUT, (quote.max_in, quote.amount_out)
+    return Instruction(program.address, metas, data + b"".join(amount.to_bytes(8, "little") for amount in amounts))

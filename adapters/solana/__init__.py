@@ -1,0 +1,1 @@
+"""Solana accounts, addresses and instructions as adapters read and build them."""

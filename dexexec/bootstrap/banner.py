@@ -1,0 +1,41 @@
+"""What a person sees when the service is up: where it is, what is on, and a first order to paste."""
+
+import os
+
+from dexexec import __version__
+from dexexec.bootstrap.backends import Servers
+from dexexec.config.settings import Settings
+
+DEMO_DEFAULT = "http://127.0.0.1:3000"
+"""Where the demo posts when it is told nothing."""
+
+
+def banner(settings: Settings, servers: Servers, url: str, localnet: str | None = None) -> str:
+    """The text, ready to print. Addresses only: no user, no password. `localnet` is where the one is that came
+    up with it."""
+    where = {
+        name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
+    }
+    lines = {
+        "Orders": f"POST {url}/api/orders/execute",
+        "Stream": f"{url.replace('http', 'ws', 1)}/api/orders/execute",
+        "Health": f"{url}/readyz",
+        "Venues": ", ".join(settings.adapters),
+        **where,
+    }
+    if localnet:
+        lines["Localnet"] = f"{localnet} (embedded)"
+    if servers.embedded:
+        lines["Data"] = str(settings.data_folder())
+    width = max(map(len, lines))
+    curl = (
+        f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
+        """ -d '{"side": "buy", "amount": "0.01"}'"""
+    )
+    command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
+    demo = f"{command} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")
+    table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
+    return (
+        f"\ndexexec {__version__} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
+        f"  Ten orders, watched live:\n\n    {demo}\n\n  Ctrl-C drains and stops.\n"
+    )

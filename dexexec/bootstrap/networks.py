@@ -1,0 +1,301 @@
+"""The networks that the enabled venues settle on: a chain and a sealer for each, made when a venue needs it.
+
+    simulated   what the mocks settle on unless told otherwise; nothing to set up
+    localnet    a Solana on this machine, with free coins and a wallet of its own unless one is given
+    solana      the cluster behind SOLANA_RPC_URL, with the wallet of SOLANA_WALLET_SECRET_KEY
+
+The worker half opens them to trade, so only worker processes hold a key, and each holds one. Commands that only look
+open them for less: a quote needs no key at all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from dexexec.clock import Clock
+from dexexec.config.settings import Settings
+from dexexec.domain.attempt_id import UNNAMED
+from dexexec.domain.solana import Account
+from dexexec.errors import StartupError, UnreachableError, how_to_install
+from dexexec.observe.observer import Observer
+from dexexec.observe.untrusted_text import clean
+from dexexec.recovery.chain_comparison import WalletOnChain
+from dexexec.settlement.sealing import Sealer
+from dexexec.settlement.simulated.chain import Ledger, SimulatedChain
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.settlement.solana.message import Program
+from dexexec.settlement.solana.spending import Reservations, ReservationsByChain, nothing_reserved
+from dexexec.venue import AnyVenue, Chain, Network, RateLimited, Timeout, Unreachable, VenueError
+
+if TYPE_CHECKING:
+    from dexexec.settlement.solana.rpc import RpcChain
+    from dexexec.settlement.solana.wallet import Wallet
+
+WALLET_FILE = "localnet-wallet.json"
+EXTRA = {"solders", "httpx2"}
+"""Modules that come with the extra `solana`."""
+MAINNET = "mainnet-beta"
+PUBLIC_CLUSTERS = {
+    "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": MAINNET,
+    "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG": "devnet",
+    "4uhcVJyU9pJkvQyS88uRDiswHXScCkY3zQWdtT6F2gFi": "testnet",
+}
+"""Genesis hashes, from the Solana documentation (clusters)."""
+FREE_CLUSTERS = frozenset({"devnet", "testnet"})
+PREPARE_SECONDS = 30.0
+"""How long a venue may take to get ready."""
+
+
+class Purpose(Enum):
+    """What networks are opened for."""
+
+    TRADE = auto()
+    """Orders are executed: the wallet must be able to pay, and mainnet must be allowed."""
+    LOOK = auto()
+    """The wallet is looked at, whatever it holds."""
+    QUOTE = auto()
+    """Venues are asked, and there need not be a wallet."""
+
+    @property
+    def needs_nodes(self) -> str:
+        """Why Solana has to be reached."""
+        return {
+            Purpose.TRADE: "an enabled venue settles on Solana",
+            Purpose.LOOK: "a wallet's balances are on Solana",
+            Purpose.QUOTE: "a venue that is asked is on Solana",
+        }[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
+    there is none), what cluster the nodes are of (as `VenueContext.cluster`), and the hash of its first block
+    (where there is one); what runs behind that; and (only to trade, where there are real transactions) the
+    wallet that pays, with its past."""
+
+    chains: dict[str, Chain]
+    sealers: dict[str, Sealer]
+    wallets: dict[str, str] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
+    genesis: dict[str, str] = field(default_factory=dict)
+    background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    payers: dict[str, WalletOnChain] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def open_networks(
+    settings: Settings,
+    needed: Iterable[str],
+    *,
+    ledger: Ledger,
+    localnet_url: str | None,
+    clock: Clock,
+    observer: Observer,
+    purpose: Purpose = Purpose.TRADE,
+    reserved: ReservationsByChain = nothing_reserved,
+    record: str = UNNAMED,
+    pins: Pins | None = None,
+) -> AsyncIterator[Networks]:
+    """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
+    what open attempts may take of a wallet (needed to trade), `record` is the name of the record that has the orders,
+    and `pins` are the programs that may be called (needed to trade).
+
+    Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
+    """
+    networks = Networks({Network.SIMULATED: SimulatedChain(ledger)}, {})
+    if purpose is Purpose.TRADE:
+        networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
+    async with AsyncExitStack() as stack:
+        solana = _Solana(networks, settings, clock, observer, purpose, reserved, record, pins or Pins())
+        stack.push_async_callback(solana.aclose)
+        try:
+            if Network.LOCALNET in needed:
+                await solana.localnet(localnet_url)
+            if Network.SOLANA in needed:
+                await solana.cluster()
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in EXTRA:
+                raise
+            raise StartupError(f"settling on Solana needs the solana extra: {how_to_install('solana')}") from error
+        yield networks
+
+
+@asynccontextmanager
+async def running(networks: Networks) -> AsyncIterator[None]:
+    """What runs behind the networks, as long as the block lasts."""
+    tasks = [asyncio.create_task(one()) for one in networks.background]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _failure(error: VenueError) -> type[StartupError]:
+    """Whether waiting may help."""
+    return UnreachableError if isinstance(error, Unreachable | Timeout | RateLimited) else StartupError
+
+
+async def prepare(venues: Iterable[AnyVenue]) -> None:
+    """Let each venue find out whether what it needs is there. Raises `StartupError`."""
+    for venue in venues:
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await venue.prepare()
+        except VenueError as error:
+            raise _failure(error)(f"{venue.name}: {clean(error)}") from error
+        except TimeoutError:
+            raise UnreachableError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
+
+
+def addresses(listed: str) -> list[str]:
+    """The addresses of a chain's nodes, which stand in one variable by comma."""
+    return [url.strip() for url in listed.split(",") if url.strip()]
+
+
+def wallet_fault(account: Account | None, cluster: str) -> str:
+    """Why the account at a wallet's address cannot pay for swaps on `cluster`, and what to do; empty if it can."""
+    another = f"or set SOLANA_WALLET_SECRET_KEY to a wallet that has SOL on {cluster}"
+    if account is None or not account.lamports:
+        free = " (it is free there: https://faucet.solana.com)" if cluster in FREE_CLUSTERS else ""
+        return f"does not exist on {cluster}: send SOL to it{free}, {another}"
+    if account.owner != Program.SYSTEM or account.data:
+        return f"is an account of the program {account.owner} on {cluster} and no wallet: take another, {another}"
+    return ""
+
+
+@dataclass(slots=True)
+class _Solana:
+    """Adds the networks of real transactions. Imports stand where they are needed: the simulated mocks must not wait
+    for Solana's libraries, nor need them."""
+
+    networks: Networks
+    settings: Settings
+    clock: Clock
+    observer: Observer
+    purpose: Purpose
+    reserved: ReservationsByChain
+    record: str
+    pins: Pins
+    opened: "list[RpcChain]" = field(default_factory=list)
+
+    async def localnet(self, url: str | None) -> None:
+        """With the wallet that is given, or one that is made on first use: its coins are free."""
+        if url is None:
+            raise StartupError(
+                "an enabled venue settles on a localnet: start one with `python -m dexexec localnet` and set"
+                " DEXEXEC_LOCALNET_URL to its address"
+            )
+        from dexexec.settlement.solana.rpc import Localnet  # noqa: PLC0415
+        from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
+
+        try:
+            chain = Localnet(addresses(url), self.clock, self.observer)
+        except ValueError as error:
+            raise StartupError(f"DEXEXEC_LOCALNET_URL: {error}") from error
+        self.opened.append(chain)
+        try:
+            genesis = await chain.genesis_hash()
+        except VenueError as error:
+            hint = "start one with `python -m dexexec localnet`, or check DEXEXEC_LOCALNET_URL"
+            raise _failure(error)(f"the localnet does not answer ({error}): {hint}") from error
+        if genesis in PUBLIC_CLUSTERS:
+            cluster = PUBLIC_CLUSTERS[genesis]
+            raise StartupError(f"DEXEXEC_LOCALNET_URL is a node of {cluster}: mocks only settle on a localnet")
+        key = self.settings.solana_wallet_secret_key
+        wallet: Wallet | None = None
+        if self.purpose is not Purpose.QUOTE:
+            if key is not None and self.settings.names_a_key():
+                wallet = Wallet.read(key.get_secret_value())
+            else:
+                wallet = Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
+        self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET, genesis)
+
+    async def cluster(self) -> None:
+        """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
+        listed = self.settings.solana_rpc_url.get_secret_value() if self.settings.solana_rpc_url else ""
+        urls = addresses(listed)
+        if not urls:
+            raise StartupError(
+                f"{self.purpose.needs_nodes}: set SOLANA_RPC_URL to the addresses of its nodes, by comma"
+            )
+        key = self.settings.solana_wallet_secret_key
+        if key is None and self.purpose is not Purpose.QUOTE:
+            raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key")
+        from dexexec.settlement.solana.rpc import RpcChain  # noqa: PLC0415
+        from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
+
+        wallet = Wallet.read(key.get_secret_value()) if key and self.purpose is not Purpose.QUOTE else None
+        try:
+            budget = self.settings.rpc_requests_per_second
+            chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget)
+        except ValueError as error:
+            raise StartupError(f"SOLANA_RPC_URL: {error}") from error
+        self.opened.append(chain)
+        try:
+            genesis = await chain.genesis_hash()
+            cluster = PUBLIC_CLUSTERS.get(genesis, "")
+            if wallet and cluster and self.purpose is Purpose.TRADE:
+                self._may_trade(cluster)
+                [account] = (await chain.accounts([wallet.address])).found
+                fault = wallet_fault(account, cluster)
+                if fault:
+                    raise StartupError(f"the wallet {wallet.address} {fault}")
+        except VenueError as error:
+            raise _failure(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
+        self._add(Network.SOLANA, chain, wallet, cluster, genesis)
+
+    def _may_trade(self, cluster: str) -> None:
+        if cluster == MAINNET and not self.settings.allow_mainnet:
+            raise StartupError(
+                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 if that is meant"
+            )
+
+    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str, genesis: str) -> None:
+        from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
+        from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
+        from dexexec.settlement.solana.priority_fee import ComputePrice  # noqa: PLC0415
+        from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
+
+        networks, settings = self.networks, self.settings
+        networks.chains[name], networks.clusters[name], networks.genesis[name] = chain, cluster, genesis
+        networks.background.append(chain.run)
+        if wallet is None:
+            return
+        networks.wallets[name] = wallet.address
+        if self.purpose is Purpose.TRADE:
+            floor, cap = settings.min_compute_price, settings.max_compute_price
+            price = ComputePrice(chain.compute_prices, floor, cap, self.clock, self.observer)
+            rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
+            networks.sealers[name] = SolanaSealer(
+                chain,
+                wallet,
+                rules,
+                self.clock,
+                price=price,
+                tokens=settings.token_list(),
+                reserved=self._reserved_on(genesis),
+                record=self.record,
+            )
+            networks.payers[name] = WalletOnChain(
+                genesis=genesis, address=wallet.address, chain=chain, read_own=read_own
+            )
+
+    def _reserved_on(self, genesis: str) -> Reservations:
+        """What is reserved on the chain with that genesis hash."""
+
+        async def reserved(wallet: str, slot: int) -> Mapping[str, int]:
+            return await self.reserved(wallet, slot, genesis)
+
+        return reserved
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        for chain in self.opened:
+            await chain.aclose()

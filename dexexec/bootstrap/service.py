@@ -1,0 +1,398 @@
+"""The composition root: makes every part, hands it what it needs as constructor arguments, and runs it as a task.
+
+Roles: `all` (API and worker in one process), `api` (HTTP and WebSockets), `worker` (executes the orders on the queue).
+A part that fails unexpectedly ends the process. On SIGTERM or Ctrl-C orders in flight finish or go back to the queue,
+sockets are closed with a request to reconnect, and only then do the servers stop.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+
+import redis.asyncio
+from tornado.httpserver import HTTPServer
+
+from dexexec.api.app import make_app, make_server
+from dexexec.api.handler import Api
+from dexexec.api.readiness import Readiness
+from dexexec.api.site_check import SiteCheck
+from dexexec.api.socket import SocketHandler, SocketRegistry
+from dexexec.bootstrap import localnet, standby_check
+from dexexec.bootstrap.backends import Servers
+from dexexec.bootstrap.banner import banner
+from dexexec.bootstrap.connection_errors import cut_short
+from dexexec.bootstrap.connections import ORDER_CONNECTIONS, READ_CONNECTIONS, open_database, open_pool, open_redis
+from dexexec.bootstrap.lifetime import Background, close_venues, live, quiet_collector, running
+from dexexec.bootstrap.networks import Networks, open_networks, prepare
+from dexexec.bootstrap.shutdown import Stopping, first_of
+from dexexec.bootstrap.sockets import reachable
+from dexexec.broker.permissions import channel
+from dexexec.broker.queue import Queue
+from dexexec.broker.rate_limiter import RateLimiter
+from dexexec.clock import Clock, SystemClock
+from dexexec.concurrency.cancellation import CANCEL_SECONDS
+from dexexec.config.environment import environment
+from dexexec.config.settings import Settings
+from dexexec.errors import UnavailableError
+from dexexec.execution.archiver import Retention
+from dexexec.execution.event_detail import Presenter
+from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.next_round import Retries
+from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.sweeper import Sweeper, leave
+from dexexec.execution.worker import Limits, Worker
+from dexexec.feed.feed import Feed
+from dexexec.feed.publisher import Announcer
+from dexexec.intake.intake import Intake
+from dexexec.intake.order_body import BodyReader
+from dexexec.observe.observer import Observer
+from dexexec.recovery.chain_comparison import Comparison
+from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
+from dexexec.settlement.reachability import Reachability
+from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.store import Comparisons, Database, Store, check_ownership, migrate
+from dexexec.venue import AnyVenue, Network
+from dexexec.venues import registry
+from dexexec.venues.router import Router
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """Which halves run in this process."""
+
+    ALL = "all"
+    API = "api"
+    WORKER = "worker"
+
+
+async def migrate_only(servers: Servers, wait_seconds: float, stopping: Stopping, observer: Observer) -> list[str]:
+    """Bring the schema up to date; the names of what was applied by the time the process was asked to stop. A Postgres
+    that is away is waited for. Raises `StartupError`."""
+    applied: list[str] = []
+
+    async def life(started: Callable[[], None]) -> None:
+        async with open_database(servers) as database:
+            applied.extend(await _prepared(migrate(database, observer.table_taken_over)))
+            started()
+
+    with stopping.event() as stop:
+        await live(life, stop, observer, wait_seconds)
+    return applied
+
+
+async def serve(
+    settings: Settings,
+    role: Role,
+    servers: Servers,
+    stopping: Stopping,
+    *,
+    listen: Callable[[], Sequence[socket.socket]],
+    observer: Observer,
+    up: Callable[[str], None],
+    clock: Clock | None = None,
+) -> None:
+    """Run until the process is asked to stop, then drain. `listen` is asked for the sockets when requests can be
+    served; `up` is handed the banner once everything runs, which is empty for a worker; `clock` is the machine's unless
+    a test brings its own.
+
+    Raises `StartupError` when a server cannot be used, and whatever a part failed with.
+    """
+
+    async def life(started: Callable[[], None]) -> None:
+        async with AsyncExitStack() as stack:
+            shared = await stack.enter_async_context(
+                _shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
+            )
+            api = make_api_half(shared) if role is not Role.WORKER else None
+            half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
+            if api and half:
+                shared.store.taker = half.worker.direct
+            quiet_collector()
+            started()
+            await _run(shared, api, half, servers, stop, listen=listen, up=up)
+
+    with stopping.event() as stop:
+        await live(life, stop, observer, settings.start_seconds)
+
+
+async def _run(
+    shared: "Shared",
+    api: "ApiHalf | None",
+    half: "WorkerHalf | None",
+    servers: Servers,
+    stop: asyncio.Event,
+    *,
+    listen: Callable[[], Sequence[socket.socket]],
+    up: Callable[[str], None],
+) -> None:
+    settings = shared.settings
+    background: list[Background] = [shared.store.run, shared.announcer.run]
+    background += api.background if api else []
+    background += half.background if half else []
+    text = ""
+    async with running(background) as tasks:
+        if half:
+            tasks.append(asyncio.create_task(half.worker.run()))
+        if api:
+            sockets = listen()
+            api.server.add_sockets(sockets)
+            url = reachable(settings.host, sockets[0].getsockname()[1])
+            text = banner(settings, servers, url, half.localnet_url if half else None)
+        up(text)
+        await first_of(stop, tasks)
+        if api:
+            api.server.stop()
+        if half:
+            half.worker.stop()
+            await asyncio.wait([tasks[-1]])
+        if api:
+            await api.sockets.close_all()
+            await api.intake.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await api.server.close_all_connections()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What both halves stand on."""
+
+    settings: Settings
+    observer: Observer
+    clock: Clock
+    name: str
+    database: Database
+    redis: redis.asyncio.Redis
+    announcer: Announcer
+    store: Store
+    queue: Queue
+    limiter: RateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHalf:
+    """HTTP and WebSockets, with what runs behind them."""
+
+    server: HTTPServer
+    sockets: SocketRegistry
+    intake: Intake
+    background: list[Background]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHalf:
+    """The worker, with what runs behind it."""
+
+    worker: Worker
+    background: list[Background]
+    localnet_url: str | None
+    """The localnet that came up with it."""
+
+
+def make_api_half(shared: Shared) -> ApiHalf:
+    """Intake, feed and the HTTP server, which does not listen yet."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
+    feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
+    sockets = SocketRegistry()
+    reader, sites = BodyReader(settings), SiteCheck(settings)
+    readiness = Readiness(shared.store, shared.queue, clock)
+    api = Api(settings, reader, intake, shared.store, readiness, clock, observer, sites)
+    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
+    return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
+
+
+@asynccontextmanager
+async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
+    """Venues with their networks, router, settlement, pipeline, worker and sweeper; the all-in-one start brings a
+    localnet where a venue needs one and none is given. Raises `StartupError`."""
+    settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
+    needed = registry.networks(classes, environment())
+    ledger, comparisons = (
+        PostgresLedger(shared.database, shared.clock),
+        Comparisons(shared.database, shared.announcer.announce),
+    )
+    record, pins = await _prepared(comparisons.record_name()), Pins.read(settings.venue_programs)
+    async with AsyncExitStack() as stack:
+        url, started = settings.localnet_url, None
+        if Network.LOCALNET in needed and url is None and role is Role.ALL:
+            started = await stack.enter_async_context(localnet.alongside(settings.data_folder()))
+            url = started.url
+        networks = await stack.enter_async_context(
+            open_networks(
+                settings,
+                needed,
+                ledger=ledger,
+                localnet_url=url,
+                clock=shared.clock,
+                observer=observer,
+                reserved=shared.store.reserved,
+                record=record,
+                pins=pins,
+            )
+        )
+        clusters, allowed = networks.clusters.values(), settings.allow_async_standby
+        await _prepared(standby_check.check_mainnet(shared.database, clusters, allowed=allowed))
+        if settings.keep_days is not None:
+            await _prepared(check_ownership(shared.database))
+        tokens = settings.token_list()
+        venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
+        stack.push_async_callback(close_venues, venues, shared.observer)
+        await prepare(venues)
+        pins.settle(venues, registry.built_in(classes))
+        programs = {venue.name: pins.of(venue.name) for venue in venues}
+        permission = make_permission(shared, programs, networks, comparisons, record)
+        half = make_worker_half(shared, venues, networks, permission)
+        half.background.append(ledger.run)
+        stack.push_async_callback(leave, shared.name, shared.queue)
+        if started:
+            half.background.append(started.watch)
+        yield replace(half, localnet_url=started.url if started else None)
+
+
+def make_permission(
+    shared: Shared,
+    programs: Mapping[str, frozenset[str]],
+    networks: Networks,
+    comparisons: Comparisons,
+    record: str,
+) -> SigningPermission:
+    """What the worker waits for before it signs: `programs` tell by their venues where a swap was made. Attempts are
+    only recorded where it permits."""
+    settings = shared.settings
+    compared = [
+        Comparison(
+            payer,
+            comparisons,
+            record=record,
+            venues=programs,
+            pair=settings.pair(),
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+        for payer in networks.payers.values()
+    ]
+    if not compared:
+        return Unrestricted()
+    permission = ComparedRecord(compared, shared.clock, shared.observer)
+    shared.store.restrict(permission.identity)
+    return permission
+
+
+def make_worker_half(
+    shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
+) -> WorkerHalf:
+    """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    venues = {venue.name: venue for venue in adapters}
+    router = Router(
+        venues,
+        clock,
+        observer,
+        timeout_ms=settings.quote_timeout_ms,
+        breaker_failures=settings.breaker_failures,
+        breaker_seconds=settings.breaker_seconds,
+    )
+    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis)
+    presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
+    pipeline = Pipeline(
+        store=shared.store,
+        router=router,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
+        max_price_impact_bps=settings.max_price_impact_bps,
+        finality_ms=finality_ms,
+        funds_wait_ms=settings.funds_wait_ms,
+        clock=clock,
+        observer=observer,
+        rng=random.Random(),
+    )
+    watcher = FinalityWatcher(
+        store=shared.store,
+        queue=shared.queue,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        finality_ms=finality_ms,
+        clock=clock,
+        observer=observer,
+    )
+    limits = Limits(
+        concurrency=settings.concurrency,
+        orders_per_minute=settings.orders_per_minute,
+        max_claims=settings.max_claims,
+        lease_seconds=settings.lease_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    reachability = Reachability(venues.values(), networks.chains, clock)
+    worker = Worker(
+        name=shared.name,
+        store=shared.store,
+        queue=shared.queue,
+        limiter=shared.limiter,
+        pipeline=pipeline,
+        watcher=watcher,
+        limits=limits,
+        clock=clock,
+        observer=observer,
+        permission=permission,
+        trouble=reachability.trouble,
+    )
+    sweeper = Sweeper(shared.name, shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
+    background: list[Background] = [*networks.background, sweeper.run, reachability.run]
+    if settings.keep_days is not None:
+        background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
+    return WorkerHalf(worker, background, None)
+
+
+@asynccontextmanager
+async def _shared(
+    settings: Settings, role: Role, servers: Servers, *, observer: Observer, clock: Clock
+) -> AsyncIterator[Shared]:
+    """Postgres with its schema, Redis with its group, and what is built on them."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    prefix = settings.redis_prefix
+    async with (
+        open_database(servers) as database,
+        open_redis(servers, prefix) as client,
+        open_redis(servers, prefix) as blocking,
+        AsyncExitStack() as pools,
+    ):
+        await _prepared(migrate(database, observer.table_taken_over))
+        await _prepared(standby_check.warn(database, observer))
+        announcer = Announcer(client, channel(settings.redis_prefix), clock)
+        orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
+        if role is Role.ALL:
+            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
+        if role is not Role.WORKER:
+            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
+        timeout = settings.request_timeout_ms / 1000
+        store = Store(
+            database, announcer.announce, clock, timeout,
+            for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
+        )  # fmt: skip
+        queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
+        await _prepared(queue.prepare())
+        limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)
+        yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
+
+
+async def _prepared(step: Awaitable[T]) -> T:
+    """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
+    try:
+        return await step
+    except UnavailableError as error:
+        raise cut_short(error) from error

@@ -1,0 +1,61 @@
+"""The port: one process listens on it, or several together. Taken before any server is touched."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tornado.netutil import bind_sockets
+
+from dexexec.config.settings import Settings
+from dexexec.errors import StartupError
+
+
+def listen(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
+    """The listening sockets, of IPv4 first; if `shared`, beside those of others who share. `::` is every address of
+    this machine, of IPv4 as well. Raises `StartupError` when the port cannot be had."""
+    try:
+        return bind_sockets(settings.port, None if settings.host == "::" else settings.host, reuse_port=shared)
+    except OSError as error:
+        raise _refusal(settings, error) from error
+
+
+@contextmanager
+def reserved(settings: Settings) -> Iterator[int]:
+    """The port (a free one for 0), kept as long as the block lasts for processes that listen on it together. It must
+    be free at first: the kernel would also share it with another service of the same user. Raises `StartupError`."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise StartupError("this system has no SO_REUSEPORT, with which processes share a port: leave --processes out")
+    addresses = []
+    for alone in listen(settings):
+        with alone:
+            addresses.append((alone.family, alone.getsockname()))
+    with ExitStack() as stack:
+        try:
+            for family, address in addresses:
+                kept = stack.enter_context(socket.socket(family))
+                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                if family == socket.AF_INET6:
+                    kept.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                kept.bind(address)  # it never listens, or the kernel would hand it connections
+        except OSError as error:
+            raise _refusal(settings, error) from error
+        yield int(addresses[0][1][1])
+
+
+def reachable(host: str, port: int) -> str:
+    """The URL that a client on this machine can use for a server that listens on `host`."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _refusal(settings: Settings, error: OSError) -> StartupError:
+    if error.errno == errno.EADDRINUSE:
+        text = f"port {settings.port} on {settings.host} is taken: stop what listens there, or set PORT to another"
+    elif error.errno == errno.EACCES:
+        text = f"port {settings.port} may not be used by this user: set PORT to one above 1023"
+    else:
+        text = f"cannot listen on {settings.host} port {settings.port} ({error}): check DEXEXEC_HOST and PORT"
+    return StartupError(text)

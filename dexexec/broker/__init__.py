@@ -1,0 +1,1 @@
+"""Redis: the order queue, rate limits, and where the server for writes is."""

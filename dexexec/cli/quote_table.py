@@ -1,0 +1,210 @@
+"""What `quote` shows: on a terminal venues side by side, in a pipe a line for each, or JSON; the best one first."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
+from dexexec.execution.event_detail import PRICE, promise
+from dexexec.settlement.solana.funds import amount_text
+from dexexec.venue import Network
+from dexexec.venues.router import Answer, Routing
+
+LABEL_WIDTH, COLUMN_WIDTH = 13, 24
+"""Characters: what stands on the left, and the least that a venue needs beside it."""
+LABELS = (
+    "At worst",
+    "Price",
+    "Venue fee",
+    "Network fee",
+    "Impact",
+    "Slot",
+    "Holds for",
+    "Pool",
+    "Settles on",
+    "Why not",
+)
+PPM_PER_PERCENT = 10_000
+NO_VALUE = "-"
+FEE_NOTE = "The network fee is without the price for compute units: that is known when a swap is built."
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    """What was asked of whom, and the answers at Unix time `now_ms`. `places` is where each venue settles; `tokens` are
+    known by name, and `unnamed` those of the pair that only the chain knows."""
+
+    request: SwapRequest
+    sell: Token
+    buy: Token
+    tokens: Tokens
+    routing: Routing
+    places: Mapping[str, str]
+    now_ms: int
+    unnamed: tuple[Token, ...] = ()
+
+    @property
+    def answers(self) -> list[Answer]:
+        """The best first, then the others by rank, then those without a quote."""
+        places = {quote.venue: place for place, quote in enumerate(self.routing.ranking)}
+        return sorted(self.routing.answers, key=lambda answer: places.get(answer.venue, len(places)))
+
+    @property
+    def best(self) -> str:
+        """The venue that would be taken; empty if there is none."""
+        return self.routing.ranking[0].venue if self.routing.ranking else ""
+
+    @property
+    def exact_in(self) -> bool:
+        """Whether what is sold is fixed."""
+        return self.request.mode is Mode.EXACT_IN
+
+    def price(self, quote: Quote) -> str:
+        """Bought tokens for one sold token, fee included."""
+        shift = self.sell.decimals - self.buy.decimals
+        found = PRICE.divide(Decimal(quote.amount_out), Decimal(quote.amount_in)).scaleb(shift)
+        return format(found.normalize(), "f")
+
+
+def quotes_json(quotes: Quotes) -> str:
+    """One object; amounts are strings of base units, named as in an order's events."""
+    request = quotes.request
+    told = {
+        "sellMint": request.mint_in,
+        "buyMint": request.mint_out,
+        "sellDecimals": quotes.sell.decimals,
+        "buyDecimals": quotes.buy.decimals,
+        "mode": request.mode,
+        "amount": str(request.amount),
+        "slippageBps": request.slippage_bps,
+        "best": quotes.best or None,
+        "quotes": [_answer_json(quotes, answer) for answer in quotes.answers],
+    }
+    return json.dumps(told, indent=2)
+
+
+def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
+    told: dict[str, object] = {
+        "venue": answer.venue,
+        "settlesOn": quotes.places[answer.venue],
+        "selected": answer.venue == quotes.best,
+        "elapsedMs": answer.elapsed_ms,
+    }
+    quote = answer.quote
+    if quote is None:
+        return {**told, "reason": answer.code, "detail": answer.detail}
+    return {
+        **told,
+        "price": quotes.price(quote),
+        **promise(quote),
+        **({"reason": answer.code, "detail": answer.detail} if answer.code else {}),
+        "expiresInMs": max(0, quote.expires_at_ms - quotes.now_ms),
+    }
+
+
+def write_quotes(quotes: Quotes, out: TextIO) -> None:
+    """For people."""
+    console = Console(file=out, highlight=False)
+    if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
+        _write_tables(quotes, console)
+    else:
+        _write_lines(quotes, out)
+
+
+def headline(quotes: Quotes) -> str:
+    """What was asked."""
+    counted = quotes.sell if quotes.exact_in else quotes.buy
+    amount = f"{from_base_units(quotes.request.amount, counted.decimals)} {counted.symbol}"
+    bound = f"slippage at most {format(Decimal(quotes.request.slippage_bps) / 100, 'f')} %"
+    if quotes.exact_in:
+        return f"Sell {amount} for {quotes.buy.symbol}, {bound}"
+    return f"Buy {amount} with {quotes.sell.symbol}, {bound}"
+
+
+def notes(quotes: Quotes) -> list[str]:
+    """What the numbers do not say."""
+    real = any(quotes.places[quote.venue] != Network.SIMULATED for quote in quotes.routing.ranking)
+    found = [FEE_NOTE] if real else []
+    found += [] if quotes.routing.ranking else ["No venue can do this."]
+    found += [
+        f"Orders for {token.symbol} need it named: DEXEXEC_TOKENS={token.mint}:SYMBOL:{token.decimals}"
+        for token in quotes.unnamed
+    ]
+    return found
+
+
+def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
+    """What there is to say of an answer, by label; all labels, whatever it is."""
+    quote = answer.quote
+    first = "Receives" if quotes.exact_in else "Pays"
+    values = dict.fromkeys((first, *LABELS), "")
+    values["Settles on"] = quotes.places[answer.venue]
+    if quote is None:
+        return {**values, "Why not": f"{answer.code}: {answer.detail}"}
+    likely, worst = (quote.amount_out, quote.min_out) if quotes.exact_in else (quote.amount_in, quote.max_in)
+    counted = quotes.buy if quotes.exact_in else quotes.sell
+    return {
+        **values,
+        first: amount_text(likely, counted.mint, counted),
+        "At worst": amount_text(worst, counted.mint, counted),
+        "Price": f"{quotes.price(quote)} {quotes.buy.symbol}/{quotes.sell.symbol}",
+        "Venue fee": amount_text(quote.fee, quote.fee_mint, quotes.tokens.get(quote.fee_mint)),
+        "Network fee": amount_text(quote.network_fee, WSOL, quotes.tokens.get(WSOL)),
+        "Impact": f"{format((Decimal(quote.price_impact_ppm) / PPM_PER_PERCENT).normalize(), 'f')} %",
+        "Slot": str(quote.context_slot),
+        "Holds for": f"{max(0, quote.expires_at_ms - quotes.now_ms) / 1000:.1f} s",
+        "Pool": " ".join(quote.route),
+        "Why not": f"{answer.code}: {answer.detail}" if answer.code else "",
+    }
+
+
+def _write_tables(quotes: Quotes, console: Console) -> None:
+    """A column for each venue, as many beside each other as fit."""
+    console.print(Text(headline(quotes), style="bold"))
+    answers = quotes.answers
+    fit = max(1, (console.width - LABEL_WIDTH) // (COLUMN_WIDTH + 2))
+    for begin in range(0, len(answers), fit):
+        console.print()
+        console.print(_table(quotes, answers[begin : begin + fit]))
+    for note in notes(quotes):
+        console.print(Text(f"\n{note}", style="dim"), soft_wrap=True)
+
+
+def _table(quotes: Quotes, answers: Sequence[Answer]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", width=LABEL_WIDTH - 2, style="dim")
+    for answer in answers:
+        best = answer.venue == quotes.best
+        header = Text(answer.venue, style="bold green" if best else "bold" if answer.quote else "yellow")
+        table.add_column(header.append("  best") if best else header, overflow="fold", min_width=COLUMN_WIDTH)
+    found = [rows(quotes, answer) for answer in answers]
+    for label in found[0]:
+        if any(values[label] for values in found):
+            table.add_row(label, *(Text(values[label]) for values in found))
+    return table
+
+
+def _write_lines(quotes: Quotes, out: TextIO) -> None:
+    """A line for each venue, complete in itself."""
+    found = [(answer, rows(quotes, answer)) for answer in quotes.answers]
+    lines = [("VENUE", "BEST", *(label.upper() for label in found[0][1]))]
+    for answer, values in found:
+        best = "yes" if answer.venue == quotes.best else NO_VALUE
+        lines.append((answer.venue, best, *(value or NO_VALUE for value in values.values())))
+    out.write(f"{headline(quotes)}\n")
+    write_aligned(lines, out)
+    out.writelines(f"{note}\n" for note in notes(quotes))
+
+
+def write_aligned(lines: Sequence[Sequence[str]], out: TextIO) -> None:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        out.write("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")

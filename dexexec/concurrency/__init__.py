@@ -1,0 +1,1 @@
+"""Group commit and cancellation, for every room."""

@@ -1,0 +1,121 @@
+"""REDIS_URL, taken apart: one server, a Cluster, or a primary that Sentinels name.
+
+The very edge of the environment: no connection is made here, and redis-py is not loaded. `broker.locator` finds the
+server behind it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+SHAPES = (
+    "redis://HOST:6379/0, unix:///PATH, redis+cluster://HOST:6379 or redis+sentinel://HOST:26379/NAME (rediss:// and so"
+    " on for TLS; more hosts by comma; USER:PASSWORD@ before the hosts where they are needed)"
+)
+
+Place = tuple[str, int]
+
+_SEVERAL = re.compile(
+    r"(?P<scheme>rediss?)\+(?P<kind>cluster|sentinel)://(?:(?P<user>[^/?#]*)@)?(?P<hosts>[^/?#@]+)"
+    r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?"
+)
+
+
+class Kind(StrEnum):
+    """What REDIS_URL names."""
+
+    SINGLE = "single"
+    CLUSTER = "cluster"
+    SENTINEL = "sentinel"
+
+
+DEFAULT_PORTS = {Kind.CLUSTER: 6379, Kind.SENTINEL: 26379}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """REDIS_URL, taken apart. `url` is what redis-py understands of it: how to speak to the server with our data."""
+
+    kind: Kind
+    url: str = field(repr=False)
+    nodes: tuple[Place, ...] = ()
+    """Whom to ask: nodes of the Cluster, or the Sentinels."""
+    service: str = ""
+    """The primary's name among Sentinels."""
+    login: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """`username` and `password` for the Sentinels themselves."""
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Raises ValueError for what is none of `SHAPES`."""
+        match = _SEVERAL.fullmatch(url)
+        if match is None:
+            single = urlsplit(url)
+            if "," in single.netloc.rpartition("@")[2]:
+                raise ValueError("several hosts need redis+cluster:// or redis+sentinel://")
+            if single.scheme not in {"redis", "rediss", "unix"}:
+                raise ValueError("no known scheme, or no host behind it")
+            _port(single)
+            _named(single.hostname or "")
+            if single.scheme != "unix" and not single.path.strip("/").isdecimal() and single.path.strip("/"):
+                raise ValueError("the database behind the host is no number")
+            return cls(Kind.SINGLE, url)
+        kind = Kind(match["kind"])
+        nodes = tuple(_place(text, DEFAULT_PORTS[kind]) for text in match["hosts"].split(","))
+        path = (match["path"] or "/")[1:]
+        service, _, database = path.partition("/") if kind is Kind.SENTINEL else ("", "", path)
+        if kind is Kind.SENTINEL and not service:
+            raise ValueError("Sentinels need the primary's name")
+        if database not in {"", "0"} and (kind is Kind.CLUSTER or not database.isdecimal()):
+            raise ValueError("no such database")
+        query = dict(parse_qsl(match["query"] or ""))
+        names = ("username", "password")
+        login = {name: query.pop(f"sentinel_{name}") for name in names if f"sentinel_{name}" in query}
+        user = f"{match['user']}@" if match["user"] else ""
+        host, port = nodes[0]
+        plain = f"{match['scheme']}://{user}{_bracketed(host)}:{port}/{database or 0}?{urlencode(query)}"
+        return cls(kind, plain, nodes, service, login)
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is spoken to with TLS."""
+        return self.url.startswith("rediss:")
+
+    def place(self) -> str:
+        """For people, without user or password."""
+        if self.kind is Kind.SINGLE:
+            url = urlsplit(self.url)
+            return url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
+        nodes = ",".join(f"{_bracketed(host)}:{port}" for host, port in self.nodes)
+        return f"{self.service} of the Sentinels {nodes}" if self.service else f"the Cluster of {nodes}"
+
+
+def _place(text: str, default_port: int) -> Place:
+    url = urlsplit(f"//{text.strip()}")
+    if not url.hostname or url.path:
+        raise ValueError("a host is missing")
+    return _named(url.hostname), _port(url) or default_port
+
+
+def _named(host: str) -> str:
+    """Asking for the address of what cannot be a name would raise the same error."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("a host cannot be one") from None
+    return host
+
+
+def _port(url: SplitResult) -> int | None:
+    """Python's own words about a bad port repeat it, and it may be a part of a password."""
+    try:
+        return url.port
+    except ValueError:
+        raise ValueError("a port is no number up to 65535") from None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

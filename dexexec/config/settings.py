@@ -1,0 +1,399 @@
+"""The environment, read once into frozen settings. Secrets are `SecretStr` and never print.
+
+Every field is documented by its description; `.env.example` and the README's table are checked against them. A value
+that cannot be used, or a `DEXEXEC_*` name that does not exist, is a `SettingsError` that names it and what would be
+right; the value is only repeated where it can be no secret typed into the wrong variable.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from dexexec.config import value_errors
+from dexexec.config.environment import ENV_FILE, FromEnvironment, doubts, environment, in_capitals, variable
+from dexexec.config.host_names import ANY, is_host, is_loopback, normal_host, split_authority
+from dexexec.config.postgres_url import (
+    DEFAULT_SCHEMA,
+    Address,
+    BadAddressError,
+    Parts,
+    address,
+    checked_schema,
+    holds_an_address,
+)
+from dexexec.config.redis_url import SHAPES, RedisAddress
+from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
+from dexexec.errors import SettingsError
+
+PREFIX = "DEXEXEC_"
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the platform keeps a user's application data, with `dexexec` below it; `~` is for `data_folder`."""
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/dexexec")
+    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share") / "dexexec"
+
+
+def _named(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class Settings(FromEnvironment):
+    """All settings of the service. A field without a name of its own is `DEXEXEC_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    # Names that the outside world fixed.
+    port: int = Field(
+        3000, ge=0, le=65535, validation_alias=_named("PORT"), description="HTTP and WebSocket port; 0 picks a free one"
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=_named("REDIS_URL"),
+        description="Redis or Valkey to use, also `redis+cluster://` and `redis+sentinel://`; unset: an embedded one",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=_named("DATABASE_URL"),
+        description="Postgres as a URL, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, instead of PG_HOST",
+    )
+    pg_host: SecretStr | None = Field(
+        None,
+        validation_alias=_named("PG_HOST"),
+        description="Postgres host or socket folder, hosts by comma (the primary is used), a URL or a conninfo; unset:"
+        " an embedded one",
+    )
+    pg_port: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode] = Field(
+        (5432,),
+        validation_alias=_named("PG_PORT"),
+        description="Postgres port, for all hosts, or one for each by comma",
+    )
+    pg_user: str = Field("postgres", validation_alias=_named("PG_USER"), description="Postgres user")
+    pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
+    pg_database: str = Field("postgres", validation_alias=_named("PG_DATABASE"), description="Postgres database")
+    pg_schema: str = Field(
+        DEFAULT_SCHEMA,
+        validation_alias=_named("PG_SCHEMA"),
+        description="schema that the tables are in; it is made if it is missing",
+    )
+    solana_rpc_url: SecretStr | None = Field(
+        None,
+        validation_alias=_named("SOLANA_RPC_URL"),
+        description="Solana RPC nodes, by comma, the best first, of two providers or more so that none is believed"
+        " alone; the mocks do not need one",
+    )
+    solana_wallet_secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=_named("SOLANA_WALLET_SECRET_KEY"),
+        description="the wallet's key: base58, a JSON array, or `file:PATH`; the mocks do not need one",
+    )
+    input_mint: str = Field(
+        WSOL, validation_alias=_named("INPUT_MINT"), description="what a `buy` spends, unless the order says otherwise"
+    )
+    output_mint: str = Field(
+        USDC,
+        validation_alias=_named("OUTPUT_MINT"),
+        description="what a `buy` receives, unless the order says otherwise",
+    )
+
+    # Where things are.
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, behind something that authenticates"
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
+    start_seconds: float = Field(30, ge=0, le=3600, description="how long a start waits for servers that are away (s)")
+    redis_prefix: str = Field(
+        "dexexec", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="first part of every Redis key and channel"
+    )
+    adapters: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("mock-raydium", "mock-meteora"),
+        description="venues that are on: names of adapters or presets, or `package.module:Class`, by comma",
+    )
+    tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
+        (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
+    )
+    venue_programs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="programs, by comma, each `VENUE=ADDRESS`, that adapters from elsewhere may call on Solana"
+    )
+    localnet_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="a localnet for mocks that settle on one, or several nodes of it by comma; unset: the all-in-one"
+        " start brings its own",
+    )
+
+    # An order's way.
+    max_attempts: int = Field(3, ge=1, le=100, description="transactions that are signed for an order at most")
+    max_rounds: int | None = Field(
+        None, ge=1, le=1_000_000, description="how often venues are asked for an order; unset: until its deadline"
+    )
+    retry_base_ms: int = Field(
+        500, ge=0, le=600_000, description="first pause before a retry, doubled each time, with jitter (ms)"
+    )
+    retry_max_ms: int = Field(10_000, ge=0, le=3_600_000, description="longest pause before a retry (ms)")
+    slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders that name none (bps)")
+    max_price_impact_bps: int = Field(
+        1_000,
+        ge=0,
+        le=10_000,
+        description="how far an order may move a venue's price, unless it says otherwise (bps); 10000: no limit",
+    )
+    deadline_seconds: int = Field(
+        300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
+    )
+    allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
+    allow_async_standby: bool = Field(
+        False, description="trade on mainnet although a standby of Postgres lacks the last commits when it is promoted"
+    )
+    min_compute_price: int = Field(
+        0, ge=0, le=2**53, description="least that is offered for a compute unit (millionths of a lamport)"
+    )
+    max_compute_price: int = Field(
+        1_000_000, ge=0, le=2**53, description="most that a compute unit may cost (millionths of a lamport)"
+    )
+    rpc_requests_per_second: float | None = Field(
+        None,
+        ge=0.1,
+        le=100_000,
+        description="requests per second to a chain's nodes, of everything together; unset: what Solana's public nodes"
+        " allow, no limit for others; a node that answers 429 is asked more slowly",
+    )
+    finality_seconds: float = Field(
+        4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
+    )
+    funds_wait_ms: int = Field(
+        3_000, ge=0, le=600_000, description="how long an order waits for funds that others in flight may spend (ms)"
+    )
+    spend_wrapped_sol: bool = Field(
+        True, description="let sales of SOL take what the wallet had wrapped before, where its other SOL is not enough"
+    )
+    quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
+    breaker_failures: int = Field(
+        10, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"
+    )
+    breaker_seconds: float = Field(5.0, ge=0.01, le=3_600, description="how long it is then left alone (s)")
+
+    # The worker.
+    concurrency: int = Field(128, ge=1, le=10_000, description="orders in flight per worker")
+    orders_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="orders started per minute by all workers together; unset: no limit"
+    )
+    max_claims: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="crashes in a row after which an order without an open attempt is poisoned (up to 3: no pauses)",
+    )
+    lease_seconds: float = Field(
+        20.0, ge=1, le=3_600, description="how long a worker may be silent before its orders are taken from it (s)"
+    )
+    heartbeat_seconds: float = Field(3.0, ge=0.05, le=600, description="how often a worker renews its leases (s)")
+    sweep_seconds: float = Field(
+        1.0, ge=0.05, le=600, description="how often Postgres is searched for orders that should be moving (s)"
+    )
+    keep_days: int | None = Field(
+        None, ge=1, le=36_500, description="days that finished orders are kept, at least; unset: for ever"
+    )
+    drain_seconds: float = Field(10.0, ge=0, le=600, description="how long SIGTERM lets orders in flight finish (s)")
+
+    # What clients may do.
+    max_queue: int = Field(
+        1_000, ge=1, le=10_000_000, description="orders that may wait; more wait for room a second, or are answered 503"
+    )
+    client_orders_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="orders per minute and client address; unset: no limit"
+    )
+    max_connections: int = Field(
+        20_000, ge=16, le=1_000_000, description="connections at once, WebSockets too; fewer where descriptors are few"
+    )
+    client_connections: int | None = Field(
+        None, ge=1, le=1_000_000, description="those of one address; unset: three quarters, no limit behind a proxy"
+    )
+    trust_proxy: bool = Field(
+        False, description="take the client's address from X-Forwarded-For: only behind a proxy that sets it"
+    )
+    request_timeout_ms: int = Field(
+        5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis while a client waits (ms)"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="names, by comma, under which clients may reach this service besides localhost and the address that"
+        " it listens on, such as a proxy's; `*.dex.example` for all below it, `*` for any",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins, by comma, whose pages may use this service, besides our own; `*` for any"
+    )
+    socket_orders: int = Field(10_000, ge=1, le=1_000_000, description="orders that one WebSocket may follow")
+    socket_buffer_bytes: int = Field(
+        1_048_576,
+        ge=16_384,
+        le=1_073_741_824,
+        description="what may wait for a slow WebSocket before it is closed (bytes)",
+    )
+    socket_messages_per_second: float = Field(
+        200.0, ge=1, le=100_000, description="messages one WebSocket may send, with ten seconds' worth at once"
+    )
+    ping_seconds: float = Field(20.0, ge=0.1, le=3_600, description="how often a WebSocket is pinged (s)")
+
+    # What people see.
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
+    )
+
+    @field_validator("adapters", "venue_programs", "allowed_hosts", "allowed_origins", "pg_port", mode="before")
+    @classmethod
+    def _by_comma(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _read_tokens(cls, value: object) -> object:
+        return parse_tokens(value) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(entry == ANY or split_authority(entry) for entry in value):
+            raise ValueError("each host must be a name or an address, with a port or without, and no https:// or path")
+        return value
+
+    @field_validator("pg_user", "pg_database")
+    @classmethod
+    def _refuse_addresses(cls, value: str) -> str:
+        if holds_an_address(value):
+            raise ValueError("it holds more than a name: put a Postgres URL or a conninfo into PG_HOST or DATABASE_URL")
+        return value
+
+    @field_validator("pg_schema")
+    @classmethod
+    def _check_schema(cls, value: str) -> str:
+        return checked_schema(value)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _read_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                RedisAddress.parse(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"{error}: it must look like {SHAPES}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.heartbeat_seconds * 2 >= self.lease_seconds:
+            raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
+        if self.retry_max_ms < self.retry_base_ms:
+            raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
+        self.postgres()
+        if self.min_compute_price > self.max_compute_price:
+            raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
+        if not self.adapters:
+            raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
+        return self
+
+    def postgres(self) -> Address | None:
+        """The Postgres of DATABASE_URL or PG_HOST, with what PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE say beside
+        it; None where an embedded one is to be used. Raises `ValueError`, which names variables and no value."""
+        if self.database_url is not None and self.pg_host is not None:
+            raise ValueError("DATABASE_URL and PG_HOST both say where Postgres is: set one of them")
+        name, given = ("PG_HOST", self.pg_host) if self.database_url is None else ("DATABASE_URL", self.database_url)
+        password = self.pg_password.get_secret_value() if self.pg_password else ""
+        try:
+            parts = Parts.parse(given.get_secret_value()) if given else Parts(("",))
+            said = {
+                "PG_PORT": (frozenset(parts.ports), frozenset(self.pg_port)),
+                "PG_USER": (parts.user, self.pg_user),
+                "PG_DATABASE": (parts.database, self.pg_database),
+                "PG_PASSWORD": (parts.password, password),
+            }
+            for other, (inside, beside) in said.items():
+                if inside and other.lower() in self.model_fields_set and inside != beside:
+                    raise ValueError(f"{name} and {other} say different things: leave that to one of them")
+            found = address(parts, self.pg_port, self.pg_user, self.pg_database, password)
+        except BadAddressError as error:
+            raise ValueError(f"{name} {error}") from None
+        return replace(found, schema=self.pg_schema) if given else None
+
+    def data_folder(self) -> Path:
+        """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home is known for it."""
+        try:
+            return self.data_dir.expanduser()
+        except RuntimeError:
+            raise SettingsError(
+                f"no home directory is known for {self.data_dir}: set HOME, or DEXEXEC_DATA_DIR to a folder for the"
+                " data, or PG_HOST and REDIS_URL to servers of your own"
+            ) from None
+
+    def token_list(self) -> Tokens:
+        """The tokens that orders may name."""
+        return Tokens((*KNOWN, *self.tokens))
+
+    def pair(self) -> tuple[str, str]:
+        """The default pair: INPUT_MINT and OUTPUT_MINT where they are known tokens, else SOL and USDC."""
+        tokens = self.token_list()
+        mint_in = self.input_mint if tokens.get(self.input_mint) else WSOL
+        mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
+        return (mint_in, mint_out) if mint_in != mint_out else (WSOL, USDC)
+
+    def names_a_key(self) -> bool:
+        """Whether SOLANA_WALLET_SECRET_KEY looks like a key or a file with one, and not like a placeholder."""
+        key = self.solana_wallet_secret_key.get_secret_value() if self.solana_wallet_secret_key else ""
+        return len(key) >= 64 or key.startswith("file:")
+
+    def warnings(self) -> list[str]:
+        """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
+        tokens, found = self.token_list(), list(doubts())
+        for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
+            if tokens.get(mint) is None:
+                what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
+                found.append(f"{name} {what}: the default pair is used instead")
+        if is_host(self.host) and not is_loopback(normal_host(self.host)):
+            found.append(
+                "DEXEXEC_HOST lets the network in, and this service asks nobody who they are: whoever reaches it may"
+                " trade. Keep it behind a firewall, or a proxy that authenticates"
+            )
+        if self.solana_wallet_secret_key is not None and not self.names_a_key():
+            found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
+        return found
+
+
+def env_name(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return variable(field, Settings.model_fields[field], PREFIX)
+
+
+def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
+    """Settings from the environment and a `.env` file beside it. `adapter_options` names what installed adapters read,
+    and is only asked when there is a `DEXEXEC_*` name that is not ours. Raises `SettingsError`."""
+    given = environment()
+    named = {env_name(field): (field, info) for field, info in Settings.model_fields.items()}
+    known = set(named)
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        known |= adapter_options()
+        for name in (name for name in unknown if name not in known):
+            near = value_errors.nearest(name, known, prefix=PREFIX)
+            hint = f"did you mean {near}?" if near else "see .env.example for all of them"
+            raise SettingsError(f"{name} is not a setting: {hint}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        fields = {place: (name, info) for name, (field, info) in named.items() for place in (name, field)}
+        raise SettingsError(value_errors.explain_all(error, fields, in_capitals(given))) from None

@@ -1,0 +1,1 @@
+"""`python -m dexexec demo`: a client that posts orders and checks what happens to them."""

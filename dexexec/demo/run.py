@@ -1,0 +1,86 @@
+"""`python -m dexexec demo`: post orders at a running server, watch each on a WebSocket of its own, judge the outcome.
+
+The exit code is 0 only if every order ended and its socket heard every event of the record: once, in order, and the
+same. 1 otherwise; 2 when there is no server to ask.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+from uuid import uuid4
+
+from dexexec.demo.client import DemoClient, check_url
+from dexexec.demo.order import DemoOrder, Summary, plan, summarize
+from dexexec.demo.view import View, open_view, summary_lines
+
+FRAME_SECONDS = 0.1
+AUDIT_SECONDS = 30.0
+SPARE_FILES = 64
+
+
+def main(url: str, orders: int, timeout: float, out: TextIO | None = None) -> int:
+    """Run the demo with that many orders; the exit code. `timeout` is in seconds, `out` is standard output unless
+    given. Raises `UnreachableError` (a `StartupError`, exit code 2) when there is no server at `url`."""
+    check_url(url)
+    _allow_files(orders + SPARE_FILES)
+    planned = plan(orders, (str(uuid4()) for _ in range(orders)))
+    view = open_view(out or sys.stdout, planned, time.monotonic)
+    summary = asyncio.run(run(url, planned, timeout, view, time.monotonic))
+    for line in summary_lines(summary):
+        view.say(line)
+    return summary.exit_code
+
+
+async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, now: Callable[[], float]) -> Summary:
+    """Execute planned orders, all at once, for at most `limit` seconds. Raises `UnreachableError`."""
+    client = DemoClient(url, changed=view.changed, say=view.say, now=now)
+    try:
+        await client.check()
+        with view:
+            async with asyncio.TaskGroup() as background:
+                frames = background.create_task(_frames(view))
+                await _execute(client, orders, limit, view)
+                await _audit(client, orders)
+                frames.cancel()
+    finally:
+        client.close()
+    return summarize(orders)
+
+
+async def _execute(client: DemoClient, orders: Sequence[DemoOrder], limit: float, view: View) -> None:
+    try:
+        async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
+            for order in orders:
+                group.create_task(client.execute(order))
+    except TimeoutError:
+        left = sum(not order.ended for order in orders)
+        view.say(f"time is up: {left} of {len(orders)} orders have not ended after {limit:g} s (see --timeout)")
+
+
+async def _audit(client: DemoClient, orders: Sequence[DemoOrder]) -> None:
+    """Get the records to compare with; one that does not come in time stays None."""
+    try:
+        async with asyncio.timeout(AUDIT_SECONDS), asyncio.TaskGroup() as group:
+            for order in orders:
+                if order.order_id:
+                    group.create_task(client.read_record(order))
+    except TimeoutError:
+        pass
+
+
+async def _frames(view: View) -> None:
+    while True:
+        await asyncio.sleep(FRAME_SECONDS)
+        view.refresh()
+
+
+def _allow_files(count: int) -> None:
+    """One socket per order: systems that allow 256 open files by default usually allow more on demand."""
+    import resource  # noqa: PLC0415 - not on every platform, and needed nowhere else
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

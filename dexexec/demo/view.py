@@ -1,0 +1,233 @@
+"""What the demo shows: a live table on a terminal, plain lines anywhere else, the same summary at the end of both."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from dexexec.demo.order import DemoOrder, Summary
+from dexexec.domain.status import Status
+
+STYLES: Mapping[str, str] = {
+    Status.PENDING: "yellow",
+    Status.WAITING: "yellow",
+    Status.ROUTING: "cyan",
+    Status.BUILDING: "blue",
+    Status.SUBMITTED: "magenta",
+    Status.CONFIRMED: "bold green",
+    Status.FAILED: "bold red",
+    Status.CANCELLED: "red",
+    Status.EXPIRED: "red",
+}
+LINES_AROUND = 6
+"""Of a terminal, what the table's head, its foot and the prompt take."""
+FAULTS_SHOWN = 20
+LOOK_UP = (
+    "curl -s http://127.0.0.1:8899 -H 'Content-Type: application/json' -d '"
+    '{"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": ["SIGNATURE",'
+    """ {"maxSupportedTransactionVersion": 0}]}'"""
+)
+"""For a localnet at its usual address."""
+IDS_SHOWN = 5
+
+
+class View(Protocol):
+    """Where a run is shown. A context manager; `say` also after its end."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, and leave the terminal as it was."""
+
+    def changed(self, order: DemoOrder) -> None:
+        """Something new is known of an order."""
+
+    def refresh(self) -> None:
+        """Time has passed."""
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+
+
+class PlainView:
+    """A line per change, each complete in itself: for pipes, files and logs."""
+
+    def __init__(self, out: TextIO, now: Callable[[], float]) -> None:
+        self._out, self._now, self._begun = out, now, now()
+        self._gone = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def changed(self, order: DemoOrder) -> None:
+        """The order's line as it is now."""
+        self.say(f"{self._now() - self._begun:7.2f} s  {plain_line(order)}")
+
+    def refresh(self) -> None:
+        """Nothing: time alone is no news."""
+
+    def say(self, text: str) -> None:
+        """Written at once. Nobody reads any more: the run goes on for the sake of its exit code."""
+        if self._gone:
+            return
+        try:
+            self._out.write(f"{text}\n")
+            self._out.flush()
+        except BrokenPipeError:
+            self._gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # or Python complains when it exits
+
+
+class LiveView:
+    """One table, redrawn in place. What does not fit on the terminal is counted below it."""
+
+    def __init__(self, console: Console, orders: Sequence[DemoOrder], now: Callable[[], float]) -> None:
+        self._console, self._orders, self._now = console, orders, now
+        self._live = Live(console=console, auto_refresh=False, get_renderable=self._table)
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.refresh()
+        self._live.stop()
+
+    def changed(self, order: DemoOrder) -> None:
+        """Nothing: the next refresh shows it."""
+
+    def refresh(self) -> None:
+        """Draw what is known now."""
+        self._live.refresh()
+
+    def say(self, text: str) -> None:
+        """Above the table while there is one."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def _table(self) -> Table:
+        return table(self._orders, max(1, self._console.height - LINES_AROUND), self._now())
+
+
+def open_view(out: TextIO, orders: Sequence[DemoOrder], now: Callable[[], float]) -> View:
+    """The view that suits `out`."""
+    console = Console(file=out)
+    if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
+        return LiveView(console, orders, now)
+    return PlainView(out, now)
+
+
+def plain_line(order: DemoOrder) -> str:
+    """An order in one line."""
+    cells = (
+        f"{order.short_id or '-':<8}",
+        f"{order.side:<4} {order.amount:>6}",
+        f"{order.status:<9}",
+        f"{order.latest('venue'):<13}",
+        f"{order.latest('price'):<11}",
+        remark(order),
+    )
+    return "  ".join(cells).rstrip()
+
+
+def remark(order: DemoOrder) -> str:
+    """What matters most besides: what is in the way, why it did not work, or the transaction."""
+    signature = order.latest("txHash")
+    sure = ", not final yet" if order.status == Status.CONFIRMED and not order.ended else ""
+    return order.given_up or order.note or order.trouble() or (f"tx {signature[:8]}...{sure}" if signature else "")
+
+
+def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
+    """Those to show when there is room for `rows`: under way before those ended last before those not yet posted, in
+    the order in which they were planned."""
+    if len(orders) <= rows:
+        return list(orders)
+    rank = {order: place for place, order in enumerate(orders)}
+
+    def urgency(order: DemoOrder) -> tuple[int, float]:
+        if order.ended_at is not None:
+            return 1, -order.ended_at
+        return (2, 0.0) if order.posted_at is None else (0, 0.0)
+
+    return sorted(sorted(orders, key=urgency)[:rows], key=rank.__getitem__)
+
+
+def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
+    """At most `rows` orders at time `now`, and how all of them stand."""
+    shown = window(orders, rows)
+    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+    found.caption, found.caption_justify = _caption(orders, len(shown)), "left"
+    for name, width in (("Order", 8), ("Side", 4), ("Amount", 6), ("Status", 9), ("Venue", 12), ("Price", 9)):
+        right = name in {"Amount", "Price"}
+        found.add_column(name, width=width, no_wrap=True, justify="right" if right else "left")
+    found.add_column("Elapsed", width=8, no_wrap=True, justify="right")
+    found.add_column("Tx / reason", no_wrap=True, ratio=1)
+    for order in shown:
+        elapsed = order.elapsed(now)
+        found.add_row(
+            order.short_id,
+            order.side,
+            order.amount,
+            Text(order.status, style=STYLES.get(order.status, "dim")),
+            Text(order.latest("venue")),
+            order.latest("price")[:9],
+            "" if elapsed is None else f"{elapsed:.2f} s",
+            Text(remark(order)),
+        )
+    return found
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The end of a run, for people."""
+    times = [(summary.confirmed_seconds, "`confirmed`"), (summary.seconds, "the final event")]
+    took = [f"p50 {median(found):.2f} s, max {max(found):.2f} s, from POST to {end}" for found, end in times if found]
+    lines = [
+        "",
+        f"Orders   {summary.orders}: {_outcomes(summary)}",
+        f"Venues   {_counts(summary.venues) or 'no fill'}",
+        f"Time     {(chr(10) + ' ' * 9).join(took or ['nothing ended'])}",
+        f"Events   {summary.events} received; sockets: {summary.sockets}, reconnects: {summary.reconnects}",
+    ]
+    if summary.signature:
+        lines += [f"Chain    real transactions, such as {summary.signature}"]
+        lines += [
+            "         on a localnet, look at it with",
+            f"         {LOOK_UP.replace('SIGNATURE', summary.signature)}",
+        ]
+    if not summary.faults:
+        return [*lines, "Result   all orders ended, and every event of the record came once and in order"]
+    lines.append("Result   NOT all is well:")
+    for fault, ids in list(summary.faults.items())[:FAULTS_SHOWN]:
+        more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
+        lines.append(f"  {', '.join(ids[:IDS_SHOWN])}{more}: {fault}")
+    if len(summary.faults) > FAULTS_SHOWN:
+        lines.append(f"  and {len(summary.faults) - FAULTS_SHOWN} other faults")
+    return lines
+
+
+def _outcomes(summary: Summary) -> str:
+    counts = {str(Status.CONFIRMED): 0, str(Status.FAILED): 0, **summary.statuses}
+    reasons = f" (reasons: {_counts(summary.reasons)})" if summary.reasons else ""
+    return ", ".join(f"{count} {status}" for status, count in counts.items()) + reasons
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _caption(orders: Sequence[DemoOrder], shown: int) -> Text:
+    ended = sum(order.ended for order in orders)
+    under_way = sum(order.posted_at is not None for order in orders) - ended
+    text = f"{ended} of {len(orders)} ended, {under_way} under way"
+    return Text(text + (f"; {len(orders) - shown} not shown" if len(orders) > shown else ""), style="dim")

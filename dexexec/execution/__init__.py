@@ -1,0 +1,1 @@
+"""Workers: they claim orders, route and settle them, and write every step."""

@@ -1,0 +1,220 @@
+"""The feed: fans events out to the subscribers in this process, whichever process made them.
+
+Between the announcements and `api.socket` on an order's way. What this process commits comes directly, what others
+commit comes by Redis pub/sub. Postgres makes it complete: it is read at the start of a subscription, when a `seq` is
+missing, and when a poll of the followed orders' versions shows that a message never came. The poll runs every few
+seconds and at once after every (re)connection to Redis, since what was published in between reached nobody.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from itertools import islice
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+import redis.asyncio
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from dexexec.clock import Clock
+from dexexec.concurrency.batcher import Batcher
+from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.event import Event
+from dexexec.errors import UnavailableError
+from dexexec.failpoints import Failpoint
+from dexexec.feed.publisher import Announcer, Outgoing, comes_from, decode
+from dexexec.feed.subscriber import Follower, Sink
+from dexexec.feed.subscription import EncodedEvent, Subscription
+from dexexec.observe.observer import Observer
+
+MAX_READ = 1_000
+"""Subscriptions whose history is read by one statement."""
+MAX_POLL = 5_000
+"""Orders whose versions are read by one statement."""
+SILENCE = 5.0
+"""Seconds without a message after which Redis is pinged, and again until the connection counts as dead."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to reach Redis
+
+
+class History(Protocol):
+    """What the feed reads; the store has it. Both raise `UnavailableError`."""
+
+    async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+        """Events above the given `seq`, in order; an order that does not exist is absent."""
+
+    async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last `seq` of each order that exists."""
+
+
+class Feed:
+    """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself.
+    `announcer` is the one of the same process, and passes its events on to the feed from here on."""
+
+    def __init__(
+        self,
+        history: History,
+        redis: redis.asyncio.Redis,
+        announcer: Announcer,
+        *,
+        clock: Clock,
+        observe: Observer,
+        poll_seconds: float = 2.0,
+    ) -> None:
+        self._history, self._redis, self._clock = history, redis, clock
+        self._channel, self._origin = announcer.channel, announcer.origin
+        self._observe, self._poll_seconds = observe, poll_seconds
+        self._own: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
+        announcer.listener = self._take
+        self._followed: dict[UUID, dict[Subscription, Follower]] = {}
+        self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
+        self._stale = asyncio.Event()
+        self.listening = asyncio.Event()
+        """Set while Redis passes the live events of other processes to us. Without, they come at the poll's pace."""
+
+    def __len__(self) -> int:
+        """How many orders are followed."""
+        return len(self._followed)
+
+    def follower(self, sink: Sink) -> Follower:
+        """A subscriber's end of the feed. It must be closed."""
+        return Follower(self, sink)
+
+    async def run(self) -> None:
+        """Listen, poll and read until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reads.run())
+            tasks.create_task(self._deliver_own())
+            tasks.create_task(self._listen())
+            tasks.create_task(self._poll())
+
+    # For followers
+
+    def attach(self, subscription: Subscription, follower: Follower) -> None:
+        """Pass the order's live events and versions to `follower`."""
+        self._followed.setdefault(subscription.order_id, {})[subscription] = follower
+
+    def detach(self, subscription: Subscription) -> None:
+        """Stop passing them. Harmless when repeated."""
+        subscribers = self._followed.get(subscription.order_id)
+        if subscribers is not None:
+            subscribers.pop(subscription, None)
+            if not subscribers:
+                del self._followed[subscription.order_id]
+
+    async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
+        """For each order its events after a `seq`, perhaps some before; None: no such order.
+
+        What all followers want while one statement runs is read by the next. Raises `UnavailableError`.
+        """
+        return await asyncio.gather(*(self._reads.put(item) for item in wanted))
+
+    async def _read_batch(self, wanted: list[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
+        lowest: dict[UUID, int] = {}
+        for order_id, after in wanted:
+            lowest[order_id] = min(after, lowest.get(order_id, after))
+        found = await self._history.events_after(list(lowest.items()))
+        encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in found.items()}
+        return [encoded.get(order_id) for order_id, _ in wanted]
+
+    # This process
+
+    def _take(self, committed: Sequence[Outgoing]) -> None:
+        """Events were committed here. They are delivered by a task of ours: whatever a subscriber does wrong ends the
+        feed, as with events of others, and never comes between a commit and its answer."""
+        followed = [one for one in committed if one.event.order_id in self._followed]
+        if followed:
+            self._own.put_nowait(followed)
+
+    async def _deliver_own(self) -> None:
+        while True:
+            committed = await self._own.get()
+            await self._clock.failpoint(Failpoint.HEARD)
+            for one in committed:
+                self._deliver(one.event.order_id, EncodedEvent.from_outgoing(one))
+
+    def _deliver(self, order_id: UUID, event: EncodedEvent) -> None:
+        for subscription, follower in tuple(self._followed.get(order_id, {}).items()):
+            follower.offer(subscription, event)
+
+    # Redis
+
+    async def _listen(self) -> None:
+        pause, down_since = FIRST_PAUSE, None
+        while True:
+            try:
+                async with self._redis.pubsub() as pubsub:
+                    await pubsub.subscribe(self._channel)
+                    while True:
+                        raise_if_cancelled()
+                        await self._hear(pubsub)
+                        if down_since is not None:
+                            self._observe.back_again("listening to events", monotonic() - down_since)
+                        pause, down_since = FIRST_PAUSE, None
+            except (RedisError, OSError) as error:
+                if down_since is None:
+                    down_since = monotonic()
+                    self._observe.waiting_for("listening to events", error)
+            finally:
+                self.listening.clear()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        """Take one message. A connection that is silent and does not answer a ping is dead, whatever TCP thinks."""
+        message = await pubsub.get_message(timeout=SILENCE)
+        if message is None:
+            await pubsub.ping()
+            raise_if_cancelled()
+            message = await pubsub.get_message(timeout=SILENCE)
+        if message is None:
+            raise RedisConnectionError("Redis does not answer")
+        if message["type"] == "subscribe":  # the client also reconnects by itself, and this is how it shows
+            self.listening.set()
+            self._stale.set()
+        elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
+            await self._clock.failpoint(Failpoint.HEARD)
+            if self._followed:
+                self._dispatch(message["data"])
+
+    def _dispatch(self, message: bytes) -> None:
+        for announcement in decode(message):
+            if announcement.order_id not in self._followed:
+                continue
+            try:
+                event = EncodedEvent.from_announcement(announcement)
+            except ValueError:  # not of our making; if it stands for an event, the poll finds that one
+                continue
+            self._deliver(announcement.order_id, event)
+
+    # Postgres
+
+    async def _poll(self) -> None:
+        down_since = None
+        while True:
+            try:
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._stale.wait()
+            except TimeoutError:
+                pass
+            self._stale.clear()
+            try:
+                await self._compare_versions()
+            except UnavailableError as error:
+                if down_since is None:
+                    down_since = monotonic()
+                    self._observe.waiting_for("reading orders' versions", error)
+            else:
+                if down_since is not None:
+                    self._observe.back_again("reading orders' versions", monotonic() - down_since)
+                down_since = None
+
+    async def _compare_versions(self) -> None:
+        followed = iter(tuple(self._followed))
+        while order_ids := list(islice(followed, MAX_POLL)):
+            versions = await self._history.versions(order_ids)
+            for order_id, version in versions.items():
+                for subscription, follower in tuple(self._followed.get(order_id, {}).items()):
+                    follower.learn(subscription, version)

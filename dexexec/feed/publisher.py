@@ -1,0 +1,124 @@
+"""Announcing: once an event is committed, the feed of this process gets it directly, and those of the others by Redis.
+
+Between the store and the feed on an order's way. Pub/sub only wakes: whatever is lost here (a full buffer, Redis down,
+a subscriber that reconnects) the feed finds in Postgres, so nothing is kept back for it and nobody waits for it.
+
+One message is the batch that formed while the one before was published: lines joined by a newline. The first names the
+process that it comes from, which has no use for it; each further one is `orderId seq json` (`Event.encode()`, which
+holds no newline).
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID, uuid4
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from dexexec.clock import Clock
+from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.event import Event
+from dexexec.failpoints import Failpoint
+
+MAX_WAITING = 10_000
+MAX_BATCH = 500
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, after Redis did not take a message
+ID_LENGTH = 36
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A committed event on its ways out."""
+
+    event: Event
+
+    @cached_property
+    def payload(self) -> bytes:
+        """Its JSON, made for whoever needs it first."""
+        return self.event.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One line: `payload` is the event's JSON as clients get it."""
+
+    order_id: UUID
+    seq: int
+    payload: bytes
+
+
+def encode(origin: bytes, batch: Iterable[Outgoing]) -> bytes:
+    """The message by which the process `origin` announces `batch`."""
+    lines = (b"%b %d %b" % (str(one.event.order_id).encode(), one.event.seq, one.payload) for one in batch)
+    return b"\n".join([origin, *lines])
+
+
+def comes_from(origin: bytes, message: bytes) -> bool:
+    """Whether the process `origin` published `message`."""
+    return message.startswith(origin + b"\n")
+
+
+def decode(message: bytes) -> list[Announcement]:
+    """What `encode` was given. Lines that are no event's are left out: anybody may publish on a channel."""
+    return [found for line in message.split(b"\n") if (found := _decode_line(line)) is not None]
+
+
+def _decode_line(line: bytes) -> Announcement | None:
+    order_id, _, rest = line.partition(b" ")
+    seq, _, payload = rest.partition(b" ")
+    if len(order_id) != ID_LENGTH or not seq.isdigit() or len(seq) > 10 or not payload:
+        return None
+    try:
+        return Announcement(UUID(order_id.decode("ascii")), int(seq), payload)
+    except ValueError:
+        return None
+
+
+class Announcer:
+    """One per process. Passes events on behind the back of whoever commits them."""
+
+    def __init__(self, redis: redis.asyncio.Redis, channel: str, clock: Clock) -> None:
+        self.channel = channel
+        self.origin = uuid4().hex.encode()
+        """The first line of what this process publishes."""
+        self.listener: Callable[[Sequence[Outgoing]], None] | None = None
+        """Told of events at once, within the writing of them: it must neither block nor raise."""
+        self._redis, self._clock = redis, clock
+        self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
+        self._wake = asyncio.Event()
+        self.lost = 0
+        """Events that were never published: the oldest of a full buffer, and what Redis did not take."""
+
+    def announce(self, events: Sequence[Event]) -> None:
+        """Tell the listener of committed events, and have them published soon. Never blocks, never raises; a full
+        buffer drops its oldest."""
+        if events:
+            outgoing = [Outgoing(event) for event in events]
+            if self.listener is not None:
+                self.listener(outgoing)
+            self.lost += max(0, len(self._waiting) + len(outgoing) - MAX_WAITING)
+            self._waiting.extend(outgoing)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled, each time all that came while the last message was on its way."""
+        pause = FIRST_PAUSE
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                await self._clock.failpoint(Failpoint.ANNOUNCING)
+                try:
+                    await self._redis.publish(self.channel, encode(self.origin, batch))
+                except (RedisError, OSError):
+                    self.lost += len(batch)  # by the time Redis is back, the feeds have read them in Postgres
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                else:
+                    pause = FIRST_PAUSE
+                raise_if_cancelled()

@@ -1,0 +1,1 @@
+"""How a new order gets in: its body is read, capacity is checked, it is stored and queued."""

@@ -1,0 +1,88 @@
+"""The order's own bound in a body: `minOut`, `maxIn` or `limitPrice`, at most one of them, into base units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Protocol
+
+from dexexec.domain.amount import AmountError, expected_amount, read_amount
+from dexexec.domain.bound import amount_at
+from dexexec.domain.order import U64_MAX
+from dexexec.domain.quote import Mode
+from dexexec.domain.token import Token, from_base_units
+
+MIN_OUT, MAX_IN, LIMIT_PRICE = "minOut", "maxIn", "limitPrice"
+FITS = {Mode.EXACT_IN: MIN_OUT, Mode.EXACT_OUT: MAX_IN}
+"""The field that bounds what a mode leaves open."""
+
+
+class Fields(Protocol):
+    """The fields of a body, and what is found to be wrong with them."""
+
+    given: Mapping[str, object]
+
+    def wrong(self, name: str, problem: str, expected: str) -> None:
+        """Note that a field is wrong, and what would be right."""
+
+    def kind(self, name: str) -> str:
+        """What kind of JSON value a field has, as a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What the bound is about, as far as the other fields could be read: base units of `counted`, and the pair."""
+
+    mode: Mode
+    amount: int
+    counted: Token
+    input: Token
+    output: Token
+
+    @property
+    def open(self) -> Token:
+        """The token whose amount the mode leaves open."""
+        return self.output if self.counted == self.input else self.input
+
+
+def read_bound(fields: Fields, swap: Swap | None) -> tuple[str, int] | None:
+    """The bound as (canonical text of its field, base units of the open token); None where there is none or it is
+    wrong. Without `swap` another field is wrong, and only what does not depend on it is checked."""
+    given, wrong = fields.given, fields.wrong
+    names = [name for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if name in given]
+    for name in names[1:]:
+        wrong(name, f"is given beside {names[0]}", "only one of minOut, maxIn and limitPrice")
+    if len(names) != 1:
+        return None
+    [name] = names
+    if swap is not None and name not in (LIMIT_PRICE, FITS[swap.mode]):
+        wrong(name, f"does not fit the mode {swap.mode}", f"{FITS[swap.mode]} or limitPrice")
+        return None
+    token = swap.open if swap is not None and name != LIMIT_PRICE else None
+    try:
+        value = given[name]
+        if not isinstance(value, str):
+            raise AmountError(fields.kind(name), expected_amount(token))
+        amount, base = read_amount(value, token)
+    except AmountError as error:
+        wrong(name, error.problem, error.expected)
+        return None
+    if swap is None:
+        return None
+    if name != LIMIT_PRICE:
+        return from_base_units(base, swap.open.decimals), base
+    return _by_price(amount, swap, fields)
+
+
+def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | None:
+    """A price is tokens of the output mint per token of the input mint, whichever side."""
+    scaled = Fraction(price) * Fraction(10) ** (swap.output.decimals - swap.input.decimals)
+    base = amount_at(scaled, swap.amount, given_in_output=swap.counted == swap.output, mode=swap.mode)
+    if not 0 < base <= U64_MAX:
+        far = "more than a token account can hold" if base else "less than one base unit"
+        fields.wrong(
+            LIMIT_PRICE, f"makes of the amount {far}", f"a price of one {swap.input.symbol} in {swap.output.symbol}"
+        )
+        return None
+    with localcontext(prec=120):
+        return format(price.normalize(), "f"), base

@@ -1,0 +1,1 @@
+"""The localnet's JSON-RPC and WebSocket server."""

@@ -1,0 +1,174 @@
+"""Methods about accounts, tokens, and the faucet."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from solders.account import Account
+from solders.pubkey import Pubkey
+
+from dexexec.domain import base58
+from dexexec.localnet.blocks import Block
+from dexexec.localnet.faucet import FaucetError
+from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc.errors import INTERNAL_ERROR, InvalidParamsError, RpcError
+from dexexec.localnet.rpc.request import Call, Method, read_integer, read_pubkey, with_context
+
+MAX_ADDRESSES = 100
+MAX_DECIMALS = 255
+MAX_FILTERS = 4
+MAX_MEMCMP = 175
+"""128 bytes in base58."""
+
+Filter = Callable[[Account], bool]
+
+
+def _balance(call: Call) -> dict[str, Any]:
+    view = call.view(call.options(1))
+    account = call.ledger.account(call.pubkey(0, "address"), view)
+    return with_context(view, account.lamports if account else 0)
+
+
+def _account_info(call: Call) -> dict[str, Any]:
+    options = call.options(1)
+    view = call.view(options)
+    return with_context(view, shown(call, call.pubkey(0, "address"), view, encoding.read_shape(options)))
+
+
+def _multiple_accounts(call: Call) -> dict[str, Any]:
+    options = call.options(1)
+    view, shape = call.view(options), encoding.read_shape(options, "base64")
+    addresses = [read_pubkey(one, "address") for one in call.strings(0, "addresses", MAX_ADDRESSES)]
+    return with_context(view, [shown(call, address, view, shape) for address in addresses])
+
+
+def shown(call: Call, address: Pubkey, view: Block, shape: encoding.Shape) -> dict[str, Any] | None:
+    """An account as the client wants it; None if there is none."""
+    account = call.ledger.account(address, view)
+    return encoding.account_body(account, shape, call.ledger.decimals) if account else None
+
+
+def _program_accounts(call: Call) -> Any:
+    options = call.options(1)
+    view = call.view(options)
+    found = _listed(call, call.pubkey(0, "program"), view, options, _filters(options))
+    return with_context(view, found) if options.get("withContext") else found
+
+
+def _token_accounts(call: Call) -> dict[str, Any]:
+    owner, which, options = call.pubkey(0, "owner"), call.options(1), call.options(2)
+    view = call.view(options)
+    if which.keys() == {"mint"}:
+        mint = read_pubkey(which["mint"], "mint")
+        account = call.ledger.account(mint, view)
+        if encoding.mint(account) is None or account is None:
+            raise InvalidParamsError("could not find mint")
+        program = account.owner
+    elif which.keys() == {"programId"}:
+        mint, program = None, read_pubkey(which["programId"], "programId")
+        if program not in encoding.PROGRAMS:
+            raise InvalidParamsError("unrecognized Token program id")
+    else:
+        raise InvalidParamsError('give either {"mint": ADDRESS} or {"programId": ADDRESS} (parameter 2)')
+
+    def wanted(account: Account) -> bool:
+        held = encoding.token_account(account)
+        return held is not None and held.owner == owner and mint in {None, held.mint}
+
+    return with_context(view, _listed(call, program, view, options, [wanted]))
+
+
+def _listed(
+    call: Call, program: Pubkey, view: Block, options: Mapping[str, Any], filters: list[Filter]
+) -> list[dict[str, Any]]:
+    shape = encoding.read_shape(options)
+    found = [
+        (str(address), account)
+        for address, account in call.ledger.owned_by(program, view).items()
+        if all(matches(account) for matches in filters)
+    ]
+    return [
+        {"pubkey": address, "account": encoding.account_body(account, shape, call.ledger.decimals)}
+        for address, account in sorted(found, key=lambda one: one[0])
+    ]
+
+
+def _filters(options: Mapping[str, Any]) -> list[Filter]:
+    filters = options.get("filters") or []
+    if not isinstance(filters, list) or not all(isinstance(one, dict) and len(one) == 1 for one in filters):
+        raise InvalidParamsError("filters must be a list of objects with dataSize, memcmp or tokenAccountState")
+    if len(filters) > MAX_FILTERS:
+        raise InvalidParamsError(f"Too many filters provided; max {MAX_FILTERS}")
+    return [_filter(*one.popitem()) for one in map(dict, filters)]
+
+
+def _filter(kind: str, value: Any) -> Filter:
+    if kind == "dataSize":
+        size = read_integer(value, "dataSize")
+        return lambda account: len(account.data) == size
+    if kind == "tokenAccountState":
+        return lambda account: encoding.token_account(account) is not None
+    if kind != "memcmp" or not isinstance(value, dict):
+        raise InvalidParamsError(f"{kind} is not a filter, or not an object: give dataSize, memcmp, tokenAccountState")
+    offset, wanted = read_integer(value.get("offset"), "memcmp.offset"), _memcmp_bytes(value)
+    return lambda account: account.data[offset : offset + len(wanted)] == wanted
+
+
+def _memcmp_bytes(value: Mapping[str, Any]) -> bytes:
+    given = value.get("bytes")
+    if isinstance(given, str | list) and len(given) > MAX_MEMCMP:
+        raise InvalidParamsError("memcmp.bytes: at most 128 bytes can be compared")
+    try:
+        if isinstance(given, list):
+            return bytes(given)
+        return encoding.read_base64(str(given)) if value.get("encoding") == "base64" else base58.decode(str(given))
+    except (ValueError, TypeError) as error:
+        raise InvalidParamsError(f"memcmp.bytes: {error}") from error
+
+
+def _token_balance(call: Call) -> dict[str, Any]:
+    view = call.view(call.options(1))
+    held = encoding.token_account(call.ledger.account(call.pubkey(0, "address"), view))
+    decimals = call.ledger.decimals(held.mint) if held else None
+    if held is None or decimals is None:
+        raise InvalidParamsError("could not find account: it does not exist, or is not a token account")
+    return with_context(view, encoding.amount_body(held.amount, decimals))
+
+
+def _token_supply(call: Call) -> dict[str, Any]:
+    view = call.view(call.options(1))
+    found = encoding.mint(call.ledger.account(call.pubkey(0, "mint"), view))
+    if found is None:
+        raise InvalidParamsError("could not find mint")
+    return with_context(view, encoding.amount_body(found.supply, found.decimals))
+
+
+def _airdrop(call: Call) -> str:
+    try:
+        landed = call.ledger.airdrop(call.pubkey(0, "address"), call.integer(1, "lamports"))
+    except FaucetError as error:
+        raise RpcError(INTERNAL_ERROR, f"airdrop failed: {error}") from error
+    return base58.encode(landed.signature)
+
+
+def _fund(call: Call) -> str | None:
+    owner, mint = call.pubkey(0, "owner"), call.text(1, "mint")
+    coin = read_pubkey(mint, "mint") if mint else None
+    decimals, amount = call.integer(2, "decimals", MAX_DECIMALS), call.integer(3, "amount")
+    try:
+        landed = call.ledger.fund(owner, coin, decimals, amount)
+    except FaucetError as error:
+        raise RpcError(INTERNAL_ERROR, f"funding failed: {error}") from error
+    return base58.encode(landed.signature) if landed else None
+
+
+METHODS: dict[str, Method] = {
+    "getAccountInfo": _account_info,
+    "getBalance": _balance,
+    "getMultipleAccounts": _multiple_accounts,
+    "getProgramAccounts": _program_accounts,
+    "getTokenAccountBalance": _token_balance,
+    "getTokenAccountsByOwner": _token_accounts,
+    "getTokenSupply": _token_supply,
+    "localnet_fund": _fund,
+    "requestAirdrop": _airdrop,
+}

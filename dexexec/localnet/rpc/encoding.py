@@ -1,0 +1,163 @@
+"""Accounts and token amounts as JSON-RPC shows them, and what `getTransaction` tells of balances. Pure."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from solders.account import Account
+from solders.pubkey import Pubkey
+from solders.token.state import Mint, TokenAccount, TokenAccountState
+
+from dexexec.domain import base58
+from dexexec.localnet.rpc.errors import INVALID_REQUEST, InvalidParamsError, RpcError
+
+TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
+PROGRAMS = {TOKEN: "spl-token", TOKEN_2022: "spl-token-2022"}
+NATIVE_MINT = Pubkey.from_string("So11111111111111111111111111111111111111112")
+NATIVE_DECIMALS = 9
+MINT_SIZE, ACCOUNT_SIZE = 82, 165
+MINT_TYPE, ACCOUNT_TYPE = 1, 2
+"""Byte 165 of a Token-2022 account with extensions."""
+BASE58_LIMIT = 128
+ENCODINGS = ("base58", "base64", "jsonParsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How an account's data is wanted. `dataSlice` does not touch what is parsed."""
+
+    encoding: str = "base64"
+    offset: int = 0
+    length: int | None = None
+
+
+def account_body(account: Account, shape: Shape, decimals: Callable[[Pubkey], int | None]) -> dict[str, Any]:
+    """An account; `decimals` knows a mint's. Raises `RpcError` when the data are too long for base58."""
+    parsed = _parsed(account, decimals) if shape.encoding == "jsonParsed" else None
+    return {
+        "lamports": account.lamports,
+        "owner": str(account.owner),
+        "data": parsed or encoded(account.data, shape),
+        "executable": account.executable,
+        "rentEpoch": account.rent_epoch,
+        "space": len(account.data),
+    }
+
+
+def encoded(data: bytes, shape: Shape) -> Any:
+    """Data with their encoding, cut as asked for."""
+    cut = data[shape.offset :] if shape.length is None else data[shape.offset : shape.offset + shape.length]
+    if shape.encoding != "base58":
+        return [base64.b64encode(cut).decode(), "base64"]
+    if len(cut) > BASE58_LIMIT:
+        raise RpcError(
+            INVALID_REQUEST,
+            f"Encoded binary (base 58) data should be less than {BASE58_LIMIT} bytes, please use Base64 encoding.",
+        )
+    return [base58.encode(cut), "base58"]
+
+
+def read_base64(text: str) -> bytes:
+    """Bytes from base64; raises `ValueError`."""
+    return base64.b64decode(text, validate=True)
+
+
+def token_account(account: Account | None) -> TokenAccount | None:
+    """A token account of either program; None for anything else."""
+    data = account.data if account and account.owner in PROGRAMS else b""
+    extended = len(data) > ACCOUNT_SIZE and data[ACCOUNT_SIZE] == ACCOUNT_TYPE
+    if not extended and len(data) != ACCOUNT_SIZE:
+        return None
+    found = TokenAccount.from_bytes(data[:ACCOUNT_SIZE])
+    return found if found.state != TokenAccountState.Uninitialized else None
+
+
+def mint(account: Account | None) -> Mint | None:
+    """A mint of either program; None for anything else."""
+    data = account.data if account and account.owner in PROGRAMS else b""
+    extended = len(data) > ACCOUNT_SIZE and data[ACCOUNT_SIZE] == MINT_TYPE
+    if not extended and len(data) != MINT_SIZE:
+        return None
+    found = Mint.from_bytes(data[:MINT_SIZE])
+    return found if found.is_initialized else None
+
+
+def amount_body(amount: int, decimals: int) -> dict[str, Any]:
+    """A token amount: base units, and how people write it (`uiAmount` is a float because the interface wants one)."""
+    digits = str(amount).rjust(decimals + 1, "0")
+    whole, part = (digits[:-decimals], digits[-decimals:].rstrip("0")) if decimals else (digits, "")
+    text = f"{whole}.{part}" if part else whole
+    return {"amount": str(amount), "decimals": decimals, "uiAmount": float(text), "uiAmountString": text}
+
+
+def token_balances(
+    keys: Sequence[Pubkey], accounts: Mapping[Pubkey, Account | None], decimals: Callable[[Pubkey], int | None]
+) -> list[dict[str, Any]]:
+    """The token accounts among a transaction's keys, as `preTokenBalances` and `postTokenBalances` show them."""
+    found = []
+    for index, key in enumerate(keys):
+        account = accounts.get(key)
+        held = token_account(account)
+        places = decimals(held.mint) if held else None
+        if account and held and places is not None:
+            found.append(
+                {
+                    "accountIndex": index,
+                    "mint": str(held.mint),
+                    "owner": str(held.owner),
+                    "programId": str(account.owner),
+                    "uiTokenAmount": amount_body(held.amount, places),
+                }
+            )
+    return found
+
+
+def read_shape(options: Mapping[str, Any], default: str = "base58") -> Shape:
+    """From a request's options. Raises `InvalidParamsError`."""
+    encoding = options.get("encoding") or default
+    if encoding not in ENCODINGS:
+        raise InvalidParamsError(f"encoding must be one of {', '.join(ENCODINGS)}, not {encoding!r}")
+    part = options.get("dataSlice")
+    if part is None:
+        return Shape(encoding)
+    match part:
+        case {"offset": int(offset), "length": int(length)} if offset >= 0 and length >= 0:
+            return Shape(encoding, offset, length)
+    raise InvalidParamsError("dataSlice must be an object with the integers offset and length")
+
+
+def _parsed(account: Account, decimals: Callable[[Pubkey], int | None]) -> dict[str, Any] | None:
+    program = PROGRAMS.get(account.owner)
+    held, coined = token_account(account), mint(account)
+    info: dict[str, Any]
+    if held:
+        places = decimals(held.mint)
+        if places is None:
+            return None
+        info = {
+            "mint": str(held.mint),
+            "owner": str(held.owner),
+            "tokenAmount": amount_body(held.amount, places),
+            "state": "frozen" if held.state == TokenAccountState.Frozen else "initialized",
+            "isNative": held.is_native is not None,
+        }
+        if held.is_native is not None:
+            info["rentExemptReserve"] = amount_body(held.is_native, NATIVE_DECIMALS)
+        if held.delegate is not None:
+            info |= {"delegate": str(held.delegate), "delegatedAmount": amount_body(held.delegated_amount, places)}
+        if held.close_authority is not None:
+            info["closeAuthority"] = str(held.close_authority)
+    elif coined:
+        info = {
+            "mintAuthority": coined.mint_authority and str(coined.mint_authority),
+            "supply": str(coined.supply),
+            "decimals": coined.decimals,
+            "isInitialized": True,
+            "freezeAuthority": coined.freeze_authority and str(coined.freeze_authority),
+        }
+    else:
+        return None
+    kind = "account" if held else "mint"
+    return {"program": program, "parsed": {"info": info, "type": kind}, "space": len(account.data)}

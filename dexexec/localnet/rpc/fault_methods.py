@@ -1,0 +1,39 @@
+"""Methods for tests, there only with `--allow-faults`: what this node does wrong, forks, and the clock by hand."""
+
+from typing import Any
+
+from dexexec.domain import base58
+from dexexec.localnet.blocks import MAX_FORK, Commitment
+from dexexec.localnet.faults import read
+from dexexec.localnet.rpc.request import Call, Method
+
+PREFIX = "localnet_"
+MAX_ADVANCE = 10_000
+
+
+def _set(call: Call) -> dict[str, Any]:
+    call.node.faults = read(call.options(0))
+    return call.node.faults.body()
+
+
+def _get(call: Call) -> dict[str, Any]:
+    return call.node.faults.body()
+
+
+def _fork(call: Call) -> dict[str, Any]:
+    gone = call.ledger.fork(call.integer(0, "blocks", MAX_FORK))
+    return {"unconfirmed": [base58.encode(signature) for signature in gone]}
+
+
+def _advance(call: Call) -> int:
+    for _ in range(call.integer(0, "slots", MAX_ADVANCE)):
+        call.ledger.tick()
+    return call.node.block(Commitment.PROCESSED).slot
+
+
+METHODS: dict[str, Method] = {
+    f"{PREFIX}advanceSlots": _advance,
+    f"{PREFIX}fork": _fork,
+    f"{PREFIX}getFaults": _get,
+    f"{PREFIX}setFaults": _set,
+}

@@ -1,0 +1,130 @@
+"""One request to one node: its parameters, read by position, named when they are wrong; the block it looks at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from dexexec.localnet.blocks import Block, Commitment
+from dexexec.localnet.faults import Faults
+from dexexec.localnet.ledger import Ledger
+from dexexec.localnet.rpc.errors import MIN_CONTEXT_SLOT_NOT_REACHED, InvalidParamsError, RpcError
+
+API_VERSION = "2.2.0"
+"""The Agave release whose answers these follow."""
+
+Method = Callable[["Call"], Any]
+"""Answers the `result`, or raises `RpcError`."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A node of the cluster, as a client sees it: the one ledger, with faults of its own."""
+
+    ledger: Ledger
+    faults: Faults = field(default_factory=Faults)
+
+    def block(self, commitment: Commitment) -> Block:
+        """The newest block of a commitment that this node has seen."""
+        return self.ledger.blocks.at(commitment, self.faults.lag)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method's parameters."""
+
+    node: Node
+    params: Sequence[Any]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The chain."""
+        return self.node.ledger
+
+    def optional(self, place: int) -> Any:
+        """A parameter, None if it is not there."""
+        return self.params[place] if place < len(self.params) else None
+
+    def pubkey(self, place: int, name: str) -> Pubkey:
+        """A public key that must be there."""
+        return read_pubkey(self.text(place, name), name)
+
+    def signature(self, place: int, name: str) -> bytes:
+        """A signature that must be there."""
+        return read_signature(self.text(place, name), name)
+
+    def text(self, place: int, name: str) -> str:
+        """A string that must be there."""
+        value = self.optional(place)
+        if not isinstance(value, str):
+            raise InvalidParamsError(f"{name} must be a string (parameter {place + 1})")
+        return value
+
+    def strings(self, place: int, name: str, most: int) -> list[str]:
+        """A list of strings that must be there."""
+        value = self.optional(place)
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise InvalidParamsError(f"{name} must be a list of strings (parameter {place + 1})")
+        if len(value) > most:
+            raise InvalidParamsError(f"Too many inputs provided; max {most}")
+        return value
+
+    def integer(self, place: int, name: str, most: int = 2**64 - 1) -> int:
+        """A natural number that must be there."""
+        return read_integer(self.optional(place), name, most)
+
+    def options(self, place: int) -> dict[str, Any]:
+        """The object with options, empty if it is not there."""
+        value = self.optional(place)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise InvalidParamsError(f"options must be an object (parameter {place + 1})")
+        return value
+
+    def view(self, options: Mapping[str, Any], key: str = "commitment") -> Block:
+        """The block at the wanted commitment (default: finalized), not below `minContextSlot`."""
+        block = self.node.block(read_commitment(options, key))
+        least = options.get("minContextSlot")
+        if least is not None and block.slot < read_integer(least, "minContextSlot"):
+            message = "Minimum context slot has not been reached"
+            raise RpcError(MIN_CONTEXT_SLOT_NOT_REACHED, message, {"contextSlot": block.slot})
+        return block
+
+
+def with_context(view: Block, value: Any) -> dict[str, Any]:
+    """A result together with the slot it is of."""
+    return {"context": {"slot": view.slot, "apiVersion": API_VERSION}, "value": value}
+
+
+def read_commitment(options: Mapping[str, Any], key: str = "commitment") -> Commitment:
+    """Finalized unless the options say otherwise."""
+    value = options.get(key) or Commitment.FINALIZED
+    if value not in list(Commitment):
+        raise InvalidParamsError(f"{key} must be one of {', '.join(Commitment)}, not {value!r}")
+    return Commitment(value)
+
+
+def read_integer(value: object, name: str, most: int = 2**64 - 1) -> int:
+    """A natural number."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise InvalidParamsError(f"{name} must be an integer from 0 to {most}")
+    return value
+
+
+def read_pubkey(value: object, name: str) -> Pubkey:
+    """A public key in base58."""
+    try:
+        return Pubkey.from_string(str(value))
+    except ValueError as error:
+        raise InvalidParamsError(f"{name}: {value!r} is not a public key ({error})") from error
+
+
+def read_signature(value: object, name: str) -> bytes:
+    """A signature in base58."""
+    try:
+        return bytes(Signature.from_string(str(value)))
+    except ValueError as error:
+        raise InvalidParamsError(f"{name}: {value!r} is not a signature ({error})") from error

@@ -1,0 +1,257 @@
+"""HTTP and WebSocket on loopback: the way in for clients, and where a node answers wrongly when a test wants it to.
+
+With faults allowed, `/nodes/NAME` is one more node of the same cluster, with faults of its own.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches, Rule
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from dexexec.domain import base58
+from dexexec.localnet.faults import Wrong, WrongAnswers
+from dexexec.localnet.ledger import Ledger
+from dexexec.localnet.rpc import dispatch
+from dexexec.localnet.rpc.errors import (
+    NODE_UNHEALTHY,
+    PREFLIGHT_FAILURE,
+    SIGNATURE_VERIFICATION_FAILURE,
+    InvalidParamsError,
+    RpcError,
+)
+from dexexec.localnet.rpc.fault_methods import PREFIX
+from dexexec.localnet.rpc.request import Node
+from dexexec.localnet.rpc.subscriptions import Subscriptions
+
+MAX_BODY_BYTES = 512 * 1024
+BODY_SECONDS = 10.0
+IDLE_SECONDS = 120.0
+MAX_NODES = 16
+QUEUED_MESSAGES = 20_000
+GOING_AWAY, TOO_SLOW = 1001, 1013
+REFUSALS = {
+    Wrong.UNHEALTHY: RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None}),
+    Wrong.WOULD_FAIL: RpcError(
+        PREFLIGHT_FAILURE,
+        "Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1",
+        {"err": {"InstructionError": [0, {"Custom": 1}]}, "logs": []},
+    ),
+    Wrong.BAD_SIGNATURE: RpcError(
+        SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure", {"err": "SignatureFailure"}
+    ),
+    Wrong.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
+}
+"""As a node words them, whatever was asked."""
+SOME_SIGNATURE = base58.encode(bytes(range(64)))
+
+
+class Cluster:
+    """The nodes that clients can reach, by path, and the sockets that are open."""
+
+    def __init__(self, ledger: Ledger, *, allow_faults: bool) -> None:
+        self._ledger, self._allow_faults = ledger, allow_faults
+        self._nodes: dict[str | None, Node] = {None: Node(ledger)}
+        self.methods = dispatch.METHODS | (dispatch.FAULT_METHODS if allow_faults else {})
+        self.sockets: set[SocketHandler] = set()
+        self.stopping = asyncio.Event()
+
+    def node(self, name: str | None) -> Node | None:
+        """The node of that name, None for the first; another one comes up when it is first asked for."""
+        if name not in self._nodes and self._allow_faults and len(self._nodes) < MAX_NODES:
+            self._nodes[name] = Node(self._ledger)
+        return self._nodes.get(name)
+
+    def close(self) -> None:
+        """Let go of the clients that wait."""
+        self.stopping.set()
+        for socket in list(self.sockets):
+            socket.close(GOING_AWAY, "the localnet stops")
+
+
+class RpcHandler(RequestHandler):
+    """One JSON-RPC request, or a batch of them."""
+
+    def initialize(self, cluster: Cluster) -> None:
+        """Once per request."""
+        self.cluster = cluster
+        self._gone = asyncio.Event()
+
+    def set_default_headers(self) -> None:
+        """Pages may call it, as they may call solana-test-validator."""
+        self.set_header("Access-Control-Allow-Origin", "*")
+        self.set_header("Access-Control-Allow-Methods", "POST")
+        self.set_header("Access-Control-Allow-Headers", "*")
+
+    def on_connection_close(self) -> None:
+        """The client is gone."""
+        self._gone.set()
+
+    def options(self, _name: str | None) -> None:
+        """A page asks whether it may call."""
+        self.set_status(204)
+
+    async def post(self, name: str | None) -> None:
+        """The call."""
+        node = self.cluster.node(name)
+        if node is None:
+            self._refuse(404, "there is only one node here, at /")
+            return
+        if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+            self._refuse(415, "Supplied content type is not allowed. Content-Type: application/json is required")
+            return
+        try:
+            document = dispatch.parse(self.request.body)
+        except RpcError as error:
+            self._reply(dispatch.error_body(None, error))
+            return
+        methods = dispatch.methods_of(document)
+        ours = methods and all(method.startswith(PREFIX) for method in methods)
+        wrong = None if ours else node.faults.answer(methods)
+        if wrong is None:
+            self._reply(dispatch.answer(document, node, self.cluster.methods))
+            return
+        if wrong.execute:
+            dispatch.answer(document, node, self.cluster.methods)
+        await self._reply_wrongly(wrong, document)
+
+    async def _reply_wrongly(self, wrong: WrongAnswers, document: Any) -> None:
+        match wrong.answer:
+            case Wrong.TOO_MANY_REQUESTS:
+                self.set_header("Retry-After", "1")
+                self._refuse(429, "Too many requests")
+            case Wrong.UNAVAILABLE:
+                self._refuse(503, "Service unavailable")
+            case Wrong.UNHEALTHY | Wrong.WOULD_FAIL | Wrong.BAD_SIGNATURE | Wrong.BAD_PARAMS as refusal:
+                self._reply(dispatch.refuse(document, REFUSALS[refusal]))
+            case Wrong.ANOTHER_SIGNATURE:
+                self._reply({"jsonrpc": "2.0", "id": document.get("id"), "result": SOME_SIGNATURE})
+            case Wrong.GARBAGE:
+                self.finish('{"jsonrpc": "2.0", "result": <html>')
+            case Wrong.HANG:
+                waits = [asyncio.ensure_future(event.wait()) for event in (self._gone, self.cluster.stopping)]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+                self._hang_up()
+            case Wrong.HANG_UP:
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._gone.is_set():
+            self._finished = True
+        else:
+            self.detach().close()
+
+    def _reply(self, body: Any) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(b"" if body is None else json.dumps(body, separators=(",", ":")).encode())
+
+    def _refuse(self, status: int, text: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(text + "\n")
+
+
+class HealthHandler(RequestHandler):
+    """`GET /health`, which load balancers ask for."""
+
+    def get(self) -> None:
+        """Up is healthy."""
+        self.finish("ok")
+
+
+class SocketHandler(WebSocketHandler):
+    """Subscriptions. One task writes, so that a slow client holds up nobody."""
+
+    def initialize(self, cluster: Cluster) -> None:
+        """Once per socket."""
+        self.cluster = cluster
+        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUED_MESSAGES)
+        self._subscriptions: Subscriptions | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    def check_origin(self, origin: str) -> bool:
+        """As for HTTP, any page may."""
+        return True
+
+    def open(self, *args: str | None, **_: str | None) -> None:
+        """The socket is there."""
+        node = self.cluster.node(args[0])
+        if node is None:
+            self.close(1008, "there is only one node here, at /")
+            return
+        self._node = node
+        self._subscriptions = Subscriptions(node, self._send)
+        self._writer = asyncio.create_task(self._write())
+        self.cluster.sockets.add(self)
+
+    def on_message(self, message: str | bytes) -> None:
+        """A JSON-RPC request."""
+        if self._subscriptions is None:
+            return
+        try:
+            document = dispatch.parse(message.encode() if isinstance(message, str) else message)
+        except RpcError as error:
+            self._send(dispatch.error_body(None, error))
+            return
+        answer = dispatch.answer(document, self._node, self._subscriptions.methods)
+        if answer is not None:
+            self._send(answer)
+        self._subscriptions.catch_up()
+
+    def on_close(self) -> None:
+        """The socket is gone."""
+        self.cluster.sockets.discard(self)
+        if self._subscriptions is not None:
+            self._subscriptions.close()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def _send(self, body: Any) -> None:
+        try:
+            self._queue.put_nowait(json.dumps(body, separators=(",", ":")))
+        except asyncio.QueueFull:
+            self.close(TOO_SLOW, "too slow")
+
+    async def _write(self) -> None:
+        with suppress(WebSocketClosedError):
+            while True:
+                await self.write_message(await self._queue.get())
+
+
+class _Upgrade(PathMatches):
+    """Matches only the handshake of a WebSocket."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return None
+        return super().match(request)
+
+
+def _log_nothing(_: RequestHandler) -> None:
+    """What clients get wrong they are told; what we get wrong is logged as an error elsewhere."""
+
+
+def make_server(cluster: Cluster) -> HTTPServer:
+    """The server, which does not listen yet."""
+    given = {"cluster": cluster}
+    path = r"/(?:nodes/([A-Za-z0-9_-]{1,40}))?"
+    application = Application(
+        [
+            Rule(_Upgrade(path), SocketHandler, given),
+            Rule(PathMatches(r"/health"), HealthHandler),
+            Rule(PathMatches(path), RpcHandler, given),
+        ],
+        log_function=_log_nothing,
+        websocket_max_message_size=MAX_BODY_BYTES,
+        websocket_ping_interval=20,
+    )
+    return HTTPServer(
+        application, max_body_size=MAX_BODY_BYTES, body_timeout=BODY_SECONDS, idle_connection_timeout=IDLE_SECONDS
+    )

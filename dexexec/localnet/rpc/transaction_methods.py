@@ -1,0 +1,246 @@
+"""Methods about transactions: sending and simulating them, and what became of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from solders.hash import Hash
+from solders.message import Message, MessageV0
+from solders.pubkey import Pubkey
+from solders.transaction import SanitizeError, VersionedTransaction
+
+from dexexec.domain import base58
+from dexexec.localnet.blocks import Block, Commitment
+from dexexec.localnet.faults import Forgets
+from dexexec.localnet.journal import Landed
+from dexexec.localnet.ledger import Submission
+from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc.account_methods import shown
+from dexexec.localnet.rpc.errors import (
+    PREFLIGHT_FAILURE,
+    SIGNATURE_VERIFICATION_FAILURE,
+    InvalidParamsError,
+    RpcError,
+)
+from dexexec.localnet.rpc.request import (
+    Call,
+    Method,
+    read_commitment,
+    read_integer,
+    read_pubkey,
+    read_signature,
+    with_context,
+)
+from dexexec.localnet.rpc.transaction_encoding import memos, simulation_body, status_body, transaction_body
+from dexexec.localnet.runtime import Outcome
+
+MAX_BYTES = 1232
+MAX_STATUSES = 256
+MAX_SIGNATURES = 1_000
+RECENT_SLOTS = 300
+"""How long a status is found without searching the history."""
+
+
+def _send(call: Call) -> str:
+    options = call.options(1)
+    submission = _submission(call, options)
+    transaction = submission.transaction
+    if not options.get("skipPreflight"):
+        view = call.view(options, "preflightCommitment")
+        _verify(transaction)
+        outcome = _simulated(call, submission, view, verify=True)
+        if outcome.err is not None:
+            message = f"Transaction simulation failed: {explain(outcome.err)}"
+            raise RpcError(PREFLIGHT_FAILURE, message, simulation_body(outcome))
+    elif not all(transaction.verify_with_results()):
+        return base58.encode(submission.signature)
+    delay = call.node.faults.delay()
+    if delay is not None:
+        call.ledger.submit(submission, delay)
+    return base58.encode(submission.signature)
+
+
+def _simulate(call: Call) -> dict[str, Any]:
+    options = call.options(1)
+    view = call.view(options)
+    verify, replace = bool(options.get("sigVerify")), bool(options.get("replaceRecentBlockhash"))
+    if verify and replace:
+        raise InvalidParamsError("sigVerify may not be used with replaceRecentBlockhash")
+    submission = _submission(call, options)
+    if verify:
+        _verify(submission.transaction)
+    if replace:
+        submission = _with_blockhash(submission, view)
+    outcome = _simulated(call, submission, view, verify=verify)
+    body = simulation_body(outcome, inner=bool(options.get("innerInstructions")))
+    body["accounts"] = _accounts_after(call, options.get("accounts"), outcome, view)
+    if replace:
+        body["replacementBlockhash"] = {"blockhash": view.hash, "lastValidBlockHeight": view.last_valid_height}
+    return with_context(view, body)
+
+
+def _simulated(call: Call, submission: Submission, view: Block, *, verify: bool) -> Outcome:
+    refusal = call.ledger.refusal(submission, view)
+    return Outcome(refusal) if refusal else call.ledger.simulate(submission, view, verify=verify)
+
+
+def _accounts_after(call: Call, wanted: Any, outcome: Outcome, view: Block) -> list[Any] | None:
+    if wanted is None:
+        return None
+    if not isinstance(wanted, dict) or not isinstance(wanted.get("addresses"), list):
+        raise InvalidParamsError("accounts must be an object with a list of addresses")
+    addresses = [read_pubkey(one, "accounts.addresses") for one in wanted["addresses"]]
+    if outcome.err is not None:
+        return [None] * len(addresses)
+    shape = encoding.read_shape(wanted, "base64")
+    return [_account_after(call, address, outcome, view, shape) for address in addresses]
+
+
+def _account_after(call: Call, address: Pubkey, outcome: Outcome, view: Block, shape: encoding.Shape) -> Any:
+    after = outcome.accounts.get(address)
+    if after is None:
+        return shown(call, address, view, shape)
+    return encoding.account_body(after, shape, call.ledger.decimals) if after.lamports else None
+
+
+def _submission(call: Call, options: Mapping[str, Any]) -> Submission:
+    text, form = call.text(0, "transaction"), options.get("encoding") or "base58"
+    if form not in ("base58", "base64"):
+        raise InvalidParamsError(f"encoding must be base58 or base64, not {form!r}")
+    if len(text) > 2 * MAX_BYTES:
+        raise InvalidParamsError(f"transaction is too large (max: {MAX_BYTES} bytes)")
+    try:
+        raw = encoding.read_base64(text) if form == "base64" else base58.decode(text)
+    except ValueError as error:
+        raise InvalidParamsError(f"invalid {form} encoding: {error}") from error
+    if len(raw) > MAX_BYTES:
+        raise InvalidParamsError(f"transaction is too large: {len(raw)} bytes (max: {MAX_BYTES} bytes)")
+    try:
+        transaction = VersionedTransaction.from_bytes(raw)
+        transaction.sanitize()
+    except (ValueError, SanitizeError) as error:
+        raise InvalidParamsError(f"failed to deserialize the transaction: {error}") from error
+    if not isinstance(transaction.message, Message | MessageV0) or bytes(transaction) != raw:
+        raise InvalidParamsError("failed to deserialize the transaction: it is neither legacy nor of version 0")
+    return Submission(transaction, raw)
+
+
+def _verify(transaction: VersionedTransaction) -> None:
+    if not all(transaction.verify_with_results()):
+        raise RpcError(SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure")
+
+
+def _with_blockhash(submission: Submission, block: Block) -> Submission:
+    transaction, blockhash = submission.transaction, Hash.from_string(block.hash)
+    old = transaction.message
+    header, keys, steps = old.header, old.account_keys, old.instructions
+    counts = (
+        header.num_required_signatures,
+        header.num_readonly_signed_accounts,
+        header.num_readonly_unsigned_accounts,
+    )
+    new: Message | MessageV0
+    if isinstance(old, MessageV0):
+        new = MessageV0(header, keys, blockhash, steps, old.address_table_lookups)
+    else:
+        new = Message.new_with_compiled_instructions(*counts, keys, blockhash, steps)
+    changed = VersionedTransaction.populate(new, transaction.signatures)
+    return Submission(changed, bytes(changed))
+
+
+def explain(err: Any) -> str:
+    """A TransactionError in words, as nodes put it for the common ones."""
+    if isinstance(err, dict) and "InstructionError" in err:
+        index, what = err["InstructionError"]
+        if isinstance(what, dict) and "Custom" in what:
+            what = f"custom program error: {what['Custom']:#x}"
+        return f"Error processing Instruction {index}: {what}"
+    return WORDS.get(err, err) if isinstance(err, str) else str(err)
+
+
+WORDS = {
+    "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
+    "AlreadyProcessed": "This transaction has already been processed",
+    "BlockhashNotFound": "Blockhash not found",
+    "InsufficientFundsForFee": "Insufficient funds for fee",
+    "InvalidAccountForFee": "This account may not be used to pay transaction fees",
+    "SignatureFailure": "Transaction did not pass signature verification",
+}
+
+
+def _statuses(call: Call) -> dict[str, Any]:
+    wanted = call.strings(0, "signatures", MAX_STATUSES)
+    search = bool(call.options(1).get("searchTransactionHistory"))
+    signatures = [read_signature(one, "signature") for one in wanted]
+    view = call.node.block(Commitment.PROCESSED)
+    return with_context(view, [_status(call, signature, view, search=search) for signature in signatures])
+
+
+def _status(call: Call, signature: bytes, view: Block, *, search: bool) -> dict[str, Any] | None:
+    forgets = call.node.faults.forgets
+    landed = call.ledger.transaction(signature, view)
+    if landed is None or forgets is Forgets.ALL:
+        return None
+    if not search and (forgets is Forgets.RECENT or landed.slot < view.slot - RECENT_SLOTS):
+        return None
+    commitment = _commitment(call, landed)
+    on_top = call.ledger.blocks.on_top(landed.slot, call.node.faults.lag)
+    return {
+        "slot": landed.slot,
+        "confirmations": None if commitment is Commitment.FINALIZED else on_top,
+        "err": landed.err,
+        "status": status_body(landed.err),
+        "confirmationStatus": commitment,
+    }
+
+
+def _commitment(call: Call, landed: Landed) -> Commitment:
+    return call.ledger.blocks.commitment(landed.slot, call.node.faults.lag)
+
+
+def _confirmed_view(call: Call, options: Mapping[str, Any]) -> Block:
+    if read_commitment(options) is Commitment.PROCESSED:
+        raise InvalidParamsError("Method does not support commitment below `confirmed`")
+    return call.view(options)
+
+
+def _transaction(call: Call) -> dict[str, Any] | None:
+    second = call.optional(1)
+    options = {"encoding": second} if isinstance(second, str) else call.options(1)
+    landed = call.ledger.transaction(call.signature(0, "signature"), _confirmed_view(call, options))
+    if landed is None or call.node.faults.forgets is Forgets.ALL:
+        return None
+    version = options.get("maxSupportedTransactionVersion")
+    version = None if version is None else read_integer(version, "maxSupportedTransactionVersion", 255)
+    return transaction_body(landed, options.get("encoding") or "json", version)
+
+
+def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
+    options = call.options(1)
+    limit = read_integer(options.get("limit") or MAX_SIGNATURES, "limit", MAX_SIGNATURES)
+    before, until = (
+        None if options.get(name) is None else read_signature(options[name], name) for name in ("before", "until")
+    )
+    view = _confirmed_view(call, options)
+    if call.node.faults.forgets is Forgets.ALL:
+        return []
+    found = call.ledger.mentioning(call.pubkey(0, "address"), view, before, until, limit)
+    return [
+        {
+            "signature": base58.encode(landed.signature),
+            "slot": landed.slot,
+            "err": landed.err,
+            "memo": memos(landed),
+            "blockTime": landed.time,
+            "confirmationStatus": _commitment(call, landed),
+        }
+        for landed in found
+    ]
+
+
+METHODS: dict[str, Method] = {
+    "getSignatureStatuses": _statuses,
+    "getSignaturesForAddress": _signatures_for_address,
+    "getTransaction": _transaction,
+    "sendTransaction": _send,
+    "simulateTransaction": _simulate,
+}

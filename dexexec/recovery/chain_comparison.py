@@ -1,0 +1,269 @@
+"""Compares the record with the chain for one wallet: what is on chain and not in the record is read back into it.
+
+A record that is the one of before needs a glance: whether the newest transactions of the wallet are known. Another
+record (a promoted standby, a restored backup) is compared in full. First it is waited until nothing can land any more
+that was signed before: any blockhash of then is dead 150 blocks later. Then the wallet's finalized history is read from
+all nodes, back to where the record is complete for certain.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from dexexec.clock import Clock
+from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.attempt_id import Memo, find_memos
+from dexexec.domain.recovered_orders import ChainAttempt, ContradictionError, RecordedOrder, UnsettledError, restore
+from dexexec.domain.swap import SLOTS_PER_SECOND, VALID_FOR, FailedOnChain, Landed, SwapStatus
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory, WalletHistory
+from dexexec.observe.observer import Observer
+from dexexec.observe.untrusted_text import clean
+from dexexec.store import Begun, Comparisons, Standing
+from dexexec.venue import Unreachable
+
+Venues = Mapping[str, frozenset[str]]
+"""The programs of each venue, by its name."""
+ReadOwn = Callable[[bytes, str, Venues], tuple[Memo, str] | None]
+SKEW_SECONDS = 300
+"""How far the clocks of the chain, and of the database servers before and after, may be apart."""
+AHEAD = 10
+"""Blocks by which another node may have been ahead of the one that told the newest blockhash."""
+AT_ONCE = 16
+"""Transactions that are read at the same time."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+TOLD_EVERY = 10.0
+"""Seconds between two lines about the progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletOnChain:
+    """A wallet that orders are paid with, and the chain that has its past. `genesis` tells chains apart; `read_own` is
+    `dexexec.recovery.own_transactions.read_own`, which needs Solana's libraries."""
+
+    genesis: str
+    address: str
+    chain: WalletHistory
+    read_own: ReadOwn
+
+
+class Comparison:
+    """For one wallet. `record` is the record's name, `venues` tell by their programs where a swap was made, and `pair`
+    (input and output mint) which side an order was that is otherwise unknown."""
+
+    def __init__(
+        self,
+        wallet: WalletOnChain,
+        comparisons: Comparisons,
+        *,
+        record: str,
+        venues: Venues,
+        pair: tuple[str, str],
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._wallet, self._chain, self._comparisons = wallet, wallet.chain, comparisons
+        self._record, self._venues, self._pair = record, venues, pair
+        self._clock, self._observer = clock, observer
+        self._key = (wallet.genesis, wallet.address)
+        self._told = ""  # the identity for which a comparison was last told
+
+    async def ensure(self) -> str:
+        """The identity of the Postgres whose record has all that the chain has: compared now, if it was not before.
+        Raises `UnavailableError` and `VenueError` when that cannot be said yet."""
+        standing = await self._standing()
+        if await self._is_compared(standing):
+            return await self._done(standing)
+        async with self._comparisons.alone(*self._key) as alone:
+            if not alone:
+                raise Unreachable("another worker compares record and chain")
+            # Whoever had the lock before may have done it.
+            standing = await self._standing()
+            if not await self._is_compared(standing):
+                await self._compare(standing)
+            return await self._done(standing)
+
+    async def stopped(self) -> None:
+        """Let others know that nothing is signed at present. Raises `UnavailableError`."""
+        await self._comparisons.stopped(*self._key)
+
+    async def _standing(self) -> Standing:
+        return await self._comparisons.standing(*self._key)
+
+    async def _done(self, standing: Standing) -> str:
+        if not await self._comparisons.compared(*self._key, standing.identity):
+            raise Unreachable("Postgres changed while its record was compared with the chain")
+        return standing.identity
+
+    async def _is_compared(self, standing: Standing) -> bool:
+        """Whether this is the record of before, with nothing missing that was in it: a backup that was restored in
+        place has the same identity, and lacks the newest transactions."""
+        if standing.pending is not None or standing.compared != standing.identity:
+            return False
+        newest = await self._chain.newest_signatures(self._wallet.address)
+        if newest is None:
+            self._observer.history_missing(self._wallet.address)
+            return True
+        since = standing.complete_until - SKEW_SECONDS
+        hinted = await self._hinted([one for one in newest if one.time is None or one.time >= since])
+        for place in range(0, len(hinted), AT_ONCE):
+            if any(await asyncio.gather(*(self._may_be_own(one) for one in hinted[place : place + AT_ONCE]))):
+                return False
+        return True
+
+    async def _may_be_own(self, signature: str) -> bool:
+        """Whether a transaction that is listed with a memo of ours can be ours: anybody may write such a memo, and a
+        comparison stops signing for a minute. What cannot be read yet can be."""
+        kept = await self._chain.kept_transaction(signature)
+        return kept is None or self._wallet.read_own(kept.payload, self._wallet.address, self._venues) is not None
+
+    async def _hinted(self, entries: Sequence[HistoryEntry]) -> list[str]:
+        """Signatures that are not in the record, of transactions that are ours by what a node says of their memos."""
+        memos = {one.signature: find_memos(one.memos or "") for one in entries}
+        known = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
+        signatures = _signatures(known)
+        return [
+            signature
+            for signature, found in memos.items()
+            if signature not in signatures and any(self._is_ours(memo, known) for memo in found)
+        ]
+
+    def _is_ours(self, memo: Memo, known: dict[UUID, RecordedOrder]) -> bool:
+        return memo.record == self._record or memo.attempt.order_id in known
+
+    async def _recorded(self, order_ids: Iterable[UUID]) -> dict[UUID, RecordedOrder]:
+        wanted = list(dict.fromkeys(order_ids))
+        return await self._comparisons.orders(wanted) if wanted else {}
+
+    # In full
+
+    async def _compare(self, standing: Standing) -> None:
+        begun = self._clock.monotonic()
+        dead_height, since, waited = standing.dead_height, standing.back_to, standing.begun_seconds
+        if standing.pending != standing.identity or dead_height is None or since is None:
+            dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
+            since, waited = standing.complete_until - SKEW_SECONDS, 0.0
+            await self._comparisons.begin(*self._key, Begun(standing.identity, dead_height, since))
+        if self._told != standing.identity:
+            self._told = standing.identity
+            self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
+        await self._wait_until_dead(dead_height, begun - waited)
+        histories = await self._chain.wallet_history(self._wallet.address, since)
+        behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
+        if behind or all(one.height is None for one in histories):
+            raise Unreachable(f"the history cannot be read past height {dead_height} ({', '.join(behind)})")
+        found = await self._read_back(histories)
+        restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
+        for one in await self._comparisons.end_duplicates():
+            self._observer.order_duplicated(one.order_id, one.original, one.ended)
+        self._observer.comparison_done(self._wallet.address, restored, self._clock.monotonic() - begun)
+
+    async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:
+        """Until every node that answers has finalized a block in which nothing can land that was signed before.
+
+        `found_at` is when `dead_height` was found out (monotonic seconds; by another process perhaps). A height that no
+        chain can have come to since proves nothing, whatever else the node tells.
+        """
+        told = float("-inf")
+        while True:
+            heights = await self._chain.heights()
+            node, lowest = min(heights.items(), key=lambda one: one[1])
+            # No allowance for a node that was behind then: it would be longer than the whole wait.
+            most = dead_height - VALID_FOR - AHEAD + SLOTS_PER_SECOND * (self._clock.monotonic() - found_at)
+            if dead_height < lowest <= most:
+                return
+            await self.stopped()
+            raise_if_cancelled()
+            now = self._clock.monotonic()
+            if now - told >= TOLD_EVERY:
+                self._observer.comparison_waits(self._wallet.address, node, lowest, dead_height, round(most))
+                told = now
+            await self._clock.sleep(min(max((dead_height - lowest) * 0.05, SHORTEST_PAUSE), LONGEST_PAUSE))
+
+    async def _read_back(self, histories: Sequence[NodeHistory]) -> dict[UUID, list[ChainAttempt]]:
+        """Our transactions that the record does not have, by their order."""
+        entries = {entry.signature: entry for history in histories for entry in history.entries}
+        memos = {one.signature: find_memos(one.memos or "") for one in entries.values()}
+        hinted = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
+        unknown = [entries[signature] for signature in entries.keys() - _signatures(hinted)]
+        await self.stopped()
+        own: list[_Own] = []
+        for place in range(0, len(unknown), AT_ONCE):
+            read = await asyncio.gather(*(self._read(entry) for entry in unknown[place : place + AT_ONCE]))
+            own += [one for one in read if one is not None]
+            await self.stopped()
+        known = await self._recorded(one.memo.attempt.order_id for one in own)
+        recorded = _signatures(known)
+        missing = [one for one in own if one.kept.signature not in recorded and self._is_ours(one.memo, known)]
+        by_order: defaultdict[UUID, list[ChainAttempt]] = defaultdict(list)
+        fates = await self._chain.status([one.kept.signature for one in missing], history=True) if missing else []
+        for one, fate in zip(missing, fates, strict=True):
+            by_order[one.memo.attempt.order_id].append(_attempt(one, fate))
+        return by_order
+
+    async def _read(self, entry: HistoryEntry) -> "_Own | None":
+        kept = await self._chain.kept_transaction(entry.signature)
+        if kept is None:
+            if find_memos(entry.memos or ""):
+                raise Unreachable(f"{entry.signature} is listed, and no node has it")
+            return None
+        own = self._wallet.read_own(kept.payload, self._wallet.address, self._venues)
+        return None if own is None else _Own(kept, *own)
+
+    async def _restore(self, order_id: UUID, found: Sequence[ChainAttempt]) -> bool:
+        """Write what the record learns of an order; whether it learned anything."""
+        known = (await self._recorded([order_id])).get(order_id)
+        open_attempt = known.open_attempt if known else None
+        fate = None
+        if open_attempt is not None:
+            [fate] = await self._chain.status([open_attempt.signature], history=True)
+        try:
+            restoration = restore(known, found, fate, self._pair)
+        except ContradictionError as error:
+            self._observer.record_contradicts_chain(order_id, str(error))
+            return False
+        except UnsettledError as error:
+            raise Unreachable(str(error)) from None
+        if not await self._comparisons.restore(restoration):
+            raise Unreachable(f"order {order_id} changed while it was restored")
+        if restoration.alarm:
+            self._observer.record_contradicts_chain(order_id, restoration.alarm)
+        self._observer.order_restored(order_id, restoration.status, known is None)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A transaction of ours, what its memo says, and where it was made."""
+
+    kept: KeptTransaction
+    memo: Memo
+    venue: str
+
+
+def _attempt(own: _Own, fate: SwapStatus) -> ChainAttempt:
+    """With what came of it, by the same proof that any swap needs."""
+    match fate:
+        case Landed(moved, fee, slot, True):
+            failure = None
+        case FailedOnChain(_, detail, fee, slot, True):
+            moved, failure = {}, clean(detail)
+        case _:
+            raise Unreachable(f"it is not certain what became of {own.kept.signature}")
+    return ChainAttempt(
+        attempt=own.memo.attempt,
+        signature=own.kept.signature,
+        payload=own.kept.payload,
+        venue=own.venue,
+        slot=slot,
+        time=own.kept.time,
+        fee=fee,
+        moved=moved,
+        decimals=own.kept.decimals,
+        failure=failure,
+    )
+
+
+def _signatures(orders: dict[UUID, RecordedOrder]) -> set[str]:
+    return {attempt.signature for order in orders.values() for attempt in order.attempts}

@@ -1,0 +1,1 @@
+"""The simulated chain, its signer, and its ledger in Postgres."""

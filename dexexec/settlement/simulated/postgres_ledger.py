@@ -1,0 +1,145 @@
+"""The simulated chain's ledger in Postgres, so that every process sees one chain and a restart changes nothing.
+
+The chain is outside of the promises that the store keeps, and its writes need not wait for the disk: whatever the
+store later commits because of a swap flushes that swap as well, since Postgres has one log. So a swap that a crash of
+Postgres undoes is one that nothing durable speaks of, and the engine sends it again.
+
+The chain's time is Postgres' time. It is asked for once a second at most, and goes on by this machine's monotonic clock
+in between, so that processes whose clocks disagree still see one chain.
+"""
+
+import asyncio
+import math
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from dexexec.clock import Clock, SystemClock
+from dexexec.concurrency.batcher import Batcher
+from dexexec.errors import UnavailableError
+from dexexec.settlement.simulated.chain import Landing, LedgerUnavailable, Receipt
+from dexexec.store.database import Database, json_rows
+
+RECORD = """
+WITH t AS (
+    SELECT *, valid_until_ms < extract(epoch FROM clock_timestamp()) * 1000 AS late
+    FROM json_to_recordset(%t::json)
+    AS t(signature text, payload text, sent_height bigint, lands_at_ms bigint, last_valid_height bigint,
+         valid_until_ms bigint, dropped bool)
+), quick AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), i AS (
+    INSERT INTO simulated_swaps AS s
+    SELECT signature, decode(payload, 'base64'), sent_height, lands_at_ms, last_valid_height, valid_until_ms, dropped
+    FROM t, quick WHERE NOT late ORDER BY signature
+    ON CONFLICT (signature) DO UPDATE SET lost = false, sent_height = excluded.sent_height,
+                                          lands_at_ms = excluded.lands_at_ms
+        WHERE s.lost
+    RETURNING signature, lost
+)
+SELECT t.signature, CASE WHEN i.lost THEN 'lost' WHEN NOT i.lost THEN 'recorded'
+                         WHEN late AND (SELECT s.lost FROM simulated_swaps s WHERE s.signature = t.signature)
+                                       IS NOT FALSE THEN 'late'
+                         ELSE 'known' END
+FROM t LEFT JOIN i USING (signature)
+"""
+
+FIND = """
+SELECT signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms
+FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
+"""
+
+
+NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
+NOW_HOLDS = 1.0
+"""Seconds for which an answer to `NOW` is gone on from: a clock that is set meanwhile is noticed after that."""
+
+
+class PostgresLedger:
+    """Implements `dexexec.settlement.simulated.chain.Ledger`; concurrent calls share statements."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database, self._clock = database, clock or SystemClock()
+        self._ahead_ms = 0.0  # by how much Postgres' clock is ahead of our monotonic one, at least
+        self._asked_at = -math.inf
+        self._asking = asyncio.Lock()
+        self._records: Batcher[Landing, Receipt] = Batcher(self._record)
+        self._finds: Batcher[str, Landing | None] = Batcher(self._find)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._records.run())
+            tasks.create_task(self._finds.run())
+
+    async def now_ms(self) -> int:
+        """Postgres' time; never ahead of it, and behind by a round trip at most."""
+        if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
+            async with self._asking:
+                if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
+                    with _unavailable():
+                        await self._ask_for_the_time()
+        return int(self._clock.monotonic() * 1000 + self._ahead_ms)
+
+    async def _ask_for_the_time(self) -> None:
+        async with self._database.connection() as connection:
+            [[now]] = await (await connection.execute(NOW, prepare=True)).fetchall()
+        # It was that time before the answer came: counted from now, we are behind and never ahead.
+        self._asked_at = self._clock.monotonic()
+        self._ahead_ms = float(now) - self._asked_at * 1000
+
+    async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
+        """Record each once, by signature; see the protocol."""
+        with _unavailable():
+            return [await self._records.put(landing) for landing in landings]
+
+    async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
+        """The recorded landing of each signature."""
+        with _unavailable():
+            if len(signatures) == 1:
+                return [await self._finds.put(signatures[0])]
+            return await self._find(list(signatures))
+
+    async def _record(self, landings: list[Landing]) -> list[Receipt]:
+        """One statement for the first landing of each signature; those that repeat one come after it."""
+        first: dict[str, int] = {}
+        for place, landing in enumerate(landings):
+            first.setdefault(landing.signature, place)
+        receipts = dict(zip(first.values(), await self._write([landings[n] for n in first.values()]), strict=True))
+        repeats = [n for n in range(len(landings)) if n not in receipts]
+        if repeats:
+            receipts |= zip(repeats, await self._record([landings[n] for n in repeats]), strict=True)
+        return [receipts[n] for n in range(len(landings))]
+
+    async def _write(self, landings: list[Landing]) -> list[Receipt]:
+        values = [json_rows([_row(landing) for landing in landings])]
+        async with self._database.connection() as connection:
+            answers = await (await connection.execute(RECORD, values, prepare=True, binary=True)).fetchall()
+        receipts = {signature: Receipt(receipt) for signature, receipt in answers}
+        return [receipts[landing.signature] for landing in landings]
+
+    async def _find(self, signatures: list[str]) -> list[Landing | None]:
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(FIND, (signatures,), prepare=True, binary=True)).fetchall()
+        found = {row[0]: Landing(row[0], bytes(row[1]), *row[2:]) for row in rows}
+        return [found.get(signature) for signature in signatures]
+
+
+def _row(landing: Landing) -> dict[str, object]:
+    return {
+        "signature": landing.signature,
+        "payload": b64encode(landing.payload).decode(),
+        "sent_height": landing.sent_height,
+        "lands_at_ms": landing.lands_at_ms,
+        "last_valid_height": landing.last_valid_height,
+        "valid_until_ms": landing.valid_until_ms,
+        "dropped": landing.dropped,
+    }
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except UnavailableError as error:
+        raise LedgerUnavailable(str(error)) from error

@@ -1,0 +1,42 @@
+"""Who signs on the simulated chain, whose key is no secret; on Solana that is `dexexec.settlement.solana.wallet`.
+
+The order's way: an adapter builds, a sealer has it signed, the store records, and only then is anything sent.
+"""
+
+from hashlib import blake2b
+from typing import Protocol
+
+from dexexec.domain import base58
+from dexexec.domain.swap import SignedSwap, UnsignedSwap
+
+
+class Signer(Protocol):
+    """Signs for one wallet."""
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58."""
+
+    def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
+        """The bytes to record and send. The same message always gives the same signature."""
+
+
+class SimulatedSigner:
+    """Signs for the simulated chain: a keyed hash in the shape of an Ed25519 signature. Not a secret, not a signature.
+
+    The payload is the message itself. `key` is 1 to 64 bytes.
+    """
+
+    def __init__(self, key: bytes = b"simulated-wallet") -> None:
+        self._key = key
+        self._payer = base58.encode(blake2b(b"payer", key=key, digest_size=32).digest())
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58 of 32 bytes."""
+        return self._payer
+
+    def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
+        """The signature is base58 of 64 bytes, and the same for the same message."""
+        signature = base58.encode(blake2b(unsigned.message, key=self._key, digest_size=64).digest())
+        return SignedSwap(signature, unsigned.message, unsigned.blockhash.last_valid_height)

@@ -1,0 +1,1 @@
+"""Settlement on Solana: compile, guard, sign, send, and find out what became of it."""

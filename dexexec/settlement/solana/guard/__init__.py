@@ -1,0 +1,1 @@
+"""The guard: checks every transaction before the wallet signs it."""

@@ -1,0 +1,152 @@
+"""What a simulated transaction did to our accounts, held to what the order allows. Part of the guard; pure.
+
+An account is ours if it is the wallet or a token account that the wallet owns, before or after. Only the accounts that
+the message may write to can change, so sums over these tell what moved; of ours those are of the traded mints
+(`dexexec.settlement.solana.guard.message_rules`).
+
+SOL is counted in lamports over all accounts of ours together, the network fee left out: wrapping, unwrapping, and rent
+that moves into or out of accounts of our own then cancel out. What sits in a token account that is not wrapped SOL
+counts only up to its rent, so that our lamports cannot be parked where they are hard to get at.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from dexexec.domain.solana import Account
+from dexexec.domain.token import WSOL
+from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.solana.message import Program
+from dexexec.settlement.solana.token_account import TokenAccount, read_token_account
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Accounts before and after a simulation, by address (None: no account), and what they are held to.
+
+    `max_in` and `min_out` are base units, `wrapped_allowance` what may go of the SOL that was wrapped before; `fee` is
+    lamports the simulation charged; `watched` are the addresses that the message may write to.
+    """
+
+    wallet: str
+    mint_in: str
+    mint_out: str
+    max_in: int
+    min_out: int
+    wrapped_allowance: int
+    fee: int
+    watched: tuple[str, ...]
+    before: Mapping[str, Account | None]
+    after: Mapping[str, Account | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One address: our token account before and after, None where it is none of ours."""
+
+    address: str
+    before: TokenAccount | None
+    after: TokenAccount | None
+
+    def gain(self, mint: str) -> int:
+        """Base units of `mint` that are ours here now and were not before."""
+        was, now = ((one.amount if one and one.mint == mint else 0) for one in (self.before, self.after))
+        return now - was
+
+    def lamports(self) -> int:
+        """Lamports that are ours here now and were not before."""
+        was = self.before.lamports if self.before else 0
+        if self.after is None:
+            return -was
+        now = self.after.lamports
+        return (now if self.after.mint == WSOL else min(now, max(was, self.after.rent))) - was
+
+
+def own_accounts(accounts: Mapping[str, Account | None], wallet: str) -> dict[str, Account | None]:
+    """Those of `accounts` that are ours: the wallet and its token accounts."""
+    return {at: account for at, account in accounts.items() if at == wallet or _own(account, wallet) is not None}
+
+
+def frozen_accounts(accounts: Mapping[str, Account | None], wallet: str) -> list[str]:
+    """The addresses of those of our token accounts that are frozen."""
+    owned = ((at, _own(account, wallet)) for at, account in accounts.items())
+    return [at for at, token in owned if token is not None and token.frozen]
+
+
+def held(accounts: Mapping[str, Account | None], wallet: str, mint: str) -> int:
+    """Base units of `mint` that are ours in `accounts`; for wrapped SOL with the wallet's own lamports."""
+    tokens = (_own(account, wallet) for account in accounts.values())
+    amount = sum(token.amount for token in tokens if token is not None and token.mint == mint)
+    return amount + (_lamports(accounts.get(wallet)) if mint == WSOL else 0)
+
+
+def find_fault(effects: Effects) -> GuardError | None:
+    """The first rule that is broken, or None."""
+    return next(_faults(effects), None)
+
+
+def _faults(effects: Effects) -> Iterator[GuardError]:
+    for address in (effects.wallet, *effects.watched):
+        if address not in effects.before or address not in effects.after:
+            yield GuardError(Rule.UNSEEN, f"the simulation does not show what becomes of {address}")
+            return
+    yield from _wallet_faults(effects)
+    changes = [_change(effects, address) for address in effects.watched if address != effects.wallet]
+    for change in changes:
+        yield from _power_faults(effects, change)
+    yield from _amount_faults(effects, changes)
+
+
+def _wallet_faults(effects: Effects) -> Iterator[GuardError]:
+    now = effects.after[effects.wallet]
+    if now is None or now.owner != Program.SYSTEM or now.data:
+        yield GuardError(Rule.WALLET, "our wallet would not be a plain account of the system program any more")
+
+
+def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
+    """Who else could do something with our account afterwards, and could not before."""
+    was, now, address = change.before, change.after, change.address
+    if was is not None and now is None and read_token_account(effects.after[address]) is not None:
+        yield GuardError(Rule.OWNER, f"our token account {address} would belong to somebody else")
+    if was is not None and was.mint == WSOL and effects.after[address] is None:
+        yield GuardError(Rule.CLOSE, f"our wrapped SOL {address}, which was there before, would be closed")
+    if now is None:
+        return
+    if now.delegate is not None and (was is None or was.delegate != now.delegate or was.delegated < now.delegated):
+        yield GuardError(Rule.DELEGATE, f"{now.delegate} could take tokens from our account {address}")
+    closer = now.close_authority
+    if closer not in (None, effects.wallet) and (was is None or was.close_authority != closer):
+        yield GuardError(Rule.CLOSE_AUTHORITY, f"{closer} could close our account {address}")
+    if now.frozen and (was is None or not was.frozen):
+        yield GuardError(Rule.FROZEN, f"our account {address} would be frozen")
+
+
+def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardError]:
+    traded = {effects.mint_in, effects.mint_out}
+    paid = _lamports(effects.before[effects.wallet]) - _lamports(effects.after[effects.wallet])
+    sol = sum(change.lamports() for change in changes) - paid + effects.fee
+    gains = {mint: sol if mint == WSOL else sum(change.gain(mint) for change in changes) for mint in traded}
+    if -gains[effects.mint_in] > effects.max_in:
+        yield GuardError(Rule.SPENT, f"{-gains[effects.mint_in]} would be spent, over the order's {effects.max_in}")
+    if gains[effects.mint_out] < effects.min_out:
+        yield GuardError(
+            Rule.RECEIVED, f"{gains[effects.mint_out]} would be received, under the order's {effects.min_out}"
+        )
+    if WSOL not in traded and sol < 0:
+        yield GuardError(Rule.LAMPORTS, f"{-sol} lamports would go beyond the fee and the rent of our own accounts")
+    unwrapped = -sum(change.gain(WSOL) for change in changes if change.before is not None)
+    if unwrapped > effects.wrapped_allowance:
+        yield GuardError(Rule.WRAPPED, f"{unwrapped} of our wrapped SOL would go, over {effects.wrapped_allowance}")
+
+
+def _change(effects: Effects, address: str) -> _Change:
+    before, after = (_own(accounts[address], effects.wallet) for accounts in (effects.before, effects.after))
+    return _Change(address, before, after)
+
+
+def _own(account: Account | None, wallet: str) -> TokenAccount | None:
+    token = read_token_account(account)
+    return token if token is not None and token.owner == wallet else None
+
+
+def _lamports(account: Account | None) -> int:
+    return account.lamports if account else 0

@@ -1,0 +1,244 @@
+"""The guard: looks at every transaction before the wallet signs it, and refuses what an honest swap would not do.
+
+The order's way: an adapter builds, the engine compiles and simulates, the guard checks, the wallet signs. The guard
+looks twice. What the transaction says at its top level may not hand our things to others, whatever it then really does
+(`check_message`). And what it did when it was simulated, through whichever programs, may only be the swap
+(`effect_rules`). Lists are closed: what is not known to be harmless is refused. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dexexec.domain import base58
+from dexexec.domain.attempt_id import NAME
+from dexexec.domain.quote import Quote
+from dexexec.domain.solana import Account, Instruction
+from dexexec.domain.token import WSOL
+from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.solana.guard.effect_rules import Effects, find_fault
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Message, Program, budget, touches
+from dexexec.settlement.solana.token_account import read_token_account
+from dexexec.settlement.solana.wrapped_sol import lamports_wrapped
+
+_LIMIT, _PRICE = 2, 3
+_HARMLESS_BUDGET = {1, 4}
+"""RequestHeapFrame and SetLoadedAccountsDataSizeLimit."""
+_SYSTEM_TRANSFER = b"\x02\0\0\0"
+_TRANSFER, _CLOSE, _TRANSFER_CHECKED, _SYNC_NATIVE = 3, 9, 12, 17
+_TRANSFER_SIZES = {_TRANSFER: 9, _TRANSFER_CHECKED: 10}
+_TOKEN_NAMES = {4: "Approve", 5: "Revoke", 6: "SetAuthority", 7: "MintTo", 8: "Burn", 13: "ApproveChecked"}
+_TOKEN_NAMES |= {14: "MintToChecked", 15: "BurnChecked", 255: "Batch"}
+_ASSOCIATED_CREATE = {b"", b"\0", b"\x01"}
+"""Create (old and new form) and CreateIdempotent."""
+
+
+_GOVERNED = frozenset(
+    {
+        Program.SYSTEM,  # nonce accounts
+        Program.TOKEN,  # mints, multisigs, token accounts of others that let us spend or close them
+        Program.TOKEN_2022,
+        "Stake11111111111111111111111111111111111111",
+        "Vote111111111111111111111111111111111111111",
+        "BPFLoaderUpgradeab1e11111111111111111111111",
+        "LoaderV411111111111111111111111111111111111",
+        "AddressLookupTab1e1111111111111111111111111",
+    }
+)
+"""Solana's own programs whose accounts name who has a say in them. A venue's own accounts may name us and change."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """What an operator decides. `max_compute_price` is in micro-lamports per compute unit; `programs` (base58) may be
+    called by any venue's transaction, and `pins` are each venue's own; `spend_wrapped`: orders that sell SOL may take
+    what the wallet had wrapped before."""
+
+    max_compute_price: int
+    programs: frozenset[str] = frozenset(Program)
+    pins: Pins = field(default_factory=Pins)
+    spend_wrapped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A transaction that somebody wants signed, and what it is for.
+
+    `wallet` is ours, `wrapped` the address of its associated account for wrapped SOL, there or not. `cosigners` are the
+    other signers that the adapter declared, and `programs` those that are pinned for its venue. `memo` is what the
+    transaction is known as on chain. `before` has the accounts that the message may write to, as they are, by address;
+    None where there is none. `spend_wrapped` is as in `GuardRules`.
+    """
+
+    message: Message
+    quote: Quote
+    wallet: str
+    wrapped: str
+    cosigners: frozenset[str]
+    programs: frozenset[str]
+    memo: str
+    before: Mapping[str, Account | None]
+    spend_wrapped: bool = True
+
+    @property
+    def wrapped_allowance(self) -> int:
+        """Base units that our account for wrapped SOL may hold less afterwards: of what is sold the part that the
+        message does not wrap on the way."""
+        if self.quote.request.mint_in != WSOL or not self.spend_wrapped:
+            return 0
+        wraps = lamports_wrapped(self.message.instructions, self.wallet, self.wrapped)
+        return max(0, self.quote.max_in - wraps)
+
+
+def check(
+    rules: GuardRules,
+    proposal: Proposal,
+    after: Mapping[str, Account | None],
+    fee: int,
+    *,
+    now: float,
+    deadline: float,
+) -> None:
+    """Raises `GuardError` unless `proposal` may be signed.
+
+    `after` has the accounts of `before` as a simulation left them, `fee` the lamports that the simulation charged.
+    `now` and `deadline` are monotonic seconds.
+    """
+    if now >= deadline:
+        raise GuardError(Rule.DEADLINE, "the order's deadline has passed")
+    check_message(rules, proposal)
+    request, bounds = proposal.quote.request, proposal.quote
+    fault = find_fault(
+        Effects(
+            wallet=proposal.wallet,
+            mint_in=request.mint_in,
+            mint_out=request.mint_out,
+            max_in=bounds.max_in,
+            min_out=bounds.min_out,
+            wrapped_allowance=proposal.wrapped_allowance,
+            fee=fee,
+            watched=proposal.message.writable,
+            before=proposal.before,
+            after=after,
+        )
+    )
+    if fault is not None:
+        raise fault
+
+
+def check_message(rules: GuardRules, proposal: Proposal) -> None:
+    """The rules that need no simulation. Raises `GuardError`."""
+    message, wallet = proposal.message, proposal.wallet
+    if message.payer != wallet:
+        raise GuardError(Rule.PAYER, f"{message.payer} would pay the fee, not our wallet")
+    for signer in message.signers:
+        if signer != wallet and signer not in proposal.cosigners:
+            raise GuardError(Rule.SIGNERS, f"{signer} would have to sign, which the venue did not say")
+    for one in message.instructions:
+        if one.program not in rules.programs and one.program not in proposal.programs:
+            raise GuardError(Rule.PROGRAMS, f"the program {one.program} is not pinned for {proposal.quote.venue}")
+    _check_memos(proposal)
+    _check_budget(rules, message)
+    for one in message.calls(Program.SYSTEM):
+        _check_system(proposal, one)
+    for one in message.calls(Program.ASSOCIATED_TOKEN):
+        _check_associated(proposal, one)
+    taken = sum(_check_token(proposal, one) for one in message.calls(*TOKEN_PROGRAMS))
+    if taken > proposal.quote.max_in:
+        raise GuardError(Rule.TRANSFER, f"{taken} would be transferred, over the order's {proposal.quote.max_in}")
+    for address in message.writable:
+        _check_writable(proposal, address)
+
+
+def _check_writable(proposal: Proposal, address: str) -> None:
+    """Of what is ours, only the wallet and token accounts of the traded mints may be written to. What is read-only in
+    the message nobody can change, whatever a program does on the chain that it did not do in the simulation."""
+    account, request = proposal.before.get(address), proposal.quote.request
+    if account is None or address == proposal.wallet:
+        return
+    token = read_token_account(account)
+    if token is not None and token.owner == proposal.wallet:
+        if token.mint not in {request.mint_in, request.mint_out}:
+            raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
+    elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
+        raise GuardError(Rule.AUTHORITY, f"{address} could change, in which our wallet has a say")
+
+
+def _check_memos(proposal: Proposal) -> None:
+    """A memo of ours says on chain whose swap this is, and the record may be restored by it."""
+    memos = [one.data for one in proposal.message.calls(Program.MEMO, Program.MEMO_1)]
+    if [memo for memo in memos if memo.startswith(NAME.encode())] != [proposal.memo.encode()]:
+        raise GuardError(Rule.MEMO, "the memo that names the order is missing, another order's, or there twice")
+
+
+def _check_budget(rules: GuardRules, message: Message) -> None:
+    tags = [one.data[:1] for one in message.calls(Program.COMPUTE_BUDGET)]
+    sizes = {_LIMIT: 5, _PRICE: 9}
+    for one in message.calls(Program.COMPUTE_BUDGET):
+        tag = one.data[0] if one.data else None
+        if tag not in _HARMLESS_BUDGET and (tag not in sizes or len(one.data) != sizes[tag]):
+            raise GuardError(Rule.COMPUTE, "a compute budget instruction is unknown")
+    if tags.count(bytes([_LIMIT])) != 1 or tags.count(bytes([_PRICE])) > 1:
+        raise GuardError(Rule.COMPUTE, "there must be one compute unit limit, and at most one price")
+    price = budget(message).price
+    if price > rules.max_compute_price:
+        raise GuardError(Rule.COMPUTE, f"{price} micro-lamports per compute unit is over {rules.max_compute_price}")
+
+
+def _check_system(proposal: Proposal, one: Instruction) -> None:
+    """Of what our wallet authorises, only a transfer to our own wrapped SOL; and others may pay us."""
+    if not touches(one, proposal.wallet):
+        return
+    if one.data[:4] != _SYSTEM_TRANSFER or len(one.data) != 12 or len(one.accounts) < 2:
+        raise GuardError(Rule.SYSTEM, "of the system program, only Transfer may be given our wallet")
+    source, target = one.accounts[0].address, one.accounts[1].address
+    if source == proposal.wallet and not _is_own_wrapped(proposal, target):
+        raise GuardError(Rule.SYSTEM, f"lamports would go to {target}, which is not our own wrapped SOL")
+
+
+def _check_associated(proposal: Proposal, one: Instruction) -> None:
+    """Our wallet only opens accounts of its own."""
+    if not touches(one, proposal.wallet):
+        return
+    if one.data not in _ASSOCIATED_CREATE or len(one.accounts) < 3 or one.accounts[2].address != proposal.wallet:
+        raise GuardError(Rule.ASSOCIATED, "our wallet would do more than open a token account of its own")
+
+
+def _check_token(proposal: Proposal, one: Instruction) -> int:
+    """Base units of `mint_in` that a token instruction takes out of our accounts."""
+    tag = one.data[0] if one.data else -1
+    ours = touches(one, proposal.wallet)
+    if tag in _TRANSFER_SIZES and one.accounts:
+        source = one.accounts[0].address
+        mint = _own_mint(proposal, source)
+        if mint is None and not ours:
+            return 0
+        if mint != proposal.quote.request.mint_in or len(one.data) != _TRANSFER_SIZES[tag]:
+            raise GuardError(Rule.TRANSFER, f"tokens would leave {source}, which does not hold what the order spends")
+        return int.from_bytes(one.data[1:9], "little")
+    if not ours or tag == _SYNC_NATIVE:
+        return 0
+    if tag != _CLOSE:
+        name = _TOKEN_NAMES.get(tag, f"number {tag}")
+        raise GuardError(Rule.TOKEN, f"our wallet would authorise the token instruction {name}")
+    closed, *targets = (meta.address for meta in one.accounts)
+    if not _is_own_wrapped(proposal, closed) or targets[:1] != [proposal.wallet]:
+        raise GuardError(Rule.CLOSE, f"{closed} would be closed: only our own wrapped SOL may be, and only to us")
+    if read_token_account(proposal.before.get(closed)) is not None:
+        raise GuardError(Rule.CLOSE, f"{closed}, which was there before, would be closed")
+    return 0
+
+
+def _own_mint(proposal: Proposal, address: str) -> str | None:
+    """What our token account at `address` holds; None if it is not ours."""
+    account = proposal.before.get(address)
+    token = read_token_account(account)
+    if token is not None:
+        return token.mint if token.owner == proposal.wallet else None
+    # Not open yet: what the transaction opens at our associated address is ours.
+    unopened = account is None or account.owner == Program.SYSTEM
+    return WSOL if unopened and address == proposal.wrapped else None
+
+
+def _is_own_wrapped(proposal: Proposal, address: str) -> bool:
+    return _own_mint(proposal, address) == WSOL

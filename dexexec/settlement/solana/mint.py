@@ -1,0 +1,28 @@
+"""Mints as the token programs lay them out: how many decimals a token has that nobody named here.
+
+Layout (SPL Token, `state.rs`): supply 36..44, decimals 44, is_initialized 45, 82 bytes in all. Token 2022 pads a mint
+with extensions to the size of a token account and writes 1 behind that.
+"""
+
+from dexexec.domain.solana import Account
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Program
+from dexexec.settlement.solana.token_account import MULTISIG_SIZE
+from dexexec.settlement.solana.token_account import SIZE as TOKEN_ACCOUNT_SIZE
+
+SIZE = 82
+_DECIMALS, _INITIALIZED = 44, 45
+_ACCOUNT_TYPE = 1
+
+
+def read_decimals(account: Account | None) -> int | None:
+    """The decimals of the mint in `account`; None where there is none."""
+    if account is None or account.owner not in TOKEN_PROGRAMS or not _sized(account):
+        return None
+    return account.data[_DECIMALS] if account.data[_INITIALIZED] == 1 else None
+
+
+def _sized(account: Account) -> bool:
+    size = len(account.data)
+    if account.owner == Program.TOKEN or size == SIZE:
+        return size == SIZE
+    return size > TOKEN_ACCOUNT_SIZE and size != MULTISIG_SIZE and account.data[TOKEN_ACCOUNT_SIZE] == _ACCOUNT_TYPE

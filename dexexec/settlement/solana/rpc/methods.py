@@ -1,0 +1,137 @@
+"""What a node is asked: each JSON-RPC method with the parameters used here and the reading of its answer.
+
+What is acted upon is read at `confirmed`; what proves that a swap is gone is read at `finalized`.
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from dexexec.domain import base58
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
+from dexexec.domain.swap import Blockhash
+from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
+from dexexec.settlement.solana.rpc import decode, decode_accounts, decode_history, decode_values
+from dexexec.settlement.solana.rpc.called_programs import programs_of
+
+T = TypeVar("T")
+MAX_STATUSES = 256
+"""Signatures in one look-up."""
+MAX_ACCOUNTS = 100
+"""Accounts in one answer."""
+MAX_PRICED = 128
+"""Accounts whose compute prices are asked for at once."""
+MAX_SIGNATURES = 1_000
+"""Signatures in one page of an address' history."""
+CONFIRMED = {"commitment": "confirmed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """A call of a node; `read` makes a value of its result, or raises one of `shapes.UNREADABLE`. `slot` is the
+    confirmed slot that the value is of, where it says so."""
+
+    method: str
+    params: Sequence[object]
+    read: Callable[[Any], T]
+    slot: Callable[[T], int] | None = None
+
+    def not_before(self, slot: int) -> "Question[T]":
+        """The same as of `slot` or later: a node that is not there yet says so."""
+        *first, how = self.params
+        return replace(self, params=[*first, {**how, "minContextSlot": slot}]) if isinstance(how, dict) else self
+
+
+GENESIS_HASH = Question("getGenesisHash", [], decode_values.read_text)
+BLOCKHASH: Question[Blockhash] = Question(
+    "getLatestBlockhash", [CONFIRMED], decode.read_blockhash, lambda one: one.slot
+)
+FINALIZED: Question[decode.Epoch] = Question("getEpochInfo", [{"commitment": "finalized"}], decode.read_epoch)
+BLOCK_HEIGHT: Question[int] = Question("getBlockHeight", [CONFIRMED], decode_values.read_natural)
+
+
+def send(payload: bytes) -> Question[str]:
+    """Send a transaction; its signature. The node neither checks it, which was done before it was signed, nor resends
+    it, which is done here, and seen."""
+    how = {"encoding": "base64", "maxRetries": 0, "skipPreflight": True}
+    return Question("sendTransaction", [_base64(payload), how], decode_values.read_text)
+
+
+def statuses(signatures: Sequence[str], *, history: bool) -> Question[decode.Sightings]:
+    """What is known of signatures, in the recent statuses or in the whole history."""
+    params = [list(signatures), {"searchTransactionHistory": history}]
+    return Question("getSignatureStatuses", params, partial(decode.read_statuses, count=len(signatures)))
+
+
+def transaction(signature: str) -> Question[decode.Executed | None]:
+    """What a transaction did."""
+    how = {"encoding": "json", "maxSupportedTransactionVersion": 0, **CONFIRMED}
+    return Question("getTransaction", [signature, how], partial(decode.read_transaction, signature=signature))
+
+
+def signatures(
+    address: str, commitment: str, before: str | None = None, slot: int | None = None
+) -> Question[list[HistoryEntry]]:
+    """A page of the transactions that name an address, the newest first, behind the one with the signature `before`; of
+    a node that is not before `slot`."""
+    how: dict[str, object] = {"limit": MAX_SIGNATURES, "commitment": commitment}
+    how |= {name: value for name, value in (("before", before), ("minContextSlot", slot)) if value is not None}
+    return Question("getSignaturesForAddress", [address, how], decode_history.read_signatures)
+
+
+def kept_transaction(signature: str) -> Question[KeptTransaction | None]:
+    """A finalized transaction with its bytes."""
+    how = {"encoding": "base64", "maxSupportedTransactionVersion": 1, "commitment": "finalized"}
+    read = partial(decode_history.read_kept, signature=signature)
+    return Question("getTransaction", [signature, how], read)
+
+
+def accounts(addresses: Sequence[str]) -> Question[Accounts]:
+    """Accounts, all in one answer."""
+    params = [list(addresses), {"encoding": "base64", **CONFIRMED}]
+    read = partial(decode_accounts.read_accounts, count=len(addresses))
+    return Question("getMultipleAccounts", params, read, lambda one: one.slot)
+
+
+def program_accounts(program: str, filters: AccountFilters) -> Question[ProgramAccounts]:
+    """The accounts of a program that match."""
+    matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
+    wanted = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
+    params = [program, {"encoding": "base64", "withContext": True, "filters": wanted, **CONFIRMED}]
+    read = partial(decode_accounts.read_program_accounts, program=program, filters=filters)
+    return Question("getProgramAccounts", params, read)
+
+
+def token_balances(owner: str, program: str) -> Question[list[TokenBalance]]:
+    """What an owner holds of the tokens of one token program."""
+    params = [owner, {"programId": program}, {"encoding": "jsonParsed", **CONFIRMED}]
+    read = partial(decode_accounts.read_token_balances, owner=owner, program=program)
+    return Question("getTokenAccountsByOwner", params, read)
+
+
+def compute_prices(addresses: Sequence[str]) -> Question[list[int]]:
+    """What transactions that write to all these accounts paid at least for a compute unit. Raises `ValueError` for more
+    than `MAX_PRICED`."""
+    if len(addresses) > MAX_PRICED:
+        raise ValueError(f"compute prices are told for {MAX_PRICED} accounts at most, not {len(addresses)}")
+    return Question("getRecentPrioritizationFees", [list(addresses)], decode_accounts.read_compute_prices)
+
+
+def simulation(payload: bytes, watched: Sequence[str]) -> Question[Simulation]:
+    """What a transaction would do now, signed or not. Raises `ValueError` for bytes that are none."""
+    how: dict[str, object] = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True, **CONFIRMED}
+    if watched:
+        how["accounts"] = {"encoding": "base64", "addresses": list(watched)}
+    read = partial(decode.read_simulation, watched=watched, programs=programs_of(payload))
+    return Question("simulateTransaction", [_base64(payload), how], read, lambda one: one.slot)
+
+
+def fund(owner: str, mint: str, decimals: int, amount: int) -> Question[None]:
+    """Coins for nothing, on a localnet."""
+    return Question("localnet_fund", [owner, mint, decimals, amount], lambda _: None)
+
+
+def _base64(payload: bytes) -> str:
+    return base64.b64encode(payload).decode()

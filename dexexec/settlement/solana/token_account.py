@@ -1,0 +1,71 @@
+"""Token accounts as the token programs lay them out: the first 165 bytes are the same in both.
+
+Layout (SPL Token, `state.rs`): mint 0..32, owner 32..64, amount 64..72, delegate 72..108, state 108, is_native
+109..121, delegated_amount 121..129, close_authority 129..165. Options are a 4-byte tag and the value; all integers are
+little-endian.
+"""
+
+from dataclasses import dataclass
+
+from dexexec.domain import base58
+from dexexec.domain.solana import Account
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Program
+
+SIZE = 165
+MULTISIG_SIZE = 355
+ACCOUNT_TYPE = 2
+"""What Token-2022 writes at byte 165 of a token account with extensions (1 would be a mint)."""
+FROZEN = 2
+RENT_PER_BYTE, RENT_OVERHEAD = 6_960, 128
+"""Lamports that keep a byte of data for good, and the bytes counted for the account itself (`Rent::default`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAccount:
+    """Addresses are base58, `amount` and `delegated` base units, `lamports` all that the account holds."""
+
+    program: str
+    mint: str
+    owner: str
+    amount: int
+    delegate: str | None
+    delegated: int
+    close_authority: str | None
+    frozen: bool
+    native: bool
+    lamports: int
+    rent: int
+
+
+def read_token_account(account: Account | None) -> TokenAccount | None:
+    """An account as a token account, or None for anything else: no account, a mint, a multisig, uninitialized data."""
+    if account is None or account.owner not in TOKEN_PROGRAMS or not _sized(account):
+        return None
+    data = account.data
+    state = data[108]
+    if state not in (1, FROZEN):
+        return None
+    return TokenAccount(
+        program=account.owner,
+        mint=base58.encode(data[:32]),
+        owner=base58.encode(data[32:64]),
+        amount=int.from_bytes(data[64:72], "little"),
+        delegate=_optional_address(data[72:108]),
+        delegated=int.from_bytes(data[121:129], "little"),
+        close_authority=_optional_address(data[129:165]),
+        frozen=state == FROZEN,
+        native=bool(int.from_bytes(data[109:113], "little")),
+        lamports=account.lamports,
+        rent=(RENT_OVERHEAD + len(data)) * RENT_PER_BYTE,
+    )
+
+
+def _sized(account: Account) -> bool:
+    size = len(account.data)
+    if account.owner == Program.TOKEN or size == SIZE:
+        return size == SIZE
+    return size > SIZE and size != MULTISIG_SIZE and account.data[SIZE] == ACCOUNT_TYPE
+
+
+def _optional_address(option: bytes) -> str | None:
+    return base58.encode(option[4:]) if any(option[:4]) else None

@@ -1,0 +1,75 @@
+"""Reading the archive: finished orders that left the hot tables, one row each, with their events and attempts inside.
+
+Whoever reads looks into the hot tables first and here for what was not there: an order moves in one commit, and never
+back, so it is seen in one of the two. These statements are not prepared: planned with their values, they open only the
+partitions that they need.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import DictRow, TupleRow, dict_row
+
+from dexexec.domain.status import Status
+from dexexec.store.database import Connection
+
+SUMMARY = """
+    id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
+    amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version, min_out, max_in,
+    max_price_impact_bps
+"""
+
+ORDER = "SELECT * FROM archived_orders WHERE id = %s"
+
+EVENTS_AFTER = """
+SELECT o.id, e.seq, e.status, e.at, e.detail
+FROM unnest(%s::uuid[], %s::int[]) AS t(id, after)
+JOIN archived_orders o ON o.id = t.id
+LEFT JOIN LATERAL json_to_recordset(o.events) AS e(seq int, status text, at timestamptz, detail jsonb)
+    ON e.seq > t.after
+ORDER BY o.id, e.seq
+"""
+
+VERSIONS = "SELECT id, version FROM archived_orders WHERE id = ANY(%s)"
+
+# `since` and `created_at` choose the partitions; they are in order, so that the newest is read first.
+NEWEST = f"""
+SELECT {SUMMARY} FROM archived_orders
+WHERE created_at >= %(since)s AND created_at <= %(created_at)s AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608 - the column list is ours
+
+NEWEST_WITH_STATUS = NEWEST.replace("WHERE", "WHERE status = %(status)s AND")
+
+
+async def order(connection: Connection, order_id: UUID) -> DictRow | None:
+    """The row of an order, with `events` and `tries` as lists of dicts; None when it is not here."""
+    cursor = connection.cursor(row_factory=dict_row)
+    row = await (await cursor.execute(ORDER, (order_id,), prepare=False)).fetchone()
+    if row is not None:
+        for entry in (*row["events"], *row["tries"]):
+            for name in ("at", "created_at", "resolved_at"):
+                if entry.get(name):
+                    entry[name] = datetime.fromisoformat(entry[name])
+    return row
+
+
+async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]]) -> list[TupleRow]:
+    """(order, seq, status, at, detail), in order; one row with a `seq` of None for an order without newer events."""
+    values = ([order_id for order_id, _ in wanted], [seq for _, seq in wanted])
+    return await (await connection.execute(EVENTS_AFTER, values, prepare=False)).fetchall()
+
+
+async def versions(connection: Connection, order_ids: Sequence[UUID]) -> list[TupleRow]:
+    """(order, seq of its last event) of those that are here."""
+    return await (await connection.execute(VERSIONS, (list(order_ids),), prepare=False)).fetchall()
+
+
+async def newest(
+    connection: Connection, limit: int, since: datetime, before: tuple[datetime, UUID], status: Status | None
+) -> list[DictRow]:
+    """Rows that were created from `since` on and stand behind `before` in the list, newest first."""
+    values = {"since": since, "created_at": before[0], "id": before[1], "limit": limit, "status": status}
+    cursor = connection.cursor(row_factory=dict_row)
+    return await (await cursor.execute(NEWEST_WITH_STATUS if status else NEWEST, values, prepare=False)).fetchall()

@@ -1,0 +1,79 @@
+"""Confirmed orders, taken a page at a time by who looks whether their swaps are final (`execution.finality_watcher`).
+
+Nobody holds a confirmed order. A page takes its orders for one look: their claims are raised, so that whoever took them
+before writes nothing more, and they are due again for the next look, whatever becomes of this one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from dexexec.store.claims import CLAIMED, Unreadable, read_all
+from dexexec.store.database import Database
+from dexexec.store.steps import Claimed
+
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
+
+# Pages that are taken at the same time never share an order: what another one is taking is skipped, and what it has
+# taken is not due. Records from before attempts named their network are of that of their venue.
+TAKE = f"""
+WITH me AS (
+    SELECT id FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+), page AS (
+    SELECT o.id
+    FROM me, orders o JOIN attempts a ON a.order_id = o.id AND coalesce(a.outcome, '') = ''
+    WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.status = 'confirmed'
+      AND o.due_at <= clock_timestamp() - %(overdue_ms)s * interval '1 ms'
+      AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
+      AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
+      AND (%(network)s::text IS NULL
+           OR a.network = %(network)s AND coalesce(a.genesis, '') IN ('', %(genesis)s)
+           OR a.network = %(network)s AND %(genesis)s = ''
+           OR coalesce(a.network, '') = '' AND a.venue = ANY(%(venues)s))
+    ORDER BY o.created_at, o.id LIMIT %(limit)s
+    FOR UPDATE OF o SKIP LOCKED
+), c AS (
+    UPDATE orders o SET claim = o.claim + 1, worker = NULL,
+                        due_at = clock_timestamp() + %(next_look_ms)s * interval '1 ms'
+    FROM page WHERE o.id = page.id
+    RETURNING o.*
+)
+{CLAIMED}"""  # noqa: S608 - all that is put in is ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which confirmed orders to take, and for how long.
+
+    Up to `limit`, oldest first, behind the order that was created then and has that id; those that have been due for
+    `overdue_ms`. Of `network`, whose first block has the hash `genesis` (empty: there is none), `venues` are those that
+    settle there; without a network, of whatever one. They are due again in `next_look_ms`.
+    """
+
+    next_look_ms: float
+    network: str | None = None
+    genesis: str = ""
+    venues: Sequence[str] = ()
+    overdue_ms: float = 0
+    limit: int = 256
+    behind: tuple[datetime, UUID] = BEFORE_ALL
+
+
+async def take_confirmed(database: Database, worker: int, page: Page, unreadable: Unreadable) -> list[Claimed]:
+    """Take a page for a worker whose own lease lives, in one commit; oldest first."""
+    values = {
+        "worker": worker,
+        "next_look_ms": float(page.next_look_ms),
+        "network": page.network,
+        "genesis": page.genesis,
+        "venues": list(page.venues),
+        "overdue_ms": float(page.overdue_ms),
+        "limit": page.limit,
+        "since": page.behind[0],
+        "after": page.behind[1],
+    }
+    async with database.connection() as connection:
+        cursor = await connection.execute(TAKE, values, prepare=True, binary=True)
+        taken = read_all(await cursor.fetchall(), unreadable)
+    return sorted(taken, key=lambda one: (one.order.created_at, one.order.id))

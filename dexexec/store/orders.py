@@ -1,0 +1,224 @@
+"""New orders: the order, its first event and its idempotency key in one commit, many orders per commit.
+
+No order is stored after its client was answered 503: what is too late is left out, here when the statement is sent, and
+by the statement itself when it had to wait for a lock.
+"""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from dexexec.clock import Clock
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder, Order
+from dexexec.domain.status import Status
+from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.store.database import REFUSALS, Connection, Database, json_rows
+from dexexec.store.direct_dispatch import Seats
+from dexexec.store.steps import Claimed
+
+# A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
+# two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
+# was taken in this statement; an order that is not inserted finds the one its key belongs to (LIMIT keeps that a
+# look-up, whatever the planner thinks of the table's size). That answer is an acknowledgement, so it leaves a trace in
+# the log: its commit then waits for a synchronous standby to have all before. The keys of orders that came back from
+# the chain are only known by their digests (docs/adr/0015); a scalar subquery is no join, which would read them all.
+#
+# now() is when the statement arrived, before it waited for any lock: deadlines and `wait_ms`, counted when it was sent,
+# go on from there. clock_timestamp() is after that wait.
+CREATE = """
+WITH t AS MATERIALIZED (
+    SELECT t.*, clock_timestamp() >= now() + wait_ms * interval '1 ms' AS late,
+           key_digest(key_secret, key, decode(body_hash, 'hex')) AS digest
+    FROM json_to_recordset(%(rows)t::json)
+    AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
+         slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
+         body_hash text, detail jsonb, seated bool, min_out numeric, max_in numeric, bound_open bool,
+         max_price_impact_bps int), installation
+), me AS (
+    SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
+), k AS (
+    INSERT INTO idempotency_keys (key, body_hash, order_id)
+    SELECT key, decode(body_hash, 'hex'), id FROM t
+    WHERE NOT late AND key IS NOT NULL
+      AND (SELECT order_id FROM restored_keys r WHERE r.key_digest = left(t.digest, 12)) IS NULL
+      AND pg_try_advisory_xact_lock(2, hashtext(key))
+    ON CONFLICT DO NOTHING
+    RETURNING order_id
+), o AS (
+    INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
+                        deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
+                        max_price_impact_bps, key_digest)
+    SELECT t.id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
+           now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
+           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest
+    FROM t LEFT JOIN me ON t.seated
+    WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
+    RETURNING id, created_at, claim
+), e AS (
+    INSERT INTO order_events (order_id, seq, status, at, detail)
+    SELECT o.id, 1, 'pending', o.created_at, t.detail FROM o JOIN t USING (id)
+)
+SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body,
+       CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
+FROM t LEFT JOIN o USING (id)
+       LEFT JOIN LATERAL (
+           SELECT order_id, body_digest = right(t.digest, 4) AS same_body FROM restored_keys
+           WHERE key_digest = left(t.digest, 12) AND o.id IS NULL
+           UNION ALL
+           SELECT order_id, body_hash = decode(t.body_hash, 'hex') FROM idempotency_keys
+           WHERE key = t.key AND o.id IS NULL
+           LIMIT 1
+       ) known ON true
+"""
+
+
+_PREPARED: weakref.WeakSet[Connection] = weakref.WeakSet()
+"""Connections on which `CREATE` is prepared."""
+
+
+@dataclass(slots=True)
+class CreateRequest:
+    """An order to be stored, with the times of its request in monotonic seconds: `read_at`, when it had been read, from
+    which its deadline counts, and `answer_by`, when its client is answered at the latest.
+
+    `abandoned`: nobody waits for it any more. `sent`: a statement that stores it was sent to Postgres.
+    """
+
+    order: NewOrder
+    read_at: float
+    answer_by: float
+    abandoned: bool = False
+    sent: bool = False
+
+    def deadline_in_ms(self, now: float) -> float:
+        """What is left until the order's deadline."""
+        return self.order.deadline_ms - (now - self.read_at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`replayed`: the Idempotency-Key was seen before with the same body, and this is the order of then. `taken`: a
+    worker of this process has it already."""
+
+    order_id: UUID
+    replayed: bool
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of each new order, the events that are now durable, and the orders that are claimed."""
+
+    answers: list[Created | DexexecError]
+    events: list[Event]
+    claimed: list[Claimed]
+
+
+def first_detail(order: NewOrder) -> dict[str, object]:
+    """What event 1 tells: the order as it was understood."""
+    told: dict[str, object] = {
+        "side": order.side.value,
+        "amount": format(order.amount, "f"),
+        "mode": order.mode.value,
+        "inputMint": order.input_mint,
+        "outputMint": order.output_mint,
+        "slippageBps": order.slippage_bps,
+    }
+    if order.bound is not None:
+        told |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
+    if order.max_price_impact_bps is not None:
+        told["maxPriceImpactBps"] = order.max_price_impact_bps
+    if order.request_id is not None:
+        told["requestId"] = order.request_id
+    return told
+
+
+async def create(database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock) -> Stored:
+    """Store the orders in one commit, the first of them under the claim of a worker that has seats for them, if its
+    lease lives. A row that is refused for its key, or comes too late, does not fail the others: its error is its
+    answer."""
+    details = {request.order.id: first_detail(request.order) for request in requests}
+    seated = seats.count if seats else 0
+    async with database.connection(REFUSALS) as connection:
+        await _prepare(connection)
+        # From here on nothing is waited for before the statement leaves: what the wait for a connection took counts.
+        now = clock.monotonic()
+        rows: list[dict[str, object]] = []
+        for request in requests:
+            if not request.abandoned and now < request.answer_by:
+                request.sent = True
+                rows.append(_row(request, details[request.order.id], now, seated=len(rows) < seated))
+        values = {"rows": json_rows(rows), "worker": seats.worker if seats else None}
+        answered = (
+            await (await connection.execute(CREATE, values, prepare=True, binary=True)).fetchall() if rows else []
+        )
+    found = {row[0]: row[1:] for row in answered}
+    stored = Stored([], [], [])
+    for request in requests:
+        order = request.order
+        late, at, claim, digest, known, same_body, *_ = found.get(order.id, (True, None, None, None, None, None))
+        if at is not None:
+            stored.answers.append(Created(order.id, replayed=False, taken=claim > 0))
+            stored.events.append(Event(order.id, 1, Status.PENDING, at, details[order.id]))
+            if claim > 0:
+                stored.claimed.append(Claimed(_under_claim(request, claim, at, now, digest), None))
+        elif known is not None and same_body:
+            stored.answers.append(Created(known, replayed=True))
+        elif known is not None:
+            stored.answers.append(
+                IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
+            )
+        elif late:
+            stored.answers.append(UnavailableError("Postgres did not answer in time: nothing was stored"))
+        else:
+            stored.answers.append(
+                IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
+            )
+    return stored
+
+
+async def _prepare(connection: Connection) -> None:
+    """Prepare `CREATE` without an order: that can wait for locks, too, and in a transaction of its own, whose time the
+    statement would not know of."""
+    if connection not in _PREPARED:
+        await connection.execute(CREATE, {"rows": "[]", "worker": None}, prepare=True, binary=True)
+        _PREPARED.add(connection)
+
+
+def _row(request: CreateRequest, detail: dict[str, object], now: float, *, seated: bool) -> dict[str, object]:
+    order = request.order
+    return {
+        "id": order.id,
+        "side": order.side,
+        "amount": detail["amount"],
+        "mode": order.mode,
+        "input_mint": order.input_mint,
+        "output_mint": order.output_mint,
+        "amount_base": order.amount_base,
+        "slippage_bps": order.slippage_bps,
+        "deadline_in_ms": request.deadline_in_ms(now),
+        "wait_ms": (request.answer_by - now) * 1000,
+        "client": order.client,
+        "key": order.idempotency_key,
+        "body_hash": order.body_hash.hex(),
+        "detail": detail,
+        "seated": seated,
+        "min_out": order.bound.min_out if order.bound else None,
+        "max_in": order.bound.max_in if order.bound else None,
+        "bound_open": order.bound_open,
+        "max_price_impact_bps": order.max_price_impact_bps,
+    }
+
+
+def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float, digest: str | None) -> Order:
+    """As `work.claim` would read it."""
+    order = request.order
+    return Order(
+        order.id, order.side, order.amount, order.amount_base, order.mode, order.input_mint, order.output_mint,
+        order.slippage_bps, Status.PENDING, version=1, claim=claim, claims=claim, attempts=0, rounds=0,
+        deadline_in_ms=int(request.deadline_in_ms(now)), created_at=at, bound=order.bound, bound_open=order.bound_open,
+        max_price_impact_bps=order.max_price_impact_bps, key_digest=digest,
+    )  # fmt: skip

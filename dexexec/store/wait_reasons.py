@@ -1,0 +1,60 @@
+"""What orders that stand still wait for: written by their workers, read with the order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from dexexec.domain.event import timestamp
+from dexexec.domain.status import Status
+from dexexec.domain.wait_reason import NOT_FINAL, WaitsFor
+from dexexec.store.database import Database
+
+# `since` stays while the reason does: only the words have changed.
+NOTE = """
+UPDATE orders o SET waiting = jsonb_build_object('reason', t.reason, 'detail', t.detail, 'since',
+    CASE WHEN o.waiting->>'reason' = t.reason THEN o.waiting->'since' ELSE to_jsonb(clock_timestamp()) END)
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[]) AS t(id, claim, reason, detail)
+WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an order under `claim` waits for."""
+
+    order_id: UUID
+    claim: int
+    reason: WaitsFor
+    detail: str
+
+
+async def note(database: Database, notes: Sequence[Note]) -> list[None]:
+    """Write what orders wait for, in one commit; stale claims are passed over."""
+    rows = ((one.order_id, one.claim, one.reason, one.detail) for one in notes)
+    async with database.connection() as connection:
+        await connection.execute(NOTE, [list(column) for column in zip(*rows, strict=True)])
+    return [None] * len(notes)
+
+
+def waiting_for(
+    status: Status, noted: Mapping[str, Any] | None, last: Mapping[str, Any], *, ended: bool
+) -> dict[str, object] | None:
+    """What an order waits for, JSON-ready: as its worker `noted` it, else as its last event tells. None when it has
+    ended or is being worked on."""
+    if ended:
+        return None
+    if noted:
+        since = timestamp(datetime.fromisoformat(noted["since"]))
+        return {"reason": noted["reason"], "detail": noted["detail"], "since": since}
+    since = last["at"]
+    if last.get("retryInMs") is not None and "reason" in last:
+        until = datetime.fromisoformat(since) + timedelta(milliseconds=last["retryInMs"])
+        detail = last.get("detail") or last["reason"]
+        return {"reason": last["reason"], "detail": detail, "since": since, "until": timestamp(until)}
+    if status is Status.CONFIRMED:
+        return {"reason": NOT_FINAL.reason, "detail": NOT_FINAL.detail, "since": since}
+    if status is Status.PENDING:
+        return {"reason": WaitsFor.WORKER, "detail": "no worker has taken it up yet", "since": since}
+    return None

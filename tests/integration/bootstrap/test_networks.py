@@ -1,0 +1,232 @@
+"""Which chain venues settle on, and what keeps a mock from real money and a service from a mainnet nobody meant."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+
+from dexexec.bootstrap.networks import PUBLIC_CLUSTERS, Networks, Purpose, open_networks, prepare
+from dexexec.config.settings import Settings
+from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.domain.swap import Blockhash
+from dexexec.domain.token import KNOWN, Tokens
+from dexexec.errors import StartupError
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.solana.message import Program
+from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.spending import ReservationsByChain, nothing_reserved
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import (
+    Capabilities,
+    Faucet,
+    Network,
+    NoOptions,
+    SolanaChain,
+    Unsigned,
+    Unsupported,
+    Venue,
+    VenueContext,
+    VenueError,
+)
+from tests.support.localnet.in_process import running
+from tests.support.localnet.rpc_nodes import scripted
+
+MAINNET, DEVNET, _ = PUBLIC_CLUSTERS
+KEYPAIR = Keypair()
+KEY, ADDRESS = json.dumps(list(bytes(KEYPAIR))), str(KEYPAIR.pubkey())
+TOKEN = str(Program.TOKEN)
+VALUE: dict[str, object] = {"owner": str(Program.SYSTEM), "lamports": 1, "data": ["", "base64"]}
+"""A wallet's account, as a node shows it."""
+
+
+def networks(
+    needed: Sequence[str],
+    purpose: Purpose = Purpose.TRADE,
+    *,
+    localnet_url: str | None = None,
+    reserved: ReservationsByChain = nothing_reserved,
+    **settings: Any,
+) -> AbstractAsyncContextManager[Networks]:
+    """These networks, open inside the block."""
+    clock = ManualClock()
+    return open_networks(
+        Settings(_env_file=None, **settings),
+        needed,
+        ledger=MemoryLedger(clock),
+        localnet_url=localnet_url,
+        clock=clock,
+        observer=Observer(make_logger("critical")),
+        purpose=purpose,
+        reserved=reserved,
+    )
+
+
+async def opened(needed: Sequence[str], **given: Any) -> dict[str, Any]:
+    """The chains of these networks, by name; everything is closed again."""
+    async with networks(needed, **given) as found:
+        assert set(found.chains) == set(found.sealers)
+        return dict(found.chains)
+
+
+async def refused(needed: Sequence[str], *words: str, **settings: Any) -> None:
+    with pytest.raises(StartupError) as caught:
+        await opened(needed, **settings)
+    for word in words:
+        assert word in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+async def test_the_simulated_chain_needs_nothing() -> None:
+    assert set(await opened([Network.SIMULATED])) == {Network.SIMULATED}
+
+
+async def test_a_localnet_is_solana_with_free_coins_and_a_wallet_of_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path / "net") as net:
+        chains = await opened([Network.LOCALNET], localnet_url=net.url, data_dir=tmp_path)
+    assert isinstance(chains[Network.LOCALNET], SolanaChain)
+    assert isinstance(chains[Network.LOCALNET], Faucet)
+    assert (tmp_path / "localnet-wallet.json").exists()
+
+
+async def test_promise_16_a_wallet_is_asked_for_what_is_reserved_on_its_own_chain(tmp_path: Path) -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    async def reserved(wallet: str, slot: int, genesis: str) -> Mapping[str, int]:
+        asked.append((wallet, slot, genesis))
+        return {}
+
+    async with (
+        running(tmp_path / "net") as net,
+        networks([Network.LOCALNET], localnet_url=net.url, data_dir=tmp_path, reserved=reserved) as found,
+    ):
+        sealer = found.sealers[Network.LOCALNET]
+        assert isinstance(sealer, SolanaSealer)
+        await sealer._reserved("wallet", 7)
+        assert asked == [("wallet", 7, await net.rpc("getGenesisHash"))]
+
+
+@pytest.mark.parametrize("genesis", PUBLIC_CLUSTERS)
+async def test_mocks_never_settle_on_a_public_cluster(genesis: str, tmp_path: Path) -> None:
+    async with scripted(getGenesisHash=lambda _: genesis) as node:
+        await refused(
+            [Network.LOCALNET], PUBLIC_CLUSTERS[genesis], "localnet", localnet_url=node.url, data_dir=tmp_path
+        )
+
+
+@asynccontextmanager
+async def node_of(genesis: str, wallet: object = VALUE) -> AsyncIterator[dict[str, Any]]:
+    """The settings for a node of that chain, where our wallet's account is as given."""
+    answers = {"context": {"slot": 1}, "value": [wallet]}
+    async with scripted(getGenesisHash=lambda _: genesis, getMultipleAccounts=lambda _: answers) as node:
+        yield {"solana_rpc_url": node.url, "solana_wallet_secret_key": KEY}
+
+
+async def test_mainnet_must_be_allowed_by_name() -> None:
+    async with node_of(MAINNET) as given:
+        await refused([Network.SOLANA], "DEXEXEC_ALLOW_MAINNET=1", **given)
+        assert Network.SOLANA in await opened([Network.SOLANA], allow_mainnet=True, **given)
+
+
+async def test_other_clusters_need_no_leave() -> None:
+    async with node_of(DEVNET) as given:
+        assert Network.SOLANA in await opened([Network.SOLANA], **given)
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        (None, ("does not exist on devnet", "send SOL", "faucet")),
+        (VALUE | {"lamports": 0}, ("does not exist on devnet", "send SOL")),
+        (VALUE | {"owner": TOKEN}, (f"is an account of the program {TOKEN}", "devnet")),
+        (VALUE | {"data": ["AAAA", "base64"]}, ("no wallet", "SOLANA_WALLET_SECRET_KEY")),
+    ],
+)
+async def test_a_wallet_that_cannot_pay_on_a_public_cluster_is_an_error_at_start(
+    account: object, words: Sequence[str]
+) -> None:
+    async with node_of(DEVNET, account) as given:
+        await refused([Network.SOLANA], ADDRESS, *words, **given)
+
+
+async def test_a_wallet_is_not_checked_where_its_coins_may_come_later() -> None:
+    async with node_of("4" * 44, None) as given:
+        assert Network.SOLANA in await opened([Network.SOLANA], **given)
+
+
+async def test_whoever_only_looks_needs_no_leave_and_no_coins() -> None:
+    async with node_of(MAINNET, None) as given, networks([Network.SOLANA], Purpose.LOOK, **given) as found:
+        assert (found.wallets, found.sealers) == ({Network.SOLANA: ADDRESS}, {})
+
+
+async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
+    async with node_of(MAINNET, None) as given, running(tmp_path / "net") as net:
+        given |= {"solana_wallet_secret_key": "not a key", "data_dir": tmp_path}
+        needed = [Network.SOLANA, Network.LOCALNET]
+        async with networks(needed, Purpose.QUOTE, localnet_url=net.url, **given) as found:
+            assert set(found.chains) == {Network.SIMULATED, *needed}
+            assert (found.wallets, found.sealers) == ({}, {})
+    assert not (tmp_path / "localnet-wallet.json").exists()
+
+
+@pytest.mark.parametrize(("genesis", "name"), [*PUBLIC_CLUSTERS.items(), ("4" * 44, "")])
+async def test_a_cluster_is_known_by_its_genesis_hash(genesis: str, name: str, tmp_path: Path) -> None:
+    async with node_of(genesis) as given, running(tmp_path / "net") as net:
+        needed = [Network.SOLANA, Network.LOCALNET]
+        given |= {"allow_mainnet": True, "data_dir": tmp_path}
+        async with networks(needed, localnet_url=net.url, **given) as found:
+            assert found.clusters == {Network.SOLANA: name, Network.LOCALNET: "localnet"}
+
+
+class Picky(Venue[NoOptions]):
+    """A venue that finds out at the start what it needs."""
+
+    name = "picky"
+    capabilities = Capabilities()
+    problem: VenueError | None = None
+    prepared = 0
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.problem:
+            raise self.problem
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        raise AssertionError("nobody asks")
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
+        raise AssertionError("nobody asks")
+
+
+async def test_each_venue_gets_ready_and_one_that_cannot_ends_the_start_with_its_words() -> None:
+    clock = ManualClock()
+    chain = SimulatedChain(MemoryLedger(clock))
+    venues = [Picky(VenueContext(clock, Tokens(KNOWN), chain, NoOptions())) for _ in range(2)]
+    await prepare(venues)
+    assert [venue.prepared for venue in venues] == [1, 1]
+    venues[1].problem = Unsupported("its program is not on devnet")
+    with pytest.raises(StartupError, match=r"^picky: its program is not on devnet$"):
+        await prepare(venues)
+
+
+async def test_nodes_of_different_chains_are_refused() -> None:
+    async with (
+        scripted(getGenesisHash=lambda _: DEVNET) as one,
+        scripted(getGenesisHash=lambda _: MAINNET) as other,
+    ):
+        urls = f"{one.url}, {other.url}"
+        await refused([Network.SOLANA], "different chains", solana_rpc_url=urls, solana_wallet_secret_key=KEY)
+
+
+async def test_what_is_missing_is_named() -> None:
+    await refused([Network.SOLANA], "SOLANA_RPC_URL")
+    await refused([Network.SOLANA], "SOLANA_WALLET_SECRET_KEY", solana_rpc_url="http://127.0.0.1:9")
+    await refused([Network.SOLANA], "SOLANA_RPC_URL", solana_rpc_url="nonsense", solana_wallet_secret_key=KEY)
+    await refused(
+        [Network.SOLANA], "check SOLANA_RPC_URL", solana_rpc_url="http://127.0.0.1:9", solana_wallet_secret_key=KEY
+    )
+    await refused([Network.LOCALNET], "python -m dexexec localnet", localnet_url=None)

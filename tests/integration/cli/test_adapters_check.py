@@ -1,0 +1,95 @@
+"""`python -m dexexec adapters check` of a venue of Solana's: asked on a node, which is only read."""
+
+import asyncio
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from solders.account import Account as SolanaAccount
+from solders.pubkey import Pubkey
+
+from dexexec.cli.adapters import check_adapter
+from dexexec.config.settings import Settings
+from dexexec.domain.solana import Account
+from dexexec.errors import StartupError
+from dexexec.testing.contract import CHECKS
+from dexexec_adapters.solana.chain_clock import CLOCK
+from tests.support import meteora_accounts as at
+from tests.support.localnet.in_process import Net, running
+from tests.support.localnet.rpc_nodes import scripted
+from tests.support.meteora_accounts import chain_of
+from tests.support.raydium_accounts import address, pool_accounts
+from tests.support.recorded_venues import OLD
+
+LOADER = "BPFLoaderUpgradeab1e11111111111111111111111"
+PROGRAMS = {
+    "raydium": "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
+    "meteora": "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
+}
+POOLS: dict[str, Mapping[str, Account]] = {
+    "raydium": pool_accounts(address(1), OLD),
+    "meteora": {place: one for place, one in chain_of(at.pool_of()).held.items() if place != CLOCK},
+}
+
+
+def put(net: Net, held: Mapping[str, Account]) -> None:
+    """Let the node show these accounts."""
+    net.ledger.add_accounts([
+        (Pubkey.from_string(place), SolanaAccount(one.lamports, one.data, Pubkey.from_string(one.owner)))
+        for place, one in held.items()
+    ])  # fmt: skip
+
+
+def environ(name: str, cluster: str = "mainnet-beta") -> dict[str, str]:
+    """A localnet's genesis is nobody's: what it is taken for is said by setting."""
+    return {f"DEXEXEC_{name.upper()}_CLUSTER": cluster}
+
+
+async def checked(url: str, name: str, given: Mapping[str, str]) -> tuple[int, list[str]]:
+    """The exit code and what was printed."""
+    out = io.StringIO()
+    settings = Settings(_env_file=None, solana_rpc_url=url)
+    code = await asyncio.to_thread(check_adapter, name, given, settings, out)
+    return code, out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("name", POOLS)
+async def test_the_contract_is_tried_on_a_node_that_is_only_read(tmp_path: Path, name: str) -> None:
+    async with running(tmp_path) as net, scripted(net.url) as node:
+        put(net, {**POOLS[name], PROGRAMS[name]: Account(LOADER, 1_000_000, bytes(36))})
+        await net.advance(2)
+        code, lines = await checked(node.url, name, environ(name))
+        assert [line for line in lines if "FAIL" in line] == []
+        assert code == 0
+        skipped = [line for line in lines if line.startswith("  skip")]
+        assert all("settles on solana, swaps are not tried there" in line for line in skipped)
+        assert lines[-1] == f"{len(CHECKS) - 2} of {len(CHECKS)} rules kept, 0 broken, 2 not applicable"
+        assert node.count("sendTransaction") == node.count("simulateTransaction") == 0
+        assert node.count("getMultipleAccounts") < 10, "what was shown once is not asked for again"
+
+
+async def test_both_of_a_preset_are_checked(tmp_path: Path) -> None:
+    async with running(tmp_path) as net:
+        put(net, {**POOLS["meteora"], PROGRAMS["meteora"]: Account(LOADER, 1_000_000, bytes(36))})
+        await net.advance(2)
+        with pytest.raises(
+            StartupError, match=r"raydium cannot be checked .* is not a program on devnet: set DEXEXEC_"
+        ):
+            await checked(net.url, "devnet", {})
+
+
+async def test_without_the_program_or_a_pool_it_says_so_in_one_line(tmp_path: Path) -> None:
+    async with running(tmp_path) as net:
+        with pytest.raises(StartupError, match="set DEXEXEC_RAYDIUM_PROGRAM_ID"):
+            await checked(net.url, "raydium", {})
+        with pytest.raises(StartupError, match="not a program on mainnet-beta: set DEXEXEC_RAYDIUM_PROGRAM_ID"):
+            await checked(net.url, "raydium", environ("raydium"))
+        put(net, {PROGRAMS["raydium"]: Account(LOADER, 1_000_000, bytes(36))})
+        await net.advance(2)
+        with pytest.raises(StartupError) as told:
+            await checked(net.url, "raydium", environ("raydium"))
+        assert str(told.value) == (
+            "raydium cannot be checked with 1 SOL for USDC: no-route: there is no CPMM pool for this pair; another pair"
+            " can be named by INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
+        )

@@ -1,0 +1,65 @@
+"""What an order on a real chain tells: why it failed, and what it offers the network."""
+
+from solders.account import Account
+from solders.pubkey import Pubkey
+
+from dexexec.domain.funds import PriorityFee
+from dexexec.domain.order import NewOrder, Side
+from dexexec.domain.token import USDC
+from dexexec.settlement.solana.transaction import associated_token_account
+from tests.support.localnet.settlement import FINAL
+from tests.support.localnet.workers import LONG_MS, Bench, OpenBench
+from tests.support.parts import new_order
+
+
+def sells_dollars() -> NewOrder:
+    return new_order(side=Side.SELL, amount="2", deadline_ms=LONG_MS)
+
+
+async def freeze(b: Bench, owner: str) -> str:
+    """The issuer freezes somebody's USDC; the account's address."""
+    address = Pubkey.from_string(associated_token_account(owner, USDC))
+    runtime = b.at.net.ledger._runtime
+    account = runtime.account(address)
+    assert account is not None
+    runtime.put(address, Account(account.lamports, account.data[:108] + b"\x02" + account.data[109:], account.owner))
+    await b.at.advance(FINAL)
+    return str(address)
+
+
+async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_bench: OpenBench) -> None:
+    async with open_bench() as b:
+        frozen = await freeze(b, b.at.wallet.address)
+        order_id = await b.post(sells_dollars())
+        async with b.working():
+            assert (await b.ended(order_id)) == ["pending", "routing", "building", "failed"]
+        view = await b.view(order_id)
+        assert (view["failureReason"], view["attempts"]) == ("account-frozen", [])
+        assert f"our account {frozen}" in view["events"][-1]["detail"]
+
+
+async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(open_bench: OpenBench) -> None:
+    async with open_bench() as b:
+        await freeze(b, b.at.pool)
+        order_id = await b.post(sells_dollars())
+        async with b.working():
+            await b.ended(order_id)
+        view = await b.view(order_id)
+        assert (view["failureReason"], view["attempts"]) == ("account-frozen", [])
+        assert "our account" not in view["events"][-1]["detail"]
+
+
+async def test_submitted_tells_what_is_offered_to_the_network_and_whether_the_cap_binds(open_bench: OpenBench) -> None:
+    async with open_bench() as b:
+
+        async def capped(addresses: object) -> PriorityFee:
+            return PriorityFee(price=7, cap=7, market=5_000)
+
+        b.at.sealer._price = capped
+        order_id = await b.post(sells_dollars())
+        async with b.working():
+            await b.settled(order_id)
+        view = await b.view(order_id)
+        told = {"price": 7, "cap": 7, "market": 5_000, "capped": True}
+        [submitted] = [event for event in view["events"] if event["status"] == "submitted"]
+        assert submitted["priorityFee"] == view["attempts"][0]["quote"]["priorityFee"] == told

@@ -1,0 +1,135 @@
+"""Keys stand in the URLs of nodes, and nowhere else."""
+
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from dexexec.clock import SystemClock
+from dexexec.domain.swap import SignedSwap, Unavailable, Unknown
+from dexexec.settlement.solana.rpc import RpcChain, node
+from dexexec.venue import VenueError
+from tests.support.chain_suite import unknown
+from tests.support.localnet.rpc_nodes import Script, Told, chain_of, opened, scripted
+
+KEYS = ("pathKEY123", "queryKEY123", "userKEY123", "passKEY123")
+
+
+def secret(url: str) -> str:
+    """The URL with a key in every place."""
+    return url.replace("http://", "http://userKEY123:passKEY123@") + "/v2/pathKEY123?api-key=queryKEY123"
+
+
+@asynccontextmanager
+async def keyed(url: str, told: Told) -> AsyncIterator[RpcChain]:
+    async with opened(chain_of(secret(url), told=told)) as chain:
+        yield chain
+
+
+def blabbing(code: int, where: str = "message") -> bytes:
+    """A node that repeats the URL in its error."""
+    said = " ".join(["no such key:", secret("http://host.example"), *KEYS])
+    error = {"message": '"bad"', "data": '{"err": "X"}'} | {where: f'"{said}"'}
+    parts = ", ".join(f'"{name}": {value}' for name, value in error.items())
+    return f'{{"jsonrpc": "2.0", "id": 1, "error": {{"code": {code}, {parts}}}}}'.encode()
+
+
+@asynccontextmanager
+async def nobody() -> AsyncIterator[Script]:
+    yield Script("http://127.0.0.1:1", "", {})
+
+
+def every(answer: bytes | Callable[[Any], Any]) -> AbstractAsyncContextManager[Script]:
+    """A node that answers all methods so."""
+    methods = ["getGenesisHash", "getLatestBlockhash", "getEpochInfo", "getSignatureStatuses", "sendTransaction"]
+    return scripted("", **dict.fromkeys(methods, answer))
+
+
+def questions() -> list[Callable[[RpcChain], Awaitable[Any]]]:
+    return [
+        lambda chain: chain.genesis_hash(),
+        lambda chain: chain.blockhash(),
+        lambda chain: chain.status([unknown()]),
+        lambda chain: chain.status([unknown()], history=True),
+        lambda chain: chain.submit(SignedSwap(unknown(), b"", 1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(nobody, id="nobody there"),
+        *(
+            pytest.param(lambda code=code: every(blabbing(code)), id=str(code))
+            for code in (-32002, -32005, -32602, 429)
+        ),
+        pytest.param(lambda: every(blabbing(-32002, "data")), id="data"),
+        pytest.param(lambda: every(b"<html>pathKEY123"), id="garbage"),
+        pytest.param(lambda: every(lambda _: {"pathKEY123": "queryKEY123"}), id="shape"),
+    ],
+)
+async def test_no_key_shows_in_an_error_a_status_or_a_log(place: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    told, seen = Told(), []
+    for ask in questions():
+        async with place() as script, keyed(script.url, told) as chain:
+            seen += [repr(chain), *map(repr, chain._nodes.order)]
+            try:
+                answer = await ask(chain)
+            except VenueError as error:
+                seen += traceback.format_exception(error)
+                cause = error.__context__
+                while cause is not None:
+                    seen.append(repr(cause))
+                    cause = cause.__context__
+            else:
+                [status] = answer if isinstance(answer, list) else [answer]
+                assert isinstance(status, Unavailable | Unknown)
+                seen.append(repr(status))
+    text = "\n".join([*seen, *map(str, told.lines), caplog.text])
+    assert [key for key in KEYS if key in text] == []
+
+
+async def test_the_keys_reach_the_node() -> None:
+    async with scripted(getGenesisHash=lambda _: "hash") as script, keyed(script.url, Told()) as chain:
+        assert await chain.genesis_hash() == "hash"
+        assert script.paths == ["/v2/pathKEY123?api-key=queryKEY123"]
+        assert script.headers[0]["Authorization"] == "Basic dXNlcktFWTEyMzpwYXNzS0VZMTIz"
+        assert "KEY" not in script.headers[0]["Host"]
+
+
+async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "MAX_ANSWER", 10_000)
+    async with scripted(getGenesisHash=lambda _: "x" * 20_000) as script, keyed(script.url, Told()) as chain:
+        with pytest.raises(VenueError, match="more than 10000 bytes"):
+            await chain.genesis_hash()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"jsonrpc": "2.0", "id": 1}',
+        b'{"jsonrpc": "2.0", "id": 7, "result": "of another call"}',
+        b'{"jsonrpc": "2.0", "id": 1, "error": "text"}',
+        b'{"jsonrpc": "2.0", "id": 1, "result": 5}',
+        b"[" * 100_000,
+    ],
+)
+async def test_what_is_no_answer_to_the_question_is_none(body: bytes) -> None:
+    async with scripted(getGenesisHash=body) as script, keyed(script.url, Told()) as chain:
+        with pytest.raises(VenueError) as raised:
+            await chain.genesis_hash()
+        assert raised.value.code == "bad-answer"
+
+
+async def test_an_address_that_is_none_is_refused_by_its_place() -> None:
+    with pytest.raises(ValueError, match="node 2"):
+        RpcChain(["https://host.example/pathKEY123", "host.example/pathKEY123"], SystemClock(), Told())
+    with pytest.raises(ValueError, match="at least one"):
+        RpcChain([], SystemClock(), Told())

@@ -1,0 +1,236 @@
+"""News over a WebSocket wake who waits for a swap, and prove nothing; without them it is looked up as ever."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from solders.pubkey import Pubkey
+
+from dexexec.clock import SystemClock
+from dexexec.domain.swap import SignedSwap
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.solana.rpc import RpcChain
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import Network, NewsChain
+from tests.integration.settlement.rpc.test_secrets import KEYS, secret
+from tests.support.chain_suite import unknown
+from tests.support.localnet.in_process import SOL, Net, running
+from tests.support.localnet.rpc_nodes import PATIENT, Script, Told, bridge, chain_of, opened, scripted, transfer
+from tests.support.scripted import SELL_ONE_SOL
+from tests.support.waiting import until
+
+LONG = 60.0
+"""Seconds: longer than a test may take."""
+
+
+@dataclass
+class Scene:
+    """A localnet behind a node that counts, and a chain over that."""
+
+    net: Net
+    node: Script
+    chain: RpcChain
+    told: Told
+
+    async def sealed(self) -> SignedSwap:
+        """A transfer, not sent."""
+        wallet = await self.net.funded()
+        await self.net.advance(2)
+        return await transfer(self.chain, wallet, Pubkey.new_unique(), SOL)
+
+    async def settle(self, signed: SignedSwap) -> Fate:
+        clock = SystemClock()
+        sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
+        settlement = Settlement({Network.SIMULATED: self.chain}, sealers, clock, Observer(make_logger("critical")))
+        here = replace(signed, network=Network.SIMULATED)
+        trial = Trial(here, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
+        return await settlement.settle(trial, lambda: True)
+
+
+@asynccontextmanager
+async def scene(folder: Path, *, sockets: bool = True) -> AsyncIterator[Scene]:
+    told = Told()
+    async with running(folder) as net, scripted(net.url) as node:
+        if sockets:
+            node.hears = bridge(net.url)
+        async with opened(chain_of(node.url, told=told)) as chain:
+            yield Scene(net, node, chain, told)
+
+
+async def subscribed(chain: RpcChain, signature: str) -> None:
+    """Until there is a subscription."""
+    await until(lambda: (one := chain._news._awaited.get(signature)) is not None and one.number is not None)
+
+
+async def listening(chain: RpcChain, signature: str) -> None:
+    """Until its news come by themselves, and nothing is new."""
+    await asyncio.gather(chain.news(signature, LONG), subscribed(chain, signature))
+    if chain._news._awaited[signature].woken.is_set():
+        await chain.news(signature, LONG)
+
+
+def test_a_chain_over_rpc_has_news() -> None:
+    assert isinstance(chain_of("http://127.0.0.1:1"), NewsChain)
+
+
+async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        swap = await there.sealed()
+        await there.chain.submit(swap)
+        await listening(there.chain, swap.signature)
+        waiting = asyncio.create_task(there.chain.news(swap.signature, LONG))
+        other = asyncio.create_task(there.chain.news(unknown(), LONG))
+        await there.net.advance(1)
+        await there.chain.genesis_hash()
+        assert not waiting.done(), "it is processed only"
+        await there.net.advance(1)
+        await waiting
+        other.cancel()
+
+
+async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        swaps = [await there.sealed() for _ in range(20)]
+        for swap in swaps:
+            await there.chain.submit(swap)
+        await asyncio.gather(*(listening(there.chain, swap.signature) for swap in swaps))
+        waiting = asyncio.gather(*(there.chain.news(swap.signature, LONG) for swap in swaps))
+        await there.net.advance(2)
+        await waiting
+        assert len(there.node.sockets) == 1
+        assert {one["method"] for one in there.node.heard} == {"signatureSubscribe"}
+        assert {one["params"][1]["commitment"] for one in there.node.heard} == {"confirmed"}
+
+
+async def test_with_news_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_path: Path) -> None:
+    """The same transfer on the same chain, whose slots take a third of a second, with and without a WebSocket."""
+
+    async def passing(net: Net) -> None:
+        while True:
+            await asyncio.sleep(0.33)
+            await net.advance(1)
+
+    looks, seconds = {}, {}
+    for sockets in (True, False):
+        async with scene(tmp_path / str(sockets), sockets=sockets) as there:
+            if sockets:
+                await listening(there.chain, unknown())  # the connection is there, as it mostly is
+            swap = await there.sealed()
+            slots = asyncio.create_task(passing(there.net))
+            began = time.monotonic()
+            fate = await there.settle(swap)
+            seconds[sockets] = time.monotonic() - began
+            slots.cancel()
+            assert fate.outcome == "confirmed"
+            looks[sockets] = there.node.count("getSignatureStatuses")
+    assert looks[True] <= 5 < looks[False], looks
+    assert seconds[True] <= seconds[False] + 0.33, "not later than by the slot that it may have missed"
+
+
+async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_looked_up(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        swap = await there.sealed()
+        settling = asyncio.create_task(there.settle(swap))
+        await subscribed(there.chain, swap.signature)
+        there.node.hears = None  # and none is opened again
+        there.node.sockets[0].close()
+        await until(lambda: "socket failed" in there.told.kinds)
+        assert not settling.done()
+        await there.net.advance(2)
+        assert (await settling).outcome == "confirmed"
+        assert there.told.kinds == ["socket failed"]
+
+
+async def test_a_connection_that_comes_back_has_news_again_and_both_are_told_once(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        swap = await there.sealed()
+        settling = asyncio.create_task(there.settle(swap))
+        await subscribed(there.chain, swap.signature)
+        there.node.sockets[0].close()
+        await until(lambda: len(there.node.sockets) == 2)
+        await subscribed(there.chain, swap.signature)
+        await there.net.advance(2)
+        assert (await settling).outcome == "confirmed"
+        assert there.told.kinds == ["socket failed", "socket back"]
+
+
+async def test_a_node_without_websockets_is_asked_again_and_again(tmp_path: Path) -> None:
+    async with scene(tmp_path, sockets=False) as there:
+        swap = await there.sealed()
+        settling = asyncio.create_task(there.settle(swap))
+        await until(lambda: there.node.count("getSignatureStatuses") >= 8)
+        await there.net.advance(2)
+        assert (await settling).outcome == "confirmed"
+        assert [line[:2] for line in there.told.lines] == [("socket failed", there.node.url.removeprefix("http://"))]
+
+
+async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+
+        def lie(socket: Any, call: Any) -> None:
+            socket.answer(call, 7)
+            for number in (7, 7, 8, 0):
+                socket.notify(number)
+            for nonsense in ("", "null", "[]", "{}", '{"id": [], "result": 1}', '{"method": "signatureNotification"}'):
+                socket.write_message(nonsense)
+
+        there.node.hears = lie
+        swap = await there.sealed()
+        settling = asyncio.create_task(there.settle(swap))
+        await until(lambda: there.node.count("getSignatureStatuses") >= 8)
+        assert not settling.done()
+        await there.net.advance(2)
+        assert (await settling).outcome == "confirmed"
+        assert there.told.lines == []
+
+
+@pytest.mark.parametrize("refusal", [{"error": {"code": -32601, "message": "no"}}, {"error": None}])
+async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: Path, refusal: dict[str, Any]) -> None:
+    async with scene(tmp_path) as there:
+
+        def refuse(socket: Any, call: Any) -> None:
+            socket.write_message({"jsonrpc": "2.0", "id": call["id"]} | refusal)
+
+        there.node.hears = refuse
+        swap = await there.sealed()
+        settling = asyncio.create_task(there.settle(swap))
+        await until(lambda: there.node.count("getSignatureStatuses") >= 8)
+        await there.net.advance(2)
+        assert (await settling).outcome == "confirmed"
+
+
+async def test_what_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:
+    clock, given_up = ManualClock(), unknown()
+    async with running(tmp_path) as net, scripted(net.url) as node:
+        node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)
+        async with opened(RpcChain([node.url], clock, Told(), PATIENT)) as chain:
+            while given_up not in {chain._news._numbers.get(number) for number in chain._news._numbers}:
+                await chain.news(given_up, 0.1)
+            number = next(iter(chain._news._numbers))
+            clock.advance(31)
+            await chain.news(unknown(), 0.1)
+            await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.heard))
+            assert [one["params"] for one in node.heard if one["method"] == "signatureUnsubscribe"] == [[number]]
+            assert given_up not in chain._news._awaited
+
+
+async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None:
+    told = Told()
+    async with running(tmp_path) as net, scripted(net.url) as node:
+        async with opened(chain_of(secret(node.url), told=told)) as chain:
+            await chain.news(unknown(), 0.01)
+            await until(lambda: told.kinds == ["socket failed"])
+        node.hears = bridge(net.url)
+        async with opened(chain_of(secret(node.url), told=told)) as chain:
+            await asyncio.gather(chain.news(unknown(), 0.01), until(lambda: bool(node.sockets)))
+    assert node.paths == ["/v2/pathKEY123?api-key=queryKEY123"]
+    assert node.headers[0]["Authorization"] == "Basic dXNlcktFWTEyMzpwYXNzS0VZMTIz"
+    assert [key for key in KEYS if key in str(told.lines)] == []

@@ -1,0 +1,145 @@
+"""The whole service on a localnet behind a provider that is rough: busy, false about what it passed on, away, or in two
+minds. What happened is asked of the chain itself, which shows one swap for each order, and no more."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from solders.keypair import Keypair
+
+from dexexec.store import Address
+from tests.conftest import Servers
+from tests.support.chaos.localnet import SLOT_MS, settings_on
+from tests.support.chaos.proxy import proxy
+from tests.support.localnet.process import processes
+from tests.support.localnet.rough_front import Answer, rough_front
+from tests.support.localnet.rpc_nodes import faults
+from tests.support.service.client import Http, http, watching
+from tests.support.service.localnet_promise_checks import LocalnetChain
+from tests.support.service.process import QUICK, Process, Stand, servers_at
+from tests.support.service.promise_checks import judge, rows
+from tests.support.waiting import until
+
+JUMPY = {
+    "DEXEXEC_BREAKER_FAILURES": "1",
+    "DEXEXEC_MAX_ATTEMPTS": "100",
+    "DEXEXEC_QUOTE_TIMEOUT_MS": "20000",
+    "DEXEXEC_RETRY_MAX_MS": "500",
+}
+"""One failure that is booked on a venue opens its breaker, so that none goes unnoticed. A busy machine, where
+a quote takes long and a swap may expire in slots as short as these, is nobody's failure."""
+SLOWER_SLOT_MS = 100
+"""A signed swap that waits for its turn to be sent then lives for 15 s, and not for 6."""
+A_SECOND, ORDERS = 10, 12
+"""Requests that are allowed, and who asks: some 80 would go out within a second."""
+ROUNDS = 9
+"""In which an order asked in vain: more than a second passes meanwhile."""
+UNREACHABLE = "SELECT count(*) AS n FROM order_events WHERE detail->>'reason' = 'unreachable' GROUP BY order_id"
+
+
+@dataclass
+class Scene:
+    """The service, told that its node is at the front, and the chain behind that."""
+
+    service: Process
+    base: str
+    chain: LocalnetChain
+    address: Address
+    calls: Http
+
+    async def post(self, count: int) -> list[str]:
+        """So many orders at once; their ids."""
+        return list(await asyncio.gather(*(self.calls.accepted(self.base) for _ in range(count))))
+
+    def waited(self, count: int) -> bool:
+        """Whether so many orders were told often that their node cannot be reached."""
+        return sum(int(str(row["n"])) >= ROUNDS for row in rows(self.address, UNREACHABLE)) >= count
+
+    async def all_confirmed(self, order_ids: Sequence[str]) -> None:
+        """Each swapped exactly once, none failed or expired, and no venue was blamed for its node."""
+        async with watching(lambda: self.base, order_ids):
+            pass
+        verdict = await asyncio.to_thread(judge, self.address, order_ids, self.chain)
+        assert verdict.statuses == {"confirmed": len(order_ids)}
+        assert verdict.swaps == len(order_ids)
+        assert "breaker" not in self.service.err
+
+
+@asynccontextmanager
+async def scene(front: str, node: str, servers: Servers, address: Address, prefix: str) -> AsyncIterator[Scene]:
+    """A service that is ready."""
+    wallet = Keypair()
+    settings = servers_at(address, servers.redis_url, prefix) | QUICK | JUMPY | settings_on(front, wallet)
+    with Stand(**settings) as stand:
+        service = stand.start()
+        await asyncio.to_thread(service.ready)
+        async with http() as calls:
+            chain = LocalnetChain(node, str(wallet.pubkey()))
+            yield Scene(service, service.url, chain, address, calls)
+            assert await asyncio.to_thread(service.stop) == 0
+
+
+@pytest.mark.gen_test(timeout=110)
+async def test_promise_17_orders_pass_a_provider_that_refuses_what_is_asked_too_fast(
+    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+) -> None:
+    with processes(tmp_path) as start:
+        node = await start("--slot-ms", str(SLOWER_SLOT_MS)).url()
+        async with (
+            rough_front(node) as front,
+            scene(front.url, node, servers, database_address, redis_prefix) as on,
+        ):
+            front.limit(A_SECOND)
+            await on.all_confirmed(await on.post(ORDERS))
+            assert front.refused
+
+
+async def test_promise_3_orders_swap_once_whatever_a_front_answers_to_what_it_passed_on(
+    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+) -> None:
+    with processes(tmp_path) as start:
+        node = await start("--slot-ms", str(SLOT_MS)).url()
+        async with (
+            rough_front(node) as front,
+            scene(front.url, node, servers, database_address, redis_prefix) as on,
+        ):
+            front.spoils = tuple(Answer)
+            await on.all_confirmed(await on.post(12))
+            assert all(front.spoilt[answer] >= 3 for answer in Answer)
+
+
+@pytest.mark.gen_test(timeout=110)
+async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(
+    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+) -> None:
+    with processes(tmp_path) as start:
+        node = await start("--slot-ms", str(SLOT_MS)).url()
+        async with (
+            proxy(("127.0.0.1", urlsplit(node).port or 0)) as way,
+            scene(f"http://127.0.0.1:{way.port}", node, servers, database_address, redis_prefix) as on,
+        ):
+            first = await on.post(1)
+            await on.all_confirmed(first)  # as nothing is tried before record and chain are compared
+            await way.cut()
+            order_ids = await on.post(10)
+            await until(lambda: on.waited(10), seconds=40, pause=0.1)
+            way.heal()
+            await on.all_confirmed([*first, *order_ids])
+
+
+async def test_promise_17_orders_pass_one_address_before_two_nodes_of_which_one_is_behind(
+    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+) -> None:
+    with processes(tmp_path) as start:
+        node = await start("--slot-ms", str(SLOT_MS), "--allow-faults").url()
+        behind = f"{node.rstrip('/')}/nodes/behind"
+        await faults(behind, lag=20)
+        async with (
+            rough_front(node, behind) as front,
+            scene(front.url, node, servers, database_address, redis_prefix) as on,
+        ):
+            await on.all_confirmed(await on.post(12))

@@ -1,0 +1,279 @@
+"""Sealing on the localnet, with real token accounts: an honest swap is signed and lands, and what cannot be is told."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import VersionedTransaction
+
+from dexexec.clock import SystemClock
+from dexexec.domain.attempt_id import UNNAMED
+from dexexec.domain.funds import PriorityFee
+from dexexec.domain.swap import Blockhash, UnsignedSwap
+from dexexec.domain.token import WSOL
+from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.message import Program, budget, memo, network_fee
+from dexexec.settlement.solana.sealer import MAX_UNITS, SolanaSealer
+from dexexec.settlement.solana.transaction import assemble, compile_message, signature_text
+from dexexec.settlement.solana.wallet import Wallet
+from dexexec.venue import (
+    BadAnswer,
+    InsufficientFunds,
+    QuoteExpired,
+    Slippage,
+)
+from tests.integration.localnet.test_tokens import ata
+from tests.integration.localnet.test_tokens import open_account as open_for
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import SOL
+from tests.support.localnet.sealing import (
+    HELD,
+    MAX_IN,
+    OUT,
+    PROGRAM,
+    SIGNATURES,
+    VAULT,
+    VERSION_0,
+    closing,
+    give,
+    message_of,
+    scene,
+)
+from tests.support.swap_transactions import call, open_account, pay, transfer
+
+
+async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        unsigned = await at.build(*at.honest())
+        attempt = an_attempt()
+        sealed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60, attempt)
+        signed = sealed.signed
+        assert await at.net.status(Signature.from_string(signed.signature), search=True) is None, "nothing was sent"
+        transaction = VersionedTransaction.from_bytes(signed.payload)
+        assert transaction.verify_with_results() == [True, True]
+        assert signed.signature == str(transaction.signatures[0]) == signature_text(signed.payload)
+        assert signed.last_valid_height == unsigned.blockhash.last_valid_height
+        message = message_of(signed.payload)
+        assert at.venue.asked == (signed.payload[1 + 2 * 64 :],), "the venue was asked about what is sent, and once"
+        assert message.payer == at.sealer().payer == at.wallet
+        assert message.blockhash == unsigned.blockhash.hash
+        assert message.instructions[1].program == Program.ASSOCIATED_TOKEN
+        assert message.instructions[-1] == memo(attempt.memo(UNNAMED))
+        before = await at.net.balance(at.key.pubkey())
+        await at.lands(signed)
+        assert await at.amount(at.ours(at.mint_in)) == HELD - MAX_IN
+        assert await at.amount(at.ours(at.mint_out)) == OUT
+        assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - SIGNATURES
+        await at.net.advance(2)
+        landed = await at.net.rpc("getTransaction", signed.signature, VERSION_0)
+        used = landed["meta"]["computeUnitsConsumed"]
+        assert used * 12 // 10 <= budget(message).limit <= used * 13 // 10 < MAX_UNITS
+
+
+async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        one, other = [await at.seal(*at.honest()) for _ in range(2)]
+        assert one.signature != other.signature
+        assert message_of(one.payload).blockhash == message_of(other.payload).blockhash
+        for signed in (one, other):
+            await at.lands(signed)
+        assert await at.amount(at.ours(at.mint_out)) == 2 * OUT
+
+
+async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        unsigned, later = await at.build(*at.honest()), SystemClock().monotonic() + 60
+        sealed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        signed = sealed.signed
+        message = message_of(signed.payload)
+        assert budget(message).price == 1_000_000
+        assert network_fee(message) == SIGNATURES + budget(message).limit
+        before = await at.net.balance(at.key.pubkey())
+        await at.lands(signed)
+        assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - network_fee(message)
+        at.chain.inside = (at.pays(), at.gets(), pay(at.wallet, at.vault, 1))
+        with pytest.raises(GuardError, match="1 lamports would go beyond the fee"):
+            await at.sealer(compute_price=1_000_000).seal(
+                at.venue, at.quote(), await at.build(*at.calls()), later, an_attempt()
+            )
+        at.chain.inside = ()
+        with pytest.raises(GuardError) as caught:
+            await at.sealer(compute_price=1_000_001).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        assert caught.value.rule is Rule.COMPUTE
+
+
+async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        wrapped, pool = at.ours(WSOL), at.theirs(WSOL)
+        vault = at.venue.key
+        await at.net.land([open_for(vault, vault.pubkey(), Pubkey.from_string(WSOL))], vault)
+        await at.net.advance(2)
+        opens = open_account(at.wallet, at.wallet, WSOL)
+        sync, closes = call(Program.TOKEN, b"\x11", wrapped), closing(wrapped, at.wallet)
+        steps = (opens, pay(at.wallet, wrapped, MAX_IN), sync, transfer(wrapped, pool, at.wallet, MAX_IN), closes)
+        start = await at.net.balance(at.key.pubkey())
+        await at.lands(await at.seal(at.opens(), *steps, at.gets(), quote=at.quote(mint_in=WSOL)))
+        paid = start - await at.net.balance(at.key.pubkey())
+        assert (paid, await at.amount(pool)) == (MAX_IN + 2_039_280 + SIGNATURES, MAX_IN)
+        await at.net.advance(2)
+        start = await at.net.balance(at.key.pubkey())
+        back = (opens, at.pays(), transfer(pool, wrapped, at.vault, OUT), closes)
+        await at.lands(await at.seal(*back, quote=at.quote(mint_out=WSOL)))
+        assert await at.net.balance(at.key.pubkey()) == start + OUT - SIGNATURES
+        assert (await at.net.client.get_account_info(Pubkey.from_string(wrapped))).value is None
+
+
+async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.lands(await at.seal(*at.honest()))
+        drain = transfer(at.ours(at.mint_in), at.theirs(at.mint_in), at.wallet, HELD - MAX_IN - 99)
+        message = compile_message(at.wallet, (drain,), (await at.build()).blockhash.hash)
+        signature = Wallet(at.key.secret()).sign(message)
+        await at.net.send(VersionedTransaction.from_bytes(assemble(message, [at.wallet], {at.wallet: signature})))
+        await at.net.advance(2)
+        for quoted in (MAX_IN, 98):  # 98 would be enough, but not for what the order allows and this swap takes
+            quote = replace(at.quote(), amount_in=quoted)
+            words = f"the wallet {at.wallet[:4]}… holds 99 base units of {at.mint_in}, and 100 are needed"
+            with pytest.raises(InsufficientFunds, match=words):
+                await at.seal(*at.honest(), quote=quote)
+
+
+async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        for lamports, price in ((0, 0), (890_880, 0), (1_000_000, 0), (2_950_000, 1_000_000)):
+            poor = replace(at, key=await at.net.funded(lamports) if lamports else Keypair())
+            mint = Pubkey.from_string(at.mint_in)
+            await at.net.land([open_for(at.venue.key, poor.key.pubkey(), mint)], at.venue.key)
+            await give(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
+            await at.net.advance(2)
+            unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(compute_price=price)
+            with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):
+                await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60, an_attempt())
+
+
+async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        poor = replace(at, key=await at.net.funded(2_900_000))
+        await at.net.advance(2)
+        steps = (open_account(poor.wallet, poor.wallet, WSOL), pay(poor.wallet, poor.ours(WSOL), 2 * SOL))
+        unsigned, quote = await poor.build(*steps, signers=()), replace(at.quote(mint_in=WSOL), max_in=2 * SOL)
+        words = "holds 0.0029 SOL, and 2.00204428 SOL are needed: 2 SOL to swap, 0.00203928 SOL as rent"
+        with pytest.raises(InsufficientFunds, match=words):
+            await poor.sealer().seal(at.venue, quote, unsigned, SystemClock().monotonic() + 60, an_attempt())
+        with pytest.raises(InsufficientFunds, match=f"holds 0 base units of {at.mint_out}, and 100 are needed"):
+            await at.seal(*at.calls(), quote=at.quote(at.mint_out, at.mint_in))
+        assert at.chain.simulated == 0
+
+
+async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(tmp_path: Path) -> None:
+    """What is wrapped and not spent comes back in the end, too late for a fee that is taken first."""
+    async with scene(tmp_path) as at:
+        wrapped = at.ours(WSOL)
+        balance = await at.net.balance(at.key.pubkey())
+        all_of_it = balance - SIGNATURES - 2 * 2_039_280
+        opens, sync = open_account(at.wallet, at.wallet, WSOL), call(Program.TOKEN, b"\x11", wrapped)
+        steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, closing(wrapped, at.wallet))
+        later = SystemClock().monotonic() + 60
+        unsigned = await at.build(*steps, at.pays(), at.gets())
+        await at.sealer().seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        with pytest.raises(InsufficientFunds, match="for the network fee"):
+            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+
+
+async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:
+    """Else what we paid before were the market that we follow."""
+    async with scene(tmp_path) as at:
+        asked: list[Sequence[str]] = []
+
+        async def price(addresses: Sequence[str]) -> PriorityFee:
+            asked.append(addresses)
+            return PriorityFee(7, 7)
+
+        sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
+        sealed = await sealer.seal(
+            at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
+        )
+        assert budget(message_of(sealed.signed.payload)).price == 7
+        [addresses] = asked
+        assert {at.vault, at.theirs(at.mint_in), at.theirs(at.mint_out)} <= set(addresses)
+        assert set(addresses).isdisjoint({at.wallet, at.ours(at.mint_in), at.ours(at.mint_out)})
+
+
+async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortage_is_not_ours(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        steps = (at.opens(), at.pays(), at.gets(VAULT + 1))
+        with pytest.raises(BadAnswer, match=r"instruction 3 of the transaction would fail: custom program error: 0x1"):
+            await at.seal(*steps)
+        [failure] = at.venue.failures
+        assert (failure.index, failure.program, failure.custom) == (3, Program.TOKEN, 1)
+        at.venue.means = Slippage("the price moved")
+        with pytest.raises(Slippage, match="the price moved"):
+            await at.seal(*steps)
+        assert at.venue.asked == ()
+
+
+async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        with pytest.raises(QuoteExpired):
+            await at.sealer().seal(
+                at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic(), an_attempt()
+            )
+        assert at.venue.asked == ()
+
+
+# Signatures
+
+
+async def test_a_venue_that_does_not_sign_for_itself_is_a_bad_answer(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        other = compile_message(at.wallet, at.honest(), (await at.build()).blockhash.hash)
+        for given in (
+            {},
+            {at.vault: bytes(64)},
+            {at.vault: b""},
+            {at.vault: bytes(at.venue.key.sign_message(other))},
+            {at.vault: bytes(at.key.sign_message(other)), at.wallet: bytes(64)},
+        ):
+            at.venue.instead = given
+            with pytest.raises(BadAnswer, match=f"no right signature of {at.vault}"):
+                await at.seal(*at.honest())
+
+
+async def test_a_venue_that_need_not_sign_is_not_asked(tmp_path: Path) -> None:
+    """Its program signs for its vault by itself."""
+    async with scene(tmp_path) as at:
+        at.chain.inside = (at.pays(), at.gets())
+        given = (at.ours(at.mint_in), at.ours(at.mint_out), at.theirs(at.mint_in), at.theirs(at.mint_out))
+        steps = (at.opens(), call(PROGRAM, b"", at.wallet, *given, signers=[at.wallet]))
+        signed = await at.seal(*steps)
+        assert (signed.payload[0], at.venue.asked) == (1, ())
+
+
+async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        built = await at.build(*at.honest())
+        finished = UnsignedSwap(b"message", built.blockhash)
+        with pytest.raises(BadAnswer, match="pool built a finished message"):
+            await at.sealer().seal(at.venue, at.quote(), finished, 0, an_attempt())
+        simulated = SimulatedSealer(SimulatedSigner(), guarded=False)
+        with pytest.raises(BadAnswer, match="pool built instructions"):
+            await simulated.seal(at.venue, at.quote(), built, 0, an_attempt())
+        sealed = await simulated.seal(at.venue, at.quote(), finished, 0, an_attempt())
+        assert sealed.signed == SimulatedSigner().sign(finished)
+        assert simulated.payer == SimulatedSigner().payer
+
+
+async def test_instructions_that_make_no_sense_are_a_bad_answer(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        with pytest.raises(BadAnswer, match="cannot be compiled"):
+            await at.seal(call("nowhere", b""))
+        broken = replace(await at.build(*at.honest()), blockhash=Blockhash("broken", 1))
+        with pytest.raises(BadAnswer, match="cannot be compiled"):
+            await at.sealer().seal(at.venue, at.quote(), broken, 0, an_attempt())

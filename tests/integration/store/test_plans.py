@@ -1,0 +1,214 @@
+"""How Postgres goes about the statements of an order's way when the history is long: by keys and small indexes, never
+through a whole table, and with the partitions that are needed only.
+
+Plans are asserted, not times. They are the generic ones, which is what prepared statements come to.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from dexexec.settlement.simulated import postgres_ledger
+from dexexec.store import (
+    Address,
+    Keeper,
+    archive,
+    archive_queries,
+    claims,
+    confirmed_orders,
+    connect,
+    orders,
+    queries,
+    reservations,
+)
+from dexexec.store.queries import NEWEST_OF_ALL
+from tests.conftest import Servers, new_database
+from tests.support.aged_orders import Ground
+from tests.support.long_history import fill
+from tests.support.parts import open_database, open_store
+from tests.support.waiting import until
+
+ORDERS = 50_000
+DAYS = 40
+SMALL = {"workers", "workers_pkey", "attempts_open", "installation"}
+"""May be read through: a row per worker, an entry per attempt in flight, and one row."""
+
+
+@pytest.fixture(scope="module")
+def long_history(servers: Servers) -> Iterator[Address]:
+    """A database with 50,000 finished orders, none of them archived."""
+    with new_database(servers.postgres) as address:
+        yield address
+
+
+async def ready(address: Address) -> None:
+    """Fill it, once."""
+    async with open_database(address):
+        with psycopg.connect(address.conninfo(), autocommit=True) as connection:
+            if connection.execute("SELECT FROM orders LIMIT 1").fetchone() is None:
+                fill(address.conninfo(), ORDERS, DAYS)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All nodes of a plan."""
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def generic(address: Address, statement: str) -> list[dict[str, Any]]:
+    """The nodes of a statement's generic plan."""
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        name = match[1] or f"place {len(numbers)}"
+        return f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+    text = re.sub(r"%(?:\((\w+)\))?[sbt]", numbered, statement)
+    with connect(address) as connection:
+        # Without parameters the text goes out as it is, so that Postgres sees $1.
+        row = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone()
+    assert row is not None
+    return list(nodes(row[0][0]["Plan"]))
+
+
+def read_through(plan: list[dict[str, Any]]) -> set[str]:
+    """Tables and indexes that are read from end to end."""
+    scans = {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"}
+    whole = [node for node in plan if node["Node Type"] in scans and "Index Cond" not in node]
+    return {node.get("Index Name") or node["Relation Name"] for node in whole} - SMALL
+
+
+def indexes(plan: list[dict[str, Any]]) -> set[str]:
+    return {node["Index Name"] for node in plan if "Index Name" in node}
+
+
+@pytest.mark.parametrize(
+    ("statement", "used"),
+    [
+        (orders.CREATE, {"idempotency_keys_pkey", "restored_keys_pkey"}),
+        (claims.CLAIM, {"orders_pkey", "attempts_pkey", "order_events_pkey"}),
+        (claims.ADVANCE, {"orders_pkey", "attempts_pkey"}),
+        (claims.RELEASE, {"orders_pkey"}),
+        (claims.UNBLAME, {"orders_pkey"}),
+        (claims.HELD, {"orders_live"}),
+        (reservations.RESERVED, {"attempts_of_wallet"}),
+        (claims.IDLE, {"orders_live"}),
+        (confirmed_orders.TAKE, {"orders_live", "orders_pkey", "attempts_pkey", "order_events_pkey"}),
+        (queries.ORDER, {"orders_pkey"}),
+        (queries.EVENTS, {"order_events_pkey"}),
+        (queries.ATTEMPTS, {"attempts_pkey"}),
+        (queries.EVENTS_AFTER, {"orders_pkey", "order_events_pkey"}),
+        (queries.VERSIONS, {"orders_pkey"}),
+        (queries.NEWEST, {"orders_newest"}),
+        (queries.NEWEST_LIVE, {"orders_live"}),
+        (archive.ENDED, {"orders_newest"}),
+        (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
+        (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
+    ],
+    ids=[
+        *(
+            "create",
+            "claim",
+            "step",
+            "release",
+            "unblame",
+            "held",
+            "reservations",
+            "sweep",
+            "watch",
+            "order",
+            "events",
+            "attempts",
+            "replay",
+            "versions",
+        ),
+        *("list", "list live", "ended", "archive", "forget swaps"),
+    ],
+)
+async def test_a_long_history_is_never_read_through(long_history: Address, statement: str, used: set[str]) -> None:
+    await ready(long_history)
+    plan = generic(long_history, statement)
+    assert read_through(plan) == set()
+    assert indexes(plan) - {"workers_pkey", "attempts_open"} == used
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        orders.CREATE,
+        claims.CLAIM,
+        claims.ADVANCE,
+        claims.RELEASE,
+        queries.EVENTS_AFTER,
+        queries.VERSIONS,
+        postgres_ledger.RECORD,
+        postgres_ledger.FIND,
+    ],
+    ids=["create", "claim", "step", "release", "replay", "versions", "land", "find"],
+)
+async def test_a_plan_from_when_the_tables_were_empty_stays_good_when_they_are_not(
+    database_address: Address, statement: str
+) -> None:
+    """A session keeps its plans until the tables are analyzed anew, which takes a minute: by then there may be many
+    thousands of orders, and a plan that reads a whole table is made for none."""
+    async with open_database(database_address):
+        assert read_through(generic(database_address, statement)) == set()
+
+
+@pytest.mark.parametrize("statement", [claims.CLAIM, claims.ADVANCE, claims.RELEASE], ids=["claim", "step", "release"])
+async def test_work_on_some_orders_does_not_read_all_that_are_in_flight(long_history: Address, statement: str) -> None:
+    await ready(long_history)
+    assert indexes(generic(long_history, statement)) & {"orders_live", "attempts_open"} == set()
+
+
+@pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
+async def test_a_rare_status_is_listed_by_its_index(long_history: Address, status: str) -> None:
+    await ready(long_history)
+    values = {"status": status, "created_at": NEWEST_OF_ALL.created_at, "id": NEWEST_OF_ALL.id, "limit": 20}
+    with connect(long_history) as connection:
+        explained = connection.execute(f"EXPLAIN (FORMAT JSON) {queries.NEWEST_FINISHED}".encode(), values)
+        (found,) = explained.fetchone() or ()
+    assert indexes(list(nodes(found[0]["Plan"]))) == {"orders_ended"}
+
+
+async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_address: Address) -> None:
+    async with open_database(database_address) as database, Keeper.begin(database, 60) as keeper:
+        fill(database_address.conninfo(), 2_000, DAYS)
+        assert keeper is not None
+        place = archive.THE_BEGINNING
+        while moved := await keeper.archive(place):
+            place = moved[-1]
+        with connect(database_address) as connection:
+            connection.execute("ANALYZE")
+            leaves = connection.execute("SELECT count(*) FROM pg_partition_tree('archived_orders') WHERE isleaf")
+            assert leaves.fetchone() in {(DAYS,), (DAYS + 1,)}
+
+            def tables(statement: str, **values: object) -> set[str]:
+                explained = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}".encode(), values)
+                (found,) = explained.fetchone() or ()
+                return {n["Relation Name"] for n in nodes(found[0]["Plan"]) if "Relation Name" in n}
+
+            start = datetime.now(UTC) - timedelta(days=3)
+            page = {"limit": 20, "created_at": NEWEST_OF_ALL.created_at, "id": NEWEST_OF_ALL.id}
+            assert 1 <= len(tables(archive_queries.NEWEST, since=start, **page)) <= 4
+            deep = {"limit": 20, "created_at": start, "id": UUID(int=0)}
+            assert 1 <= len(tables(archive_queries.NEWEST, since=start - timedelta(hours=1), **deep)) <= 2
+            assert tables("SELECT FROM archived_orders WHERE id = %(id)s LIMIT 0", id=uuid4()), "the check can see them"
+
+
+async def test_an_orders_steps_are_hot_updates_up_to_its_last(database_address: Address) -> None:
+    async with open_store(database_address) as store:
+        ground = Ground(database_address, store)
+        for _ in range(100):
+            await ground.confirmed()
+
+    statement = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'orders' AND n_tup_upd >= 500"
+    ((updates, hot),) = await until(lambda: ground.sql(statement))
+    assert updates == 500, "a claim, three steps, and the aging of this test"
+    assert hot >= 280, "all but the last step and the aging, and some that found no room on their page"

@@ -1,0 +1,210 @@
+"""Sessions with Postgres whose settings are ours, whatever its database and its role begin them with."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.errors import UnavailableError
+from dexexec.store import Address, Database, UnfitSessionError, connect, session
+from dexexec.store.session import LOOK, SETTINGS, Session
+from dexexec.venue import NoRoute
+from tests.conftest import Servers
+from tests.integration.conftest import bench_at
+from tests.support.hostile_database import HOSTILE, database_of_a_role
+from tests.support.parts import open_database, open_store, running
+
+
+async def no_way(_: SwapRequest) -> Quote:
+    raise NoRoute("Kein Weg für ½ SOL: 市場 🕯")
+
+
+@pytest.fixture
+def hostile(servers: Servers) -> Iterator[Address]:
+    with database_of_a_role(servers.postgres, **HOSTILE) as address:
+        yield address
+
+
+async def in_force(connection: Session) -> dict[str, Any]:
+    cursor = await connection.execute(LOOK.encode())
+    names = [column.name for column in cursor.description or ()]
+    return dict(zip(names, await cursor.fetchone() or (), strict=True))
+
+
+async def test_every_setting_is_ours_in_pooled_and_in_dedicated_sessions(hostile: Address) -> None:
+    expected = {**SETTINGS, "search_path": '"public", pg_temp', "synchronous_commit": "on"}
+    async with open_database(hostile) as database:
+        dedicated = await database.dedicated()
+        async with database.connection() as pooled:
+            for one in (pooled, dedicated):
+                found = await in_force(one)
+                assert {name: found[name] for name in expected} == expected
+        await dedicated.close()
+
+
+def test_a_blocking_session_has_them_too(hostile: Address) -> None:
+    with connect(hostile) as connection:
+        assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
+        assert connection.execute("SHOW search_path").fetchone() == ('"public", pg_temp',)
+
+
+@pytest.mark.parametrize(
+    ("configured", "used"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
+)
+async def test_promise_1_commits_are_as_durable_as_configured_and_never_less_than_on(
+    servers: Servers, configured: str, used: str
+) -> None:
+    with database_of_a_role(servers.postgres, synchronous_commit=configured) as address:
+        async with open_database(address) as database, database.connection() as connection:
+            assert (await in_force(connection))["synchronous_commit"] == used
+
+
+@pytest.mark.parametrize(("encoding", "settings"), [("UTF8", HOSTILE), ("SQL_ASCII", {})], ids=["hostile", "SQL_ASCII"])
+async def test_orders_run_as_ever_whatever_a_session_begins_with(
+    servers: Servers, redis_prefix: str, encoding: str, settings: dict[str, str]
+) -> None:
+    with database_of_a_role(servers.postgres, encoding, **settings) as address:
+        async with bench_at(address, servers.redis_url, redis_prefix) as bench:
+            bench.b.on_quote = no_way
+            worker = bench.worker()
+            async with running(worker.run(), bench.sweeper().run()):
+                order_ids = [await bench.post() for _ in range(20)]
+                for order_id in order_ids:
+                    events = await bench.ended(order_id)
+                    assert events[-1].status == "confirmed"
+                    assert "für ½ SOL: 市場 🕯" in str(events[1].detail)
+                worker.stop()
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused_with_what_to_do(servers: Servers) -> None:
+    with database_of_a_role(servers.postgres, "LATIN1") as address:
+        with pytest.raises(UnavailableError) as raised:
+            await Database(address).check_first_contact()
+        assert isinstance(raised.value.__cause__, UnfitSessionError)
+        assert "LATIN1" in str(raised.value.__cause__)
+        assert "ENCODING 'UTF8'" in str(raised.value.__cause__)
+
+
+async def test_orders_that_were_stored_in_another_schema_are_not_forgotten(servers: Servers) -> None:
+    with database_of_a_role(servers.postgres, search_path="trading") as address:
+        async with open_database(address) as database, database.connection() as connection:
+            await connection.execute("CREATE SCHEMA trading")
+            await connection.execute("ALTER TABLE order_events SET SCHEMA trading")
+        with pytest.raises(UnavailableError) as raised:
+            await Database(address).check_first_contact()
+        assert "in the schema trading" in str(raised.value.__cause__)
+        await Database(replace(address, schema="trading")).check_first_contact()
+
+
+async def test_a_setting_that_cannot_be_changed_is_told_by_its_name(
+    hostile: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "DURABLE", frozenset({"remote_apply"}))
+    with pytest.raises(UnfitSessionError, match=r"does not keep what was set: synchronous_commit$"):
+        await Session.begin(hostile)
+
+
+async def test_a_session_that_lost_its_settings_is_not_taken_again(
+    hostile: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store(hostile) as store, open_database(hostile) as database:
+        async with database.connection() as connection:
+            before = connection.info.backend_pid
+            await connection.execute("RESET ALL")
+        monkeypatch.setattr(session, "LOOK_SECONDS", 0)
+        async with database.connection() as connection:
+            assert connection.info.backend_pid != before
+            assert (await in_force(connection))["TimeZone"] == "UTC"
+        await store.check_writes()
+
+
+async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
+    database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    look = Session.look
+
+    async def counted(self: Session) -> None:
+        looks.append(self)
+        await look(self)
+
+    monkeypatch.setattr(Session, "look", counted)
+    async with open_database(database_address) as database:
+        for _ in range(10):
+            async with database.connection() as connection:
+                await connection.execute("SELECT 1")
+        assert looks == []
+        monkeypatch.setattr(session, "LOOK_SECONDS", 0)
+        async with database.connection() as connection:
+            assert looks == [connection]
+
+
+async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_use(database_address: Address) -> None:
+    connection = await Session.begin(database_address)
+    connection.patience = 0.05
+    with pytest.raises(TimeoutError):
+        await connection.execute("SELECT pg_sleep(600)")
+    connection.patience = 60
+    assert await (await connection.execute("SELECT 1")).fetchone() == (1,), "the server has ended what was given up"
+    await connection.close()
+
+
+async def test_promise_15_a_server_that_hangs_is_left_behind(
+    servers: Servers, database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped with kill -STOP: it neither answers nor ends what it is asked to end."""
+    if "TEST_PG_HOST" in os.environ:
+        pytest.skip("stops a process of the server")
+    monkeypatch.setattr(session, "CANCEL_SECONDS", 0.1)
+    connection = await Session.begin(database_address)
+    backend = connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.execute("SELECT 1")
+        assert connection.closed
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+
+async def test_promise_2_a_process_that_stands_still_in_a_transaction_holds_up_nobody(
+    database_address: Address,
+) -> None:
+    """As one that is stopped between recording attempts and their commit: their orders and the wallet are locked."""
+    locked, over = asyncio.Event(), asyncio.Event()
+
+    async def stand_still() -> None:
+        async with stopped.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE workers")
+            locked.set()
+            await over.wait()
+
+    async with open_database(database_address) as stopped, open_database(database_address) as other:
+        standing = asyncio.create_task(stand_still())
+        await locked.wait()
+        try:
+            async with other.connection() as lively, lively.transaction():
+                await lively.execute("LOCK TABLE workers")
+        finally:
+            over.set()
+            ended = await asyncio.gather(standing, return_exceptions=True)
+        assert [type(error) for error in ended] == [UnavailableError]
+
+
+async def test_what_takes_long_on_purpose_is_waited_for(
+    database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.05)
+    connection = await Session.begin(database_address)
+    with connection.unhurried():
+        await connection.execute("SELECT pg_sleep(0.2)")
+    with pytest.raises(TimeoutError):
+        await connection.execute("SELECT pg_sleep(600)")
+    await connection.close()

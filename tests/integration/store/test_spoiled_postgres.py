@@ -1,0 +1,61 @@
+"""A Postgres in which somebody changes things while the service runs: statements are refused that were fine before. It
+is an outage for whoever asked, and nothing ends by it."""
+
+import psycopg
+import pytest
+
+from dexexec.errors import UnavailableError
+from dexexec.store import Address, Database
+from tests.support.parts import new_order, open_database, running
+from tests.support.waiting import until
+from tests.support.worker_on_servers import OpenBench
+
+
+async def rename(address: Address, table: str, name: str) -> None:
+    async with await psycopg.AsyncConnection.connect(address.conninfo(), autocommit=True) as connection:
+        await connection.execute(f"ALTER TABLE {table} RENAME TO {name}".encode())
+
+
+@pytest.mark.parametrize("table", ["orders", "order_events", "attempts", "workers"])
+async def test_a_worker_outlives_statements_that_are_refused_and_goes_on_when_they_are_not(
+    bench: OpenBench, database_address: Address, table: str
+) -> None:
+    async with bench() as b:
+        worker, sweeper = b.worker(), b.sweeper()
+        async with running(worker.run(), sweeper.run()):
+            await b.ended(await b.post())
+            order_id = (await b.store.create(new_order())).order_id
+            await rename(database_address, table, "elsewhere")
+
+            async def refused() -> str:
+                try:
+                    await b.store.remove_dead_workers()
+                    await b.store.order(order_id)
+                except UnavailableError as error:
+                    return str(error)
+                return ""
+
+            assert await until(refused) == "Postgres refuses a statement (42P01)"
+            await rename(database_address, "elsewhere", table)
+            await b.ended(order_id)
+
+
+async def test_a_plan_that_a_change_of_a_table_made_useless_fails_once(database_address: Address) -> None:
+    async with open_database(database_address) as database:
+
+        async def columns() -> int:
+            async with database.connection() as connection:
+                cursor = await connection.execute("SELECT * FROM plans", prepare=True)
+                return len(cursor.description or ())
+
+        await change(database, "CREATE TABLE plans (a int)")
+        assert [await columns() for _ in range(2)] == [1, 1]
+        await change(database, "ALTER TABLE plans ADD b int")
+        with pytest.raises(UnavailableError):
+            await columns()
+        assert await columns() == 2
+
+
+async def change(database: Database, statement: str) -> None:
+    async with database.connection() as connection:
+        await connection.execute(statement.encode())

@@ -1,0 +1,186 @@
+"""The real programs on a localnet in this process, with venues and a wallet, and time by hand."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from dexexec.clock import Clock, SystemClock
+from dexexec.domain.quote import Quote
+from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus
+from dexexec.domain.token import WSOL
+from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.settlement.solana.rpc import Localnet
+from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.wallet import Wallet
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import AnyVenue, VenueContext
+from dexexec.venues.registry import VenueClass
+from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
+from tests.programs import dumps
+from tests.programs.market import Market, fund
+from tests.programs.tokens import TOKENS, ata
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import Net, running
+from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.localnet.venues import SlotClock
+
+PINS = Pins({
+    "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),
+    "meteora": frozenset({METEORA_DAMM_V2["localnet"].program}),
+})  # fmt: skip
+SLOTS = 3
+"""Until what landed is confirmed, and the confirmed clock is the newest one's second."""
+SECONDS = 60
+
+
+class Time(ManualClock):
+    """Time that both we and the chain have; blocks come when a test says so."""
+
+    def unix(self) -> float:
+        """What the chain's blocks are told, in seconds."""
+        return self.unix_ms() / 1000
+
+
+class SlotTime(SlotClock):
+    """The same, but blocks come as time passes."""
+
+    def unix(self) -> float:
+        """What the chain's blocks are told, in seconds."""
+        return self.unix_ms() / 1000
+
+
+class Held(NamedTuple):
+    """What a wallet holds: lamports, wrapped or not, and tokens by mint."""
+
+    amounts: dict[str, int]
+
+    def since(self, before: "Held") -> dict[str, int]:
+        """What has changed."""
+        changed = {mint: amount - before.amounts.get(mint, 0) for mint, amount in self.amounts.items()}
+        return {mint: amount for mint, amount in changed.items() if amount}
+
+
+@dataclass
+class Ground:
+    """A market that is open, and a wallet that can trade in it."""
+
+    net: Net
+    chain: Localnet
+    clock: ManualClock
+    market: Market
+    sealer: SolanaSealer
+
+    def venue(self, kind: VenueClass, clock: ManualClock | None = None, chain: Any = None, **options: Any) -> AnyVenue:
+        """A venue; with another clock or chain than this one's, if need be."""
+        made = kind.Options.model_validate({"cluster": "localnet", **options})
+        return kind(VenueContext(clock or self.clock, TOKENS, chain or self.chain, made, cluster="localnet"))
+
+    @property
+    def payer(self) -> Pubkey:
+        """The wallet."""
+        return Pubkey.from_string(self.sealer.payer)
+
+    def with_wallet(self, wallet: Keypair) -> "Ground":
+        """The same with another wallet."""
+        return Ground(self.net, self.chain, self.clock, self.market, sealer_of(self.chain, self.clock, wallet))
+
+    def pass_slots(self, count: int = SLOTS) -> None:
+        """Let blocks come, at the time that it is."""
+        for _ in range(count):
+            self.net.ledger.tick()
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass, and its blocks be confirmed."""
+        self.clock.advance(seconds)
+        self.pass_slots()
+
+    async def seal(self, venue: AnyVenue, quote: Quote) -> SignedSwap:
+        """Built, simulated, looked at by the guard, signed."""
+        built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
+        return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())).signed
+
+    async def settle(self, signed: SignedSwap) -> SwapStatus:
+        """Send it, and what is then confirmed."""
+        await self.chain.submit(signed)
+        self.pass_slots()
+        [status] = await self.chain.status([signed.signature])
+        assert isinstance(status, Landed | FailedOnChain | NotSeen), status
+        return status
+
+    def held(self, owner: Pubkey | None = None) -> Held:
+        """What a wallet holds in its newest state."""
+        owner = owner or self.payer
+        tip = self.net.ledger.blocks.tip
+        amounts = {}
+        for token in TOKENS:
+            account = self.net.ledger.account(ata(owner, token.mint), tip)
+            wrapped = token.mint == WSOL
+            amounts[token.mint] = 0 if account is None else account.lamports if wrapped else amount_of(account.data)
+        wallet = self.net.ledger.account(owner, tip)
+        amounts[WSOL] += wallet.lamports if wallet else 0
+        return Held(amounts)
+
+    def balances(self) -> dict[str, int]:
+        """What there is of every token, whoever holds it; of SOL what is wrapped in vaults and the payer's."""
+        tip, total = self.net.ledger.blocks.tip, dict(self.held().amounts)
+        for pool in self.market.pools:
+            for mint, vault in zip(pool.mints, pool.vaults, strict=True):
+                account = self.net.ledger.account(Pubkey.from_string(vault), tip)
+                assert account is not None
+                total[mint] += amount_of(account.data)
+        return total
+
+
+@asynccontextmanager
+async def ground(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[Ground]:
+    """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
+    a test says so."""
+    clock = Time()
+    async with running(folder, now=clock.unix) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
+        yield await _market(net, chain, clock, seed, only)
+
+
+@asynccontextmanager
+async def flowing(
+    folder: Path, seed: int, only: Sequence[str], chain_class: type[Localnet] = Localnet
+) -> AsyncIterator[Ground]:
+    """The same, with few pools of one pair of mints, where blocks come with time."""
+    clocks: list[Time | SlotTime] = [Time()]
+
+    def now() -> float:
+        return clocks[-1].unix()
+
+    async with running(folder, now=now) as net:
+        clock = SlotTime(net)
+        clocks.append(clock)
+        async with opened(chain_class([net.url], SystemClock(), Told())) as chain:
+            yield await _market(net, chain, clock, seed, only)
+
+
+async def _market(net: Net, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]) -> Ground:
+    net.ledger.add_programs(dumps.programs())
+    market = Market(seed, clock.unix_ms() // 1000, only)
+    assert not net.ledger.add_accounts(market.accounts)
+    await market.open_on(net.url)
+    wallet = Keypair()
+    await fund(net.url, wallet.pubkey())
+    found = Ground(net, chain, clock, market, sealer_of(chain, clock, wallet))
+    found.skip(2)  # a pool of Raydium's opens one second after it was made
+    return found
+
+
+def sealer_of(chain: Localnet, clock: Clock, wallet: Keypair) -> SolanaSealer:
+    """Seals for a wallet, without a price for compute units."""
+    rules = GuardRules(max_compute_price=0, pins=PINS)
+    return SolanaSealer(chain, Wallet(bytes(wallet)[:32]), rules, clock)
+
+
+def amount_of(data: bytes) -> int:
+    """What a token account says it holds."""
+    return int.from_bytes(data[64:72], "little")

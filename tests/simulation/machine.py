@@ -1,0 +1,143 @@
+"""A simulated machine that runs one process after the other: started again when it ends, as a supervisor would."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from dexexec.domain.event import Event
+from dexexec.failpoints import Failpoint
+from tests.simulation.clock import VirtualClock
+from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.wires import Server, SimulatedWire
+from tests.support.fakes.comparisons import MemoryComparisons
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.store import MemoryStore, MemoryWorkerSession
+
+LONGEST_FREEZE = 9.0
+"""Seconds; three times a lease."""
+
+
+class StruckError(Exception):
+    """A fault that no part knows, raised at a failpoint."""
+
+
+class HostStore(MemoryStore):
+    """Remembers its sessions, which end with the process."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        announce: Callable[[Sequence[Event]], None],
+        wire: SimulatedWire,
+        clock: VirtualClock,
+    ) -> None:
+        super().__init__(database, announce, wire, clock)
+        self.sessions: list[MemoryWorkerSession] = []
+
+    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
+        """Register a worker."""
+        session = await super().begin(name, lease_seconds)
+        self.sessions.append(session)
+        return session
+
+
+class Host:
+    """`life` is what a process does, from its start to its end. `strikes` is the share of failpoints that strike."""
+
+    def __init__(
+        self, name: str, loop: VirtualLoop, rng: random.Random, life: Callable[["Host"], Coroutine[Any, Any, None]]
+    ) -> None:
+        self.name, self.loop, self.rng, self._life = name, loop, rng, life
+        self.strikes = 0.0
+        self.starts = 0
+        self.process = Process(name)
+        self.processes: list[Process] = []
+        self.stores: list[HostStore] = []
+        self.comparisons: list[MemoryComparisons] = []
+        self.wires: list[SimulatedWire] = []
+        self.stop: Callable[[], None] = lambda: None
+        """SIGTERM, where the process knows it."""
+        self.unexpected: list[BaseException] = []
+        self._over = asyncio.Event()
+
+    # Inside a process
+
+    def clock(self) -> VirtualClock:
+        """A clock of its own: its monotonic time begins anywhere, its wall clock is a little off."""
+        return VirtualClock(self.loop, self._strike, self.rng.uniform(0, 1e6), self.rng.randint(-1_500, 1_500))
+
+    def wire(self, server: Server) -> SimulatedWire:
+        """A way to a server."""
+        wire = SimulatedWire(self.loop, self.rng, server)
+        self.wires.append(wire)
+        return wire
+
+    async def _strike(self, name: Failpoint) -> None:
+        if self.rng.random() >= self.strikes:
+            return
+        blow = self.rng.randrange(3)
+        if blow == 0:
+            raise StruckError(name)
+        if blow == 1:
+            self.kill()
+            await self.loop.create_future()
+        self.freeze(self.rng.uniform(0, LONGEST_FREEZE))
+        await asyncio.sleep(0)
+
+    # From outside
+
+    async def supervise(self) -> None:
+        """Keep a process running."""
+        while True:
+            self.starts += 1
+            self._over.clear()
+            self.wires.clear()
+            self.process = Process(f"{self.name}.{self.starts}")
+            self.processes.append(self.process)
+            task = self.loop.start(self.process, self._life(self))
+            task.add_done_callback(lambda _: self._over.set())
+            await self._over.wait()
+            if task.done() and not task.cancelled():
+                error = task.exception()
+                self.unexpected += [one for one in leaves(error) if not isinstance(one, StruckError)]
+            self.kill()  # whatever it left running
+            await asyncio.sleep(self.rng.uniform(0.02, 1))
+
+    def kill(self) -> None:
+        """kill -9. Its sessions with Postgres are noticed to be over soon, or only when their leases run out."""
+        self.loop.kill(self.process)
+        comparisons, self.comparisons = self.comparisons, []
+        for one in comparisons:
+            self.loop.world_later(self.rng.uniform(0, 0.2) if self.rng.random() < 0.9 else LONGEST_FREEZE, one.drop)
+        stores, self.stores = self.stores, []
+        for session in (session for store in stores for session in store.sessions):
+            if self.rng.random() < 0.9:
+                self.loop.world_later(self.rng.uniform(0, 0.2), session.drop)
+        self._over.set()
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after `seconds`."""
+        process = self.process
+        self.loop.freeze(process)
+        self.loop.world_later(seconds, self.loop.thaw, process)
+
+    def cut_off(self, seconds: float) -> None:
+        """No packet comes through for `seconds`."""
+        for wire in self.wires:
+            wire.cut = True
+            self.loop.world_later(seconds, setattr, wire, "cut", False)
+
+    def heal(self) -> None:
+        """From now on nothing happens to it."""
+        self.strikes = 0
+        self.loop.thaw(self.process)
+        for wire in self.wires:
+            wire.cut = False
+
+
+def leaves(error: BaseException | None) -> list[BaseException]:
+    """The exceptions in a group, however deep."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in leaves(one)]
+    return [] if error is None else [error]

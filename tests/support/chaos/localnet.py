@@ -1,0 +1,260 @@
+"""The localnet that a scene's orders settle on: a process with a network before it, and every way to hurt it.
+
+What happens to it is called trouble: one after the other to the process, and beside it one after the other to its
+network.
+A wallet with little in it signs for all workers, so that swaps which land late may find it empty and fail on chain.
+"""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from solders.keypair import Keypair
+
+from dexexec.domain.token import USDC
+from tests.support.chaos.networks import Fault, suffering
+from tests.support.chaos.proxy import Proxy, proxy
+from tests.support.localnet.in_process import rpc
+from tests.support.service.localnet_promise_checks import LocalnetChain
+from tests.support.service.process import Process, Stand
+
+SLOT_MS = 40
+"""So that it takes 7.3 s and not 73 until a transaction is proven expired: 150 blocks, and 32 on top of the last."""
+PURSE = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
+"""By mint, "" for lamports: its decimals, and what the wallet is filled up to. A few orders can empty it."""
+WRONG_ANSWERS = ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
+NODES = ("", "/nodes/two", "/nodes/three")
+"""All in the one process, and each with faults of its own."""
+FAR = 22_000_000
+LIES: list[dict[str, object]] = [
+    {"height": FAR},
+    {"height": 300},
+    {"height": -300},
+    {"slotForHeight": True},
+    {"height": FAR, "lastValidHeight": FAR, "slot": FAR},
+    {"height": 400, "lastValidHeight": 400, "slot": 400},
+    {"lastValidHeight": FAR},
+    {"lastValidHeight": -120},
+    {"slot": 5_000},
+    {"slot": -40},
+    {"finalized": True},
+    {"failed": True, "finalized": True},
+    {"genesis": "another"},
+]
+"""What one of the nodes tells that is not so. The first four contradict what else it tells, so that all may."""
+CONTRADICTIONS = 4
+METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
+LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
+"""Seconds: of one trouble, and at most between two of the process, and of the network."""
+CONFIRMED, DEEPEST_FORK = 2, 24
+"""Slots: a fork takes back something that was confirmed, and nothing that was final, which is after 32. In time the
+deepest is as long as two slots of a real cluster, so that who looks now and then sees what is taken back."""
+
+
+def settings_on(url: str, wallet: Keypair) -> dict[str, str]:
+    """What makes a process settle on the localnet at `url`, and sign with `wallet`."""
+    return {
+        "DEXEXEC_MOCK_SETTLEMENT": "localnet",
+        "DEXEXEC_LOCALNET_URL": url,
+        "DEXEXEC_FINALITY_SECONDS": "0.2",
+        "SOLANA_WALLET_SECRET_KEY": str(wallet),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One, as it was drawn: its name, and how it is made."""
+
+    name: str
+    make: Callable[[], Awaitable[None]]
+
+
+class Localnet:
+    """The process, started again on the same ledger whenever it was killed. Workers reach it through `way`."""
+
+    def __init__(self, stand: Stand, folder: Path, way: Proxy) -> None:
+        self._stand, self._folder, self._way = stand, folder, way
+        self.faults: Counter[str] = Counter()
+        self._process: Process | None = None
+        self._url = ""
+        wallet = Keypair()
+        self.wallet = str(wallet.pubkey())
+        nodes = [f"http://127.0.0.1:{way.port}{node}" for node in NODES]
+        self.settings = settings_on(",".join(nodes), wallet)
+
+    @property
+    def chain(self) -> LocalnetChain:
+        """The oracle."""
+        return LocalnetChain(self._url, self.wallet)
+
+    async def start(self) -> None:
+        """Start, or go on with the ledger that is there."""
+        options = ("--port", "0", "--ws-port", "0", "--slot-ms", str(SLOT_MS), "--data-dir", str(self._folder))
+        self._process = self._stand.start("localnet", *options, "--allow-faults")
+        banner = await asyncio.to_thread(self._process.banner)
+        self._url = next(line.split()[1] for line in banner.splitlines() if line.strip().startswith("RPC"))
+        self._way.target = ("127.0.0.1", int(self._url.rpartition(":")[2]))
+
+    async def fill_the_purse(self) -> None:
+        """Let the wallet hold at least what it began with."""
+        for mint, (decimals, amount) in PURSE.items():
+            await self._rpc("localnet_fund", self.wallet, mint, decimals, amount)
+
+    async def heal(self) -> None:
+        """No faults any more."""
+        self._way.heal()
+        await self._spoil(NODES, {})
+
+    # Trouble
+
+    async def suffer(self, seed: int, seconds: float) -> None:
+        """One trouble after the other, for so long; which ones, and when, follows from the seed."""
+        over = time.monotonic() + seconds
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._suffer(random.Random(f"{seed} process"), PAUSE, over, self._of_the_process))
+            both.create_task(self._suffer(random.Random(f"{seed} network"), QUIET, over, self._of_the_network))
+
+    async def _suffer(
+        self, chance: random.Random, pause: float, over: float, draw: Callable[[random.Random], Trouble]
+    ) -> None:
+        while time.monotonic() < over:
+            await asyncio.sleep(chance.uniform(0, pause))
+            trouble = draw(chance)
+            self.faults[f"localnet {trouble.name}"] += 1
+            await trouble.make()
+
+    def _of_the_process(self, chance: random.Random) -> Trouble:
+        kinds = {
+            self._wrong_answers: 5,
+            self._lost: 4,
+            self._behind: 2,
+            self._forgetful: 2,
+            self._lies: 5,
+            self._fork: 6,
+            self._kill: 2,
+            self._freeze: 2,
+            self._filled: 2,
+        }
+        [kind] = chance.choices(list(kinds), list(kinds.values()))
+        return kind(chance)
+
+    def _wrong_answers(self, chance: random.Random) -> Trouble:
+        answer = {
+            "answer": chance.choice(WRONG_ANSWERS),
+            "requests": chance.randint(1, 60),
+            "methods": chance.choice(METHODS),
+            "execute": chance.random() < 0.5,
+        }
+        return self._lasting(chance, f"answers {answer['answer']}", {"answers": [answer]})
+
+    def _lost(self, chance: random.Random) -> Trouble:
+        count, slots = chance.randint(1, 12), chance.randint(1, 80)
+        if chance.random() < 0.5:
+            return self._lasting(chance, "drops transactions", {"drop": count})
+        return self._lasting(chance, "lands them late", {"late": {"transactions": count, "slots": slots}})
+
+    def _behind(self, chance: random.Random) -> Trouble:
+        return self._lasting(chance, "lags", {"lag": chance.randint(1, 60)})
+
+    def _forgetful(self, chance: random.Random) -> Trouble:
+        return self._lasting(chance, "forgets recent statuses", {"forgets": "recent"})
+
+    def _lies(self, chance: random.Random) -> Trouble:
+        place = chance.randrange(len(LIES) + 1)
+        if place == len(LIES):
+            return self._lasting(chance, "knows nothing", {"forgets": "all"}, nodes=[chance.choice(NODES)])
+        lie = LIES[place]
+        everyone = place < CONTRADICTIONS and chance.random() < 0.5
+        nodes = NODES if everyone else [chance.choice(NODES)]
+        return self._lasting(chance, f"lies about {' and '.join(lie)}", {"lies": lie}, nodes=nodes)
+
+    def _lasting(
+        self, chance: random.Random, name: str, faults: dict[str, object], nodes: Sequence[str] | None = None
+    ) -> Trouble:
+        """On `nodes`; unless given, on one of them or on all."""
+        seconds = chance.uniform(0.2, LONGEST)
+        if nodes is None:
+            nodes = NODES if chance.random() < 0.5 else [chance.choice(NODES)]
+        whom = "one node" if len(nodes) == 1 else "all nodes"
+
+        async def make() -> None:
+            await self._spoil(nodes, faults)
+            await asyncio.sleep(seconds)
+            await self._spoil(nodes, {})
+
+        return Trouble(f"{whom}: {name}", make)
+
+    def _fork(self, chance: random.Random) -> Trouble:
+        depth = chance.randint(CONFIRMED + 1, DEEPEST_FORK)
+
+        async def make() -> None:
+            await self._rpc("localnet_fork", depth)
+
+        return Trouble("forks", make)
+
+    def _filled(self, _: random.Random) -> Trouble:
+        return Trouble("wallet filled up", self.fill_the_purse)
+
+    def _kill(self, chance: random.Random) -> Trouble:
+        seconds = chance.uniform(0, 1.5)
+
+        async def make() -> None:
+            await asyncio.to_thread(self._running.kill)
+            await asyncio.sleep(seconds)
+            await self.start()
+
+        return Trouble("killed", make)
+
+    def _freeze(self, chance: random.Random) -> Trouble:
+        seconds = chance.uniform(0.2, LONGEST)
+
+        async def make() -> None:
+            self._running.send(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._running.send(signal.SIGCONT)
+
+        return Trouble("stopped", make)
+
+    def _of_the_network(self, chance: random.Random) -> Trouble:
+        fault, seconds = chance.choice(list(Fault)), chance.uniform(0.2, LONGEST)
+
+        async def make() -> None:
+            try:
+                async with suffering(self._way, fault):
+                    await asyncio.sleep(seconds)
+            finally:
+                self._way.heal()
+
+        return Trouble(fault, make)
+
+    @property
+    def _running(self) -> Process:
+        assert self._process is not None
+        return self._process
+
+    async def _spoil(self, nodes: Sequence[str], faults: dict[str, object]) -> None:
+        """Set the faults of nodes; none ends them."""
+        for node in nodes:
+            await rpc(self._url.rstrip("/") + node, "localnet_setFaults", faults)
+
+    async def _rpc(self, method: str, *params: object) -> object:
+        found: object = await rpc(self._url, method, *params)
+        return found
+
+
+@asynccontextmanager
+async def a_localnet(stand: Stand, folder: Path) -> AsyncIterator[Localnet]:
+    """A healthy one, with a wallet that holds something. It ends with the stand."""
+    async with proxy(("127.0.0.1", 9)) as way:
+        localnet = Localnet(stand, folder, way)
+        await localnet.start()
+        await localnet.fill_the_purse()
+        yield localnet

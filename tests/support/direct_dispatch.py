@@ -1,0 +1,126 @@
+"""What the tests of new orders without the queue look at, hold and count: leases, work, commits and sessions."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from dexexec.broker.queue import Entry
+from dexexec.clock import Clock, SystemClock
+from dexexec.config.settings import Settings
+from dexexec.execution.worker import Worker
+from dexexec.intake.intake import Intake
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.store import Database, Seats
+from dexexec.store import orders as statements
+from dexexec.store.orders import CreateRequest, Stored
+from tests.support.waiting import until
+from tests.support.worker_on_servers import Bench
+
+CREATE = statements.create
+
+
+def taking(b: Bench, **limits: Any) -> Worker:
+    """A worker in one process with the store: new orders may go to it directly."""
+    worker = b.worker(**limits)
+    b.store.taker = worker.direct
+    return worker
+
+
+async def has_seats(worker: Worker) -> None:
+    """Wait until it runs and has found the queue empty."""
+
+    def offered() -> bool:
+        seats = worker.direct.reserve(1)
+        return seats is not None and worker.direct.take(seats, ())
+
+    await until(offered)
+
+
+def intake_of(b: Bench) -> Intake:
+    """The way in for orders in the same process."""
+    return Intake(
+        b.store,
+        b.queue,
+        b.limiter,
+        settings=Settings(_env_file=None),
+        clock=SystemClock(),
+        observer=Observer(make_logger("critical")),
+    )
+
+
+class Leases:
+    """Counts what the queue is asked for. Who asks when so many entries are `given` out waits for `go_on`."""
+
+    def __init__(self, b: Bench, given: int | None = None) -> None:
+        self.asked: list[int] = []
+        self.entries = 0
+        self.held, self.go_on = asyncio.Event(), asyncio.Event()
+        self._lease, self._given = b.queue.lease, given
+        b.queue.lease = self.lease  # type: ignore[method-assign]
+
+    async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
+        self.asked.append(count)
+        if self._given is not None and self.entries >= self._given:
+            self.held.set()
+            await self.go_on.wait()
+        entries = await self._lease(consumer, count, block_ms)
+        self.entries += len(entries)
+        return entries
+
+    async def found_nothing(self) -> None:
+        """Wait until the worker asks again, so that it knows what the first answer told."""
+        await until(lambda: len(self.asked) > 1)
+
+
+class Work:
+    """Counts the orders that a worker has in hand at once. None goes on before `go_on` is set."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.now = self.most = 0
+        self.go_on = asyncio.Event()
+        self._run = worker._pipeline.run
+        worker._pipeline.run = self.run  # type: ignore[assignment, method-assign]
+
+    async def run(self, *about: Any) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.go_on.wait()
+            return await self._run(*about)
+        finally:
+            self.now -= 1
+
+
+class Commits:
+    """Holds the statement that stores new orders, before or after its commit, until `go_on`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, before: bool) -> None:
+        self._before, self.held, self.go_on = before, asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(statements, "create", self.create)
+
+    async def create(
+        self, database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock
+    ) -> Stored:
+        assert seats is not None
+        if self._before:
+            self.held.set()
+            await self.go_on.wait()
+        stored = await CREATE(database, requests, seats, clock)
+        if not self._before:
+            self.held.set()
+            await self.go_on.wait()
+        return stored
+
+
+def counted(b: Bench) -> Callable[[], int]:
+    """How many sessions began."""
+    begin, begun = b.store.begin, []
+
+    async def count(name: str, lease_seconds: float) -> Any:
+        begun.append(name)
+        return await begin(name, lease_seconds)
+
+    b.store.begin = count  # type: ignore[method-assign]
+    return lambda: len(begun)

@@ -1,0 +1,445 @@
+"""What the statements of `dexexec.store` do to the rows, in memory. Each method is one commit."""
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+from psycopg.errors import UniqueViolation
+
+from dexexec.domain.bound import Bound
+from dexexec.domain.event import Event
+from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
+from dexexec.domain.order import NewOrder, Order
+from dexexec.domain.status import Status
+from dexexec.errors import FundsReservedError, IdempotencyMismatchError
+from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Page, Release, Step
+from dexexec.store.orders import first_detail
+from dexexec.store.steps import SUSPECT_AFTER
+
+SERVER = {"_clock", "_last", "_timeline"}
+"""What a server has for itself, and no copy of its data has."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MS, SECOND = 1_000, 1_000_000
+"""Times here are Unix time in whole microseconds, as fine as Postgres keeps them."""
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """A row of `attempts`: `outcome` is None while its fate is open."""
+
+    attempt: Attempt
+    created_at: int
+    outcome: str | None = None
+    resolved_at: int | None = None
+    proof: dict[str, object] | None = None
+    spending: Spending | None = None
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """A row of `orders`, with its events and attempts. `claim_of` says under which claim each event was written, which
+    Postgres does not keep: for a judge."""
+
+    new: NewOrder
+    created_at: int
+    deadline_at: int
+    due_at: int
+    status: Status = Status.PENDING
+    version: int = 1
+    claim: int = 0
+    claims: int = 0
+    worker: int | None = None
+    rounds: int = 0
+    refusals: int = 0
+    bound: Bound | None = None
+    bound_open: bool = True
+    first_quote: tuple[int, int] | None = None
+    attempt_count: int = 0
+    venue: str | None = None
+    tx_hash: str | None = None
+    failure_reason: str | None = None
+    amount_in: int | None = None
+    amount_out: int | None = None
+    waiting: dict[str, str] | None = None
+    finished_at: int | None = None
+    finalized_at: int | None = None
+    events: list[Event] = field(default_factory=list)
+    claim_of: list[int] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+
+    @property
+    def open_attempt(self) -> AttemptRow | None:
+        """The one whose fate is open."""
+        return next((row for row in self.attempts if row.outcome is None), None)
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """A row of `workers`. `connected` is the session lock."""
+
+    name: str
+    started_at: int
+    lease_until: int
+    connected: bool = True
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class ComparisonRow:
+    """A row of `chain_comparisons`."""
+
+    identity: str | None = None
+    compared_at: int | None = None
+    pending: str | None = None
+    dead_height: int | None = None
+    back_to: int | None = None
+    begun_at: int | None = None
+    stopped_at: int | None = None
+
+
+def key_digest(order: NewOrder) -> str | None:
+    """As the function in Postgres, for a record with this secret."""
+    if order.idempotency_key is None:
+        return None
+    key, body = (sha256(b"secret" + one).digest() for one in (order.idempotency_key.encode(), order.body_hash))
+    return urlsafe_b64encode(key[:9] + body[:3]).decode()
+
+
+def moment(us: int) -> datetime:
+    """A time as callers see it."""
+    return EPOCH + timedelta(microseconds=us)
+
+
+def us_of(at: datetime) -> int:
+    """Inverse of `moment`."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+class MemoryDatabase:
+    """`now_us` is the server's clock. Every reading of it is later than the one before."""
+
+    def __init__(self, now_us: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
+        self._clock, self._last = now_us, 0
+        self.orders: dict[UUID, OrderRow] = {}
+        self.keys: dict[str | None, tuple[bytes, UUID]] = {}
+        self.workers: dict[int, WorkerRow] = {}
+        self.signatures: dict[str, UUID] = {}
+        self._worker_ids = 0
+        self._timeline = 1
+        self.identity = self.made_as = "memory/1"
+        self.made_at = self.now()
+        self.comparisons: dict[tuple[str, str], ComparisonRow] = {}
+        self.comparing: dict[tuple[str, str], object] = {}
+        """Wallets for which somebody has the lock, and who."""
+        self.restored_keys: dict[str, tuple[str, UUID]] = {}
+
+    def copy(self) -> dict[str, Any]:
+        """All that is in it now, as a standby has it that is cut off at this moment."""
+        return deepcopy({name: value for name, value in vars(self).items() if name not in SERVER})
+
+    def promote(self, copy: dict[str, Any]) -> None:
+        """From now on another server answers, which has no more than this copy. All sessions are over, and their
+        locks."""
+        vars(self).update(deepcopy(copy))
+        self.comparing.clear()
+        for worker in self.workers.values():
+            worker.connected = False
+        self._timeline += 1
+        self.identity = f"memory/{self._timeline}"
+
+    def now(self) -> int:
+        """The time, microseconds."""
+        self._last = max(self._clock(), self._last + 1)
+        return self._last
+
+    # Orders
+
+    def create(
+        self, order: NewOrder, deadline_in_ms: float, worker: int | None = None
+    ) -> tuple[Created, Event | None, Claimed | None]:
+        """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
+        `IdempotencyMismatchError`."""
+        found = self.order_of_key(order)
+        if found is not None:
+            known, same_body = found
+            if not same_body:
+                raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
+            return Created(known, replayed=True), None, None
+        if order.id in self.orders:
+            raise UniqueViolation("orders_pkey")
+        if order.idempotency_key is not None:
+            self.keys[order.idempotency_key] = (order.body_hash, order.id)
+        now = self.now()
+        event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
+        row = OrderRow(
+            order, now, now + round(deadline_in_ms * MS), now, bound=order.bound, bound_open=order.bound_open,
+            events=[event], claim_of=[0],
+        )  # fmt: skip
+        self.orders[order.id] = row
+        me = self.workers.get(worker) if worker is not None else None
+        if worker is None or me is None or me.lease_until <= now:
+            return Created(order.id, replayed=False), event, None
+        return Created(order.id, replayed=False, taken=True), event, self._claim(row, worker, now)
+
+    def order_of_key(self, order: NewOrder) -> tuple[UUID, bool] | None:
+        """The order that its key belongs to, and whether that has the same body."""
+        digest = key_digest(order)
+        if digest is not None and digest[:12] in self.restored_keys:
+            body_digest, known = self.restored_keys[digest[:12]]
+            return known, body_digest == digest[12:]
+        if order.idempotency_key in self.keys:
+            body_hash, known = self.keys[order.idempotency_key]
+            return known, body_hash == order.body_hash
+        return None
+
+    def held(self, row: OrderRow, now: int) -> bool:
+        """Whether a worker whose lease lives has it."""
+        worker = self.workers.get(row.worker) if row.worker is not None else None
+        return worker is not None and worker.lease_until > now
+
+    def held_by(self, worker_id: int) -> dict[UUID, int]:
+        """What is claimed in that worker's name."""
+        rows = self.orders.items()
+        return {i: row.claim for i, row in rows if row.worker == worker_id and row.finished_at is None}
+
+    def claim(self, worker_id: int, order_ids: Sequence[UUID], suspects: int) -> list[Claimed]:
+        """What is due and free, for a worker whose own lease lives."""
+        now = self.now()
+        me = self.workers.get(worker_id)
+        if me is None or me.lease_until <= now:
+            return []
+        claimed: list[Claimed] = []
+        for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders):
+            if row.finished_at is not None or self.held(row, now) or row.due_at > now - _pause(row):
+                continue
+            if row.status is Status.CONFIRMED:
+                continue
+            if row.claims >= SUSPECT_AFTER and row.open_attempt is None:
+                if suspects <= 0 or me.started_at > now - _pause(row):
+                    continue
+                suspects -= 1
+            claimed.append(self._claim(row, worker_id, now))
+        return claimed
+
+    def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
+        row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
+        row.due_at = now
+        return _read(row, now)
+
+    def take_confirmed(self, worker_id: int, page: Page) -> list[Claimed]:
+        """A page of confirmed orders for one look, oldest first, for a worker whose own lease lives."""
+        now = self.now()
+        me = self.workers.get(worker_id)
+        if me is None or me.lease_until <= now:
+            return []
+        behind = (us_of(page.behind[0]), page.behind[1])
+        due = sorted(
+            ((row.created_at, order_id) for order_id, row in self.orders.items() if self._is_due(row, page, now)),
+        )
+        taken = [self.orders[order_id] for created_at, order_id in due if (created_at, order_id) > behind]
+        for row in taken[: page.limit]:
+            row.claim, row.worker, row.due_at = row.claim + 1, None, now + round(page.next_look_ms * MS)
+        return [_read(row, now) for row in taken[: page.limit]]
+
+    def _is_due(self, row: OrderRow, page: Page, now: int) -> bool:
+        attempt = row.open_attempt
+        if row.status is not Status.CONFIRMED or row.finished_at is not None or attempt is None or self.held(row, now):
+            return False
+        signed, venue = attempt.attempt.signed, attempt.attempt.venue
+        of_venue = not signed.network and venue in page.venues
+        of_network = signed.network == page.network and (not page.genesis or signed.genesis in {"", page.genesis})
+        return row.due_at <= now - round(page.overdue_ms * MS) and (page.network is None or of_venue or of_network)
+
+    def advance(self, step: Step, identity: str | None = None) -> list[Event] | None:
+        """The step's events, or None when its claim or version is stale, or it needs a comparison and that was for
+        another `identity`. Raises `UniqueViolation`."""
+        if step.needs_comparison and identity not in (None, self.identity):
+            return None
+        row = self.orders.get(step.order_id)
+        if row is None or (row.claim, row.version) != (step.claim, step.version) or row.finished_at is not None:
+            return None
+        now = self.now()
+        if step.attempt is not None:
+            self._reserve(step.attempt, now)
+            self._record(row, step, now)
+        for resolution in (*((step.resolution,) if step.resolution else ()), *step.corrections):
+            for one in row.attempts:
+                if one.attempt.n == resolution.n and (one.outcome is None or resolution in step.corrections):
+                    one.outcome, one.proof = resolution.outcome, dict(resolution.proof)
+                    one.resolved_at = None if resolution.outcome is None else now
+        row.status = step.events[-1][0]
+        confirmed = row.status is Status.CONFIRMED
+        row.venue, row.tx_hash = step.venue or row.venue, step.tx_hash or row.tx_hash
+        row.failure_reason = step.reason or row.failure_reason
+        if step.fill is not None:
+            row.amount_in, row.amount_out = step.fill.amount_in, step.fill.amount_out
+        if not confirmed:
+            row.amount_in = row.amount_out = None
+        row.rounds += step.rounds
+        row.refusals += step.refusals
+        if (fixed := step.bound) is not None:
+            row.bound = row.bound.and_also(fixed.bound) if row.bound else fixed.bound
+            row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)
+        row.waiting = None
+        if step.attempt is not None or step.final or step.resume_in_ms is not None:
+            row.claims = 0
+        row.due_at = now + round((step.resume_in_ms or 0) * MS)
+        if step.resume_in_ms is not None:
+            row.worker = None
+        if step.final:
+            row.finished_at, row.finalized_at = now, now if confirmed else None
+        events = [
+            Event(step.order_id, seq, status, moment(self.now()), detail)
+            for seq, (status, detail) in enumerate(step.events, row.version + 1)
+        ]
+        row.version += len(events)
+        row.events += events
+        row.claim_of += [step.claim] * len(events)
+        return events
+
+    def _reserve(self, new: NewAttempt, now: int) -> None:
+        """Raises `FundsReservedError`."""
+        if new.spending is None:
+            return
+        lacking = shortfall(new.spending, self._reservations(new.spending.wallet, new.signed.genesis, now))
+        if lacking is not None:
+            raise FundsReservedError(lacking)
+
+    def reserved(self, wallet: str, slot: int, genesis: str) -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot` on a chain."""
+        return reserved_at(slot, self._reservations(wallet, genesis, self.now()))
+
+    def _reservations(self, wallet: str, genesis: str, now: int) -> list[Reserved]:
+        found = []
+        for one in (one for row in self.orders.values() for one in row.attempts):
+            slot = (one.proof or {}).get("slot")
+            lately = one.outcome is None or (slot is not None and (one.resolved_at or 0) > now - 60 * SECOND)
+            known = one.attempt.signed.genesis
+            here = known == genesis or not known or not genesis
+            if one.spending is not None and one.spending.wallet == wallet and lately and here:
+                found.append(Reserved(slot if isinstance(slot, int) else None, one.spending.amounts()))
+        return found
+
+    def _record(self, row: OrderRow, step: Step, now: int) -> None:
+        new = step.attempt
+        assert new is not None
+        if row.open_attempt is not None:
+            raise UniqueViolation("attempts_open")
+        if new.signed.signature in self.signatures or any(one.attempt.n == new.n for one in row.attempts):
+            raise UniqueViolation("attempts_signature_key")
+        self.signatures[new.signed.signature] = step.order_id
+        row.attempts.append(AttemptRow(Attempt(new.n, new.venue, new.signed, new.quoted), now, spending=new.spending))
+        row.attempt_count += 1
+        row.tx_hash = new.signed.signature
+
+    def release(self, item: Release) -> None:
+        """Free the order until its time; a stale claim changes nothing."""
+        row = self.orders.get(item.order_id)
+        if row is None or row.claim != item.claim or row.finished_at is not None:
+            return
+        row.worker = None
+        row.claims = row.claims if item.blame else 0
+        row.due_at = self.now() + round(item.resume_in_ms * MS)
+
+    def note(self, note: Note) -> None:
+        """What it waits for, since the reason has been the same."""
+        row = self.orders.get(note.order_id)
+        if row is None or row.claim != note.claim or row.finished_at is not None:
+            return
+        known, since = row.waiting, moment(self.now()).isoformat()
+        if known is not None and known["reason"] == note.reason:
+            since = known["since"]
+        row.waiting = {"reason": note.reason.value, "detail": note.detail, "since": since}
+
+    def unblame(self, order_ids: Sequence[UUID]) -> None:
+        """Take one turn back."""
+        for row in (self.orders[order_id] for order_id in order_ids if order_id in self.orders):
+            if row.finished_at is None:
+                row.claims = max(row.claims - 1, 0)
+
+    def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
+        """Due for `grace_ms` and held by nobody alive, oldest first, behind the cursor."""
+        now, behind = self.now(), (us_of(since), after)
+        found = sorted(
+            (row.created_at, order_id)
+            for order_id, row in self.orders.items()
+            if row.finished_at is None and row.status is not Status.CONFIRMED
+            and row.due_at <= now - grace_ms * MS - _pause(row)
+            and not self.held(row, now) and (row.created_at, order_id) > behind
+        )  # fmt: skip
+        return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
+
+    # Workers
+
+    def register(self, name: str, lease_seconds: float) -> int:
+        """A new worker's id."""
+        self._worker_ids += 1
+        now = self.now()
+        self.workers[self._worker_ids] = WorkerRow(name, now, now + round(lease_seconds * SECOND))
+        return self._worker_ids
+
+    def worker_trouble(self) -> str | None:
+        """Of the living workers, the least."""
+        now = self.now()
+        return min(
+            (row.trouble for row in self.workers.values() if row.lease_until > now and row.connected), default=None
+        )
+
+    def renew(self, worker_id: int, lease_seconds: float, trouble: str = "") -> bool:
+        """Whether it is still there."""
+        row = self.workers.get(worker_id)
+        if row is None:
+            return False
+        row.lease_until, row.trouble = self.now() + round(lease_seconds * SECOND), trouble
+        return True
+
+    def remove(self, worker_id: int) -> None:
+        """It leaves."""
+        self.workers.pop(worker_id, None)
+
+    def disconnect(self, worker_id: int) -> None:
+        """Its session is over, and its row stays."""
+        if worker_id in self.workers:
+            self.workers[worker_id].connected = False
+
+    def remove_dead_workers(self) -> list[str]:
+        """Remove those whose session or lease is over; their names."""
+        now = self.now()
+        dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
+        return [self.workers.pop(n).name for n in dead]
+
+
+def _pause(row: OrderRow) -> int:
+    """After a turn that did not end in good order, microseconds; as `dexexec.store.claims.PAUSE`."""
+    if row.claims <= SUSPECT_AFTER:
+        return 0
+    longest = min(30.0, 0.5 * 2.0 ** min(row.claims - 4, 10))
+    part = 0.5 + (crc32(f"{row.new.id}{row.claim}".encode()) & 65_535) / 131_072
+    return round(longest * part * SECOND)
+
+
+def _read(row: OrderRow, now: int) -> Claimed:
+    """As `dexexec.store.claims` reads it."""
+    new, attempt = row.new, row.open_attempt
+    order = Order(
+        new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
+        row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
+        (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
+        row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps, key_digest(new),
+    )  # fmt: skip
+    signatures = tuple(one.attempt.signed.signature for one in row.attempts)
+    told = row.events[-1].detail
+    cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
+    return Claimed(order, None if attempt is None else _as_claimed(attempt, now), signatures, cause)
+
+
+def _as_claimed(row: AttemptRow, now: int) -> Attempt:
+    known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), max(0, now - row.created_at) // MS
+    return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None, age_ms)

@@ -1,0 +1,264 @@
+"""`dexexec.store.Store` on a database in memory: the same methods, answers and errors."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import psycopg
+
+from dexexec.clock import Clock, SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import DexexecError, UnavailableError
+from dexexec.store import Claimed, Created, Cursor, Note, Page, Release, Step, Store, Taker
+from dexexec.store.orders import CreateRequest
+from dexexec.store.wait_reasons import waiting_for
+from tests.support.fakes.database import MemoryDatabase, OrderRow, moment
+from tests.support.fakes.wire import Direct, Wire
+
+
+class MemoryWorkerSession:
+    """A registered worker; see `dexexec.store.leases.WorkerSession`."""
+
+    def __init__(self, worker_id: int, server: str, database: MemoryDatabase, wire: Wire, lease_seconds: float) -> None:
+        self.id, self._server = worker_id, server
+        self._database, self._wire, self._lease = database, wire, lease_seconds
+
+    async def renew(self, trouble: str = "") -> bool:
+        """Whether it lives. Raises `UnavailableError` when its session is over."""
+        return await self._wire.call("renew", lambda: self._renew(trouble))
+
+    def _renew(self, trouble: str) -> bool:
+        row = self._database.workers.get(self.id)
+        if self._server != self._database.identity or (row is not None and not row.connected):
+            raise UnavailableError("the session with Postgres is over")
+        return self._database.renew(self.id, self._lease, trouble)
+
+    async def end(self) -> None:
+        """Give everything back."""
+        try:
+            await self._wire.call("end", self._end)
+        except UnavailableError:
+            self.drop()
+
+    def _end(self) -> None:
+        if self._server == self._database.identity:
+            self._database.remove(self.id)
+
+    def drop(self) -> None:
+        """The session is over without a word, as with a killed process; the row stays until it is removed."""
+        if self._server == self._database.identity:
+            self._database.disconnect(self.id)
+
+
+class MemoryStore:
+    """One process's view of `database`. `announce` is told of events once they are committed."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        announce: Callable[[Sequence[Event]], None] = lambda _: None,
+        wire: Wire | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.database, self._announce, self._wire = database, announce, wire or Direct()
+        self._clock = clock or SystemClock()
+        self.taker: Taker | None = None
+        self._identity: Callable[[], str | None] = lambda: None
+
+    def restrict(self, identity: Callable[[], str]) -> None:
+        """As the real one; the database is `MemoryDatabase.identity`."""
+        self._identity = identity
+
+    @property
+    def port(self) -> Store:
+        """Itself, for parts that name the class of the real one."""
+        return cast("Store", self)
+
+    async def create(self, order: NewOrder, *, read_at: float | None = None, answer_by: float | None = None) -> Created:
+        """As the real one."""
+        now = self._clock.monotonic()
+        request = CreateRequest(
+            order, now if read_at is None else read_at, math.inf if answer_by is None else answer_by
+        )
+        try:
+            if answer_by is None:
+                return await self._created(request)
+            async with asyncio.timeout(answer_by - now):
+                return await self._created(request)
+        except (UnavailableError, TimeoutError) as error:
+            raise UnavailableError(str(error), str(order.id) if request.sent else None) from error
+        finally:
+            request.abandoned = True
+
+    async def _created(self, request: CreateRequest) -> Created:
+        """A taker hears what became of the order although the caller may have gone."""
+        if self.taker is None:
+            return await self._create(request, None)
+        return await asyncio.shield(asyncio.create_task(self._create(request, self.taker)))
+
+    async def _create(self, request: CreateRequest, taker: Taker | None) -> Created:
+        now = self._clock.monotonic()
+        if request.abandoned or now >= request.answer_by:
+            raise UnavailableError("Postgres did not answer in time: nothing was stored")
+        request.sent = True
+        seats = taker.reserve(1) if taker else None
+
+        def commit() -> tuple[Created, Claimed | None]:
+            created, event, claimed = self.database.create(
+                request.order, request.deadline_in_ms(now), seats.worker if seats else None
+            )
+            if event is not None:
+                self._announce([event])
+            return created, claimed
+
+        try:
+            created, claimed = await self._wire.call("create", commit)
+        except (DexexecError, psycopg.Error, asyncio.CancelledError):
+            if taker and seats:
+                taker.take(seats, ())
+            raise
+        if taker and seats and not taker.take(seats, [claimed] if claimed else []):
+            return replace(created, taken=False)
+        return created
+
+    async def order(self, order_id: UUID) -> dict[str, object] | None:
+        """The parts of the real one's answer that tests look at: summary, events, attempts."""
+        row = await self._wire.call("order", lambda: self.database.orders.get(order_id))
+        if row is None:
+            return None
+        messages = [event.message() for event in row.events]
+        return {
+            **_summary(row),
+            "waitingFor": waiting_for(row.status, row.waiting, messages[-1], ended=row.finished_at is not None),
+            "events": messages,
+            "attempts": [
+                {
+                    "attempt": one.attempt.n,
+                    "venue": one.attempt.venue,
+                    "txHash": one.attempt.signed.signature,
+                    "quote": one.attempt.quoted,
+                    "outcome": one.outcome or "open",
+                    "proof": one.proof,
+                }
+                for one in row.attempts
+            ],
+        }
+
+    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        """Summaries, newest first."""
+
+        def read() -> list[dict[str, object]]:
+            rows = sorted(self.database.orders.values(), key=lambda row: (row.created_at, row.new.id), reverse=True)
+            listed = ((row, Cursor(moment(row.created_at), row.new.id)) for row in rows)
+            wanted = [
+                {**_summary(row), "_cursor": cursor}
+                for row, cursor in listed
+                if status in (None, row.status)
+                and (before is None or (cursor.created_at, cursor.id) < (before.created_at, before.id))
+            ]
+            return wanted[:limit]
+
+        return await self._wire.call("orders", read)
+
+    async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+        """Events above the given `seq`; an order that does not exist is absent."""
+        known = self.database.orders
+        return await self._wire.call(
+            "events_after", lambda: {i: list(known[i].events[seq:]) for i, seq in wanted if i in known}
+        )
+
+    async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last `seq` of each order that exists."""
+        known = self.database.orders
+        return await self._wire.call("versions", lambda: {i: known[i].version for i in order_ids if i in known})
+
+    async def check_writes(self) -> None:
+        """Raises `UnavailableError` unless the database answers."""
+        await self._wire.call("check_writes", lambda: None)
+
+    async def signing_stopped(self) -> bool:
+        """Never: there is no chain to compare with."""
+        return await self._wire.call("signing_stopped", lambda: False)
+
+    async def worker_trouble(self) -> str | None:
+        """Of a worker that lives, if there is one: one without trouble first."""
+        return await self._wire.call("worker_trouble", self.database.worker_trouble)
+
+    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
+        """Register a worker."""
+        database = self.database
+        registered = await self._wire.call("begin", lambda: (database.register(name, lease_seconds), database.identity))
+        return MemoryWorkerSession(*registered, database, self._wire, lease_seconds)
+
+    async def remove_dead_workers(self) -> list[str]:
+        """Free what dead workers hold; their names."""
+        return await self._wire.call("remove_dead_workers", self.database.remove_dead_workers)
+
+    async def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
+        """Orders that should be moving and are not."""
+        return await self._wire.call("idle", lambda: self.database.idle(grace_ms, since, after, limit))
+
+    async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
+        """Claim what can be claimed of these; of suspects, up to `suspects`."""
+        ids = list(order_ids)
+        return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
+
+    async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
+        """Take a page of confirmed orders for one look."""
+        return await self._wire.call("take_confirmed", lambda: self.database.take_confirmed(worker, page))
+
+    async def held(self, worker: int) -> dict[UUID, int]:
+        """What is claimed in this worker's name: orders, with their claims."""
+        return await self._wire.call("held", lambda: self.database.held_by(worker))
+
+    async def advance(self, step: Step) -> list[Event] | None:
+        """Write a step; its events, or None when the claim was stale."""
+
+        identity = self._identity()
+
+        def commit() -> list[Event] | None:
+            events = self.database.advance(step, identity)
+            if events:
+                self._announce(events)
+            return events
+
+        return await self._wire.call("advance", commit)
+
+    async def reserved(self, wallet: str, slot: int, genesis: str = "") -> dict[str, int]:
+        """What open attempts may take of a wallet's balances of `slot` on a chain."""
+        return await self._wire.call("reserved", lambda: self.database.reserved(wallet, slot, genesis))
+
+    async def release(self, item: Release) -> None:
+        """Hand an order back without a step."""
+        await self._wire.call("release", lambda: self.database.release(item))
+
+    async def note(self, note: Note) -> None:
+        """Let an order say what it waits for."""
+        await self._wire.call("note", lambda: self.database.note(note))
+
+    async def unblame(self, order_ids: Sequence[UUID]) -> None:
+        """Do not count the last turn of these orders."""
+        ids = list(order_ids)
+        await self._wire.call("unblame", lambda: self.database.unblame(ids))
+
+
+def _summary(row: OrderRow) -> dict[str, object]:
+    return {
+        "orderId": str(row.new.id),
+        "status": row.status.value,
+        "venue": row.venue,
+        "txHash": row.tx_hash,
+        "failureReason": row.failure_reason,
+        "minOut": None if row.bound is None else str(row.bound.min_out),
+        "maxIn": None if row.bound is None else str(row.bound.max_in),
+        "amountIn": None if row.amount_in is None else str(row.amount_in),
+        "amountOut": None if row.amount_out is None else str(row.amount_out),
+        "attemptCount": row.attempt_count,
+        "seq": row.version,
+    }

@@ -1,0 +1,258 @@
+"""A wallet, a pool that builds what it is told, and a sealer between them, on the localnet."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from spl.token.constants import TOKEN_PROGRAM_ID
+from spl.token.instructions import mint_to
+from spl.token.models import MintToParams
+
+from dexexec.clock import SystemClock
+from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.solana import Instruction, Simulation, SwapInstructions
+from dexexec.domain.swap import Accepted, Blockhash, ProgramFailure, SignedSwap
+from dexexec.domain.token import Tokens
+from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.settlement.solana.message import Message, Program
+from dexexec.settlement.solana.rpc.chain import RpcChain
+from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.transaction import assemble, associated_token_account, compile_message, parse_message
+from dexexec.settlement.solana.wallet import Wallet
+from dexexec.venue import (
+    NoOptions,
+    Unsigned,
+    Venue,
+    VenueContext,
+    VenueError,
+)
+from tests.integration.localnet.test_tokens import ata, coin, make_mint
+from tests.integration.localnet.test_tokens import open_account as open_for
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import Net, running
+from tests.support.swap_transactions import call, fixed, open_account, transfer
+
+PROGRAM = str(Pubkey.new_unique())
+STRANGER = str(Pubkey.new_unique())
+HELD, VAULT = 1_000, 500
+MAX_IN, MIN_OUT, OUT = 100, 49, 50
+VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+FEE = 5_000
+"""Lamports per signature."""
+SIGNATURES = 2 * FEE
+
+
+class Pool(Venue[NoOptions]):
+    """A venue that builds what it is told, and co-signs as it likes."""
+
+    name = "pool"
+    steps: tuple[Instruction, ...] = ()
+    means: VenueError | None = None
+    failures: tuple[ProgramFailure, ...] = ()
+    asked: tuple[bytes, ...] = ()
+    instead: Mapping[str, bytes] | None = None
+
+    def __init__(self, chain: RpcChain, key: Keypair) -> None:
+        super().__init__(VenueContext(SystemClock(), Tokens(()), chain, NoOptions()))
+        self.key = key
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        raise AssertionError("sealing asks for no quote")
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
+        return SwapInstructions(self.steps, blockhash, (str(self.key.pubkey()),))
+
+    async def cosign(self, message: bytes) -> Mapping[str, bytes]:
+        self.asked += (message,)
+        if self.instead is not None:
+            return self.instead
+        return {str(self.key.pubkey()): bytes(self.key.sign_message(message))}
+
+    def explain(self, failure: ProgramFailure) -> VenueError | None:
+        self.failures += (failure,)
+        return self.means
+
+    @property
+    def programs(self) -> frozenset[str]:
+        return frozenset({PROGRAM})
+
+
+class HastyClock(SystemClock):
+    """Does not wait for slots that do not come by themselves here."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class Silent:
+    """Nothing is to be told of the node here."""
+
+    def node_failed(self, node: str, why: str) -> None:
+        raise AssertionError(why)
+
+    def node_rests(self, node: str, why: str) -> None:
+        raise AssertionError(why)
+
+    def node_lags(self, node: str, blocks: int) -> None:
+        raise AssertionError(blocks)
+
+    def node_back(self, node: str) -> None:
+        raise AssertionError(node)
+
+    def socket_failed(self, node: str, why: str) -> None:
+        raise AssertionError(why)
+
+    def socket_back(self, node: str) -> None:
+        raise AssertionError(node)
+
+
+class Puppet(RpcChain):
+    """The chain, where the venue's program does `inside` instead of being called: what a program that is given our
+    accounts and our signature can really do to them. While a transaction is simulated, `meanwhile` happens."""
+
+    inside: tuple[Instruction, ...] = ()
+    meanwhile: tuple[Callable[[], Awaitable[None]], ...] = ()
+    simulated = 0
+
+    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
+        self.simulated += 1
+        if self.meanwhile:
+            first, *self.meanwhile = self.meanwhile  # type: ignore[assignment]
+            await first()
+        message = message_of(transaction)
+        if not self.inside:
+            return await super().simulate(transaction, watched)
+        steps = (*(one for one in message.instructions if one.program != PROGRAM), *self.inside)
+        compiled = compile_message(message.payer, steps, message.blockhash)
+        signers = parse_message(compiled).signers
+        found = await super().simulate(assemble(compiled, signers, {}), watched)
+        payer = found.after.get(message.payer)
+        if payer is None:
+            return found
+        # Whoever signs only inside is an account of the program's, which signs by itself and costs no fee.
+        saved = FEE * (len(signers) - len(message.signers))
+        after = {**found.after, message.payer: replace(payer, lamports=payer.lamports + saved)}
+        return replace(found, after=after)
+
+
+def message_of(transaction: bytes) -> Message:
+    """What a transaction says."""
+    return parse_message(transaction[1 + 64 * transaction[0] :])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Our wallet holds 1,000 of `mint_in` and of `other`, the venue's vaults 500 of each mint; the honest swap pays 100
+    for 50 of `mint_out`, for which our wallet has no account yet."""
+
+    net: Net
+    chain: Puppet
+    venue: Pool
+    key: Keypair
+    mint_in: str
+    mint_out: str
+    other: str
+
+    @property
+    def wallet(self) -> str:
+        return str(self.key.pubkey())
+
+    @property
+    def vault(self) -> str:
+        return str(self.venue.key.pubkey())
+
+    def ours(self, mint: str) -> str:
+        return associated_token_account(self.wallet, mint)
+
+    def theirs(self, mint: str) -> str:
+        return associated_token_account(self.vault, mint)
+
+    def pays(self, amount: int = MAX_IN, mint: str = "") -> Instruction:
+        mint = mint or self.mint_in
+        return transfer(self.ours(mint), self.theirs(mint), self.wallet, amount)
+
+    def gets(self, amount: int = OUT) -> Instruction:
+        return transfer(self.theirs(self.mint_out), self.ours(self.mint_out), self.vault, amount)
+
+    def opens(self) -> Instruction:
+        return open_account(self.wallet, self.wallet, self.mint_out)
+
+    def honest(self) -> tuple[Instruction, ...]:
+        return (self.opens(), self.pays(), self.gets())
+
+    def calls(self, *others: str) -> tuple[Instruction, ...]:
+        """A call of the venue's program, which is given all that a swap needs, and more of its own."""
+        given: tuple[str, ...] = (self.wallet, self.vault, self.ours(self.mint_in), self.ours(self.mint_out), *others)
+        given += tuple(self.theirs(one) for one in (self.mint_in, self.mint_out, self.other))
+        return (self.opens(), call(PROGRAM, b"swap", *given, signers=[self.wallet, self.vault]))
+
+    def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
+        mint_in, mint_out = mint_in or self.mint_in, mint_out or self.mint_out
+        request = SwapRequest(mint_in, mint_out, MAX_IN, Mode.EXACT_IN, 200)
+        return Quote("pool", request, MAX_IN, OUT, MIN_OUT, MAX_IN, 0, mint_in, 10_000, 0, 0, 0, ())
+
+    def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
+        rules = GuardRules(max_compute_price, pins=Pins({"pool": frozenset({PROGRAM})}))
+        wallet = Wallet(self.key.secret())
+        return SolanaSealer(self.chain, wallet, rules, HastyClock(), price=fixed(compute_price))
+
+    async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
+        latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
+        blockhash = Blockhash(latest["blockhash"], latest["lastValidBlockHeight"])
+        return SwapInstructions(steps, blockhash, (self.vault,) if signers is None else signers)
+
+    async def seal(self, *steps: Instruction, quote: Quote | None = None) -> SignedSwap:
+        unsigned = await self.build(*steps)
+        until = SystemClock().monotonic() + 60
+        return (await self.sealer().seal(self.venue, quote or self.quote(), unsigned, until, an_attempt())).signed
+
+    async def amount(self, address: str) -> int:
+        shown = await self.net.client.get_token_account_balance(Pubkey.from_string(address))
+        return int(shown.value.amount)
+
+    async def lands(self, signed: SignedSwap) -> None:
+        """Send it, with preflight; it succeeds."""
+        assert await self.chain.submit(signed) == Accepted()
+        status = await self.net.status(Signature.from_string(signed.signature))
+        assert status["err"] is None
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """All set up and confirmed."""
+    async with running(folder) as net:
+        key, vault = await net.funded(), await net.funded()
+        mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
+        for mint in (mint_in, mint_out, other):
+            await coin(net, vault, mint, VAULT)
+        for mint in (mint_in, other):
+            await net.land([open_for(vault, key.pubkey(), mint)], vault)
+            await give(net, vault, mint, ata(key.pubkey(), mint), HELD)
+        await net.advance(2)
+        chain = Puppet([net.url], SystemClock(), Silent())
+        try:
+            yield Scene(net, chain, Pool(chain, vault), key, str(mint_in), str(mint_out), str(other))
+        finally:
+            await chain.aclose()
+
+
+async def give(net: Net, authority: Keypair, mint: Pubkey, account: Pubkey, amount: int) -> None:
+    """New tokens."""
+    params = MintToParams(
+        program_id=TOKEN_PROGRAM_ID, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
+    )
+    await net.land([mint_to(params)], authority)
+
+
+# An honest swap
+
+
+def closing(account: str, owner: str) -> Instruction:
+    """CloseAccount, to its owner."""
+    return call(Program.TOKEN, b"\x09", account, owner, owner, signers=[owner])

@@ -1,0 +1,321 @@
+"""Settlement on a real chain: a localnet in this process, everything that goes over the wire, and time by hand.
+
+Blocks come while settlement pauses between two looks, and when a test says so; not otherwise.
+"""
+
+import asyncio
+import base64
+import json
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from dexexec.domain.bound import Bound
+from dexexec.domain.quote import Mode, SwapRequest
+from dexexec.domain.solana import Instruction
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.failpoints import Failpoint
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.message import Message, Program
+from dexexec.settlement.solana.rpc import Localnet
+from dexexec.settlement.solana.rpc.node_pool import Patience
+from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.transaction import assemble, associated_token_account, compile_message, parse_message
+from dexexec.settlement.solana.wallet import Wallet
+from dexexec.venue import Network, VenueContext
+from dexexec_adapters.mock.raydium import MockRaydium
+from dexexec_adapters.mock.venue import MockOptions
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import Net, rpc, running
+from tests.support.localnet.rpc_nodes import PATIENT, Told, opened
+from tests.support.localnet.venues import SlotClock
+from tests.support.swap_transactions import call, fixed
+
+SELL_SOL = SwapRequest(WSOL, USDC, 10_000_000, Mode.EXACT_IN, 50)
+BUY_SOL = SwapRequest(USDC, WSOL, 2_000_000, Mode.EXACT_IN, 50)
+FINAL = 32
+"""Blocks on top of one that is final."""
+VALID = 150
+"""Blocks on top of one whose blockhash may still be used."""
+EXPIRED = VALID + FINAL + 1
+"""Blocks after which what was signed before them is expired, and that is final."""
+EVER = 10**6
+"""Requests, or transactions: more than there are."""
+MAX_PRICE = 1_000_000
+"""Micro-lamports per compute unit, the cap."""
+
+Deed = Callable[[], Awaitable[object]]
+
+
+class HandClock(SlotClock):
+    """Time by hand, beginning where the machine's is, as deadlines are counted from there.
+
+    `meanwhile` are things that happen, one per pause, when somebody pauses. Whoever comes first to the failpoint
+    `stall` stays there until `go_on`.
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net)
+        self._base = time.monotonic()
+        self.meanwhile: deque[Deed] = deque()
+        self.pauses = 0
+        self.stall: Failpoint | None = None
+        self.stalled, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._base + super().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, and the next deed be done first."""
+        self.pauses += 1
+        if self.meanwhile:
+            await self.meanwhile.popleft()()
+        await super().sleep(seconds)
+
+    async def failpoint(self, name: Failpoint) -> None:
+        """Pass, or stay."""
+        if name is self.stall:
+            self.stall = None
+            self.stalled.set()
+            await self.go_on.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A JSON-RPC request as it went over the wire: when, to which node, and the answer's result or error, if any."""
+
+    at: float
+    node: str
+    method: str
+    params: Any
+    answer: Any = None
+
+    @property
+    def options(self) -> Any:
+        """The object that comes last."""
+        return self.params[-1]
+
+
+@dataclass
+class Wires:
+    """All requests to all nodes, in the order of their answers. `before` holds what happens just before the next
+    request of a method goes out, once. Requests that `cut` picks are broken off."""
+
+    clock: HandClock
+    cut: Callable[[Asked], bool] = lambda _: False
+    asked: list[Asked] = field(default_factory=list)
+    before: dict[str, Deed] = field(default_factory=dict)
+
+    def of(self, *methods: str) -> list[Asked]:
+        """The requests of these methods."""
+        return [one for one in self.asked if one.method in methods]
+
+    @property
+    def sends(self) -> list[Asked]:
+        """All transactions that were sent."""
+        return self.of("sendTransaction")
+
+    def tap(self, chain: Localnet) -> None:
+        """Listen to all that a chain asks its nodes."""
+        for node in chain._nodes.order:
+            node._transport = _Tap(self, node.name, node._transport)  # type: ignore[assignment]
+
+
+class _Tap(httpx2.AsyncBaseTransport):
+    """A transport that is listened to."""
+
+    def __init__(self, wires: Wires, node: str, inner: httpx2.AsyncBaseTransport) -> None:
+        self._wires, self._node, self._inner = wires, node, inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        method, params = asked["method"], asked["params"]
+        if (deed := self._wires.before.pop(method, None)) is not None:
+            await deed()
+        at, answer = self._wires.clock.monotonic(), None
+        try:
+            if self._wires.cut(Asked(at, self._node, method, params)):
+                raise httpx2.ReadError("cut")
+            response = await self._inner.handle_async_request(request)
+            body = b"".join([part async for part in response.aiter_raw()])
+            await response.aclose()
+            if response.status_code == 200 and body.endswith(b"}"):
+                document = json.loads(body)
+                answer = document.get("result", document.get("error"))
+            return httpx2.Response(response.status_code, headers=response.headers, stream=httpx2.ByteStream(body))
+        finally:
+            self._wires.asked.append(Asked(at, self._node, method, params, answer))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@dataclass
+class Quiet:
+    """The chain without news: who waits for a swap waits by its own clock, which is in a test's hand."""
+
+    chain: Localnet
+
+    async def blockhash(self) -> Blockhash:
+        """As `Chain`."""
+        return await self.chain.blockhash()
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """As `Chain`."""
+        return await self.chain.submit(signed)
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """As `Chain`."""
+        return await self.chain.status(signatures, history=history)
+
+
+@dataclass
+class Ground:
+    """A localnet with a wallet that is rich and a venue whose vaults are full, all of it final."""
+
+    net: Net
+    chain: Localnet
+    clock: HandClock
+    wires: Wires
+    wallet: Wallet
+    sealer: SolanaSealer
+    venue: MockRaydium
+    settlement: Settlement
+    told: Told
+    observer: Observer
+
+    @property
+    def pool(self) -> str:
+        """Who signs for the venue's vaults."""
+        vaults, pair = self.venue._vaults, self.venue.market.pair(SELL_SOL)
+        assert vaults is not None
+        return vaults.pool(pair).address
+
+    # Settling
+
+    async def signed(self, request: SwapRequest = SELL_SOL) -> SignedSwap:
+        """A swap that is ready to be recorded and sent."""
+        quote = await self.venue.quote(request, self.clock.monotonic() + 5)
+        return (await self.settlement.prepare(self.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))).signed
+
+    async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
+        """Send it, and stay with it."""
+        return await self.settlement.settle(Trial(signed, request, math.inf, resumed, venue=self.venue), lambda: True)
+
+    # Nodes
+
+    async def advance(self, slots: int) -> None:
+        """Let slots pass."""
+        for _ in range(slots):
+            self.net.ledger.tick()
+
+    async def faults(self, node: str = "", /, **given: Any) -> None:
+        """Set a node's faults; none ends them."""
+        await rpc(self.net.url + node, "localnet_setFaults", given)
+
+    async def fork(self, blocks: int) -> None:
+        """The newest blocks never were."""
+        await self.net.rpc("localnet_fork", blocks)
+
+    # What the chain says
+
+    async def statuses(self, signatures: Sequence[str]) -> list[Any]:
+        """What the first node finds in its whole history."""
+        found = await self.net.rpc("getSignatureStatuses", list(signatures), {"searchTransactionHistory": True})
+        return list(found["value"])
+
+    async def transaction(self, signature: str) -> Any:
+        """A transaction as the chain has it."""
+        options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0, "encoding": "json"}
+        return await self.net.rpc("getTransaction", signature, options)
+
+    async def swaps(self, *, failed: bool = False) -> list[str]:
+        """The signatures of all swaps of our wallet that are on chain and succeeded (or failed), newest first: what
+        both the wallet and the venue have signed."""
+        of_wallet = await self.net.rpc("getSignaturesForAddress", self.wallet.address, {"commitment": "confirmed"})
+        found = []
+        for one in of_wallet:
+            if (one["err"] is not None) is failed:
+                message = (await self.transaction(one["signature"]))["transaction"]["message"]
+                signers = message["accountKeys"][: message["header"]["numRequiredSignatures"]]
+                found += [one["signature"]] if signers == [self.wallet.address, self.pool] else []
+        return found
+
+    async def holds(self, mint: str) -> int:
+        """Base units that our wallet's associated account holds, as processed."""
+        address = associated_token_account(self.wallet.address, mint)
+        found = (await self.net.rpc("getTokenAccountBalance", address, {"commitment": "processed"}))["value"]
+        return int(found["amount"])
+
+    async def lamports(self) -> int:
+        """What our wallet has, as processed."""
+        found = await self.net.rpc("getBalance", self.wallet.address, {"commitment": "processed"})
+        return int(found["value"])
+
+    # What others do
+
+    async def burn_dollars(self) -> None:
+        """Our wallet loses all its USDC, in the newest block."""
+        ours = associated_token_account(self.wallet.address, USDC)
+        amount = (await self.holds(USDC)).to_bytes(8, "little")
+        wallet = self.wallet.address
+        await self.land(call(Program.TOKEN, b"\x08" + amount, ours, USDC, wallet, signers=[wallet]))
+
+    async def land(self, *steps: Instruction) -> None:
+        """Another transaction of our wallet, past all of this project."""
+        latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "processed"}))["value"]["blockhash"]
+        message = compile_message(self.wallet.address, steps, latest)
+        transaction = assemble(message, [self.wallet.address], {self.wallet.address: self.wallet.sign(message)})
+        how = {"encoding": "base64", "preflightCommitment": "processed"}
+        await self.net.rpc("sendTransaction", in_base64(transaction), how)
+
+
+def in_base64(transaction: bytes) -> str:
+    """As it goes over the wire."""
+    return base64.b64encode(transaction).decode()
+
+
+def payload_of(sent: Asked) -> bytes:
+    """The transaction of a `sendTransaction`."""
+    return base64.b64decode(sent.params[0])
+
+
+def message_of(transaction: bytes) -> Message:
+    """What a transaction says."""
+    return parse_message(transaction[1 + 64 * transaction[0] :])
+
+
+@asynccontextmanager
+async def ground(
+    folder: Path, *nodes: str, patience: Patience = PATIENT, compute_price: int = 0
+) -> AsyncIterator[Ground]:
+    """A fresh localnet, asked through `nodes` of it (paths; the first one unless given)."""
+    told, observer = Told(), Observer(make_logger("critical"))
+    async with running(folder) as net:
+        clock = HandClock(net)
+        chain = Localnet([net.url + node for node in nodes or ("",)], clock, told, patience)
+        async with opened(chain):
+            wires = Wires(clock)
+            wires.tap(chain)
+            wallet = Wallet(secrets.token_bytes(32))
+            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(compute_price))
+            options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
+            venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
+            settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {Network.LOCALNET: sealer}, clock, observer)
+            at = Ground(net, chain, clock, wires, wallet, sealer, venue, settlement, told, observer)
+            await at.signed()  # which fills vaults and wallet
+            await at.advance(FINAL + 10)
+            wires.asked.clear()
+            yield at

@@ -1,0 +1,121 @@
+"""Mock venues that settle on a localnet in this process: real chain, real sealer, real wallet, and time by hand."""
+
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from solders.pubkey import Pubkey
+
+from dexexec.clock import SystemClock
+from dexexec.domain import base58
+from dexexec.domain.quote import Quote
+from dexexec.domain.swap import Landed, SignedSwap
+from dexexec.domain.token import KNOWN, Token, Tokens
+from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.rpc import Localnet
+from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.transaction import associated_token_account
+from dexexec.settlement.solana.wallet import Wallet
+from dexexec.testing.clock import ManualClock
+from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.venue import Network, VenueContext
+from dexexec.venues.registry import VenueClass
+from dexexec_adapters.mock.venue import MockOptions
+from tests.support.attempts import an_attempt
+from tests.support.localnet.in_process import Net, running
+from tests.support.localnet.rpc_nodes import Told, opened
+
+PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
+TOKENS = Tokens((*KNOWN, PEPE))
+SLOT_MS = 400
+
+
+class SlotClock(ManualClock):
+    """Time by hand with which the localnet's blocks come."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self._net, self._blocks = net, self.unix_ms() // SLOT_MS
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once."""
+        super().advance(seconds)
+        self._catch_up()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, and everything that falls due meanwhile happen first."""
+        await super().sleep(seconds)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._blocks < self.unix_ms() // SLOT_MS:
+            self._net.ledger.tick()
+            self._blocks += 1
+
+
+@dataclass
+class Scene:
+    """A localnet with a wallet, on which venues are opened."""
+
+    net: Net
+    chain: Localnet
+    clock: SlotClock
+    sealer: SolanaSealer
+
+    def venue(self, kind: VenueClass, **options: Any) -> Any:
+        """A venue without delays and price moves, unless `options` say otherwise."""
+        still = {"settlement": "localnet", "latency_ms": 0, "slippage_ppm": 0}
+        return kind(VenueContext(self.clock, TOKENS, self.chain, MockOptions(**(still | options))))
+
+    async def seal(self, venue: Any, quote: Quote) -> SignedSwap:
+        """Built, looked at by the guard, signed by both."""
+        built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
+        return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + 60, an_attempt())).signed
+
+    async def landed(self, signed: SignedSwap) -> Landed:
+        """Send it and let it be confirmed."""
+        await self.chain.submit(signed)
+        self.clock.advance(2 * SLOT_MS / 1000)
+        [status] = await self.chain.status([signed.signature])
+        assert isinstance(status, Landed), status
+        return status
+
+    async def tokens(self, owner: str, mint: str) -> int:
+        """What an owner's associated token account holds, in base units, as processed; 0 if there is none."""
+        options = {"encoding": "jsonParsed", "commitment": "processed"}
+        found = (await self.net.rpc("getAccountInfo", associated_token_account(owner, mint), options))["value"]
+        return int(found["data"]["parsed"]["info"]["tokenAmount"]["amount"]) if found else 0
+
+    async def lamports(self, owner: str) -> int:
+        """Lamports as processed."""
+        return await self.net.balance(Pubkey.from_string(owner))
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """A fresh localnet, and a fresh wallet that holds nothing."""
+    async with running(folder) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
+        clock = SlotClock(net)
+        sealer = SolanaSealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_compute_price=0), clock)
+        yield Scene(net, chain, clock, sealer)
+
+
+@dataclass(frozen=True)
+class LocalnetHarness(Harness):
+    """The contract's harness, on a localnet: each world has its own, below `folder`."""
+
+    folder: Path = field(default=Path())
+
+    def options(self, condition: Condition) -> Any:
+        """The contract is tried on the simulated chain unless told otherwise."""
+        return super().options(condition).model_copy(update={"settlement": Network.LOCALNET})
+
+    @asynccontextmanager
+    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+        """A fresh localnet: coins are free, so swaps are sent."""
+        async with scene(self.folder / uuid.uuid4().hex) as on:
+            yield Ground(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)

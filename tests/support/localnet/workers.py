@@ -1,0 +1,202 @@
+"""Workers on a real chain: the real pipeline over real Postgres and Valkey, whose swaps settle on a localnet.
+
+An order is on chain what its attempts say: `executed_once` counts there, not in the record.
+"""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import redis.asyncio
+
+from dexexec.broker.queue import Queue
+from dexexec.broker.rate_limiter import RateLimiter
+from dexexec.clock import SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import TRANSITIONS, Status
+from dexexec.execution.next_round import Retries
+from dexexec.execution.sweeper import Sweeper
+from dexexec.execution.worker import Worker
+from dexexec.failpoints import Failpoint
+from dexexec.settlement.solana.rpc.node_pool import Patience
+from dexexec.store import Address, Store
+from dexexec.venues.router import Router
+from tests.support.localnet.rpc_nodes import PATIENT
+from tests.support.localnet.settlement import FINAL, Ground, HandClock, ground
+from tests.support.parts import new_order, open_queue, open_redis, open_store, running
+from tests.support.waiting import until
+from tests.support.worker_on_servers import LIMITS
+from tests.support.worker_parts import pipeline_and_watcher
+
+LONG_MS = 3_600_000
+"""A deadline that time by hand does not reach."""
+
+
+class WorkerClock(SystemClock):
+    """The machine's time, as leases are Postgres's; who is to stall does so here, too."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+
+    async def failpoint(self, name: Failpoint) -> None:
+        """Pass, or stay."""
+        await self._clock.failpoint(name)
+
+
+@dataclass
+class Bench:
+    """What workers need, and a look at what they did."""
+
+    at: Ground
+    store: Store
+    queue: Queue
+    redis: redis.asyncio.Redis
+    address: Address
+    prefix: str
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    def worker(self, *, tries: int = 3, breaker_failures: int = 100, **limits: Any) -> Worker:
+        """A worker that does not run yet. It gives orders up after so many `tries`."""
+        at = self.at
+        venues = {at.venue.name: at.venue}
+        router = Router(
+            venues, at.clock, at.observer, timeout_ms=10_000, breaker_failures=breaker_failures, breaker_seconds=60
+        )
+        pipeline, watcher = pipeline_and_watcher(
+            store=self.store,
+            queue=self.queue,
+            router=router,
+            settlement=at.settlement,
+            venues=venues,
+            retries=Retries(attempts=tries, base_ms=5, max_ms=20),
+            finality_ms=20,
+            clock=at.clock,
+            observer=at.observer,
+            rng=random.Random(1),
+            watching=WorkerClock(at.clock),
+        )
+        return Worker(
+            name=f"worker-{next(self.names)}",
+            store=self.store,
+            queue=self.queue,
+            limiter=RateLimiter(self.redis, self.prefix, "p"),
+            pipeline=pipeline,
+            watcher=watcher,
+            limits=replace(LIMITS, **limits),
+            clock=WorkerClock(at.clock),
+            observer=at.observer,
+        )
+
+    def sweeper(self) -> Sweeper:
+        """A sweeper that does not run yet."""
+        return Sweeper("sweeper", self.store, self.queue, 0.05, clock=SystemClock(), observer=self.at.observer)
+
+    @asynccontextmanager
+    async def working(self, **worker: Any) -> AsyncIterator[None]:
+        """One worker at work inside the block."""
+        async with running(self.worker(**worker).run()):
+            yield
+
+    async def post(self, order: NewOrder | None = None) -> UUID:
+        """Store an order, by default one of 0.01 SOL that may take its time, and put it on the queue."""
+        order = order or new_order(deadline_ms=LONG_MS)
+        await self.store.create(order)
+        await self.queue.enqueue([order.id])
+        return order.id
+
+    async def again(self, order_id: UUID) -> None:
+        """Put it on the queue again, as a sweeper would."""
+        await self.queue.enqueue([order_id])
+
+    async def flush(self) -> None:
+        """All that the queue knows is gone."""
+        keys = [key async for key in self.redis.scan_iter(f"*{self.prefix}*")]
+        assert keys, "there was something to lose"
+        await self.redis.delete(*keys)
+        await self.queue.prepare()
+
+    async def events(self, order_id: UUID) -> list[Event]:
+        """Everything that happened to an order so far."""
+        return (await self.store.events_after([(order_id, 0)]))[order_id]
+
+    async def view(self, order_id: UUID) -> Any:
+        """The order as GET shows it."""
+        return await self.store.order(order_id)
+
+    async def reached(self, order_id: UUID, *statuses: Status) -> None:
+        """Wait until an order has been in these, in this order."""
+
+        async def there() -> bool:
+            seen = iter([event.status for event in await self.events(order_id)])
+            return all(status in seen for status in statuses)
+
+        await until(there, pause=0.005)
+
+    async def ended(self, order_id: UUID) -> list[str]:
+        """What an order was told to be, once it has ended; every step is one of the table."""
+
+        async def final() -> bool:
+            return (await self.events(order_id))[-1].final
+
+        await until(final, pause=0.005)
+        events = await self.events(order_id)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        for before, after in itertools.pairwise(events):
+            assert after.status in TRANSITIONS[before.status].values()
+        return [event.status.value for event in events]
+
+    async def settled(self, order_id: UUID) -> list[str]:
+        """As `ended`, of an order that will be confirmed: the blocks come that make it final."""
+        await self.reached(order_id, Status.CONFIRMED)
+        await self.at.advance(FINAL)
+        return await self.ended(order_id)
+
+    async def executed_once(self, order_id: UUID) -> Any:
+        """The order as GET shows it: confirmed for good, by the only swap of the wallet that the chain has, which is
+        the only one of its attempts that the chain knows."""
+        view = await self.view(order_id)
+        signatures = [attempt["txHash"] for attempt in view["attempts"]]
+        known = [
+            signature
+            for signature, status in zip(signatures, await self.at.statuses(signatures), strict=True)
+            if status is not None and status["err"] is None
+        ]
+        assert known == await self.at.swaps() == [view["txHash"]]
+        assert (view["status"], view["fill"]["finalized"]) == ("confirmed", True)
+        assert view["finalizedAt"] is not None
+        [landed] = [one for one in view["attempts"] if one["outcome"] == "landed"]
+        assert (landed["txHash"], landed["proof"]["finalized"]) == (view["txHash"], True)
+        [status] = await self.at.statuses(known)
+        assert (landed["proof"]["slot"], status["confirmationStatus"]) == (status["slot"], "finalized")
+        return view
+
+    async def attempts(self) -> list[tuple[str, bytes, int]]:
+        """All attempts as they are stored: signature, bytes, last valid height."""
+        connection = await psycopg.AsyncConnection.connect(self.address.conninfo())
+        async with connection:
+            found = await connection.execute("SELECT signature, payload, last_valid_height FROM attempts ORDER BY n")
+            return [(signature, bytes(payload), height) for signature, payload, height in await found.fetchall()]
+
+
+OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
+@asynccontextmanager
+async def bench(
+    folder: Path, address: Address, url: str, prefix: str, *nodes: str, patience: Patience = PATIENT
+) -> AsyncIterator[Bench]:
+    """Everything but a worker."""
+    async with (
+        ground(folder, *nodes, patience=patience) as at,
+        open_store(address) as store,
+        open_queue(url, prefix) as queue,
+        open_redis(url) as client,
+    ):
+        yield Bench(at, store, queue, client, address, prefix)

@@ -1,0 +1,160 @@
+"""The API's neighbours in memory: what a store, a queue and a limiter promise it, with switches to break them."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from dexexec.broker.rate_limiter import Grant
+from dexexec.clock import Clock
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.failpoints import Failpoint
+from dexexec.store import Created, Cursor
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Switch:
+    """What a neighbour does when it is asked: answer, refuse, or not answer until it is switched again."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.up = name, True
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    def hang(self) -> None:
+        self.asked.clear()
+        self.go_on.clear()
+
+    async def passed(self) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+        if not self.up:
+            raise UnavailableError(f"{self.name} does not answer")
+
+
+class MemoryStore:
+    """Orders in a list, oldest first, each a microsecond younger than the one before."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.switch, self.list_switch = Switch("Postgres"), Switch("Postgres")
+        self.clock = clock
+        self.created: list[NewOrder] = []
+        self.read_at = 0.0  # of the last one
+        self.asked = self.cancelled = self.listed = 0
+        self.worker, self.stopped, self.trouble = True, False, ""
+        self.write_switch, self.writes_checked = Switch("Postgres"), 0
+        self.takes = False  # new orders, without the queue
+
+    async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
+        """With the order's id in the error of a request whose time is over while it is stored."""
+        self.asked += 1
+        try:
+            async with asyncio.timeout(answer_by - self.clock.monotonic()):
+                await self.switch.passed()
+        except TimeoutError:
+            raise UnavailableError("Postgres does not answer in time", str(order.id)) from None
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        self.read_at = read_at
+        for known in self.created:
+            if order.idempotency_key and (known.client, known.idempotency_key) == (order.client, order.idempotency_key):
+                if known.body_hash != order.body_hash:
+                    raise IdempotencyMismatchError("this key belongs to an order with another body")
+                return Created(known.id, replayed=True)
+        self.created.append(order)
+        return Created(order.id, replayed=False, taken=self.takes)
+
+    async def order(self, order_id: UUID) -> dict[str, object] | None:
+        await self.switch.passed()
+        known = any(order.id == order_id for order in self.created)
+        return {"orderId": str(order_id), "events": []} if known else None
+
+    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+        self.listed += 1
+        await self.switch.passed()
+        await self.list_switch.passed()
+        rows = [(START + timedelta(microseconds=n), order) for n, order in enumerate(self.created)]
+        older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]
+        wanted = older if status in (None, Status.PENDING) else []
+        return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in wanted[:limit]]
+
+    async def check_writes(self) -> None:
+        self.writes_checked += 1
+        await self.write_switch.passed()
+        await self.switch.passed()
+
+    async def worker_trouble(self) -> str | None:
+        await self.switch.passed()
+        return self.trouble if self.worker else None
+
+    async def signing_stopped(self) -> bool:
+        await self.switch.passed()
+        return self.stopped
+
+
+class MemoryQueue:
+    """Ids in a list. `batches` is what each command put on it."""
+
+    def __init__(self) -> None:
+        self.depth_switch, self.enqueue_switch = Switch("Redis"), Switch("Redis")
+        self.write_switch = Switch("Redis")
+        self.batches: list[list[UUID]] = []
+        self.others = 0
+        self.depth_asked = 0
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [order_id for batch in self.batches for order_id in batch]
+
+    async def enqueue(self, order_ids: Sequence[UUID]) -> int:
+        await self.enqueue_switch.passed()
+        self.batches.append(list(order_ids))
+        return len(order_ids)
+
+    async def check_writes(self) -> None:
+        await self.write_switch.passed()
+        await self.depth_switch.passed()
+
+    async def depth(self) -> int:
+        self.depth_asked += 1
+        await self.depth_switch.passed()
+        return len(self.ids) + self.others
+
+
+class MemoryLimiter:
+    """Counts what each key took; a window that never ends."""
+
+    def __init__(self) -> None:
+        self.switch = Switch("Redis")
+        self.taken: dict[str, int] = {}
+
+    async def take(self, key: str, limit: int, count: int = 1) -> Grant:
+        await self.switch.passed()
+        granted = min(count, limit - self.taken.get(key, 0))
+        self.taken[key] = self.taken.get(key, 0) + granted
+        return Grant(granted, 0.0 if granted == count else 12.3)
+
+
+class HeldClock:
+    """Time that only moves when a test moves it, or somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def unix_ms(self) -> int:
+        return int(self.now * 1000)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    async def failpoint(self, name: Failpoint) -> None:
+        pass

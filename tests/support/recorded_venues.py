@@ -1,0 +1,61 @@
+"""The contract's harness for venues on chain: their accounts as recorded, of each kind of pool."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dexexec.domain.solana import Account
+from dexexec.domain.token import USDC, WSOL
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.testing.clock import ManualClock
+from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.venue import Venue
+from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.raydium.venue import Raydium
+from tests.support import meteora_accounts as at
+from tests.support.raydium_accounts import CONFIG_DATA, RecordedChain, address, patched, pool_accounts, pool_of
+
+OLD = pool_of((WSOL, USDC), 1, (373, 1))
+WITH_CREATOR = pool_of((WSOL, USDC), 1, (373, 1), (389, b"\x02\x01"))
+
+
+def _cpmm(*pools: bytes, config: bytes = CONFIG_DATA) -> Callable[[], RecordedChain]:
+    accounts: dict[str, Account] = {}
+    for number, data in enumerate(pools, 1):
+        accounts |= pool_accounts(address(number), data, config=config)
+    return lambda: RecordedChain(accounts)
+
+
+def _damm(*pools: bytes) -> Callable[[], RecordedChain]:
+    return lambda: at.chain_of(*pools)
+
+
+RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] = {
+    Raydium: {
+        "before-creators": _cpmm(OLD),
+        "creator-fee": _cpmm(WITH_CREATOR, config=patched(CONFIG_DATA, (108, 500))),
+        "several": _cpmm(OLD, pool_of((WSOL, USDC), 2, (373, 1))),
+    },
+    Meteora: {
+        "both-fees": _damm(at.pool_of(data=at.BOTH_FEES)),
+        "compounding": _damm(at.pool_of((USDC, WSOL), data=at.COMPOUNDING)),
+        "dynamic-fee": _damm(at.pool_of(data=at.DYNAMIC)),
+        "range": _damm(at.pool_of(data=at.RANGE)),
+        "several": _damm(at.pool_of(data=at.LINEAR), at.pool_of(number=2, data=at.EXPONENTIAL), at.pool_of(number=3)),
+    },
+}
+"""Venue -> kind of pools -> a fresh chain that shows them."""
+
+
+@dataclass(frozen=True)
+class RecordedHarness(Harness):
+    """Each world has a fresh chain from `chain`, of mainnet. Nothing settles there."""
+
+    chain: Callable[[], RecordedChain] = field(kw_only=True)
+
+    @asynccontextmanager
+    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+        """A fresh chain."""
+        yield Ground(ManualClock(), self.chain(), SimulatedSealer(SimulatedSigner()), cluster="mainnet-beta")

@@ -1,0 +1,154 @@
+"""A running API on a loopback port, and two ways to talk to it: as HTTP clients do, and byte by byte."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from structlog.testing import CapturingLogger
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httputil import HTTPHeaders
+from tornado.netutil import bind_sockets
+from tornado.websocket import WebSocketHandler
+
+from dexexec.api.app import EXECUTE, make_app, make_server
+from dexexec.api.handler import Api
+from dexexec.api.readiness import Readiness
+from dexexec.api.server import LimitedServer
+from dexexec.api.site_check import SiteCheck
+from dexexec.clock import SystemClock
+from dexexec.config.settings import Settings
+from dexexec.intake.intake import Intake
+from dexexec.intake.order_body import BodyReader
+from dexexec.observe.observer import Observer
+from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
+
+ORDER = {"side": "buy", "amount": "0.01"}
+JSON = "application/json"
+GOOD = json.dumps(ORDER).encode()
+HEAD = f"POST {EXECUTE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\n".encode()
+"""The beginning of a post, to be followed by its framing."""
+
+
+def problem(headers: HTTPHeaders, body: bytes, status: int, code: str) -> dict[str, Any]:
+    """The problem document in an answer, after checking what all of them have in common."""
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Cache-Control"] == "no-store"
+    found: dict[str, Any] = json.loads(body)
+    assert (found["type"], found["status"]) == (f"/problems/{code}", status)
+    assert found["title"]
+    assert found["detail"]
+    assert found["instance"] == headers["X-Request-Id"]
+    return found
+
+
+def document(answer: HTTPResponse, status: int, code: str) -> dict[str, Any]:
+    """`problem` of an answer that was read whole, which is of this status."""
+    assert answer.code == status
+    return problem(answer.headers, answer.body, status, code)
+
+
+class Echo(WebSocketHandler):
+    """Stands where the order stream does."""
+
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message)
+
+
+@dataclass
+class Raw:
+    """A connection on which a test writes and reads bytes."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, HTTPHeaders, bytes]:
+        """The next answer: status, headers, body."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        start, _, rest = head.partition("\r\n")
+        headers = HTTPHeaders.parse(rest)
+        return int(start.split()[1]), headers, await self.reader.readexactly(int(headers.get("Content-Length", "0")))
+
+    async def closed(self) -> bytes:
+        """Whatever comes until the server closes."""
+        return await self.reader.read()
+
+
+@dataclass
+class Service:
+    """What tests see of a running API. `log` holds every line it wrote."""
+
+    port: int
+    store: MemoryStore
+    queue: MemoryQueue
+    limiter: MemoryLimiter
+    intake: Intake
+    server: LimitedServer
+    api: Api
+    log: CapturingLogger
+    client: AsyncHTTPClient = field(default_factory=lambda: AsyncHTTPClient(force_instance=True))
+
+    async def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> HTTPResponse:
+        """One request, whatever its answer."""
+        request = HTTPRequest(
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            body=body,
+            headers=HTTPHeaders(headers or {}),
+            allow_nonstandard_methods=True,
+            follow_redirects=False,
+            request_timeout=20,
+        )
+        return await self.client.fetch(request, raise_error=False)
+
+    async def post(self, order: object = None, **headers: str) -> HTTPResponse:
+        """Post an order as JSON. Header names have `_` for `-`."""
+        sent = {"Content-Type": JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.ask("POST", EXECUTE, json.dumps(order or ORDER).encode(), sent)
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[Raw]:
+        """A bare connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield Raw(reader, writer)
+        finally:
+            writer.close()
+
+    def told(self) -> list[dict[str, Any]]:
+        """What was logged at info and above, each with its level."""
+        return [
+            {"level": c.method_name, "event": c.args[0], **c.kwargs} for c in self.log.calls if c.method_name != "debug"
+        ]
+
+
+@asynccontextmanager
+async def running_service(
+    *, body_seconds: float = 10.0, idle_seconds: float = 60.0, answer_seconds: float = 30.0, **settings: Any
+) -> AsyncIterator[Service]:
+    """An API with its neighbours in memory."""
+    configured = Settings(_env_file=None, **settings)
+    clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
+    store, observer = MemoryStore(clock), Observer(log)
+    intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
+    readiness = Readiness(store, queue, clock)
+    api = Api(configured, BodyReader(configured), intake, store, readiness, clock, observer, SiteCheck(configured))
+    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log)
+    try:
+        yield service
+    finally:
+        service.client.close()
+        server.stop()
+        await server.close_all_connections()
+        await intake.close()

@@ -1,0 +1,272 @@
+"""The real program as processes: started with an environment, waited for, signalled, and never left behind.
+
+A `Stand` is what one test runs. Its processes get a working directory of their own (so that no `.env` is read) and
+only the settings that the test names. Leaving the stand kills what still runs, waits for the embedded servers of its
+data folders to be gone, and, if the test failed, prints what every process wrote.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import redis
+
+from dexexec.embedded import lifecycle
+from dexexec.store import Address
+from tests.support.waiting import until
+
+T = TypeVar("T")
+
+OURS = ("DEXEXEC_", "PG", "DATABASE_URL", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PYTHON", "XDG_")
+POLL = 0.02
+"""Seconds between two looks at something that tells nobody when it changes."""
+SHOWN = 6_000
+"""Characters of each output that a failed test shows."""
+
+QUICK = {"DEXEXEC_MOCK_LATENCY_MS": "0", "DEXEXEC_MOCK_LANDING_MS": "0", "DEXEXEC_RETRY_BASE_MS": "10"}
+"""Mock venues without delays."""
+
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true answer of `condition`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(POLL)
+    return answer
+
+
+class Process:
+    """One `python -m dexexec ...`."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], folder: Path, prefix: tuple[str, ...]):
+        self.arguments, self.environment = arguments, environment
+        folder.mkdir()
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        self.started = time.monotonic()
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._popen = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "dexexec", *arguments],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def banner(self) -> str:
+        """The banner, once it is printed."""
+        return self._expect(lambda: self.out if "Ctrl-C" in self.out else "", "the banner")
+
+    @property
+    def url(self) -> str:
+        """Where it serves HTTP, as its banner says."""
+        health = next(line for line in self.banner().splitlines() if line.strip().startswith("Health"))
+        return health.split()[1].removesuffix("/readyz")
+
+    def logged(self, event: str, seconds: float = 20.0) -> dict[str, object]:
+        """The first log line about `event`, once it is there."""
+
+        def find() -> dict[str, object] | None:
+            lines = (json.loads(line) for line in self.err.splitlines() if line.startswith("{") and line.endswith("}"))
+            return next((line for line in lines if line.get("event") == event), None)
+
+        found = self._expect(find, f"the log line {event!r}", seconds)
+        assert found is not None
+        return found
+
+    def ready(self) -> float:
+        """Wait until /readyz says so; seconds since the start of the process."""
+        url = self.url
+        self._expect(lambda: status(f"{url}/readyz") == 200, "/readyz to answer 200")
+        return time.monotonic() - self.started
+
+    def send(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Signal it; with `group` all of its process group, as a terminal does on Ctrl-C."""
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._popen.kill()
+        self._popen.wait(10)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Its exit code."""
+        return self._popen.wait(seconds)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM; the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def show(self) -> None:
+        """Print what it wrote, for whoever reads why a test failed."""
+        state = "still runs" if self.running else f"exit code {self._popen.returncode}"
+        say(f"\n--- dexexec {' '.join(self.arguments)} (pid {self.pid}, {state})")
+        for name, text in (("stdout", self.out), ("stderr", self.err)):
+            cut = f"... {len(text) - SHOWN} characters ...\n" if len(text) > SHOWN else ""
+            say(f"--- {name}\n{cut}{text[-SHOWN:]}")
+
+    def _expect(self, condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
+        def met() -> tuple[T] | None:
+            answer = condition()
+            assert answer or self.running, f"ended with {self._popen.returncode} before {what}: {self.err[-2_000:]}"
+            return (answer,) if answer else None
+
+        found = wait_until(met, seconds, what)
+        assert found is not None
+        return found[0]
+
+
+class Stand:
+    """The processes of one test. `environment` holds the settings that all of them share."""
+
+    def __init__(self, **environment: str) -> None:
+        self.environment = environment
+        self._folder = Path(tempfile.mkdtemp(prefix="dxs"))
+        self.processes: list[Process] = []
+        self.prefix: tuple[str, ...] = ()
+        """A command that runs ours."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        for process in self.processes:
+            process.kill()
+        folders = {
+            Path(p.environment["DEXEXEC_DATA_DIR"]) for p in self.processes if "DEXEXEC_DATA_DIR" in p.environment
+        }
+        for folder in folders | {lock.parent.parent for lock in self._folder.rglob("server.lock")}:
+            stop_servers(folder)
+        if kind is not None:
+            for process in self.processes:
+                process.show()
+        shutil.rmtree(self._folder)
+
+    def start(self, *arguments: str, **environment: str) -> Process:
+        """Start `python -m dexexec *arguments`, in our own environment without its and Python's settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        ours = {"HOME": str(self._folder), "PORT": "0", "DEXEXEC_START_SECONDS": "0"}
+        environment = {**kept, **ours, **self.environment, **environment}
+        process = Process(arguments, environment, self._folder / str(len(self.processes)), self.prefix)
+        self.processes.append(process)
+        return process
+
+    @property
+    def home(self) -> Path:
+        """HOME of all processes."""
+        return self._folder
+
+
+def say(text: str) -> None:
+    """On standard output, which pytest shows of a test that failed."""
+    print(text)  # noqa: T201
+
+
+def servers_at(address: Address, redis_url: str, prefix: str) -> dict[str, str]:
+    """The settings that name given servers."""
+    settings = {
+        "PG_HOST": address.host,
+        "PG_PORT": str(address.port),
+        "PG_USER": address.user,
+        "PG_DATABASE": address.database,
+        "REDIS_URL": redis_url,
+        "DEXEXEC_REDIS_PREFIX": prefix,
+    }
+    return settings | ({"PG_PASSWORD": address.password} if address.password else {})
+
+
+def status(url: str) -> int:
+    """The status of a GET; 0 when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, to ourselves
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+def server_pids(data_dir: Path) -> list[int]:
+    """The pids of a data folder's Postgres and Valkey, which must run."""
+    return [postmaster(data_dir), valkey_pid(data_dir)]
+
+
+def postmaster(data_dir: Path) -> int:
+    """The pid of the running Postgres."""
+    return int((data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def valkey_pid(data_dir: Path) -> int:
+    """The pid of the running Valkey."""
+    with redis.Redis(unix_socket_path=str(data_dir / "valkey" / "valkey.sock")) as client:
+        return int(client.info("server")["process_id"])
+
+
+async def kill_and_await_the_next(pid_of: Callable[[Path], int], data_dir: Path) -> None:
+    """Kill an embedded server, and wait until its service has started another one."""
+    killed = pid_of(data_dir)
+    os.kill(killed, signal.SIGKILL)
+
+    def is_another() -> bool:
+        with suppress(OSError, IndexError, ValueError, redis.RedisError):
+            return pid_of(data_dir) != killed
+        return False
+
+    await until(is_another, seconds=30, pause=POLL)
+
+
+def server_runs(home: Path) -> bool:
+    """Whether any process of the server in `home` lives: it and its children hold this lock."""
+    lock = home / "server.lock"
+    if not lock.exists():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def servers_running(data_dir: Path) -> list[str]:
+    """The servers of `data_dir` that have a living process."""
+    return [name for name in ("postgres", "valkey") if server_runs(data_dir / name)]
+
+
+def stop_servers(data_dir: Path) -> None:
+    """Stop what a killed process left behind, and wait until it is gone."""
+    for name, enter in (("postgres", lifecycle.postgres), ("valkey", lifecycle.valkey)):
+        if server_runs(data_dir / name):
+            with enter(data_dir):
+                pass
+            assert not server_runs(data_dir / name)

@@ -1,0 +1,140 @@
+"""The judge: reads Postgres, and the simulated chain in it, and says whether the promises were kept."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import psycopg
+from psycopg.rows import dict_row
+
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.status import TERMINAL, TRANSITIONS, Status
+from dexexec.domain.swap import Landed
+from dexexec.store import Address
+from tests.support.service.client import Event
+
+ORDERS = "SELECT * FROM orders"
+EVENTS = "SELECT order_id, seq, status FROM order_events ORDER BY order_id, seq"
+ATTEMPTS = """
+SELECT order_id, n, outcome, payload, sent_height, lands_at_ms, s.last_valid_height
+FROM attempts LEFT JOIN (SELECT signature, sent_height, lands_at_ms, last_valid_height FROM simulated_swaps
+                         WHERE NOT lost) s USING (signature)
+ORDER BY order_id, n
+"""
+STRANGERS = "SELECT count(*) FROM simulated_swaps WHERE signature NOT IN (SELECT signature FROM attempts)"
+SLOT_MS = 400
+
+Chain = Callable[[Address], Mapping[str, Sequence[Landed]]]
+"""The oracle: what landed, by order, asked of whatever the swaps settle on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of the orders, once all promises were found kept."""
+
+    statuses: Counter[str]
+    claims: int
+    """Claims beyond the first of each order's: how often an order was taken up again."""
+    swaps: int
+
+
+def rows(address: Address, statement: str, values: Sequence[object] = ()) -> list[dict[str, object]]:
+    """Ask Postgres."""
+    with psycopg.connect(address.conninfo(), autocommit=True, row_factory=dict_row) as connection:
+        return list(connection.execute(statement.encode(), values))
+
+
+def unfinished(address: Address) -> int:
+    """How many orders have no terminal status."""
+    return int(str(rows(address, "SELECT count(*) AS n FROM orders WHERE finished_at IS NULL")[0]["n"]))
+
+
+def on_the_simulated_chain(address: Address) -> dict[str, list[Landed]]:
+    """Order -> its swaps that the chain shows. Fails when the chain shows one that no attempt records, or when the
+    record says otherwise than the chain."""
+    landed: dict[str, list[Landed]] = {}
+    for row in rows(address, ATTEMPTS):
+        swap = _swap_of(row)
+        assert (swap is not None) == (row["outcome"] == "landed"), row
+        if swap is not None:
+            landed.setdefault(str(row["order_id"]), []).append(swap)
+    assert rows(address, STRANGERS)[0]["count"] == 0, "a swap was sent that no attempt records"
+    return landed
+
+
+def judge(address: Address, expected: Sequence[str], chain: Chain = on_the_simulated_chain) -> Verdict:
+    """Fail unless exactly the orders `expected` exist, each has one terminal status (promise 2), a `seq` without
+    gap and a way along the table (7), and landed exactly one swap if confirmed and none if not (3). `chain` is the
+    oracle of what landed."""
+    orders = {str(row["id"]): row for row in rows(address, ORDERS)}
+    assert set(orders) - set(expected) == set(), "orders that nobody posted"
+    assert set(expected) - set(orders) == set(), "orders that were lost"
+    events: dict[str, list[dict[str, object]]] = {}
+    for row in rows(address, EVENTS):
+        events.setdefault(str(row["order_id"]), []).append(row)
+    landed = chain(address)
+    for order_id, order in orders.items():
+        _judge_order(order, events[order_id], landed.get(order_id, []))
+    return Verdict(
+        Counter(str(order["status"]) for order in orders.values()),
+        sum(int(str(order["claim"])) - 1 for order in orders.values()),
+        sum(map(len, landed.values())),
+    )
+
+
+def agree(seen: Mapping[str, Sequence[Event]], address: Address) -> None:
+    """Fail unless sockets saw exactly the events that Postgres has."""
+    stored: dict[str, list[tuple[object, object]]] = {}
+    for row in rows(address, EVENTS):
+        stored.setdefault(str(row["order_id"]), []).append((row["seq"], row["status"]))
+    for order_id, events in seen.items():
+        assert [(event["seq"], event["status"]) for event in events] == stored[order_id]
+
+
+def picture(address: Address) -> dict[str, str]:
+    """Every order with its events and attempts as text, to compare before and after. Without the number of turns that
+    count against it: a worker that lost its session takes its own back, whoever has the order by then."""
+    statement = """
+    SELECT o.id, to_jsonb(o) - 'claims' AS o,
+           (SELECT jsonb_agg(to_jsonb(e) ORDER BY seq) FROM order_events e WHERE order_id = o.id) AS e,
+           (SELECT jsonb_agg(to_jsonb(a) ORDER BY n) FROM attempts a WHERE order_id = o.id) AS a
+    FROM orders o
+    """
+    return {str(row["id"]): json.dumps([row["o"], row["e"], row["a"]]) for row in rows(address, statement)}
+
+
+def _judge_order(order: dict[str, object], events: list[dict[str, object]], landed: Sequence[Landed]) -> None:
+    statuses = [Status(str(event["status"])) for event in events]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert order["version"] == len(events)
+    assert statuses[0] is Status.PENDING
+    for before, after in pairwise(statuses):
+        assert after in TRANSITIONS[before].values(), f"{before} -> {after}"
+    assert order["status"] == statuses[-1]
+    assert statuses[-1] in {*TERMINAL, Status.CONFIRMED}
+    assert order["finished_at"] is not None
+    assert (order["finalized_at"] is not None) == (statuses[-1] is Status.CONFIRMED)
+    assert len(landed) == (1 if statuses[-1] is Status.CONFIRMED else 0), (order, landed)
+    for swap in landed:
+        spent, received = order["input_mint"], order["output_mint"]
+        if order["side"] == "sell":
+            spent, received = received, spent
+        assert (order["amount_in"], order["amount_out"]) == (-swap.moved[str(spent)], swap.moved[str(received)])
+        assert order["tx_hash"]
+    if statuses[-1] is not Status.CONFIRMED:
+        assert order["failure_reason"]
+
+
+def _swap_of(attempt: dict[str, object]) -> Landed | None:
+    """What the chain shows for an attempt, if it moved something."""
+    if attempt["lands_at_ms"] is None:
+        return None
+    slot = int(str(attempt["lands_at_ms"])) // SLOT_MS
+    if slot > int(str(attempt["last_valid_height"])):
+        return None
+    payload = attempt["payload"]
+    assert isinstance(payload, bytes)
+    swap = SimulatedSwap.decode(payload).execute(slot)
+    return swap if isinstance(swap, Landed) else None

@@ -1,0 +1,169 @@
+"""A worker's surroundings: real Postgres and Valkey, venues and a chain that do as told, and a look at the result."""
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from dexexec.broker.queue import Queue
+from dexexec.broker.rate_limiter import RateLimiter
+from dexexec.clock import Clock, SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
+from dexexec.domain.quote import Quote
+from dexexec.domain.status import TRANSITIONS, Status
+from dexexec.domain.swap import Landed, NotSeen
+from dexexec.domain.token import USDC, WSOL
+from dexexec.execution.next_round import Retries
+from dexexec.execution.sweeper import Sweeper
+from dexexec.execution.worker import Limits, Worker
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import Signer, SimulatedSigner
+from dexexec.store import Store
+from dexexec.venue import Network, Slippage
+from dexexec.venues.router import Router
+from tests.support.parts import new_order
+from tests.support.scripted import ScriptedChain, ScriptedVenue
+from tests.support.waiting import until
+from tests.support.worker_parts import pipeline_and_watcher
+
+MOVED = {WSOL: -10_000_000, USDC: 1_500_000}
+LANDED = Landed(MOVED, 5_000, 7, finalized=True)
+CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
+ALIVE = NotSeen(height=1, history=True, node="n", slot=30)
+EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
+QUICK = Retries(attempts=3, base_ms=5, max_ms=20)
+LIMITS = Limits(
+    concurrency=16, orders_per_minute=None, max_claims=3, lease_seconds=20, heartbeat_seconds=0.1, drain_seconds=5
+)
+
+
+@dataclass
+class Bench:
+    """One worker's surroundings. `chain` says landed unless told otherwise; `a` has the better price."""
+
+    store: Store
+    queue: Queue
+    limiter: RateLimiter
+    chain: ScriptedChain
+    a: ScriptedVenue
+    b: ScriptedVenue
+    names: "itertools.count[int]"
+
+    def worker(
+        self,
+        *,
+        retries: Retries = QUICK,
+        without: str = "",
+        genesis: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        signer: Signer | None = None,
+        **limits: Any,
+    ) -> Worker:
+        """A worker that does not run yet: `without` one of the venues, on a chain with another `genesis`, by another
+        `clock` than the machine's, or with another `signer` than one that never signs alike twice."""
+        clock, observer = clock or SystemClock(), Observer(make_logger("critical"))
+        venues = {venue.name: venue for venue in (self.a, self.b) if venue.name != without}
+        router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
+        pipeline, watcher = pipeline_and_watcher(
+            store=self.store,
+            queue=self.queue,
+            router=router,
+            settlement=Settlement(
+                {Network.SIMULATED: self.chain},
+                {Network.SIMULATED: SimulatedSealer(signer or UniqueSigner(), guarded=False)},
+                clock,
+                observer,
+                genesis or {},
+            ),
+            venues=venues,
+            retries=retries,
+            finality_ms=20,
+            clock=clock,
+            observer=observer,
+            rng=random.Random(1),
+        )
+        return Worker(
+            name=f"worker-{next(self.names)}",
+            store=self.store,
+            queue=self.queue,
+            limiter=self.limiter,
+            pipeline=pipeline,
+            watcher=watcher,
+            limits=replace(LIMITS, **limits),
+            clock=clock,
+            observer=observer,
+        )
+
+    def sweeper(self) -> Sweeper:
+        """A sweeper that does not run yet."""
+        return Sweeper(
+            "sweeper", self.store, self.queue, 0.05, clock=SystemClock(), observer=Observer(make_logger("critical"))
+        )
+
+    async def post(self, order: NewOrder | None = None) -> UUID:
+        """Store an order and put it on the queue."""
+        order = order or new_order()
+        await self.store.create(order)
+        await self.queue.enqueue([order.id])
+        return order.id
+
+    async def events(self, order_id: UUID) -> list[Event]:
+        """Everything that happened to an order so far."""
+        return (await self.store.events_after([(order_id, 0)]))[order_id]
+
+    async def view(self, order_id: UUID) -> Any:
+        """The order as a client gets it."""
+        return await self.store.order(order_id)
+
+    async def ended(self, order_id: UUID) -> list[Event]:
+        """Its events, once it has ended; promise 7 is checked on the way."""
+
+        async def final() -> list[Event]:
+            events = await self.events(order_id)
+            return events if events[-1].final else []
+
+        events: list[Event] = await until(final)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        for before, after in itertools.pairwise(events):
+            assert after.status in TRANSITIONS[before.status].values()
+        return events
+
+    async def reached(self, order_id: UUID, status: Status) -> None:
+        """Wait until an order has been in `status`."""
+
+        async def there() -> bool:
+            return any(event.status is status for event in await self.events(order_id))
+
+        await until(there)
+
+
+OpenBench = Callable[[], AbstractAsyncContextManager[Bench]]
+
+
+class UniqueSigner(SimulatedSigner):
+    """Signs the same bytes differently each time, as a nonce would make them."""
+
+    _count = itertools.count()
+
+    def sign(self, unsigned: Any) -> Any:
+        signed = super().sign(unsigned)
+        return replace(signed, signature=f"{signed.signature}{next(self._count)}{id(self)}")
+
+
+async def failing_to_build(_: Quote) -> bytes:
+    raise Slippage("moved")
+
+
+def quotes_of(event: Event) -> dict[str, Any]:
+    quotes: Any = event.detail["quotes"]
+    return {quote["venue"]: quote for quote in quotes}
+
+
+def told(events: list[Event]) -> list[str]:
+    return [event.status.value for event in events]

@@ -1,0 +1,60 @@
+"""What carries a worker's orders on, put together as `dexexec.bootstrap.service` does it."""
+
+import random
+from collections.abc import Mapping
+
+from dexexec.broker.queue import Queue
+from dexexec.clock import Clock
+from dexexec.domain.token import KNOWN, Tokens
+from dexexec.execution.event_detail import Presenter
+from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.next_round import Retries
+from dexexec.execution.pipeline import Pipeline
+from dexexec.observe.observer import Observer
+from dexexec.settlement.settlement import Settlement
+from dexexec.store import Store
+from dexexec.venue import AnyVenue
+from dexexec.venues.router import Router
+
+
+def pipeline_and_watcher(
+    *,
+    store: Store,
+    queue: Queue,
+    router: Router,
+    settlement: Settlement,
+    venues: Mapping[str, AnyVenue],
+    retries: Retries,
+    finality_ms: float,
+    clock: Clock,
+    observer: Observer,
+    rng: random.Random,
+    watching: Clock | None = None,
+) -> tuple[Pipeline, FinalityWatcher]:
+    """Both, for one worker. The watcher's clock is `watching`, if that is another one."""
+    presenter = Presenter(Tokens(KNOWN))
+    pipeline = Pipeline(
+        store=store,
+        router=router,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        retries=retries,
+        max_price_impact_bps=1_000,
+        finality_ms=finality_ms,
+        funds_wait_ms=3_000,
+        clock=clock,
+        observer=observer,
+        rng=rng,
+    )
+    watcher = FinalityWatcher(
+        store=store,
+        queue=queue,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        finality_ms=finality_ms,
+        clock=watching or clock,
+        observer=observer,
+    )
+    return pipeline, watcher

@@ -1,0 +1,148 @@
+"""Pools are looked for once, remembered for a while, and looked for again when what is known is wrong."""
+
+import asyncio
+
+import pytest
+
+from dexexec.domain.solana import Account, AccountFilters
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import RateLimited, Timeout, Unreachable
+from dexexec_adapters.pools import search as pool_search
+from dexexec_adapters.pools.search import Pools, discover, read
+from tests.support.raydium_accounts import RecordedChain, address
+
+OURS, OTHER = address(200), address(201)
+FILTERS = AccountFilters(3, ((1, b"xy"),))
+
+
+class Searches:
+    """A search that a test lets end."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self, key: str) -> list[str]:
+        self.asked.append(key)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return [f"{key} {len(self.asked)}"]
+
+
+async def test_those_who_ask_at_once_share_one_search_and_later_ones_its_answer() -> None:
+    search, clock = Searches(), ManualClock()
+    known = Pools(search, clock.monotonic, 10.0)
+    waiting = [asyncio.create_task(known.of("a")) for _ in range(5)]
+    await asyncio.sleep(0)
+    search.gate.set()
+    assert await asyncio.gather(*waiting) == [("a 1",)] * 5
+    clock.advance(9.999)
+    assert await known.of("a") == ("a 1",)
+    assert await known.of("b") == ("b 2",)
+    clock.advance(0.001)
+    assert await known.of("a") == ("a 3",), "older than allowed"
+
+
+async def test_an_error_goes_to_those_who_wait_and_is_not_remembered() -> None:
+    search = Searches()
+    search.error = Unreachable("down")
+    search.gate.set()
+    known = Pools(search, ManualClock().monotonic, 10.0)
+    answers = await asyncio.gather(known.of("a"), known.of("a"), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["down", "down"]
+    search.error = None
+    assert await known.of("a") == ("a 2",)
+
+
+async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> None:
+    search = Searches()
+    known = Pools(search, ManualClock().monotonic, 10.0)
+    hurried, patient = asyncio.create_task(known.of("a")), asyncio.create_task(known.of("a"))
+    await asyncio.sleep(0)
+    hurried.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hurried
+    search.gate.set()
+    assert await patient == ("a 1",)
+
+
+async def test_what_is_forgotten_is_looked_for_again_but_a_running_search_goes_on() -> None:
+    search = Searches()
+    known = Pools(search, ManualClock().monotonic, 10.0)
+    first = asyncio.create_task(known.of("a"))
+    await asyncio.sleep(0)
+    known.forget("a")
+    known.forget("never asked")
+    search.gate.set()
+    assert await first == ("a 1",)
+    assert await known.of("a") == ("a 1",)
+    known.forget("a")
+    assert await known.of("a") == ("a 2",)
+
+
+async def test_only_so_many_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_search, "MAX_KEYS", 2)
+    search = Searches()
+    search.gate.set()
+    known = Pools(search, ManualClock().monotonic, 10.0)
+    for key in ("a", "b", "c", "b", "a"):
+        await known.of(key)
+    assert search.asked == ["a", "b", "c", "a"]
+
+
+async def test_closing_ends_searches_that_still_run() -> None:
+    search = Searches()
+    known = Pools(search, ManualClock().monotonic, 10.0)
+    waiting = asyncio.create_task(known.of("a"))
+    await asyncio.sleep(0)
+    await known.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+# ---- on chain --------------------------------------------------------------------------------------------------------
+
+HELD = {
+    address(1): Account(OURS, 1, b"axy"),
+    address(2): Account(OURS, 1, b"bxy"),
+    address(3): Account(OURS, 1, b"bxz"),
+    address(4): Account(OTHER, 1, b"axy"),
+}
+
+
+async def test_a_search_gives_the_programs_accounts_that_suit() -> None:
+    chain = RecordedChain(HELD)
+    assert set(await discover(chain, OURS, [FILTERS], [address(1)])) == {address(1), address(2)}
+    both = [FILTERS, AccountFilters(3, ((1, b"xz"),))]
+    assert set(await discover(chain, OURS, both, [])) == {address(1), address(2), address(3)}
+    assert chain.read == [], "nothing was guessed"
+
+
+@pytest.mark.parametrize("kind", [Unreachable, RateLimited, Timeout])
+async def test_where_nodes_do_not_search_derived_addresses_are_looked_at_with_the_same_care(
+    kind: type[Unreachable],
+) -> None:
+    chain = RecordedChain(HELD, searching=kind("getProgramAccounts is not done here"))
+    derived = [address(number) for number in (1, 3, 4, 5)]
+    assert set(await discover(chain, OURS, [FILTERS], derived)) == {address(1)}
+
+
+async def test_without_derived_addresses_a_search_that_fails_is_not_taken_for_nothing_found() -> None:
+    chain = RecordedChain(HELD, searching=Unreachable("no search"))
+    with pytest.raises(Unreachable, match="no search"):
+        await discover(chain, OURS, [FILTERS], [])
+
+
+async def test_a_node_that_is_down_says_so() -> None:
+    chain = RecordedChain(HELD, searching=Unreachable("no search"), reading=Unreachable("down"))
+    with pytest.raises(Unreachable, match="down"):
+        await discover(chain, OURS, [FILTERS], [address(1)])
+
+
+async def test_many_accounts_are_read_in_as_few_questions_as_nodes_allow() -> None:
+    chain = RecordedChain(HELD)
+    found = await read(chain, [address(number) for number in range(1, 205)])
+    assert set(found) == set(HELD)
+    assert [len(asked) for asked in chain.read] == [100, 100, 4]

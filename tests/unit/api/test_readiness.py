@@ -1,0 +1,69 @@
+"""What /readyz is answered with: one look for all who ask within a second, and what it found missing."""
+
+import asyncio
+
+import pytest
+
+from dexexec.api import readiness
+from dexexec.api.readiness import FRESH_SECONDS, Readiness
+from tests.support.memory_ports import HeldClock, MemoryQueue, MemoryStore
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock = HeldClock()
+        self.store, self.queue = MemoryStore(self.clock), MemoryQueue()
+        self.readiness = Readiness(self.store, self.queue, self.clock)
+
+    async def causes(self) -> dict[str, str]:
+        return (await self.readiness.answer()).causes
+
+
+async def test_nothing_is_missing_when_all_can_be_written_and_a_worker_lives() -> None:
+    assert (await Scene().readiness.answer()).ready
+
+
+async def test_however_many_ask_there_is_one_look_at_a_time() -> None:
+    scene = Scene()
+    scene.store.write_switch.hang()
+    asking = [asyncio.create_task(scene.causes()) for _ in range(50)]
+    await scene.store.write_switch.asked.wait()
+    asking[0].cancel()  # whoever goes does not take the look along
+    scene.store.write_switch.go_on.set()
+    assert await asyncio.gather(*asking[1:]) == [{}] * 49
+    assert scene.store.writes_checked == 1
+
+
+async def test_an_answer_counts_for_a_second() -> None:
+    scene = Scene()
+    assert await scene.causes() == {}
+    scene.store.write_switch.up = False
+    scene.clock.now += FRESH_SECONDS - 0.01
+    assert await scene.causes() == {}
+    scene.clock.now += 0.02
+    assert await scene.causes() == {"postgres": "Postgres does not answer"}
+    assert scene.store.writes_checked == 2
+
+
+async def test_a_write_that_is_not_committed_in_time_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.01)
+    scene = Scene()
+    scene.store.write_switch.hang()
+    assert await scene.causes() == {"postgres": "Postgres does not commit in time"}
+
+
+async def test_each_thing_that_is_missing_has_its_cause() -> None:
+    scene = Scene()
+    scene.queue.write_switch.up = False
+    scene.store.worker, scene.store.stopped = False, True
+    assert await scene.causes() == {
+        "redis": "Redis does not answer",
+        "worker": "none is alive",
+        "chain-comparison": "nothing is signed until record and chain are compared",
+    }
+
+
+async def test_a_worker_that_cannot_execute_says_why() -> None:
+    scene = Scene()
+    scene.store.trouble = "no node of the chain answers"
+    assert await scene.causes() == {"node": "no node of the chain answers"}

@@ -1,0 +1,100 @@
+"""`.env` as its ecosystem reads it, and libpq's variables from it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dexexec.config.environment import LIBPQ, doubts, environment, pass_to_libpq
+from dexexec.config.settings import load
+from dexexec.errors import SettingsError
+from dexexec.observe.redaction import Redactor
+
+READ = [
+    ("'a ${HOME} #b'", "a ${HOME} #b"),
+    ('"a ${HOME} #b"', "a /home/me #b"),
+    ("a${HOME}", "a/home/me"),
+    ("a #b", "a"),
+    ("a#b", "a#b"),
+    ("a$b", "a$b"),
+    ("a${NOT_SET:-b}", "ab"),
+    (r'"a\"b"', 'a"b'),
+    (r"'a\'b'", "a'b"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    for name in [*LIBPQ, "PG_HOST", "PG_PASSWORD", "DATABASE_URL", "PGHOST", "PGUSER", "PORT"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(*lines: str) -> None:
+    Path(".env").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(("written", "value"), READ, ids=[written for written, _ in READ])
+def test_a_value_is_read_as_other_programs_read_it(written: str, value: str) -> None:
+    write(f"PG_PASSWORD={written}")
+    settings = load()
+    assert settings.pg_password is not None
+    assert settings.pg_password.get_secret_value() == value
+    assert environment()["PG_PASSWORD"] == value
+
+
+@pytest.mark.parametrize("line", ["port=4000", "export PORT = 4000", "\ufeffPORT=4000", "PORT='4000'  # the port"])
+def test_a_setting_is_found_however_its_line_is_written(line: str) -> None:
+    write(line)
+    assert load().port == 4000
+
+
+def test_a_password_that_loses_its_end_or_its_middle_is_told_without_it() -> None:
+    write("PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine")
+    told = list(doubts())
+    assert len(told) == 2
+    assert told[0].startswith("PG_PASSWORD in .env ends before ` #`")
+    assert told[1].startswith("REDIS_URL in .env names a variable in ${} that is not set")
+    assert "hunter" not in "".join(told)
+    assert set(told) <= set(load().warnings())
+
+
+@pytest.mark.parametrize("line", ["PG_PASSWORD='hunter2", 'PG_PASSWORD="hunter2', "PG_PASSWORD='hun'ter2'"])
+def test_a_line_that_cannot_be_read_stops_the_start_instead_of_being_left_out(line: str) -> None:
+    write("PORT=1", line)
+    with pytest.raises(SettingsError, match=r"^line 2 of \.env cannot be read: is a quote missing\?$"):
+        load()
+
+
+def test_a_file_that_cannot_be_read_stops_the_start() -> None:
+    Path(".env").write_bytes(b"PORT=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"\.env is not UTF-8"):
+        load()
+
+
+def test_libpq_is_given_what_the_file_says_unless_the_environment_does() -> None:
+    write("PGSSLMODE=verify-full", "PGSSLROOTCERT=/ca.pem", "PGPASSFILE=", "PGAPPNAME=x", "PGPASSWORD='a b'")
+    given = {"PGSSLROOTCERT": "/other.pem"}
+    pass_to_libpq(given)
+    assert given == {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/other.pem", "PGPASSWORD": "a b"}
+
+
+def test_variables_that_say_where_a_postgres_is_do_not_count_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be meant for psql: what is not ours is not written to because of them."""
+    monkeypatch.setenv("PGHOST", "db")
+    write("PGUSER=me")
+    assert load().postgres() is None
+    assert list(doubts()) == [
+        "PGHOST does not count: set PG_HOST, or DATABASE_URL",
+        "PGUSER does not count: set PG_USER, or DATABASE_URL",
+    ]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@db/dex")
+    assert list(doubts()) == []
+
+
+def test_promise_14_what_libpq_reads_is_masked() -> None:
+
+    write("PGPASSWORD=hunter2-hunter2")
+    assert "hunter2" not in Redactor(environment())("wrong: hunter2-hunter2")
+    assert "PGPASSWORD" not in os.environ

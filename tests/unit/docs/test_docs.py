@@ -1,0 +1,208 @@
+"""The documents tell all there is, and nothing that is not: each name a person meets is looked up in the code."""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dexexec.api import socket
+from dexexec.api.app import ROUTES, Route
+from dexexec.api.problems import PROBLEMS
+from dexexec.cli.main import parser
+from dexexec.config.settings import Settings, env_name
+from dexexec.domain.recovered_orders import DUPLICATE, RECORD_LOST
+from dexexec.domain.status import Status
+from dexexec.domain.wait_reason import WaitsFor
+from dexexec.settlement.guard_errors import GuardError
+from dexexec.settlement.solana.rpc import decode
+from dexexec.venue import VENUE_ERRORS
+from dexexec.venues.registry import installed, load
+from dexexec.venues.router import OUT_OF_TIME, PRICE_IMPACT
+
+ROOT = Path(__file__).parents[3]
+README, STREAM, PROMISES = ROOT / "README.md", ROOT / "docs" / "STREAM.md", ROOT / "docs" / "PROMISES.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")])
+DATA_DIR = "DEXEXEC_DATA_DIR"
+"""Its default depends on the machine."""
+
+
+# Settings
+
+
+def shown(value: object) -> str:
+    """A default as it is written in the environment."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings() -> dict[str, tuple[str, str]]:
+    """Every variable -> its default and its description."""
+    found = {env_name(name): info for name, info in Settings.model_fields.items()}
+    for point in installed().values():
+        if point.value.startswith("dexexec_adapters."):
+            [venue] = load([point.name])
+            found |= {venue.options_prefix + name.upper(): info for name, info in venue.Options.model_fields.items()}
+    return {
+        name: ("" if name == DATA_DIR else shown(info.default), info.description or "") for name, info in found.items()
+    }
+
+
+def test_env_example_has_every_setting_with_its_default_and_nothing_else() -> None:
+    entry = re.compile(r"^# (?P<words>.+)\n(?:# .+\n)*#(?P<name>[A-Z_]+)=(?P<value>.*)$", re.MULTILINE)
+    text = (ROOT / ".env.example").read_text()
+    assert {m["name"]: (m["value"], m["words"]) for m in entry.finditer(text)} == settings()
+    assert len(re.findall("^#?[A-Z_]+=", text, re.MULTILINE)) == len(settings()), "each once, and commented out"
+
+
+def test_the_readmes_table_has_every_setting_with_its_default_and_nothing_else() -> None:
+    row = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?:`(?P<value>[^`]+)`|unset) \| (?P<words>.+) \|$", re.MULTILINE)
+    found = {m["name"]: (m["value"] or "", m["words"]) for m in row.finditer(README.read_text())}
+    assert found.pop(DATA_DIR) == ("~/.local/share/dexexec", settings()[DATA_DIR][1])
+    assert found == {name: about for name, about in settings().items() if name != DATA_DIR}
+
+
+# What clients and operators meet
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_a_route_is_documented(route: Route) -> None:
+    for method in set(route.methods) - {"HEAD", "OPTIONS"}:
+        assert f"| `{method} {route.path}` |" in README.read_text()
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_documented(status: Status) -> None:
+    assert re.search(rf"^\| .*`{status}`.* \|", README.read_text(), re.MULTILINE)
+
+
+def test_every_problem_is_documented_with_its_status_and_no_other() -> None:
+    found = re.findall(r"^\| `/problems/([a-z-]+)` \| (\d+) \|", README.read_text(), re.MULTILINE)
+    assert dict(found) == {code: str(error.http_status) for code, error in PROBLEMS.items()}
+
+
+def commands(of: argparse.ArgumentParser, path: str = "python -m dexexec") -> Iterator[str]:
+    deeper = [action for action in of._actions if isinstance(action, argparse._SubParsersAction)]
+    if not deeper or not deeper[0].required:
+        yield path
+    for action in deeper:
+        for name, child in action.choices.items():
+            yield from commands(child, f"{path} {name}")
+
+
+@pytest.mark.parametrize("command", list(commands(parser())))
+def test_a_command_is_documented(command: str) -> None:
+    assert re.search(rf"^\| `{command}( NAME)?` \|", README.read_text(), re.MULTILINE)
+
+
+def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
+    coded = {"Setback": 0, "FailedOnChain": 0, "Fate": 3, "Answer": -1, "replace": -1}
+    files = [*(ROOT / "dexexec" / "execution").glob("*.py"), *(ROOT / "dexexec" / "settlement").glob("**/*.py")]
+    there = {*literals(files, coded), *(error.code for error in VENUE_ERRORS), "venue-error"}
+    there |= {GuardError.code, OUT_OF_TIME, PRICE_IMPACT, decode.PROGRAM_ERROR, RECORD_LOST, DUPLICATE}
+    table = README.read_text().partition("| `failureReason` |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    documented = {code for cell in cells for code in re.findall("`([a-z-]+)`", cell)}
+    assert documented == there
+
+
+def test_every_reason_to_wait_is_documented_and_no_other() -> None:
+    table = README.read_text().partition("| `waitingFor.reason` |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE) == list(WaitsFor)
+
+
+# The stream
+
+
+def test_every_error_code_of_the_stream_is_documented_and_no_other() -> None:
+    files = [ROOT / "dexexec" / name for name in ("api/socket_messages.py", "api/socket.py", "feed/subscriber.py")]
+    there = literals(files, {"BadMessageError": 0, "error": 0, "refused": 1})
+    assert {"flooding", "order-not-found", "missing-field"} <= there
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", STREAM.read_text(), re.MULTILINE)
+    assert {code for row in rows for code in re.findall("`([a-z-]+)`", row)} == there
+
+
+def test_every_close_code_of_the_stream_is_documented() -> None:
+    names = {call.args[0] for call in calls([ROOT / "dexexec" / "api" / "socket.py"], "_shut") if call.args}
+    codes = {getattr(socket, name.id) for name in names if isinstance(name, ast.Name)}
+    assert socket.RESUME in codes
+    for code in codes | {1009}:
+        assert re.search(rf"^\| {code} \|", STREAM.read_text(), re.MULTILINE), code
+
+
+# The documents among themselves
+
+
+@cache
+def anchors(document: Path) -> set[str]:
+    """What a link to a heading of the document may say, as GitHub makes it from the heading."""
+    headings = re.findall("^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_no_link_to_a_file_is_dead(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#?([^)\s]*)\)", document.read_text()):
+        found = (document.parent / target).resolve() if target else document
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+
+def promises() -> dict[int, list[str]]:
+    """Number -> the tests that are named for it."""
+    _, *parts = re.split(r"^## (\d+)\. ", PROMISES.read_text(), flags=re.MULTILINE)
+    return {
+        int(n): re.findall(r"^\* `(.+)`$", text, re.MULTILINE) for n, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_every_promise_has_its_tests() -> None:
+    assert [*promises()] == sorted({*range(1, 19)} & {*promises(), *range(1, 16), 17, 18})
+    assert [number for number, tests in promises().items() if not tests] == []
+
+
+def test_every_test_that_carries_a_promise_exists() -> None:
+    named = {test for tests in promises().values() for test in tests}
+    missing = {test for test in named if test.partition("::")[2] not in functions_of(test.partition("::")[0])}
+    assert missing == set()
+
+
+# Reading the code
+
+
+def functions_of(path: str) -> set[str]:
+    """The functions of a test file, none when there is no such file."""
+    nodes = ast.walk(tree(ROOT / path)) if (ROOT / path).is_file() else ()
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def calls(files: list[Path], name: str) -> Iterator[ast.Call]:
+    """The calls of whatever is called `name`, as a function or a method."""
+    for node in (node for path in files for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) == name:
+            yield node
+
+
+def literals(files: list[Path], names: dict[str, int]) -> set[str]:
+    """The codes that stand in calls of `names`: in the argument of that number, or as `code=` or `reason=`."""
+    found = []
+    for name, place in names.items():
+        for call in calls(files, name):
+            found += call.args[place : place + 1] if place >= 0 else []
+            found += [keyword.value for keyword in call.keywords if keyword.arg in {"code", "reason"}]
+    return {
+        node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value
+    }

@@ -1,0 +1,43 @@
+"""docs/LOCALNET.md tells of every method, option and fault, and of none that is not there."""
+
+import argparse
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from dexexec.cli.main import parser
+from dexexec.localnet.faults import Faults, Forgets, Wrong, WrongAnswers
+from dexexec.localnet.lies import HONEST
+from dexexec.localnet.rpc.dispatch import FAULT_METHODS, METHODS
+
+TEXT = (Path(__file__).parents[3] / "docs" / "LOCALNET.md").read_text()
+
+
+def rows(heading: str) -> list[str]:
+    """The first cells of all tables below a heading of the document."""
+    section = TEXT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", section, re.MULTILINE)
+
+
+def names(heading: str) -> set[str]:
+    return {name for row in rows(heading) for name in re.findall("`([^`]+)`", row)}
+
+
+def test_every_method_is_documented_and_no_other() -> None:
+    sockets = {f"{what}{which}" for what in ("signature", "slot") for which in ("Subscribe", "Unsubscribe")}
+    assert names("Methods") == METHODS.keys() | sockets
+
+
+def test_every_fault_is_documented_and_no_other() -> None:
+    assert names("Faults") == FAULT_METHODS.keys() | {field.name for field in fields(Faults)} | set(Wrong)
+    words = [*(field.name for field in fields(WrongAnswers)), *(set(Forgets) - {Forgets.NOTHING}), *HONEST.body()]
+    for word in words:
+        assert word in TEXT.partition("## Faults\n")[2]
+
+
+def test_every_option_is_documented_with_its_default() -> None:
+    [commands] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    there = {action.option_strings[-1]: action.default for action in commands.choices["localnet"]._actions}
+    assert re.findall(r"^\| `(--[a-z-]+)", TEXT, re.MULTILINE) == [name for name in there if name != "--help"]
+    for name in ("--port", "--slot-ms"):
+        assert re.search(rf"^\| `{name} N` \| `{there[name]}` \|", TEXT, re.MULTILINE)

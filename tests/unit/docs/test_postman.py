@@ -1,0 +1,97 @@
+"""The collection: a valid one of its format, complete over the routes, with something to check in every item."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dexexec.api import problems
+from dexexec.api.app import EXECUTE, ROUTES
+
+COLLECTION = Path(__file__).parents[3] / "postman_collection.json"
+SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+SOCKET = "Follow an order (WebSocket)"
+
+collection = json.loads(COLLECTION.read_text())
+
+
+def requests(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if "item" in item:
+            yield from requests(item["item"])
+        else:
+            yield item
+
+
+ITEMS = {item["name"]: item for item in requests(collection["item"])}
+SENT = [name for name in ITEMS if name != SOCKET]
+
+
+def script(item: dict[str, Any], listen: str) -> str:
+    found = [event["script"]["exec"] for event in item.get("event", ()) if event["listen"] == listen]
+    return "\n".join(line for lines in found for line in lines)
+
+
+def path(item: dict[str, Any]) -> str:
+    return "/" + "/".join(item["request"]["url"]["path"])
+
+
+def test_it_is_a_collection_of_version_2_1_with_its_two_variables() -> None:
+    assert collection["info"]["schema"] == SCHEMA
+    assert collection["info"]["name"] == "dexexec"
+    assert {variable["key"]: variable["value"] for variable in collection["variable"]} == {
+        "baseUrl": "http://127.0.0.1:3000",
+        "orderId": "",
+    }
+
+
+def test_names_are_unique_as_items_refer_to_each_other() -> None:
+    assert len(ITEMS) == sum(1 for _ in requests(collection["item"]))
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_an_item_is_a_whole_request_on_the_base_url(name: str) -> None:
+    request = ITEMS[name]["request"]
+    url = request["url"]
+    query = "&".join(f"{q['key']}={q['value']}" for q in url.get("query", ()))
+    assert url["host"] == ["{{baseUrl}}"]
+    assert url["raw"] == "{{baseUrl}}" + path(ITEMS[name]) + (f"?{query}" if query else "")
+    types = [header["value"] for header in request["header"] if header["key"] == "Content-Type"]
+    assert len(types) == (1 if "body" in request else 0)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_every_route_is_asked_in_every_way_it_answers(route: Any) -> None:
+    asked = {item["request"]["method"] for name in SENT if re.fullmatch(route.pattern, path(item := ITEMS[name]))}
+    assert set(route.methods) - {"HEAD", "OPTIONS"} <= asked
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_every_item_that_is_sent_has_tests(name: str) -> None:
+    assert "pm.test(" in script(ITEMS[name], "test")
+    assert "skipRequest" not in script(ITEMS[name], "prerequest")
+
+
+def test_the_websocket_is_documented_and_not_sent() -> None:
+    item = ITEMS[SOCKET]
+    assert "pm.execution.skipRequest();" in script(item, "prerequest")
+    assert path(item) == EXECUTE
+    for told in ("ws://", '{"orderId": "{{orderId}}"}', "afterSeq", "unsubscribe", "final"):
+        assert told in item["request"]["description"]
+
+
+def test_problem_types_that_it_expects_exist() -> None:
+    expected = {code for name in SENT for code in re.findall(r'"/problems/([a-z-]+)"', script(ITEMS[name], "test"))}
+    assert len(expected) >= 9
+    assert expected <= set(problems.PROBLEMS)
+
+
+def test_variables_are_set_before_they_are_used() -> None:
+    known = {variable["key"] for variable in collection["variable"]}
+    for item in ITEMS.values():
+        known |= set(re.findall(r'pm\.(?:collectionV|v)ariables\.set\("(\w+)"', script(item, "prerequest")))
+        assert set(re.findall(r"\{\{(\w+)\}\}", json.dumps(item["request"]))) <= known, item["name"]
+        known |= set(re.findall(r'pm\.collectionVariables\.set\("(\w+)"', script(item, "test")))

@@ -1,0 +1,44 @@
+"""What clients read of a fill, also where little of its order is known."""
+
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from dexexec.domain.bound import Bound
+from dexexec.domain.order import Order, Side
+from dexexec.domain.quote import Fill, Mode
+from dexexec.domain.status import Status
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.execution.event_detail import Presenter
+
+PRESENTER = Presenter(Tokens(KNOWN))
+FILL = Fill(amount_in=10_000_000, amount_out=1_510_000, fee=5_000, slot=7)
+
+
+def sold(bound: Bound | None = None) -> Order:
+    return Order(
+        uuid.uuid4(), Side.BUY, Decimal("0.01"), 10_000_000, Mode.EXACT_IN, WSOL, USDC, 50, Status.SUBMITTED,
+        1, 1, 1, 1, 1, 1000, datetime(2026, 1, 1, tzinfo=UTC), bound=bound,
+    )  # fmt: skip
+
+
+def test_a_fill_whose_quote_is_not_known_is_told_without_it() -> None:
+    """As of an attempt that came back from the chain."""
+    told = PRESENTER.fill(sold(), FILL, {})
+    assert told == {"price": "151", "amountIn": "10000000", "amountOut": "1510000", "networkFee": "5000", "slot": 7}
+    assert PRESENTER.within_bounds(sold(), FILL, {})
+
+
+def test_a_fill_whose_quote_is_not_known_is_held_against_the_orders_own_bound() -> None:
+    order = sold(Bound(min_out=1_510_001, max_in=10_000_000))
+    told = PRESENTER.fill(order, FILL, {})
+    assert (told["minOut"], told["maxIn"]) == ("1510001", "10000000")
+    assert not PRESENTER.within_bounds(order, FILL, {})
+
+
+def test_a_fill_is_held_against_both_bounds() -> None:
+    quoted = {"amountIn": "10000000", "amountOut": "1520000", "minOut": "1510001", "maxIn": "10000000"}
+    loose = sold(Bound(min_out=1, max_in=10_000_000))
+    assert not PRESENTER.within_bounds(loose, FILL, quoted)
+    assert PRESENTER.within_bounds(loose, FILL, {**quoted, "minOut": "1510000"})
+    assert PRESENTER.fill(loose, FILL, quoted)["venueSlippageBps"] == PRESENTER.fill(loose, FILL, quoted)["slippageBps"]

@@ -1,0 +1,251 @@
+"""The worker on a store and a queue in memory: what it releases that is claimed in its name and not in hand."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from dexexec.broker.rate_limiter import RateLimiter
+from dexexec.clock import SystemClock
+from dexexec.errors import UnavailableError
+from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.pipeline import Later, Pipeline
+from dexexec.execution.worker import Limits, Worker
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.recovery.signing_permission import SigningPermission
+from dexexec.store import Claimed, Release
+from tests.simulation.run import Unlimited
+from tests.support.fakes.database import MemoryDatabase, OrderRow
+from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.store import MemoryStore
+from tests.support.parts import new_order, running
+from tests.support.waiting import until
+
+LIMITS = Limits(
+    concurrency=8, orders_per_minute=None, max_claims=10, lease_seconds=20, heartbeat_seconds=0.01, drain_seconds=1
+)
+
+
+class Turn:
+    """What stands for the pipeline: remembers what it was given, and lets a turn end when `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.given: list[Claimed] = []
+        self.go_on = asyncio.Event()
+        self.fault: BaseException | None = None
+
+    async def run(self, claimed: Claimed, asked: float, may_send: Callable[[], bool]) -> Later | None:
+        self.given.append(claimed)
+        await self.go_on.wait()
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        return None
+
+
+class Scene:
+    """A worker with one session, and how often it has looked for strays."""
+
+    def __init__(self) -> None:
+        self.watched: list[int] = []
+        self.database, self.turn, self.looks = MemoryDatabase(), Turn(), 0
+        self.store, self.queue = MemoryStore(self.database), MemoryQueue(MemoryRedis())
+        held = self.store.held
+
+        async def count(worker: int) -> dict[UUID, int]:
+            found = await held(worker)
+            self.looks += 1
+            return found
+
+        self.store.held = count  # type: ignore[method-assign]
+        self.worker = Worker(
+            name="w",
+            store=self.store.port,
+            queue=self.queue.port,
+            limiter=cast("RateLimiter", Unlimited()),
+            pipeline=cast("Pipeline", self.turn),
+            watcher=cast("FinalityWatcher", self),
+            limits=LIMITS,
+            clock=SystemClock(),
+            observer=Observer(make_logger("critical")),
+        )
+
+    async def run(self, worker: int) -> None:
+        """Where the worker's watcher would be: it is begun and ended."""
+        self.watched.append(worker)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.watched.append(-worker)
+
+    async def post(self) -> OrderRow:
+        """A new order, on the queue."""
+        order = new_order()
+        await self.store.create(order)
+        await self.queue.enqueue([order.id])
+        return self.database.orders[order.id]
+
+    async def look_again(self, times: int = 3) -> None:
+        """Wait for that many more looks."""
+        wanted = self.looks + times
+        await until(lambda: self.looks >= wanted)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def no_answer(call: Callable[..., Any], *, before: bool = False) -> Callable[..., Any]:
+    """As `call`, but the first answer is lost; with `before`, its request."""
+    lost = False
+
+    async def first_lost(*about: Any) -> Any:
+        nonlocal lost
+        was_lost, lost = lost, True
+        if not was_lost and before:
+            raise UnavailableError("the request got lost")
+        answer = await call(*about)
+        if not was_lost:
+            raise UnavailableError("the answer got lost")
+        return answer
+
+    return first_lost
+
+
+async def test_orders_whose_claim_had_no_answer_are_released_unblamed_and_taken_up(scene: Scene) -> None:
+    scene.store.claim = no_answer(scene.store.claim)  # type: ignore[method-assign]
+    async with running(scene.worker.run()):
+        row = await scene.post()
+        await until(lambda: scene.turn.given)
+    assert (row.claim, scene.turn.given[0].order.claims) == (2, 1)
+    assert len(scene.database.workers) <= 1, "it is still its first session"
+
+
+async def test_why_no_order_can_be_executed_is_told_with_the_lease(scene: Scene) -> None:
+    scene.worker._trouble = lambda: "no node answers"
+    async with running(scene.worker.run()):
+        await until(lambda: scene.database.worker_trouble() == "no node answers")
+
+
+async def test_a_claim_that_did_not_reach_postgres_is_asked_for_again(scene: Scene) -> None:
+    scene.store.claim = no_answer(scene.store.claim, before=True)  # type: ignore[method-assign]
+    async with running(scene.worker.run()):
+        row = await scene.post()
+        await until(lambda: scene.turn.given)
+    assert row.claim == 1
+
+
+async def test_an_order_that_could_not_be_handed_back_is_released_by_the_looks(scene: Scene) -> None:
+    scene.turn.fault = UnavailableError("Postgres does not answer")
+    scene.store.release = no_answer(scene.store.release, before=True)  # type: ignore[method-assign]
+    async with running(scene.worker.run()):
+        row = await scene.post()
+        await until(lambda: scene.turn.given)
+        scene.turn.go_on.set()
+        await until(lambda: len(scene.turn.given) == 2)
+    assert [one.order.claims for one in scene.turn.given] == [1, 1]
+    assert row.claim == 2
+
+
+async def test_what_is_in_hand_is_left_alone_however_often_the_worker_looks(scene: Scene) -> None:
+    async with running(scene.worker.run()):
+        row = await scene.post()
+        await until(lambda: scene.turn.given)
+        await scene.look_again()
+        assert (row.claim, row.worker) == (1, 1)
+
+
+async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(scene: Scene) -> None:
+    claim, answers = scene.store.claim, asyncio.Event()
+
+    async def slow(worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
+        claimed = await claim(worker, order_ids, suspects)
+        await answers.wait()
+        return claimed
+
+    scene.store.claim = slow  # type: ignore[method-assign]
+    async with running(scene.worker.run()):
+        row = await scene.post()
+        await until(lambda: row.worker)
+        await scene.look_again()
+        assert not scene.turn.given
+        answers.set()
+        await until(lambda: scene.turn.given)
+        await scene.look_again()
+        assert (row.claim, row.worker) == (1, 1)
+
+
+async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(scene: Scene) -> None:
+    """As a new order may be that goes to the worker of its process directly."""
+    async with running(scene.worker.run()):
+        await until(lambda: scene.worker.direct.reserve(1) is not None)
+        order = new_order()
+        (worker,) = scene.database.workers
+        scene.database.create(order, 60_000, worker)
+        await until(lambda: scene.turn.given)
+    assert scene.turn.given[0].order.claim == 2
+
+
+class Panic(BaseException):
+    """As the panics of libraries in Rust are: no `Exception`."""
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), Panic()], ids=repr)
+async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(
+    scene: Scene, fault: BaseException
+) -> None:
+    scene.turn.go_on.set()
+    async with running(scene.worker.run()):
+        scene.turn.fault = fault
+        row = await scene.post()
+        await until(lambda: row.worker is None and scene.turn.given)
+    assert row.claims == 1
+    await scene.store.release(Release(row.new.id, row.claim, blame=False, resume_in_ms=0))
+    assert row.claims == 0
+
+
+async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(scene: Scene) -> None:
+    """As psycopg and redis-py do on Python 3.11, when it comes just as an answer has."""
+    looking = asyncio.Event()
+
+    async def swallow(worker: int) -> dict[UUID, int]:
+        looking.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {}
+        return {}
+
+    scene.store.held = swallow  # type: ignore[method-assign]
+    working = asyncio.create_task(scene.worker.run())
+    await looking.wait()
+    working.cancel()
+    await asyncio.wait([working], timeout=20)
+    assert working.done()
+
+
+async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(scene: Scene) -> None:
+    async with running(scene.worker.run()):
+        await until(lambda: scene.watched == [1])
+        scene.database.disconnect(1)
+        await until(lambda: scene.watched == [1, -1, 2])
+        scene.worker.stop()
+        await until(lambda: scene.watched == [1, -1, 2, -2])
+
+
+async def test_nobody_watches_before_the_record_may_be_written_to(scene: Scene) -> None:
+    permitted = asyncio.Event()
+
+    class Waiting:
+        async def obtain(self) -> None:
+            await permitted.wait()
+
+    scene.worker._permission = cast("SigningPermission", Waiting())
+    async with running(scene.worker.run()):
+        await scene.look_again()
+        assert scene.watched == []
+        permitted.set()
+        await until(lambda: scene.watched == [1])

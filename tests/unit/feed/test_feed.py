@@ -1,0 +1,249 @@
+"""The feed: two ways to a subscriber, directly from the commits of this process and over Redis from those of others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import cast
+from uuid import UUID, uuid4
+
+import pytest
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from dexexec.clock import SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.status import Status
+from dexexec.failpoints import Failpoint
+from dexexec.feed.feed import Feed
+from dexexec.feed.publisher import Announcer, Outgoing, encode
+from dexexec.feed.subscriber import Follower
+from dexexec.observe.observer import Observer, make_logger
+from tests.support.parts import running
+from tests.support.streaming import LIFE, MemoryRecord
+from tests.support.waiting import until
+from tests.unit.feed.test_subscriber import Seen
+
+
+class Channel:
+    """A Redis that has nothing but one channel; the connection to it as well. While `down`, it refuses everything."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+        self.taken = 0
+        self.down = False
+
+    @property
+    def client(self) -> redis.asyncio.Redis:
+        return cast("redis.asyncio.Redis", self)
+
+    def pubsub(self) -> "Channel":
+        return self
+
+    async def __aenter__(self) -> "Channel":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pass
+
+    async def subscribe(self, _channel: str) -> None:
+        await self.publish("", b"", kind="subscribe")
+
+    async def publish(self, _channel: str, message: bytes, kind: str = "message") -> None:
+        if self.down:
+            raise RedisConnectionError("down")
+        self.messages.put_nowait({"type": kind, "data": message})
+
+    async def get_message(self, timeout: float) -> dict[str, object]:
+        self.taken += 1
+        return await self.messages.get()
+
+    async def read_to_here(self) -> None:
+        """Until the feed has done with all that was published."""
+        await until(self.messages.empty)
+        taken = self.taken
+        await self.publish("", b"a message of nobody's")
+        await until(lambda: self.taken > taken)
+
+
+class NotingClock(SystemClock):
+    def __init__(self) -> None:
+        self.passed: list[Failpoint] = []
+
+    async def failpoint(self, name: Failpoint) -> None:
+        self.passed.append(name)
+
+
+class GatedRecord(MemoryRecord):
+    """While `gate` is clear, the rows of reads are on their way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
+        found = await super().events_after(wanted)
+        await self.gate.wait()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A process with a feed and an announcer, and one subscriber."""
+
+    record: GatedRecord
+    channel: Channel
+    clock: NotingClock
+    announcer: Announcer
+    feed: Feed
+    seen: Seen
+    follower: Follower
+
+    async def followed(self) -> UUID:
+        """A new order, whose first event the subscriber has."""
+        order_id = await self.record.create()
+        told = len(self.seen.said)
+        self.follower.follow(order_id, 0)
+        await until(lambda: len(self.seen.said) > told)
+        return order_id
+
+
+@asynccontextmanager
+async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
+    record, channel, clock, seen = GatedRecord(), Channel(), NotingClock(), Seen()
+    announcer = Announcer(channel.client, "events", clock)
+    observer = Observer(make_logger("error"))
+    feed = Feed(record, channel.client, announcer, clock=clock, observe=observer, poll_seconds=3_600)
+    follower = feed.follower(seen)
+    async with running(*([announcer.run(), feed.run()] if run else [])):
+        yield Scene(record, channel, clock, announcer, feed, seen, follower)
+        follower.close()
+
+
+async def test_what_this_process_commits_is_delivered_while_redis_is_away() -> None:
+    async with scene() as it:
+        order_id = await it.followed()
+        it.channel.down = True
+        events = [await it.record.step(order_id, status) for status in LIFE[1:]]
+        for event in events:
+            it.announcer.announce([event])
+        await until(lambda: len(it.seen.said) == len(LIFE))
+        assert it.seen.said[1:] == [event.encode() for event in events]
+        assert it.record.statements == 1
+
+
+async def test_the_echo_of_our_own_messages_is_not_even_looked_at() -> None:
+    """What is forged in our name does not arrive; the same in another's does."""
+    async with scene() as it:
+        order_id = await it.followed()
+        forged = Outgoing(await it.record.step(order_id, Status.ROUTING, reason="forged"))
+        await it.channel.publish("events", encode(it.announcer.origin, [forged]))
+        await it.channel.read_to_here()
+        assert len(it.seen.said) == 1
+        await it.channel.publish("events", encode(uuid4().hex.encode(), [forged]))
+        await until(lambda: len(it.seen.said) == 2)
+        assert it.seen.said[1] == forged.payload
+
+
+async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
+    async with scene() as it:
+        order_id = await it.followed()
+        second = await it.record.step(order_id, Status.ROUTING)
+        it.announcer.announce([second])
+        await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
+        it.announcer.announce([second])
+        await it.channel.read_to_here()
+        assert it.seen.said[1:] == [second.encode()]
+
+
+async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
+    async with scene() as it:
+        order_id = await it.followed()
+        second, third = [await it.record.step(order_id, status) for status in LIFE[1:3]]
+        it.announcer.announce([third])
+        await until(lambda: len(it.seen.said) == 3)
+        await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
+        await it.channel.read_to_here()
+        assert it.seen.said[1:] == [second.encode(), third.encode()]
+
+
+async def test_what_is_committed_before_the_history_of_a_new_subscription_is_here_waits_for_it() -> None:
+    async with scene() as it:
+        order_id = await it.record.create()
+        it.record.gate.clear()
+        it.follower.follow(order_id, 0)
+        await until(lambda: it.record.rows_read == 1)  # these rows end with event 1, and are on their way
+        later = [await it.record.step(order_id, status) for status in LIFE[1:]]
+        for event in later:
+            it.announcer.announce([event])
+        await until(lambda: it.clock.passed.count(Failpoint.HEARD) == len(later))
+        assert it.seen.said == []
+        it.record.gate.set()
+        await until(lambda: len(it.seen.said) == len(LIFE))
+        assert it.seen.said == [event.encode() for event in it.record.events[order_id]]
+        assert it.record.statements == 1
+
+
+async def test_what_is_committed_just_before_somebody_follows_is_in_the_history() -> None:
+    """Nobody followed when the event was handed over, and its echo is dropped."""
+    async with scene() as it:
+        order_id = await it.record.create()
+        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        it.follower.follow(order_id, 0)
+        await until(lambda: len(it.seen.said) == 2)
+        await it.channel.read_to_here()
+        assert it.seen.said == [event.encode() for event in it.record.events[order_id]]
+
+
+async def test_an_event_that_nobody_here_follows_is_neither_kept_nor_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode_event = Event.encode
+
+    def noted(self: Event) -> bytes:
+        encoded.append(self.seq)
+        return encode_event(self)
+
+    monkeypatch.setattr(Event, "encode", noted)
+    async with scene(run=False) as it:
+        followed, other = await it.record.create(), await it.record.create()
+        it.follower.follow(followed, 0)
+        it.announcer.announce([await it.record.step(other, Status.ROUTING), await it.record.step(followed, LIFE[1])])
+        it.announcer.announce([await it.record.step(other, Status.BUILDING)])
+        assert it.feed._own.qsize() == 1
+        assert [one.event.order_id for one in it.feed._own.get_nowait()] == [followed]
+        assert encoded == []
+
+
+async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_commits() -> None:
+    class Faulty(Seen):
+        def event(self, payload: bytes) -> None:
+            if b'"seq":1' not in payload:
+                raise ZeroDivisionError
+            super().event(payload)
+
+    async with scene(run=False) as it:
+        order_id, seen = await it.record.create(), Faulty()
+        feed = asyncio.create_task(it.feed.run())
+        it.feed.follower(seen).follow(order_id, 0)
+        await until(lambda: bool(seen.said))
+        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        with pytest.raises(ExceptionGroup) as fault:
+            await asyncio.wait_for(feed, 5)
+        assert isinstance(fault.value.exceptions[0], ZeroDivisionError)
+
+
+async def test_a_failpoint_stands_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
+    async with scene() as it:
+        order_id = await it.followed()
+        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        await until(lambda: len(it.seen.said) == 2)
+        assert it.clock.passed.count(Failpoint.HEARD) == 1
+        await until(lambda: Failpoint.ANNOUNCING in it.clock.passed)
+        await until(it.channel.messages.empty)
+        assert it.clock.passed.count(Failpoint.HEARD) == 1
+        event = await it.record.step(order_id, Status.BUILDING)
+        await it.channel.publish("events", encode(b"elsewhere", [Outgoing(event)]))
+        await until(lambda: len(it.seen.said) == 3)
+        assert it.clock.passed.count(Failpoint.HEARD) == 2

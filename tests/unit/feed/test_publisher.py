@@ -1,0 +1,230 @@
+"""The announcements: what is published, what of it is believed, and that nobody ever waits for Redis."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID, uuid4
+
+import pytest
+import redis.asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from dexexec.clock import SystemClock
+from dexexec.domain.event import Event
+from dexexec.domain.status import Status
+from dexexec.feed import publisher
+from dexexec.feed.publisher import MAX_WAITING, Announcer, Outgoing, comes_from, decode, encode
+from tests.support.parts import running
+from tests.support.waiting import until
+
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ORIGIN, OTHER = b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210"
+
+
+def event(seq: int = 1, order_id: UUID | None = None, detail: dict[str, object] | None = None) -> Event:
+    return Event(order_id or uuid4(), seq, Status.ROUTING, AT, detail or {})
+
+
+class FakeRedis:
+    """Publishes into a list; while `down`, it refuses. `gate` holds a publish on its way."""
+
+    def __init__(self) -> None:
+        self.published: list[bytes] = []
+        self.refused = 0
+        self.down = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.changed = asyncio.Event()
+
+    async def publish(self, _channel: str, message: bytes) -> None:
+        self.changed.set()
+        await self.gate.wait()
+        if self.down:
+            self.refused += 1
+            raise RedisConnectionError("down")
+        self.published.append(message)
+
+    async def until(self, count: int) -> None:
+        await until(lambda: len(self.published) >= count)
+
+
+def announcer(fake: FakeRedis) -> Announcer:
+    return Announcer(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock())
+
+
+@given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))
+def test_what_is_encoded_is_decoded(items: list[tuple[UUID, int, str]]) -> None:
+    events = [event(seq, order_id, {"reason": text}) for order_id, seq, text in items]
+    assert [(a.order_id, a.seq, a.payload) for a in decode(encode(ORIGIN, map(Outgoing, events)))] == [
+        (e.order_id, e.seq, e.encode()) for e in events
+    ]
+
+
+@given(st.binary(), st.sampled_from([b"", ORIGIN, ORIGIN + b"\n", OTHER + b"\n"]))
+def test_no_message_makes_decode_fail(message: bytes, first: bytes) -> None:
+    decode(first + message)
+    assert comes_from(ORIGIN, first + message) == ((first + message).partition(b"\n")[:2] == (ORIGIN, b"\n"))
+
+
+def test_a_message_says_which_process_it_comes_from() -> None:
+    message = encode(ORIGIN, [Outgoing(event(3))])
+    assert comes_from(ORIGIN, message)
+    assert not comes_from(OTHER, message)
+    assert not comes_from(ORIGIN[:-1], message)
+    assert not comes_from(ORIGIN, encode(ORIGIN + b"0", [Outgoing(event(3))]))
+
+
+def test_a_message_without_an_origin_is_from_elsewhere_and_is_read() -> None:
+    origin, line = encode(ORIGIN, [Outgoing(event(3))]).split(b"\n")
+    assert not comes_from(ORIGIN, line)
+    assert [a.seq for a in decode(line)] == [3]
+    assert not comes_from(ORIGIN, origin)
+    assert decode(origin) == []
+
+
+def test_no_two_processes_have_one_origin() -> None:
+    fake = FakeRedis()
+    assert announcer(fake).origin != announcer(fake).origin
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"hello",
+        b"01234567-89ab-cdef-0123-456789abcdef 1",
+        b"01234567-89ab-cdef-0123-456789abcdef 1 ",
+        b"01234567-89ab-cdef-0123-456789abcdef x {}",
+        b"01234567-89ab-cdef-0123-456789abcdef -1 {}",
+        b"01234567-89ab-cdef-0123-456789abcdef 99999999999 {}",
+        b"z1234567-89ab-cdef-0123-456789abcdef 1 {}",
+        b"\xff1234567-89ab-cdef-0123-456789abcdef 1 {}",
+    ],
+)
+def test_a_foreign_line_is_left_out_and_its_neighbours_are_not(line: bytes) -> None:
+    message = encode(ORIGIN, [Outgoing(event(3))])
+    assert [a.seq for a in decode(b"\n".join([line, message, line]))] == [3]
+
+
+async def test_events_of_one_order_are_published_in_order() -> None:
+    fake, order_id = FakeRedis(), uuid4()
+    subject = announcer(fake)
+    run = asyncio.create_task(subject.run())
+    subject.announce([event(1, order_id)])
+    subject.announce([event(2, order_id), event(3, order_id)])
+    await fake.until(1)
+    assert [a.seq for message in fake.published for a in decode(message)] == [1, 2, 3]
+    assert subject.lost == 0
+    run.cancel()
+
+
+async def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one() -> None:
+    fake = FakeRedis()
+    fake.gate.clear()
+    subject = announcer(fake)
+    run = asyncio.create_task(subject.run())
+    subject.announce([event(1)])
+    await fake.changed.wait()
+    for seq in (2, 3, 4):
+        subject.announce([event(seq)])
+    fake.gate.set()
+    await fake.until(2)
+    assert [[a.seq for a in decode(message)] for message in fake.published] == [[1], [2, 3, 4]]
+    run.cancel()
+
+
+async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    encode_event = Event.encode
+
+    def noted(self: Event) -> bytes:
+        made.append(self.seq)
+        return encode_event(self)
+
+    monkeypatch.setattr(Event, "encode", noted)
+    fake, heard = FakeRedis(), list[Outgoing]()
+    subject = announcer(fake)
+    subject.listener = heard.extend
+    subject.announce([event(1), event(2)])
+    assert [one.event.seq for one in heard] == [1, 2]
+    assert made == []  # nobody needed it yet
+    payload = heard[1].payload
+    async with running(subject.run()):
+        await fake.until(1)
+    assert [a.payload for a in decode(fake.published[0])] == [encode_event(one.event) for one in heard]
+    assert payload == encode_event(heard[1].event)
+    assert sorted(made) == [1, 2]
+
+
+async def test_what_is_published_names_the_process_it_comes_from() -> None:
+    fake = FakeRedis()
+    subject = announcer(fake)
+    async with running(subject.run()):
+        subject.announce([event(1)])
+        await fake.until(1)
+    assert comes_from(subject.origin, fake.published[0])
+
+
+async def test_nothing_is_published_for_no_events() -> None:
+    fake, told = FakeRedis(), list[object]()
+    subject = announcer(fake)
+    subject.listener = told.append
+    run = asyncio.create_task(subject.run())
+    subject.announce([])
+    subject.announce([event(1)])
+    await fake.until(1)
+    assert len(fake.published) == len(told) == 1
+    run.cancel()
+
+
+async def test_without_redis_the_buffer_is_bounded_and_keeps_the_newest() -> None:
+    fake = FakeRedis()
+    subject = announcer(fake)
+    subject.announce([event(seq) for seq in range(1, MAX_WAITING + 1)])
+    subject.announce([event(MAX_WAITING + 1)])
+    assert subject.lost == 1
+    run = asyncio.create_task(subject.run())
+    await fake.until(MAX_WAITING // publisher.MAX_BATCH)
+    seqs = [a.seq for message in fake.published for a in decode(message)]
+    assert seqs == list(range(2, MAX_WAITING + 2))
+    run.cancel()
+
+
+async def test_a_redis_that_refuses_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.0)
+    fake = FakeRedis()
+    fake.down = True
+    subject = announcer(fake)
+    run = asyncio.create_task(subject.run())
+    subject.announce([event(1), event(2)])
+    await until(lambda: fake.refused > 0)
+    fake.down = False
+    subject.announce([event(3)])
+    await fake.until(1)
+    assert [a.seq for message in fake.published for a in decode(message)] == [3]
+    assert subject.lost == 2
+    run.cancel()
+
+
+async def test_a_cancellation_that_the_client_swallows_still_ends_it() -> None:
+    fake = FakeRedis()
+    fake.gate.clear()
+
+    async def swallow(_channel: str, message: bytes) -> None:
+        try:
+            await FakeRedis.publish(fake, _channel, message)
+        except asyncio.CancelledError:  # as wait_for of Python 3.11 does
+            fake.published.append(message)
+
+    fake.publish = swallow  # type: ignore[method-assign]
+    subject = announcer(fake)
+    run = asyncio.create_task(subject.run())
+    subject.announce([event(1)])
+    await fake.changed.wait()
+    run.cancel()
+    done, _ = await asyncio.wait([run], timeout=5)
+    assert done
+    assert run.cancelled()

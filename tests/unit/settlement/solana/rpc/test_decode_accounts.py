@@ -1,0 +1,103 @@
+"""Accounts, balances and compute prices in a node's answers become values, and other shapes are no answers."""
+
+from typing import Any
+
+import pytest
+
+from dexexec.domain.solana import Account, Accounts, TokenBalance
+from dexexec.settlement.solana.rpc import decode_accounts, methods
+from dexexec.settlement.solana.rpc.decode_values import UNREADABLE
+from tests.support.raydium_accounts import address
+
+OWNER, MINT, AT, OTHER = (address(n) for n in range(1, 5))
+TOKENS = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+CONTEXT = {"apiVersion": "2.2.16", "slot": 341_197_933}
+
+
+def test_accounts_come_with_their_bytes_and_none_where_there_is_none() -> None:
+    one = {
+        "data": ["AQID", "base64"],
+        "executable": False,
+        "lamports": 1_461_600,
+        "owner": TOKENS,
+        "rentEpoch": 18_446_744_073_709_551_615,
+        "space": 3,
+    }
+    result = {"context": CONTEXT, "value": [None, one]}
+    assert decode_accounts.read_accounts(result, 2) == Accounts(
+        341_197_933, (None, Account(TOKENS, 1_461_600, b"\1\2\3"))
+    )
+
+
+def held(amount: str = "18446744073709551615", **changed: Any) -> dict[str, Any]:
+    """One account of `getTokenAccountsByOwner`; `changed` are fields of its info."""
+    units = {"amount": amount, "decimals": 6, "uiAmount": 1.0, "uiAmountString": "1"}
+    info = {"isNative": False, "mint": MINT, "owner": OWNER, "state": "initialized", "tokenAmount": units} | changed
+    data = {"program": "spl-token", "parsed": {"info": info, "type": "account"}, "space": 165}
+    return {"pubkey": AT, "account": {"data": data, "lamports": 2_039_280, "owner": TOKENS, "rentEpoch": 0}}
+
+
+def read(*accounts: Any) -> list[TokenBalance]:
+    return methods.token_balances(OWNER, TOKENS).read({"context": CONTEXT, "value": list(accounts)})
+
+
+def test_what_somebody_holds_is_told_in_base_units_with_the_decimals() -> None:
+    assert read(held(), held("0")) == [TokenBalance(AT, MINT, 2**64 - 1, 6), TokenBalance(AT, MINT, 0, 6)]
+    assert read() == []
+
+
+def test_a_token_account_that_the_node_cannot_parse_is_left_out() -> None:
+    unparsed = held()
+    unparsed["account"]["data"] = ["AQID", "base64"]
+    assert read(unparsed, held("7")) == [TokenBalance(AT, MINT, 7, 6)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        held("-1"),
+        held("1.5"),
+        held(""),
+        held(owner=OTHER),
+        held(mint="no address"),
+        held(tokenAmount=None),
+        held() | {"pubkey": MINT[:-3]},
+        held() | {"account": held()["account"] | {"owner": OTHER}},
+        {"pubkey": AT},
+        None,
+    ],
+)
+def test_a_balance_in_another_shape_or_of_somebody_else_is_none(wrong: Any) -> None:
+    with pytest.raises(UNREADABLE):
+        read(held(), wrong)
+
+
+def test_compute_prices_come_by_slot_whatever_the_nodes_order() -> None:
+    fees = [{"slot": slot, "prioritizationFee": fee} for slot, fee in ((9, 3), (7, 1), (8, 10_000))]
+    asked = methods.compute_prices([OWNER, MINT])
+    assert (asked.method, asked.params) == ("getRecentPrioritizationFees", [[OWNER, MINT]])
+    assert asked.read(fees) == [1, 10_000, 3]
+    assert asked.read([]) == []
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {"context": CONTEXT, "value": []},
+        7,
+        [7],
+        [{"slot": 1}],
+        [{"slot": 1, "prioritizationFee": -1}],
+        [{"prioritizationFee": 1}],
+    ],
+)
+def test_compute_prices_in_another_shape_are_none(result: Any) -> None:
+    with pytest.raises(UNREADABLE):
+        methods.compute_prices([]).read(result)
+
+
+def test_compute_prices_are_told_for_128_accounts_at_once() -> None:
+    assert methods.compute_prices([OWNER] * 128).params == [[OWNER] * 128]
+    with pytest.raises(ValueError, match="128"):
+        methods.compute_prices([OWNER] * 129)

@@ -1,0 +1,24 @@
+"""A node says what it knows or that it is unavailable, whatever its connection does."""
+
+import httpx2
+import pytest
+
+from dexexec.settlement.solana.rpc.methods import GENESIS_HASH
+from dexexec.settlement.solana.rpc.node import Node, NodeUnavailableError
+
+
+@pytest.mark.parametrize("error", [AttributeError("no attribute 'getpeername'"), OSError(107, "")])
+async def test_a_connection_that_is_reset_just_as_it_is_made_is_one_that_broke_off(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library below lets these two through, where it asks the new connection for its address."""
+
+    async def reset(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", reset)
+    node = Node("http://node", "node", 1.0)
+    with pytest.raises(NodeUnavailableError, match="broke off") as caught:
+        await node.ask(GENESIS_HASH)
+    assert caught.value.sent
+    await node.aclose()

@@ -1,0 +1,233 @@
+"""Which nodes are believed, by their numbers alone: against themselves, against time, and against each other."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dexexec.domain.swap import SLOTS_PER_SECOND
+from dexexec.settlement.solana.rpc.decode import Epoch
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_trust import CALM, PROBATION, STUCK, Trust, compare
+from dexexec.testing.clock import ManualClock
+
+LAG = 10
+SKIPPED = 1_000
+"""Slots without a block, so far."""
+LIES = [22_000_000, 5_000, 40, 33]
+"""How much is added to a finalized height: the least is one block above the newest one."""
+
+
+class Heard:
+    """A watcher that keeps who is not believed, and who is again."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def node_failed(self, node: str, why: str) -> None:
+        self.lines.append((node, why))
+
+    def node_back(self, node: str) -> None:
+        self.lines.append((node, "back"))
+
+
+class Scene:
+    """Nodes, and what they tell of a chain of which every slot but `SKIPPED` has a block."""
+
+    def __init__(self, nodes: int = 1) -> None:
+        self.clock, self.heard = ManualClock(), Heard()
+        self.trust = Trust(self.clock, self.heard, LAG)
+        self.nodes = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(nodes)]
+        self.slot = 10_000
+
+    def epoch(self, lie: int = 0) -> Epoch:
+        return Epoch(self.slot, self.slot - SKIPPED + lie)
+
+    def tip(self, lie: int = 0) -> Epoch:
+        return Epoch(self.slot + 32, self.slot + 32 - SKIPPED + lie)
+
+    def pass_slots(self, count: int, per_second: float = 5.0) -> None:
+        self.slot += count
+        self.clock.advance(count / per_second)
+
+    def honest(self, node: int = 0) -> str:
+        return self.trust.judge(self.nodes[node], self.epoch(), self.tip())
+
+    def weigh(self, *heights: int | None) -> list[bool | None]:
+        """Whether proof waits for each, of nodes that are so many blocks ahead; None: it does not answer."""
+        there = [(node, height) for node, height in zip(self.nodes, heights, strict=True) if height is not None]
+        answers = []
+        for node, ahead in there:
+            epoch = Epoch(self.slot + ahead, self.slot + ahead - SKIPPED)
+            self.trust.judge(node, epoch, Epoch(epoch.slot + 32, epoch.height + 32))
+            answers.append((node, epoch))
+        found = self.trust.weigh(answers)
+        return [found[node].counts if node in found else None for node in self.nodes]
+
+
+# ---- against itself --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_promise_5_a_height_above_the_nodes_own_newest_block_proves_nothing(lie: int) -> None:
+    scene = Scene()
+    assert scene.trust.judge(scene.nodes[0], scene.epoch(lie), scene.tip())
+    [(node, why)] = scene.heard.lines
+    assert node == "node0"
+    assert str(scene.epoch(lie).height) in why, "the number"
+    assert "proves nothing" in why, "and what follows"
+
+
+def test_promise_5_a_slot_told_for_a_height_proves_nothing() -> None:
+    scene = Scene()
+    assert scene.trust.judge(scene.nodes[0], Epoch(scene.slot, scene.slot), scene.tip())
+
+
+def test_a_height_above_its_slot_cannot_be() -> None:
+    scene = Scene()
+    assert "above its slot" in scene.trust.judge(scene.nodes[0], Epoch(100, 101))
+
+
+@pytest.mark.parametrize("lie", [22_000_000, SKIPPED + 1])
+def test_a_height_that_the_slots_since_the_newest_block_do_not_explain_is_none_even_without_asking_again(
+    lie: int,
+) -> None:
+    scene = Scene()
+    scene.honest()
+    scene.pass_slots(200)
+    assert scene.trust.judge(scene.nodes[0], scene.epoch(lie))
+
+
+def test_an_honest_node_is_believed_whatever_time_passes() -> None:
+    scene = Scene()
+    for slots, per_second in ((1, 5), (400, 1e9), (3, 0.01), (5_000, 25), (1_000, 1e9)):
+        scene.pass_slots(slots, per_second)
+        assert not scene.honest()
+    assert scene.heard.lines == []
+
+
+def test_an_answer_of_an_older_node_behind_the_same_address_is_no_contradiction() -> None:
+    scene = Scene()
+    scene.honest()
+    older = Epoch(scene.slot - 40, scene.slot - 40 - SKIPPED)
+    assert not scene.trust.judge(scene.nodes[0], older, scene.tip())
+
+
+def test_a_liar_is_believed_again_when_its_numbers_have_agreed_for_a_while() -> None:
+    scene = Scene()
+    scene.honest()
+    scene.trust.judge(scene.nodes[0], scene.epoch(10**6), scene.tip())
+    assert scene.honest(), "not at once"
+    scene.pass_slots(round(CALM * 5))
+    assert not scene.honest()
+    assert [why for _, why in scene.heard.lines][1:] == ["back"]
+
+
+# ---- against time ----------------------------------------------------------------------------------------------------
+
+
+def test_promise_5_a_leap_that_time_does_not_explain_proves_nothing_although_all_numbers_agree() -> None:
+    scene = Scene()
+    scene.honest()
+    scene.pass_slots(22_000_000, per_second=1e9)
+    assert "time allows" in scene.honest()
+    scene.pass_slots(round(PROBATION) * 5 // 2)
+    assert scene.honest()
+    scene.pass_slots(round(PROBATION) * 5 // 2 + 1)
+    assert not scene.honest(), "it has gone on from there for long enough"
+
+
+def test_a_node_that_stood_still_may_catch_up_at_once() -> None:
+    scene = Scene()
+    scene.honest()
+    told = scene.epoch()
+    for _ in range(10):
+        scene.pass_slots(1_000)
+        assert not scene.trust.judge(scene.nodes[0], told, Epoch(told.slot + 32, told.height + 32))
+    assert not scene.honest()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.floats(0.05, SLOTS_PER_SECOND)), max_size=20))
+def test_no_chain_is_too_fast_for_its_nodes_to_be_believed(steps: list[tuple[int, float]]) -> None:
+    scene = Scene()
+    for slots, per_second in steps:
+        assert not scene.honest()
+        scene.pass_slots(slots, per_second)
+    assert not scene.honest()
+
+
+# ---- against each other ----------------------------------------------------------------------------------------------
+
+
+def test_promise_5_one_liar_of_three_counts_for_nothing_and_makes_nobody_look_behind() -> None:
+    scene = Scene(3)
+    assert scene.weigh(0, 10_000, 2) == [True, False, True]
+    [(node, why)] = scene.heard.lines
+    assert node == "node1"
+    assert "others tell" in why
+    weights = compare({scene.nodes[0]: 500, scene.nodes[1]: 10**7, scene.nodes[2]: 495}, (), LAG)
+    assert [weights[node].keeps_up for node in scene.nodes] == [True, False, True]
+
+
+def test_of_two_that_contradict_each_other_both_count_so_that_the_lower_one_decides() -> None:
+    scene = Scene(2)
+    assert scene.weigh(0, 10_000) == [True, True]
+    [low, high] = scene.nodes
+    weights = compare({low: 500, high: 10**7}, (), LAG)
+    assert weights[low].undecided
+    assert weights[high].undecided
+
+
+def test_one_that_is_far_above_another_that_answered_lately_does_not_count_without_it() -> None:
+    scene = Scene(2)
+    scene.weigh(0, 0)
+    scene.clock.advance(1)
+    assert scene.weigh(None, 900) == [None, True]
+    scene = Scene(2)
+    scene.weigh(0, None)
+    assert scene.weigh(None, 10_000) == [None, False]
+    scene.clock.advance(61)
+    scene.slot += 10_000
+    assert scene.weigh(None, 0) == [None, True], "who is away does not count for ever"
+
+
+def test_proof_waits_for_a_node_that_lags_and_not_for_one_that_is_lost() -> None:
+    scene = Scene(3)
+    for _ in range(round(PROBATION)):
+        assert scene.weigh(0, -300, 0) == [True, True, True]
+        scene.pass_slots(5)
+    scene = Scene(3)
+    for _ in range(round(PROBATION)):
+        assert scene.weigh(0, -5_000, 0) == [True, True, True]
+        scene.pass_slots(5)
+    assert scene.weigh(0, -5_000, 0) == [True, False, True]
+    [(node, why)] = scene.heard.lines
+    assert (node, "behind all others" in why) == ("node1", True)
+
+
+def test_of_two_neither_is_ever_left_out() -> None:
+    scene = Scene(2)
+    for _ in range(round(2 * PROBATION)):
+        assert scene.weigh(0, -5_000) == [True, True]
+        scene.pass_slots(5)
+
+
+def test_one_that_stands_still_far_behind_is_known_for_it() -> None:
+    scene = Scene(2)
+    still = scene.epoch()
+    for _ in range(round(STUCK) + 1):
+        scene.trust.judge(scene.nodes[0], still, Epoch(still.slot + 32, still.height + 32))
+        scene.weigh(None, 2_000)
+        scene.clock.advance(1)
+    moving = Epoch(scene.slot + 2_000, scene.slot + 2_000 - SKIPPED)
+    weights = scene.trust.weigh([(scene.nodes[0], still), (scene.nodes[1], moving)])
+    assert [weights[node].stuck for node in scene.nodes] == [True, False]
+
+
+@given(st.lists(st.integers(-2_000, 2_000), min_size=2, max_size=2), st.integers(-(10**8), 10**8))
+def test_promise_5_whatever_one_of_three_tells_the_height_that_counts_is_not_above_the_honest_ones(
+    honest: list[int], lie: int
+) -> None:
+    heights = dict(zip(Scene(3).nodes, (10**9 + honest[0], 10**9 + honest[1], 10**9 + lie), strict=True))
+    weights = compare(heights, (), LAG)
+    counted = [height for node, height in heights.items() if weights[node].counts]
+    assert min(counted) <= 10**9 + max(honest)

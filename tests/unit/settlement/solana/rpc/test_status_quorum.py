@@ -1,0 +1,138 @@
+"""What several nodes say of a signature: who knows it, who must, and when that is enough to end an order."""
+
+import pytest
+
+from dexexec.domain.swap import NotSeen, Unavailable
+from dexexec.settlement.solana.rpc.decode import Epoch, Sighting, Sightings
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_trust import NOTHING, Weight
+from dexexec.settlement.solana.rpc.status_quorum import CONFIRMED, FINALIZED, RECENT, Finding, Seen, View, together
+
+SLOT = 1_000
+NODES = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(3)]
+FINAL, LESS = Sighting(SLOT, FINALIZED, failed=False), Sighting(SLOT, CONFIRMED, failed=False)
+FAILED, ELSEWHERE = Sighting(SLOT, FINALIZED, failed=True), Sighting(SLOT + 1, FINALIZED, failed=False)
+COUNTS, LAGS = Weight(), Weight(keeps_up=False, behind=60)
+STUCK = Weight(keeps_up=False, behind=2_000, stuck=True)
+
+
+def view(node: int, sighting: Sighting | None, *, past: int = 10, weight: Weight = COUNTS) -> View:
+    """A node that has finalized so many slots past the landing, and looked 32 slots later."""
+    epoch = Epoch(SLOT + past, SLOT + past)
+    return View(NODES[node], epoch, weight, Sightings(epoch.slot + 32, (sighting,)))
+
+
+def silent(node: int) -> View:
+    return View(NODES[node], None, NOTHING)
+
+
+def seen(*views: View) -> Seen:
+    finding = together(views, 0)
+    assert isinstance(finding, Seen)
+    return finding
+
+
+# ---- landings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("views", "final"),
+    [
+        ([view(0, FINAL)], True),
+        ([view(0, FINAL, past=-1)], False),
+        ([view(0, FINAL), view(1, FINAL), view(2, FINAL)], True),
+        ([view(0, FINAL), view(1, FINAL), view(2, None)], True),
+        ([view(0, FINAL), view(1, None), view(2, None)], False),
+        ([view(0, FINAL), view(1, None), silent(2)], False),
+        ([view(0, FINAL), silent(1), silent(2)], True),
+        ([view(0, FINAL), view(1, LESS)], False),
+        ([view(0, FINAL), view(1, LESS), view(2, FINAL)], True),
+        ([view(0, FINAL), view(1, LESS, past=-5)], False),
+        ([view(0, FINAL), view(1, LESS, past=-60, weight=LAGS)], True),
+        ([view(0, FINAL), view(1, None, past=-5)], False),
+        ([view(0, FINAL), view(1, FAILED)], False),
+        ([view(0, FINAL), view(1, FAILED), view(2, FINAL)], True),
+        ([view(0, FINAL), view(1, ELSEWHERE)], False),
+        ([view(0, FINAL), view(1, None, past=RECENT)], True),
+        ([view(0, FINAL), view(1, None, past=RECENT), view(2, None, past=RECENT)], False),
+        ([view(0, FINAL), view(1, None, weight=NOTHING)], True),
+    ],
+    ids=[
+        "the only node", "whose finalized slot is before it", "all agree", "two against one", "one against two",
+        "one against one", "the others are away", "one of two knows it as less", "one of three knows it as less",
+        "one has not finalized it yet", "one lags", "one comes to it soon", "one of two says it failed",
+        "one of three says it failed", "one of two has it elsewhere",
+        "one of two has no history", "two of three know nothing", "one is not believed",
+    ],
+)  # fmt: skip
+def test_a_landing_is_final_only_where_more_nodes_know_it_than_deny_it(views: list[View], final: bool) -> None:
+    assert seen(*views).final is final
+
+
+def test_promise_5_a_failure_that_one_node_tells_waits_for_another_one_that_lags() -> None:
+    """Of two nodes one seems to lag by the other one's slots alone, which may be the wrong ones."""
+    assert not seen(view(0, FAILED), view(1, None, past=-60, weight=LAGS)).final
+    assert seen(view(0, FAILED), view(1, FAILED), view(2, None, past=-60, weight=LAGS)).final
+    assert seen(view(0, FAILED), view(1, None, past=-2_000, weight=STUCK)).final
+
+
+def test_promise_5_what_most_nodes_know_of_a_landing_is_what_it_is_whoever_is_asked_first() -> None:
+    found = seen(view(0, FAILED), view(1, FINAL), view(2, FINAL))
+    assert (found.sighting, found.node, found.final) == (FINAL, NODES[1], True)
+
+
+def test_a_landing_that_most_deny_is_in_doubt_and_the_operator_can_hear_who_does() -> None:
+    found = seen(view(0, FINAL), view(1, None), view(2, None))
+    assert found.doubtful
+    assert found.denied_by == {NODES[1], NODES[2]}
+    assert not seen(view(0, FINAL), view(1, None)).doubtful
+
+
+def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> None:
+    views = [view(0, FINAL), view(1, None, past=RECENT)]
+    finding = together(views, 0, denied=frozenset({NODES[1]}))
+    assert isinstance(finding, Seen)
+    assert not finding.final
+
+
+def test_who_knows_it_is_heard_whatever_else_it_tells() -> None:
+    for knows in (view(0, FINAL, weight=NOTHING), View(NODES[0], None, NOTHING, Sightings(SLOT, (FINAL,)))):
+        assert isinstance(together([knows, view(1, None), view(2, None)], 0), Seen)
+
+
+# ---- not known -------------------------------------------------------------------------------------------------------
+
+
+def not_seen(*views: View) -> Finding:
+    return together(views, 0)
+
+
+def test_promise_5_the_lowest_height_counts_and_the_oldest_slot() -> None:
+    finding = not_seen(view(0, None, past=50), view(1, None, past=3, weight=LAGS), view(2, None, past=7))
+    assert isinstance(finding, NotSeen)
+    assert (finding.height, finding.slot) == (SLOT + 3, SLOT + 3 + 32)
+    assert finding.node == "node0, node1, node2"
+
+
+def test_promise_5_a_node_that_is_not_believed_proves_nothing_and_holds_up_nothing() -> None:
+    wrong = Weight(counts=False, keeps_up=False, why="contradicts itself")
+    alone = not_seen(view(0, None, weight=wrong))
+    assert isinstance(alone, Unavailable)
+    assert "contradicts itself" in alone.detail
+    others = not_seen(view(0, None, past=10**7, weight=wrong), view(1, None), view(2, None, past=4))
+    assert isinstance(others, NotSeen)
+    assert others.height == SLOT + 4
+
+
+def test_promise_5_a_node_that_looked_too_early_holds_up_the_proof() -> None:
+    early = View(NODES[1], Epoch(SLOT, SLOT), COUNTS, Sightings(SLOT - 1, (None,)))
+    assert isinstance(not_seen(view(0, None), early), Unavailable)
+
+
+def test_promise_5_nodes_that_all_lag_prove_nothing() -> None:
+    assert isinstance(not_seen(view(0, None, weight=LAGS), silent(1)), Unavailable)
+
+
+def test_a_node_that_does_not_answer_holds_up_nothing() -> None:
+    assert isinstance(not_seen(view(0, None), silent(1)), NotSeen)
+    assert isinstance(not_seen(silent(0), silent(1)), Unavailable)

@@ -1,0 +1,76 @@
+"""Where a node's WebSocket is, and what is understood of what it says."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from dexexec.settlement.solana.rpc.websocket import (
+    Notified,
+    Subscribed,
+    addresses_of,
+    read_message,
+    subscribe,
+    unsubscribe,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("https://node.example/v2/KEY?api-key=K", ["wss://node.example/v2/KEY?api-key=K"]),
+        ("https://node.example:8443/", ["wss://node.example:8443/"]),
+        ("http://node.example/", ["ws://node.example/"]),
+        ("http://127.0.0.1:8899/", ["ws://127.0.0.1:8899/", "ws://127.0.0.1:8900/"]),
+        ("http://[::1]:8899/nodes/a", ["ws://[::1]:8899/nodes/a", "ws://[::1]:8900/nodes/a"]),
+        ("http://127.0.0.1:65535/", ["ws://127.0.0.1:65535/"]),
+    ],
+)
+def test_a_websocket_is_at_the_nodes_own_address_or_one_port_above(url: str, addresses: list[str]) -> None:
+    assert [str(one) for one in addresses_of(httpx2.URL(url))] == addresses
+
+
+def test_a_signature_is_asked_for_at_confirmed() -> None:
+    assert json.loads(subscribe(7, "signature")) == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "method": "signatureSubscribe",
+        "params": ["signature", {"commitment": "confirmed"}],
+    }
+    assert json.loads(unsubscribe(8, 5))["params"] == [5]
+
+
+@pytest.mark.parametrize(
+    ("message", "read"),
+    [
+        ({"jsonrpc": "2.0", "result": 0, "id": 1}, Subscribed(1, 0)),
+        ({"jsonrpc": "2.0", "error": {"code": -32601, "message": "no"}, "id": 2}, Subscribed(2, None)),
+        ({"jsonrpc": "2.0", "result": True, "id": 3}, None),
+        (
+            {
+                "jsonrpc": "2.0",
+                "method": "signatureNotification",
+                "params": {"result": {"context": {"slot": 5}, "value": {"err": None}}, "subscription": 24006},
+            },
+            Notified(24006),
+        ),
+        ({"method": "signatureNotification", "params": {"subscription": "7"}}, None),
+        ({"method": "signatureNotification", "params": []}, None),
+        ({"method": "slotNotification", "params": {"subscription": 7}}, None),
+        ({"id": None, "error": {}}, None),
+        ({"id": [], "result": 1}, None),
+        ({"id": 1, "result": -1}, None),
+        ([], None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_only_answers_and_notifications_are_read(message: Any, read: Any) -> None:
+    assert read_message(json.dumps(message)) == read
+    assert read_message(json.dumps(message).encode()) == read
+
+
+@pytest.mark.parametrize("text", ["", "garbage", b"\xff\xfe", "[" * 100_000])
+def test_what_is_no_message_is_none(text: str | bytes) -> None:
+    assert read_message(text) is None

@@ -1,0 +1,78 @@
+"""What one look says of a confirmed swap, and that nothing less than proof ends its order or takes its fill away."""
+
+from dataclasses import replace
+
+import pytest
+
+from dexexec.domain.quote import Fill
+from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
+from dexexec.domain.wait_reason import Waiting, WaitsFor
+from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, verdict_of
+from tests.support.scripted import SELL_ONE_SOL
+
+MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
+SWAP = ConfirmedSwap(
+    signed=SignedSwap("sig", b"bytes", last_valid_height=150, network="solana"),
+    request=SELL_ONE_SOL,
+    others=(),
+    landed_slot=7,
+    signed_ago=60,
+)
+LANDED = Landed(MOVED, 5_000, 7, finalized=True)
+FAILED = FailedOnChain("slippage", "moved", 5_000, 9, finalized=True)
+GONE = NotSeen(height=100, history=True, node="n", slot=8)
+
+
+def test_what_is_final_is_so_with_what_it_brought_also_in_another_slot_than_it_was_confirmed_in() -> None:
+    assert verdict_of(SWAP, LANDED, searched=False) == Final(
+        Fill(10, 20, 5_000, 7), {"slot": 7, "finalized": True, "sends": 0}
+    )
+    elsewhere = replace(LANDED, slot=12, moved={**MOVED, SELL_ONE_SOL.mint_out: 19})
+    found = verdict_of(SWAP, elsewhere, searched=False)
+    assert isinstance(found, Final)
+    assert (found.fill, found.proof["slot"]) == (Fill(10, 19, 5_000, 12), 12)
+
+
+def test_what_is_confirmed_as_before_is_left_alone() -> None:
+    assert verdict_of(SWAP, replace(LANDED, finalized=False), searched=False) is None
+
+
+def test_a_landing_is_taken_back_by_a_node_that_is_past_its_slot_and_has_searched_its_history() -> None:
+    found = verdict_of(SWAP, GONE, searched=True)
+    assert isinstance(found, TakenBack)
+    assert found.proof == {"node": "n", "slotSeen": 8}
+    assert "slot 7" in found.detail
+
+
+def test_a_landing_is_taken_back_by_a_failure_of_the_same_transaction_for_good() -> None:
+    found = verdict_of(SWAP, FAILED, searched=False)
+    assert isinstance(found, TakenBack)
+    assert found.proof == {"slot": 9, "finalized": True}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (replace(GONE, slot=7), WaitsFor.PROOF),  # as of the slot that it landed in
+        (replace(GONE, history=False), WaitsFor.PROOF),
+        (replace(GONE, height=22_000_000), WaitsFor.PROOF),  # no chain has come so far since it was signed
+        (Unavailable("two know it, and three do not"), WaitsFor.PROOF),
+        (replace(FAILED, finalized=False), WaitsFor.FINALITY),
+    ],
+)
+def test_promise_5_whatever_proves_nothing_takes_nothing_back(status: SwapStatus, reason: WaitsFor) -> None:
+    found = verdict_of(SWAP, status, searched=True)
+    assert isinstance(found, Waiting)
+    assert found.reason is reason
+
+
+def test_a_node_that_does_not_answer_is_what_is_waited_for() -> None:
+    found = verdict_of(SWAP, Unavailable("it is away"), searched=False)
+    assert isinstance(found, Waiting)
+    assert found.reason is WaitsFor.NODE
+
+
+def test_a_record_that_does_not_tell_the_slot_is_taken_back_when_it_could_land_no_more() -> None:
+    old = replace(SWAP, landed_slot=None)
+    assert isinstance(verdict_of(old, GONE, searched=True), Waiting)
+    assert isinstance(verdict_of(old, replace(GONE, height=151), searched=True), TakenBack)
