@@ -1,15 +1,21 @@
-"""What the README shows is true: its adapter keeps the contract, and its bad order is refused in just those words."""
+"""Runs the examples of the documents: the adapter, the refused order, and the WebSocket client."""
 
 import json
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from uuid import UUID
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler
 
 from dexexec.api import problems
+from dexexec.api.app import EXECUTE
 from dexexec.config.settings import Settings
 from dexexec.errors import InvalidOrderError
 from dexexec.intake.order_body import BodyReader
@@ -17,13 +23,14 @@ from dexexec.testing.contract import Verdict, report
 from dexexec.testing.harness import Harness
 from dexexec.venues.registry import load
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-[CODE] = re.findall(r'```python\n(""".*?)```', README, re.DOTALL)
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
+README, ADAPTERS, API = ((ROOT / name).read_text() for name in ("README.md", "docs/ADAPTERS.md", "docs/API.md"))
+[CODE] = re.findall(r'```python\n(""".*?)```', ADAPTERS, re.DOTALL)
 
 
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The README's adapter as the module `desk`."""
+    """The adapter of docs/ADAPTERS.md as the module `desk`."""
     module = ModuleType("desk")
     monkeypatch.setitem(sys.modules, "desk", module)
     exec(compile(CODE, "desk.py", "exec"), module.__dict__)  # noqa: S102
@@ -35,9 +42,11 @@ async def test_the_adapter_is_complete_and_keeps_every_rule_that_applies_to_it(d
     results = await report(Harness(found))
     assert [result for result in results if result.verdict is Verdict.FAIL] == []
     kept = sum(result.verdict is Verdict.OK for result in results)
-    told = re.search(r"^(\d+) of (\d+) rules kept, 0 broken, (\d+) not applicable$", README, re.MULTILINE)
-    assert told is not None
-    assert tuple(map(int, told.groups())) == (kept, len(results), len(results) - kept)
+    summary = re.search(r"^(\d+) of (\d+) rules kept, 0 broken, (\d+) not applicable$", ADAPTERS, re.MULTILINE)
+    assert summary is not None
+    [first] = re.findall(r"^  ok    ([a-z-]+) +(.+)$", ADAPTERS, re.MULTILINE)
+    assert first == (results[0].rule, results[0].promise)
+    assert tuple(map(int, summary.groups())) == (kept, len(results), len(results) - kept)
 
 
 def test_the_adapter_fits_on_a_screen() -> None:
@@ -45,10 +54,48 @@ def test_the_adapter_fits_on_a_screen() -> None:
 
 
 def test_the_bad_order_is_refused_in_the_words_that_are_shown() -> None:
-    example = re.search(r"-d '(\{\"side\": \"hold\".*?\})'\n```\n```json\n(.*?)```", README, re.DOTALL)
+    example = re.search(
+        r"-d '(\{\"side\": \"hold\".*?\})' \| python3 -m json.tool\n```\n```json\n(.*?)```", API, re.DOTALL
+    )
     assert example is not None
     body, shown = example.groups()
     with pytest.raises(InvalidOrderError) as caught:
         BodyReader(Settings(_env_file=None)).read(body.encode(), UUID(int=1), "127.0.0.1", None)
     answer = json.loads(shown)
+    assert shown == json.dumps(answer, indent=4) + "\n", "as json.tool prints it"
     assert problems.document(caught.value, answer["instance"]) == answer
+
+
+class Answering(WebSocketHandler):
+    """Answers the first message with `answers`, and keeps the connection open."""
+
+    def initialize(self, answers: list[dict[str, object]]) -> None:
+        self._answers = answers
+
+    async def on_message(self, message: str | bytes) -> None:
+        assert json.loads(message) == {"orderId": "an-id"}
+        for answer in self._answers:
+            await self.write_message(json.dumps(answer))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"orderId": "an-id", "seq": 1, "final": False}, {"orderId": "an-id", "seq": 2, "final": True}],
+        [{"error": {"code": "order-not-found", "message": "no such order", "orderId": "an-id"}}],
+    ],
+    ids=["final", "error"],
+)
+async def test_the_websocket_client_prints_every_message_and_ends(
+    answers: list[dict[str, object]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [client] = re.findall(r"python - \"\$ID\" <<'EOF'\n(.*?)\nasyncio\.run\(.*?\)\nEOF\n", README, re.DOTALL)
+    listening, port = bind_unused_port()
+    server = HTTPServer(Application([(EXECUTE, Answering, {"answers": answers})]))
+    server.add_sockets([listening])
+    namespace: dict[str, Any] = {}
+    exec(client.replace(":3000", f":{port}"), namespace)  # noqa: S102
+    await namespace["watch"]("an-id")
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == answers
+    server.stop()
+    await server.close_all_connections()

@@ -1,8 +1,9 @@
-"""The documents tell all there is, and nothing that is not: each name a person meets is looked up in the code."""
+"""Compares the documents with the code: settings, routes, statuses, reasons, commands, links, file and test names."""
 
 import argparse
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,9 @@ from dexexec.venues.registry import installed, load
 from dexexec.venues.router import OUT_OF_TIME, PRICE_IMPACT
 
 ROOT = Path(__file__).parents[3]
-README, STREAM, PROMISES = ROOT / "README.md", ROOT / "docs" / "STREAM.md", ROOT / "docs" / "PROMISES.md"
+DOCS = ROOT / "docs"
+API, OPERATIONS, SETTINGS = DOCS / "API.md", DOCS / "OPERATIONS.md", DOCS / "SETTINGS.md"
+STREAM, PROMISES = DOCS / "STREAM.md", DOCS / "PROMISES.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")])
 DATA_DIR = "DEXEXEC_DATA_DIR"
 """Its default depends on the machine."""
@@ -63,9 +66,9 @@ def test_env_example_has_every_setting_with_its_default_and_nothing_else() -> No
     assert len(re.findall("^#?[A-Z_]+=", text, re.MULTILINE)) == len(settings()), "each once, and commented out"
 
 
-def test_the_readmes_table_has_every_setting_with_its_default_and_nothing_else() -> None:
+def test_the_table_of_settings_has_every_setting_with_its_default_and_nothing_else() -> None:
     row = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?:`(?P<value>[^`]+)`|unset) \| (?P<words>.+) \|$", re.MULTILINE)
-    found = {m["name"]: (m["value"] or "", m["words"]) for m in row.finditer(README.read_text())}
+    found = {m["name"]: (m["value"] or "", m["words"]) for m in row.finditer(SETTINGS.read_text())}
     assert found.pop(DATA_DIR) == ("~/.local/share/dexexec", settings()[DATA_DIR][1])
     assert found == {name: about for name, about in settings().items() if name != DATA_DIR}
 
@@ -76,20 +79,20 @@ def test_the_readmes_table_has_every_setting_with_its_default_and_nothing_else()
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_a_route_is_documented(route: Route) -> None:
     for method in set(route.methods) - {"HEAD", "OPTIONS"}:
-        assert f"| `{method} {route.path}` |" in README.read_text()
+        assert f"| `{method} {route.path}` |" in API.read_text()
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_status_is_documented(status: Status) -> None:
-    assert re.search(rf"^\| .*`{status}`.* \|", README.read_text(), re.MULTILINE)
+    assert re.search(rf"^\| .*`{status}`.* \|", API.read_text(), re.MULTILINE)
 
 
 def test_every_problem_is_documented_with_its_status_and_no_other() -> None:
-    found = re.findall(r"^\| `/problems/([a-z-]+)` \| (\d+) \|", README.read_text(), re.MULTILINE)
+    found = re.findall(r"^\| `/problems/([a-z-]+)` \| (\d+) \|", API.read_text(), re.MULTILINE)
     assert dict(found) == {code: str(error.http_status) for code, error in PROBLEMS.items()}
 
 
-def commands(of: argparse.ArgumentParser, path: str = "python -m dexexec") -> Iterator[str]:
+def commands(of: argparse.ArgumentParser, path: str = "dexexec") -> Iterator[str]:
     deeper = [action for action in of._actions if isinstance(action, argparse._SubParsersAction)]
     if not deeper or not deeper[0].required:
         yield path
@@ -100,7 +103,7 @@ def commands(of: argparse.ArgumentParser, path: str = "python -m dexexec") -> It
 
 @pytest.mark.parametrize("command", list(commands(parser())))
 def test_a_command_is_documented(command: str) -> None:
-    assert re.search(rf"^\| `{command}( NAME)?` \|", README.read_text(), re.MULTILINE)
+    assert re.search(rf"^\| `{command}( NAME)?` \|", OPERATIONS.read_text(), re.MULTILINE)
 
 
 def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
@@ -108,14 +111,14 @@ def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
     files = [*(ROOT / "dexexec" / "execution").glob("*.py"), *(ROOT / "dexexec" / "settlement").glob("**/*.py")]
     there = {*literals(files, coded), *(error.code for error in VENUE_ERRORS), "venue-error"}
     there |= {GuardError.code, OUT_OF_TIME, PRICE_IMPACT, decode.PROGRAM_ERROR, RECORD_LOST, DUPLICATE}
-    table = README.read_text().partition("| `failureReason` |")[2].partition("\n\n")[0]
+    table = OPERATIONS.read_text().partition("| `failureReason` |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     documented = {code for cell in cells for code in re.findall("`([a-z-]+)`", cell)}
     assert documented == there
 
 
 def test_every_reason_to_wait_is_documented_and_no_other() -> None:
-    table = README.read_text().partition("| `waitingFor.reason` |")[2].partition("\n\n")[0]
+    table = OPERATIONS.read_text().partition("| `waitingFor.reason` |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE) == list(WaitsFor)
 
 
@@ -141,11 +144,34 @@ def test_every_close_code_of_the_stream_is_documented() -> None:
 # The documents among themselves
 
 
+FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
+"""A block of code, in which a line with `#` is a comment and no heading."""
+CODE_PATH = re.compile(r"`([\w.*/-]+\.(?:py|sql|toml|lock))(?:::[^`]*)?`")
+"""A file in backticks, also with `::` and the name of a test behind it."""
+EXAMPLES = {"desk.py"}
+"""Files that the reader makes."""
+STALE = {"docs/ARCHITECTURE.md"}
+"""Documents with names from before files moved; only this list may get shorter."""
+
+
 @cache
 def anchors(document: Path) -> set[str]:
-    """What a link to a heading of the document may say, as GitHub makes it from the heading."""
-    headings = re.findall("^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """The anchors that GitHub gives to the document's headings; of equal ones, the second and later have a number."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall("^#+ (.+)$", FENCED.sub("", document.read_text()), re.MULTILINE):
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        found.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+        seen[anchor] += 1
+    return found
+
+
+def exists(name: str, document: Path) -> bool:
+    """Whether a file has this path from one of `places`; a name without a folder may be anywhere."""
+    if "/" not in name and any(ROOT.glob(f"[!.]*/**/{name}")):
+        return True
+    places = (ROOT, ROOT / "dexexec", ROOT / "adapters", document.parent)
+    return any(any(place.glob(name)) for place in places)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
@@ -154,6 +180,16 @@ def test_no_link_to_a_file_is_dead(document: Path) -> None:
         found = (document.parent / target).resolve() if target else document
         assert found.exists(), target
         assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if str(document.relative_to(ROOT)) not in STALE],
+    ids=lambda document: str(document.relative_to(ROOT)),
+)
+def test_every_file_that_is_named_exists(document: Path) -> None:
+    names = set(CODE_PATH.findall(document.read_text())) - EXAMPLES
+    assert sorted(name for name in names if not exists(name, document)) == []
 
 
 def promises() -> dict[int, list[str]]:
