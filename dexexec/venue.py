@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel
 
 from dexexec.clock import Clock
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
@@ -34,7 +35,7 @@ class VenueError(Exception):
     not believed is marked `shared`: it says nothing against the venue, whose breaker must not count it.
     """
 
-    code: ClassVar[str] = "venue-error"
+    code: ClassVar[str] = FailureReason.VENUE_ERROR
     retryable: ClassVar[bool] = False
     _shared: bool = False
 
@@ -52,87 +53,87 @@ class VenueError(Exception):
 class NoRoute(VenueError):  # noqa: N818 - the field's own names for these answers read better without a suffix
     """The venue has no pool or not enough liquidity for this swap."""
 
-    code = "no-route"
+    code: ClassVar[str] = FailureReason.NO_ROUTE
     retryable = True
 
 
 class Unsupported(VenueError):  # noqa: N818
     """The adapter does not do this pair, mode or kind of pool."""
 
-    code = "unsupported"
+    code: ClassVar[str] = FailureReason.UNSUPPORTED
 
 
 class RateLimited(VenueError):  # noqa: N818
     """The venue asked us to slow down."""
 
-    code = "rate-limited"
+    code: ClassVar[str] = FailureReason.RATE_LIMITED
     retryable = True
 
 
 class Timeout(VenueError):  # noqa: N818
     """No answer before the deadline."""
 
-    code = "timeout"
+    code: ClassVar[str] = FailureReason.TIMEOUT
     retryable = True
 
 
 class Unreachable(VenueError):  # noqa: N818
     """The venue or its node cannot be reached, or answers with an error of its own."""
 
-    code = "unreachable"
+    code: ClassVar[str] = FailureReason.UNREACHABLE
     retryable = True
 
 
 class BadAnswer(VenueError):  # noqa: N818
     """The venue answered something that cannot be right."""
 
-    code = "bad-answer"
+    code: ClassVar[str] = FailureReason.BAD_ANSWER
     retryable = True
 
 
 class QuoteExpired(VenueError):  # noqa: N818
     """The quote is too old to build a swap from."""
 
-    code = "quote-expired"
+    code: ClassVar[str] = FailureReason.QUOTE_EXPIRED
     retryable = True
 
 
 class Slippage(VenueError):  # noqa: N818
     """The price moved past the order's bound."""
 
-    code = "slippage"
+    code: ClassVar[str] = FailureReason.SLIPPAGE
     retryable = True
 
 
 class InsufficientFunds(VenueError):  # noqa: N818
     """The wallet lacks the tokens, or the lamports for the fee."""
 
-    code = "insufficient-funds"
+    code: ClassVar[str] = FailureReason.INSUFFICIENT_FUNDS
 
 
 class AccountFrozen(VenueError):  # noqa: N818
     """A token account that the swap needs is frozen by the token's issuer."""
 
-    code = "account-frozen"
+    code: ClassVar[str] = FailureReason.ACCOUNT_FROZEN
 
 
 class TokenRestricted(VenueError):  # noqa: N818
     """The token's own rules do not allow the transfer: paused, not transferable, a memo is required."""
 
-    code = "token-restricted"
+    code: ClassVar[str] = FailureReason.TOKEN_RESTRICTED
 
 
 class AccountChanged(VenueError):  # noqa: N818
     """An account is not what the swap was built for: closed, opened or owned by another meanwhile."""
 
-    code = "account-changed"
+    code: ClassVar[str] = FailureReason.ACCOUNT_CHANGED
     retryable = True
 
 
 class ComputeExceeded(VenueError):  # noqa: N818
     """The transaction needs more compute units than its limit, which a new simulation sets anew."""
 
-    code = "compute-exceeded"
+    code: ClassVar[str] = FailureReason.COMPUTE_EXCEEDED
     retryable = True
 
 

@@ -12,16 +12,13 @@ from uuid import UUID
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Detail
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.status import Status, Trigger, advance
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus, proves_expiry
 from dexexec.domain.token import WSOL, from_base_units
 
-RECORD_LOST = "record-lost"
-"""The reason of an order that failed because nothing is left of it but a failed transaction."""
-DUPLICATE = "duplicate"
-"""The reason of an order whose Idempotency-Key belongs to another one that came back, and has swapped."""
 READ_BACK = "read back from the chain, after the record lost it"
 UNKNOWN_VENUE = "unknown"
 LANDED, FAILED = "landed", "failed"
@@ -169,7 +166,7 @@ def restore(
         story.keep(one, story.number_of(one), LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
     if known is None and not landed:
         words = "the record lost this order: nothing was swapped, and it can be posted again"
-        story.step(Trigger.FAIL, {"reason": RECORD_LOST, "detail": words})
+        story.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})
     return Restoration(
         order_id=order_id,
         version=version,
@@ -179,7 +176,7 @@ def restore(
         attempts=tuple(story.attempts),
         resolved=story.resolved,
         fill=story.fill,
-        reason=RECORD_LOST if story.status is Status.FAILED else None,
+        reason=FailureReason.RECORD_LOST if story.status is Status.FAILED else None,
         alarm=f"{len(landed)} swaps of it landed" if len(landed) > 1 else "",
     )
 
@@ -188,7 +185,11 @@ def end_duplicate(status: Status, original: UUID) -> tuple[Status, Detail]:
     """The last event of an order that was posted again with the key of `original`, while the record lacked that one:
     `original` has swapped, so this one must not."""
     words = f"order {original}, posted before with the same Idempotency-Key, has swapped: it came back from the chain"
-    return advance(status, Trigger.FAIL), {"reason": DUPLICATE, "detail": words, "duplicateOf": str(original)}
+    return advance(status, Trigger.FAIL), {
+        "reason": FailureReason.DUPLICATE,
+        "detail": words,
+        "duplicateOf": str(original),
+    }
 
 
 @dataclass(slots=True)
@@ -217,7 +218,13 @@ class _Story:
         self.step(submit, {**about, "detail": READ_BACK})
         if one.failure is not None:
             proof = {"slot": one.slot, "detail": one.failure, "fee": str(one.fee), "recovered": True}
-            told = {**about, "outcome": FAILED, "reason": "program-error", "detail": one.failure, "proof": proof}
+            told = {
+                **about,
+                "outcome": FAILED,
+                "reason": FailureReason.PROGRAM_ERROR,
+                "detail": one.failure,
+                "proof": proof,
+            }
             self.step(Trigger.ROUTE, told)
             self.keep(one, number, FAILED, proof)
             return

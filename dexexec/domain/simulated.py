@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.swap import FailedOnChain, Landed
 
 PPM = 1_000_000
@@ -55,5 +56,6 @@ class SimulatedSwap:
         else:
             amount_in = -(-amount_in * (PPM + self.move_ppm) // PPM)
         if amount_out < self.min_out or amount_in > self.max_in:
-            return FailedOnChain("slippage", "the price moved past the order's bound", self.fee, slot, finalized=True)
+            detail = "the price moved past the order's bound"
+            return FailedOnChain(FailureReason.SLIPPAGE, detail, self.fee, slot, finalized=True)
         return Landed({self.mint_in: -amount_in, self.mint_out: amount_out}, self.fee, slot, finalized=True)

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from dexexec.domain.event import Detail
-from dexexec.venue import InsufficientFunds, NoRoute, Slippage, Unsupported
-from dexexec.venues.router import OUT_OF_TIME, PRICE_IMPACT, Answer
+from dexexec.domain.failure_reason import FailureReason
+from dexexec.venue import InsufficientFunds, NoRoute
+from dexexec.venues.router import Answer
 
 LAST_ROUND_MS = 1_000.0
 """The last round begins this long before the deadline: enough for quotes and a build."""
 LONGEST_SHIFT = 30
 
-_FIRST = (Slippage.code, InsufficientFunds.code, PRICE_IMPACT, "guard")
+_FIRST = (FailureReason.SLIPPAGE, FailureReason.INSUFFICIENT_FUNDS, FailureReason.PRICE_IMPACT, FailureReason.GUARD)
 """Reasons that say most of what is wrong, before others of the same chance."""
-_LAST = (Unsupported.code, OUT_OF_TIME)
+_LAST = (FailureReason.UNSUPPORTED, FailureReason.DEADLINE)
 """Reasons that say least."""
 
 

@@ -29,6 +29,7 @@ from dexexec.concurrency.cancellation import no_news, raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.funds import Spending
 from dexexec.domain.quote import Quote
 from dexexec.domain.status import Trigger
@@ -46,8 +47,8 @@ from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settlement import Fate, Settlement, Trial
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, QuoteExpired, Slippage, Timeout, VenueError
-from dexexec.venues.router import OUT_OF_TIME, PRICE_IMPACT, Answer, Router, Routing
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, VenueError
+from dexexec.venues.router import Answer, Router, Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Later:
     delay_ms: float
 
 
-LATE = Setback(OUT_OF_TIME, "the deadline passed before anything was sent", Chance.NONE)
+LATE = Setback(FailureReason.DEADLINE, "the deadline passed before anything was sent", Chance.NONE)
 OUT_OF_REACH_PAUSE_MS = 30_000.0
 FUNDS_PAUSE, LONGEST_FUNDS_PAUSE = 0.1, 0.8
 """Seconds between two looks at funds that others in flight may spend: at first, and at most."""
@@ -140,7 +141,7 @@ class Pipeline:
         self._observer.order_poisoned(order.id, order.claims)
         job = Job.of(claimed, 0, lambda: False)
         detail = f"given up: {order.claims} times in a row this order crashed what worked on it"
-        await self._end(job, Trigger.FAIL, Setback("poisoned", detail, Chance.NONE))
+        await self._end(job, Trigger.FAIL, Setback(FailureReason.POISONED, detail, Chance.NONE))
 
     async def _route(self, job: Job) -> Later | None:
         routing = await self._router.route(job.order.swap, job.deadline)
@@ -159,9 +160,11 @@ class Pipeline:
 
     async def _with_size(self, job: Job, routing: Routing, setback: Setback) -> Setback:
         """Where the order is too large for every venue: with what size would do."""
-        if setback.reason != PRICE_IMPACT:
+        if setback.reason != FailureReason.PRICE_IMPACT:
             return setback
-        lost = [answer.quote for answer in routing.answers if answer.quote and answer.code == PRICE_IMPACT]
+        lost = [
+            answer.quote for answer in routing.answers if answer.quote and answer.code == FailureReason.PRICE_IMPACT
+        ]
         limit_ppm = impact_limit_ppm(job.order, self._max_price_impact_bps)
         found = await fitting_size(
             lambda asked: self._router.route(asked, job.deadline), job.order.swap, lost, limit_ppm
@@ -226,7 +229,12 @@ class Pipeline:
         left = job.funds_until - now
         events = untold
         if begins and left > 0:
-            waits = {"venue": venue, "reason": InsufficientFunds.code, "detail": words, "waitMs": round(left * 1000)}
+            waits = {
+                "venue": venue,
+                "reason": FailureReason.INSUFFICIENT_FUNDS,
+                "detail": words,
+                "waitMs": round(left * 1000),
+            }
             events = (*untold, (Trigger.BUILD, waits))
         if events:
             await self._steps.write(job, events, venue=venue, rounds=rounds if untold else 0)
@@ -316,7 +324,7 @@ class Pipeline:
             await self._end(job, Trigger.FAIL, setback, resolution)
             return None
         left_ms = (job.deadline - self._clock.monotonic()) * 1000
-        if left_ms <= 0 or setback.reason == OUT_OF_TIME:
+        if left_ms <= 0 or setback.reason == FailureReason.DEADLINE:
             await self._expire(job, setback, resolution)
             return None
         pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, setback.rest_ms), left_ms)
@@ -332,9 +340,12 @@ class Pipeline:
     async def _expire(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> None:
         """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
         deadline itself cut this one short, of the round before."""
-        cut_short = setback.reason in (OUT_OF_TIME, QuoteExpired.code, Timeout.code) and job.cause is not None
+        cut_short = (
+            setback.reason in (FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT)
+            and job.cause is not None
+        )
         reason, words = job.cause if cut_short and job.cause else (setback.reason, setback.words)
-        if reason != OUT_OF_TIME:
+        if reason != FailureReason.DEADLINE:
             words = f"the deadline passed, and the order could not be filled before: {words}"
         await self._end(job, Trigger.EXPIRE, replace(setback, reason=reason, words=words), resolution)
 

@@ -7,11 +7,11 @@ No quote is taken that moves a venue's price further than the order allows.
 from dataclasses import dataclass, replace
 
 from dexexec.domain.bound import Bound, FixedBound, bound_by_slippage
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import Order
 from dexexec.domain.quote import BPS
 from dexexec.domain.token import from_base_units
-from dexexec.venue import Slippage
-from dexexec.venues.router import PRICE_IMPACT, Routing
+from dexexec.venues.router import Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def within_impact(routing: Routing, limit_ppm: int) -> Routing:
         if quote is not None and quote.price_impact_ppm > limit_ppm:
             moved, allowed = _percent(quote.price_impact_ppm), _percent(limit_ppm)
             words = f"the swap would move the price by {moved}, and {allowed} is allowed"
-            answers.append(answer.lost(PRICE_IMPACT, words, retryable=False))
+            answers.append(answer.lost(FailureReason.PRICE_IMPACT, words, retryable=False))
         else:
             answers.append(answer)
     return Routing.of(answers)
@@ -79,7 +79,7 @@ def held_to(routing: Routing, bound: Bound) -> Routing:
         if answer.quote is None or answer.code:
             answers.append(answer)
         elif excess := bound.excess(answer.quote):
-            answers.append(answer.lost(Slippage.code, excess))
+            answers.append(answer.lost(FailureReason.SLIPPAGE, excess))
         else:
             answers.append(replace(answer, quote=bound.tighten(answer.quote)))
     return Routing.of(answers)

@@ -6,6 +6,7 @@ megabytes, or come from an object that raises when it is printed. Codes may be a
 
 import re
 
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.observe.redaction import Redactor
 from dexexec.venue import VENUE_ERRORS, VenueError
 
@@ -30,6 +31,9 @@ def clean(text: object, longest: int = LONGEST) -> str:
 
 def slug(code: object, instead: str) -> str:
     """`code` if it is a short code such as `no-route`, else `instead`."""
+    if isinstance(code, FailureReason):
+        return code
+    # Not `isinstance`: the methods of an adapter's own subclass of str may lie or raise.
     return code if type(code) is str and _SLUG.fullmatch(code) else instead
 
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.venue import VenueError
 
 
@@ -38,7 +39,7 @@ class Rule(StrEnum):
 class GuardError(VenueError):
     """The guard refused to have a transaction signed: not a matter of trying again, somebody should look."""
 
-    code: ClassVar[str] = "guard"
+    code: ClassVar[str] = FailureReason.GUARD
     retryable: ClassVar[bool] = False
 
     def __init__(self, rule: Rule, detail: str) -> None:

@@ -30,6 +30,7 @@ from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import (
     FailedOnChain,
@@ -67,8 +68,6 @@ from dexexec.venue import (
     VenueError,
 )
 
-UNNAMED = "program-error"
-"""The reason of a failure whose code is none."""
 CALL_TIMEOUT = 10.0
 """Seconds for building a swap, and for one call of a chain."""
 LONGEST_WAIT = 2.0
@@ -208,7 +207,9 @@ class Settlement:
         """
         late = self._clock.monotonic() >= trial.deadline
         if late and not trial.resumed:
-            return Fate("unsent", {"sent": False}, None, "deadline", "the deadline passed before anything was sent")
+            return Fate(
+                "unsent", {"sent": False}, None, FailureReason.DEADLINE, "the deadline passed before anything was sent"
+            )
         sends, sent = 0, self._clock.monotonic()
         answer: SubmitAnswer | None = None
         # After a crash an earlier attempt may have landed meanwhile, as its own worker would have seen before sending.
@@ -305,7 +306,9 @@ class Settlement:
                     "sends": sends,
                 }
                 told = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
-                return Fate("expired", proof, None, "attempt-expired", f"the transaction can no longer land{told}")
+                return Fate(
+                    "expired", proof, None, FailureReason.ATTEMPT_EXPIRED, f"the transaction can no longer land{told}"
+                )
             case _:
                 return None
 
@@ -372,7 +375,7 @@ class Settlement:
     def _explained(self, trial: Trial, failed: FailedOnChain) -> tuple[str, str]:
         """Reason code and words of a failure: the venue's where it knows what its program means, else the chain's.
         Nothing that a venue says or raises here may keep a proven failure from being written."""
-        code, detail = slug(failed.code, UNNAMED), clean(failed.detail)
+        code, detail = slug(failed.code, FailureReason.PROGRAM_ERROR), clean(failed.detail)
         if trial.venue is None or failed.failure is None:
             return code, detail
         try:

@@ -10,7 +10,8 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from dexexec.domain.event import Event
-from dexexec.domain.recovered_orders import DUPLICATE, end_duplicate
+from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.recovered_orders import end_duplicate
 from dexexec.domain.status import Status
 from dexexec.store.database import Connection, json_rows
 
@@ -75,7 +76,7 @@ async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[
         status, detail = end_duplicate(Status(row["status"]), row["original"])
         event = Event(row["id"], row["version"] + 1, status, row["at"], detail)
         values = {"id": event.order_id, "seq": event.seq, "status": status, "at": event.at}
-        values |= {"reason": DUPLICATE, "detail": json_rows([detail])[1:-1]}
+        values |= {"reason": FailureReason.DUPLICATE, "detail": json_rows([detail])[1:-1]}
         await connection.execute(END_DUPLICATE, values)
         events.append(event)
     return duplicates, events

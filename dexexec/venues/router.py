@@ -15,6 +15,7 @@ from functools import partial
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import no_news, raise_if_cancelled
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
 from dexexec.observe.observer import Observer
@@ -25,11 +26,7 @@ from dexexec.venues.quote_check import checked, refusal_of
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
 """Answers that say nothing against the venue: its breaker counts them as answers."""
-OUT_OF_TIME = "deadline"
-"""The order's own deadline came before the venue's answer: no fault of the venue's."""
 CUT_SHORT = "the order's deadline came before a quote"
-PRICE_IMPACT = "price-impact"
-"""The swap would move the venue's price further than the order allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,19 +187,23 @@ class Router:
     def _late(self, name: str, by_order: bool) -> Answer:
         """No answer: in the router's time, or before the order's own deadline."""
         if by_order:
-            return Answer(venue=name, code=OUT_OF_TIME, detail=CUT_SHORT)
+            return Answer(venue=name, code=FailureReason.DEADLINE, detail=CUT_SHORT)
         late = round(self._timeout * 1000)
         return Answer(venue=name, elapsed_ms=late, code=Timeout.code, detail=f"no quote within {late} ms")
 
     def _count(self, answers: Sequence[Answer]) -> None:
         """Tell the breakers. A time-out counts against a venue only when another one did answer: what all of them wait
         for, a node or this machine, is not theirs. That the node gave another one nothing is no answer."""
-        in_time = any(not answer.shared and answer.code not in (Timeout.code, OUT_OF_TIME) for answer in answers)
+        in_time = any(
+            not answer.shared and answer.code not in (Timeout.code, FailureReason.DEADLINE) for answer in answers
+        )
         for answer in answers:
             breaker = self._breakers[answer.venue]
             if answer.quote is not None or answer.code in HARMLESS:
                 breaker.succeeded()
-            elif answer.shared or answer.code == OUT_OF_TIME or (answer.code == Timeout.code and not in_time):
+            elif (
+                answer.shared or answer.code == FailureReason.DEADLINE or (answer.code == Timeout.code and not in_time)
+            ):
                 breaker.left()
             else:
                 breaker.failed(answer.code, answer.detail)
@@ -246,4 +247,4 @@ def _cut_short(answer: Answer) -> Answer:
     connection for want of it, was cut short by us."""
     if answer.code not in (Timeout.code, Unreachable.code):
         return answer
-    return replace(answer, code=OUT_OF_TIME, detail=f"{CUT_SHORT}: {answer.detail}")
+    return replace(answer, code=FailureReason.DEADLINE, detail=f"{CUT_SHORT}: {answer.detail}")

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Event
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import NewOrder
-from dexexec.domain.recovered_orders import DUPLICATE, RECORD_LOST
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe.observer import Observer, make_logger
@@ -20,7 +20,7 @@ from tests.support.fakes.database import SECOND, AttemptRow, MemoryDatabase, Ord
 LOG = make_logger("critical")
 TRIES = 3
 """Transactions that are signed for an order at most."""
-OWN_REASONS = {"no-route", "poisoned", RECORD_LOST, DUPLICATE}
+OWN_REASONS = {FailureReason.NO_ROUTE, FailureReason.POISONED, FailureReason.RECORD_LOST, FailureReason.DUPLICATE}
 """Why an order may fail although its tries are not spent."""
 RESTORED = "unknown"
 """The client of an order that came back whole."""
@@ -132,7 +132,7 @@ class Judge:
             if row.finished_at is None:
                 self.broken(f"{name}: promise 2: still {row.status}, claim {row.claim}, {row.claims} in vain")
                 continue
-            if row.failure_reason == "poisoned" and not poison:
+            if row.failure_reason == FailureReason.POISONED and not poison:
                 self.broken(f"{name}: promise 11: called poison after {row.claims} crashes")
             if row.open_attempt is not None:
                 self.broken(f"{name}: ended with an open attempt")

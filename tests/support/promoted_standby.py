@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from solders.keypair import Keypair
 
-from dexexec.domain.recovered_orders import DUPLICATE
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.token import USDC
 from dexexec.store import Address
 from tests.integration.store.test_postgres_failover import Pair
@@ -109,7 +109,9 @@ def swapped_again(address: Address, again: Mapping[str, str]) -> set[str]:
     """Lost orders whose second one, posted with the same key, has swapped or may do so."""
     ended = {str(row["id"]): row for row in rows(address, "SELECT id, failure_reason FROM orders")}
     return {
-        first for first, second in again.items() if second != first and ended[second]["failure_reason"] != DUPLICATE
+        first
+        for first, second in again.items()
+        if second != first and ended[second]["failure_reason"] != FailureReason.DUPLICATE
     }
 
 

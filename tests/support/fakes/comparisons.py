@@ -6,10 +6,10 @@ from typing import cast
 from uuid import UUID
 
 from dexexec.domain.event import Detail, Event
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import (
-    DUPLICATE,
     LANDED,
     RecordedAttempt,
     RecordedOrder,
@@ -203,7 +203,7 @@ class MemoryComparisons:
                 continue
             status, detail = end_duplicate(row.status, original)
             row.claim, row.claims, row.worker, row.waiting = row.claim + 1, 0, None, None
-            row.status, row.failure_reason, row.due_at, row.finished_at = status, DUPLICATE, at, at
+            row.status, row.failure_reason, row.due_at, row.finished_at = status, FailureReason.DUPLICATE, at, at
             events.append(_event(row, status, detail, at))
             database.keys.pop(row.new.idempotency_key, None)
         return duplicates, events

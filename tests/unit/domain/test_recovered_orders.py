@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.recovered_orders import (
-    DUPLICATE,
-    RECORD_LOST,
     ChainAttempt,
     ContradictionError,
     RecordedAttempt,
@@ -111,7 +110,7 @@ def test_the_key_of_an_unknown_order_comes_back_if_it_swapped_and_is_free_if_it_
 @pytest.mark.parametrize("status", [Status.PENDING, Status.WAITING, Status.ROUTING, Status.BUILDING])
 def test_what_was_posted_again_with_the_key_of_a_swap_fails_and_names_the_first_order(status: Status) -> None:
     after, detail = end_duplicate(status, ORDER)
-    assert (after, detail["reason"], detail["duplicateOf"]) == (Status.FAILED, DUPLICATE, str(ORDER))
+    assert (after, detail["reason"], detail["duplicateOf"]) == (Status.FAILED, FailureReason.DUPLICATE, str(ORDER))
 
 
 def test_what_received_the_input_mint_for_the_output_mint_was_a_sale() -> None:
@@ -129,7 +128,7 @@ def test_rent_and_tips_that_are_paid_beside_are_not_taken_for_what_was_spent() -
 def test_of_an_unknown_order_that_only_failed_nothing_is_made_up() -> None:
     found = restored(None, failed())
     assert told(found) == ["pending", "routing", "building", "submitted", "routing", "failed"]
-    assert (found.reason, found.fill) == (RECORD_LOST, None)
+    assert (found.reason, found.fill) == (FailureReason.RECORD_LOST, None)
     assert found.lost is not None
     assert (found.lost.amount_base, found.lost.amount, found.lost.input_mint) == (0, Decimal(0), "")
     assert "not known" in str(found.events[0][1]["detail"])

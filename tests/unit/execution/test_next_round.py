@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.execution.next_round import LAST_ROUND_MS, Chance, Retries, Setback, setback_of, unbuilt, until_deadline
-from dexexec.venues.router import OUT_OF_TIME, Answer
+from dexexec.venues.router import Answer
 from tests.support.scripted import SELL_ONE_SOL, quote_of
 
 
@@ -17,7 +18,7 @@ UNSUPPORTED = Answer(venue="a", code="unsupported", detail="not this pair", retr
 DRY = Answer(venue="b", code="no-route", detail="dry")
 AWAY = Answer(venue="c", code="unreachable", detail="away")
 MOVED = Answer(venue="d", code="slippage", detail="moved")
-LATE = Answer(venue="e", code=OUT_OF_TIME, detail="no time")
+LATE = Answer(venue="e", code=FailureReason.DEADLINE, detail="no time")
 SLOW = Answer(venue="g", code="timeout", detail="no quote within 1000 ms")
 MOVED_QUOTE = quoting("h").lost("slippage", "out of bounds")
 POOR = Answer(venue="f", code="insufficient-funds", detail="too little", retryable=False)
@@ -33,7 +34,7 @@ POOR = Answer(venue="f", code="insufficient-funds", detail="too little", retryab
         ([UNSUPPORTED, DRY, AWAY], "unreachable", Chance.TIME),
         ([AWAY, MOVED], "slippage", Chance.TIME),
         ([LATE, AWAY], "unreachable", Chance.TIME),
-        ([LATE], OUT_OF_TIME, Chance.TIME),
+        ([LATE], FailureReason.DEADLINE, Chance.TIME),
     ],
 )
 def test_promise_17_one_venue_whose_trouble_may_pass_is_reason_to_wait(

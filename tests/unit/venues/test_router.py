@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.clock import Clock, SystemClock
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import USDC, WSOL
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.observe.untrusted_text import LONGEST
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable, VenueError
-from dexexec.venues.router import OUT_OF_TIME, Router, net, rank
+from dexexec.venues.router import Router, net, rank
 from tests.support.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
@@ -190,7 +191,7 @@ async def test_promise_17_a_question_that_the_orders_own_deadline_cuts_short_is_
     asking = router(venue, quick, timeout_ms=60_000, failures=1)
     for _ in range(3):
         routing = await asking.route(SELL_ONE_SOL, CLOCK.monotonic() + 0.01)
-    assert (venue.asked, routing.answers[0].code) == (3, OUT_OF_TIME)
+    assert (venue.asked, routing.answers[0].code) == (3, FailureReason.DEADLINE)
 
 
 async def test_a_question_that_is_given_up_from_outside_leaves_the_breaker_as_it_was() -> None:
@@ -342,7 +343,7 @@ async def test_promise_17_what_a_venue_says_when_the_orders_deadline_cuts_it_sho
     asking = router(slow, quick, failures=2, clock=clock)
     for _ in range(10):
         routing = await asking.route(SELL_ONE_SOL, clock.monotonic() + 0.5)
-        assert (routing.answers[0].code, routing.answers[0].rests) == (OUT_OF_TIME, None)
+        assert (routing.answers[0].code, routing.answers[0].rests) == (FailureReason.DEADLINE, None)
         assert str(error) in routing.answers[0].detail
     assert slow.asked == 10
     for _ in range(3):

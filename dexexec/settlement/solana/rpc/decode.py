@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dexexec.domain import base58
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.solana import Simulation
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.domain.token import WSOL
@@ -21,7 +22,6 @@ from dexexec.venue import InsufficientFunds
 
 COMMITMENTS = ("processed", "confirmed", "finalized")
 """How sure something is, the least first."""
-PROGRAM_ERROR = "program-error"
 _FAILED = re.compile(r"Program (\w+) failed: ")
 
 
@@ -109,7 +109,7 @@ def read_transaction(result: Any, signature: str) -> Executed | None:
     programs = [keys[one["programIdIndex"]] for one in transaction["message"]["instructions"]]
     failure = None if meta["err"] is None else read_failure(meta["err"], programs, meta.get("logMessages") or ())
     if failure is not None and _is_another_wallets(failure.instruction, meta, transaction["message"]):
-        failure = replace(failure, code=PROGRAM_ERROR)
+        failure = replace(failure, code=FailureReason.PROGRAM_ERROR)
     moved = {} if failure else what_moved(meta, keys[0])
     return Executed(read_natural(result["slot"]), read_natural(meta["fee"]), moved, failure)
 
@@ -151,7 +151,7 @@ def read_failure(err: Any, programs: Sequence[str], logs: Sequence[str] = ()) ->
     instruction = ProgramFailure(index, program, custom, text, _origin(logs))
     meant = explain(instruction)
     detail = f"instruction {index} ({program or 'unknown program'}) failed: {meant or text}"
-    return Failure(meant.code if meant else PROGRAM_ERROR, detail, instruction)
+    return Failure(meant.code if meant else FailureReason.PROGRAM_ERROR, detail, instruction)
 
 
 def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
