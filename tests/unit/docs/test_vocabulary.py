@@ -21,9 +21,9 @@ DIALECT = re.compile(
 )
 """Words of the project's old dialect, which most readers do not understand. docs/GLOSSARY.md has the replacements."""
 
-MAX_DIALECT_WORDS = {"docs": 10.5, "dexexec": 21.5, "adapters": 9.5, "tests": 20.5}
+MAX_DIALECT_WORDS = {"docs": 1.5, "dexexec": 21.5, "adapters": 9.5, "tests": 20.4}
 """Dialect words per 1,000 words, by area. Lower a limit when the area is better; never raise it."""
-MAX_LONG_PREAMBLES = 49
+MAX_LONG_PREAMBLES = 48
 """Modules whose docstring has more than `PREAMBLE_LINES` lines. Lower it; never raise it."""
 MIN_COMMENT_LINES = 5.0
 """Lines that are a comment, per 1,000 lines of dexexec/ and adapters/. Raise it; never lower it."""
