@@ -169,6 +169,7 @@ async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(gro
         await queue.lease("dead", 1, 50)
         await queue.enqueue([held])
         await queue.lease("alive", 1, 50)
+        assert await queue.enqueue([lost]) == 0, "a pending id is still on the queue"
         entries = await queue.take_over_pending("heir", "dead")
         assert [entry.order_id for entry in entries] == [lost]
         assert await queue.take_over_pending("other", "dead") == [], "it is the heir's now"
@@ -229,6 +230,26 @@ async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
         assert await queue.take_over_pending("a", "b") == []
         await queue.forget("b")
         assert await queue.enqueue([order_id]) == 1, "before anybody has made the group again"
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_a_lease_after_a_flush_makes_the_group_again(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        await ground.flush()
+        assert await queue.lease("a", 1, 50) == []
+        assert await queue.enqueue([order_id]) == 1
+        assert await lease_ids(queue) == [order_id]
+
+
+async def test_ids_of_a_lost_stream_can_be_enqueued_after_it_was_prepared_again(grounds: Open) -> None:
+    async with grounds() as ground:
+        queue, order_id = ground.queue, uuid4()
+        await queue.enqueue([order_id])
+        await ground.lose_stream()
+        await queue.prepare()
+        assert await queue.enqueue([order_id]) == 1
         assert await lease_ids(queue) == [order_id]
 
 

@@ -77,12 +77,15 @@ async def test_a_key_posted_many_times_at_once_is_one_order(stores: Open) -> Non
 async def test_the_list_is_newest_first_and_its_cursor_skips_and_repeats_nothing(stores: Open) -> None:
     async with stores() as store:
         ids = [str(await one_order(store)) for _ in range(5)]
-        first = await store.orders(2, None, None)
-        cursor: Any = first[-1]["_cursor"]
-        rest = await store.orders(9, cursor, None)
-        assert [row["orderId"] for row in first + rest] == ids[::-1]
+        listed: list[object] = []
+        cursor: Any = None
+        while page := await store.orders(2, cursor, None):
+            cursor = page[-1]["_cursor"]
+            listed += [row["orderId"] for row in page]
+        assert listed == ids[::-1]
         assert len(await store.orders(9, None, Status.PENDING)) == 5
         assert await store.orders(9, None, Status.FAILED) == []
+        assert await store.orders(9, None, Status.CONFIRMED) == []
 
 
 async def test_a_deadline_counts_from_when_the_request_was_read(stores: Open) -> None:

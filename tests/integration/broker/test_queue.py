@@ -21,29 +21,12 @@ async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list
     return [entry.order_id for entry in entries]
 
 
-async def test_ids_come_out_in_the_order_they_went_in(servers: Servers, redis_prefix: str) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue:
-        ids = [uuid4() for _ in range(50)]
-        assert await queue.enqueue(ids) == 50
-        assert await queue.depth() == 50
-        assert await lease_ids(queue) == ids
-        assert await queue.depth() == 0
-
-
 async def test_an_id_is_on_the_queue_once_however_often_it_is_put_there(servers: Servers, redis_prefix: str) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue:
         order_id = uuid4()
         assert [await queue.enqueue([order_id]) for _ in range(3)] == [1, 0, 0]
         assert await lease_ids(queue) == [order_id]
         assert await queue.enqueue([order_id]) == 1, "once acknowledged, it may come again"
-
-
-async def test_an_entry_goes_to_one_consumer_only(servers: Servers, redis_prefix: str) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue:
-        ids = [uuid4() for _ in range(40)]
-        await queue.enqueue(ids)
-        batches = [await lease_ids(queue, consumer, 7) for consumer in "abcabc"]
-        assert sorted(i for batch in batches for i in batch) == sorted(ids)
 
 
 async def test_an_entry_whose_worker_died_before_its_claim_is_taken_over(servers: Servers, redis_prefix: str) -> None:
@@ -54,26 +37,6 @@ async def test_an_entry_whose_worker_died_before_its_claim_is_taken_over(servers
         assert await queue.reclaim("alive", 60_000) == []
         (entry,) = await queue.reclaim("alive", 0)
         assert entry.order_id == order_id
-
-
-async def test_a_flush_leaves_a_queue_that_works_again(servers: Servers, redis_prefix: str) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
-        order_id = uuid4()
-        await queue.enqueue([order_id])
-        await client.delete(queue.work, queue.queued)
-        assert await queue.lease("a", 1, 50) == [], "the group is gone: it is made again"
-        assert await queue.enqueue([order_id]) == 1
-        assert await lease_ids(queue) == [order_id]
-
-
-async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(servers: Servers, redis_prefix: str) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
-        order_id = uuid4()
-        await queue.enqueue([order_id])
-        await client.delete(queue.work)
-        await queue.prepare()
-        assert await queue.enqueue([order_id]) == 1
-        assert await lease_ids(queue) == [order_id]
 
 
 async def test_a_blocked_lease_survives_a_flush(servers: Servers, redis_prefix: str) -> None:
@@ -92,24 +55,6 @@ async def test_a_blocked_lease_survives_a_flush(servers: Servers, redis_prefix: 
         await queue.prepare()
         await queue.enqueue([order_id])
         assert await lease_ids(queue) == [order_id]
-
-
-async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(
-    servers: Servers, redis_prefix: str
-) -> None:
-    async with open_queue(servers.redis_url, redis_prefix) as queue:
-        assert await queue.take_over_pending("heir", "nobody") == []
-        lost, held = uuid4(), uuid4()
-        await queue.enqueue([lost])
-        await queue.lease("dead", 1, 50)
-        await queue.enqueue([held])
-        await queue.lease("alive", 1, 50)
-        assert await queue.enqueue([lost]) == 0
-        entries = await queue.take_over_pending("heir", "dead")
-        assert [entry.order_id for entry in entries] == [lost]
-        await queue.ack(entries)
-        assert await queue.enqueue([lost]) == 1
-        assert await lease_ids(queue) == [lost]
 
 
 async def test_nothing_is_inherited_from_a_lost_stream(servers: Servers, redis_prefix: str) -> None:

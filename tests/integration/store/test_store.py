@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,7 +17,6 @@ from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import (
     Address,
     Claimed,
-    Cursor,
     Database,
     NewAttempt,
     Page,
@@ -130,17 +129,6 @@ async def test_promise_9_while_the_first_is_in_flight_the_second_is_told_so(data
         assert len({r.order_id for r in accepted}) == 1
         assert all(isinstance(r, IdempotencyInFlightError) for r in results if isinstance(r, BaseException))
         assert len(await one.orders(100, None, None)) == 1
-
-
-async def test_an_order_is_claimed_by_one_worker_only(database_address: Address) -> None:
-    async with open_store(database_address) as store:
-        ids = [(await store.create(new_order())).order_id for _ in range(20)]
-        workers = [await store.begin(f"w{n}", 20) for n in range(4)]
-        claims = await asyncio.gather(*(store.claim(w.id, ids) for w in workers for _ in range(3)))
-        claimed = [c.order.id for batch in claims for c in batch]
-        assert sorted(claimed) == sorted(ids)
-        for worker in workers:
-            await worker.end()
 
 
 async def test_promise_10_a_worker_whose_claim_went_stale_writes_nothing(database_address: Address) -> None:
@@ -293,26 +281,6 @@ async def test_a_released_order_rests_until_its_time_and_then_anyone_may_have_it
         await store.release(Release(order.id, claimed.order.claim, blame=False, resume_in_ms=60_000))
         assert await store.claim(worker.id, [order.id]) == []
         await worker.end()
-
-
-async def test_the_list_is_newest_first_and_its_cursor_skips_and_repeats_nothing(database_address: Address) -> None:
-    async with open_store(database_address) as store:
-        ids = [str((await store.create(new_order())).order_id) for _ in range(7)]
-        listed: list[object] = []
-        before: Cursor | None = None
-        while page := await store.orders(3, before, None):
-            before = page[-1]["_cursor"]  # type: ignore[assignment]
-            listed += [row["orderId"] for row in page]
-        assert listed == ids[::-1]
-        assert len(await store.orders(10, None, Status.PENDING)) == 7
-        assert await store.orders(10, None, Status.CONFIRMED) == []
-
-
-async def test_an_unknown_order_is_absent_and_one_with_nothing_new_is_empty(database_address: Address) -> None:
-    async with open_store(database_address) as store:
-        known, unknown = (await store.create(new_order())).order_id, uuid4()
-        assert await store.events_after([(known, 1), (unknown, 0)]) == {known: []}
-        assert await store.order(unknown) is None
 
 
 async def test_of_a_long_history_the_newest_events_are_read_and_whatever_tells_of_a_transaction(
