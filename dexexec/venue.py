@@ -226,10 +226,10 @@ class Faucet(Protocol):
 
 
 @runtime_checkable
-class NewsChain(Protocol):
+class NotifyingChain(Protocol):
     """A chain that tells by itself when something happened to a signature, so that it need not be asked often."""
 
-    async def news(self, signature: str, seconds: float) -> None:
+    async def wait_for_notification(self, signature: str, seconds: float) -> None:
         """Returns when something may have happened to `signature`, after `seconds` at the latest. It proves nothing:
         `status` is asked then. Never raises."""
 

@@ -78,7 +78,7 @@ class _Run:
 
 def _ours(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> dict[str, object]:
     """Measure services of our own; what they ran on."""
-    with environment.open_ground(settings, environ, run.asked, run.say) as here:
+    with environment.open_bench_servers(settings, environ, run.asked, run.say) as here:
         for name in names:
             _part(run, name, partial(PARTS_BY_NAME[name], here, run.plan, run.report))
         return {**here.versions(), "embedded": list(here.servers.embedded)}
@@ -87,9 +87,9 @@ def _ours(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[
 def _theirs(run: _Run, names: Sequence[str], url: str) -> dict[str, object]:
     """Measure what runs at `url`."""
     check_url(url)
-    with environment.open_client(environment.plain_environment(), run.asked) as (nursery, load):
+    with environment.open_client(environment.plain_environment(), run.asked) as (processes, load):
         for name in names:
-            _part(run, name, partial(remote.PARTS_BY_NAME[name], url, nursery, load, run.plan, run.report))
+            _part(run, name, partial(remote.PARTS_BY_NAME[name], url, processes, load, run.plan, run.report))
     return {}
 
 

@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from dexexec.bench.database_checks import Record
-from dexexec.bench.processes import LoadClient, Nursery, Service
+from dexexec.bench.processes import LoadClient, ProcessGroup, Service
 from dexexec.bootstrap.backends import Servers, servers
 from dexexec.bootstrap.connections import open_database, open_redis
 from dexexec.config.postgres_url import DEFAULT_SCHEMA
@@ -48,10 +48,10 @@ DEFAULTS = {"DEXEXEC_LOG_LEVEL": "warning", "DEXEXEC_LOG_FORMAT": "json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
-    """The ground of one part. `environment` starts a service on it."""
+class BenchSandbox:
+    """The servers of one part. `environment` starts a service on it."""
 
-    nursery: Nursery
+    processes: ProcessGroup
     load: LoadClient
     address: Address
     redis_url: str = field(repr=False)
@@ -61,27 +61,27 @@ class Plot:
 
     def service(self, *roles: str, **settings: str) -> Service:
         """Start the service in as many processes, and wait until it is ready."""
-        return Service(self.nursery, list(roles or ("all",)), {**self.environment, **settings}).ready()
+        return Service(self.processes, list(roles or ("all",)), {**self.environment, **settings}).ready()
 
 
-class Ground:
-    """Servers and a folder. `plot` gives each part its own piece of them."""
+class BenchServers:
+    """Servers and a folder. `sandbox` gives each part its own piece of them."""
 
     def __init__(
         self,
         found: Servers,
         folder: Path,
         environ: Mapping[str, str],
-        nursery: Nursery,
+        processes: ProcessGroup,
         tell: Callable[[str], None],
     ) -> None:
-        self.servers, self.nursery, self.tell = found, nursery, tell
+        self.servers, self.processes, self.tell = found, processes, tell
         kept = {name: value for name, value in environ.items() if not name.startswith(PLACES)}
         self.environment = {**DEFAULTS, **kept, **FIXED, "DEXEXEC_DATA_DIR": str(folder / "none")}
-        self.load = LoadClient(nursery, self.environment)
+        self.load = LoadClient(processes, self.environment)
 
     @contextmanager
-    def plot(self) -> Iterator[Plot]:
+    def sandbox(self) -> Iterator[BenchSandbox]:
         """A new database and prefix, gone at the end."""
         name = f"dexexec_bench_{secrets.token_hex(6)}"
         maintenance, address = self.servers.postgres, replace(self.servers.postgres, database=name)
@@ -89,8 +89,8 @@ class Ground:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             with _connect(address) as connection:
-                yield Plot(
-                    self.nursery, self.load, address, self.servers.redis_url, name,
+                yield BenchSandbox(
+                    self.processes, self.load, address, self.servers.redis_url, name,
                     self.environment | self._where(address, name), Record(connection),
                 )  # fmt: skip
         finally:
@@ -129,9 +129,9 @@ async def _reach(found: Servers) -> None:
 
 
 @contextmanager
-def open_ground(
+def open_bench_servers(
     settings: Settings, environ: Mapping[str, str], asked: Callable[[], bool], tell: Callable[[str], None]
-) -> Iterator[Ground]:
+) -> Iterator[BenchServers]:
     """All that a benchmark stands on, gone at the end: children first, then servers, then the folder.
 
     Raises `StartupError`.
@@ -143,24 +143,24 @@ def open_ground(
         own = settings.model_copy(update={"data_dir": folder / "d", "pg_schema": DEFAULT_SCHEMA})
         with servers(own, tell) as found:
             asyncio.run(_reach(found))
-            nursery = Nursery(folder, asked)
+            processes = ProcessGroup(folder, asked)
             try:
-                yield Ground(found, folder, environ, nursery, tell)
+                yield BenchServers(found, folder, environ, processes, tell)
             finally:
-                nursery.close()
+                processes.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterator[tuple[Nursery, LoadClient]]:
+def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterator[tuple[ProcessGroup, LoadClient]]:
     """Only a load client, for a server that somebody else has started."""
     with tempfile.TemporaryDirectory(prefix="dxb") as folder:
-        nursery = Nursery(Path(folder), asked)
+        processes = ProcessGroup(Path(folder), asked)
         try:
-            yield nursery, LoadClient(nursery, environ)
+            yield processes, LoadClient(processes, environ)
         finally:
-            nursery.close()
+            processes.close()
 
 
 def _connect(address: Address) -> psycopg.Connection[TupleRow]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dexexec.bench.database_checks import Outcome
-from dexexec.bench.environment import Plot
+from dexexec.bench.environment import BenchSandbox
 from dexexec.bench.plan import Plan
 from dexexec.bench.process_usage import Meter, server_pids
 from dexexec.bench.processes import BenchError, Service
@@ -55,38 +55,44 @@ class Measured:
 
 
 def closed(
-    plot: Plot, service: Service, plan: Plan, *, clients: int, seconds: float, backoff: float = BACKOFF_SECONDS
+    sandbox: BenchSandbox,
+    service: Service,
+    plan: Plan,
+    *,
+    clients: int,
+    seconds: float,
+    backoff: float = BACKOFF_SECONDS,
 ) -> Measured:
     """A closed loop of so many clients, after its warm-up. Raises `BenchError`."""
-    warm(plot, service, plan, clients)
-    return load(plot, service, plan, "closed", seconds=seconds, clients=clients, backoff=backoff)
+    warm(sandbox, service, plan, clients)
+    return load(sandbox, service, plan, "closed", seconds=seconds, clients=clients, backoff=backoff)
 
 
-def warm(plot: Plot, service: Service, plan: Plan, clients: int) -> None:
+def warm(sandbox: BenchSandbox, service: Service, plan: Plan, clients: int) -> None:
     """A load that does not count."""
     seconds = plan.warm_seconds
-    plot.load.do(
+    sandbox.load.do(
         "closed", service.url, seconds + SLACK_SECONDS, clients=clients, seconds=seconds, backoff=BACKOFF_SECONDS
     )
 
 
-def load(plot: Plot, service: Service, plan: Plan, kind: str, *, seconds: float, **job: object) -> Measured:
+def load(sandbox: BenchSandbox, service: Service, plan: Plan, kind: str, *, seconds: float, **job: object) -> Measured:
     """Run a job once nothing is left of the one before, and wait until nothing is left of it either."""
-    drained(plot, plan)
-    meter = Meter({**service.pids(), **server_pids(plot.address, plot.redis_url)})
-    since, written = plot.record.now(), plot.record.written()
-    answer = plot.load.do(kind, service.url, seconds + SLACK_SECONDS, seconds=seconds, **job)
-    drained(plot, plan)
-    used, written = meter.read(), plot.record.written() - written
-    return Measured(answer, plot.record.outcome(since, seconds), since, written, used)
+    drained(sandbox, plan)
+    meter = Meter({**service.pids(), **server_pids(sandbox.address, sandbox.redis_url)})
+    since, written = sandbox.record.now(), sandbox.record.written()
+    answer = sandbox.load.do(kind, service.url, seconds + SLACK_SECONDS, seconds=seconds, **job)
+    drained(sandbox, plan)
+    used, written = meter.read(), sandbox.record.written() - written
+    return Measured(answer, sandbox.record.outcome(since, seconds), since, written, used)
 
 
-def drained(plot: Plot, plan: Plan) -> None:
+def drained(sandbox: BenchSandbox, plan: Plan) -> None:
     """Wait until every order has ended. Raises `BenchError`."""
-    plot.nursery.wait(plot.record.idle, plan.drain_seconds, "the last orders to end")
+    sandbox.processes.wait(sandbox.record.idle, plan.drain_seconds, "the last orders to end")
 
 
-def check(report: Report, plot: Plot, where: str, measured: Measured) -> None:
+def check(report: Report, sandbox: BenchSandbox, where: str, measured: Measured) -> None:
     """The client's counts against the record. What does not agree is a fault."""
     answer, outcome = measured.answer, measured.outcome
     beyond = outcome.orders - answer["accepted"]
@@ -94,7 +100,7 @@ def check(report: Report, plot: Plot, where: str, measured: Measured) -> None:
         report.faults.append(f"{where}: {answer['accepted']} orders were accepted, {outcome.orders} are on record")
     if outcome.confirmed != outcome.orders:
         report.faults.append(f"{where}: {outcome.orders - outcome.confirmed} orders are not confirmed")
-    swaps, twice, gaps = plot.record.doubles(measured.since)
+    swaps, twice, gaps = sandbox.record.doubles(measured.since)
     if swaps or twice or gaps:
         report.faults.append(
             f"{where}: {swaps} swaps too many, {twice} orders landed twice, {gaps} histories with gaps"

@@ -32,7 +32,7 @@ class StoppedError(DexexecError):
     """The user wants it to end."""
 
 
-class Nursery:
+class ProcessGroup:
     """Starts child processes in `folder`. `asked` says whether the user wants to stop."""
 
     def __init__(self, folder: Path, asked: Callable[[], bool]) -> None:
@@ -77,9 +77,9 @@ class Child:
     """One process, in a session of its own, so that Ctrl-C reaches only the benchmark."""
 
     def __init__(
-        self, name: str, arguments: list[str], environment: Mapping[str, str], folder: Path, nursery: Nursery
+        self, name: str, arguments: list[str], environment: Mapping[str, str], folder: Path, processes: ProcessGroup
     ) -> None:
-        self.name, self._nursery = name, nursery
+        self.name, self._processes = name, processes
         folder.mkdir()
         self._errors = folder / "stderr"
         path = os.pathsep.join(filter(None, (str(SOURCES), os.environ.get("PYTHONPATH"))))
@@ -112,7 +112,7 @@ class Child:
                 if line.decode().strip().startswith(starting):
                     return line.decode().strip()
                 continue
-            self._nursery.check()
+            self._processes.check()
             if time.monotonic() > deadline:
                 raise BenchError(f"{self.name} did not answer within {seconds:g} s")
             if select.select([self._out], [], [], POLL_SECONDS)[0]:
@@ -141,7 +141,7 @@ class Child:
 
     def finish(self, seconds: float) -> None:
         """Wait for its end. Raises `BenchError` unless it ends well and in time."""
-        self._nursery.wait(lambda: self._popen.poll() is not None, seconds, f"{self.name} to end")
+        self._processes.wait(lambda: self._popen.poll() is not None, seconds, f"{self.name} to end")
         if self._popen.returncode:
             raise BenchError(f"{self.name} ended with status {self._popen.returncode}: {self.words()}")
 
@@ -162,14 +162,16 @@ class Child:
 class LoadClient:
     """The load client's process, started when it is first needed."""
 
-    def __init__(self, nursery: Nursery, environment: Mapping[str, str]) -> None:
-        self._nursery, self._environment = nursery, environment
+    def __init__(self, processes: ProcessGroup, environment: Mapping[str, str]) -> None:
+        self._processes, self._environment = processes, environment
         self._child: Child | None = None
 
     def do(self, kind: str, url: str, limit: float, /, **job: object) -> dict[str, Any]:
         """One job that takes at most `limit` seconds. Raises `BenchError`; the next job then gets a new process."""
         if self._child is None:
-            self._child = self._nursery.start("the load client", ["-m", "dexexec.bench.client.main"], self._environment)
+            self._child = self._processes.start(
+                "the load client", ["-m", "dexexec.bench.client.main"], self._environment
+            )
         self._child.write(json.dumps({"kind": kind, "url": url, **job}) + "\n")
         try:
             answer = json.loads(self._child.line(limit))
@@ -188,10 +190,10 @@ class Service:
     """The service as one process (`all`) or several, each a role with its options (`all --processes 2`); `url` is where
     it takes orders, once `ready`."""
 
-    def __init__(self, nursery: Nursery, roles: list[str], environment: Mapping[str, str]) -> None:
-        self._nursery = nursery
+    def __init__(self, processes: ProcessGroup, roles: list[str], environment: Mapping[str, str]) -> None:
+        self._processes = processes
         self.children = [
-            nursery.start(f"dexexec {role}", ["-m", "dexexec", *role.removeprefix("all").split()], environment)
+            processes.start(f"dexexec {role}", ["-m", "dexexec", *role.removeprefix("all").split()], environment)
             for role in roles
         ]
         self._serving = next(child for child, role in zip(self.children, roles, strict=True) if role != "worker")
@@ -201,7 +203,7 @@ class Service:
         """Wait until it says that it is."""
         health = self._serving.line(START_SECONDS, "Health")
         self.url = health.split()[1].removesuffix("/readyz")
-        self._nursery.wait(lambda: get_status(f"{self.url}/readyz") == 200, START_SECONDS, "the service")
+        self._processes.wait(lambda: get_status(f"{self.url}/readyz") == 200, START_SECONDS, "the service")
         return self
 
     def pids(self) -> dict[str, list[int]]:

@@ -18,7 +18,7 @@ from dexexec.settlement.simulated.chain import MemoryLedger
 from dexexec.settlement.solana.guard.pinned_programs import declared, setting
 from dexexec.testing.contract import Result, Verdict, report
 from dexexec.testing.harness import Harness
-from dexexec.testing.node import NodeHarness, StandingChain
+from dexexec.testing.node import CachedChain, NodeHarness
 from dexexec.venue import Network, SolanaChain
 from dexexec.venues import presets
 from dexexec.venues.presets import origin
@@ -114,10 +114,10 @@ async def _results(
         if not isinstance(chain, SolanaChain):
             raise AdapterLoadError(f"{found.name} settles on {network!r}, where no node can be asked")
         cluster = opened.clusters.get(network, "")
-        harness = NodeHarness(found, environ, tokens, pair, chain=StandingChain(chain), cluster=cluster)
+        harness = NodeHarness(found, environ, tokens, pair, chain=CachedChain(chain), cluster=cluster)
         await harness.ready()
-        async with harness.world() as world:
-            programs = declared(world.venue)
+        async with harness.venue_setup() as setup:
+            programs = declared(setup.venue)
         return await report(harness), programs
 
 

@@ -10,7 +10,7 @@ from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.execution.fitting_size import FittingSize
 from dexexec.settlement.solana.funds import amount_text
-from dexexec.venues.router import Answer, Routing, net
+from dexexec.venues.router import Answer, Routing, net_amount
 
 PRICE = Context(prec=10, rounding=ROUND_DOWN)
 """Ten digits are plenty to read; amounts are what counts."""
@@ -89,14 +89,14 @@ class Presenter:
         told: dict[str, object] = {"venue": answer.venue, "elapsedMs": answer.elapsed_ms, "selected": False}
         if answer.quote is None:
             return {**told, "reason": answer.code, "detail": answer.detail}
-        told |= {**self.quote(order, answer.quote), "net": str(net(answer.quote))}
+        told |= {**self.quote(order, answer.quote), "net": str(net_amount(answer.quote))}
         if answer.code:
             return {**told, "reason": answer.code, "detail": answer.detail}
         if best is None or answer.quote is best:
             return {**told, "selected": True}
-        behind = abs(net(best) - net(answer.quote))
+        behind = abs(net_amount(best) - net_amount(answer.quote))
         worse = "less received" if order.mode is Mode.EXACT_IN else "more paid"
-        bps = Decimal(behind * BPS * 100 // max(1, net(best))) / 100
+        bps = Decimal(behind * BPS * 100 // max(1, net_amount(best))) / 100
         detail = f"{behind} base units {worse} than {best.venue} ({bps} bps)"
         return {**told, "reason": "worse-price" if behind else "equal-price", "detail": detail}
 

@@ -153,7 +153,7 @@ class Pipeline:
         if accepted.bound is not None:
             seen |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
         if accepted.bound is None or not routing.ranking:
-            setback = setback_of(routing.answers, seen, routing.rest_ms)
+            setback = setback_of(routing.answers, seen, routing.breakers_open_ms)
             return await self._retry_or_end(job, await self._with_size(job, routing, setback))
         await self._clock.failpoint(Failpoint.CHOSEN)
         return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))

@@ -62,7 +62,7 @@ def within_impact(routing: Routing, limit_ppm: int) -> Routing:
         if quote is not None and quote.price_impact_ppm > limit_ppm:
             moved, allowed = _percent(quote.price_impact_ppm), _percent(limit_ppm)
             words = f"the swap would move the price by {moved}, and {allowed} is allowed"
-            answers.append(answer.lost(FailureReason.PRICE_IMPACT, words, retryable=False))
+            answers.append(answer.rejected(FailureReason.PRICE_IMPACT, words, retryable=False))
         else:
             answers.append(answer)
     return Routing.of(answers)
@@ -79,7 +79,7 @@ def held_to(routing: Routing, bound: Bound) -> Routing:
         if answer.quote is None or answer.code:
             answers.append(answer)
         elif excess := bound.excess(answer.quote):
-            answers.append(answer.lost(FailureReason.SLIPPAGE, excess))
+            answers.append(answer.rejected(FailureReason.SLIPPAGE, excess))
         else:
             answers.append(replace(answer, quote=bound.tighten(answer.quote)))
     return Routing.of(answers)

@@ -60,7 +60,7 @@ from dexexec.venue import (
     AnyVenue,
     BadAnswer,
     Chain,
-    NewsChain,
+    NotifyingChain,
     QuoteExpired,
     Slippage,
     Timeout,
@@ -279,11 +279,11 @@ class Settlement:
     async def _wait(self, trial: Trial, pauses: Pauses, until: float | None) -> None:
         """Until the next look: when the chain has news, or after a pause; not past `until` (monotonic seconds)."""
         chain = self._chain(trial)
-        if not isinstance(chain, NewsChain):
+        if not isinstance(chain, NotifyingChain):
             await self._clock.sleep(pauses.next())
             return
         left = LONGEST_WAIT if until is None else until - self._clock.monotonic()
-        await chain.news(trial.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
+        await chain.wait_for_notification(trial.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
 
     def _fate(self, trial: Trial, status: SwapStatus, sends: int, answer: SubmitAnswer | None) -> Fate | None:
         """What `status` proves; None where that is nothing yet. `answer` is the last send's: it proves nothing, but it

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dexexec.testing import quoting, settling
-from dexexec.testing.harness import Broken, Harness, NotApplicable, describe
+from dexexec.testing.harness import Harness, NotApplicable, RuleBroken, describe
 
 
 class ContractViolation(AssertionError):  # noqa: N818
@@ -34,7 +34,7 @@ class Check:
         """Try the rule. Raises `ContractViolation` or `NotApplicable`."""
         try:
             await self.run(harness)
-        except Broken as error:
+        except RuleBroken as error:
             raise ContractViolation(self.rule, str(error)) from None
 
 

@@ -1,4 +1,4 @@
-"""What a check of the contract works on: a venue of its own, in a world whose time and chain it controls.
+"""What a check of the contract works on: a venue of its own, in a setup whose time and chain it controls.
 
 A check asks for a condition, and gets the venue with its options set for it. An adapter says which value of an option
 makes which condition, in the field itself: `Field(..., json_schema_extra={"contract": {"still": 0, "slow": 60_000}})`.
@@ -41,7 +41,7 @@ class Condition(StrEnum):
     MOVING = "moving"  # still, but the price moves against the taker between quote and landing
 
 
-class Broken(Exception):  # noqa: N818 - read as "the rule is broken"
+class RuleBroken(Exception):  # noqa: N818 - read as "the rule is broken"
     """A check's finding; its text says what was seen and what would be right."""
 
 
@@ -50,8 +50,8 @@ class NotApplicable(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class World:
-    """One venue with everything around it. Nothing is shared with another world."""
+class VenueSetup:
+    """One venue with everything around it. Nothing is shared with another setup."""
 
     venue: Venue[Any]
     clock: ManualClock
@@ -71,27 +71,27 @@ class World:
         """Spend the pair's first token for its second."""
         return SwapRequest(self.mint_in, self.mint_out, amount, mode, slippage_bps)
 
-    async def ask(self, request: SwapRequest) -> Quote | BaseException:
+    async def try_quote(self, request: SwapRequest) -> Quote | BaseException:
         """The venue's quote, or whatever it raised."""
         return await outcome(self.venue.quote(request, self.clock.monotonic() + DEADLINE))
 
     async def quote(self, request: SwapRequest) -> Quote:
         """The venue's quote for a request that it has to answer."""
-        return expect(Quote, await self.ask(request), f"quote for {request.amount} {request.mode}")
+        return expect(Quote, await self.try_quote(request), f"quote for {request.amount} {request.mode}")
 
-    async def ordinary(self, mode: Mode, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
+    async def ordinary_request(self, mode: Mode, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
         """A request of ordinary size: one token of the input, or what the venue gives for that."""
         request = self.request(self.amount(), slippage_bps=slippage_bps)
         if mode is Mode.EXACT_IN:
             return request
-        answer = await self.ask(request)
+        answer = await self.try_quote(request)
         size = answer.amount_out if isinstance(answer, Quote) else request.amount
         return self.request(size, Mode.EXACT_OUT, slippage_bps)
 
-    async def requests(self, slippage_bps: int = SLIPPAGE_BPS) -> list[SwapRequest]:
+    async def ordinary_requests(self, slippage_bps: int = SLIPPAGE_BPS) -> list[SwapRequest]:
         """One request of ordinary size for each mode that the venue really does."""
-        found = [await self.ordinary(mode, slippage_bps) for mode in Mode]
-        return [request for request in found if not isinstance(await self.ask(request), Unsupported)]
+        found = [await self.ordinary_request(mode, slippage_bps) for mode in Mode]
+        return [request for request in found if not isinstance(await self.try_quote(request), Unsupported)]
 
     async def build(self, quote: Quote, blockhash: Blockhash) -> Unsigned | BaseException:
         """What the venue builds, or whatever it raised."""
@@ -103,7 +103,7 @@ class World:
         if isinstance(built, Slippage):
             raise built
         if isinstance(built, BaseException):
-            raise Broken(f"build should give a swap, and gave {describe(built)}")
+            raise RuleBroken(f"build should give a swap, and gave {describe(built)}")
         sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE, AttemptId(uuid4(), 1))
         return expect(Sealed, await outcome(sealed), "what was built, sealed,").signed
 
@@ -115,7 +115,7 @@ class World:
             if not isinstance(status, NotSeen | Unavailable):
                 return status
             self.clock.advance(0.4)
-        raise Broken("a swap that was sent was never seen again")
+        raise RuleBroken("a swap that was sent was never seen again")
 
     async def land(self, quote: Quote) -> Landed:
         """Build, sign and send `quote`, which has to land."""
@@ -123,7 +123,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ChainSetup:
     """What a venue is put on: the time, a chain of the cluster `cluster` (as `VenueContext.cluster`), and who makes
     swaps ready for it. `settles`: swaps may be sent there."""
 
@@ -139,7 +139,7 @@ class Harness:
     """How to make a venue, and what to ask it. `environ` holds its options as the environment would; `pair` is what is
     swapped, by default one that the venue names or SOL for USDC.
 
-    Venues are put on the simulated chain. For another one, override `ground`.
+    Venues are put on the simulated chain. For another one, override `chain_setup`.
     """
 
     venue_class: VenueClass
@@ -148,40 +148,40 @@ class Harness:
     pair: tuple[str, str] | None = None
 
     @asynccontextmanager
-    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+    async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh chain, on which prices are as `condition` says, as far as it is the chain that makes them. Only a
         venue of the simulated chain settles there: others would lose real money."""
         clock = ManualClock()
         settles = self.venue_class.capabilities.network == Network.SIMULATED
         sealer = SimulatedSealer(SimulatedSigner(), guarded=False)
-        yield Ground(clock, SimulatedChain(MemoryLedger(clock)), sealer, settles=settles)
+        yield ChainSetup(clock, SimulatedChain(MemoryLedger(clock)), sealer, settles=settles)
 
     @asynccontextmanager
-    async def world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+    async def venue_setup(self, condition: Condition = Condition.STILL) -> AsyncIterator[VenueSetup]:
         """A fresh venue under `condition`."""
-        async with self._worlds(condition, settling=False) as world:
-            yield world
+        async with self._open_venue(condition, settling=False) as setup:
+            yield setup
 
     @asynccontextmanager
-    async def settling_world(self, condition: Condition = Condition.STILL) -> AsyncIterator[World]:
+    async def settling_venue_setup(self, condition: Condition = Condition.STILL) -> AsyncIterator[VenueSetup]:
         """The same, for what sends swaps. Raises `NotApplicable` where none may be sent."""
-        async with self._worlds(condition, settling=True) as world:
-            yield world
+        async with self._open_venue(condition, settling=True) as setup:
+            yield setup
 
     @asynccontextmanager
-    async def _worlds(self, condition: Condition, *, settling: bool) -> AsyncIterator[World]:
-        async with self.ground(condition) as on:
+    async def _open_venue(self, condition: Condition, *, settling: bool) -> AsyncIterator[VenueSetup]:
+        async with self.chain_setup(condition) as on:
             if settling and not on.settles:
                 network = self.venue_class.capabilities.network
                 raise NotApplicable(f"settles on {network}, swaps are not tried there")
             venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition), on.cluster))
-            pair = self.pair or self.named_pair()
+            pair = self.pair or self.default_pair()
             try:
-                yield World(venue, on.clock, on.chain, on.sealer, self.tokens, *pair)
+                yield VenueSetup(venue, on.clock, on.chain, on.sealer, self.tokens, *pair)
             finally:
                 await venue.aclose()
 
-    def knows(self, condition: Condition) -> bool:
+    def can_set(self, condition: Condition) -> bool:
         """Whether an option of the adapter makes `condition`."""
         return any(condition in found for found in self._contract().values())
 
@@ -205,7 +205,7 @@ class Harness:
                 found[name] = contract
         return found
 
-    def named_pair(self) -> tuple[str, str]:
+    def default_pair(self) -> tuple[str, str]:
         """A pair that the venue names, or SOL and USDC."""
         pairs = self.venue_class.capabilities.pairs
         if not pairs:
@@ -224,7 +224,7 @@ def expect(kind: type[T], found: object, what: str) -> T:
     """`found`, which has to be a `kind`."""
     if isinstance(found, kind):
         return found
-    raise Broken(f"{what} should give {kind.__name__}, and gave {describe(found)}")
+    raise RuleBroken(f"{what} should give {kind.__name__}, and gave {describe(found)}")
 
 
 def describe(found: object) -> str:

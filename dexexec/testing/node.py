@@ -14,14 +14,14 @@ from dexexec.errors import StartupError
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
-from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import SolanaChain, VenueError
 
 FIRST_QUOTE_SECONDS = 30.0
 """How long the first quote may take: pools are searched for it, and everything after it is remembered."""
 
 
-class StandingChain:
+class CachedChain:
     """A chain as it was when it was first asked; the slot is the oldest of the answers. Nothing can be sent."""
 
     def __init__(self, chain: SolanaChain) -> None:
@@ -77,25 +77,25 @@ class NodeHarness(Harness):
     """All worlds share `chain`, of the cluster `cluster`. Their time is the real one of their beginning, and passes by
     hand."""
 
-    chain: StandingChain = field(kw_only=True)
+    chain: CachedChain = field(kw_only=True)
     cluster: str = ""
 
     @asynccontextmanager
-    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+    async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """The node."""
         clock = ManualClock(time.time_ns() // 1_000_000)
-        yield Ground(clock, self.chain, SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
+        yield ChainSetup(clock, self.chain, SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
 
     async def ready(self) -> None:
         """Let the venue look around, and quote once, so that the node has been asked for what the checks need. Raises
         `StartupError` with the venue's reason."""
         try:
-            async with self.world() as world:
-                await world.venue.prepare()
-                await world.venue.quote(world.request(world.amount()), world.clock.monotonic() + FIRST_QUOTE_SECONDS)
-                await world.chain.blockhash()
+            async with self.venue_setup() as setup:
+                await setup.venue.prepare()
+                await setup.venue.quote(setup.request(setup.amount()), setup.clock.monotonic() + FIRST_QUOTE_SECONDS)
+                await setup.chain.blockhash()
         except VenueError as error:
-            tokens = [self.tokens.get(mint) for mint in self.pair or self.named_pair()]
+            tokens = [self.tokens.get(mint) for mint in self.pair or self.default_pair()]
             pair = " for ".join(token.symbol if token else "?" for token in tokens)
             raise StartupError(
                 f"{self.venue_class.name} cannot be checked with 1 {pair}: {error.code}: {error}; another pair can be"

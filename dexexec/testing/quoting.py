@@ -1,4 +1,4 @@
-"""The rules of the contract that concern quotes. Each check gets a `Harness` and raises `Broken`."""
+"""The rules of the contract that concern quotes. Each check gets a `Harness` and raises `RuleBroken`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,16 @@ from dataclasses import fields, replace
 
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, max_in, min_out
-from dexexec.testing.harness import DEADLINE, SLIPPAGE_BPS, Broken, Condition, Harness, NotApplicable, describe, outcome
+from dexexec.testing.harness import (
+    DEADLINE,
+    SLIPPAGE_BPS,
+    Condition,
+    Harness,
+    NotApplicable,
+    RuleBroken,
+    describe,
+    outcome,
+)
 from dexexec.venue import VENUE_ERRORS, Network, Timeout, Unsupported
 
 PPM = 1_000_000
@@ -22,80 +31,82 @@ async def capabilities_are_true(harness: Harness) -> None:
     """Everything that the capabilities claim is done, and what they do not claim is `Unsupported`."""
     claimed = harness.venue_class.capabilities
     if claimed.network not in (Network.SIMULATED, Network.LOCALNET, Network.SOLANA):
-        raise Broken(f"there is no network {claimed.network!r}")
+        raise RuleBroken(f"there is no network {claimed.network!r}")
     if not claimed.modes:
-        raise Broken("no mode is claimed: there is nothing this venue could be asked")
-    async with harness.world() as world:
+        raise RuleBroken("no mode is claimed: there is nothing this venue could be asked")
+    async with harness.venue_setup() as setup:
         for mode in Mode:
-            answer = await world.ask(await world.ordinary(mode))
+            answer = await setup.try_quote(await setup.ordinary_request(mode))
             if mode in claimed.modes and not isinstance(answer, Quote):
-                raise Broken(f"{mode} is claimed, and an ordinary size of it gave {describe(answer)}")
+                raise RuleBroken(f"{mode} is claimed, and an ordinary size of it gave {describe(answer)}")
             if mode not in claimed.modes and not isinstance(answer, Unsupported):
-                raise Broken(f"{mode} is not claimed: Unsupported was due, not {describe(answer)}")
+                raise RuleBroken(f"{mode} is not claimed: Unsupported was due, not {describe(answer)}")
 
 
 async def quote_answers_the_request(harness: Harness) -> None:
     """A quote carries the venue's name and the request itself, and keeps the amount that the request fixed."""
-    async with harness.world() as world:
-        for request in await world.requests():
-            quote = await world.quote(request)
-            if quote.venue != world.venue.name:
-                raise Broken(f"the quote says venue {quote.venue!r}, not {world.venue.name!r}")
+    async with harness.venue_setup() as setup:
+        for request in await setup.ordinary_requests():
+            quote = await setup.quote(request)
+            if quote.venue != setup.venue.name:
+                raise RuleBroken(f"the quote says venue {quote.venue!r}, not {setup.venue.name!r}")
             if quote.request != request:
-                raise Broken(f"asked {request}, the quote says {quote.request}")
+                raise RuleBroken(f"asked {request}, the quote says {quote.request}")
             fixed = quote.amount_in if request.mode is Mode.EXACT_IN else quote.amount_out
             if fixed != request.amount:
-                raise Broken(f"{request.mode} of {request.amount} was quoted for {fixed}")
+                raise RuleBroken(f"{request.mode} of {request.amount} was quoted for {fixed}")
 
 
 async def quote_is_in_base_units(harness: Harness) -> None:
     """Amounts are integers that a token account can hold; the fee's mint, expiry and route can be used as they are."""
-    async with harness.world() as world:
-        for request in await world.requests():
-            quote = await world.quote(request)
+    async with harness.venue_setup() as setup:
+        for request in await setup.ordinary_requests():
+            quote = await setup.quote(request)
             for name in _INTEGERS:
                 value = getattr(quote, name)
                 if type(value) is not int or not 0 <= value <= U64_MAX:
-                    raise Broken(f"{name} is {value!r}: an int from 0 to 2^64 - 1 is due")
+                    raise RuleBroken(f"{name} is {value!r}: an int from 0 to 2^64 - 1 is due")
             if not quote.amount_in or not quote.amount_out:
-                raise Broken("an amount is 0: NoRoute was due")
+                raise RuleBroken("an amount is 0: NoRoute was due")
             if quote.fee_mint not in (request.mint_in, request.mint_out):
-                raise Broken(f"fee_mint is {quote.fee_mint}, which is not of this pair")
-            if quote.expires_at_ms <= world.clock.unix_ms():
-                raise Broken("the quote is expired already (expires_at_ms is Unix milliseconds on the context's clock)")
+                raise RuleBroken(f"fee_mint is {quote.fee_mint}, which is not of this pair")
+            if quote.expires_at_ms <= setup.clock.unix_ms():
+                raise RuleBroken(
+                    "the quote is expired already (expires_at_ms is Unix milliseconds on the context's clock)"
+                )
             if not quote.route or not all(isinstance(pool, str) and pool for pool in quote.route):
-                raise Broken(f"route is {quote.route!r}: it must name at least one pool")
+                raise RuleBroken(f"route is {quote.route!r}: it must name at least one pool")
             if not isinstance(quote.raw, Mapping):
-                raise Broken(f"raw is a {type(quote.raw).__name__}, not a mapping")
+                raise RuleBroken(f"raw is a {type(quote.raw).__name__}, not a mapping")
 
 
 async def bounds_follow_slippage(harness: Harness) -> None:
     """`min_out <= amount_out`, `amount_in <= max_in`, and both follow the order's slippage to the unit."""
-    async with harness.world() as world:
+    async with harness.venue_setup() as setup:
         for bps in (0, SLIPPAGE_BPS, 500):
-            for request in await world.requests(bps):
-                quote = await world.quote(request)
+            for request in await setup.ordinary_requests(bps):
+                quote = await setup.quote(request)
                 exact_in = request.mode is Mode.EXACT_IN
                 least = min_out(quote.amount_out, bps) if exact_in else quote.amount_out
                 most = quote.amount_in if exact_in else max_in(quote.amount_in, bps)
                 if quote.min_out != least:
-                    raise Broken(f"min_out is {quote.min_out} for {quote.amount_out} at {bps} bps: {least} is due")
+                    raise RuleBroken(f"min_out is {quote.min_out} for {quote.amount_out} at {bps} bps: {least} is due")
                 if quote.max_in != most:
-                    raise Broken(f"max_in is {quote.max_in} for {quote.amount_in} at {bps} bps: {most} is due")
+                    raise RuleBroken(f"max_in is {quote.max_in} for {quote.amount_in} at {bps} bps: {most} is due")
 
 
 async def larger_gives_no_less(harness: Harness) -> None:
     """Paying more never gives less, and asking for more never costs less."""
-    async with harness.world() as world:
-        for ordinary in await world.requests():
+    async with harness.venue_setup() as setup:
+        for ordinary in await setup.ordinary_requests():
             exact_in = ordinary.mode is Mode.EXACT_IN
             last: Quote | None = None
             for tenths in (1, 5, 9, 10, 11, 20, 50, 100, 500, 1_000, 10_000):
-                answer = await world.ask(replace(ordinary, amount=max(1, ordinary.amount * tenths // 10)))
+                answer = await setup.try_quote(replace(ordinary, amount=max(1, ordinary.amount * tenths // 10)))
                 if not isinstance(answer, Quote):
                     continue
                 if last and (answer.amount_out < last.amount_out if exact_in else answer.amount_in < last.amount_in):
-                    raise Broken(
+                    raise RuleBroken(
                         f"{ordinary.mode}: {last.amount_in} for {last.amount_out},"
                         f" but the larger {answer.amount_in} for {answer.amount_out}"
                     )
@@ -106,30 +117,30 @@ async def modes_agree(harness: Harness) -> None:
     """What an exact-in swap gives costs, as an exact-out swap, what was paid: but for the rounding of two units."""
     if len(harness.venue_class.capabilities.modes) < len(Mode):
         raise NotApplicable("only one mode is claimed")
-    async with harness.world() as world:
+    async with harness.venue_setup() as setup:
         for over in (1, 3, 7):
-            paid = await world.quote(world.request(world.amount(1, over)))
-            back = await world.ask(world.request(paid.amount_out, Mode.EXACT_OUT))
+            paid = await setup.quote(setup.request(setup.amount(1, over)))
+            back = await setup.try_quote(setup.request(paid.amount_out, Mode.EXACT_OUT))
             if isinstance(back, Unsupported):
                 return
             if not isinstance(back, Quote):
-                raise Broken(f"{paid.amount_in} gave {paid.amount_out}; asked for exactly that: {describe(back)}")
+                raise RuleBroken(f"{paid.amount_in} gave {paid.amount_out}; asked for exactly that: {describe(back)}")
             allowed = 2 + 2 * paid.amount_in // paid.amount_out + paid.amount_in // 100_000
             if abs(back.amount_in - paid.amount_in) > allowed:
-                raise Broken(f"{paid.amount_out} is given for {paid.amount_in}, but costs {back.amount_in}")
+                raise RuleBroken(f"{paid.amount_out} is given for {paid.amount_in}, but costs {back.amount_in}")
 
 
 async def impact_is_told(harness: Harness) -> None:
     """`price_impact_ppm` tells at least how much worse than the price of a small swap that of a large one is."""
-    async with harness.world() as world:
-        for ordinary in await world.requests():
-            small = await world.ask(replace(ordinary, amount=max(1, ordinary.amount // SMALL)))
+    async with harness.venue_setup() as setup:
+        for ordinary in await setup.ordinary_requests():
+            small = await setup.try_quote(replace(ordinary, amount=max(1, ordinary.amount // SMALL)))
             if not isinstance(small, Quote):
                 continue
             for times in (1, 10, 100, 1_000, 10_000, 100_000):
-                large = await world.ask(replace(ordinary, amount=ordinary.amount * times))
+                large = await setup.try_quote(replace(ordinary, amount=ordinary.amount * times))
                 if isinstance(large, Quote) and large.price_impact_ppm < _least_impact(small, large):
-                    raise Broken(
+                    raise RuleBroken(
                         f"{large.amount_in} for {large.amount_out} is {_least_impact(small, large)} ppm worse than"
                         f" {small.amount_in} for {small.amount_out}: price_impact_ppm says {large.price_impact_ppm}"
                     )
@@ -144,24 +155,24 @@ def _least_impact(small: Quote, large: Quote) -> int:
 
 async def deadline_is_obeyed(harness: Harness) -> None:
     """However slow the venue is, `quote` ends by its deadline: with a quote, or with `Timeout`."""
-    async with harness.world(Condition.SLOW) as world:
-        request = world.request(world.amount())
+    async with harness.venue_setup(Condition.SLOW) as setup:
+        request = setup.request(setup.amount())
         for seconds in (DEADLINE, 0.0, -DEADLINE):
-            start = world.clock.monotonic()
-            answer = await outcome(world.venue.quote(request, start + seconds))
-            late = world.clock.monotonic() - start - max(seconds, 0.0)
+            start = setup.clock.monotonic()
+            answer = await outcome(setup.venue.quote(request, start + seconds))
+            late = setup.clock.monotonic() - start - max(seconds, 0.0)
             if late > ALLOWED_DELAY:
-                raise Broken(f"answered {late:.3f} s after a deadline {seconds:g} s away: Timeout was due by then")
+                raise RuleBroken(f"answered {late:.3f} s after a deadline {seconds:g} s away: Timeout was due by then")
             if not isinstance(answer, Quote | Timeout):
-                raise Broken(f"with a deadline {seconds:g} s away came {describe(answer)}: Timeout was due")
-            if isinstance(answer, Quote) and harness.knows(Condition.SLOW):
-                raise Broken(f"a venue made slow quoted within {seconds:g} s: it does not obey its own options")
+                raise RuleBroken(f"with a deadline {seconds:g} s away came {describe(answer)}: Timeout was due")
+            if isinstance(answer, Quote) and harness.can_set(Condition.SLOW):
+                raise RuleBroken(f"a venue made slow quoted within {seconds:g} s: it does not obey its own options")
 
 
 async def only_known_errors_escape(harness: Harness) -> None:
     """Whatever is asked, the answer is a quote or an error of the closed set `dexexec.venue.VENUE_ERRORS`."""
-    async with harness.world() as world:
-        ordinary = world.request(world.amount())
+    async with harness.venue_setup() as setup:
+        ordinary = setup.request(setup.amount())
         odd = [replace(ordinary, amount=amount) for amount in (1, 2, U64_MAX - 1, U64_MAX)]
         odd += [replace(ordinary, slippage_bps=bps) for bps in (0, 10_000)]
         odd += [
@@ -172,24 +183,24 @@ async def only_known_errors_escape(harness: Harness) -> None:
         for request in odd:
             for mode in Mode:
                 asked = replace(request, mode=mode)
-                _known(await world.ask(asked), f"quote for {asked}")
-        quote = await world.quote(ordinary)
+                _known(await setup.try_quote(asked), f"quote for {asked}")
+        quote = await setup.quote(ordinary)
         stranger = replace(quote, venue="somebody-else", raw={})
-        _known(await world.build(stranger, await world.chain.blockhash()), "build of another venue's quote")
+        _known(await setup.build(stranger, await setup.chain.blockhash()), "build of another venue's quote")
 
 
 async def quotes_are_independent(harness: Harness) -> None:
     """Quotes asked at the same time are those that would be given one by one, and share nothing that can change."""
-    async with harness.world() as world:
-        ordinary = await world.requests()
+    async with harness.venue_setup() as setup:
+        ordinary = await setup.ordinary_requests()
         asked = [replace(request, amount=request.amount * n // 5 or 1) for n in (5, 7, 9) for request in ordinary] * 2
-        alone = [await world.quote(request) for request in asked]
-        together = await asyncio.gather(*(world.quote(request) for request in asked))
+        alone = [await setup.quote(request) for request in asked]
+        together = await asyncio.gather(*(setup.quote(request) for request in asked))
         for before, quote in zip(alone, together, strict=True):
             if quote.request != before.request:
-                raise Broken(f"asked together with others, {before.request} was answered for {quote.request}")
+                raise RuleBroken(f"asked together with others, {before.request} was answered for {quote.request}")
             if (quote.amount_in, quote.amount_out) != (before.amount_in, before.amount_out):
-                raise Broken(
+                raise RuleBroken(
                     f"alone {before.amount_in} for {before.amount_out},"
                     f" together with others {quote.amount_in} for {quote.amount_out}"
                 )
@@ -198,9 +209,9 @@ async def quotes_are_independent(harness: Harness) -> None:
         if isinstance(first, dict):
             first.clear()
             if dict(second) != kept:
-                raise Broken("two quotes share one `raw`: changing one changes the other")
+                raise RuleBroken("two quotes share one `raw`: changing one changes the other")
 
 
 def _known(answer: object, what: str) -> None:
     if isinstance(answer, BaseException) and not isinstance(answer, VENUE_ERRORS):
-        raise Broken(f"{what} raised {describe(answer)}, which is not one of VENUE_ERRORS")
+        raise RuleBroken(f"{what} raised {describe(answer)}, which is not one of VENUE_ERRORS")

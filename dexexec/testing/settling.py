@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import FailedOnChain, Landed, ProgramFailure, fill_of
-from dexexec.testing.harness import Broken, Condition, Harness, World, describe, expect
+from dexexec.testing.harness import Condition, Harness, RuleBroken, VenueSetup, describe, expect
 from dexexec.venue import QuoteExpired, Slippage, VenueError
 
 LOOSE_BPS = 500
@@ -14,68 +14,68 @@ TRIES = 12
 
 async def expired_quote_is_refused(harness: Harness) -> None:
     """`build` raises `QuoteExpired` from `expires_at_ms` on, and not before."""
-    async with harness.world() as world:
-        quote = await world.quote(world.request(world.amount()))
-        left = (quote.expires_at_ms - world.clock.unix_ms()) / 1000
-        world.clock.advance(left - 0.001)
-        early = await world.build(quote, await world.chain.blockhash())
+    async with harness.venue_setup() as setup:
+        quote = await setup.quote(setup.request(setup.amount()))
+        left = (quote.expires_at_ms - setup.clock.unix_ms()) / 1000
+        setup.clock.advance(left - 0.001)
+        early = await setup.build(quote, await setup.chain.blockhash())
         if isinstance(early, QuoteExpired):
-            raise Broken("a quote was refused as expired 1 ms before expires_at_ms")
-        world.clock.advance(0.001)
-        built = await world.build(quote, await world.chain.blockhash())
+            raise RuleBroken("a quote was refused as expired 1 ms before expires_at_ms")
+        setup.clock.advance(0.001)
+        built = await setup.build(quote, await setup.chain.blockhash())
         if not isinstance(built, QuoteExpired):
-            raise Broken(f"a quote that has expired gave {describe(built)}: QuoteExpired was due")
+            raise RuleBroken(f"a quote that has expired gave {describe(built)}: QuoteExpired was due")
 
 
 async def fill_equals_quote(harness: Harness) -> None:
     """While the market stands still, a swap moves exactly what was quoted, both ways."""
-    async with harness.settling_world() as world:
-        for request in await world.requests():
-            quote = await world.quote(request)
-            fill = fill_of(await world.land(quote), request)
+    async with harness.settling_venue_setup() as setup:
+        for request in await setup.ordinary_requests():
+            quote = await setup.quote(request)
+            fill = fill_of(await setup.land(quote), request)
             if (fill.amount_in, fill.amount_out) != (quote.amount_in, quote.amount_out):
-                raise Broken(f"quoted {quote.amount_in} for {quote.amount_out}, filled {_amounts(fill)}")
+                raise RuleBroken(f"quoted {quote.amount_in} for {quote.amount_out}, filled {_amounts(fill)}")
 
 
 async def explain_never_raises(harness: Harness) -> None:
     """`explain` gives an error of `dexexec.venue` or None, whatever failed, and raises nothing."""
-    async with harness.world() as world:
-        programs = (*sorted(world.venue.programs), "11111111111111111111111111111111")
+    async with harness.venue_setup() as setup:
+        programs = (*sorted(setup.venue.programs), "11111111111111111111111111111111")
         for program in programs:
             for custom in (None, 0, 1, 6_000, 2**32 - 1):
                 failure = ProgramFailure(255, program, custom, "custom program error")
                 try:
-                    explained = world.venue.explain(failure)
+                    explained = setup.venue.explain(failure)
                 except Exception as error:
-                    raise Broken(f"explain raised {describe(error)} for {failure}") from error
+                    raise RuleBroken(f"explain raised {describe(error)} for {failure}") from error
                 if explained is not None and not isinstance(explained, VenueError):
-                    raise Broken(f"explain gave {describe(explained)} for {failure}")
+                    raise RuleBroken(f"explain gave {describe(explained)} for {failure}")
 
 
 async def bounds_hold_on_chain(harness: Harness) -> None:
     """When the price moves, a swap fills within `min_out` and `max_in` of its quote, or not at all: also where they are
     tighter than the request's slippage."""
-    async with harness.settling_world(Condition.MOVING) as world:
+    async with harness.settling_venue_setup(Condition.MOVING) as setup:
         for bps in (0, 10, 100):
-            for request in await world.requests(bps):
+            for request in await setup.ordinary_requests(bps):
                 for _ in range(TRIES):
-                    await _fills_within_bounds(world, await world.quote(request))
-        for request in await world.requests(LOOSE_BPS):
+                    await _fills_within_bounds(setup, await setup.quote(request))
+        for request in await setup.ordinary_requests(LOOSE_BPS):
             for _ in range(TRIES):
-                quote = await world.quote(request)
-                await _fills_within_bounds(world, replace(quote, min_out=quote.amount_out, max_in=quote.amount_in))
+                quote = await setup.quote(request)
+                await _fills_within_bounds(setup, replace(quote, min_out=quote.amount_out, max_in=quote.amount_in))
 
 
-async def _fills_within_bounds(world: World, quote: Quote) -> None:
+async def _fills_within_bounds(setup: VenueSetup, quote: Quote) -> None:
     try:
-        status = await world.settle(await world.sign(quote))
+        status = await setup.settle(await setup.sign(quote))
     except Slippage:
         return
     if isinstance(status, FailedOnChain):
         return
     fill = fill_of(expect(Landed, status, "what was built, sent,"), quote.request)
     if fill.amount_out < quote.min_out or fill.amount_in > quote.max_in:
-        raise Broken(
+        raise RuleBroken(
             f"filled {_amounts(fill)}, out of bounds: at least {quote.min_out} for at most {quote.max_in} was due"
         )
 

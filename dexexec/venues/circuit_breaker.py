@@ -30,8 +30,8 @@ class Breaker:
         """Code and detail of the last failure."""
 
     def enter(self) -> bool:
-        """Whether a request may pass. Each that does is ended by one of `succeeded`, `failed` and `left`."""
-        if self.state is State.OPEN and not self.rests():
+        """Whether a request may pass. Each that does is ended by one of `succeeded`, `failed` and `abandoned`."""
+        if self.state is State.OPEN and not self.remaining_seconds():
             self._move(State.HALF_OPEN)
         if self.state is State.CLOSED:
             return True
@@ -39,7 +39,7 @@ class Breaker:
         self._trying = self._trying or passes
         return passes
 
-    def rests(self) -> float:
+    def remaining_seconds(self) -> float:
         """Seconds until a request may pass again; 0 when one may, or is trying the venue now."""
         return max(0.0, self._opened_until - self._now()) if self.state is State.OPEN else 0.0
 
@@ -58,7 +58,7 @@ class Breaker:
             self._opened_until = self._now() + self._seconds
             self._move(State.OPEN)
 
-    def left(self) -> None:
+    def abandoned(self) -> None:
         """The request ended without telling anything about the venue."""
         self._trying = False
 

@@ -31,8 +31,10 @@ CUT_SHORT = "the order's deadline came before a quote"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one venue said: a quote, or the code and words of why there is none, or of why its quote may not be taken.
-    `shared`: the trouble is not the venue's own. `rests`: it was not asked, and for how many seconds it will not be."""
+    """One venue's answer: a quote, or the code and text of an error, or a quote with the reason why it was rejected.
+
+    `shared`: the cause lies outside the venue. `breaker_open_seconds`: the venue was skipped; how long its breaker
+    stays open."""
 
     venue: str
     elapsed_ms: int = 0
@@ -41,7 +43,7 @@ class Answer:
     detail: str = ""
     retryable: bool = True
     shared: bool = False
-    rests: float | None = None
+    breaker_open_seconds: float | None = None
 
     @classmethod
     def of(cls, venue: str, error: VenueError, elapsed_ms: int = 0) -> "Answer":
@@ -55,7 +57,7 @@ class Answer:
             shared=is_shared(error),
         )
 
-    def lost(self, code: str, detail: str, *, retryable: bool = True) -> "Answer":
+    def rejected(self, code: str, detail: str, *, retryable: bool = True) -> "Answer":
         """The same quote, which may not be taken."""
         return replace(self, code=code, detail=detail, retryable=retryable)
 
@@ -73,9 +75,9 @@ class Routing:
         return cls(tuple(answers), rank([answer.quote for answer in answers if answer.quote and not answer.code]))
 
     @property
-    def rest_ms(self) -> float | None:
+    def breakers_open_ms(self) -> float | None:
         """How long every venue that can do the order still rests, at least; None when one of them was asked."""
-        able = [answer.rests for answer in self.answers if answer.code != Unsupported.code]
+        able = [answer.breaker_open_seconds for answer in self.answers if answer.code != Unsupported.code]
         rests = [rest for rest in able if rest is not None]
         return min(rests) * 1000 if rests and len(rests) == len(able) else None
 
@@ -98,7 +100,7 @@ def network_cost(quote: Quote) -> int:
     return 0
 
 
-def net(quote: Quote) -> int:
+def net_amount(quote: Quote) -> int:
     """What ranks a quote: base units received (exact in) or paid (exact out), network cost included."""
     cost = network_cost(quote)
     return quote.amount_out - cost if quote.request.mode is Mode.EXACT_IN else quote.amount_in + cost
@@ -108,7 +110,7 @@ def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
     """Best first. Equal ones keep the order in which the venues are configured."""
     if not quotes:
         return ()
-    return tuple(sorted(quotes, key=net, reverse=quotes[0].request.mode is Mode.EXACT_IN))
+    return tuple(sorted(quotes, key=net_amount, reverse=quotes[0].request.mode is Mode.EXACT_IN))
 
 
 class Router:
@@ -150,7 +152,7 @@ class Router:
                 await asyncio.wait(asked.values(), timeout=max(0.0, until - self._clock.monotonic()))
         except BaseException:
             for name, task in asked.items():
-                self._breakers[name].left()
+                self._breakers[name].abandoned()
                 self._abandon(task)
             raise
         for name, task in asked.items():
@@ -180,9 +182,9 @@ class Router:
         if breaker.enter():
             return None
         code, detail = breaker.cause
-        rests = breaker.rests()
-        until = f"asked again in {rests:.1f} s" if rests else "another order is trying it now"
-        return Answer(venue=name, code=code, detail=f"{detail or code} ({until})", rests=rests)
+        remaining = breaker.remaining_seconds()
+        until = f"asked again in {remaining:.1f} s" if remaining else "another order is trying it now"
+        return Answer(venue=name, code=code, detail=f"{detail or code} ({until})", breaker_open_seconds=remaining)
 
     def _late(self, name: str, by_order: bool) -> Answer:
         """No answer: in the router's time, or before the order's own deadline."""
@@ -204,7 +206,7 @@ class Router:
             elif (
                 answer.shared or answer.code == FailureReason.DEADLINE or (answer.code == Timeout.code and not in_time)
             ):
-                breaker.left()
+                breaker.abandoned()
             else:
                 breaker.failed(answer.code, answer.detail)
 

@@ -17,7 +17,7 @@ import pytest
 from dexexec.bench import process_usage
 from dexexec.bench.client.closed_loop import ClosedLoop
 from dexexec.bench.client.http import EXECUTE, Target
-from dexexec.bench.client.open_loop import Paced
+from dexexec.bench.client.open_loop import OpenLoop
 from tests.support.service.process import Process, Stand, servers_running, wait_until
 
 MACHINES = Path("/proc/self/smaps_rollup").exists()
@@ -244,7 +244,7 @@ async def test_an_open_loop_counts_from_when_an_order_should_have_been_sent() ->
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         target = Target("127.0.0.1", server.sockets[0].getsockname()[1])
-        found: dict[str, Any] = await Paced(target, rate=100, seconds=0.1, clients=1, path=EXECUTE).run()
+        found: dict[str, Any] = await OpenLoop(target, rate=100, seconds=0.1, clients=1, path=EXECUTE).run()
     finally:
         server.close()
     assert (found["intended"], found["accepted"], found["unsent"], found["unanswered"]) == (10, 10, 0, 0)

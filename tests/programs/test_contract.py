@@ -75,13 +75,13 @@ class ProgramHarness(Harness):
     seed: int = 1
 
     @asynccontextmanager
-    async def ground(self, condition: Condition) -> AsyncIterator[harness.Ground]:
+    async def chain_setup(self, condition: Condition) -> AsyncIterator[harness.ChainSetup]:
         """A fresh market; when prices move, it is somebody else who moves them."""
-        pair = self.pair or self.named_pair()
+        pair = self.pair or self.default_pair()
         async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
-            ground = harness.Ground(on.clock, on.chain, on.sealer, "localnet", settles=True)
+            setup = harness.ChainSetup(on.clock, on.chain, on.sealer, "localnet", settles=True)
             if condition is not Condition.MOVING:
-                yield ground
+                yield setup
                 return
             wallet = Keypair()
             await fund(on.net.url, wallet.pubkey())
@@ -89,7 +89,7 @@ class ProgramHarness(Harness):
             venue = on.venue(self.venue_class)
             assert isinstance(on.chain, MovingChain)
             on.chain.mover = Mover(on.with_wallet(wallet), venue, pair)
-            yield ground
+            yield setup
             assert on.chain.mover.swaps > 0
             await venue.aclose()
 

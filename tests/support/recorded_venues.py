@@ -10,7 +10,7 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
-from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.raydium.venue import Raydium
@@ -56,6 +56,6 @@ class RecordedHarness(Harness):
     chain: Callable[[], RecordedChain] = field(kw_only=True)
 
     @asynccontextmanager
-    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+    async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh chain."""
-        yield Ground(ManualClock(), self.chain(), SimulatedSealer(SimulatedSigner()), cluster="mainnet-beta")
+        yield ChainSetup(ManualClock(), self.chain(), SimulatedSealer(SimulatedSigner()), cluster="mainnet-beta")

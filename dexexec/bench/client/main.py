@@ -13,7 +13,7 @@ from typing import Any
 from dexexec.bench.client.closed_loop import ClosedLoop
 from dexexec.bench.client.fanout_sockets import Sockets
 from dexexec.bench.client.http import EXECUTE, Target
-from dexexec.bench.client.open_loop import Paced
+from dexexec.bench.client.open_loop import OpenLoop
 
 
 class Load:
@@ -29,7 +29,7 @@ class Load:
         if kind == "closed":
             return await ClosedLoop(target, **{"path": EXECUTE, **job}).run()
         if kind == "paced":
-            return await Paced(target, **{"path": EXECUTE, **job}).run()
+            return await OpenLoop(target, **{"path": EXECUTE, **job}).run()
         if kind == "open":
             self._sockets = self._sockets or Sockets(target)
             return await self._sockets.open(job["count"])

@@ -16,7 +16,7 @@ LATEST = 5.0
 """An order that could not be sent for so many seconds is not sent any more."""
 
 
-class Paced:
+class OpenLoop:
     """`rate` orders per second for `seconds`, over `clients` connections. `follow_every`: of so many orders one is
     followed to its `confirmed` message (0: none), on sockets that are open already (`by_message`) or of its own."""
 

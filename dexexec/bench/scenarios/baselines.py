@@ -11,10 +11,10 @@ from collections.abc import Callable
 import redis
 
 from dexexec.bench import measure
-from dexexec.bench.environment import Ground, Plot, plain_environment
+from dexexec.bench.environment import BenchSandbox, BenchServers, plain_environment
 from dexexec.bench.plan import Plan
 from dexexec.bench.process_usage import Meter
-from dexexec.bench.processes import LoadClient, Nursery
+from dexexec.bench.processes import LoadClient, ProcessGroup
 from dexexec.bench.report import Report
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
@@ -31,26 +31,28 @@ SELECT * FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) RETURNING a
 DETAIL = json.dumps({"round": 1, "quotes": [{"venue": "mock", "price": "151.3", "amountOut": "1513000"}] * 2})
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Raises `BenchError`."""
-    bare(ground.nursery, ground.load, plan, report)
-    with ground.plot() as plot:
-        plot.nursery.start("dexexec migrate", ["-m", "dexexec", "migrate"], plot.environment).finish(START_SECONDS)
+    bare(servers.processes, servers.load, plan, report)
+    with servers.sandbox() as sandbox:
+        sandbox.processes.start("dexexec migrate", ["-m", "dexexec", "migrate"], sandbox.environment).finish(
+            START_SECONDS
+        )
         for batch in BATCHES:
-            rate = _rows(plot, batch, plan.primitive_seconds)
+            rate = _rows(sandbox, batch, plan.primitive_seconds)
             words = "each row its own commit" if batch == 1 else f"{batch} rows per commit"
             report.add(f"primitives.rows.{batch}", f"Postgres: events, {words}", rate, "rows/s")
         report.add(
             "primitives.xadd",
             f"Redis: XADD, {PIPELINE} per pipeline",
-            _xadds(plot, plan.primitive_seconds),
+            _xadds(sandbox, plan.primitive_seconds),
             "entries/s",
         )
 
 
-def bare(nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def bare(processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """A Tornado that only reads and answers JSON, under the same client and the same number of connections."""
-    server = nursery.start("the bare server", ["-m", "dexexec.bench.baseline_server"], plain_environment())
+    server = processes.start("the bare server", ["-m", "dexexec.bench.baseline_server"], plain_environment())
     url = server.line(START_SECONDS)
     for clients in plan.clients:
         load.do("closed", url, START_SECONDS, clients=clients, seconds=plan.warm_seconds / 2)
@@ -66,9 +68,9 @@ def bare(nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None
     server.stop()
 
 
-def _rows(plot: Plot, batch: int, seconds: float) -> float:
+def _rows(sandbox: BenchSandbox, batch: int, seconds: float) -> float:
     """Rows per second in commits of `batch`."""
-    with connect(plot.address) as connection:
+    with connect(sandbox.address) as connection:
         connection.execute("CREATE TABLE bench_events (LIKE order_events INCLUDING ALL)")
         connection.prepare_threshold = 1
         statuses, details = [Status.ROUTING.value] * batch, [DETAIL] * batch
@@ -80,17 +82,17 @@ def _rows(plot: Plot, batch: int, seconds: float) -> float:
             connection.execute(INSERT, (ids, [2] * batch, statuses, details), prepare=True, binary=True).fetchall()
             return batch
 
-        rate = _rate(write, seconds, plot)
+        rate = _rate(write, seconds, sandbox)
         connection.execute("DROP TABLE bench_events")
     return rate
 
 
-def _xadds(plot: Plot, seconds: float) -> float:
+def _xadds(sandbox: BenchSandbox, seconds: float) -> float:
     """Entries per second, in pipelines that are encoded before."""
-    with redis.Redis.from_url(plot.redis_url) as client:
+    with redis.Redis.from_url(sandbox.redis_url) as client:
         pool = client.connection_pool
         connection = pool.get_connection()
-        key = f"{{{plot.prefix}}}:bench"
+        key = f"{{{sandbox.prefix}}}:bench"
         order = str(uuid7(int(time.time() * 1000), bytes(RANDOM_BYTES)))
         packed = connection.pack_commands([("XADD", key, "*", "id", order)] * PIPELINE)
 
@@ -101,17 +103,17 @@ def _xadds(plot: Plot, seconds: float) -> float:
             return PIPELINE
 
         try:
-            return _rate(write, seconds, plot)
+            return _rate(write, seconds, sandbox)
         finally:
             pool.release(connection)
             client.delete(key)
 
 
-def _rate(write: Callable[[], int], seconds: float, plot: Plot) -> float:
+def _rate(write: Callable[[], int], seconds: float, sandbox: BenchSandbox) -> float:
     """How many per second, after a warm-up of a tenth."""
     for share in (0.1, 1.0):
         done, begun = 0, time.perf_counter()
         while (took := time.perf_counter() - begun) < seconds * share:
             done += write()
-            plot.nursery.check()
+            sandbox.processes.check()
     return done / took

@@ -1,6 +1,6 @@
 """One event to many sockets. The order lands some seconds after it was posted, so that all follow it by then."""
 
-from dexexec.bench.environment import Ground
+from dexexec.bench.environment import BenchServers
 from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
@@ -9,16 +9,18 @@ SUBSCRIBED_PER_SECOND = 1_000
 """What the pause before the landing reckons with."""
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Each number of sockets, some events each. Raises `BenchError`."""
     for count in plan.sockets:
         landing_ms = 1000 + 1000 * count // SUBSCRIBED_PER_SECOND
-        with ground.plot() as plot:
-            service = plot.service(DEXEXEC_MOCK_LANDING_MS=str(landing_ms))
-            opened = plot.load.do("open", service.url, OPEN_SECONDS, count=count)
+        with servers.sandbox() as sandbox:
+            service = sandbox.service(DEXEXEC_MOCK_LANDING_MS=str(landing_ms))
+            opened = sandbox.load.do("open", service.url, OPEN_SECONDS, count=count)
             patience = landing_ms / 1000 + 20
-            rounds = [plot.load.do("fan", service.url, 2 * patience, patience=patience) for _ in range(plan.fan_rounds)]
-            plot.load.do("close", service.url, OPEN_SECONDS)
+            rounds = [
+                sandbox.load.do("fan", service.url, 2 * patience, patience=patience) for _ in range(plan.fan_rounds)
+            ]
+            sandbox.load.do("close", service.url, OPEN_SECONDS)
             service.stop()
         key, where = f"fanout.{count}", f"{count:,} sockets"
         for number, one in enumerate(rounds, 1):

@@ -12,7 +12,7 @@ from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from dexexec.bench import measure
-from dexexec.bench.environment import Ground, Plot
+from dexexec.bench.environment import BenchSandbox, BenchServers
 from dexexec.bench.measure import Measured
 from dexexec.bench.plan import Plan
 from dexexec.bench.processes import BenchError, Service
@@ -45,15 +45,15 @@ WITH made AS MATERIALIZED (
 """.replace("i %", "i %%")
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Before, the loading, after. Raises `BenchError`."""
-    with ground.plot() as plot:
-        service = plot.service()
-        before = _rates(plot, service, plan, report, "before")
+    with servers.sandbox() as sandbox:
+        service = sandbox.service()
+        before = _rates(sandbox, service, plan, report, "before")
         begun = time.monotonic()
-        _load(ground, plot, plan.history_orders)
+        _load(servers, sandbox, plan.history_orders)
         took = time.monotonic() - begun
-        after = _rates(plot, service, plan, report, "after")
+        after = _rates(sandbox, service, plan, report, "after")
         service.stop()
     report.add("history.orders", "finished orders loaded", plan.history_orders, "orders")
     report.add("history.loading", "loading them", took, "s")
@@ -67,23 +67,25 @@ def run(ground: Ground, plan: Plan, report: Report) -> None:
             report.add(f"history.{when}.{name}", f"POST to confirmed at {RATE}/s, {words}, {name}", paced[name], "ms")
 
 
-def _rates(plot: Plot, service: Service, plan: Plan, report: Report, when: str) -> tuple[Measured, dict[str, Any]]:
+def _rates(
+    sandbox: BenchSandbox, service: Service, plan: Plan, report: Report, when: str
+) -> tuple[Measured, dict[str, Any]]:
     where = f"history, {when}"
-    load = measure.closed(plot, service, plan, clients=CLIENTS, seconds=plan.window_seconds)
+    load = measure.closed(sandbox, service, plan, clients=CLIENTS, seconds=plan.window_seconds)
     measure.require_orders(load, where)
-    measure.check(report, plot, where, load)
+    measure.check(report, sandbox, where, load)
     paced = measure.load(
-        plot, service, plan, "paced", seconds=plan.rate_seconds, rate=RATE, clients=CLIENTS, follow_every=1
+        sandbox, service, plan, "paced", seconds=plan.rate_seconds, rate=RATE, clients=CLIENTS, follow_every=1
     )
-    measure.check(report, plot, where, paced)
+    measure.check(report, sandbox, where, paced)
     report.details[f"history.{when}"] = {"closed": load.answer, "paced": paced.answer}
     confirmed: dict[str, Any] = paced.answer["confirmed"]
     return load, confirmed
 
 
-def _load(ground: Ground, plot: Plot, total: int) -> None:
+def _load(servers: BenchServers, sandbox: BenchSandbox, total: int) -> None:
     """Put so many finished orders into the past. Raises `BenchError` when that takes too long."""
-    connection, now = plot.record.connection, plot.record.now()
+    connection, now = sandbox.record.connection, sandbox.record.now()
     deadline = time.monotonic() + LOAD_SECONDS
     connection.execute("SET synchronous_commit = off")
     connection.execute(PREPARE, (TEMPLATES,))
@@ -91,15 +93,15 @@ def _load(ground: Ground, plot: Plot, total: int) -> None:
     for first in range(1, total + 1, CHUNK):
         last = min(total, first + CHUNK - 1)
         connection.execute(statement, {"first": first, "last": last, "now": now, "total": total})
-        plot.nursery.check()
+        sandbox.processes.check()
         if time.monotonic() > deadline:
             raise BenchError(f"history: {last:,} of {total:,} orders were loaded within {LOAD_SECONDS:g} s")
         if last == total or last % (10 * CHUNK) == 0:
-            ground.tell(f"  {last:,} of {total:,} finished orders loaded")
+            servers.tell(f"  {last:,} of {total:,} finished orders loaded")
     connection.execute("SET synchronous_commit = on")
     for table in TABLES:  # what autovacuum would do in the middle of the measurement
         connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table)))
-        plot.nursery.check()
+        sandbox.processes.check()
     try:
         connection.execute("CHECKPOINT")
     except errors.InsufficientPrivilege:

@@ -1,7 +1,7 @@
 """From POST to the `confirmed` message on a WebSocket, at rates that do not depend on how fast the answers come."""
 
 from dexexec.bench import measure
-from dexexec.bench.environment import Ground
+from dexexec.bench.environment import BenchServers
 from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
@@ -10,18 +10,18 @@ WARM_CLIENTS = 8
 SOCKETS = 100
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Each rate in turn, in the all-in-one process, on sockets that are open before. Raises `BenchError`."""
-    with ground.plot() as plot:
-        service = plot.service()
-        measure.warm(plot, service, plan, WARM_CLIENTS)
+    with servers.sandbox() as sandbox:
+        service = sandbox.service()
+        measure.warm(sandbox, service, plan, WARM_CLIENTS)
         for rate in plan.rates:
             found = measure.load(
-                plot, service, plan, "paced",
+                sandbox, service, plan, "paced",
                 seconds=plan.rate_seconds, rate=rate, clients=CLIENTS, follow_every=1, sockets=SOCKETS,
             )  # fmt: skip
             where = f"{rate}/s"
-            measure.check(report, plot, where, found)
+            measure.check(report, sandbox, where, found)
             add(report, rate, found.answer)
         service.stop()
 

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 
-from dexexec.bench.environment import Ground, Plot, plain_environment
+from dexexec.bench.environment import BenchSandbox, BenchServers, plain_environment
 from dexexec.bench.plan import Plan
 from dexexec.bench.process_usage import Meter, pss_and_rss, server_pids
 from dexexec.bench.processes import SOURCES, BenchError
@@ -15,33 +15,33 @@ MIB = 1024 * 1024
 SOCKETS_SECONDS = 120.0
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Raises `BenchError`."""
     report.add("memory.import", "start-up: interpreter and all imports", _import_seconds(), "s")
-    with ground.plot() as plot:
-        service = plot.service()
+    with servers.sandbox() as sandbox:
+        service = sandbox.service()
         [child] = service.children
-        plot.nursery.sleep(plan.idle_seconds / 2)
-        _add(report, "rest", "at rest", child.pid, plot)
+        sandbox.processes.sleep(plan.idle_seconds / 2)
+        _add(report, "rest", "at rest", child.pid, sandbox)
         meter, begun = Meter({"service": [child.pid]}), time.monotonic()
-        plot.nursery.sleep(plan.idle_seconds)
+        sandbox.processes.sleep(plan.idle_seconds)
         used, took = meter.read().get("service"), time.monotonic() - begun
         report.add("memory.idle_cpu", "CPU at rest", None if used is None else used / took * 100, "% of a core")
         before = pss_and_rss(child.pid)
-        opened = plot.load.do("open", service.url, SOCKETS_SECONDS, count=plan.idle_sockets)
-        plot.nursery.sleep(min(1.0, plan.idle_seconds))
+        opened = sandbox.load.do("open", service.url, SOCKETS_SECONDS, count=plan.idle_sockets)
+        sandbox.processes.sleep(min(1.0, plan.idle_seconds))
         after = pss_and_rss(child.pid)
         name = f"with {plan.idle_sockets:,} idle sockets"
-        _add(report, "sockets", name, child.pid, plot)
+        _add(report, "sockets", name, child.pid, sandbox)
         each = (after[1] - before[1]) / plan.idle_sockets if before and after else None
         report.add("memory.per_socket", "one idle socket", each, "bytes")
         report.details["memory"] = {"opened": opened}
-        plot.load.do("close", service.url, SOCKETS_SECONDS)
+        sandbox.load.do("close", service.url, SOCKETS_SECONDS)
         service.stop()
 
 
-def _add(report: Report, key: str, words: str, pid: int, plot: Plot) -> None:
-    groups = {"service": [pid], **server_pids(plot.address, plot.redis_url)}
+def _add(report: Report, key: str, words: str, pid: int, sandbox: BenchSandbox) -> None:
+    groups = {"service": [pid], **server_pids(sandbox.address, sandbox.redis_url)}
     for name, pids in groups.items():
         sizes = [size for one in pids if (size := pss_and_rss(one)) is not None]
         pss = sum(size[0] for size in sizes) / MIB if sizes else None

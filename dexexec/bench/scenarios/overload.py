@@ -1,7 +1,7 @@
 """Too many orders: from clients that never pause (intake), and at twice the rate that can be executed (overload)."""
 
 from dexexec.bench import measure
-from dexexec.bench.environment import Ground
+from dexexec.bench.environment import BenchServers
 from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
@@ -11,16 +11,16 @@ CROWD = 1_024
 CALM_RATE = 50
 
 
-def intake(ground: Ground, plan: Plan, report: Report) -> None:
+def intake(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Clients that post as fast as they are answered, refused or not: is anything executed meanwhile, and how long does
     an order wait? Raises `BenchError`."""
     seconds = plan.intake_seconds
-    with ground.plot() as plot:
-        service = plot.service()
-        found = measure.closed(plot, service, plan, clients=CLIENTS, seconds=seconds, backoff=0.0)
+    with servers.sandbox() as sandbox:
+        service = sandbox.service()
+        found = measure.closed(sandbox, service, plan, clients=CLIENTS, seconds=seconds, backoff=0.0)
         measure.require_orders(found, "intake")
-        measure.check(report, plot, "intake", found)
-        waits = plot.record.waits(found.since)
+        measure.check(report, sandbox, "intake", found)
+        waits = sandbox.record.waits(found.since)
         service.stop()
     outcome = found.outcome
     report.add("intake.accepted", "accepted", found.accepted, "orders/s")
@@ -42,18 +42,18 @@ def intake(ground: Ground, plan: Plan, report: Report) -> None:
     }
 
 
-def overload(ground: Ground, plan: Plan, report: Report) -> None:
+def overload(servers: BenchServers, plan: Plan, report: Report) -> None:
     """The peak first, then twice as much for a while, then calm. Raises `BenchError`."""
     limit = {"DEXEXEC_MAX_QUEUE": str(plan.overload_queue)} if plan.overload_queue else {}
-    with ground.plot() as plot:
-        service = plot.service(**limit)
-        peak = measure.closed(plot, service, plan, clients=CLIENTS, seconds=plan.window_seconds)
+    with servers.sandbox() as sandbox:
+        service = sandbox.service(**limit)
+        peak = measure.closed(sandbox, service, plan, clients=CLIENTS, seconds=plan.window_seconds)
         measure.require_orders(peak, "overload")
         capacity, seconds = peak.outcome.rate, plan.overload_seconds
-        found = measure.load(plot, service, plan, "paced", seconds=seconds, rate=2 * capacity, clients=CROWD)
-        measure.check(report, plot, "overload", found)
-        waits = plot.record.waits(found.since)
-        calm = plot.load.do(
+        found = measure.load(sandbox, service, plan, "paced", seconds=seconds, rate=2 * capacity, clients=CROWD)
+        measure.check(report, sandbox, "overload", found)
+        waits = sandbox.record.waits(found.since)
+        calm = sandbox.load.do(
             "paced", service.url, plan.rate_seconds + measure.SLACK_SECONDS,
             rate=CALM_RATE, seconds=plan.rate_seconds, clients=CLIENTS, follow_every=1,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 from dexexec.bench import measure
 from dexexec.bench.plan import Plan
-from dexexec.bench.processes import LoadClient, Nursery
+from dexexec.bench.processes import LoadClient, ProcessGroup
 from dexexec.bench.report import Report
 from dexexec.bench.scenarios import baselines, latency
 
@@ -17,7 +17,7 @@ WATCH_EVERY = 50
 CLIENTS = 64
 
 
-def throughput(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def throughput(url: str, processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """As `dexexec.bench.scenarios.throughput`, without a warm-up's end to wait for but the client's."""
     for clients in plan.clients:
         _closed(url, load, plan, clients, seconds=plan.warm_seconds)
@@ -31,7 +31,7 @@ def throughput(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report:
         report.details[key] = answer
 
 
-def latencies(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def latencies(url: str, processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """As `dexexec.bench.scenarios.latency`, each order on a socket of its own."""
     load.do("closed", url, 90, clients=8, seconds=plan.warm_seconds, watch_every=WATCH_EVERY)
     for rate in plan.rates:
@@ -43,7 +43,7 @@ def latencies(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: 
         latency.add(report, rate, answer)
 
 
-def intake(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def intake(url: str, processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """As `dexexec.bench.scenarios.overload.intake`, by the orders that are followed."""
     answer = _closed(url, load, plan, CLIENTS, seconds=plan.intake_seconds, backoff=0.0)
     _check(report, "intake", answer)
@@ -54,7 +54,7 @@ def intake(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Rep
     report.details["intake"] = answer
 
 
-def overload(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def overload(url: str, processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """As `dexexec.bench.scenarios.overload.overload`, by the orders that are followed."""
     peak = _closed(url, load, plan, CLIENTS, seconds=plan.window_seconds)
     if not peak["watchedConfirmed"]:
@@ -100,9 +100,9 @@ def _check(report: Report, where: str, answer: dict[str, Any]) -> None:
         report.faults.append(f"{where}: {count} x {fault}")
 
 
-def bare(url: str, nursery: Nursery, load: LoadClient, plan: Plan, report: Report) -> None:
+def bare(url: str, processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
     """The bare server beside it; what its Postgres and Redis could do only they know who run them."""
-    baselines.bare(nursery, load, plan, report)
+    baselines.bare(processes, load, plan, report)
 
 
 PARTS_BY_NAME = {

@@ -1,7 +1,7 @@
 """Orders per second: accepted, and through the whole way. Closed loop, as fast as the service answers."""
 
 from dexexec.bench import measure
-from dexexec.bench.environment import Ground
+from dexexec.bench.environment import BenchServers
 from dexexec.bench.plan import Plan
 from dexexec.bench.report import Report
 
@@ -9,16 +9,16 @@ LAYOUTS = {"all": ("all",), "apart": ("api", "worker"), "double": ("all --proces
 NAMES = {"all": "one process", "apart": "api + worker", "double": "two processes"}
 
 
-def run(ground: Ground, plan: Plan, report: Report) -> None:
+def run(servers: BenchServers, plan: Plan, report: Report) -> None:
     """Each layout with each number of clients, on a database of its own. Raises `BenchError`."""
     for layout, roles in LAYOUTS.items():
-        with ground.plot() as plot:
-            service = plot.service(*roles)
+        with servers.sandbox() as sandbox:
+            service = sandbox.service(*roles)
             for clients in plan.clients:
                 where = f"{NAMES[layout]}, {clients} clients"
-                found = measure.closed(plot, service, plan, clients=clients, seconds=plan.window_seconds)
+                found = measure.closed(sandbox, service, plan, clients=clients, seconds=plan.window_seconds)
                 measure.require_orders(found, where)
-                measure.check(report, plot, where, found)
+                measure.check(report, sandbox, where, found)
                 key = f"throughput.{layout}.{clients}"
                 bare = f"primitives.bare_post.{clients}"
                 report.add(f"{key}.accepted", f"accepted, {where}", found.accepted, "orders/s", bare)

@@ -21,7 +21,7 @@ from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.testing.clock import ManualClock
-from dexexec.testing.harness import Condition, Ground, Harness
+from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Network, VenueContext
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.mock.venue import MockOptions
@@ -115,7 +115,7 @@ class LocalnetHarness(Harness):
         return super().options(condition).model_copy(update={"settlement": Network.LOCALNET})
 
     @asynccontextmanager
-    async def ground(self, condition: Condition) -> AsyncIterator[Ground]:
+    async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh localnet: coins are free, so swaps are sent."""
         async with scene(self.folder / uuid.uuid4().hex) as on:
-            yield Ground(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)
+            yield ChainSetup(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)

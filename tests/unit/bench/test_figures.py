@@ -32,13 +32,13 @@ GOOD = measure.Measured(ANSWER, OUTCOME, SINCE, 800_000, {"dexexec all": 0.05, "
 
 
 @dataclass
-class Plot:
+class BenchSandbox:
     """A record that says what it is told to."""
 
     twos: tuple[int, int, int] = (0, 0, 0)
 
     @property
-    def record(self) -> "Plot":
+    def record(self) -> "BenchSandbox":
         return self
 
     def doubles(self, _: datetime) -> tuple[int, int, int]:
@@ -46,8 +46,8 @@ class Plot:
 
 
 def checked(found: measure.Measured, twos: tuple[int, int, int] = (0, 0, 0)) -> Report:
-    report, plot = Report(), cast("Any", Plot(twos))
-    measure.check(report, plot, "here", found)
+    report, sandbox = Report(), cast("Any", BenchSandbox(twos))
+    measure.check(report, sandbox, "here", found)
     return report
 
 

@@ -20,7 +20,7 @@ AWAY = Answer(venue="c", code="unreachable", detail="away")
 MOVED = Answer(venue="d", code="slippage", detail="moved")
 LATE = Answer(venue="e", code=FailureReason.DEADLINE, detail="no time")
 SLOW = Answer(venue="g", code="timeout", detail="no quote within 1000 ms")
-MOVED_QUOTE = quoting("h").lost("slippage", "out of bounds")
+MOVED_QUOTE = quoting("h").rejected("slippage", "out of bounds")
 POOR = Answer(venue="f", code="insufficient-funds", detail="too little", retryable=False)
 
 

@@ -34,9 +34,9 @@ def test_it_says_for_how_long_it_rests_and_what_opened_it() -> None:
     scene = Scene()
     scene.fail(2, "slow")
     scene.fail(1, "gone")
-    assert scene.breaker.rests() == 5.0
+    assert scene.breaker.remaining_seconds() == 5.0
     scene.now += 2
-    assert scene.breaker.rests() == 3.0
+    assert scene.breaker.remaining_seconds() == 3.0
     assert scene.breaker.cause == ("unreachable", "gone")
 
 
@@ -45,7 +45,7 @@ def test_half_open_lets_one_request_through_and_its_success_closes() -> None:
     scene.fail(3)
     scene.now += 5
     assert [scene.breaker.enter() for _ in range(4)] == [True, False, False, False]
-    assert scene.breaker.rests() == 0.0
+    assert scene.breaker.remaining_seconds() == 0.0
     scene.breaker.succeeded()
     assert scene.moves == [State.OPEN, State.HALF_OPEN, State.CLOSED]
     assert scene.breaker.enter()
@@ -57,7 +57,7 @@ def test_a_failed_trial_opens_it_again_at_once() -> None:
     scene.now += 5
     scene.fail(1)
     assert scene.moves[-1] is State.OPEN
-    assert scene.breaker.rests() == 5.0
+    assert scene.breaker.remaining_seconds() == 5.0
 
 
 def test_a_trial_that_told_nothing_lets_the_next_one_try() -> None:
@@ -65,7 +65,7 @@ def test_a_trial_that_told_nothing_lets_the_next_one_try() -> None:
     scene.fail(3)
     scene.now += 5
     assert scene.breaker.enter()
-    scene.breaker.left()
+    scene.breaker.abandoned()
     assert scene.breaker.enter()
 
 
@@ -78,4 +78,4 @@ def test_failures_that_began_before_it_opened_do_not_keep_it_open_for_longer() -
     scene.now += 4
     for _ in range(7):
         scene.breaker.failed("unreachable", "away")
-    assert scene.breaker.rests() == 1.0
+    assert scene.breaker.remaining_seconds() == 1.0

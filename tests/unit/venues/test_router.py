@@ -16,7 +16,7 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.observe.untrusted_text import LONGEST
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable, VenueError
-from dexexec.venues.router import Router, net, rank
+from dexexec.venues.router import Router, net_amount, rank
 from tests.support.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
@@ -132,12 +132,12 @@ async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_told_until_it_i
     for _ in range(5):
         routing = await asking.route(SELL_ONE_SOL, FAR)
     assert venue.asked == 3
-    assert (routing.answers[0].code, routing.rest_ms) == ("rate-limited", 5_000)
+    assert (routing.answers[0].code, routing.breakers_open_ms) == ("rate-limited", 5_000)
     assert routing.answers[0].detail == "slow down (asked again in 5.0 s)"
     venue.on_quote = price
     clock.advance(5)
     assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
-    assert (await asking.route(SELL_ONE_SOL, FAR)).rest_ms is None
+    assert (await asking.route(SELL_ONE_SOL, FAR)).breakers_open_ms is None
 
 
 async def test_a_round_does_not_rest_while_one_venue_that_can_do_it_is_asked() -> None:
@@ -146,10 +146,10 @@ async def test_a_round_does_not_rest_while_one_venue_that_can_do_it_is_asked() -
     unable.capabilities = Capabilities(frozenset({Mode.EXACT_OUT}))
     asking = router(flaky, dry, unable, failures=1)
     await asking.route(SELL_ONE_SOL, FAR)
-    assert (await asking.route(SELL_ONE_SOL, FAR)).rest_ms is None
+    assert (await asking.route(SELL_ONE_SOL, FAR)).breakers_open_ms is None
     alone = router(flaky, unable, failures=1)
     await alone.route(SELL_ONE_SOL, FAR)
-    assert (await alone.route(SELL_ONE_SOL, FAR)).rest_ms is not None
+    assert (await alone.route(SELL_ONE_SOL, FAR)).breakers_open_ms is not None
 
 
 async def test_promise_17_trouble_of_the_shared_node_never_opens_a_venues_breaker() -> None:
@@ -343,7 +343,7 @@ async def test_promise_17_what_a_venue_says_when_the_orders_deadline_cuts_it_sho
     asking = router(slow, quick, failures=2, clock=clock)
     for _ in range(10):
         routing = await asking.route(SELL_ONE_SOL, clock.monotonic() + 0.5)
-        assert (routing.answers[0].code, routing.answers[0].rests) == (FailureReason.DEADLINE, None)
+        assert (routing.answers[0].code, routing.answers[0].breaker_open_seconds) == (FailureReason.DEADLINE, None)
         assert str(error) in routing.answers[0].detail
     assert slow.asked == 10
     for _ in range(3):
@@ -389,15 +389,15 @@ def test_the_network_fee_decides_between_equal_prices_and_can_outweigh_a_better_
 
 def test_the_network_fee_is_counted_in_what_the_order_counts() -> None:
     # 5,000 lamports are 750 base units of USDC at 150 USDC per SOL, rounded up.
-    assert net(quote_of("v", SELL_ONE_SOL, 150_000_000)) == 150_000_000 - 750
-    assert net(quote_of("v", BUY_ONE_SOL, 150_000_000)) == 150_000_000 + 750
+    assert net_amount(quote_of("v", SELL_ONE_SOL, 150_000_000)) == 150_000_000 - 750
+    assert net_amount(quote_of("v", BUY_ONE_SOL, 150_000_000)) == 150_000_000 + 750
     spend_usdc = SwapRequest(USDC, WSOL, 150_000_000, Mode.EXACT_IN, 0)
-    assert net(quote_of("v", spend_usdc, 1_000_000_000)) == 1_000_000_000 - 5_000
+    assert net_amount(quote_of("v", spend_usdc, 1_000_000_000)) == 1_000_000_000 - 5_000
 
 
 def test_a_pair_without_sol_is_ranked_by_its_amounts_alone() -> None:
     request = SwapRequest(USDC, "x" * 40, 100, Mode.EXACT_IN, 0)
-    assert net(quote_of("v", request, 77, network_fee=10**9)) == 77
+    assert net_amount(quote_of("v", request, 77, network_fee=10**9)) == 77
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=8), st.sampled_from([SELL_ONE_SOL, BUY_ONE_SOL]))
@@ -405,5 +405,5 @@ def test_the_ranking_is_a_permutation_sorted_for_the_taker(amounts: list[int], r
     quotes = [quote_of(f"v{n}", request, amount) for n, amount in enumerate(amounts)]
     ranking = rank(quotes)
     assert sorted(q.venue for q in ranking) == sorted(q.venue for q in quotes)
-    nets = [net(q) for q in ranking]
+    nets = [net_amount(q) for q in ranking]
     assert nets == sorted(nets, reverse=request.mode is Mode.EXACT_IN)

@@ -74,8 +74,8 @@ class RpcChain:
         """As `Chain`. What many ask for at once is one request."""
         return await self._looking.status(signatures, history=history)
 
-    async def news(self, signature: str, seconds: float) -> None:
-        """As `NewsChain`, over a WebSocket. Where there is none, after the pauses of who has no news."""
+    async def wait_for_notification(self, signature: str, seconds: float) -> None:
+        """As `NotifyingChain`, over a WebSocket. Where there is none, after the pauses of who has no news."""
         await self._news.wait(signature, seconds)
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:

@@ -78,8 +78,8 @@ class News:
         self._failed = False
 
     async def wait(self, signature: str, seconds: float) -> None:
-        """As `NewsChain.news`. It returns when the subscription has just been made, too: what happened before is not
-        told."""
+        """As `NotifyingChain.wait_for_notification`. Also returns when the subscription has just been made, because
+        events from before it are not announced."""
         awaited = self._awaited.get(signature) or self._await(signature)
         pause = seconds if awaited.number is not None else min(seconds, awaited.pauses.next())
         awaited.waiting += 1

@@ -19,7 +19,7 @@ from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import Network, NewsChain
+from dexexec.venue import Network, NotifyingChain
 from tests.integration.settlement.rpc.test_secrets import KEYS, secret
 from tests.support.chain_suite import unknown
 from tests.support.localnet.in_process import SOL, Net, running
@@ -72,13 +72,13 @@ async def subscribed(chain: RpcChain, signature: str) -> None:
 
 async def listening(chain: RpcChain, signature: str) -> None:
     """Until its news come by themselves, and nothing is new."""
-    await asyncio.gather(chain.news(signature, LONG), subscribed(chain, signature))
+    await asyncio.gather(chain.wait_for_notification(signature, LONG), subscribed(chain, signature))
     if chain._news._awaited[signature].woken.is_set():
-        await chain.news(signature, LONG)
+        await chain.wait_for_notification(signature, LONG)
 
 
 def test_a_chain_over_rpc_has_news() -> None:
-    assert isinstance(chain_of("http://127.0.0.1:1"), NewsChain)
+    assert isinstance(chain_of("http://127.0.0.1:1"), NotifyingChain)
 
 
 async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_
         swap = await there.sealed()
         await there.chain.submit(swap)
         await listening(there.chain, swap.signature)
-        waiting = asyncio.create_task(there.chain.news(swap.signature, LONG))
-        other = asyncio.create_task(there.chain.news(unknown(), LONG))
+        waiting = asyncio.create_task(there.chain.wait_for_notification(swap.signature, LONG))
+        other = asyncio.create_task(there.chain.wait_for_notification(unknown(), LONG))
         await there.net.advance(1)
         await there.chain.genesis_hash()
         assert not waiting.done(), "it is processed only"
@@ -102,7 +102,7 @@ async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
         for swap in swaps:
             await there.chain.submit(swap)
         await asyncio.gather(*(listening(there.chain, swap.signature) for swap in swaps))
-        waiting = asyncio.gather(*(there.chain.news(swap.signature, LONG) for swap in swaps))
+        waiting = asyncio.gather(*(there.chain.wait_for_notification(swap.signature, LONG) for swap in swaps))
         await there.net.advance(2)
         await waiting
         assert len(there.node.sockets) == 1
@@ -213,10 +213,10 @@ async def test_what_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> Non
         node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)
         async with opened(RpcChain([node.url], clock, Told(), PATIENT)) as chain:
             while given_up not in {chain._news._numbers.get(number) for number in chain._news._numbers}:
-                await chain.news(given_up, 0.1)
+                await chain.wait_for_notification(given_up, 0.1)
             number = next(iter(chain._news._numbers))
             clock.advance(31)
-            await chain.news(unknown(), 0.1)
+            await chain.wait_for_notification(unknown(), 0.1)
             await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.heard))
             assert [one["params"] for one in node.heard if one["method"] == "signatureUnsubscribe"] == [[number]]
             assert given_up not in chain._news._awaited
@@ -226,11 +226,11 @@ async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None
     told = Told()
     async with running(tmp_path) as net, scripted(net.url) as node:
         async with opened(chain_of(secret(node.url), told=told)) as chain:
-            await chain.news(unknown(), 0.01)
+            await chain.wait_for_notification(unknown(), 0.01)
             await until(lambda: told.kinds == ["socket failed"])
         node.hears = bridge(net.url)
         async with opened(chain_of(secret(node.url), told=told)) as chain:
-            await asyncio.gather(chain.news(unknown(), 0.01), until(lambda: bool(node.sockets)))
+            await asyncio.gather(chain.wait_for_notification(unknown(), 0.01), until(lambda: bool(node.sockets)))
     assert node.paths == ["/v2/pathKEY123?api-key=queryKEY123"]
     assert node.headers[0]["Authorization"] == "Basic dXNlcktFWTEyMzpwYXNzS0VZMTIz"
     assert [key for key in KEYS if key in str(told.lines)] == []

@@ -6,7 +6,7 @@ from dexexec.domain import base58
 from dexexec.domain.solana import AccountFilters
 from dexexec.domain.swap import SignedSwap, Unavailable, Unknown
 from dexexec.domain.token import USDC, WSOL
-from dexexec.testing.node import StandingChain
+from dexexec.testing.node import CachedChain
 from dexexec.venue import RateLimited
 from tests.support.raydium_accounts import BLOCKHASH, PROGRAM, RecordedChain, address, pool_accounts
 
@@ -17,7 +17,7 @@ ALL = AccountFilters(637)
 
 async def test_what_a_node_showed_first_is_shown_again() -> None:
     chain = RecordedChain(HELD, slot=500)
-    still = StandingChain(chain)
+    still = CachedChain(chain)
     first = await still.accounts([address(1), WSOL])
     assert first.slot == 500
     chain.held, chain.slot = {}, 900
@@ -30,7 +30,7 @@ async def test_what_a_node_showed_first_is_shown_again() -> None:
 
 async def test_a_search_is_made_once_and_a_refusal_is_kept() -> None:
     chain = RecordedChain(HELD)
-    still = StandingChain(chain)
+    still = CachedChain(chain)
     found = await still.program_accounts(PROGRAM, ALL)
     chain.searching = RateLimited("slow down")
     assert await still.program_accounts(PROGRAM, ALL) == found
@@ -41,7 +41,7 @@ async def test_a_search_is_made_once_and_a_refusal_is_kept() -> None:
 
 
 async def test_nothing_is_sent_to_it() -> None:
-    still = StandingChain(RecordedChain({}))
+    still = CachedChain(RecordedChain({}))
     assert isinstance(await still.submit(SWAP), Unknown)
     [status] = await still.status([SWAP.signature])
     assert isinstance(status, Unavailable)
