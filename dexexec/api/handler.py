@@ -51,8 +51,8 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 class OrderIntake(Protocol):
     """What is needed of `dexexec.intake.intake.Intake`."""
 
-    def knock(self) -> None:
-        """Raise what any order would be refused with."""
+    def check_capacity(self) -> None:
+        """Raises `QueueFullError` when any order would be refused now."""
 
     async def accept(self, order: NewOrder, read_at: float) -> Created:
         """Store the order, whose request had been read at `read_at` (monotonic seconds), and send it on its way."""

@@ -50,7 +50,7 @@ class ExecuteHandler(ApiHandler):
         if self.request.method == "GET":
             raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
         if self.request.method == "POST":
-            self.api.intake.knock()
+            self.api.intake.check_capacity()
 
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""

@@ -16,6 +16,7 @@ from dexexec.api.request_pacer import Pacer
 from dexexec.api.socket_messages import BadMessageError, Subscribe, Unsubscribe
 from dexexec.api.socket_outbox import SEND_BUFFER, Outbox
 from dexexec.api.websocket import READS_PER_TURN, WebSocket
+from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
 
@@ -178,7 +179,7 @@ class SocketHandler(ApiHandler):
         if command.order_id in self._follower:
             self._answer_error(
                 BadMessageError(
-                    "already-subscribed",
+                    StreamErrorCode.ALREADY_SUBSCRIBED,
                     "this socket follows the order already, and goes on; to start anew, unsubscribe first",
                     command.order_id,
                 )
@@ -186,7 +187,7 @@ class SocketHandler(ApiHandler):
         elif len(self._follower) >= self._limits.socket_orders:
             self._answer_error(
                 BadMessageError(
-                    "too-many-orders",
+                    StreamErrorCode.TOO_MANY_ORDERS,
                     f"one socket may follow {self._limits.socket_orders} orders: unsubscribe, or open another",
                     command.order_id,
                 )
@@ -198,7 +199,9 @@ class SocketHandler(ApiHandler):
         seq = self._follower.unfollow(command.order_id)
         if seq is None:
             self._answer_error(
-                BadMessageError("not-subscribed", "this socket does not follow the order", command.order_id)
+                BadMessageError(
+                    StreamErrorCode.NOT_SUBSCRIBED, "this socket does not follow the order", command.order_id
+                )
             )
         else:
             self._outbox.send(socket_messages.unsubscribed(command.order_id, seq))
@@ -213,7 +216,7 @@ class SocketHandler(ApiHandler):
         if self._bucket.take(cost, self._loop.time()):
             return True
         reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
-        self._shut(POLICY_VIOLATION, reason, socket_messages.error("flooding", reason))
+        self._shut(POLICY_VIOLATION, reason, socket_messages.error(StreamErrorCode.FLOODING, reason))
         return False
 
     # Liveness
@@ -251,14 +254,16 @@ class SocketHandler(ApiHandler):
         """Nothing follows what the client has already."""
         self._outbox.send(socket_messages.unsubscribed(order_id, seq))
 
-    def refused(self, order_id: UUID, code: str, message: str) -> None:
+    def refused(self, order_id: UUID, code: StreamErrorCode, message: str) -> None:
         """There is no such order or event."""
         self._answer_error(BadMessageError(code, message, order_id))
 
     def unavailable(self) -> None:
         """History must wait."""
         self._answer_error(
-            BadMessageError("unavailable", "orders cannot be read now: subscriptions stand, and go on by themselves")
+            BadMessageError(
+                StreamErrorCode.UNAVAILABLE, "orders cannot be read now: subscriptions stand, and go on by themselves"
+            )
         )
 
     def failed(self, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import DexexecError
 
 MAX_MESSAGE = 4_096
@@ -35,23 +36,28 @@ class Unsubscribe:
 class BadMessageError(DexexecError):
     """The message cannot be used; `code` names the cause."""
 
-    def __init__(self, code: str, message: str, order_id: UUID | None = None) -> None:
+    code: StreamErrorCode
+
+    def __init__(self, code: StreamErrorCode, message: str, order_id: UUID | None = None) -> None:
         super().__init__(message)
-        self.code, self.order_id = code, order_id
+        self.code = code
+        self.order_id = order_id
 
 
 def parse(message: str | bytes) -> Subscribe | Unsubscribe:
     """Read a text message; bytes stand for a binary one. Raises BadMessageError."""
     if isinstance(message, bytes):
-        raise BadMessageError("binary-message", "the message is binary: send JSON as a text message")
+        raise BadMessageError(StreamErrorCode.BINARY_MESSAGE, "the message is binary: send JSON as a text message")
     if (size := len(message.encode())) > MAX_MESSAGE:
-        raise BadMessageError("message-too-large", f"the message has {size} bytes: at most {MAX_MESSAGE} are read")
+        raise BadMessageError(
+            StreamErrorCode.MESSAGE_TOO_LARGE, f"the message has {size} bytes: at most {MAX_MESSAGE} are read"
+        )
     try:
         value = json.loads(message, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise BadMessageError("malformed-message", f"the message is not JSON: {_RIGHT}") from None
+        raise BadMessageError(StreamErrorCode.MALFORMED_MESSAGE, f"the message is not JSON: {_RIGHT}") from None
     if not isinstance(value, dict):
-        raise BadMessageError("not-an-object", f"the message is not a JSON object: {_RIGHT}")
+        raise BadMessageError(StreamErrorCode.NOT_AN_OBJECT, f"the message is not a JSON object: {_RIGHT}")
     return _read(value)
 
 
@@ -62,7 +68,7 @@ def parse_query(arguments: Mapping[str, list[bytes]]) -> Subscribe | None:
         for given in arguments.get(name, ()):
             if name in value:
                 raise BadMessageError(
-                    "duplicate-field", f"{name} is given twice: one order in the URL, more as messages"
+                    StreamErrorCode.DUPLICATE_FIELD, f"{name} is given twice: one order in the URL, more as messages"
                 )
             text = given.decode("utf-8", "replace")
             is_number = name == "afterSeq" and text.isascii() and text.isdigit() and len(text) <= 10
@@ -73,7 +79,7 @@ def parse_query(arguments: Mapping[str, list[bytes]]) -> Subscribe | None:
     return Subscribe(order_id, _read_after_seq(value, order_id))
 
 
-def error(code: str, message: str, order_id: UUID | None = None) -> bytes:
+def error(code: StreamErrorCode, message: str, order_id: UUID | None = None) -> bytes:
     """The message that says why something was not done."""
     about = {} if order_id is None else {"orderId": str(order_id)}
     return _encode({"error": {"code": code, "message": message, **about}})
@@ -96,7 +102,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in value if names.count(name) > 1)
-        raise BadMessageError("duplicate-field", f"{_quoted(twice)} is given twice")
+        raise BadMessageError(StreamErrorCode.DUPLICATE_FIELD, f"{_quoted(twice)} is given twice")
     return value
 
 
@@ -107,21 +113,25 @@ def _no_constant(name: str) -> NoReturn:
 def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe:
     for name in value:
         if name not in FIELDS:
-            raise BadMessageError("unknown-field", f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}")
+            raise BadMessageError(
+                StreamErrorCode.UNKNOWN_FIELD, f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}"
+            )
     order_id = _read_order_id(value)
     action = value.get("action", "subscribe")
     if action == "subscribe":
         return Subscribe(order_id, _read_after_seq(value, order_id))
     if action != "unsubscribe":
-        raise BadMessageError("invalid-action", 'action must be "subscribe" or "unsubscribe"', order_id)
+        raise BadMessageError(StreamErrorCode.INVALID_ACTION, 'action must be "subscribe" or "unsubscribe"', order_id)
     if "afterSeq" in value:
-        raise BadMessageError("unknown-field", "afterSeq has no meaning when unsubscribing: leave it out", order_id)
+        raise BadMessageError(
+            StreamErrorCode.UNKNOWN_FIELD, "afterSeq has no meaning when unsubscribing: leave it out", order_id
+        )
     return Unsubscribe(order_id)
 
 
 def _read_order_id(value: Mapping[str, object]) -> UUID:
     if "orderId" not in value:
-        raise BadMessageError("missing-field", "orderId is missing: it names the order")
+        raise BadMessageError(StreamErrorCode.MISSING_FIELD, "orderId is missing: it names the order")
     given = value["orderId"]
     if isinstance(given, str) and len(given) == 36 and given.isascii():
         try:
@@ -131,14 +141,18 @@ def _read_order_id(value: Mapping[str, object]) -> UUID:
         else:
             if str(order_id) == given.lower():
                 return order_id
-    raise BadMessageError("invalid-order-id", "orderId must be a string such as 01234567-89ab-cdef-0123-456789abcdef")
+    raise BadMessageError(
+        StreamErrorCode.INVALID_ORDER_ID, "orderId must be a string such as 01234567-89ab-cdef-0123-456789abcdef"
+    )
 
 
 def _read_after_seq(value: Mapping[str, object], order_id: UUID) -> int:
     given = value.get("afterSeq", 0)
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= MAX_SEQ:
         return given
-    raise BadMessageError("invalid-after-seq", f"afterSeq must be an integer from 0 to {MAX_SEQ}", order_id)
+    raise BadMessageError(
+        StreamErrorCode.INVALID_AFTER_SEQ, f"afterSeq must be an integer from 0 to {MAX_SEQ}", order_id
+    )
 
 
 def _quoted(name: str) -> str:

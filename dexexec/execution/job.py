@@ -16,7 +16,7 @@ from dexexec.venue import AnyVenue
 Events = tuple[tuple[Trigger, Detail], ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Job:
     """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
     signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), the

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
+from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import UnavailableError
 from dexexec.feed.subscription import EncodedEvent, Standing, Subscription
 
@@ -31,7 +32,7 @@ class Sink(Protocol):
     def over(self, order_id: UUID, seq: int) -> None:
         """The subscription has ended, because `seq` was the order's last event and the subscriber has it."""
 
-    def refused(self, order_id: UUID, code: str, message: str) -> None:
+    def refused(self, order_id: UUID, code: StreamErrorCode, message: str) -> None:
         """The subscription has ended, because it asked for something that does not exist."""
 
     def unavailable(self) -> None:
@@ -169,11 +170,13 @@ class Follower:
             return
         if rows is None:
             self._drop(subscription)
-            self._sink.refused(order_id, "order-not-found", "there is no such order")
+            self._sink.refused(order_id, StreamErrorCode.ORDER_NOT_FOUND, "there is no such order")
         elif standing is Standing.AHEAD:
             self._drop(subscription)
             self._sink.refused(
-                order_id, "after-seq-ahead", f"the order has no event {seq} yet: give the last seq you received, or 0"
+                order_id,
+                StreamErrorCode.AFTER_SEQ_AHEAD,
+                f"the order has no event {seq} yet: give the last seq you received, or 0",
             )
         elif standing is Standing.OVER:
             self._drop(subscription)

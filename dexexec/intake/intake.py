@@ -90,7 +90,7 @@ class QueueGate:
         self._line = asyncio.Lock()  # it is given to those who wait in their order
         self._standing = 0
 
-    def knock(self) -> None:
+    def check_capacity(self) -> None:
         """Raises `QueueFullError` when not even the line has room."""
         if self._standing >= LINE:
             raise self.refusal()
@@ -113,7 +113,7 @@ class QueueGate:
 
     async def _stand_in_line(self) -> None:
         """Come in when it is our turn and there is room."""
-        self.knock()
+        self.check_capacity()
         until = self._clock.monotonic() + LINE_SECONDS
         self._standing += 1
         try:
@@ -186,10 +186,10 @@ class Intake:
         self._refused = 0
         self._enqueuing: asyncio.Task[None] | None = None
 
-    def knock(self) -> None:
+    def check_capacity(self) -> None:
         """Raises `QueueFullError` when any order would be refused now: before it is read, that costs the least."""
         try:
-            self._gate.knock()
+            self._gate.check_capacity()
         except QueueFullError:
             self._note_refusal()
             raise

@@ -85,14 +85,15 @@ def test_a_bad_message_is_told_its_cause(message: str | bytes, code: str, says: 
         parse(message)
     assert caught.value.code == code
     assert says in str(caught.value)
-    answer = json.loads(error(code, str(caught.value), caught.value.order_id))
+    answer = json.loads(error(caught.value.code, str(caught.value), caught.value.order_id))
     assert answer["error"]["code"] == code
 
 
 def test_an_error_about_an_order_names_it() -> None:
     with pytest.raises(BadMessageError) as caught:
         parse(f'{{"orderId": "{ID.upper()}", "afterSeq": -1}}')
-    assert json.loads(error("x", "y", caught.value.order_id))["error"] == {"code": "x", "message": "y", "orderId": ID}
+    answer = json.loads(error(caught.value.code, "y", caught.value.order_id))["error"]
+    assert answer == {"code": "invalid-after-seq", "message": "y", "orderId": ID}
 
 
 @given(st.text(max_size=300) | st.binary(max_size=50) | st.recursive(st.none(), st.lists).map(json.dumps))

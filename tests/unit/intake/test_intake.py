@@ -157,12 +157,12 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
     with pytest.raises(QueueFullError):
         await setup.intake.accept(new_order())
     with pytest.raises(QueueFullError):
-        setup.intake.knock()
+        setup.intake.check_capacity()
     assert setup.clock.now - since < LINE_SECONDS / 10
     assert not any(task.done() for task in line)
     await asyncio.gather(*line, return_exceptions=True)
     assert len(setup.store.created) == 1
-    setup.intake.knock()
+    setup.intake.check_capacity()
 
 
 async def test_orders_that_a_full_queue_refuses_are_one_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ async def test_who_waits_for_room_until_its_time_is_over_hears_that_the_queue_is
 def refuses(intake: Intake) -> bool:
     """Whether not even the line has room."""
     try:
-        intake.knock()
+        intake.check_capacity()
     except QueueFullError:
         return True
     return False
@@ -323,7 +323,7 @@ async def test_who_goes_while_waiting_for_room_leaves_the_line_and_nothing_is_st
     for task in line:
         task.cancel()
     await asyncio.gather(*line, return_exceptions=True)
-    setup.intake.knock()
+    setup.intake.check_capacity()
     setup.queue.others = 0
     await setup.intake.accept(new_order())
     assert len(setup.store.created) == 1
