@@ -14,6 +14,7 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import Side
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.status import Status, Trigger, advance
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus, proves_expiry
@@ -21,8 +22,6 @@ from dexexec.domain.token import WSOL, from_base_units
 
 READ_BACK = "read back from the chain, after the record lost it"
 UNKNOWN_VENUE = "unknown"
-LANDED, FAILED = "landed", "failed"
-"""Outcomes of attempts."""
 SOL_DECIMALS = 9
 _TO_SUBMITTED: Mapping[Status, tuple[Trigger, ...]] = {
     Status.PENDING: (Trigger.ROUTE, Trigger.BUILD, Trigger.SUBMIT),
@@ -58,7 +57,7 @@ class RecordedAttempt:
     n: int
     signature: str
     last_valid_height: int
-    outcome: str | None
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +94,14 @@ class LostOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredAttempt:
-    """A row for the attempt: `n` is its number, `landed_at` is Unix seconds, `outcome` is `LANDED` or `FAILED`."""
+    """A row for the attempt: `n` is its number, `landed_at` is Unix seconds, `outcome` is landed or failed."""
 
     n: int
     signature: str
     payload: bytes
     venue: str
     landed_at: int
-    outcome: str
+    outcome: Outcome
     proof: Detail
 
 
@@ -118,7 +117,7 @@ class Restoration:
     status: Status
     events: tuple[tuple[Status, Detail], ...]
     attempts: tuple[RestoredAttempt, ...]
-    resolved: tuple[int, str, Detail] | None = None
+    resolved: tuple[int, Outcome, Detail] | None = None
     fill: Fill | None = None
     reason: str | None = None
     alarm: str = ""
@@ -163,7 +162,7 @@ def restore(
     for one in [*(one for one in found if one.failure is not None), *landed[:1]]:
         story.attempt(one, request)
     for one in landed[1:]:
-        story.keep(one, story.number_of(one), LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
+        story.keep(one, story.number_of(one), Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
     if known is None and not landed:
         words = "the record lost this order: nothing was swapped, and it can be posted again"
         story.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})
@@ -200,7 +199,7 @@ class _Story:
     events: list[tuple[Status, Detail]]
     numbers: set[int]
     attempts: list[RestoredAttempt] = field(default_factory=list)
-    resolved: tuple[int, str, Detail] | None = None
+    resolved: tuple[int, Outcome, Detail] | None = None
     fill: Fill | None = None
 
     def step(self, trigger: Trigger, detail: Detail) -> None:
@@ -220,17 +219,17 @@ class _Story:
             proof = {"slot": one.slot, "detail": one.failure, "fee": str(one.fee), "recovered": True}
             told = {
                 **about,
-                "outcome": FAILED,
+                "outcome": Outcome.FAILED,
                 "reason": FailureReason.PROGRAM_ERROR,
                 "detail": one.failure,
                 "proof": proof,
             }
             self.step(Trigger.ROUTE, told)
-            self.keep(one, number, FAILED, proof)
+            self.keep(one, number, Outcome.FAILED, proof)
             return
         self.fill = _fill(one, request)
         self.step(Trigger.FINALIZE, {**about, "detail": READ_BACK, **_fill_detail(self.fill)})
-        self.keep(one, number, LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
+        self.keep(one, number, Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
 
     def number_of(self, one: ChainAttempt) -> int:
         """Its number; the next free one where the record has used that again since."""
@@ -238,7 +237,7 @@ class _Story:
         self.numbers.add(number)
         return number
 
-    def keep(self, one: ChainAttempt, number: int, outcome: str, proof: Detail) -> None:
+    def keep(self, one: ChainAttempt, number: int, outcome: Outcome, proof: Detail) -> None:
         """A row for the attempt."""
         self.attempts.append(
             RestoredAttempt(
@@ -261,10 +260,10 @@ def _settle_open(story: _Story, attempt: RecordedAttempt | None, fate: SwapStatu
     match fate:
         case NotSeen(height, _, node) if proves_expiry(fate, attempt.last_valid_height):
             proof: dict[str, object] = {"heightSeen": height, "historySearched": True, "node": node, "recovered": True}
-            story.resolved = (attempt.n, "expired", proof)
+            story.resolved = (attempt.n, Outcome.EXPIRED, proof)
         case FailedOnChain(code, detail, fee, slot, True):
             proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "recovered": True}
-            story.resolved = (attempt.n, FAILED, proof)
+            story.resolved = (attempt.n, Outcome.FAILED, proof)
         case Landed():
             raise ContradictionError(f"{attempt.signature} landed, and a later attempt is on chain as well")
         case _:

@@ -9,6 +9,7 @@ from typing import cast
 
 from dexexec.clock import Clock
 from dexexec.domain.event import Detail
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status, Trigger
 from dexexec.execution.event_detail import Presenter
@@ -137,7 +138,7 @@ def _corrections(earlier: Sequence[EarlierLanding], tries: Mapping[str, Recorded
     return tuple(
         Resolution(
             cast("int", tries[one.signature]["attempt"]),
-            "landed",
+            Outcome.LANDED,
             {"slot": one.fill.slot, "finalized": True, "foundLate": True},
         )
         for one in earlier

@@ -16,6 +16,7 @@ from uuid import UUID
 from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.wait_reason import NOT_FINAL, Waiting, WaitsFor
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.event_detail import Presenter
@@ -173,7 +174,7 @@ class FinalityWatcher:
     async def _write_one(self, job: Job, attempt: Attempt, verdict: Verdict) -> None:
         match verdict:
             case Final(fill, proof, earlier):
-                await self._fills.write(job, attempt, fill, Resolution(attempt.n, "landed", proof), earlier)
+                await self._fills.write(job, attempt, fill, Resolution(attempt.n, Outcome.LANDED, proof), earlier)
             case TakenBack():
                 await self._fills.taken_back(job, attempt, verdict)
             case Waiting():

@@ -34,7 +34,7 @@ class Chance(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
+class FailedRound:
     """Why a round brought no fill: a reason code, words, and the chance of another one. `about` tells of the attempt
     that ended, `asked` of a round of quotes that is not told yet. `rest_ms`: no venue may be asked before."""
 
@@ -66,14 +66,14 @@ class Retries:
             return rest_ms + self.base_ms * rng.uniform(0, 1)
         return min(self.base_ms << min(max(rounds - 1, 0), LONGEST_SHIFT), self.max_ms) * rng.uniform(0.5, 1)
 
-    def spent(self, setback: Setback, *, signed: bool, rounds: int, attempts: int, refusals: int) -> bool:
+    def spent(self, failed: FailedRound, *, signed: bool, rounds: int, attempts: int, refusals: int) -> bool:
         """Whether the order fails now. The counts include the round that has just ended; `signed`: in it a transaction
         was."""
-        if setback.chance is Chance.NONE:
+        if failed.chance is Chance.NONE:
             return True
         if signed and attempts >= self.attempts:
             return True
-        if setback.chance is Chance.FEW and refusals >= self.attempts:
+        if failed.chance is Chance.FEW and refusals >= self.attempts:
             return True
         return self.rounds is not None and rounds >= self.rounds
 
@@ -92,7 +92,9 @@ def chance_of(answer: Answer) -> Chance:
     return Chance.TIME if answer.retryable else Chance.NONE
 
 
-def setback_of(answers: Sequence[Answer], asked: Detail | None = None, rest_ms: float | None = None) -> Setback:
+def failed_round_of(
+    answers: Sequence[Answer], asked: Detail | None = None, rest_ms: float | None = None
+) -> FailedRound:
     """What the answers of all venues, none of which led to a swap, come to. One venue whose trouble may pass is reason
     enough to wait, and then its reason is told."""
     chance = max(map(chance_of, answers), default=Chance.TIME)
@@ -100,10 +102,10 @@ def setback_of(answers: Sequence[Answer], asked: Detail | None = None, rest_ms: 
     if chance is Chance.FEW:
         codes += [answer.code for answer in answers if answer.code in _FIRST]
     reason = min(codes, key=_weight)
-    return Setback(reason, _words(answers), chance, asked=asked, rest_ms=rest_ms)
+    return FailedRound(reason, _words(answers), chance, asked=asked, rest_ms=rest_ms)
 
 
-def unbuilt(failures: Sequence[Answer], answers: Sequence[Answer]) -> Setback:
+def unbuilt(failures: Sequence[Answer], answers: Sequence[Answer]) -> FailedRound:
     """What a round comes to in which venues quoted, and all that may be taken failed to build (`failures`). Of all
     `answers`, those count as well whose quotes could not be taken, or who gave none: one of them may do it when its
     trouble has passed.
@@ -113,9 +115,9 @@ def unbuilt(failures: Sequence[Answer], answers: Sequence[Answer]) -> Setback:
     """
     others = [answer for answer in answers if answer.code]
     if any(failure.code != InsufficientFunds.code for failure in failures):
-        return setback_of([*failures, *others])
+        return failed_round_of([*failures, *others])
     silent = [answer for answer in others if answer.quote is None and chance_of(answer) is Chance.TIME]
-    return replace(setback_of([*failures, *silent]), reason=InsufficientFunds.code)
+    return replace(failed_round_of([*failures, *silent]), reason=InsufficientFunds.code)
 
 
 def _weight(code: str) -> int:

@@ -1,6 +1,6 @@
 """The story of one claimed order: what its status and its open attempt ask for next, until it rests.
 
-1. An open attempt comes first, always: its fate must be proven before anything else is signed (`_follow`).
+1. An open attempt comes first, always: its outcome must be proven before anything else is signed (`_follow`).
    Where none is open, earlier ones are looked for: one that was proven gone and is on chain all the same ends the order
    (`dexexec.execution.fills`).
 2. Otherwise venues are asked (`_route`). The quotes, the winner and why the others lost become the `routing` event, the
@@ -8,7 +8,7 @@
 3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
    recorded as an attempt with the `submitted` event, and only then sent. If they are there at once, all three events
    are one commit; else the first two are told while the venue builds (`_prepare`).
-4. Its fate (`_conclude`). Confirmed: the order says so, and belongs to the watcher from then on
+4. Its outcome (`_conclude`). Confirmed: the order says so, and belongs to the watcher from then on
    (`execution.finality_watcher`); it comes back here if the chain takes the swap back. Over: a fill that is
    finalized ends the order; a proven failure sends it back to routing after a pause, or ends it when it had its tries.
 
@@ -39,13 +39,13 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.fills import UNCONFIRMED, FillWriter
 from dexexec.execution.fitting_size import fitting_size
 from dexexec.execution.job import Events, Job, StepWriter, located
-from dexexec.execution.next_round import Chance, Retries, Setback, setback_of, unbuilt, until_deadline
+from dexexec.execution.next_round import Chance, FailedRound, Retries, failed_round_of, unbuilt, until_deadline
 from dexexec.execution.quote_acceptance import accept, impact_limit_ppm
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
 from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, VenueError
 from dexexec.venues.router import Answer, Router, Routing
@@ -62,13 +62,13 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryAfter:
     """The order rests and should be taken up again after `delay_ms`."""
 
     delay_ms: float
 
 
-LATE = Setback(FailureReason.DEADLINE, "the deadline passed before anything was sent", Chance.NONE)
+LATE = FailedRound(FailureReason.DEADLINE, "the deadline passed before anything was sent", Chance.NONE)
 OUT_OF_REACH_PAUSE_MS = 30_000.0
 FUNDS_PAUSE, LONGEST_FUNDS_PAUSE = 0.1, 0.8
 """Seconds between two looks at funds that others in flight may spend: at first, and at most."""
@@ -110,8 +110,8 @@ class Pipeline:
             rng,
         )
 
-    async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> Later | None:
-        """Carry the order on until it has ended or is confirmed (None), or rests (`Later`).
+    async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> RetryAfter | None:
+        """Carry the order on until it has ended or is confirmed (None), or rests (`RetryAfter`).
 
         `claimed_at` is the monotonic time just before the claim was asked for: deadlines count from there, so a slow
         answer never makes one later. Raises `ClaimLostError` and `UnavailableError`.
@@ -141,9 +141,9 @@ class Pipeline:
         self._observer.order_poisoned(order.id, order.claims)
         job = Job.of(claimed, 0, lambda: False)
         detail = f"given up: {order.claims} times in a row this order crashed what worked on it"
-        await self._end(job, Trigger.FAIL, Setback(FailureReason.POISONED, detail, Chance.NONE))
+        await self._end(job, Trigger.FAIL, FailedRound(FailureReason.POISONED, detail, Chance.NONE))
 
-    async def _route(self, job: Job) -> Later | None:
+    async def _route(self, job: Job) -> RetryAfter | None:
         routing = await self._router.route(job.order.swap, job.deadline)
         await self._clock.failpoint(Failpoint.QUOTED)
         job.rounds += 1
@@ -153,15 +153,15 @@ class Pipeline:
         if accepted.bound is not None:
             seen |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
         if accepted.bound is None or not routing.ranking:
-            setback = setback_of(routing.answers, seen, routing.breakers_open_ms)
-            return await self._retry_or_end(job, await self._with_size(job, routing, setback))
+            failed = failed_round_of(routing.answers, seen, routing.breakers_open_ms)
+            return await self._retry_or_end(job, await self._with_size(job, routing, failed))
         await self._clock.failpoint(Failpoint.CHOSEN)
         return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))
 
-    async def _with_size(self, job: Job, routing: Routing, setback: Setback) -> Setback:
+    async def _with_size(self, job: Job, routing: Routing, failed: FailedRound) -> FailedRound:
         """Where the order is too large for every venue: with what size would do."""
-        if setback.reason != FailureReason.PRICE_IMPACT:
-            return setback
+        if failed.reason != FailureReason.PRICE_IMPACT:
+            return failed
         lost = [
             answer.quote for answer in routing.answers if answer.quote and answer.code == FailureReason.PRICE_IMPACT
         ]
@@ -169,9 +169,9 @@ class Pipeline:
         found = await fitting_size(
             lambda asked: self._router.route(asked, job.deadline), job.order.swap, lost, limit_ppm
         )
-        return replace(setback, words=f"{setback.words}; {self._presenter.size(job.order, found)}")
+        return replace(failed, words=f"{failed.words}; {self._presenter.size(job.order, found)}")
 
-    async def _build(self, job: Job, routing: Routing, bound: Bound, told: Events) -> Later | None:
+    async def _build(self, job: Job, routing: Routing, bound: Bound, told: Events) -> RetryAfter | None:
         """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""
         failures: list[Answer] = []
         for quote in routing.ranking:
@@ -276,16 +276,16 @@ class Pipeline:
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 
-    async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> Later | None:
+    async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> RetryAfter | None:
         others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
         venue = self._venues.get(attempt.venue)
         signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
         # What was confirmed once was sent in time, and its client was told: the deadline has no more say.
         deadline = math.inf if job.cause and job.cause[0] == UNCONFIRMED else job.deadline
-        trial = Trial(attempt.signed, job.order.swap, deadline, resumed, others, venue, signed_at)
-        fate = await self._settlement.settle(trial, job.may_send, partial(self._stand_still, job))
+        pending = PendingAttempt(attempt.signed, job.order.swap, deadline, resumed, others, venue, signed_at)
+        result = await self._settlement.settle(pending, job.may_send, partial(self._stand_still, job))
         await self._clock.failpoint(Failpoint.PROVEN)
-        later = await self._conclude(job, attempt, fate)
+        later = await self._conclude(job, attempt, result)
         await self._clock.failpoint(Failpoint.CONCLUDED)
         return later
 
@@ -300,66 +300,68 @@ class Pipeline:
         with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
             await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
 
-    async def _conclude(self, job: Job, attempt: Attempt, fate: Fate) -> Later | None:
-        final = fate.outcome != "confirmed"
-        resolution = Resolution(attempt.n, fate.outcome if final else None, fate.proof)
-        if fate.fill is not None:
+    async def _conclude(self, job: Job, attempt: Attempt, result: SettlementResult) -> RetryAfter | None:
+        final = result.outcome.proven
+        resolution = Resolution(attempt.n, result.outcome if final else None, result.proof)
+        if result.fill is not None:
             rest_ms = None if final else self._finality_ms
-            await self._fills.write(job, attempt, fate.fill, resolution, fate.earlier, resume_in_ms=rest_ms)
+            await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=rest_ms)
             return None
-        about = {**attempt.about(), "outcome": fate.outcome, "proof": fate.proof}
-        if fate.earlier:
-            told = {**about, "reason": fate.reason, "detail": fate.detail}
-            await self._fills.end_with_earlier(job, fate.earlier, (Trigger.ROUTE, told), resolution)
+        about = {**attempt.about(), "outcome": result.outcome, "proof": result.proof}
+        if result.earlier:
+            told = {**about, "reason": result.reason, "detail": result.detail}
+            await self._fills.end_with_earlier(job, result.earlier, (Trigger.ROUTE, told), resolution)
             return None
-        return await self._retry_or_end(job, Setback(fate.reason, fate.detail, Chance.TIME, about), resolution)
+        return await self._retry_or_end(job, FailedRound(result.reason, result.detail, Chance.TIME, about), resolution)
 
-    async def _retry_or_end(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> Later | None:
+    async def _retry_or_end(
+        self, job: Job, failed: FailedRound, resolution: Resolution | None = None
+    ) -> RetryAfter | None:
         """Rest until the next round; or fail, when another one cannot help or there were enough; or expire.
         `resolution` is of the attempt that was signed in this round."""
         retries, signed = self._retries, resolution is not None
-        refused = 1 if setback.chance is Chance.FEW and not signed else 0
+        refused = 1 if failed.chance is Chance.FEW and not signed else 0
         job.refusals += refused
-        if retries.spent(setback, signed=signed, rounds=job.rounds, attempts=job.attempts, refusals=job.refusals):
-            await self._end(job, Trigger.FAIL, setback, resolution)
+        if retries.spent(failed, signed=signed, rounds=job.rounds, attempts=job.attempts, refusals=job.refusals):
+            await self._end(job, Trigger.FAIL, failed, resolution)
             return None
         left_ms = (job.deadline - self._clock.monotonic()) * 1000
-        if left_ms <= 0 or setback.reason == FailureReason.DEADLINE:
-            await self._expire(job, setback, resolution)
+        if left_ms <= 0 or failed.reason == FailureReason.DEADLINE:
+            await self._expire(job, failed, resolution)
             return None
-        pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, setback.rest_ms), left_ms)
-        told = {**(setback.asked or {}), **setback.about, "reason": setback.reason, "detail": setback.words}
+        pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, failed.rest_ms), left_ms)
+        told = {**(failed.asked or {}), **failed.about, "reason": failed.reason, "detail": failed.words}
         told |= {"retryInMs": round(pause_ms), "triesLeft": retries.attempts - max(job.attempts, job.refusals)}
         await self._steps.write(
-            job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if setback.asked else 0,
+            job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if failed.asked else 0,
             refusals=refused, resume_in_ms=pause_ms,
         )  # fmt: skip
-        self._observer.order_retried(job.order.id, setback.reason, job.rounds, pause_ms)
-        return Later(pause_ms)
+        self._observer.order_retried(job.order.id, failed.reason, job.rounds, pause_ms)
+        return RetryAfter(pause_ms)
 
-    async def _expire(self, job: Job, setback: Setback, resolution: Resolution | None = None) -> None:
+    async def _expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
         """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
         deadline itself cut this one short, of the round before."""
         cut_short = (
-            setback.reason in (FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT)
+            failed.reason in (FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT)
             and job.cause is not None
         )
-        reason, words = job.cause if cut_short and job.cause else (setback.reason, setback.words)
+        reason, words = job.cause if cut_short and job.cause else (failed.reason, failed.words)
         if reason != FailureReason.DEADLINE:
             words = f"the deadline passed, and the order could not be filled before: {words}"
-        await self._end(job, Trigger.EXPIRE, replace(setback, reason=reason, words=words), resolution)
+        await self._end(job, Trigger.EXPIRE, replace(failed, reason=reason, words=words), resolution)
 
-    async def _end(self, job: Job, trigger: Trigger, setback: Setback, resolution: Resolution | None = None) -> None:
+    async def _end(self, job: Job, trigger: Trigger, failed: FailedRound, resolution: Resolution | None = None) -> None:
         """End without a fill. The last round's quotes, if they are not told yet, come first."""
-        told: Detail = {**setback.about, "reason": setback.reason, "detail": setback.words}
+        told: Detail = {**failed.about, "reason": failed.reason, "detail": failed.words}
         events: Events = ((trigger, told),)
-        if setback.asked:
-            events = ((Trigger.ROUTE, setback.asked), *events)
-        rounds = 1 if setback.asked else 0
-        await self._steps.write(job, events, reason=setback.reason, resolution=resolution, rounds=rounds)
+        if failed.asked:
+            events = ((Trigger.ROUTE, failed.asked), *events)
+        rounds = 1 if failed.asked else 0
+        await self._steps.write(job, events, reason=failed.reason, resolution=resolution, rounds=rounds)
         seconds = self._clock.monotonic() - job.begun
-        self._observer.order_failed(job.order.id, job.status, setback.reason, setback.words, seconds)
+        self._observer.order_failed(job.order.id, job.status, failed.reason, failed.words, seconds)
 
-    async def _give_back(self, job: Job, delay_ms: float) -> Later:
+    async def _give_back(self, job: Job, delay_ms: float) -> RetryAfter:
         await self._store.release(Release(job.order.id, job.order.claim, blame=False, resume_in_ms=delay_ms))
-        return Later(delay_ms)
+        return RetryAfter(delay_ms)

@@ -1,4 +1,4 @@
-"""Settlement of one attempt: build and seal, then (once it is recorded) send and find out its fate.
+"""Settlement of one attempt: build and seal, then (once it is recorded) send and find out its outcome.
 
 The order of things is the promise. `prepare` makes the signed bytes and sends nothing. The caller records them under
 its claim. Only then `settle` sends them, and from then on an attempt is over in exactly three ways, each with its
@@ -31,6 +31,7 @@ from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import (
     FailedOnChain,
@@ -77,7 +78,7 @@ RESEND_AFTER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PendingAttempt:
     """A recorded attempt whose fate is to be found out.
 
     `others` are the signatures of the order's earlier attempts. `resumed`: the bytes may have been sent before.
@@ -96,12 +97,12 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class SettlementResult:
     """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`. A reason
     code and words where there is no fill, and the proof, as JSON values. `earlier` are earlier attempts of the order
     that landed after all: where there is no fill, they are final."""
 
-    outcome: str
+    outcome: Outcome
     proof: dict[str, object]
     fill: Fill | None = None
     reason: str = ""
@@ -197,7 +198,9 @@ class Settlement:
                 raise
             raise lacking from error
 
-    async def settle(self, trial: Trial, may_send: Callable[[], bool], tell: Tell = untold) -> Fate:
+    async def settle(
+        self, pending: PendingAttempt, may_send: Callable[[], bool], tell: Tell = untold
+    ) -> SettlementResult:
         """Send a recorded attempt and stay with it until its fate is proven or it is confirmed, however long that
         takes.
 
@@ -205,30 +208,34 @@ class Settlement:
         looked up until it is proven expired. `may_send` is asked before each send; raises `ClaimLostError` when it
         says no, as a worker whose lease ran out must not send. `tell` hears what a swap waits for that stands still.
         """
-        late = self._clock.monotonic() >= trial.deadline
-        if late and not trial.resumed:
-            return Fate(
-                "unsent", {"sent": False}, None, FailureReason.DEADLINE, "the deadline passed before anything was sent"
+        late = self._clock.monotonic() >= pending.deadline
+        if late and not pending.resumed:
+            return SettlementResult(
+                Outcome.UNSENT,
+                {"sent": False},
+                None,
+                FailureReason.DEADLINE,
+                "the deadline passed before anything was sent",
             )
         sends, sent = 0, self._clock.monotonic()
         answer: SubmitAnswer | None = None
         # After a crash an earlier attempt may have landed meanwhile, as its own worker would have seen before sending.
-        overtaken = trial.resumed and trial.others and (await self._look(trial)).earlier
+        overtaken = pending.resumed and pending.others and (await self._look(pending)).earlier
         if not late and not overtaken:
-            answer = await self._submit(trial, may_send)
+            answer = await self._submit(pending, may_send)
             sends = 1
         pauses, standing = Pauses(), StandStill(self._clock, tell)
         while True:
-            look = await self._look(trial)
-            fate = self._fate(trial, look.status, sends, answer)
-            if fate is not None:
-                return replace(fate, earlier=look.earlier)
-            await standing.at(waiting_of(trial.signed, look.status, answer, searched=look.searched))
+            look = await self._look(pending)
+            result = self._result_of(pending, look.status, sends, answer)
+            if result is not None:
+                return replace(result, earlier=look.earlier)
+            await standing.at(waiting_of(pending.signed, look.status, answer, searched=look.searched))
             resends = sends and not isinstance(look.status, FailedOnChain) and not look.earlier
-            await self._wait(trial, pauses, sent + RESEND_AFTER if resends else None)
+            await self._wait(pending, pauses, sent + RESEND_AFTER if resends else None)
             raise_if_cancelled()
             if resends and self._clock.monotonic() - sent >= RESEND_AFTER:
-                answer = await self._submit(trial, may_send)
+                answer = await self._submit(pending, may_send)
                 sent, sends = self._clock.monotonic(), sends + 1
 
     async def look_again(self, network: str, swaps: Sequence[ConfirmedSwap]) -> list[Verdict]:
@@ -273,90 +280,98 @@ class Settlement:
         answers = await asyncio.gather(*(self._statuses(network, signatures, history=True) for network in self._chains))
         return tuple(one for statuses in answers for one in landings(signatures, statuses, request))
 
-    def _chain(self, trial: Trial) -> Chain:
-        return self._chains[trial.signed.network]
+    def _chain(self, pending: PendingAttempt) -> Chain:
+        return self._chains[pending.signed.network]
 
-    async def _wait(self, trial: Trial, pauses: Pauses, until: float | None) -> None:
+    async def _wait(self, pending: PendingAttempt, pauses: Pauses, until: float | None) -> None:
         """Until the next look: when the chain has news, or after a pause; not past `until` (monotonic seconds)."""
-        chain = self._chain(trial)
+        chain = self._chain(pending)
         if not isinstance(chain, NotifyingChain):
             await self._clock.sleep(pauses.next())
             return
         left = LONGEST_WAIT if until is None else until - self._clock.monotonic()
-        await chain.wait_for_notification(trial.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
+        await chain.wait_for_notification(pending.signed.signature, min(max(left, FIRST), LONGEST_WAIT))
 
-    def _fate(self, trial: Trial, status: SwapStatus, sends: int, answer: SubmitAnswer | None) -> Fate | None:
+    def _result_of(
+        self, pending: PendingAttempt, status: SwapStatus, sends: int, answer: SubmitAnswer | None
+    ) -> SettlementResult | None:
         """What `status` proves; None where that is nothing yet. `answer` is the last send's: it proves nothing, but it
         may explain why nothing landed."""
         match status:
             case Landed(_, _, slot, finalized):
                 proof: dict[str, object] = {"slot": slot, "finalized": finalized, "sends": sends}
-                return Fate("landed" if finalized else "confirmed", proof, fill_of(status, trial.request))
+                return SettlementResult(
+                    Outcome.LANDED if finalized else Outcome.CONFIRMED, proof, fill_of(status, pending.request)
+                )
             case FailedOnChain(_, _, fee, slot, True):
-                code, detail = self._explained(trial, status)
+                code, detail = self._explained(pending, status)
                 proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "sends": sends}
-                return Fate("failed", proof, None, code, detail)
-            case NotSeen(height, _, node) if proves_expiry(status, trial.signed.last_valid_height):
+                return SettlementResult(Outcome.FAILED, proof, None, code, detail)
+            case NotSeen(height, _, node) if proves_expiry(status, pending.signed.last_valid_height):
                 proof = {
-                    "signatures": [trial.signed.signature, *trial.others],
-                    "lastValidHeight": trial.signed.last_valid_height,
+                    "signatures": [pending.signed.signature, *pending.others],
+                    "lastValidHeight": pending.signed.last_valid_height,
                     "heightSeen": height,
                     "historySearched": True,
                     "node": node,
                     "sends": sends,
                 }
                 told = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
-                return Fate(
-                    "expired", proof, None, FailureReason.ATTEMPT_EXPIRED, f"the transaction can no longer land{told}"
+                return SettlementResult(
+                    Outcome.EXPIRED,
+                    proof,
+                    None,
+                    FailureReason.ATTEMPT_EXPIRED,
+                    f"the transaction can no longer land{told}",
                 )
             case _:
                 return None
 
-    async def _look(self, trial: Trial) -> _Look:
+    async def _look(self, pending: PendingAttempt) -> _Look:
         """Ask cheaply; and where the attempt would be over, or not being seen would mean something, in the whole
         history and for every signature of the order, as a swap that was taken for gone must not be followed by
         another."""
-        signatures = (trial.signed.signature, *trial.others)
-        status, *others = await self._status(trial, signatures, history=False)
-        landed = landings(trial.others, others, trial.request)
+        signatures = (pending.signed.signature, *pending.others)
+        status, *others = await self._status(pending, signatures, history=False)
+        landed = landings(pending.others, others, pending.request)
         over = isinstance(status, Landed) or (isinstance(status, FailedOnChain) and status.finalized)
-        if over and trial.others:
-            _, *others = await self._status(trial, signatures, history=True)
-            landed = landings(trial.others, others, trial.request)
+        if over and pending.others:
+            _, *others = await self._status(pending, signatures, history=True)
+            landed = landings(pending.others, others, pending.request)
         if isinstance(status, FailedOnChain) and over and not all(one.finalized for one in landed):
             return _Look(Unavailable("an earlier attempt of the order landed, and is not final yet"), earlier=landed)
-        if not isinstance(status, NotSeen) or not past_expiry(status, trial.signed.last_valid_height):
+        if not isinstance(status, NotSeen) or not past_expiry(status, pending.signed.last_valid_height):
             return _Look(status, earlier=landed)
-        status, *others = await self._status(trial, signatures, history=True)
-        landed = landings(trial.others, others, trial.request)
-        seconds = self._clock.monotonic() - trial.signed_at
-        if isinstance(status, NotSeen) and too_high(status, trial.signed.last_valid_height, seconds):
+        status, *others = await self._status(pending, signatures, history=True)
+        landed = landings(pending.others, others, pending.request)
+        seconds = self._clock.monotonic() - pending.signed_at
+        if isinstance(status, NotSeen) and too_high(status, pending.signed.last_valid_height, seconds):
             why = f"{status.node} tells height {status.height}, further than any chain has come since it was signed"
             return _Look(Unavailable(why), True, landed)
         final = {one.signature for one in landed if one.finalized}
-        for signature, other in zip(trial.others, others, strict=True):
+        for signature, other in zip(pending.others, others, strict=True):
             if not isinstance(other, NotSeen | FailedOnChain) and signature not in final:
                 return _Look(Unavailable("an earlier attempt of the order is not known to be gone"), True, landed)
         return _Look(status, True, landed)
 
-    async def _submit(self, trial: Trial, may_send: Callable[[], bool]) -> SubmitAnswer:
+    async def _submit(self, pending: PendingAttempt, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():
             raise ClaimLostError("the lease ran out: nothing more is sent")
         await self._clock.failpoint(Failpoint.SENDING)
         answer: SubmitAnswer
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                answer = await self._chain(trial).submit(trial.signed)
+                answer = await self._chain(pending).submit(pending.signed)
         except TimeoutError:
             answer = Unknown("no answer in time")
         except Exception as error:  # noqa: BLE001 - whatever goes wrong while sending, the swap may be on its way
-            self._observer.settlement_failed(trial.signed.network, trial.signed.signature, error)
+            self._observer.settlement_failed(pending.signed.network, pending.signed.signature, error)
             answer = Unknown("sending failed")
         await self._clock.failpoint(Failpoint.SENT)
         return answer
 
-    async def _status(self, trial: Trial, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
-        return await self._statuses(trial.signed.network, signatures, history=history)
+    async def _status(self, pending: PendingAttempt, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
+        return await self._statuses(pending.signed.network, signatures, history=history)
 
     async def _statuses(self, network: str, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:
         try:
@@ -372,16 +387,16 @@ class Settlement:
             why = "looking it up failed"
         return [Unavailable(why) for _ in signatures]
 
-    def _explained(self, trial: Trial, failed: FailedOnChain) -> tuple[str, str]:
+    def _explained(self, pending: PendingAttempt, failed: FailedOnChain) -> tuple[str, str]:
         """Reason code and words of a failure: the venue's where it knows what its program means, else the chain's.
         Nothing that a venue says or raises here may keep a proven failure from being written."""
         code, detail = slug(failed.code, FailureReason.PROGRAM_ERROR), clean(failed.detail)
-        if trial.venue is None or failed.failure is None:
+        if pending.venue is None or failed.failure is None:
             return code, detail
         try:
-            explained = trial.venue.explain(failed.failure)
+            explained = pending.venue.explain(failed.failure)
         except BaseException as error:  # noqa: BLE001 - the chain's own words are good enough
-            self._observer.explanation_failed(trial.venue.name, trial.signed.signature, error)
+            self._observer.explanation_failed(pending.venue.name, pending.signed.signature, error)
             return code, detail
         if not isinstance(explained, VenueError):
             return code, detail

@@ -16,8 +16,9 @@ from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event
 from dexexec.domain.order import Side
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode, SwapRequest
-from dexexec.domain.recovered_orders import LANDED, RecordedAttempt, RecordedOrder, Restoration
+from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
 from dexexec.store import restored_keys
 from dexexec.store.database import Database, json_rows, outages
@@ -254,14 +255,16 @@ def _recorded(row: DictRow) -> RecordedOrder:
         ended=row["ended"],
         request=SwapRequest(mint_in, mint_out, amount, Mode(row["mode"]), row["slippage_bps"]),
         attempts=tuple(
-            RecordedAttempt(one["n"], one["signature"], one["last_valid_height"], one["outcome"])
+            RecordedAttempt(
+                one["n"], one["signature"], one["last_valid_height"], one["outcome"] and Outcome(one["outcome"])
+            )
             for one in row["tries"]
         ),
     )
 
 
 def _values(found: Restoration, at: datetime) -> dict[str, object]:
-    last = next((one for one in found.attempts if one.outcome == LANDED), found.attempts[-1])
+    last = next((one for one in found.attempts if one.outcome is Outcome.LANDED), found.attempts[-1])
     confirmed = found.status is Status.CONFIRMED
     values: dict[str, object] = {
         "id": found.order_id,

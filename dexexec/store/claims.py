@@ -317,12 +317,29 @@ def _read(row: TupleRow) -> Claimed:
     (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
     refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, digest, cause, *open_attempt = rest
     order = Order(
-        order_id, Side(side), amount, int(base), Mode(mode), mint_in, mint_out, slippage, Status(status),
-        version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, refusals,
-        bound=None if least is None or most is None else Bound(int(least), int(most)), bound_open=bound_open,
-        first_quote=None if quoted_in is None else (int(quoted_in), int(quoted_out)), max_price_impact_bps=max_impact,
+        id=order_id,
+        side=Side(side),
+        amount=amount,
+        amount_base=int(base),
+        mode=Mode(mode),
+        input_mint=mint_in,
+        output_mint=mint_out,
+        slippage_bps=slippage,
+        status=Status(status),
+        version=version,
+        claim=claim_number,
+        claims=claims,
+        attempts=attempts,
+        rounds=rounds,
+        deadline_in_ms=deadline_in_ms,
+        created_at=created_at,
+        refusals=refusals,
+        bound=None if least is None or most is None else Bound(int(least), int(most)),
+        bound_open=bound_open,
+        first_quote=None if quoted_in is None else (int(quoted_in), int(quoted_out)),
+        max_price_impact_bps=max_impact,
         key_digest=digest,
-    )  # fmt: skip
+    )
     told = (cause[0], cause[1] or cause[0]) if cause else None
     return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()), told)
 

@@ -217,8 +217,24 @@ def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float, d
     """As `work.claim` would read it."""
     order = request.order
     return Order(
-        order.id, order.side, order.amount, order.amount_base, order.mode, order.input_mint, order.output_mint,
-        order.slippage_bps, Status.PENDING, version=1, claim=claim, claims=claim, attempts=0, rounds=0,
-        deadline_in_ms=int(request.deadline_in_ms(now)), created_at=at, bound=order.bound, bound_open=order.bound_open,
-        max_price_impact_bps=order.max_price_impact_bps, key_digest=digest,
-    )  # fmt: skip
+        id=order.id,
+        side=order.side,
+        amount=order.amount,
+        amount_base=order.amount_base,
+        mode=order.mode,
+        input_mint=order.input_mint,
+        output_mint=order.output_mint,
+        slippage_bps=order.slippage_bps,
+        status=Status.PENDING,
+        version=1,
+        claim=claim,
+        claims=claim,
+        attempts=0,
+        rounds=0,
+        deadline_in_ms=int(request.deadline_in_ms(now)),
+        created_at=at,
+        bound=order.bound,
+        bound_open=order.bound_open,
+        max_price_impact_bps=order.max_price_impact_bps,
+        key_digest=digest,
+    )

@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event, timestamp
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
@@ -205,7 +206,7 @@ def _attempt(row: DictRow) -> dict[str, object]:
         "lastValidHeight": row["last_valid_height"],
         "quote": row["quote"],
         "at": timestamp(row["created_at"]),
-        "outcome": row["outcome"] or "open",
+        "outcome": row["outcome"] or Outcome.OPEN,
         "resolvedAt": row["resolved_at"] and timestamp(row["resolved_at"]),
         "proof": row["proof"],
     }

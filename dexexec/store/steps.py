@@ -8,6 +8,7 @@ from dexexec.domain.bound import FixedBound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
@@ -66,12 +67,11 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The fate of an attempt: `landed`, `failed`, `unsent` or `expired` (in old records also `rejected`), with what
-    proves it. None while it is open; the proof is then that of a swap that is confirmed and not finalized, or empty
-    again."""
+    """The outcome of an attempt with its proof. `outcome` is None while the attempt is open: `proof` is then that of a
+    swap that is confirmed and not finalized, or empty."""
 
     n: int
-    outcome: str | None
+    outcome: Outcome | None
     proof: Detail
 
 

@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from dexexec.domain.order import Side
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Mode, SwapRequest
-from dexexec.domain.recovered_orders import LANDED, LostOrder, Restoration, RestoredAttempt
+from dexexec.domain.recovered_orders import LostOrder, Restoration, RestoredAttempt
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError
@@ -28,7 +29,7 @@ NEVER = "A" * 16
 
 def swapped(n: int = 1, signature: str = "sig") -> RestoredAttempt:
     return RestoredAttempt(
-        n=n, signature=signature, payload=b"bytes", venue="there", landed_at=1_800_000_000, outcome=LANDED,
+        n=n, signature=signature, payload=b"bytes", venue="there", landed_at=1_800_000_000, outcome=Outcome.LANDED,
         proof={"slot": 7, "recovered": True},
     )  # fmt: skip
 
@@ -142,7 +143,7 @@ async def test_an_order_that_is_gone_comes_back_once_with_its_events_announced(r
         known = (await record.comparisons.orders([order_id]))[order_id]
         assert known.ended
         assert known.request == SwapRequest(USDC, WSOL, 1_500_000, Mode.EXACT_IN, 0)
-        assert [(one.n, one.outcome) for one in known.attempts] == [(1, LANDED)]
+        assert [(one.n, one.outcome) for one in known.attempts] == [(1, Outcome.LANDED)]
 
 
 async def test_an_order_that_looked_untried_is_ended_and_its_holder_writes_nothing_more(
@@ -164,10 +165,10 @@ async def test_an_attempt_that_looked_open_is_resolved_with_what_came_after(reco
         await submitted(record.store, held, "first")
         events: Any = ((Status.ROUTING, {}), (Status.BUILDING, {}), (Status.SUBMITTED, {}), (Status.CONFIRMED, {}))
         found = restoration(held.order.id, version=4, lost=None, events=events, attempts=(swapped(2, "second"),))
-        assert await record.comparisons.restore(replace(found, resolved=(1, "expired", {"heightSeen": 9})))
+        assert await record.comparisons.restore(replace(found, resolved=(1, Outcome.EXPIRED, {"heightSeen": 9})))
         known = (await record.comparisons.orders([held.order.id]))[held.order.id]
         assert [(one.n, one.signature, one.outcome) for one in known.attempts] == [
-            (1, "first", "expired"), (2, "second", LANDED),
+            (1, "first", "expired"), (2, "second", Outcome.LANDED),
         ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dexexec.domain.event import Event
 from dexexec.domain.funds import LAMPORTS, Need, Shortfall, Spending
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError
 from dexexec.store import Claimed, Resolution, Store, WorkerSession
@@ -102,8 +103,8 @@ async def test_promise_16_an_attempt_of_before_its_chain_was_kept_reserves_on_al
         await worker.end()
 
 
-@pytest.mark.parametrize("outcome", ["expired", "unsent"])
-async def test_a_reservation_ends_with_its_attempt(stores: Open, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.EXPIRED, Outcome.UNSENT])
+async def test_a_reservation_ends_with_its_attempt(stores: Open, outcome: Outcome) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         first = await submitted(store, worker, spends(80))
@@ -126,7 +127,7 @@ async def test_a_swap_on_the_chain_is_in_balances_of_its_slot_and_later_and_in_n
         undone = Resolution(1, None, {})
         assert await store.advance(step(first, 5, (Status.SUBMITTED, {}), resolution=undone))
         assert (await store.reserved("wallet", 12))[USDC] == 80, "it is in flight again"
-        final = Resolution(1, "landed", {"slot": 13, "finalized": True})
+        final = Resolution(1, Outcome.LANDED, {"slot": 13, "finalized": True})
         assert await store.advance(step(first, 6, (Status.CONFIRMED, {}), resolution=final, final=True))
         assert (await store.reserved("wallet", 12))[USDC] == 80, "a balance that was read before it landed has it still"
         assert await store.reserved("wallet", 13) == {}

@@ -10,6 +10,7 @@ import pytest
 
 from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Event
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
@@ -180,7 +181,7 @@ async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: O
         assert await waits_for(store, order_id) == {**first, "detail": "still away"}, "for the same reason since then"
         await store.note(proof)
         assert (await waits_for(store, order_id))["reason"] == "proof"
-        gone = Resolution(1, "expired", {"heightSeen": 151})
+        gone = Resolution(1, Outcome.EXPIRED, {"heightSeen": 151})
         assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
         assert await waits_for(store, order_id) is None
         await worker.end()
@@ -220,7 +221,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         order_id, first = await one_order(store), await store.begin("first", 20)
         claimed = await claimed_by(store, first, order_id)
         await submitted(store, claimed, "one")
-        gone = Resolution(1, "expired", {"heightSeen": 151})
+        gone = Resolution(1, Outcome.EXPIRED, {"heightSeen": 151})
         assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
         assert await store.advance(step(claimed, 5, (Status.BUILDING, {})))
         assert await store.advance(step(claimed, 6, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
@@ -253,14 +254,14 @@ async def test_promise_3_what_became_of_an_attempt_that_had_ended_otherwise_is_p
         order_id, worker = await one_order(store), await store.begin("w", 20)
         claimed = await claimed_by(store, worker, order_id)
         await submitted(store, claimed, "one")
-        gone = Resolution(1, "expired", {"heightSeen": 151})
+        gone = Resolution(1, Outcome.EXPIRED, {"heightSeen": 151})
         assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
-        assert await store.advance(step(claimed, 5, (Status.ROUTING, {}), resolution=Resolution(1, "failed", {})))
+        assert await store.advance(step(claimed, 5, (Status.ROUTING, {}), resolution=Resolution(1, Outcome.FAILED, {})))
         assert await store.advance(step(claimed, 6, (Status.BUILDING, {})))
         assert await store.advance(step(claimed, 7, (Status.SUBMITTED, {}), attempt=attempt(2, "two")))
         ends = step(
             claimed, 8, (Status.CONFIRMED, {}), final=True, fill=Fill(1, 2, 5_000, 7), tx_hash="one",
-            resolution=replace(gone, n=2), corrections=(Resolution(1, "landed", {"slot": 7}),),
+            resolution=replace(gone, n=2), corrections=(Resolution(1, Outcome.LANDED, {"slot": 7}),),
         )  # fmt: skip
         assert await store.advance(ends)
         view = await store.order(order_id)
@@ -324,7 +325,7 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
         taken_back = step(again, 5, (Status.SUBMITTED, {}), resolution=Resolution(1, None, {}))
         assert await store.advance(taken_back)
         assert await view() == ("submitted", None, "open")
-        final = Resolution(1, "landed", {"slot": 80, "finalized": True})
+        final = Resolution(1, Outcome.LANDED, {"slot": 80, "finalized": True})
         last = step(again, 6, (Status.CONFIRMED, {"finalized": True}), final=True, fill=fill, resolution=final)
         assert await store.advance(last)
         assert await view() == ("confirmed", "20", "landed")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.execution.sweeper import THE_BEGINNING
@@ -15,7 +16,7 @@ from tests.support.prepared_orders import HOUR_MS, NOBODY, Open, claimed_by, dro
 
 FILL = Fill(10, 20, 5_000, 77)
 SEEN = Resolution(1, None, {"slot": 77, "finalized": False})
-FINAL = Resolution(1, "landed", {"slot": 77, "finalized": True})
+FINAL = Resolution(1, Outcome.LANDED, {"slot": 77, "finalized": True})
 SOON, LATER = Page(next_look_ms=0), Page(next_look_ms=HOUR_MS)
 END = (Status.CONFIRMED, {"finalized": True})
 

@@ -362,10 +362,21 @@ class World:
         base = int(amount.scaleb(9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6))
         key = f"key-{rng.getrandbits(32):x}" if rng.random() < 0.8 else None
         return NewOrder(
-            UUID(int=rng.getrandbits(128), version=4), side, amount, base, mode, WSOL, USDC, 50,
-            rng.choice((2_000, 10_000, LONGEST_DEADLINE_MS)), "client", key, b"body",
-            bound=(bound := self._bound(side, mode, base)), bound_open=bound is None or rng.random() < 0.5,
-        )  # fmt: skip
+            id=UUID(int=rng.getrandbits(128), version=4),
+            side=side,
+            amount=amount,
+            amount_base=base,
+            mode=mode,
+            input_mint=WSOL,
+            output_mint=USDC,
+            slippage_bps=50,
+            deadline_ms=rng.choice((2_000, 10_000, LONGEST_DEADLINE_MS)),
+            client="client",
+            idempotency_key=key,
+            body_hash=b"body",
+            bound=(bound := self._bound(side, mode, base)),
+            bound_open=bound is None or rng.random() < 0.5,
+        )
 
     def _bound(self, side: Side, mode: Mode, base: int) -> Bound | None:
         """Some clients name a bound of their own: a price that the venues come to now and then."""

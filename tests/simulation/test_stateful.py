@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from dexexec.broker.queue import Entry
 from dexexec.domain.event import Detail
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import NEEDS_PROOF, TRANSITIONS, Status, Trigger, advance, ends
 from dexexec.domain.swap import NotSeen, SignedSwap, proves_expiry
@@ -280,7 +281,7 @@ class Engine(RuleBasedStateMachine):
         if known is not None and known.since is not None and known.seen <= self.height:
             final = self.height >= known.since + FINALITY
             if final or hand.status is Status.SUBMITTED:
-                outcome = Resolution(attempt.n, "landed" if final else None, {"slot": known.since})
+                outcome = Resolution(attempt.n, Outcome.LANDED if final else None, {"slot": known.since})
                 self.write(hand, Trigger.FINALIZE if final else Trigger.LAND, resolution=outcome)
             return
         if hand.status is Status.CONFIRMED:
@@ -289,7 +290,7 @@ class Engine(RuleBasedStateMachine):
         look = NotSeen(self.height - FINALITY, history=True, node="n", slot=self.height)
         if proves_expiry(look, attempt.signed.last_valid_height):
             trigger = (Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE)[attempt.n % 3]
-            if self.write(hand, trigger, resolution=Resolution(attempt.n, "expired", {})):
+            if self.write(hand, trigger, resolution=Resolution(attempt.n, Outcome.EXPIRED, {})):
                 hand.attempt = None
 
     def write(

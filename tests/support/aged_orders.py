@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Detail
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
@@ -20,7 +21,7 @@ from dexexec.store import Address, Claimed, NewAttempt, Resolution, Step, Store
 from tests.support.parts import new_order, open_database
 
 ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
-LANDED = Resolution(1, "landed", {"slot": 7})
+LANDED = Resolution(1, Outcome.LANDED, {"slot": 7})
 
 
 class Ground:

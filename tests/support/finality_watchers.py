@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from dexexec.domain.event import Event
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, SwapStatus
 from dexexec.execution.finality_watcher import FinalityWatcher
@@ -134,7 +135,7 @@ class Scene:
         again = NewAttempt(2, "here", replace(signed, signature=f"second {order_id}"), row.attempts[0].attempt.quoted)
         for version, events, more in (
             (5, ((Status.SUBMITTED, {}),), {"resolution": Resolution(1, None, {})}),
-            (6, ((Status.ROUTING, {}),), {"resolution": Resolution(1, "expired", {})}),
+            (6, ((Status.ROUTING, {}),), {"resolution": Resolution(1, Outcome.EXPIRED, {})}),
             (7, ((Status.BUILDING, {}), (Status.SUBMITTED, {})), {"attempt": again}),
             (9, ((Status.CONFIRMED, {}),), {"resolution": Resolution(2, None, {"slot": 77}), "resume_in_ms": 0}),
         ):

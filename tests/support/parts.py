@@ -32,7 +32,18 @@ def new_order(
     decimals = 9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6
     base = int(Decimal(amount).scaleb(decimals))
     return NewOrder(
-        order_id or uuid4(), side, Decimal(amount), base, mode, WSOL, USDC, 50, deadline_ms, client, key, body_hash
+        id=order_id or uuid4(),
+        side=side,
+        amount=Decimal(amount),
+        amount_base=base,
+        mode=mode,
+        input_mint=WSOL,
+        output_mint=USDC,
+        slippage_bps=50,
+        deadline_ms=deadline_ms,
+        client=client,
+        idempotency_key=key,
+        body_hash=body_hash,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.chain import Receipt
@@ -74,7 +75,7 @@ async def test_all_swaps_of_an_order_that_has_not_ended_stay_however_old_they_ar
     async with open_ground(database_address) as ground, open_retention(database_address, days=30) as retention:
         again, aside, unfinal = [await ground.submitted() for _ in range(3)]
         signatures = ground.sent(again.order.id) + ground.sent(aside.order.id) + ground.sent(unfinal.order.id)
-        await ground.write(again, 4, (Status.ROUTING, {}), resolution=Resolution(1, "expired", {}))
+        await ground.write(again, 4, (Status.ROUTING, {}), resolution=Resolution(1, Outcome.EXPIRED, {}))
         ground.sql("UPDATE orders SET set_aside_at = clock_timestamp() WHERE id = %s", aside.order.id)
         await ground.confirm(unfinal, final=False)
         neighbour = await ground.confirmed()

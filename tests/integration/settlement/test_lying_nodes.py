@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, Unavailable, past_expiry
 from dexexec.domain.token import WSOL
-from dexexec.settlement.settlement import Settlement, Trial
+from dexexec.settlement.settlement import PendingAttempt, Settlement
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.settlement.solana.rpc.genesis_check import VALID_SECONDS
 from dexexec.venue import BadAnswer, Network, VenueError
@@ -59,8 +59,8 @@ async def test_promise_5_a_single_node_that_contradicts_itself_proves_nothing(
         await leave_slots_behind(at)
         signed = await at.signed()
         await at.faults(drop=3, lies=lie)
-        fate = await at.settle(signed)
-        assert (fate.outcome, fate.proof["sends"]) == ("confirmed", 4)
+        result = await at.settle(signed)
+        assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
         assert await at.swaps() == [signed.signature]
         assert "contradicts itself" in why(at)
 
@@ -74,9 +74,9 @@ async def test_promise_5_one_liar_of_three_gives_no_false_proof_and_makes_nobody
         for node in (ONE, TWO):
             await at.faults(node, drop=EVER)
         await at.faults(LIAR, drop=EVER, lies=lie)
-        fate = await at.settle(signed)
-        assert fate.outcome == "expired"
-        assert fate.proof["heightSeen"] == signed.last_valid_height + 1, "neither sooner nor later"
+        result = await at.settle(signed)
+        assert result.outcome == "expired"
+        assert result.proof["heightSeen"] == signed.last_valid_height + 1, "neither sooner nor later"
         assert at.net.ledger.blocks.tip.height > signed.last_valid_height + FINAL
         assert "lags" not in at.told.kinds
 
@@ -86,8 +86,8 @@ async def test_promise_5_of_two_that_contradict_each_other_the_lower_one_decides
         signed = await at.signed()
         await at.faults(ONE, drop=EVER)
         await at.faults(LIAR, drop=EVER, lies=HEIGHTS["all numbers alike"])
-        fate = await at.settle(signed)
-        assert (fate.outcome, fate.proof["heightSeen"]) == ("expired", signed.last_valid_height + 1)
+        result = await at.settle(signed)
+        assert (result.outcome, result.proof["heightSeen"]) == ("expired", signed.last_valid_height + 1)
         assert why(at), "the operator hears of it"
 
 
@@ -97,13 +97,15 @@ async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart
     """Whoever has just started knows nothing of what the node told before, but when the attempt was recorded."""
     async with ground(tmp_path) as at:
         signed = await at.signed()
-        trial = Trial(signed, SELL_SOL, math.inf, resumed=True, venue=at.venue, signed_at=at.clock.monotonic())
+        pending = PendingAttempt(
+            signed, SELL_SOL, math.inf, resumed=True, venue=at.venue, signed_at=at.clock.monotonic()
+        )
         await at.faults(drop=2, lies=HEIGHTS["all numbers alike"])
         async with opened(Localnet([at.net.url], at.clock, at.told, PATIENT)) as chain:
             settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {}, at.clock, at.observer)
-            fate = await settlement.settle(trial, lambda: True)
-        assert fate.outcome in {"confirmed", "landed"}
-        assert fate.proof["sends"] == 3
+            result = await settlement.settle(pending, lambda: True)
+        assert result.outcome in {"confirmed", "landed"}
+        assert result.proof["sends"] == 3
         assert await at.swaps() == [signed.signature]
 
 
@@ -261,7 +263,7 @@ async def test_promise_5_one_of_three_cannot_make_a_swap_that_landed_a_failure(t
     async with ground(tmp_path, LIAR, ONE, TWO) as at:
         signed = await at.signed()
         await at.faults(LIAR, lies={"failed": True, "finalized": True})
-        await at.settlement.settle(_trial(signed), lambda: True)
+        await at.settlement.settle(_pending(signed), lambda: True)
         await at.advance(FINAL)
         [status] = await at.chain.status([signed.signature])
         assert isinstance(status, Landed)
@@ -327,5 +329,5 @@ async def test_no_expiry_is_proven_without_asking_which_chain_it_is(tmp_path: Pa
         assert "another chain" in status.detail
 
 
-def _trial(signed: SignedSwap) -> Trial:
-    return Trial(signed, SELL_SOL, math.inf, resumed=False)
+def _pending(signed: SignedSwap) -> PendingAttempt:
+    return PendingAttempt(signed, SELL_SOL, math.inf, resumed=False)

@@ -94,9 +94,9 @@ async def test_rule_2_a_blockhash_lives_for_150_blocks_by_height_and_not_by_slot
         await at.advance(last.last_valid_height - tip.height)
         assert (await at.settle(last, resumed=True)).outcome == "confirmed"
         assert at.net.ledger.blocks.tip.height > dead.last_valid_height
-        fate = await at.settle(dead, resumed=True)
-        assert fate.outcome == "expired"
-        assert fate.proof["heightSeen"] == dead.last_valid_height + 1, "neither sooner nor later"
+        result = await at.settle(dead, resumed=True)
+        assert result.outcome == "expired"
+        assert result.proof["heightSeen"] == dead.last_valid_height + 1, "neither sooner nor later"
         assert await at.swaps() == [last.signature]
 
 
@@ -104,8 +104,8 @@ async def test_rule_3_the_same_bytes_are_sent_every_two_seconds_until_they_land_
     async with ground(tmp_path) as at:
         await at.faults(drop=3)
         signed = await at.signed()
-        fate = await at.settle(signed)
-        assert (fate.outcome, fate.proof["sends"]) == ("confirmed", 4)
+        result = await at.settle(signed)
+        assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
         sends = at.wires.sends
         assert {payload_of(sent) for sent in sends} == {signed.payload}
         assert {sent.options["maxRetries"] for sent in sends} == {0}
@@ -125,9 +125,9 @@ async def test_rule_3_what_never_lands_is_sent_until_it_has_expired_and_not_afte
     async with ground(tmp_path) as at:
         await at.faults(drop=EVER)
         signed = await at.signed()
-        fate = await at.settle(signed)
+        result = await at.settle(signed)
         sends = at.wires.sends
-        assert (fate.outcome, fate.proof["sends"]) == ("expired", len(sends))
+        assert (result.outcome, result.proof["sends"]) == ("expired", len(sends))
         assert {payload_of(sent) for sent in sends} == {signed.payload}
         check_rhythm(sends)
         assert at.clock.monotonic() - sends[-1].at <= RHYTHM + SLOT, "to the end"
@@ -180,8 +180,8 @@ async def test_rule_5_whatever_a_send_is_answered_with_is_unknown_and_never_fail
     async with ground(tmp_path, patience=patience(answer)) as at:
         signed = await at.signed()
         await at.faults(answers=wrong(answer, "sendTransaction", requests=1, execute=executed))
-        fate = await at.settle(signed)
-        assert (fate.outcome, fate.proof["sends"]) == ("confirmed", 1 if executed else 2)
+        result = await at.settle(signed)
+        assert (result.outcome, result.proof["sends"]) == ("confirmed", 1 if executed else 2)
         assert {payload_of(sent) for sent in at.wires.sends} == {signed.payload}
         assert await at.swaps() == [signed.signature]
 
@@ -200,10 +200,10 @@ async def test_rule_6_a_landed_error_is_final_its_fee_is_paid_and_it_had_no_effe
         signed = await at.signed(BUY_SOL)
         await at.burn_dollars()
         before = await at.lamports()
-        fate = await at.settle(signed, request=BUY_SOL, resumed=True)
-        assert (fate.outcome, fate.fill, fate.proof["fee"]) == ("failed", None, str(SIGNATURES))
+        result = await at.settle(signed, request=BUY_SOL, resumed=True)
+        assert (result.outcome, result.fill, result.proof["fee"]) == ("failed", None, str(SIGNATURES))
         [status] = await at.statuses([signed.signature])
-        assert (fate.proof["slot"], status["confirmationStatus"]) == (status["slot"], "finalized"), "not before"
+        assert (result.proof["slot"], status["confirmationStatus"]) == (status["slot"], "finalized"), "not before"
         assert status["err"] is not None
         assert (await at.lamports(), await at.holds(USDC)) == (before - SIGNATURES, 0)
         assert len(at.wires.sends) == 1, "what is known to be on chain is not sent again"
@@ -267,9 +267,9 @@ async def test_rule_8_what_would_fail_when_it_was_signed_lands_as_a_failure_with
     async with ground(tmp_path) as at:
         signed = await at.signed(BUY_SOL)
         await at.burn_dollars()
-        fate = await at.settle(signed, request=BUY_SOL)
-        assert (fate.outcome, fate.reason) == ("failed", "insufficient-funds")
-        assert "custom program error: 0x1" in str(fate.proof["detail"])
+        result = await at.settle(signed, request=BUY_SOL)
+        assert (result.outcome, result.reason) == ("failed", "insufficient-funds")
+        assert "custom program error: 0x1" in str(result.proof["detail"])
         assert (await at.swaps(failed=True), await at.swaps()) == ([signed.signature], [])
 
 
@@ -278,8 +278,8 @@ async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_
     async with ground(tmp_path, compute_price=333_333) as at:
         for request in (SELL_SOL, BUY_SOL):
             signed = await at.signed(request)
-            fate = await at.settle(signed, request=request)
-            assert fate.fill is not None
+            result = await at.settle(signed, request=request)
+            assert result.fill is not None
             used = (await at.transaction(signed.signature))["meta"]["computeUnitsConsumed"]
             assert 1.1 * used <= budget(message_of(signed.payload)).limit <= 1.25 * used
         simulations = at.wires.of("simulateTransaction")
@@ -296,14 +296,14 @@ async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_pat
             if fails:
                 await at.burn_dollars()
             before = await at.lamports()
-            fate = await at.settle(signed, request=BUY_SOL, resumed=True)
+            result = await at.settle(signed, request=BUY_SOL, resumed=True)
             limit = budget(message_of(signed.payload)).limit
             due = SIGNATURES + math.ceil(limit * 333_333 / 1_000_000)
             assert due > SIGNATURES
             assert (await at.transaction(signed.signature))["meta"]["fee"] == due
-            received = fate.fill.amount_out if fate.fill else 0
+            received = result.fill.amount_out if result.fill else 0
             assert await at.lamports() == before + received - due
-            assert (fate.fill is None, fate.proof.get("fee", str(due))) == (fails, str(due))
+            assert (result.fill is None, result.proof.get("fee", str(due))) == (fails, str(due))
 
 
 async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Detail, Event
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
@@ -182,7 +183,7 @@ async def test_promise_4_an_attempt_is_recorded_with_its_event_and_found_by_the_
             4,
             (Status.CONFIRMED, {}),
             fill=Fill(10, 20, 5000, 7),
-            resolution=Resolution(1, "landed", {"slot": 7}),
+            resolution=Resolution(1, Outcome.LANDED, {"slot": 7}),
         )
         assert await store.advance(landed) is not None
         view = await store.order(order.id)

@@ -8,9 +8,9 @@ from uuid import UUID
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import NewOrder, Side
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import (
-    LANDED,
     RecordedAttempt,
     RecordedOrder,
     Restoration,
@@ -173,7 +173,7 @@ class MemoryComparisons:
         if found.resolved is not None and (open_row := row.open_attempt) is not None:
             _, open_row.outcome, proof = found.resolved
             open_row.proof, open_row.resolved_at = dict(proof), at
-        last = next((one for one in found.attempts if one.outcome == LANDED), found.attempts[-1])
+        last = next((one for one in found.attempts if one.outcome is Outcome.LANDED), found.attempts[-1])
         row.venue, row.tx_hash, row.status, row.due_at = last.venue, last.signature, found.status, at
         row.failure_reason = found.reason or row.failure_reason
         row.amount_in, row.amount_out = (found.fill.amount_in, found.fill.amount_out) if found.fill else (None, None)
@@ -221,9 +221,17 @@ def _lost(found: Restoration, at: int) -> OrderRow:
     lost = found.lost
     assert lost is not None
     new = NewOrder(
-        found.order_id, lost.side, lost.amount, lost.amount_base, Mode.EXACT_IN, lost.input_mint, lost.output_mint, 0,
-        0, "unknown",
-    )  # fmt: skip
+        id=found.order_id,
+        side=lost.side,
+        amount=lost.amount,
+        amount_base=lost.amount_base,
+        mode=Mode.EXACT_IN,
+        input_mint=lost.input_mint,
+        output_mint=lost.output_mint,
+        slippage_bps=0,
+        deadline_ms=0,
+        client="unknown",
+    )
     created_at = us_of(lost.created_at)
     return OrderRow(new, created_at, created_at, at, version=0)
 

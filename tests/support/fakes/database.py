@@ -17,6 +17,7 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
 from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Page, Release, Step
@@ -32,11 +33,11 @@ MS, SECOND = 1_000, 1_000_000
 
 @dataclass(slots=True)
 class AttemptRow:
-    """A row of `attempts`: `outcome` is None while its fate is open."""
+    """A row of `attempts`: `outcome` is None while the attempt is open."""
 
     attempt: Attempt
     created_at: int
-    outcome: str | None = None
+    outcome: Outcome | None = None
     resolved_at: int | None = None
     proof: dict[str, object] | None = None
     spending: Spending | None = None
@@ -429,11 +430,29 @@ def _read(row: OrderRow, now: int) -> Claimed:
     """As `dexexec.store.claims` reads it."""
     new, attempt = row.new, row.open_attempt
     order = Order(
-        new.id, new.side, new.amount, new.amount_base, new.mode, new.input_mint, new.output_mint, new.slippage_bps,
-        row.status, row.version, row.claim, row.claims, row.attempt_count, row.rounds,
-        (row.deadline_at - now) // MS, moment(row.created_at), row.refusals,
-        row.bound, row.bound_open, row.first_quote, new.max_price_impact_bps, key_digest(new),
-    )  # fmt: skip
+        id=new.id,
+        side=new.side,
+        amount=new.amount,
+        amount_base=new.amount_base,
+        mode=new.mode,
+        input_mint=new.input_mint,
+        output_mint=new.output_mint,
+        slippage_bps=new.slippage_bps,
+        status=row.status,
+        version=row.version,
+        claim=row.claim,
+        claims=row.claims,
+        attempts=row.attempt_count,
+        rounds=row.rounds,
+        deadline_in_ms=(row.deadline_at - now) // MS,
+        created_at=moment(row.created_at),
+        refusals=row.refusals,
+        bound=row.bound,
+        bound_open=row.bound_open,
+        first_quote=row.first_quote,
+        max_price_impact_bps=new.max_price_impact_bps,
+        key_digest=key_digest(new),
+    )
     signatures = tuple(one.attempt.signed.signature for one in row.attempts)
     told = row.events[-1].detail
     cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None

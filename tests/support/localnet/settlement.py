@@ -25,7 +25,7 @@ from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.message import Message, Program
 from dexexec.settlement.solana.rpc import Localnet
@@ -210,9 +210,13 @@ class Ground:
         quote = await self.venue.quote(request, self.clock.monotonic() + 5)
         return (await self.settlement.prepare(self.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))).signed
 
-    async def settle(self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False) -> Fate:
+    async def settle(
+        self, signed: SignedSwap, request: SwapRequest = SELL_SOL, *, resumed: bool = False
+    ) -> SettlementResult:
         """Send it, and stay with it."""
-        return await self.settlement.settle(Trial(signed, request, math.inf, resumed, venue=self.venue), lambda: True)
+        return await self.settlement.settle(
+            PendingAttempt(signed, request, math.inf, resumed, venue=self.venue), lambda: True
+        )
 
     # Nodes
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import Side
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.recovered_orders import (
     ChainAttempt,
@@ -193,7 +194,7 @@ def test_nothing_is_written_before_it_is_known_what_became_of_the_attempt_that_l
 
 
 def test_a_number_that_was_used_again_since_is_not_used_for_the_lost_one() -> None:
-    known = recorded(Status.ROUTING, RecordedAttempt(1, "other", 150, "expired"))
+    known = recorded(Status.ROUTING, RecordedAttempt(1, "other", 150, Outcome.EXPIRED))
     assert [one.n for one in restored(known, on_chain(1)).attempts] == [2]
 
 

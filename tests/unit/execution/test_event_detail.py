@@ -17,9 +17,24 @@ FILL = Fill(amount_in=10_000_000, amount_out=1_510_000, fee=5_000, slot=7)
 
 def sold(bound: Bound | None = None) -> Order:
     return Order(
-        uuid.uuid4(), Side.BUY, Decimal("0.01"), 10_000_000, Mode.EXACT_IN, WSOL, USDC, 50, Status.SUBMITTED,
-        1, 1, 1, 1, 1, 1000, datetime(2026, 1, 1, tzinfo=UTC), bound=bound,
-    )  # fmt: skip
+        id=uuid.uuid4(),
+        side=Side.BUY,
+        amount=Decimal("0.01"),
+        amount_base=10_000_000,
+        mode=Mode.EXACT_IN,
+        input_mint=WSOL,
+        output_mint=USDC,
+        slippage_bps=50,
+        status=Status.SUBMITTED,
+        version=1,
+        claim=1,
+        claims=1,
+        attempts=1,
+        rounds=1,
+        deadline_in_ms=1000,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        bound=bound,
+    )
 
 
 def test_a_fill_whose_quote_is_not_known_is_told_without_it() -> None:

@@ -5,7 +5,15 @@ import random
 import pytest
 
 from dexexec.domain.failure_reason import FailureReason
-from dexexec.execution.next_round import LAST_ROUND_MS, Chance, Retries, Setback, setback_of, unbuilt, until_deadline
+from dexexec.execution.next_round import (
+    LAST_ROUND_MS,
+    Chance,
+    FailedRound,
+    Retries,
+    failed_round_of,
+    unbuilt,
+    until_deadline,
+)
 from dexexec.venues.router import Answer
 from tests.support.scripted import SELL_ONE_SOL, quote_of
 
@@ -40,13 +48,13 @@ POOR = Answer(venue="f", code="insufficient-funds", detail="too little", retryab
 def test_promise_17_one_venue_whose_trouble_may_pass_is_reason_to_wait(
     answers: list[Answer], reason: str, chance: Chance
 ) -> None:
-    found = setback_of(answers)
+    found = failed_round_of(answers)
     assert (found.reason, found.chance) == (reason, chance)
 
 
 def test_every_venue_is_told_and_equal_words_once() -> None:
-    assert setback_of([DRY, AWAY]).words == "b: dry; c: away"
-    assert setback_of([POOR, POOR]).words == "too little"
+    assert failed_round_of([DRY, AWAY]).words == "b: dry; c: away"
+    assert failed_round_of([POOR, POOR]).words == "too little"
 
 
 @pytest.mark.parametrize(
@@ -69,23 +77,23 @@ def test_promise_17_what_the_wallet_lacks_for_one_venue_is_no_end_while_another_
     assert unbuilt([POOR, MOVED], others).chance is Chance.TIME
 
 
-def setback(chance: Chance) -> Setback:
-    return Setback("r", "w", chance)
+def failed(chance: Chance) -> FailedRound:
+    return FailedRound("r", "w", chance)
 
 
 def test_promise_17_rounds_in_which_nothing_was_signed_spend_no_try() -> None:
     retries = Retries(3, 500, 10_000)
-    assert not retries.spent(setback(Chance.TIME), signed=False, rounds=10_000, attempts=2, refusals=2)
-    assert retries.spent(setback(Chance.TIME), signed=True, rounds=3, attempts=3, refusals=0)
-    assert retries.spent(setback(Chance.FEW), signed=False, rounds=3, attempts=0, refusals=3)
-    assert not retries.spent(setback(Chance.FEW), signed=False, rounds=30, attempts=0, refusals=2)
-    assert retries.spent(setback(Chance.NONE), signed=False, rounds=1, attempts=0, refusals=0)
+    assert not retries.spent(failed(Chance.TIME), signed=False, rounds=10_000, attempts=2, refusals=2)
+    assert retries.spent(failed(Chance.TIME), signed=True, rounds=3, attempts=3, refusals=0)
+    assert retries.spent(failed(Chance.FEW), signed=False, rounds=3, attempts=0, refusals=3)
+    assert not retries.spent(failed(Chance.FEW), signed=False, rounds=30, attempts=0, refusals=2)
+    assert retries.spent(failed(Chance.NONE), signed=False, rounds=1, attempts=0, refusals=0)
 
 
 def test_a_setting_may_bound_the_rounds() -> None:
     retries = Retries(3, 500, 10_000, rounds=5)
-    assert not retries.spent(setback(Chance.TIME), signed=False, rounds=4, attempts=0, refusals=0)
-    assert retries.spent(setback(Chance.TIME), signed=False, rounds=5, attempts=0, refusals=0)
+    assert not retries.spent(failed(Chance.TIME), signed=False, rounds=4, attempts=0, refusals=0)
+    assert retries.spent(failed(Chance.TIME), signed=False, rounds=5, attempts=0, refusals=0)
 
 
 def test_pauses_grow_to_their_bound_and_stay_there() -> None:

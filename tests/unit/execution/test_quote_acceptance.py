@@ -17,9 +17,23 @@ from dexexec.venues.router import Answer, Routing
 from tests.support.scripted import quote_of
 
 ORDER = Order(
-    UUID(int=1), Side.BUY, Decimal(1), 10**9, Mode.EXACT_IN, WSOL, USDC, 10, Status.PENDING, 1, 1, 1, 0, 0, 60_000,
-    datetime(2026, 1, 1, tzinfo=UTC),
-)  # fmt: skip
+    id=UUID(int=1),
+    side=Side.BUY,
+    amount=Decimal(1),
+    amount_base=10**9,
+    mode=Mode.EXACT_IN,
+    input_mint=WSOL,
+    output_mint=USDC,
+    slippage_bps=10,
+    status=Status.PENDING,
+    version=1,
+    claim=1,
+    claims=1,
+    attempts=0,
+    rounds=0,
+    deadline_in_ms=60_000,
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 
 
 def quoted(order: Order = ORDER, impact_ppm: int = 3, **amounts: int) -> Routing:

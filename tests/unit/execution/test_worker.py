@@ -11,7 +11,7 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.errors import UnavailableError
 from dexexec.execution.finality_watcher import FinalityWatcher
-from dexexec.execution.pipeline import Later, Pipeline
+from dexexec.execution.pipeline import Pipeline, RetryAfter
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.recovery.signing_permission import SigningPermission
@@ -36,7 +36,7 @@ class Turn:
         self.go_on = asyncio.Event()
         self.fault: BaseException | None = None
 
-    async def run(self, claimed: Claimed, asked: float, may_send: Callable[[], bool]) -> Later | None:
+    async def run(self, claimed: Claimed, asked: float, may_send: Callable[[], bool]) -> RetryAfter | None:
         self.given.append(claimed)
         await self.go_on.wait()
         fault, self.fault = self.fault, None

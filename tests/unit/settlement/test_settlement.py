@@ -33,7 +33,7 @@ from dexexec.errors import ClaimLostError
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
@@ -104,21 +104,21 @@ class Bench:
         may_send: Callable[[], bool] = lambda: True,
         others: tuple[str, ...] = (),
         age: float = 60,
-    ) -> Fate:
+    ) -> SettlementResult:
         signed_at = self.clock.monotonic() - age
-        trial = Trial(SIGNED, SELL_ONE_SOL, deadline, resumed, others, self.venue, signed_at)
-        return await self.settlement.settle(trial, may_send)
+        pending = PendingAttempt(SIGNED, SELL_ONE_SOL, deadline, resumed, others, self.venue, signed_at)
+        return await self.settlement.settle(pending, may_send)
 
 
 async def test_a_swap_that_landed_is_a_fill_with_what_really_moved() -> None:
-    fate = await Bench(ALIVE, ALIVE, LANDED).settle()
-    assert (fate.outcome, fate.fill) == ("landed", FILL)
+    result = await Bench(ALIVE, ALIVE, LANDED).settle()
+    assert (result.outcome, result.fill) == ("landed", FILL)
 
 
 async def test_a_swap_that_failed_on_chain_keeps_the_chains_reason() -> None:
-    fate = await Bench(FAILED).settle()
-    assert (fate.outcome, fate.reason, fate.fill) == ("failed", "slippage", None)
-    assert fate.proof["slot"] == 7
+    result = await Bench(FAILED).settle()
+    assert (result.outcome, result.reason, result.fill) == ("failed", "slippage", None)
+    assert result.proof["slot"] == 7
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -143,9 +143,9 @@ async def test_promise_5_only_a_full_search_past_the_last_valid_height_proves_ex
 
 
 async def test_an_expired_attempt_carries_its_proof() -> None:
-    fate = await Bench(ALIVE, EXPIRED).settle()
-    assert fate.outcome == "expired"
-    assert fate.proof == {
+    result = await Bench(ALIVE, EXPIRED).settle()
+    assert result.outcome == "expired"
+    assert result.proof == {
         "signatures": ["sig"], "lastValidHeight": 150, "heightSeen": 151, "historySearched": True, "node": "n",
         "sends": 1,
     }  # fmt: skip
@@ -153,9 +153,9 @@ async def test_an_expired_attempt_carries_its_proof() -> None:
 
 async def test_what_is_confirmed_is_told_with_its_fill_and_stays_open() -> None:
     bench = Bench(ALIVE, CONFIRMED)
-    fate = await bench.settle()
-    assert (fate.outcome, fate.fill) == ("confirmed", FILL)
-    assert fate.proof == {"slot": 7, "finalized": False, "sends": 1}
+    result = await bench.settle()
+    assert (result.outcome, result.fill) == ("confirmed", FILL)
+    assert result.proof == {"slot": 7, "finalized": False, "sends": 1}
 
 
 async def test_a_failure_that_can_still_be_undone_is_no_failure_and_nothing_is_sent_meanwhile() -> None:
@@ -196,8 +196,8 @@ async def test_rule_4_no_signature_of_the_order_may_be_known_when_an_attempt_is_
         await asyncio.sleep(0)
     assert not task.done()
     bench.chain.earlier = {}
-    fate = await task
-    assert (fate.outcome, fate.proof["signatures"]) == ("expired", ["sig", "zeroth", "first"])
+    result = await task
+    assert (result.outcome, result.proof["signatures"]) == ("expired", ["sig", "zeroth", "first"])
 
 
 EARLIER = EarlierLanding("first", FILL, finalized=True)
@@ -214,9 +214,9 @@ async def test_promise_5_what_ends_without_effect_tells_of_an_earlier_attempt_th
         await asyncio.sleep(0)
     assert not task.done()
     bench.chain.earlier = {"first": LANDED}
-    fate = await task
-    assert (fate.outcome, fate.fill) == ("expired" if ending is EXPIRED else "failed", None)
-    assert fate.earlier == (EARLIER,)
+    result = await task
+    assert (result.outcome, result.fill) == ("expired" if ending is EXPIRED else "failed", None)
+    assert result.earlier == (EARLIER,)
 
 
 @pytest.mark.parametrize("landed", [CONFIRMED, LANDED], ids=["confirmed", "final"])
@@ -226,16 +226,16 @@ async def test_promise_3_a_fill_tells_of_an_earlier_attempt_that_landed_as_well(
 ) -> None:
     bench = Bench(ALIVE, landed)
     bench.chain.earlier = {"first": earlier}
-    fate = await bench.settle(others=("zeroth", "first"))
-    assert (fate.outcome, fate.fill) == ("landed" if landed.finalized else "confirmed", FILL)
-    assert fate.earlier == (replace(EARLIER, finalized=earlier.finalized),)
+    result = await bench.settle(others=("zeroth", "first"))
+    assert (result.outcome, result.fill) == ("landed" if landed.finalized else "confirmed", FILL)
+    assert result.earlier == (replace(EARLIER, finalized=earlier.finalized),)
 
 
 async def test_promise_3_a_fill_is_told_although_nobody_says_what_became_of_earlier_attempts() -> None:
     bench = Bench(LANDED)
     bench.chain.earlier = {"first": Unavailable("503")}
-    fate = await bench.settle(others=("first",))
-    assert (fate.outcome, fate.earlier) == ("landed", ())
+    result = await bench.settle(others=("first",))
+    assert (result.outcome, result.earlier) == ("landed", ())
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -274,22 +274,22 @@ async def test_the_same_bytes_are_sent_again_about_every_two_seconds_until_it_la
 
 async def test_what_the_last_send_was_answered_explains_why_nothing_landed() -> None:
     bench = Bench(EXPIRED, submits=(Unknown("node.example: Blockhash not found (-32002)"),))
-    fate = await bench.settle()
-    assert (fate.outcome, fate.reason) == ("expired", "attempt-expired")
-    assert "Blockhash not found" in fate.detail
+    result = await bench.settle()
+    assert (result.outcome, result.reason) == ("expired", "attempt-expired")
+    assert "Blockhash not found" in result.detail
 
 
 async def test_promise_13_nothing_is_first_sent_past_the_deadline() -> None:
     bench = Bench(LANDED)
-    fate = await bench.settle(deadline=0)
-    assert fate.outcome == "unsent"
+    result = await bench.settle(deadline=0)
+    assert result.outcome == "unsent"
     assert bench.chain.sent == []
 
 
 async def test_promise_13_a_resumed_attempt_past_its_deadline_is_only_looked_up() -> None:
     bench = Bench(*[ALIVE] * 10, EXPIRED)
-    fate = await bench.settle(resumed=True, deadline=0)
-    assert (fate.outcome, bench.chain.sent) == ("expired", [])
+    result = await bench.settle(resumed=True, deadline=0)
+    assert (result.outcome, bench.chain.sent) == ("expired", [])
 
 
 async def test_promise_10_a_worker_whose_lease_ran_out_sends_nothing() -> None:
@@ -336,8 +336,8 @@ async def test_a_venue_is_asked_neither_to_send_nor_what_became_of_its_swap() ->
     for name in ("submit", "status", "quote", "build"):
         setattr(bench.venue, name, lie(name))
     bench.venue.capabilities = Capabilities(network="the moon")
-    fate = await bench.settle()
-    assert (fate.outcome, asked, len(bench.chain.sent)) == ("expired", [], 1)
+    result = await bench.settle()
+    assert (result.outcome, asked, len(bench.chain.sent)) == ("expired", [], 1)
 
 
 @pytest.mark.parametrize(
@@ -354,9 +354,9 @@ async def test_a_venue_is_asked_neither_to_send_nor_what_became_of_its_swap() ->
 async def test_nothing_that_a_venue_says_of_a_failure_keeps_it_from_being_told(explain: Any) -> None:
     bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
     bench.venue.explain = explain  # type: ignore[method-assign]
-    fate = await bench.settle()
-    assert (fate.outcome, fate.reason) == ("failed", "slippage")
-    assert fate.detail.removeprefix("Unprintable ").strip("()") == "moved"
+    result = await bench.settle()
+    assert (result.outcome, result.reason) == ("failed", "slippage")
+    assert result.detail.removeprefix("Unprintable ").strip("()") == "moved"
 
 
 async def test_a_reason_of_a_venues_own_making_is_told_as_the_one_that_it_is_a_kind_of() -> None:
@@ -449,11 +449,11 @@ async def test_a_swap_that_stands_still_says_what_it_waits_for_and_one_that_land
 
     away = Unavailable("all nodes are away")
     bench = Bench(*[away] * 20, *[ALIVE] * 20, LANDED)
-    trial = Trial(SIGNED, SELL_ONE_SOL, 1e9, resumed=False)
-    await bench.settlement.settle(trial, lambda: True, hear)
+    pending = PendingAttempt(SIGNED, SELL_ONE_SOL, 1e9, resumed=False)
+    await bench.settlement.settle(pending, lambda: True, hear)
     assert [one.reason for one in told] == [WaitsFor.NODE, WaitsFor.LANDING]
     told.clear()
-    await Bench(ALIVE, LANDED).settlement.settle(trial, lambda: True, hear)
+    await Bench(ALIVE, LANDED).settlement.settle(pending, lambda: True, hear)
     assert told == []
 
 
@@ -473,7 +473,7 @@ async def test_a_swap_that_no_node_proves_gone_says_that_it_waits_for_proof() ->
     bench.chain = NoHistory()
     bench.chain.statuses = [*[EXPIRED] * 20, LANDED]
     bench.settlement = bench.settling_on(bench.chain)
-    await bench.settlement.settle(Trial(SIGNED, SELL_ONE_SOL, 1e9, resumed=False), lambda: True, hear)
+    await bench.settlement.settle(PendingAttempt(SIGNED, SELL_ONE_SOL, 1e9, resumed=False), lambda: True, hear)
     assert [one.reason for one in told] == [WaitsFor.PROOF]
     assert "history is not available" in told[0].detail
 

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import SignedSwap
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.settlement.settlement import Fate, Settlement, Trial
+from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
@@ -46,13 +46,13 @@ class Scene:
         await self.net.advance(2)
         return await transfer(self.chain, wallet, Pubkey.new_unique(), SOL)
 
-    async def settle(self, signed: SignedSwap) -> Fate:
+    async def settle(self, signed: SignedSwap) -> SettlementResult:
         clock = SystemClock()
         sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
         settlement = Settlement({Network.SIMULATED: self.chain}, sealers, clock, Observer(make_logger("critical")))
         here = replace(signed, network=Network.SIMULATED)
-        trial = Trial(here, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
-        return await settlement.settle(trial, lambda: True)
+        pending = PendingAttempt(here, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
+        return await settlement.settle(pending, lambda: True)
 
 
 @asynccontextmanager
@@ -126,10 +126,10 @@ async def test_with_news_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_pat
             swap = await there.sealed()
             slots = asyncio.create_task(passing(there.net))
             began = time.monotonic()
-            fate = await there.settle(swap)
+            result = await there.settle(swap)
             seconds[sockets] = time.monotonic() - began
             slots.cancel()
-            assert fate.outcome == "confirmed"
+            assert result.outcome == "confirmed"
             looks[sockets] = there.node.count("getSignatureStatuses")
     assert looks[True] <= 5 < looks[False], looks
     assert seconds[True] <= seconds[False] + 0.33, "not later than by the slot that it may have missed"
