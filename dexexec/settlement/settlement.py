@@ -1,23 +1,8 @@
-"""Settlement of one attempt: build and seal, then (once it is recorded) send and find out its outcome.
+"""Settlement of one attempt: build and seal it, then (once it is recorded) send it and prove its outcome.
 
-The order of things is the promise. `prepare` makes the signed bytes and sends nothing. The caller records them under
-its claim. Only then `settle` sends them, and from then on an attempt is over in exactly three ways, each with its
-proof:
-
-* landed: the chain shows the swap, finalized, with what really moved;
-* failed: the chain shows the transaction, finalized, without effect; or it never was sent (unsent);
-* expired: a node whose finalized height is past the last valid one, and that has searched its whole history since,
-  does not know the signature, nor any other of the order's.
-
-Between, a swap may be confirmed and not yet final: the order moves on, the attempt stays open, and whoever looks again
-(`look_again`) may find it final, or taken back. Then the same bytes are sent again. Earlier attempts of the order are
-looked up beside it: where one is on chain although it was proven gone, this one is not sent again. Anything else
-(whatever a send is answered with, an overloaded node, an answer that got lost) is unknown, and unknown means: ask
-again, and send the same bytes again. The same bytes are one swap however often they are sent, so whoever resumes an
-attempt after a crash does just the same.
-
-Where the swap is sent and looked up is the network that it was signed for; the venue is not asked. All that it says is
-what a failure of its program means.
+`prepare` signs and sends nothing. The caller records the signed bytes under its claim. Only then `settle` sends them.
+From then on only the chain decides: landed or failed once that is finalized, expired once it is proven that the
+transaction can never land. No answer to a send proves anything.
 """
 
 import asyncio
