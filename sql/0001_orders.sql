@@ -8,7 +8,7 @@ CREATE TABLE orders (
     venue          text,
     tx_hash        text,
     status         text NOT NULL,
-    failure_reason text,                        -- a code to sort by; the sentence stands in the last event
+    failure_reason text,                        -- a code to sort by; the last event has the sentence
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
 
     mode           text NOT NULL,
@@ -24,14 +24,14 @@ CREATE TABLE orders (
     version        integer NOT NULL DEFAULT 1,  -- seq of the last event
     claim          integer NOT NULL DEFAULT 0,  -- fencing number: every write of a worker repeats it
     claims         integer NOT NULL DEFAULT 0,  -- claims since the last event
-    worker         integer,                     -- who holds it, as long as that worker's lease lives
-    rounds         integer NOT NULL DEFAULT 0,  -- times that venues were asked
+    worker         integer,                     -- the worker that holds it, while that worker's lease is valid
+    rounds         integer NOT NULL DEFAULT 0,  -- rounds of quotes so far
     attempts       integer NOT NULL DEFAULT 0,  -- transactions signed
     due_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     set_aside_at   timestamptz,                 -- a poison order whose swap may still land
     finished_at    timestamptz
 ) WITH (fillfactor = 60);
--- fillfactor, and no index on a column that changes on the way: an order's updates stay on its page (HOT).
+-- fillfactor, and no index on a column that changes during execution: an order's updates stay on its page (HOT).
 
 CREATE INDEX orders_newest ON orders (created_at DESC, id DESC);
 CREATE INDEX orders_live ON orders (created_at) WHERE finished_at IS NULL;
@@ -52,11 +52,11 @@ CREATE TABLE attempts (
     n                 integer NOT NULL,
     venue             text NOT NULL,
     signature         text NOT NULL UNIQUE,
-    payload           bytea NOT NULL,           -- the signed bytes: what may be sent again, and nothing else
+    payload           bytea NOT NULL,           -- the signed bytes, the only ones that may be sent again
     last_valid_height bigint NOT NULL,
     quote             jsonb NOT NULL,
     created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    outcome           text,                     -- landed, failed, rejected, unsent, expired; NULL while its fate is open
+    outcome           text,                     -- landed, failed, rejected, unsent, expired; NULL while it is open
     resolved_at       timestamptz,
     proof             jsonb,                    -- the fill, the chain's error, or why it can never land
     PRIMARY KEY (order_id, n)
@@ -72,7 +72,7 @@ CREATE TABLE idempotency_keys (
 );
 
 -- One row per running worker. Renewing lease_until renews the lease of every order it holds. The worker also keeps a
--- session lock on (1, id), which dies with its process: that is how a crash is noticed at once.
+-- session lock on (1, id), which ends with its process, so a crash is noticed at once.
 CREATE TABLE workers (
     id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text NOT NULL,

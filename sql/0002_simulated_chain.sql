@@ -1,4 +1,4 @@
--- The ledger of the simulated chain that the mock venues settle on: one row per swap, whoever sent it how often.
+-- The ledger of the simulated chain that the mock venues settle on: one row per swap, however often it was sent.
 CREATE TABLE simulated_swaps (
     signature         text PRIMARY KEY,
     payload           bytea NOT NULL,
@@ -6,5 +6,5 @@ CREATE TABLE simulated_swaps (
     lands_at_ms       bigint NOT NULL,      -- Unix time
     last_valid_height bigint NOT NULL,
     valid_until_ms    bigint NOT NULL,
-    lost              boolean NOT NULL      -- sent, but lost on the way
+    lost              boolean NOT NULL      -- sent, but never landed
 );

@@ -1,6 +1,6 @@
 -- Finished orders leave `orders`, `order_events` and `attempts` for an archive when DEXEXEC_KEEP_DAYS is set: one row per
--- order, partitioned by time, so that what is too old goes with its partition. Statements on the way of an order only
--- ever see the tables without partitions.
+-- order, partitioned by time, so that old orders are dropped with their partition. Statements that execute orders only
+-- use the tables without partitions.
 
 -- The list by status needs its index, and an index on `status` itself would make every step of an order write all the
 -- others (no HOT update). This column changes once, at the end.
@@ -12,8 +12,8 @@ CREATE INDEX orders_ended ON orders (ended, created_at DESC, id DESC) WHERE ende
 ALTER TABLE order_events SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 ALTER TABLE attempts SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
--- Signatures are random, so an index of all of them is written all over, and the slower the more there are. Two attempts
--- would only be one swap if they were the same bytes, under one blockhash: then both are open.
+-- Signatures are random, so writes to an index of all of them are scattered, and get slower as it grows. Two attempts
+-- could only be one swap if they had the same bytes, under one blockhash, and then both are open.
 ALTER TABLE attempts DROP CONSTRAINT attempts_signature_key;
 CREATE UNIQUE INDEX attempts_signature_open ON attempts (signature) WHERE outcome IS NULL;
 
@@ -43,12 +43,12 @@ CREATE TABLE archived_orders (
     events         json NOT NULL,               -- the rows of `order_events`, in order; json is made faster than jsonb
     tries          json NOT NULL                -- the rows of `attempts`, in order
 ) PARTITION BY RANGE (created_at);              -- the database's clock: clients and API processes do not choose a partition
--- No key over all partitions: an order comes here once, by the statement that takes it out of `orders`.
+-- No key over all partitions: an order is inserted once, by the statement that deletes it from `orders`.
 
 CREATE INDEX archived_orders_id ON archived_orders (id);
 CREATE INDEX archived_orders_newest ON archived_orders (created_at DESC, id DESC);
 CREATE INDEX archived_orders_ended ON archived_orders (status, created_at DESC, id DESC);
 CREATE INDEX archived_orders_finished ON archived_orders USING brin (finished_at);
 
--- A key lives as long as its order: this is how it is found when that goes.
+-- A key is kept as long as its order. This index finds it when the order is dropped.
 CREATE INDEX idempotency_keys_order ON idempotency_keys (order_id);

@@ -1,8 +1,8 @@
--- What the record is called, which Postgres it is in, and how far that was compared with the chain.
+-- The name of the record, the Postgres that it is in, and the state of its comparison with the chain.
 
--- Which Postgres answers: its system identifier and its timeline, which a promoted standby starts anew. The timeline is
--- that of the log that is written now: pg_control_checkpoint() tells it only after the next checkpoint. What a role may
--- not ask, or a service does not have, is left out.
+-- The identity of this Postgres: its system identifier and its timeline, which a promoted standby starts anew. The timeline
+-- is that of the log that is written now: pg_control_checkpoint() returns it only after the next checkpoint. A part that the
+-- role may not read, or a managed service does not have, is left empty.
 CREATE FUNCTION record_identity() RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
     system text := '';
@@ -20,25 +20,25 @@ BEGIN
 END
 $$;
 
--- One row. Copies and backups keep the name, so that each transaction's memo can be told to be of this record.
+-- One row. Copies and backups keep the name, so each transaction's memo shows that it belongs to this record.
 CREATE TABLE installation (
     one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     name     text NOT NULL DEFAULT substr(gen_random_uuid()::text, 1, 8),
-    identity text NOT NULL DEFAULT record_identity(),   -- where it was made
+    identity text NOT NULL DEFAULT record_identity(),   -- the Postgres that it was created in
     made_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO installation DEFAULT VALUES;
 
--- Per chain and wallet: the Postgres whose record has all that the chain has. Where that is not the one that answers, or
--- a comparison is begun, nothing is signed.
+-- Per chain and wallet: the Postgres whose record has everything that the chain has. If this is another Postgres, or a
+-- comparison has begun, nothing is signed.
 CREATE TABLE chain_comparisons (
     genesis     text NOT NULL,
     wallet      text NOT NULL,
     identity    text,
     compared_at timestamptz,
     pending     text,           -- the identity that a comparison was begun for
-    dead_height bigint,         -- past this finalized height nothing can land that was signed before
-    back_to     bigint,         -- Unix seconds: what is older on chain is in the record for certain
-    stopped_at  timestamptz,    -- when a worker last said that it may not sign
+    dead_height bigint,         -- past this finalized height, earlier transactions can no longer land
+    back_to     bigint,         -- Unix seconds: older transactions on chain are certainly in the record
+    stopped_at  timestamptz,    -- when a worker last reported that it may not sign
     PRIMARY KEY (genesis, wallet)
 );

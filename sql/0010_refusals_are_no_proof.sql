@@ -1,6 +1,6 @@
--- A node's refusal of a transaction once counted as proof that it had no effect (outcome `rejected`). It is none: the node
--- may have passed the bytes on. Where an order that has not ended would be signed for again because of it, the attempt is
--- open again, so that the chain is asked first. Its events tell the way back to `submitted`, along the table.
+-- A node's refusal of a transaction once counted as proof that it had no effect (outcome `rejected`). It is no proof: the
+-- node may have passed the bytes on. If an unfinished order would be signed again because of such a refusal, its attempt is
+-- reopened, so that it is looked up on chain first. Events record the way back to `submitted`, along the table of statuses.
 WITH reopened AS (
     UPDATE attempts a SET outcome = NULL, resolved_at = NULL, proof = NULL
     FROM orders o

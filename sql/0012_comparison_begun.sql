@@ -1,3 +1,3 @@
--- When a comparison was begun, for the bound on how far a chain can have come since. NULL where an older version began it:
--- then it counts from the next look on.
+-- When a comparison began: this bounds how far the chain can have moved since. NULL if an older version began it; then the
+-- bound counts from the next check on.
 ALTER TABLE chain_comparisons ADD COLUMN begun_at timestamptz;

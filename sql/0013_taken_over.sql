@@ -1,8 +1,8 @@
--- Two kinds of orders that ended before their record could say so.
+-- Two kinds of orders that ended before the schema could store it.
 
--- Until 0003, `confirmed` was the end of an order, and its event did not say `finalized`: whoever follows such an order
--- waits for an event that never comes. All of them settled on the simulated chain, which takes nothing back; since 0003
--- a confirmed order has `finished_at` only together with `finalized_at`. That is the proof, and the next event tells it.
+-- Until 0003, `confirmed` was the end of an order, and its event had no `finalized`: a client that follows such an order
+-- waits for an event that never comes. All of them settled on the simulated chain, which takes nothing back. Since 0003
+-- a confirmed order has `finished_at` only together with `finalized_at`. That is the proof, and a further event reports it.
 WITH ended AS (
     UPDATE orders SET version = version + 1, finalized_at = finished_at
     WHERE status = 'confirmed' AND finished_at IS NOT NULL AND finalized_at IS NULL
@@ -19,7 +19,7 @@ UPDATE archived_orders SET
         'detail', coalesce(events::jsonb -> -1 -> 'detail', '{}') || '{"finalized": true}'))::json
 WHERE status = 'confirmed' AND finalized_at IS NULL;
 
--- What is not known of an order is NULL.
+-- Unknown values of an order are NULL.
 ALTER TABLE orders
     ALTER COLUMN input_mint DROP NOT NULL, ALTER COLUMN output_mint DROP NOT NULL, ALTER COLUMN amount_base DROP NOT NULL,
     ALTER COLUMN slippage_bps DROP NOT NULL, ALTER COLUMN deadline_at DROP NOT NULL;
@@ -27,9 +27,9 @@ ALTER TABLE archived_orders
     ALTER COLUMN input_mint DROP NOT NULL, ALTER COLUMN output_mint DROP NOT NULL, ALTER COLUMN amount_base DROP NOT NULL,
     ALTER COLUMN slippage_bps DROP NOT NULL, ALTER COLUMN deadline_at DROP NOT NULL;
 
--- A table `orders` with the eight documented columns, which was there before ours, is called `orders_taken_over` by now.
--- Its rows become orders that are read and followed as any other, and that nobody executes: each with the status that
--- it had, and one event, which is the last. Its columns may be of any type, and a row that cannot be an order stays there.
+-- An older table `orders` with the eight documented columns has been renamed to `orders_taken_over` before this runs.
+-- Its rows become orders that are read and followed like any other, and never executed: each keeps its status, and gets
+-- one event, the last. The columns may have any type, and a row that cannot be an order stays only there.
 DO $$
 BEGIN
     IF to_regclass('orders_taken_over') IS NULL THEN RETURN; END IF;

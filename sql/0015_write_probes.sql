@@ -1,4 +1,4 @@
--- What `GET /readyz` writes, to know whether an order could be written: a new file each time, however full the disk is.
+-- `GET /readyz` writes here to check whether an order could be written. Each time it needs a new file, so a full disk fails.
 CREATE TABLE write_probes (at timestamptz NOT NULL);
--- Why no order of this worker's would be executed now, if that is so; told with each renewal of its lease.
+-- Why this worker could not execute an order now, if so; updated with each renewal of its lease.
 ALTER TABLE workers ADD COLUMN trouble text;
