@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import no_news
+from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
@@ -67,7 +67,7 @@ class Readiness:
             return self._answer
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="readiness")
-            self._looking.add_done_callback(no_news)
+            self._looking.add_done_callback(ignore_exception)
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> Answer:

@@ -16,7 +16,7 @@ from dexexec.bootstrap.connection_errors import (
     redis_url_problem,
     refuse_missing_files,
 )
-from dexexec.broker.locator import Locator, located, telling
+from dexexec.broker.locator import Locator, at_located_server, with_connection_errors
 from dexexec.broker.permissions import check_rights
 from dexexec.broker.queue import BLOCK_MS
 from dexexec.config.redis_url import Kind, RedisAddress
@@ -86,10 +86,10 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
             pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     except (ValueError, TypeError, RedisError) as error:
         raise UnusableError(redis_url_problem(error)) from error
-    pool.connection_class = telling(pool.connection_class)
+    pool.connection_class = with_connection_errors(pool.connection_class)
     if address.kind is not Kind.SINGLE:
         locator = Locator(address, prefix, pool.connection_class, pool.connection_kwargs)
-        pool.connection_class = located(pool.connection_class, locator)
+        pool.connection_class = at_located_server(pool.connection_class, locator)
     client = redis.asyncio.Redis(connection_pool=pool)
     try:
         await _check(client, address, prefix)

@@ -49,7 +49,7 @@ from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
 from dexexec.feed.feed import Feed
-from dexexec.feed.publisher import Announcer
+from dexexec.feed.publisher import Publisher
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
@@ -59,7 +59,7 @@ from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.store import Comparisons, Database, Store, check_ownership, migrate
+from dexexec.store import ChainComparisons, Database, Store, check_ownership, migrate
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
 from dexexec.venues.router import Router
@@ -116,7 +116,7 @@ async def serve(
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
             if api and half:
-                shared.store.taker = half.worker.direct
+                shared.store.dispatcher = half.worker.direct
             quiet_collector()
             started()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
@@ -136,7 +136,7 @@ async def _run(
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.store.run, shared.announcer.run]
+    background: list[Background] = [shared.store.run, shared.publisher.run]
     background += api.background if api else []
     background += half.background if half else []
     text = ""
@@ -173,7 +173,7 @@ class Shared:
     name: str
     database: Database
     redis: redis.asyncio.Redis
-    announcer: Announcer
+    publisher: Publisher
     store: Store
     queue: Queue
     limiter: RateLimiter
@@ -203,7 +203,7 @@ def make_api_half(shared: Shared) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
-    feed = Feed(shared.store, shared.redis, shared.announcer, clock=clock, observe=observer)
+    feed = Feed(shared.store, shared.redis, shared.publisher, clock=clock, observe=observer)
     sockets = SocketRegistry()
     reader, sites = BodyReader(settings), SiteCheck(settings)
     readiness = Readiness(shared.store, shared.queue, clock)
@@ -220,7 +220,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     needed = registry.networks(classes, environment())
     ledger, comparisons = (
         PostgresLedger(shared.database, shared.clock),
-        Comparisons(shared.database, shared.announcer.announce),
+        ChainComparisons(shared.database, shared.publisher.announce),
     )
     record, pins = await _prepared(comparisons.record_name()), Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
@@ -264,7 +264,7 @@ def make_permission(
     shared: Shared,
     programs: Mapping[str, frozenset[str]],
     networks: Networks,
-    comparisons: Comparisons,
+    comparisons: ChainComparisons,
     record: str,
 ) -> SigningPermission:
     """What the worker waits for before it signs: `programs` tell by their venues where a swap was made. Attempts are
@@ -373,7 +373,7 @@ async def _shared(
     ):
         await _prepared(migrate(database, observer.table_taken_over))
         await _prepared(standby_check.warn(database, observer))
-        announcer = Announcer(client, channel(settings.redis_prefix), clock)
+        publisher = Publisher(client, channel(settings.redis_prefix), clock)
         orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
         if role is Role.ALL:
             orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
@@ -381,13 +381,13 @@ async def _shared(
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         timeout = settings.request_timeout_ms / 1000
         store = Store(
-            database, announcer.announce, clock, timeout,
+            database, publisher.announce, clock, timeout,
             for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
         )  # fmt: skip
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
         await _prepared(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)
-        yield Shared(settings, observer, clock, name, database, client, announcer, store, queue, limiter)
+        yield Shared(settings, observer, clock, name, database, client, publisher, store, queue, limiter)
 
 
 async def _prepared(step: Awaitable[T]) -> T:

@@ -57,7 +57,7 @@ class Locator:
                 return place
         raise RedisConnectionError(f"{self._address.place()} cannot be found: {why}")
 
-    def doubt(self) -> None:
+    def try_next_node(self) -> None:
         """Ask somebody else first next time."""
         self._nodes.append(self._nodes.pop(0))
 
@@ -85,12 +85,12 @@ class Locator:
             await connection.disconnect()
 
 
-def telling(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+def with_connection_errors(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     """Connections of this kind that say `ConnectionError` for all that a new connection may mend: a server that takes
     no writes or has not our keys, and a broken transport. uvloop's answers a write after a reset with a RuntimeError,
     which redis-py passes on as it is."""
 
-    class Telling(kind):  # type: ignore[valid-type, misc]
+    class WithConnectionErrors(kind):  # type: ignore[valid-type, misc]
         async def send_packed_command(self, *args: object, **kwargs: object) -> None:
             try:
                 await super().send_packed_command(*args, **kwargs)
@@ -104,13 +104,13 @@ def telling(kind: type[AbstractConnection]) -> type[AbstractConnection]:
                 await self.disconnect()
                 raise RedisConnectionError(f"not the right server (any more): {error}") from error
 
-    return Telling
+    return WithConnectionErrors
 
 
-def located(kind: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
+def at_located_server(kind: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
     """Connections of this kind that ask `locator` for their host and port."""
 
-    class Located(kind):  # type: ignore[valid-type, misc]
+    class AtLocatedServer(kind):  # type: ignore[valid-type, misc]
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:
             if self.is_connected:
                 return
@@ -118,14 +118,14 @@ def located(kind: type[AbstractConnection], locator: Locator) -> type[AbstractCo
             try:
                 await super().connect_check_health(*args, **kwargs)
             except RedisError:
-                locator.doubt()
+                locator.try_next_node()
                 raise
 
         async def read_response(self, *args: object, **kwargs: object) -> object:
             try:
                 return await super().read_response(*args, **kwargs)
             except RedisConnectionError:
-                locator.doubt()
+                locator.try_next_node()
                 raise
 
-    return Located
+    return AtLocatedServer

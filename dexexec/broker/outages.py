@@ -26,7 +26,7 @@ UNREADABLE = (TypeError, ValueError, LookupError, AttributeError)
 
 
 @contextmanager
-def outages() -> Iterator[None]:
+def translate_redis_errors() -> Iterator[None]:
     """Raise `UnavailableError` for every error of Redis, and for an answer that cannot be read. The block holds one
     command and the reading of its answer, and nothing else."""
     try:
@@ -38,10 +38,10 @@ def outages() -> Iterator[None]:
         raise UnavailableError("Redis answers in a shape that is none") from error
 
 
-async def asked(ask: Callable[[], Awaitable[T]], mend: Callable[[bool], Awaitable[object]]) -> T:
+async def with_repair(ask: Callable[[], Awaitable[T]], mend: Callable[[bool], Awaitable[object]]) -> T:
     """The answer of `ask`. If a key is broken, `mend` is called (with whether the stream takes no further entry,
     whatever its type) and it is asked once more. Raises `UnavailableError`."""
-    with outages():
+    with translate_redis_errors():
         try:
             return await ask()
         except ResponseError as error:

@@ -24,7 +24,7 @@ from uuid import UUID
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from dexexec.broker.outages import UNREADABLE, asked, outages
+from dexexec.broker.outages import UNREADABLE, translate_redis_errors, with_repair
 from dexexec.errors import UnavailableError
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ return remade
 
 # KEYS work; ARGV how long a consumer must have been silent (ms), and consumers that leave for good. Both kinds go, but
 # not while something is pending for them: with its consumer an entry would be lost. The answer is how many went.
-FORGET = """
+REMOVE_CONSUMERS = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local leaving, gone = {}, 0
 for i = 2, #ARGV do leaving[ARGV[i]] = true end
@@ -137,7 +137,7 @@ class Queue:
         self._enqueue = client.register_script(ENQUEUE)
         self._ack = client.register_script(ACK)
         self._remake = client.register_script(REMAKE)
-        self._forget = client.register_script(FORGET)
+        self._remove_consumers = client.register_script(REMOVE_CONSUMERS)
         self._probe, self._probed = client.register_script(PROBE), f"{{{prefix}}}:probe"
         self._removed = 0  # unreadable entries, since that was told last
         self._told_at = -TELL_SECONDS
@@ -199,12 +199,12 @@ class Queue:
         if entries:
             await self._remove([text for entry in entries for text in (entry.entry_id, str(entry.order_id))])
 
-    async def forget(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
+    async def remove_consumers(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
         """Remove consumers that leave for good, and those that have asked for nothing for `silent_ms`, but none that
         has pending entries; how many went."""
 
         async def ask() -> int:
-            return int(await self._forget(keys=[self.work], args=[silent_ms, *consumers]))
+            return int(await self._remove_consumers(keys=[self.work], args=[silent_ms, *consumers]))
 
         return await self._ask(ask)
 
@@ -218,11 +218,11 @@ class Queue:
 
     async def ping(self) -> None:
         """Raises `UnavailableError` unless Redis answers."""
-        with outages():
+        with translate_redis_errors():
             await self._client.ping()
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await asked(ask, self._mend)
+        return await with_repair(ask, self._mend)
 
     async def _create_group(self) -> None:
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import redis.asyncio
 
-from dexexec.broker.outages import asked
+from dexexec.broker.outages import with_repair
 
 # KEYS window; ARGV limit, window ms, wanted, process. Each unit granted is a member of the window, scored with its
 # time; their names are the answer, behind how long until one more can be granted.
@@ -74,7 +74,7 @@ class RateLimiter:
             wait_ms, *units = await self._take(keys=[name], args=[limit, self._window, count, self._process])
             return Grant(len(units), float(wait_ms) / 1000, tuple(units))
 
-        return await asked(ask, lambda _: self._remake(name))
+        return await with_repair(ask, lambda _: self._remake(name))
 
     async def give_back(self, key: str, units: Sequence[bytes]) -> None:
         """Return units that were taken and not used. Raises `UnavailableError`."""
@@ -84,7 +84,7 @@ class RateLimiter:
             await self._client.zrem(name, *units)
 
         if units:
-            await asked(ask, lambda _: self._remake(name))
+            await with_repair(ask, lambda _: self._remake(name))
 
     async def _remake(self, name: str) -> None:
         if await self._drop(keys=[name]):

@@ -22,7 +22,7 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def no_news(task: asyncio.Future[Any]) -> None:
+def ignore_exception(task: asyncio.Future[Any]) -> None:
     """A callback for what may end with an error that nobody waits for any more: it is not reported as forgotten."""
     if not task.cancelled():
         task.exception()
@@ -50,5 +50,5 @@ async def cancelled(tasks: Iterable[asyncio.Future[Any]], seconds: float = CANCE
     waiting = set(tasks)
     for task in waiting:
         task.cancel()
-        task.add_done_callback(no_news)
+        task.add_done_callback(ignore_exception)
     return (await asyncio.wait(waiting, timeout=seconds))[1] if waiting else set()

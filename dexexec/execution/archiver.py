@@ -11,7 +11,7 @@ from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer
-from dexexec.store import Database, Keeper
+from dexexec.store import ArchiveSession, Database
 from dexexec.store.archive import BATCH, REST, THE_BEGINNING
 
 INTERVAL = 60.0
@@ -44,18 +44,18 @@ class Retention:
 
     async def round(self) -> bool:
         """Archive and drop what is due; False when another process is at it. Raises `UnavailableError`."""
-        async with Keeper.begin(self._database, self._days) as keeper:
-            if keeper is None:
+        async with ArchiveSession.begin(self._database, self._days) as session:
+            if session is None:
                 return False
-            await self._archive(keeper)
-            await self._drop(keeper)
+            await self._archive(session)
+            await self._drop(session)
             return True
 
-    async def _archive(self, keeper: Keeper) -> None:
+    async def _archive(self, session: ArchiveSession) -> None:
         place, count = THE_BEGINNING, 0
         while True:
             begun = self._clock.monotonic()
-            moved = await keeper.archive(place, self._rest)
+            moved = await session.archive(place, self._rest)
             count += len(moved)
             if len(moved) < BATCH:
                 break
@@ -65,15 +65,15 @@ class Retention:
         if count:
             self._observer.orders_archived(count)
 
-    async def _drop(self, keeper: Keeper) -> None:
+    async def _drop(self, session: ArchiveSession) -> None:
         """What an earlier round took out of the archive and could not clear goes as well, and first: its name may be
         needed again."""
-        gone = await keeper.clear()
-        may_go, must_stay = await keeper.expired()
+        gone = await session.clear()
+        may_go, must_stay = await session.expired()
         for partition in may_go:
-            if not await keeper.detach(partition):
+            if not await session.detach(partition):
                 self._observer.archive_busy(partition.name)
-        gone += await keeper.clear()
+        gone += await session.clear()
         if gone:
             self._observer.orders_dropped(gone)
         for partition in must_stay:

@@ -1,6 +1,6 @@
 """New orders that go to the worker of their own process without the queue, while that is empty and there is room.
 
-Between `store.direct_dispatch`, which claims them when they are stored, and the worker's turns. The room is shared with
+Between `store.dispatcher`, which claims them when they are stored, and the worker's turns. The room is shared with
 the lease loop of `dexexec.execution.worker`: a place is given away once.
 """
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from dexexec.clock import Clock
 from dexexec.execution.active_orders import Turns
-from dexexec.store import Claimed, Seats
+from dexexec.store import CapacityReservation, Claimed
 
 
 class DirectDispatcher:
-    """Implements `dexexec.store.Taker`. `concurrency` orders may be in hand; with `paced`, all go over the queue, since
-    the pace of execution is kept by leases. `changed` is called when there is more room."""
+    """Implements `dexexec.store.Dispatcher`. `concurrency` orders may be in hand; with `paced`, all go over the queue,
+    since the pace of execution is kept by leases. `changed` is called when there is more room."""
 
     def __init__(
         self, turns: Turns, concurrency: int, *, paced: bool, changed: Callable[[], None], clock: Clock
@@ -23,7 +23,7 @@ class DirectDispatcher:
         self._session: int | None = None
         self._leasing = 0  # entries that the queue may give right now
         self._queue_empty = False  # it had less than what was asked for last
-        self._reserved = 0  # seats for new orders that are being stored
+        self._reserved = 0  # capacity reserved for new orders that are being stored
 
     def open(self, session: int) -> None:
         """From now on orders may be stored under the claims of this worker session."""
@@ -35,23 +35,23 @@ class DirectDispatcher:
 
     # For the store
 
-    def reserve(self, wanted: int) -> Seats | None:
+    def reserve(self, wanted: int) -> CapacityReservation | None:
         """Room for orders that are about to be stored; None unless the queue is empty, so that none waits there longer
         for it."""
         count = min(wanted, self._free() - self._leasing)
         if self._session is None or not self._queue_empty or self._paced or count <= 0:
             return None
         self._reserved += count
-        return Seats(self._session, count, self._clock.monotonic())
+        return CapacityReservation(self._session, count, self._clock.monotonic())
 
-    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
+    def take(self, reservation: CapacityReservation, claimed: Sequence[Claimed]) -> bool:
         """Start the turns of what was stored under our claim. False when that session is over."""
-        self._reserved -= seats.count
+        self._reserved -= reservation.count
         self._changed()
-        if self._session != seats.worker:
+        if self._session != reservation.worker:
             return False
         for one in claimed:
-            self._turns.start(one, seats.asked, direct=True)
+            self._turns.start(one, reservation.reserved_at, direct=True)
         return True
 
     # For the lease loop

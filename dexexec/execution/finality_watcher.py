@@ -27,7 +27,7 @@ from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, Verdict
 from dexexec.settlement.settlement import Settlement
-from dexexec.store import Attempt, Claimed, Note, Page, Resolution, Store
+from dexexec.store import Attempt, Claimed, ConfirmedPage, Resolution, Store, WaitNote
 from dexexec.venue import AnyVenue
 
 PAGE = 256
@@ -92,7 +92,7 @@ class FinalityWatcher:
     async def look(self, network: str, worker: int) -> None:
         """Look once at every order of `network` that is due. Raises `UnavailableError`."""
         venues = [name for name, venue in self._venues.items() if venue.capabilities.network == network]
-        page = Page(
+        page = ConfirmedPage(
             next_look_ms=self._finality_ms,
             network=network,
             genesis=self._settlement.networks[network],
@@ -110,7 +110,7 @@ class FinalityWatcher:
 
     async def tell_of_nobodys(self, worker: int) -> None:
         """Let orders that no process looks at say why. Raises `UnavailableError`."""
-        page = Page(next_look_ms=self._finality_ms, overdue_ms=NOBODYS_MS, limit=PAGE)
+        page = ConfirmedPage(next_look_ms=self._finality_ms, overdue_ms=NOBODYS_MS, limit=PAGE)
         async for asked, taken in self._pages(page, worker):
             for one in taken:
                 attempt = self._attempt(one)
@@ -121,7 +121,7 @@ class FinalityWatcher:
                     waiting = Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}")
                     await self._note(Job.of(one, asked, lambda: False), waiting)
 
-    async def _pages(self, page: Page, worker: int) -> AsyncIterator[tuple[float, list[Claimed]]]:
+    async def _pages(self, page: ConfirmedPage, worker: int) -> AsyncIterator[tuple[float, list[Claimed]]]:
         """What is due, a page after the other, each with when it was asked for (monotonic seconds)."""
         while True:
             asked = self._clock.monotonic()
@@ -196,4 +196,4 @@ class FinalityWatcher:
 
     async def _note(self, job: Job, waiting: Waiting) -> None:
         with contextlib.suppress(UnavailableError):  # it decides nothing; it is noted again after the next look
-            await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
+            await self._store.note(WaitNote(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))

@@ -96,9 +96,23 @@ class StepWriter:
             steps.append((status, detail))
         final = ends(status, finalized=proven)
         step = Step(
-            job.order.id, job.order.claim, job.version, tuple(steps), final, venue, reason, fill,
-            rounds, attempt, resolution, resume_in_ms, refusals, job.fixed, corrections, tx_hash,
-        )  # fmt: skip
+            order_id=job.order.id,
+            claim=job.order.claim,
+            version=job.version,
+            events=tuple(steps),
+            final=final,
+            venue=venue,
+            reason=reason,
+            fill=fill,
+            rounds=rounds,
+            attempt=attempt,
+            resolution=resolution,
+            resume_in_ms=resume_in_ms,
+            refusals=refusals,
+            bound=job.fixed,
+            corrections=corrections,
+            tx_hash=tx_hash,
+        )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))
         job.status, job.version, job.fixed = status, job.version + len(steps), None

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import no_news, raise_if_cancelled
+from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
@@ -46,7 +46,7 @@ from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
-from dexexec.store import Attempt, Claimed, NewAttempt, Note, Release, Resolution, Store
+from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Store, WaitNote
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, VenueError
 from dexexec.venues.router import Answer, Router, Routing
 
@@ -205,7 +205,9 @@ class Pipeline:
                 continue
             await self._clock.failpoint(Failpoint.SIGNED)
             fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
-            attempt = Attempt(job.attempts + 1, choice.quote.venue, sealed.signed, {**choice.quoted, **fee})
+            attempt = Attempt(
+                n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted={**choice.quoted, **fee}
+            )
             try:
                 await self._record(job, attempt, sealed.spending, untold, rounds)
             except FundsReservedError as error:
@@ -250,7 +252,7 @@ class Pipeline:
         preparing = asyncio.create_task(
             self._settlement.prepare(venue, choice.quote, job.deadline, attempt, bound=choice.bound)
         )
-        preparing.add_done_callback(no_news)
+        preparing.add_done_callback(ignore_exception)
         try:
             await asyncio.wait([preparing], timeout=AT_ONCE)
             if preparing.done() and not preparing.cancelled() and preparing.exception() is None:
@@ -267,7 +269,9 @@ class Pipeline:
     async def _record(self, job: Job, attempt: Attempt, spending: Spending | None, untold: Events, rounds: int) -> None:
         """The attempt is durable before anything is sent, and what it may spend is reserved with it. Raises
         `FundsReservedError`."""
-        new = NewAttempt(attempt.n, attempt.venue, attempt.signed, attempt.quoted, spending)
+        new = NewAttempt(
+            n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending
+        )
         detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
         if "priorityFee" in attempt.quoted:
             detail["priorityFee"] = attempt.quoted["priorityFee"]
@@ -298,7 +302,7 @@ class Pipeline:
 
     async def _note(self, job: Job, waiting: Waiting) -> None:
         with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
-            await self._store.note(Note(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
+            await self._store.note(WaitNote(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
 
     async def _conclude(self, job: Job, attempt: Attempt, result: SettlementResult) -> RetryAfter | None:
         final = result.outcome.proven

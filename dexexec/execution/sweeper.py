@@ -41,7 +41,7 @@ async def leave(worker: str, queue: Queue) -> None:
     """Take the consumers of a process that ends off the stream; where that fails, another process does it later."""
     with contextlib.suppress(UnavailableError, TimeoutError):
         async with asyncio.timeout(FAREWELL_SECONDS):
-            await queue.forget(*consumers_of(worker))
+            await queue.remove_consumers(*consumers_of(worker))
 
 
 class Sweeper:
@@ -85,7 +85,7 @@ class Sweeper:
         swept = await self._queue.enqueue([entry.order_id for entry in entries])
         now = self._clock.monotonic()
         if dead or now >= self._forget_at:
-            await self._queue.forget(*(one for name in dead for one in consumers_of(name)))
+            await self._queue.remove_consumers(*(one for name in dead for one in consumers_of(name)))
             self._forget_at = now + FORGET_SECONDS
         since, after = THE_BEGINNING, UUID(int=0)
         while rows := await self._store.idle(GRACE_MS, since, after, PAGE):

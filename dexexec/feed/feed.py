@@ -25,7 +25,7 @@ from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoint
-from dexexec.feed.publisher import Announcer, Outgoing, comes_from, decode
+from dexexec.feed.publisher import Outgoing, Publisher, comes_from, decode
 from dexexec.feed.subscriber import Follower, Sink
 from dexexec.feed.subscription import EncodedEvent, Subscription
 from dexexec.observe.observer import Observer
@@ -51,23 +51,23 @@ class History(Protocol):
 
 class Feed:
     """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself.
-    `announcer` is the one of the same process, and passes its events on to the feed from here on."""
+    `publisher` is the one of the same process, and passes its events on to the feed from here on."""
 
     def __init__(
         self,
         history: History,
         redis: redis.asyncio.Redis,
-        announcer: Announcer,
+        publisher: Publisher,
         *,
         clock: Clock,
         observe: Observer,
         poll_seconds: float = 2.0,
     ) -> None:
         self._history, self._redis, self._clock = history, redis, clock
-        self._channel, self._origin = announcer.channel, announcer.origin
+        self._channel, self._origin = publisher.channel, publisher.origin
         self._observe, self._poll_seconds = observe, poll_seconds
         self._own: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
-        announcer.listener = self._take
+        publisher.listener = self._take
         self._followed: dict[UUID, dict[Subscription, Follower]] = {}
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
         self._stale = asyncio.Event()

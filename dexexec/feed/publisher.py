@@ -78,7 +78,7 @@ def _decode_line(line: bytes) -> Announcement | None:
         return None
 
 
-class Announcer:
+class Publisher:
     """One per process. Passes events on behind the back of whoever commits them."""
 
     def __init__(self, redis: redis.asyncio.Redis, channel: str, clock: Clock) -> None:

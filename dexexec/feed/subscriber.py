@@ -13,7 +13,7 @@ from uuid import UUID
 
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import UnavailableError
-from dexexec.feed.subscription import EncodedEvent, Standing, Subscription
+from dexexec.feed.subscription import AfterSeqCheck, EncodedEvent, Subscription
 
 WINDOW = 50
 """Orders of one subscriber that are read at once: what a stalled replay keeps in memory."""
@@ -171,14 +171,14 @@ class Follower:
         if rows is None:
             self._drop(subscription)
             self._sink.refused(order_id, StreamErrorCode.ORDER_NOT_FOUND, "there is no such order")
-        elif standing is Standing.AHEAD:
+        elif standing is AfterSeqCheck.AHEAD:
             self._drop(subscription)
             self._sink.refused(
                 order_id,
                 StreamErrorCode.AFTER_SEQ_AHEAD,
                 f"the order has no event {seq} yet: give the last seq you received, or 0",
             )
-        elif standing is Standing.OVER:
+        elif standing is AfterSeqCheck.ENDED:
             self._drop(subscription)
             self._sink.over(order_id, seq)
         else:

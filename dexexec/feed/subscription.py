@@ -46,11 +46,11 @@ class EncodedEvent:
         return cls(announcement.seq, message.get("final") is True, announcement.payload)
 
 
-class Standing(Enum):
+class AfterSeqCheck(Enum):
     """What the first read says about `afterSeq`."""
 
-    GOOD = auto()  # the order has that event, and more may follow
-    OVER = auto()  # that event was the order's last
+    VALID = auto()  # the order has that event, and more may follow
+    ENDED = auto()  # that event was the order's last
     AHEAD = auto()  # the order has no such event yet: the client made it up
 
 
@@ -90,15 +90,15 @@ class Subscription:
         self._ahead = {}
         return self.seq if self._confirmed else self.seq - 1
 
-    def confirm(self, rows: Iterable[EncodedEvent]) -> Standing:
+    def confirm(self, rows: Iterable[EncodedEvent]) -> AfterSeqCheck:
         """Judge `after_seq` by the first rows that were read."""
         if self._confirmed:
-            return Standing.GOOD
+            return AfterSeqCheck.VALID
         for row in rows:
             if row.seq == self.seq:
                 self._confirmed = True
-                return Standing.OVER if row.final else Standing.GOOD
-        return Standing.AHEAD
+                return AfterSeqCheck.ENDED if row.final else AfterSeqCheck.VALID
+        return AfterSeqCheck.AHEAD
 
     def end_read(self) -> None:
         """All rows were offered, or the read failed."""

@@ -2,7 +2,7 @@
 
 First stop of an order after its body is read, and without HTTP. Everything that can refuse comes before the store, so
 that a refusal leaves nothing behind. Once the order is committed nothing refuses it any more: unless a worker of this
-process has it already (`store.direct_dispatch`), its id goes to the queue behind the client's answer, and if Redis is
+process has it already (`store.dispatcher`), its id goes to the queue behind the client's answer, and if Redis is
 lost in that moment the sweeper finds the order in Postgres.
 
 A request that repeats an Idempotency-Key passes the same gates as a new one, because only the store knows that it is a

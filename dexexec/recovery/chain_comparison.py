@@ -20,7 +20,7 @@ from dexexec.domain.swap import SLOTS_PER_SECOND, VALID_FOR, FailedOnChain, Land
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory, WalletHistory
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
-from dexexec.store import Begun, Comparisons, Standing
+from dexexec.store import BegunComparison, ChainComparisons, ComparisonState
 from dexexec.venue import Unreachable
 
 Venues = Mapping[str, frozenset[str]]
@@ -55,7 +55,7 @@ class Comparison:
     def __init__(
         self,
         wallet: WalletOnChain,
-        comparisons: Comparisons,
+        comparisons: ChainComparisons,
         *,
         record: str,
         venues: Venues,
@@ -75,7 +75,7 @@ class Comparison:
         standing = await self._standing()
         if await self._is_compared(standing):
             return await self._done(standing)
-        async with self._comparisons.alone(*self._key) as alone:
+        async with self._comparisons.exclusive(*self._key) as alone:
             if not alone:
                 raise Unreachable("another worker compares record and chain")
             # Whoever had the lock before may have done it.
@@ -88,15 +88,15 @@ class Comparison:
         """Let others know that nothing is signed at present. Raises `UnavailableError`."""
         await self._comparisons.stopped(*self._key)
 
-    async def _standing(self) -> Standing:
-        return await self._comparisons.standing(*self._key)
+    async def _standing(self) -> ComparisonState:
+        return await self._comparisons.state(*self._key)
 
-    async def _done(self, standing: Standing) -> str:
+    async def _done(self, standing: ComparisonState) -> str:
         if not await self._comparisons.compared(*self._key, standing.identity):
             raise Unreachable("Postgres changed while its record was compared with the chain")
         return standing.identity
 
-    async def _is_compared(self, standing: Standing) -> bool:
+    async def _is_compared(self, standing: ComparisonState) -> bool:
         """Whether this is the record of before, with nothing missing that was in it: a backup that was restored in
         place has the same identity, and lacks the newest transactions."""
         if standing.pending is not None or standing.compared != standing.identity:
@@ -138,13 +138,13 @@ class Comparison:
 
     # In full
 
-    async def _compare(self, standing: Standing) -> None:
+    async def _compare(self, standing: ComparisonState) -> None:
         begun = self._clock.monotonic()
         dead_height, since, waited = standing.dead_height, standing.back_to, standing.begun_seconds
         if standing.pending != standing.identity or dead_height is None or since is None:
             dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
             since, waited = standing.complete_until - SKEW_SECONDS, 0.0
-            await self._comparisons.begin(*self._key, Begun(standing.identity, dead_height, since))
+            await self._comparisons.begin(*self._key, BegunComparison(standing.identity, dead_height, since))
         if self._told != standing.identity:
             self._told = standing.identity
             self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)

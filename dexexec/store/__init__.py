@@ -9,11 +9,11 @@ their way), `session` and `pooler` (what a connection must be), `replication` (w
 """
 
 from dexexec.config.postgres_url import Address
-from dexexec.store.archive import Keeper
-from dexexec.store.chain_comparisons import Begun, Comparisons, Standing
-from dexexec.store.confirmed_orders import Page
+from dexexec.store.archive import ArchiveSession
+from dexexec.store.chain_comparisons import BegunComparison, ChainComparisons, ComparisonState
+from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.database import Database
-from dexexec.store.direct_dispatch import Seats, Taker
+from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
@@ -23,30 +23,30 @@ from dexexec.store.session import UnfitSessionError, UnwritableError, connect
 from dexexec.store.standbys import has_asynchronous_standby
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store
-from dexexec.store.wait_reasons import Note
+from dexexec.store.wait_reasons import WaitNote
 
 __all__ = [
     "Address",
+    "ArchiveSession",
     "Attempt",
-    "Begun",
+    "BegunComparison",
+    "CapacityReservation",
+    "ChainComparisons",
     "Claimed",
-    "Comparisons",
+    "ComparisonState",
+    "ConfirmedPage",
     "Created",
     "Cursor",
     "Database",
-    "Keeper",
+    "Dispatcher",
     "NewAttempt",
-    "Note",
-    "Page",
     "Release",
     "Resolution",
-    "Seats",
-    "Standing",
     "Step",
     "Store",
-    "Taker",
     "UnfitSessionError",
     "UnwritableError",
+    "WaitNote",
     "WorkerSession",
     "check_ownership",
     "connect",

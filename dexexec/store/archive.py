@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from dexexec.store.database import Connection, Database, outages
+from dexexec.store.database import Connection, Database, translate_postgres_errors
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 3
@@ -120,7 +120,7 @@ def new_partition(at: datetime, there: Sequence[Partition], days_kept: int) -> P
     return Partition(f"archived_orders_{start:%Y%m%d%H%M%S}".removesuffix("000000"), start, end)
 
 
-class Keeper:
+class ArchiveSession:
     """What one process does while it holds the lock. Every method raises `UnavailableError`."""
 
     def __init__(self, connection: Connection, days_kept: int) -> None:
@@ -128,11 +128,11 @@ class Keeper:
 
     @classmethod
     @asynccontextmanager
-    async def begin(cls, database: Database, days_kept: int) -> AsyncIterator["Keeper | None"]:
+    async def begin(cls, database: Database, days_kept: int) -> AsyncIterator["ArchiveSession | None"]:
         """Take the lock for the block, on a session of its own; None when another process has it."""
         connection = await database.dedicated()
         try:
-            with outages():
+            with translate_postgres_errors():
                 lock = (lock_class(database.address.schema, LOCK_CLASS),)
                 row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, 0)", lock)).fetchone()
             yield cls(connection, days_kept) if row and row[0] else None
@@ -142,7 +142,7 @@ class Keeper:
     async def archive(self, after: Place = THE_BEGINNING, rest: timedelta = REST, limit: int = BATCH) -> list[Place]:
         """Move up to `limit` orders that ended `rest` ago, oldest first, behind `after`; where they stood."""
         values = {"since": after[0], "after": after[1], "rest": rest, "limit": limit}
-        with outages():
+        with translate_postgres_errors():
             ended: list[Place] = await (await self._connection.execute(ENDED, values)).fetchall()
             if ended:
                 async with self._connection.transaction():
@@ -177,7 +177,7 @@ class Keeper:
         kept = timedelta(days=self._days_kept)
         may_go: list[Partition] = []
         must_stay: list[Partition] = []
-        with outages():
+        with translate_postgres_errors():
             row = await (await self._connection.execute("SELECT clock_timestamp() - %s", (kept,))).fetchone()
             for partition in await self._partitions():
                 if row and partition.end <= row[0]:
@@ -191,7 +191,7 @@ class Keeper:
         would have to wait for it: later, then."""
         name = partition.name.replace("archived", "dropping")
         old, new = sql.Identifier(partition.name), sql.Identifier(name)
-        with outages():
+        with translate_postgres_errors():
             try:
                 async with self._connection.transaction():
                     await self._connection.execute("SET LOCAL lock_timeout = '1s'")
@@ -206,7 +206,7 @@ class Keeper:
     async def clear(self) -> list[str]:
         """Drop what was taken out of the archive, after its idempotency keys and its swaps on the simulated chain; the
         tables' names."""
-        with outages():
+        with translate_postgres_errors():
             names = [name for (name,) in await (await self._connection.execute(DETACHED)).fetchall()]
             for name in names:
                 table, after = sql.Identifier(name), UUID(int=0)

@@ -21,7 +21,7 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
 from dexexec.store import restored_keys
-from dexexec.store.database import Database, json_rows, outages
+from dexexec.store.database import Database, json_rows, translate_postgres_errors
 from dexexec.store.restored_keys import Duplicate
 from dexexec.store.session import lock_class
 
@@ -122,7 +122,7 @@ WHERE order_id = %(id)s AND n = %(n)s AND outcome IS NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunComparison:
     """A comparison for the Postgres with this identity, that may be taken up by another process. Past the finalized
     height `dead_height` nothing can land that was signed before; what is older on chain than `back_to` (Unix seconds)
     is in the record."""
@@ -133,10 +133,10 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ComparisonState:
     """How a record stands to a chain, for one wallet. `identity` is that of the Postgres that answers, `compared` the
     one whose record was compared last. `pending`, `dead_height` and `back_to` are of a comparison that was begun, as in
-    `Begun`, so many seconds ago (`begun_seconds`; 0 when that is not known). All that was committed before
+    `BegunComparison`, so many seconds ago (`begun_seconds`; 0 when that is not known). All that was committed before
     `complete_until` (Unix seconds) is in the record."""
 
     identity: str
@@ -148,7 +148,7 @@ class Standing:
     complete_until: int
 
 
-class Comparisons:
+class ChainComparisons:
     """`announce` is told of events once they are durable. Every method raises `UnavailableError`."""
 
     def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None]) -> None:
@@ -160,21 +160,21 @@ class Comparisons:
             [name] = await (await connection.execute(NAME)).fetchone() or ("",)
             return str(name)
 
-    async def standing(self, genesis: str, wallet: str) -> Standing:
+    async def state(self, genesis: str, wallet: str) -> ComparisonState:
         """How the record stands to the chain."""
         async with self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             row = await (await cursor.execute(STANDING, (genesis, wallet))).fetchone()
         assert row is not None  # noqa: S101 - the migration made the one row
-        return Standing(**row)
+        return ComparisonState(**row)
 
     @asynccontextmanager
-    async def alone(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
+    async def exclusive(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
         """Whether this process is the only one to compare for this wallet, as long as the block lasts: a session lock,
         which dies with the process."""
         connection = await self._database.dedicated()
         try:
-            with outages():
+            with translate_postgres_errors():
                 values = (lock_class(self._database.address.schema, LOCK_CLASS), f"{genesis}/{wallet}")
                 cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", values)
                 row = await cursor.fetchone()
@@ -182,7 +182,7 @@ class Comparisons:
         finally:
             await connection.close()
 
-    async def begin(self, genesis: str, wallet: str, begun: Begun) -> None:
+    async def begin(self, genesis: str, wallet: str, begun: BegunComparison) -> None:
         """A comparison is needed: nothing is signed until it is done, by whoever."""
         await self._execute(BEGIN, (genesis, wallet, begun.identity, begun.dead_height, begun.back_to))
 

@@ -341,7 +341,7 @@ def _read(row: TupleRow) -> Claimed:
         key_digest=digest,
     )
     told = (cause[0], cause[1] or cause[0]) if cause else None
-    return Claimed(order, _attempt(tuple(open_attempt)), tuple(signatures or ()), told)
+    return Claimed(order=order, attempt=_attempt(tuple(open_attempt)), signatures=tuple(signatures or ()), cause=told)
 
 
 def _attempt(columns: TupleRow) -> Attempt | None:
@@ -349,4 +349,6 @@ def _attempt(columns: TupleRow) -> Attempt | None:
     if n is None:
         return None
     signed = SignedSwap(signature, bytes(payload), height, network, genesis)
-    return Attempt(n, venue, signed, quoted, None if slot is None else int(slot), age_ms)
+    return Attempt(
+        n=n, venue=venue, signed=signed, quoted=quoted, landed_slot=None if slot is None else int(slot), age_ms=age_ms
+    )

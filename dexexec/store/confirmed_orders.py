@@ -43,7 +43,7 @@ WITH me AS (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ConfirmedPage:
     """Which confirmed orders to take, and for how long.
 
     Up to `limit`, oldest first, behind the order that was created then and has that id; those that have been due for
@@ -60,7 +60,7 @@ class Page:
     behind: tuple[datetime, UUID] = BEFORE_ALL
 
 
-async def take_confirmed(database: Database, worker: int, page: Page, unreadable: Unreadable) -> list[Claimed]:
+async def take_confirmed(database: Database, worker: int, page: ConfirmedPage, unreadable: Unreadable) -> list[Claimed]:
     """Take a page for a worker whose own lease lives, in one commit; oldest first."""
     values = {
         "worker": worker,

@@ -39,7 +39,7 @@ WORDS = {
 
 
 @contextmanager
-def outages(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def translate_postgres_errors(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Raise `UnavailableError` for every error of Postgres but those of `passing`; let everything else pass."""
     try:
         yield
@@ -100,7 +100,7 @@ class Database:
         """A connection for one or a few statements. Raises `UnavailableError` when there is none in time, or for any
         error of Postgres inside the block but those of `passing`."""
         try:
-            with outages(passing):
+            with translate_postgres_errors(passing):
                 connection = await self._take()
                 try:
                     async with connection:
@@ -122,7 +122,7 @@ class Database:
         while True:
             connection = await self._pool.getconn(max(0.0, until - loop.time()))
             try:
-                await connection.look_if_due(self._suspect_before)
+                await connection.check_if_due(self._suspect_before)
             except BaseException as error:
                 await connection.close()
                 await self._pool.putconn(connection)
@@ -141,7 +141,7 @@ class Database:
 
     async def dedicated(self) -> Connection:
         """A settled session outside the pool, for whoever needs one of its own. Raises `UnavailableError`."""
-        with outages():
+        with translate_postgres_errors():
             async with self._connecting():
                 return await Session.begin(self.address)
 
@@ -149,7 +149,7 @@ class Database:
         """Raises `UnavailableError` unless Postgres answers, is fit for use, and is reached without a pooler or through
         one that keeps sessions; the cause says what is wrong."""
         conninfo = self.address.conninfo()
-        with outages():
+        with translate_postgres_errors():
             async with (
                 self._connecting(),
                 await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as fresh,

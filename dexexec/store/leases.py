@@ -9,7 +9,7 @@ there is nothing to clean up but the row.
 import asyncio
 
 from dexexec.errors import UnavailableError
-from dexexec.store.database import OUTAGES, Connection, Database, outages
+from dexexec.store.database import OUTAGES, Connection, Database, translate_postgres_errors
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 1
@@ -55,7 +55,7 @@ class WorkerSession:
         """Register under a session of its own. Raises `UnavailableError`."""
         connection = await database.dedicated()
         try:
-            with outages():  # a commit that waits for a lost synchronous standby is given up, too
+            with translate_postgres_errors():  # a commit that waits for a lost synchronous standby is given up, too
                 async with asyncio.timeout(database.timeout):
                     row = await (await connection.execute(REGISTER, (name, lease_seconds, _locks(database)))).fetchone()
             if row is None:
@@ -68,9 +68,9 @@ class WorkerSession:
     async def renew(self, trouble: str = "") -> bool:
         """Renew every lease, and tell why orders cannot be executed now, if so; False when this session was declared
         dead. Raises `UnavailableError`."""
-        with outages():
+        with translate_postgres_errors():
             async with asyncio.timeout(self._timeout):
-                await self._connection.look_if_due()  # the session lock is only ours while the session is
+                await self._connection.check_if_due()  # the session lock is only ours while the session is
                 cursor = await self._connection.execute(RENEW, (self._lease, trouble, self.id))
                 return await cursor.fetchone() is not None
 

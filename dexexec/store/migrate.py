@@ -41,7 +41,7 @@ async def migrate(database: Database, tell: Callable[[str], None] = lambda _: No
                 await check_rights(connection, address)
                 return []
             async with connection.transaction():
-                with connection.unhurried():
+                with connection.without_time_limits():
                     await connection.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
                     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
                     state = await look(connection, address)  # somebody else may have done it meanwhile

@@ -16,7 +16,7 @@ from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store.database import REFUSALS, Connection, Database, json_rows
-from dexexec.store.direct_dispatch import Seats
+from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.steps import Claimed
 
 # A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
@@ -35,7 +35,7 @@ WITH t AS MATERIALIZED (
     FROM json_to_recordset(%(rows)t::json)
     AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
-         body_hash text, detail jsonb, seated bool, min_out numeric, max_in numeric, bound_open bool,
+         body_hash text, detail jsonb, direct bool, min_out numeric, max_in numeric, bound_open bool,
          max_price_impact_bps int), installation
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
@@ -54,7 +54,7 @@ WITH t AS MATERIALIZED (
     SELECT t.id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
            now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
            (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest
-    FROM t LEFT JOIN me ON t.seated
+    FROM t LEFT JOIN me ON t.direct
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
 ), e AS (
@@ -79,7 +79,7 @@ _PREPARED: weakref.WeakSet[Connection] = weakref.WeakSet()
 """Connections on which `CREATE` is prepared."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CreateRequest:
     """An order to be stored, with the times of its request in monotonic seconds: `read_at`, when it had been read, from
     which its deadline counts, and `answer_by`, when its client is answered at the latest.
@@ -136,12 +136,14 @@ def first_detail(order: NewOrder) -> dict[str, object]:
     return told
 
 
-async def create(database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock) -> Stored:
-    """Store the orders in one commit, the first of them under the claim of a worker that has seats for them, if its
-    lease lives. A row that is refused for its key, or comes too late, does not fail the others: its error is its
-    answer."""
+async def create(
+    database: Database, requests: Sequence[CreateRequest], reservation: CapacityReservation | None, clock: Clock
+) -> Stored:
+    """Store the orders in one commit, the first of them under the claim of the worker that has reserved capacity for
+    them, if its lease lives. A row that is refused for its key, or comes too late, does not fail the others: its error
+    is its answer."""
     details = {request.order.id: first_detail(request.order) for request in requests}
-    seated = seats.count if seats else 0
+    direct = reservation.count if reservation else 0
     async with database.connection(REFUSALS) as connection:
         await _prepare(connection)
         # From here on nothing is waited for before the statement leaves: what the wait for a connection took counts.
@@ -150,8 +152,8 @@ async def create(database: Database, requests: Sequence[CreateRequest], seats: S
         for request in requests:
             if not request.abandoned and now < request.answer_by:
                 request.sent = True
-                rows.append(_row(request, details[request.order.id], now, seated=len(rows) < seated))
-        values = {"rows": json_rows(rows), "worker": seats.worker if seats else None}
+                rows.append(_row(request, details[request.order.id], now, direct=len(rows) < direct))
+        values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
         answered = (
             await (await connection.execute(CREATE, values, prepare=True, binary=True)).fetchall() if rows else []
         )
@@ -164,7 +166,7 @@ async def create(database: Database, requests: Sequence[CreateRequest], seats: S
             stored.answers.append(Created(order.id, replayed=False, taken=claim > 0))
             stored.events.append(Event(order.id, 1, Status.PENDING, at, details[order.id]))
             if claim > 0:
-                stored.claimed.append(Claimed(_under_claim(request, claim, at, now, digest), None))
+                stored.claimed.append(Claimed(order=_under_claim(request, claim, at, now, digest), attempt=None))
         elif known is not None and same_body:
             stored.answers.append(Created(known, replayed=True))
         elif known is not None:
@@ -188,7 +190,7 @@ async def _prepare(connection: Connection) -> None:
         _PREPARED.add(connection)
 
 
-def _row(request: CreateRequest, detail: dict[str, object], now: float, *, seated: bool) -> dict[str, object]:
+def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direct: bool) -> dict[str, object]:
     order = request.order
     return {
         "id": order.id,
@@ -205,7 +207,7 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, seate
         "key": order.idempotency_key,
         "body_hash": order.body_hash.hex(),
         "detail": detail,
-        "seated": seated,
+        "direct": direct,
         "min_out": order.bound.min_out if order.bound else None,
         "max_in": order.bound.max_in if order.bound else None,
         "bound_open": order.bound_open,

@@ -177,7 +177,7 @@ class Session(psycopg.AsyncConnection[TupleRow]):
             self._backend = _backend_of_fit(await self._read(settling(schema)), schema)
         self._looked_at = asyncio.get_running_loop().time()
 
-    async def look_if_due(self, suspect_before: float = 0.0) -> None:
+    async def check_if_due(self, suspect_before: float = 0.0) -> None:
         """Look whether the session is still the one that was settled, unless that was done lately; if it is not, it is
         closed, and so it is without a look when the last one was before `suspect_before`. Raises `UnfitSessionError`,
         TimeoutError and what psycopg raises."""
@@ -186,14 +186,14 @@ class Session(psycopg.AsyncConnection[TupleRow]):
             raise UnfitSessionError("it has rested since before another one was found dead")
         if asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS or self._has_news():
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self.look()
+                await self.check()
 
     def _has_news(self) -> bool:
         """Whether there is something to read, while nothing was asked: as a rule that the server or a pooler has ended
         the session, or a network broken it."""
         return self.closed or _is_readable(self.pgconn.socket)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """The same at once."""
         with _closing_on_error(self):
             if _backend_of_fit(await self._read(LOOK), self._schema) != self._backend:
@@ -204,7 +204,7 @@ class Session(psycopg.AsyncConnection[TupleRow]):
         self._looked_at = asyncio.get_running_loop().time()
 
     @contextmanager
-    def unhurried(self) -> Iterator[None]:
+    def without_time_limits(self) -> Iterator[None]:
         """Statements in the block take as long as they take; the commit after it does not."""
         self.patience = None
         try:

@@ -19,7 +19,7 @@ SUSPECT_AFTER = 3
 """Turns in a row that did not end in good order, after which an order without an open attempt is a suspect."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """An attempt whose fate is open: the signed bytes may be sent again, and nothing else. `quoted` is what it was
     built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was; `age_ms` how long ago it was
@@ -37,7 +37,7 @@ class Attempt:
         return {"venue": self.venue, "attempt": self.n, "txHash": self.signed.signature}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """An order under our claim, with its open attempt if it has one, the signatures of all its attempts, and the reason
     and words of its last event, if that tells of a round without a fill."""
@@ -53,7 +53,7 @@ class Claimed:
         return self.order.claims > SUSPECT_AFTER and self.attempt is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewAttempt:
     """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values; `spending` what
     it may take of the wallet, which is reserved until it has ended."""
@@ -75,7 +75,7 @@ class Resolution:
     proof: Detail
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One durable step of an order: its events and everything that changes with them, in one statement.
 

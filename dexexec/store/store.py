@@ -34,15 +34,15 @@ from dexexec.store import (
     write_probe,
 )
 from dexexec.store.claims import Unreadable
-from dexexec.store.confirmed_orders import Page
+from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.database import REFUSALS, Database
-from dexexec.store.direct_dispatch import Taker
+from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.steps import Claimed, Release, Step
-from dexexec.store.wait_reasons import Note
+from dexexec.store.wait_reasons import WaitNote
 
 T = TypeVar("T")
 
@@ -70,13 +70,13 @@ class Store:
         self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
         self._unreadable = unreadable
         self._for_orders, self._for_reads = for_orders or database, for_reads or database
-        self.taker: Taker | None = None
+        self.dispatcher: Dispatcher | None = None
         """The worker of this process, if new orders may go to it directly."""
         self._identity: Callable[[], str | None] = lambda: None
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
-        self._notes: Batcher[Note, None] = Batcher(lambda notes: self._bounded(wait_reasons.note(database, notes)))
+        self._notes: Batcher[WaitNote, None] = Batcher(lambda notes: self._bounded(wait_reasons.note(database, notes)))
 
     def restrict(self, identity: Callable[[], str]) -> None:
         """From now on attempts are only recorded, and orders only end without a swap, in the Postgres with the identity
@@ -101,7 +101,9 @@ class Store:
         """
         now = self._clock.monotonic()
         request = CreateRequest(
-            order, now if read_at is None else read_at, now + self._timeout if answer_by is None else answer_by
+            order=order,
+            read_at=now if read_at is None else read_at,
+            answer_by=now + self._timeout if answer_by is None else answer_by,
         )
         try:
             async with asyncio.timeout(request.answer_by - now):
@@ -116,21 +118,21 @@ class Store:
         return answer
 
     async def _create(self, requests: list[CreateRequest]) -> list[Created | DexexecError]:
-        taker = self.taker
-        seats = taker.reserve(len(requests)) if taker else None
+        dispatcher = self.dispatcher
+        reservation = dispatcher.reserve(len(requests)) if dispatcher else None
         # When everybody in the batch has been answered, the statement is cancelled: it must not come to life later.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
-        if taker is None or seats is None:
+        if dispatcher is None or reservation is None:
             stored = await self._bounded(orders.create(self._for_orders, requests, None, self._clock), seconds)
             self._announce(stored.events)
             return stored.answers
         try:
-            stored = await self._bounded(orders.create(self._for_orders, requests, seats, self._clock), seconds)
+            stored = await self._bounded(orders.create(self._for_orders, requests, reservation, self._clock), seconds)
         except BaseException:
-            taker.take(seats, ())
+            dispatcher.take(reservation, ())
             raise
         self._announce(stored.events)
-        if taker.take(seats, stored.claimed):
+        if dispatcher.take(reservation, stored.claimed):
             return stored.answers
         return [replace(one, taken=False) if isinstance(one, Created) else one for one in stored.answers]
 
@@ -182,7 +184,7 @@ class Store:
         """Claim what can be claimed of these, in one commit; of suspects, up to `suspects`."""
         return await self._bounded(claims.claim(self._database, worker, order_ids, suspects, self._unreadable))
 
-    async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
+    async def take_confirmed(self, worker: int, page: ConfirmedPage) -> list[Claimed]:
         """Take a page of confirmed orders for one look at whether they are final; oldest first."""
         return await self._bounded(confirmed_orders.take_confirmed(self._database, worker, page, self._unreadable))
 
@@ -212,7 +214,7 @@ class Store:
         """Hand an order back without a step."""
         await self._releases.put(item)
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: WaitNote) -> None:
         """Let an order that stands still say what it waits for."""
         await self._notes.put(note)
 

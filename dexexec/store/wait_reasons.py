@@ -21,7 +21,7 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class WaitNote:
     """What an order under `claim` waits for."""
 
     order_id: UUID
@@ -30,7 +30,7 @@ class Note:
     detail: str
 
 
-async def note(database: Database, notes: Sequence[Note]) -> list[None]:
+async def note(database: Database, notes: Sequence[WaitNote]) -> list[None]:
     """Write what orders wait for, in one commit; stale claims are passed over."""
     rows = ((one.order_id, one.claim, one.reason, one.detail) for one in notes)
     async with database.connection() as connection:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import no_news, raise_if_cancelled
+from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
@@ -214,7 +214,7 @@ class Router:
         """Cancel without waiting: an adapter may take its time even to be cancelled."""
         self._strays.add(task)
         task.add_done_callback(self._strays.discard)
-        task.add_done_callback(no_news)
+        task.add_done_callback(ignore_exception)
         task.cancel()
 
     async def _ask(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:

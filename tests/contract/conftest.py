@@ -7,7 +7,7 @@ import pytest
 
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
-from dexexec.store import Address, Comparisons, Store
+from dexexec.store import Address, ChainComparisons, Store
 from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
@@ -56,7 +56,7 @@ def records(request: pytest.FixtureRequest) -> OpenRecord:
         async with open_database(address) as database:
             store = Store(database, announced.extend, SystemClock())
             async with running(store.run()):
-                record = Record(store, Comparisons(database, announced.extend), announced)
+                record = Record(store, ChainComparisons(database, announced.extend), announced)
                 try:
                     yield record
                 finally:

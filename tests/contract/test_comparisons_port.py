@@ -16,7 +16,7 @@ from dexexec.domain.recovered_orders import LostOrder, Restoration, RestoredAtte
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError
-from dexexec.store import Begun
+from dexexec.store import BegunComparison
 from tests.support.parts import new_order
 from tests.support.prepared_orders import ROUTED, OpenRecord, step, submitted
 
@@ -56,11 +56,11 @@ def restoration(order_id: UUID, **about: Any) -> Restoration:
 
 async def test_a_record_stands_as_compared_in_the_database_that_it_was_made_in(records: OpenRecord) -> None:
     async with records() as record:
-        standing = await record.comparisons.standing(*WALLET)
+        standing = await record.comparisons.state(*WALLET)
         assert (standing.identity, standing.pending, standing.begun_seconds) == (standing.compared, None, 0)
         assert standing.complete_until > 1_700_000_000
         await record.moves_to_another_database()
-        moved = await record.comparisons.standing(*WALLET)
+        moved = await record.comparisons.state(*WALLET)
         assert (moved.identity, moved.complete_until) == (standing.identity, standing.complete_until)
         assert moved.compared != moved.identity
 
@@ -68,16 +68,16 @@ async def test_a_record_stands_as_compared_in_the_database_that_it_was_made_in(r
 async def test_what_one_began_another_takes_up_until_it_is_done(records: OpenRecord) -> None:
     async with records() as record:
         await record.moves_to_another_database()
-        identity = (await record.comparisons.standing(*WALLET)).identity
-        await record.comparisons.begin(*WALLET, Begun(identity, 1_160, 500))
-        begun = await record.comparisons.standing(*WALLET)
+        identity = (await record.comparisons.state(*WALLET)).identity
+        await record.comparisons.begin(*WALLET, BegunComparison(identity, 1_160, 500))
+        begun = await record.comparisons.state(*WALLET)
         assert (begun.pending, begun.dead_height, begun.back_to) == (identity, 1_160, 500)
-        later = await record.comparisons.standing(*WALLET)
+        later = await record.comparisons.state(*WALLET)
         assert 0 <= begun.begun_seconds < later.begun_seconds
         assert not await record.comparisons.compared(*WALLET, "1/00000001"), "that is not what answers"
-        assert (await record.comparisons.standing(*WALLET)).pending == identity
+        assert (await record.comparisons.state(*WALLET)).pending == identity
         assert await record.comparisons.compared(*WALLET, identity)
-        done = await record.comparisons.standing(*WALLET)
+        done = await record.comparisons.state(*WALLET)
         assert (done.compared, done.pending, done.dead_height, done.back_to, done.begun_seconds) == (
             identity, None, None, None, 0,
         )  # fmt: skip
@@ -86,28 +86,28 @@ async def test_what_one_began_another_takes_up_until_it_is_done(records: OpenRec
 async def test_each_wallet_stands_for_itself(records: OpenRecord) -> None:
     async with records() as record:
         await record.moves_to_another_database()
-        identity = (await record.comparisons.standing(*WALLET)).identity
+        identity = (await record.comparisons.state(*WALLET)).identity
         assert await record.comparisons.compared(*WALLET, identity)
         await record.comparisons.stopped(*OTHER)
-        assert (await record.comparisons.standing(*OTHER)).compared != identity
+        assert (await record.comparisons.state(*OTHER)).compared != identity
 
 
 async def test_one_at_a_time_compares_for_a_wallet(records: OpenRecord) -> None:
     async with records() as record:
-        async with record.comparisons.alone(*WALLET) as first, record.comparisons.alone(*WALLET) as second:
+        async with record.comparisons.exclusive(*WALLET) as first, record.comparisons.exclusive(*WALLET) as second:
             assert (first, second) == (True, False)
-            async with record.comparisons.alone(*OTHER) as other:
+            async with record.comparisons.exclusive(*OTHER) as other:
                 assert other
-        async with record.comparisons.alone(*WALLET) as again:
+        async with record.comparisons.exclusive(*WALLET) as again:
             assert again
 
 
 async def test_the_newest_attempt_says_up_to_when_a_record_is_complete(records: OpenRecord) -> None:
     async with records() as record:
         order = await record.claimed()
-        before = (await record.comparisons.standing(*WALLET)).complete_until
+        before = (await record.comparisons.state(*WALLET)).complete_until
         await submitted(record.store, order, "sig")
-        assert (await record.comparisons.standing(*WALLET)).complete_until >= before
+        assert (await record.comparisons.state(*WALLET)).complete_until >= before
 
 
 # What it knows, and what it learns

@@ -183,10 +183,10 @@ async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Op
         queue = ground.queue
         await queue.enqueue([uuid4()])
         await queue.lease("busy", 1, 50)
-        await queue.forget("busy")
+        await queue.remove_consumers("busy")
         assert await ground.consumers() == {"busy"}
         await queue.ack(await queue.take_over_pending("busy", "busy"))
-        await queue.forget("busy")
+        await queue.remove_consumers("busy")
         assert await ground.consumers() == set()
 
 
@@ -198,12 +198,12 @@ async def test_silent_consumers_are_forgotten_and_never_what_is_pending_for_them
         await queue.lease("busy", 1, 50)
         for name in ("silent", "leaving"):
             await queue.lease(name, 1, 1)
-        assert await queue.forget("leaving", silent_ms=3_600_000) == 1
+        assert await queue.remove_consumers("leaving", silent_ms=3_600_000) == 1
         assert await ground.consumers() == {"busy", "silent"}
-        assert await queue.forget(silent_ms=0) == 1
+        assert await queue.remove_consumers(silent_ms=0) == 1
         assert await ground.consumers() == {"busy"}
         assert [one.order_id for one in await queue.take_over_pending("heir", "busy")] == [waiting]
-        assert await queue.forget("busy", "never there", silent_ms=3_600_000) == 1
+        assert await queue.remove_consumers("busy", "never there", silent_ms=3_600_000) == 1
 
 
 async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes(grounds: Open) -> None:
@@ -215,7 +215,7 @@ async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes
             return "a" in await ground.consumers()
 
         await until(known)
-        assert await queue.forget(silent_ms=0) == 1
+        assert await queue.remove_consumers(silent_ms=0) == 1
         await queue.enqueue([order_id])
         entries = await waiting
         assert [one.order_id for one in entries] == [order_id]
@@ -228,7 +228,7 @@ async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
         await queue.enqueue([order_id])
         await ground.flush()
         assert await queue.take_over_pending("a", "b") == []
-        await queue.forget("b")
+        await queue.remove_consumers("b")
         assert await queue.enqueue([order_id]) == 1, "before anybody has made the group again"
         assert await lease_ids(queue) == [order_id]
 

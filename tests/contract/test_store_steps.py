@@ -16,7 +16,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.wait_reason import WaitsFor
 from dexexec.execution.sweeper import THE_BEGINNING
-from dexexec.store import NewAttempt, Note, Page, Release, Resolution, Store
+from dexexec.store import ConfirmedPage, NewAttempt, Release, Resolution, Store, WaitNote
 from tests.support.parts import new_order
 from tests.support.prepared_orders import (
     HOUR_MS,
@@ -167,7 +167,7 @@ async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: O
         await submitted(store, claimed, "one")
         assert await waits_for(store, order_id) is None
         node, again, proof = (
-            Note(order_id, claimed.order.claim, reason, words)
+            WaitNote(order_id, claimed.order.claim, reason, words)
             for reason, words in (
                 (WaitsFor.NODE, "away"),
                 (WaitsFor.NODE, "still away"),
@@ -192,7 +192,7 @@ async def test_a_stale_claim_does_not_say_what_an_order_waits_for(stores: Open) 
         order_id, worker = await one_order(store), await store.begin("w", 20)
         claimed = await claimed_by(store, worker, order_id)
         await submitted(store, claimed, "one")
-        await store.note(Note(order_id, claimed.order.claim - 1, WaitsFor.NODE, "away"))
+        await store.note(WaitNote(order_id, claimed.order.claim - 1, WaitsFor.NODE, "away"))
         assert await waits_for(store, order_id) is None
         await worker.end()
 
@@ -206,7 +206,7 @@ async def test_where_an_attempt_was_signed_for_is_kept_with_it(stores: Open) -> 
         claimed = await claimed_by(store, first, order_id)
         await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
         signed = SignedSwap("sig", b"bytes", 150, "localnet", "genesis")
-        new = NewAttempt(1, "here", signed, {})
+        new = NewAttempt(n=1, venue="here", signed=signed, quoted={})
         assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=new))
         await first.end()
         second = await store.begin("second", 20)
@@ -319,7 +319,7 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
         landed = step(claimed, 4, (Status.CONFIRMED, {}), fill=fill, resolution=seen, resume_in_ms=0)
         assert await store.advance(landed)
         assert await view() == ("confirmed", "20", "open")
-        (again,) = await store.take_confirmed(worker.id, Page(next_look_ms=0))
+        (again,) = await store.take_confirmed(worker.id, ConfirmedPage(next_look_ms=0))
         assert again.attempt is not None
         assert again.attempt.landed_slot == 77
         taken_back = step(again, 5, (Status.SUBMITTED, {}), resolution=Resolution(1, None, {}))

@@ -11,13 +11,13 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.execution.sweeper import THE_BEGINNING
-from dexexec.store import Page, Release, Resolution, Store, WorkerSession
+from dexexec.store import ConfirmedPage, Release, Resolution, Store, WorkerSession
 from tests.support.prepared_orders import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order, step, submitted
 
 FILL = Fill(10, 20, 5_000, 77)
 SEEN = Resolution(1, None, {"slot": 77, "finalized": False})
 FINAL = Resolution(1, Outcome.LANDED, {"slot": 77, "finalized": True})
-SOON, LATER = Page(next_look_ms=0), Page(next_look_ms=HOUR_MS)
+SOON, LATER = ConfirmedPage(next_look_ms=0), ConfirmedPage(next_look_ms=HOUR_MS)
 END = (Status.CONFIRMED, {"finalized": True})
 
 
@@ -30,7 +30,7 @@ async def confirmed(store: Store, worker: WorkerSession, rest_ms: float = 0, **w
     return claimed.order.id
 
 
-async def taken(store: Store, worker: WorkerSession, page: Page = SOON) -> list[UUID]:
+async def taken(store: Store, worker: WorkerSession, page: ConfirmedPage = SOON) -> list[UUID]:
     return [one.order.id for one in await store.take_confirmed(worker.id, page)]
 
 
@@ -97,7 +97,7 @@ async def test_two_who_take_at_once_share_no_order_and_leave_none(stores: Open) 
     async with stores() as one, stores() as two:
         workers = [await one.begin("w", 20), await two.begin("o", 20)]
         orders = {await confirmed(one, workers[0]) for _ in range(12)}
-        page = Page(next_look_ms=HOUR_MS, limit=4)
+        page = ConfirmedPage(next_look_ms=HOUR_MS, limit=4)
         takes = (taken((one, two)[n % 2], workers[n % 2], page) for n in range(8))
         found = [order_id for some in await asyncio.gather(*takes) for order_id in some]
         while rest := await taken(one, workers[0], page):
@@ -122,10 +122,10 @@ async def test_pages_are_oldest_first_and_go_on_behind_the_last_one(stores: Open
     async with stores() as store:
         worker = await store.begin("w", 20)
         orders = [await confirmed(store, worker) for _ in range(5)]
-        first = await store.take_confirmed(worker.id, Page(next_look_ms=0, limit=3))
+        first = await store.take_confirmed(worker.id, ConfirmedPage(next_look_ms=0, limit=3))
         assert [one.order.id for one in first] == orders[:3]
         last = first[-1].order
-        behind = Page(next_look_ms=0, limit=3, behind=(last.created_at, last.id))
+        behind = ConfirmedPage(next_look_ms=0, limit=3, behind=(last.created_at, last.id))
         assert await taken(store, worker, behind) == orders[3:]
         await worker.end()
 
@@ -151,7 +151,7 @@ async def test_only_what_can_be_looked_up_is_taken(stores: Open, about: dict[str
             await confirmed(store, worker, network="solana", genesis="A"): "of A",
             await confirmed(store, worker, network="solana", genesis="B"): "of B",
         }
-        page = Page(next_look_ms=0, **about)
+        page = ConfirmedPage(next_look_ms=0, **about)
         assert [orders[order_id] for order_id in await taken(store, worker, page)] == found
         await worker.end()
 

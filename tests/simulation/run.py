@@ -161,7 +161,7 @@ class World:
         store = posted or self._store(host, host.clock())
         worker, sweeper = self._parts(host, store.port)
         if posted:
-            posted.taker = worker.direct
+            posted.dispatcher = worker.direct
         host.stop = worker.stop
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(sweeper.run())

@@ -33,7 +33,7 @@ from dexexec.domain.status import NEEDS_PROOF, TRANSITIONS, Status, Trigger, adv
 from dexexec.domain.swap import NotSeen, SignedSwap, proves_expiry
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.execution.sweeper import GRACE_MS, THE_BEGINNING
-from dexexec.store import Attempt, Claimed, NewAttempt, Page, Release, Resolution, Step
+from dexexec.store import Attempt, Claimed, ConfirmedPage, NewAttempt, Release, Resolution, Step
 from tests.simulation.chains import at_once
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
@@ -201,7 +201,7 @@ class Engine(RuleBasedStateMachine):
 
     def take_page(self, worker: MemoryWorkerSession, limit: int, next_look_ms: int) -> list[Hand]:
         before = {order_id: self.holder(order_id) for order_id in self.truth}
-        found = at_once(self.store.take_confirmed(worker.id, Page(next_look_ms=next_look_ms, limit=limit)))
+        found = at_once(self.store.take_confirmed(worker.id, ConfirmedPage(next_look_ms=next_look_ms, limit=limit)))
         assert all(claimed.order.status is Status.CONFIRMED for claimed in found)
         return self.hands_of(found, before)
 
@@ -268,9 +268,10 @@ class Engine(RuleBasedStateMachine):
     def record(self, hand: Hand) -> None:
         self.count += 1
         signed = SignedSwap(f"sig-{self.count}", b"bytes", self.height + VALID_FOR)
-        new = NewAttempt(hand.claimed.order.attempts + len(self.truth[hand.id].signatures) + 1, "v", signed, {})
+        n = hand.claimed.order.attempts + len(self.truth[hand.id].signatures) + 1
+        new = NewAttempt(n=n, venue="v", signed=signed, quoted={})
         if self.write(hand, Trigger.SUBMIT, attempt=new):
-            hand.attempt = Attempt(new.n, "v", signed, {})
+            hand.attempt = Attempt(n=new.n, venue="v", signed=signed, quoted={})
             self.truth[hand.id].signatures.append(signed.signature)
 
     def conclude(self, hand: Hand) -> None:
@@ -314,8 +315,8 @@ class Engine(RuleBasedStateMachine):
         fill = Fill(1, 2, 3, 4) if status is Status.CONFIRMED else None
         rests = 0 if triggers[-1] in {Trigger.LAND, Trigger.UNLAND} else None
         step = Step(
-            hand.id, hand.claimed.order.claim, hand.version, tuple(events), final,
-            fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests,
+            order_id=hand.id, claim=hand.claimed.order.claim, version=hand.version, events=tuple(events),
+            final=final, fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests,
         )  # fmt: skip
         taken = (truth.claim, truth.version) == (hand.claimed.order.claim, hand.version) and not truth.ended
         answer = at_once(self.store.advance(step))

@@ -40,13 +40,17 @@ class Ground:
 
     async def write(self, claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: Any) -> None:
         """One step."""
-        assert await self.store.advance(Step(claimed.order.id, claimed.order.claim, version, events, **more))
+        assert await self.store.advance(
+            Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)
+        )
 
     async def submitted(self, **about: Any) -> Claimed:
         """An order whose attempt is open."""
         claimed = await self.claimed(**about)
         await self.write(claimed, 1, *ROUTED)
-        tried = NewAttempt(1, "here", SignedSwap(uuid4().hex, b"\x00bytes", 150), {"price": "151.2"})
+        tried = NewAttempt(
+            n=1, venue="here", signed=SignedSwap(uuid4().hex, b"\x00bytes", 150), quoted={"price": "151.2"}
+        )
         await self.write(claimed, 3, (Status.SUBMITTED, {}), attempt=tried)
         return claimed
 

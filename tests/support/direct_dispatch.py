@@ -12,7 +12,7 @@ from dexexec.config.settings import Settings
 from dexexec.execution.worker import Worker
 from dexexec.intake.intake import Intake
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.store import Database, Seats
+from dexexec.store import CapacityReservation, Database
 from dexexec.store import orders as statements
 from dexexec.store.orders import CreateRequest, Stored
 from tests.support.waiting import until
@@ -24,7 +24,7 @@ CREATE = statements.create
 def taking(b: Bench, **limits: Any) -> Worker:
     """A worker in one process with the store: new orders may go to it directly."""
     worker = b.worker(**limits)
-    b.store.taker = worker.direct
+    b.store.dispatcher = worker.direct
     return worker
 
 
@@ -32,8 +32,8 @@ async def has_seats(worker: Worker) -> None:
     """Wait until it runs and has found the queue empty."""
 
     def offered() -> bool:
-        seats = worker.direct.reserve(1)
-        return seats is not None and worker.direct.take(seats, ())
+        reservation = worker.direct.reserve(1)
+        return reservation is not None and worker.direct.take(reservation, ())
 
     await until(offered)
 
@@ -101,13 +101,17 @@ class Commits:
         monkeypatch.setattr(statements, "create", self.create)
 
     async def create(
-        self, database: Database, requests: Sequence[CreateRequest], seats: Seats | None, clock: Clock
+        self,
+        database: Database,
+        requests: Sequence[CreateRequest],
+        reservation: CapacityReservation | None,
+        clock: Clock,
     ) -> Stored:
-        assert seats is not None
+        assert reservation is not None
         if self._before:
             self.held.set()
             await self.go_on.wait()
-        stored = await CREATE(database, requests, seats, clock)
+        stored = await CREATE(database, requests, reservation, clock)
         if not self._before:
             self.held.set()
             await self.go_on.wait()

@@ -15,7 +15,7 @@ from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.next_round import Retries
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import Settlement
-from dexexec.store import NewAttempt, Page, Resolution, Step
+from dexexec.store import ConfirmedPage, NewAttempt, Resolution, Step
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Chain, Network
 from dexexec.venues.router import Router
@@ -121,25 +121,34 @@ class Scene:
         known = {"amountIn": "1", "amountOut": "1", "minOut": "0", "maxIn": "100"} if quoted is None else quoted
         signed = SignedSwap(f"sig {order.id}", b"bytes", 150, network)
         claim, seen = claimed.order.claim, Resolution(1, None, {"slot": 77, "finalized": False})
-        new = NewAttempt(1, "here", signed, known)
-        assert await self.store.advance(Step(order.id, claim, 1, (*ROUTED, (Status.SUBMITTED, {})), attempt=new))
-        landed = Step(order.id, claim, 4, ((Status.CONFIRMED, {}),), resolution=seen, resume_in_ms=0)
+        new = NewAttempt(n=1, venue="here", signed=signed, quoted=known)
+        assert await self.store.advance(
+            Step(order_id=order.id, claim=claim, version=1, events=(*ROUTED, (Status.SUBMITTED, {})), attempt=new)
+        )
+        landed = Step(
+            order_id=order.id, claim=claim, version=4, events=((Status.CONFIRMED, {}),), resolution=seen, resume_in_ms=0
+        )
         assert await self.store.advance(landed)
         return self.database.orders[order.id]
 
     async def made_anew(self) -> OrderRow:
         """An order whose first attempt was proven gone, and whose second one is confirmed and due for a look."""
         row = await self.confirmed()
-        [claimed] = await self.store.take_confirmed(self.worker, Page(next_look_ms=0))
+        [claimed] = await self.store.take_confirmed(self.worker, ConfirmedPage(next_look_ms=0))
         order_id, claim, signed = row.new.id, claimed.order.claim, row.attempts[0].attempt.signed
-        again = NewAttempt(2, "here", replace(signed, signature=f"second {order_id}"), row.attempts[0].attempt.quoted)
+        again = NewAttempt(
+            n=2,
+            venue="here",
+            signed=replace(signed, signature=f"second {order_id}"),
+            quoted=row.attempts[0].attempt.quoted,
+        )
         for version, events, more in (
             (5, ((Status.SUBMITTED, {}),), {"resolution": Resolution(1, None, {})}),
             (6, ((Status.ROUTING, {}),), {"resolution": Resolution(1, Outcome.EXPIRED, {})}),
             (7, ((Status.BUILDING, {}), (Status.SUBMITTED, {})), {"attempt": again}),
             (9, ((Status.CONFIRMED, {}),), {"resolution": Resolution(2, None, {"slot": 77}), "resume_in_ms": 0}),
         ):
-            step: Any = Step(order_id, claim, version, events, **more)
+            step: Any = Step(order_id=order_id, claim=claim, version=version, events=events, **more)
             assert await self.store.advance(step)
         return row
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store import Claimed, Comparisons, NewAttempt, Step, Store, WorkerSession
+from dexexec.store import ChainComparisons, Claimed, NewAttempt, Step, Store, WorkerSession
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryWorkerSession
 from tests.support.parts import new_order
@@ -77,12 +77,14 @@ async def claimed_by(store: Store, worker: WorkerSession, order_id: UUID) -> Cla
 
 def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: Any) -> Step:
     """A step of the order as it was claimed."""
-    return Step(claimed.order.id, claimed.order.claim, version, events, **more)
+    return Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)
 
 
 def attempt(n: int, signature: str, **where: str) -> NewAttempt:
     """Attempt number `n`, valid up to height 150; `where` it was signed for, as in `SignedSwap`."""
-    return NewAttempt(n, "here", SignedSwap(signature, b"\x00bytes", 150, **where), {"minOut": "1"})
+    return NewAttempt(
+        n=n, venue="here", signed=SignedSwap(signature, b"\x00bytes", 150, **where), quoted={"minOut": "1"}
+    )
 
 
 async def submitted(store: Store, claimed: Claimed, signature: str, **where: str) -> None:
@@ -96,7 +98,7 @@ class Record:
     """A store, what it is compared with a chain by, and what both have announced."""
 
     store: Store
-    comparisons: Comparisons
+    comparisons: ChainComparisons
     announced: list[Event]
     workers: list[WorkerSession] = field(default_factory=list)
 

@@ -27,7 +27,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.feed.feed import Feed, History
-from dexexec.feed.publisher import Announcer
+from dexexec.feed.publisher import Publisher
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Database, Store
@@ -127,9 +127,9 @@ async def postgres_record(address: Address) -> AsyncIterator[PostgresRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A process that has sockets. What `announcer` is told, it has committed itself."""
+    """A process that has sockets. What `publisher` is told, it has committed itself."""
 
-    announcer: Announcer
+    publisher: Publisher
     feed: Feed
     registry: SocketRegistry
     port: int
@@ -151,8 +151,8 @@ async def open_api(
 ) -> AsyncIterator[Api]:
     """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
     clock, observer = SystemClock(), Observer(make_logger("error"))
-    announcer = Announcer(client, channel, clock)
-    feed = Feed(record, client, announcer, clock=clock, observe=observer, poll_seconds=poll_seconds)
+    publisher = Publisher(client, channel, clock)
+    feed = Feed(record, client, publisher, clock=clock, observe=observer, poll_seconds=poll_seconds)
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []
@@ -172,9 +172,9 @@ async def open_api(
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)
     try:
-        async with running(announcer.run(), feed.run()):
+        async with running(publisher.run(), feed.run()):
             await asyncio.wait_for(feed.listening.wait(), 10)
-            yield Api(announcer, feed, registry, listening[0].getsockname()[1], sockets, clients)
+            yield Api(publisher, feed, registry, listening[0].getsockname()[1], sockets, clients)
             await registry.close_all()
     finally:
         for opened in clients:
@@ -191,7 +191,7 @@ class Stage:
     record: Record
     redis: redis.asyncio.Redis
     channel: str
-    announcer: Announcer
+    publisher: Publisher
     """That of the process that commits the steps."""
     api: Api
 
@@ -201,7 +201,7 @@ class Stage:
             detail["finalized"] = True
         event = await self.record.step(order_id, status, **detail)
         if not lost:
-            self.announcer.announce([event])
+            self.publisher.announce([event])
         return event
 
     async def live(self, order_id: UUID, count: int = len(LIFE)) -> None:
@@ -219,10 +219,10 @@ async def open_stage(
     channel = f"{prefix}:events"
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_redis(redis_url))
-        worker = Announcer(client, channel, SystemClock())
+        worker = Publisher(client, channel, SystemClock())
         await stack.enter_async_context(running(worker.run()))
         api = await stack.enter_async_context(open_api(record, client, channel, **options))  # type: ignore[arg-type]
-        yield Stage(record, client, channel, api.announcer if one_process else worker, api)
+        yield Stage(record, client, channel, api.publisher if one_process else worker, api)
 
 
 class Client:

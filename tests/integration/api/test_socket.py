@@ -113,7 +113,7 @@ async def test_messages_that_arrive_twice_and_out_of_order_are_delivered_once(
         await client.subscribe(order_id)
         assert await client.seqs(order_id, 1) == [1]
         second, third = [await record.step(order_id, status) for status in LIFE[1:3]]
-        stage.announcer.announce([third, second, second, third, third])
+        stage.publisher.announce([third, second, second, third, third])
         await stage.step(order_id, LIFE[3])
         assert await client.seqs(order_id, 3) == [2, 3, 4]
 

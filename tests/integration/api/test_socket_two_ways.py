@@ -52,7 +52,7 @@ async def test_two_processes_take_turns_with_an_order_and_sockets_of_both_see_ev
             assert await client.seqs(order_id, 1) == [1]
         reads = record.statements
         for seq, committing in zip(range(2, 12), cycle((one, other)), strict=False):
-            committing.announcer.announce([await record.step(order_id, Status.ROUTING)])
+            committing.publisher.announce([await record.step(order_id, Status.ROUTING)])
             for client in clients:
                 assert await client.seqs(order_id, 1) == [seq]
         for client in clients:
@@ -69,8 +69,8 @@ async def test_a_process_does_not_listen_to_its_own_messages(redis_url: str, red
         assert await client.seqs(order_id, 1) == [1]
         second = await record.step(order_id, Status.ROUTING)
         forged = Outgoing(replace(second, status=Status.FAILED))
-        await stage.redis.publish(stage.channel, encode(stage.api.announcer.origin, [forged]))
-        stage.announcer.announce([second])
+        await stage.redis.publish(stage.channel, encode(stage.api.publisher.origin, [forged]))
+        stage.publisher.announce([second])
         event = await client.hear()
         assert event is not None
         assert (event["seq"], event["status"]) == (2, "routing")

@@ -67,10 +67,10 @@ async def test_a_consumer_with_pending_entries_is_not_forgotten(servers: Servers
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         await queue.enqueue([uuid4()])
         await queue.lease("busy", 1, 50)
-        await queue.forget("busy")
+        await queue.remove_consumers("busy")
         assert [c["name"] for c in await client.xinfo_consumers(queue.work, "workers")] == [b"busy"]
         await queue.ack(await queue.reclaim("busy", 0))
-        await queue.forget("busy")
+        await queue.remove_consumers("busy")
         assert await client.xinfo_consumers(queue.work, "workers") == []
 
 

@@ -20,7 +20,7 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError, UnusableError
-from dexexec.feed.publisher import Announcer
+from dexexec.feed.publisher import Publisher
 from dexexec.store import Address
 from tests.support.parts import running
 from tests.support.redis_nodes import Cluster, Node, a_cluster, a_server
@@ -74,14 +74,14 @@ async def test_a_feed_hears_what_another_process_announces_without_asking_postgr
     prefix = cluster.prefix(1)
     url, channel = cluster.url(), f"{prefix}:events"
     async with memory_record() as record, client(url, prefix) as near, client(url, prefix) as far:
-        announcer = Announcer(far, channel, SystemClock())
-        async with running(announcer.run()), open_api(record, near, channel) as api:
+        publisher = Publisher(far, channel, SystemClock())
+        async with running(publisher.run()), open_api(record, near, channel) as api:
             order_id = await record.create()
             listener = await api.connect()
             await listener.subscribe(order_id)
             assert await listener.seqs(order_id, 1) == [1]
             for status in (Status.ROUTING, Status.BUILDING):
-                announcer.announce([await record.step(order_id, status)])
+                publisher.announce([await record.step(order_id, status)])
             assert await listener.seqs(order_id, 2) == [2, 3]
 
 

@@ -49,7 +49,7 @@ async def passes(queue: Queue) -> bool:
 
 
 @pytest.mark.parametrize(
-    "first", ["enqueue", "depth", "lease", "reclaim", "take_over_pending", "forget", "ack", "prepare"]
+    "first", ["enqueue", "depth", "lease", "reclaim", "take_over_pending", "remove_consumers", "ack", "prepare"]
 )
 async def test_promise_6_keys_of_another_type_are_made_anew_whoever_meets_them_first(
     servers: Servers, redis_prefix: str, lines: list[str], first: str
@@ -63,7 +63,7 @@ async def test_promise_6_keys_of_another_type_are_made_anew_whoever_meets_them_f
             "lease": lambda: queue.lease("a", 1, 10),
             "reclaim": lambda: queue.reclaim("a", 0),
             "take_over_pending": lambda: queue.take_over_pending("a", "b"),
-            "forget": lambda: queue.forget("b"),
+            "remove_consumers": lambda: queue.remove_consumers("b"),
             "ack": lambda: queue.ack([entry]),
             "prepare": queue.prepare,
         }

@@ -19,7 +19,7 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Created, Database, Store
 from dexexec.store import orders as statements
 from dexexec.store.orders import CreateRequest
-from tests.contract.test_store_seats import seated
+from tests.contract.test_store_direct_dispatch import dispatch_directly
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue
 from tests.support.parts import new_order, open_database, open_store, running
 from tests.support.prepared_orders import ROUTED, claimed_by, one_order, step
@@ -96,7 +96,7 @@ async def create_soon(store: Store, order: NewOrder) -> str | None:
 def request(seconds: float, key: str | None = None) -> CreateRequest:
     """An order whose client waits so long."""
     now = CLOCK.monotonic()
-    return CreateRequest(new_order(key=key), now, now + seconds)
+    return CreateRequest(order=new_order(key=key), read_at=now, answer_by=now + seconds)
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ async def test_what_is_being_written_when_its_client_goes_may_be_stored_and_is_t
         async with running(store.run()):
             await store.create(new_order())
             worker, order = await store.begin("w", 20), new_order()
-            desk = seated(store, worker.id)
+            desk = dispatch_directly(store, worker.id)
             async with others.locked():
                 creating = asyncio.create_task(store.create(order))
                 await until(others.somebody_waits)

@@ -23,7 +23,7 @@ from dexexec.recovery.chain_comparison import AHEAD, Comparison, WalletOnChain
 from dexexec.recovery.own_transactions import read_own
 from dexexec.recovery.signing_permission import ComparedRecord
 from dexexec.settlement.solana.wallet import Wallet
-from dexexec.store import Address, Claimed, Comparisons, Database, NewAttempt, Step, Store, WorkerSession
+from dexexec.store import Address, ChainComparisons, Claimed, Database, NewAttempt, Step, Store, WorkerSession
 from dexexec.store.restored_keys import INSERT_KEY, LOCK_KEYS
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable, VenueError
@@ -114,7 +114,7 @@ class Scene:
 
     database: Database
     store: Store
-    comparisons: Comparisons
+    comparisons: ChainComparisons
     chain: ScriptedHistory
     record: str
     now: int
@@ -185,9 +185,18 @@ class Scene:
 
 async def submit(scene: Scene, claimed: Claimed, signature: str, **about: Any) -> list[Event] | None:
     """Record attempt 1."""
-    attempt = NewAttempt(1, "pool", SignedSwap(signature, b"bytes", 100), {"minOut": "1"})
+    attempt = NewAttempt(n=1, venue="pool", signed=SignedSwap(signature, b"bytes", 100), quoted={"minOut": "1"})
     events = (*ROUTED, (Status.SUBMITTED, {}))
-    step = Step(claimed.order.id, claimed.order.claim, 1, events, venue="pool", rounds=1, attempt=attempt, **about)
+    step = Step(
+        order_id=claimed.order.id,
+        claim=claimed.order.claim,
+        version=1,
+        events=events,
+        venue="pool",
+        rounds=1,
+        attempt=attempt,
+        **about,
+    )
     return await scene.store.advance(step)
 
 
@@ -196,7 +205,7 @@ async def scene(address: Address) -> AsyncIterator[Scene]:
     announced: list[Event] = []
     async with open_database(address) as database:
         store = Store(database, announced.extend, SystemClock())
-        comparisons = Comparisons(database, announced.extend)
+        comparisons = ChainComparisons(database, announced.extend)
         async with running(store.run()), database.connection() as connection:
             row = await (await connection.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")).fetchone()
             assert row is not None
@@ -291,7 +300,7 @@ async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(dat
         at.store.restrict(lambda: "1/00000001")
         other = await at.order()
         assert await submit(at, other, "sig-2") is None
-        later = Step(claimed.order.id, claimed.order.claim, 4, ((Status.CONFIRMED, {}),))
+        later = Step(order_id=claimed.order.id, claim=claimed.order.claim, version=4, events=((Status.CONFIRMED, {}),))
         assert await at.store.advance(later), "what a swap came to is written"
 
 
@@ -303,7 +312,14 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
     async with scene(database_address) as at:
         at.store.restrict(lambda: "1/00000001")
         claimed = await at.order()
-        ends = Step(claimed.order.id, claimed.order.claim, 1, ((end, {}),), final=True, reason="deadline")
+        ends = Step(
+            order_id=claimed.order.id,
+            claim=claimed.order.claim,
+            version=1,
+            events=((end, {}),),
+            final=True,
+            reason="deadline",
+        )
         assert await at.store.advance(ends) is None
         assert (await at.read(claimed.order.id))["status"] == "pending"
         permission = at.permission()
@@ -651,7 +667,7 @@ async def test_a_wait_that_an_older_version_began_counts_from_now_on(database_ad
                 " VALUES (%s, %s, record_identity(), 1160, 0)",
                 (GENESIS, WALLET.address),
             )
-        assert (await at.comparisons.standing(GENESIS, WALLET.address)).begun_seconds == 0
+        assert (await at.comparisons.state(GENESIS, WALLET.address)).begun_seconds == 0
         await at.permit()
         assert "blockhash" not in at.chain.asked
 
@@ -704,7 +720,7 @@ async def test_of_two_workers_one_compares_and_the_other_waits_for_it(database_a
 
 async def test_a_record_that_changes_in_the_middle_is_compared_again(database_address: Address) -> None:
     async with scene(database_address) as at:
-        standing = await at.comparisons.standing(GENESIS, WALLET.address)
+        standing = await at.comparisons.state(GENESIS, WALLET.address)
         assert not await at.comparisons.compared(GENESIS, WALLET.address, "1/00000001"), "that is not what answers"
         assert await at.comparisons.compared(GENESIS, WALLET.address, standing.identity)
 
@@ -712,7 +728,7 @@ async def test_a_record_that_changes_in_the_middle_is_compared_again(database_ad
 async def test_each_wallet_is_compared_for_itself(database_address: Address) -> None:
     async with scene(database_address) as at:
         await at.permit()
-        assert (await at.comparisons.standing(GENESIS, STRANGER.address)).compared == await at.identity()
+        assert (await at.comparisons.state(GENESIS, STRANGER.address)).compared == await at.identity()
         await at.moves_to_another_postgres()
         await at.permit()
-        assert (await at.comparisons.standing(GENESIS, STRANGER.address)).compared == "1/00000001"
+        assert (await at.comparisons.state(GENESIS, STRANGER.address)).compared == "1/00000001"

@@ -13,7 +13,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.chain import Receipt
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
-from dexexec.store import Address, Keeper, Resolution
+from dexexec.store import Address, ArchiveSession, Resolution
 from tests.support.aged_orders import ROUTED, Ground, open_retention
 from tests.support.long_history import fill
 from tests.support.parts import open_database, open_store, running
@@ -159,7 +159,7 @@ async def test_a_session_that_dies_among_them_leaves_the_rest_to_the_next_round(
             with pytest.raises(UnavailableError):
                 await round_
         assert ground.known() == {last}
-        async with Keeper.begin(database, 30) as keeper:
-            assert keeper is not None
-            assert len(await keeper.clear()) == 1
+        async with ArchiveSession.begin(database, 30) as session:
+            assert session is not None
+            assert len(await session.clear()) == 1
         assert (ground.known(), ground.count("idempotency_keys")) == (set(), 0)

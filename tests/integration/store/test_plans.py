@@ -16,7 +16,7 @@ import pytest
 from dexexec.settlement.simulated import postgres_ledger
 from dexexec.store import (
     Address,
-    Keeper,
+    ArchiveSession,
     archive,
     archive_queries,
     claims,
@@ -178,11 +178,11 @@ async def test_a_rare_status_is_listed_by_its_index(long_history: Address, statu
 
 
 async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_address: Address) -> None:
-    async with open_database(database_address) as database, Keeper.begin(database, 60) as keeper:
+    async with open_database(database_address) as database, ArchiveSession.begin(database, 60) as session:
         fill(database_address.conninfo(), 2_000, DAYS)
-        assert keeper is not None
+        assert session is not None
         place = archive.THE_BEGINNING
-        while moved := await keeper.archive(place):
+        while moved := await session.archive(place):
             place = moved[-1]
         with connect(database_address) as connection:
             connection.execute("ANALYZE")

@@ -36,7 +36,9 @@ async def test_orders_are_taken_and_executed_while_readers_hold_all_their_connec
         assert (await store.create(order)).order_id == order.id
         session = await store.begin("w", 20)
         (claimed,) = await store.claim(session.id, [order.id])
-        assert await store.advance(Step(order.id, claimed.order.claim, 1, ((Status.ROUTING, {}),)))
+        assert await store.advance(
+            Step(order_id=order.id, claim=claimed.order.claim, version=1, events=((Status.ROUTING, {}),))
+        )
         for read in (store.order(order.id), store.orders(1, None, None), store.versions([])):
             with pytest.raises(UnavailableError):
                 await read

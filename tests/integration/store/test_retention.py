@@ -11,7 +11,7 @@ import pytest
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.store import Address, Cursor, Keeper
+from dexexec.store import Address, ArchiveSession, Cursor
 from dexexec.store.archive import MOST_DAYS, Partition, new_partition
 from tests.support.aged_orders import Ground, open_retention
 from tests.support.parts import new_order, open_database, open_store
@@ -171,8 +171,8 @@ async def test_two_processes_at_once_do_everything_once(database_address: Addres
         open_database(database_address) as database,
     ):
         ids = [await ground.confirmed(days) for days in (50, 2, 1)]
-        async with Keeper.begin(database, 30) as keeper:
-            assert keeper is not None
+        async with ArchiveSession.begin(database, 30) as session:
+            assert session is not None
             assert not await one.round(), "another has the lock"
         assert any(await asyncio.gather(one.round(), two.round(), one.round(), two.round()))
         assert set(await ground.store.versions(ids)) == set(ids[1:])
@@ -205,11 +205,11 @@ async def test_what_was_detached_before_a_crash_is_cleared_by_the_next_round(dat
         open_database(database_address) as database,
     ):
         order_id = await ground.confirmed(50, key="k")
-        async with Keeper.begin(database, 30) as keeper:
-            assert keeper is not None
-            await keeper.archive(rest=timedelta(0))
-            (partition,), _ = await keeper.expired()
-            assert await keeper.detach(partition)
+        async with ArchiveSession.begin(database, 30) as session:
+            assert session is not None
+            await session.archive(rest=timedelta(0))
+            (partition,), _ = await session.expired()
+            assert await session.detach(partition)
         assert await ground.store.order(order_id) is None
         assert (await ground.store.create(new_order(key="k"))).order_id == order_id, "the key outlives its order"
         again = await ground.claimed()
@@ -230,9 +230,9 @@ async def test_long_reads_of_the_archive_put_the_drop_off_and_nothing_waits_behi
     told = Told()
     async with open_ground(database_address) as ground, open_retention(database_address, observer=told) as retention:
         old = await ground.confirmed(50)
-        async with open_database(database_address) as database, Keeper.begin(database, 30) as keeper:
-            assert keeper is not None
-            await keeper.archive(rest=timedelta(0))
+        async with open_database(database_address) as database, ArchiveSession.begin(database, 30) as session:
+            assert session is not None
+            await session.archive(rest=timedelta(0))
         with psycopg.connect(database_address.conninfo()) as other:
             other.execute("SELECT count(*) FROM archived_orders")
             await retention.round()

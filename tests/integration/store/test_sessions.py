@@ -128,13 +128,13 @@ async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
     database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    look = Session.look
+    look = Session.check
 
     async def counted(self: Session) -> None:
         looks.append(self)
         await look(self)
 
-    monkeypatch.setattr(Session, "look", counted)
+    monkeypatch.setattr(Session, "check", counted)
     async with open_database(database_address) as database:
         for _ in range(10):
             async with database.connection() as connection:
@@ -203,7 +203,7 @@ async def test_what_takes_long_on_purpose_is_waited_for(
 ) -> None:
     monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.05)
     connection = await Session.begin(database_address)
-    with connection.unhurried():
+    with connection.without_time_limits():
         await connection.execute("SELECT pg_sleep(0.2)")
     with pytest.raises(TimeoutError):
         await connection.execute("SELECT pg_sleep(600)")

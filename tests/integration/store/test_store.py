@@ -18,9 +18,9 @@ from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import (
     Address,
     Claimed,
+    ConfirmedPage,
     Database,
     NewAttempt,
-    Page,
     Release,
     Resolution,
     Step,
@@ -43,7 +43,7 @@ async def claim_one(store: Store, order_id: UUID, name: str = "w") -> tuple[Work
 
 
 def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: object) -> Step:
-    return Step(claimed.order.id, claimed.order.claim, version, events, **more)  # type: ignore[arg-type]
+    return Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)  # type: ignore[arg-type]
 
 
 async def test_migrations_apply_once_although_many_processes_start_together(database_address: Address) -> None:
@@ -66,14 +66,16 @@ async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_
             worker = await store.begin("w", 20)
             ids = [(await store.create(new_order())).order_id for _ in range(4)]
             for n, one in enumerate(await store.claim(worker.id, ids[2:])):
-                signed = NewAttempt(1, "here", SignedSwap(f"signature {n}", b"bytes", 100, "here"), {})
+                signed = NewAttempt(
+                    n=1, venue="here", signed=SignedSwap(f"signature {n}", b"bytes", 100, "here"), quoted={}
+                )
                 assert await store.advance(step(one, 1, *ROUTED, (Status.SUBMITTED, {}), attempt=signed))
                 seen = Resolution(1, None, {"slot": 7})
                 assert await store.advance(step(one, 4, (Status.CONFIRMED, {}), resolution=seen, resume_in_ms=0))
             async with database.connection() as connection:
                 await connection.execute("UPDATE orders SET mode = 'iceberg' WHERE id = ANY(%s)", (ids[::2],))
             assert [one.order.id for one in await store.claim(worker.id, ids[:2])] == [ids[1]]
-            page = Page(next_look_ms=0, network="here")
+            page = ConfirmedPage(next_look_ms=0, network="here")
             assert [one.order.id for one in await store.take_confirmed(worker.id, page)] == [ids[3]]
             assert told == ids[::2]
             await worker.end()
@@ -172,7 +174,12 @@ async def test_promise_4_an_attempt_is_recorded_with_its_event_and_found_by_the_
         first, claimed = await claim_one(store, order.id)
         await store.advance(step(claimed, 1, *ROUTED))
         signed = SignedSwap("sig", b"\x00bytes", 150)
-        submitted = step(claimed, 3, (Status.SUBMITTED, {}), attempt=NewAttempt(1, "here", signed, {"price": "1"}))
+        submitted = step(
+            claimed,
+            3,
+            (Status.SUBMITTED, {}),
+            attempt=NewAttempt(n=1, venue="here", signed=signed, quoted={"price": "1"}),
+        )
         assert await store.advance(submitted) is not None
         await first.end()
         second, resumed = await claim_one(store, order.id)
@@ -202,9 +209,9 @@ async def test_an_order_has_at_most_one_attempt_in_flight(database_address: Addr
         worker, claimed = await claim_one(store, order.id)
         (other,) = await store.claim(worker.id, [bystander.id])
         await store.advance(step(claimed, 1, *ROUTED))
-        one = NewAttempt(1, "here", SignedSwap("a", b"", 1), {})
+        one = NewAttempt(n=1, venue="here", signed=SignedSwap("a", b"", 1), quoted={})
         await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=one))
-        two = NewAttempt(2, "here", SignedSwap("b", b"", 1), {})
+        two = NewAttempt(n=2, venue="here", signed=SignedSwap("b", b"", 1), quoted={})
         refused, fine = await asyncio.gather(
             store.advance(step(claimed, 4, (Status.SUBMITTED, {}), attempt=two)),
             store.advance(step(other, 1, *ROUTED)),

@@ -1,4 +1,4 @@
-"""`dexexec.store.Comparisons` on a database in memory: the same methods, answers and errors."""
+"""`dexexec.store.ChainComparisons` on a database in memory: the same methods, answers and errors."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from dexexec.domain.recovered_orders import (
 )
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store import Attempt, Begun, Comparisons, Standing
+from dexexec.store import Attempt, BegunComparison, ChainComparisons, ComparisonState
 from dexexec.store.restored_keys import Duplicate
 from tests.support.fakes.database import (
     SECOND,
@@ -46,23 +46,23 @@ class MemoryComparisons:
         self._sessions: set[object] = set()
 
     @property
-    def port(self) -> Comparisons:
+    def port(self) -> ChainComparisons:
         """Itself, for parts that name the class of the real one."""
-        return cast("Comparisons", self)
+        return cast("ChainComparisons", self)
 
     async def record_name(self) -> str:
         """What the record is called in memos."""
         return await self._wire.call("record_name", lambda: "5f3c9a1e")
 
-    async def standing(self, genesis: str, wallet: str) -> Standing:
+    async def state(self, genesis: str, wallet: str) -> ComparisonState:
         """How the record stands to the chain."""
         return await self._wire.call("standing", lambda: self._standing(genesis, wallet))
 
-    def _standing(self, genesis: str, wallet: str) -> Standing:
+    def _standing(self, genesis: str, wallet: str) -> ComparisonState:
         database, row = self.database, self.database.comparisons.get((genesis, wallet), ComparisonRow())
         signed = [one.created_at for order in database.orders.values() for one in order.attempts]
         begun = 0 if row.begun_at is None else database.now() - row.begun_at
-        return Standing(
+        return ComparisonState(
             identity=database.identity,
             compared=row.identity or database.made_as,
             pending=row.pending,
@@ -73,7 +73,7 @@ class MemoryComparisons:
         )
 
     @asynccontextmanager
-    async def alone(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
+    async def exclusive(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
         """Whether nobody else has the lock."""
         session = object()
         self._sessions.add(session)
@@ -98,7 +98,7 @@ class MemoryComparisons:
         for key in [key for key, holder in comparing.items() if holder is session]:
             del comparing[key]
 
-    async def begin(self, genesis: str, wallet: str, begun: Begun) -> None:
+    async def begin(self, genesis: str, wallet: str, begun: BegunComparison) -> None:
         """A comparison is needed."""
 
         def commit() -> None:
@@ -182,7 +182,11 @@ class MemoryComparisons:
             signed = SignedSwap(one.signature, one.payload, 0)
             row.attempts.append(
                 AttemptRow(
-                    Attempt(one.n, one.venue, signed, {}), one.landed_at * SECOND, one.outcome, at, dict(one.proof)
+                    Attempt(n=one.n, venue=one.venue, signed=signed, quoted={}),
+                    one.landed_at * SECOND,
+                    one.outcome,
+                    at,
+                    dict(one.proof),
                 )
             )
             database.signatures[one.signature] = found.order_id

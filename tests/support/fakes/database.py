@@ -20,7 +20,7 @@ from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError
-from dexexec.store import Attempt, Claimed, Created, NewAttempt, Note, Page, Release, Step
+from dexexec.store import Attempt, Claimed, ConfirmedPage, Created, NewAttempt, Release, Step, WaitNote
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 
@@ -234,7 +234,7 @@ class MemoryDatabase:
         row.due_at = now
         return _read(row, now)
 
-    def take_confirmed(self, worker_id: int, page: Page) -> list[Claimed]:
+    def take_confirmed(self, worker_id: int, page: ConfirmedPage) -> list[Claimed]:
         """A page of confirmed orders for one look, oldest first, for a worker whose own lease lives."""
         now = self.now()
         me = self.workers.get(worker_id)
@@ -249,7 +249,7 @@ class MemoryDatabase:
             row.claim, row.worker, row.due_at = row.claim + 1, None, now + round(page.next_look_ms * MS)
         return [_read(row, now) for row in taken[: page.limit]]
 
-    def _is_due(self, row: OrderRow, page: Page, now: int) -> bool:
+    def _is_due(self, row: OrderRow, page: ConfirmedPage, now: int) -> bool:
         attempt = row.open_attempt
         if row.status is not Status.CONFIRMED or row.finished_at is not None or attempt is None or self.held(row, now):
             return False
@@ -336,7 +336,11 @@ class MemoryDatabase:
         if new.signed.signature in self.signatures or any(one.attempt.n == new.n for one in row.attempts):
             raise UniqueViolation("attempts_signature_key")
         self.signatures[new.signed.signature] = step.order_id
-        row.attempts.append(AttemptRow(Attempt(new.n, new.venue, new.signed, new.quoted), now, spending=new.spending))
+        row.attempts.append(
+            AttemptRow(
+                Attempt(n=new.n, venue=new.venue, signed=new.signed, quoted=new.quoted), now, spending=new.spending
+            )
+        )
         row.attempt_count += 1
         row.tx_hash = new.signed.signature
 
@@ -349,7 +353,7 @@ class MemoryDatabase:
         row.claims = row.claims if item.blame else 0
         row.due_at = self.now() + round(item.resume_in_ms * MS)
 
-    def note(self, note: Note) -> None:
+    def note(self, note: WaitNote) -> None:
         """What it waits for, since the reason has been the same."""
         row = self.orders.get(note.order_id)
         if row is None or row.claim != note.claim or row.finished_at is not None:
@@ -456,9 +460,18 @@ def _read(row: OrderRow, now: int) -> Claimed:
     signatures = tuple(one.attempt.signed.signature for one in row.attempts)
     told = row.events[-1].detail
     cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
-    return Claimed(order, None if attempt is None else _as_claimed(attempt, now), signatures, cause)
+    return Claimed(
+        order=order, attempt=None if attempt is None else _as_claimed(attempt, now), signatures=signatures, cause=cause
+    )
 
 
 def _as_claimed(row: AttemptRow, now: int) -> Attempt:
     known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), max(0, now - row.created_at) // MS
-    return Attempt(known.n, known.venue, known.signed, known.quoted, slot if isinstance(slot, int) else None, age_ms)
+    return Attempt(
+        n=known.n,
+        venue=known.venue,
+        signed=known.signed,
+        quoted=known.quoted,
+        landed_slot=slot if isinstance(slot, int) else None,
+        age_ms=age_ms,
+    )

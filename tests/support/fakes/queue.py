@@ -140,7 +140,7 @@ class MemoryRedis:
             self.entries.pop(entry.entry_id, None)
             self.queued.discard(entry.order_id)
 
-    def forget(self, consumers: Sequence[str], silent_ms: int) -> int:
+    def remove_consumers(self, consumers: Sequence[str], silent_ms: int) -> int:
         """Remove consumers without pending entries: these, and silent ones."""
         now, busy = self._now_ms(), {pending.consumer for pending in self.pending.values()}
         silent = {name for name, asked_at in self.consumers.items() if now - asked_at >= silent_ms}
@@ -197,9 +197,9 @@ class MemoryQueue:
         if fixed:
             await self._wire.call("ack", lambda: self.redis.ack(fixed))
 
-    async def forget(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
+    async def remove_consumers(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
         """Remove consumers that leave for good and silent ones, unless they still have pending entries."""
-        return await self._wire.call("forget", lambda: self.redis.forget(consumers, silent_ms))
+        return await self._wire.call("remove_consumers", lambda: self.redis.remove_consumers(consumers, silent_ms))
 
     async def check_writes(self) -> None:
         """Raises `UnavailableError` unless Redis takes writes."""

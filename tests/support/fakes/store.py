@@ -15,7 +15,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, UnavailableError
-from dexexec.store import Claimed, Created, Cursor, Note, Page, Release, Step, Store, Taker
+from dexexec.store import Claimed, ConfirmedPage, Created, Cursor, Dispatcher, Release, Step, Store, WaitNote
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
 from tests.support.fakes.database import MemoryDatabase, OrderRow, moment
@@ -68,7 +68,7 @@ class MemoryStore:
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
         self._clock = clock or SystemClock()
-        self.taker: Taker | None = None
+        self.dispatcher: Dispatcher | None = None
         self._identity: Callable[[], str | None] = lambda: None
 
     def restrict(self, identity: Callable[[], str]) -> None:
@@ -84,7 +84,9 @@ class MemoryStore:
         """As the real one."""
         now = self._clock.monotonic()
         request = CreateRequest(
-            order, now if read_at is None else read_at, math.inf if answer_by is None else answer_by
+            order=order,
+            read_at=now if read_at is None else read_at,
+            answer_by=math.inf if answer_by is None else answer_by,
         )
         try:
             if answer_by is None:
@@ -97,21 +99,21 @@ class MemoryStore:
             request.abandoned = True
 
     async def _created(self, request: CreateRequest) -> Created:
-        """A taker hears what became of the order although the caller may have gone."""
-        if self.taker is None:
+        """A dispatcher hears what became of the order although the caller may have gone."""
+        if self.dispatcher is None:
             return await self._create(request, None)
-        return await asyncio.shield(asyncio.create_task(self._create(request, self.taker)))
+        return await asyncio.shield(asyncio.create_task(self._create(request, self.dispatcher)))
 
-    async def _create(self, request: CreateRequest, taker: Taker | None) -> Created:
+    async def _create(self, request: CreateRequest, dispatcher: Dispatcher | None) -> Created:
         now = self._clock.monotonic()
         if request.abandoned or now >= request.answer_by:
             raise UnavailableError("Postgres did not answer in time: nothing was stored")
         request.sent = True
-        seats = taker.reserve(1) if taker else None
+        reservation = dispatcher.reserve(1) if dispatcher else None
 
         def commit() -> tuple[Created, Claimed | None]:
             created, event, claimed = self.database.create(
-                request.order, request.deadline_in_ms(now), seats.worker if seats else None
+                request.order, request.deadline_in_ms(now), reservation.worker if reservation else None
             )
             if event is not None:
                 self._announce([event])
@@ -120,10 +122,10 @@ class MemoryStore:
         try:
             created, claimed = await self._wire.call("create", commit)
         except (DexexecError, psycopg.Error, asyncio.CancelledError):
-            if taker and seats:
-                taker.take(seats, ())
+            if dispatcher and reservation:
+                dispatcher.take(reservation, ())
             raise
-        if taker and seats and not taker.take(seats, [claimed] if claimed else []):
+        if dispatcher and reservation and not dispatcher.take(reservation, [claimed] if claimed else []):
             return replace(created, taken=False)
         return created
 
@@ -209,7 +211,7 @@ class MemoryStore:
         ids = list(order_ids)
         return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
 
-    async def take_confirmed(self, worker: int, page: Page) -> list[Claimed]:
+    async def take_confirmed(self, worker: int, page: ConfirmedPage) -> list[Claimed]:
         """Take a page of confirmed orders for one look."""
         return await self._wire.call("take_confirmed", lambda: self.database.take_confirmed(worker, page))
 
@@ -238,7 +240,7 @@ class MemoryStore:
         """Hand an order back without a step."""
         await self._wire.call("release", lambda: self.database.release(item))
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: WaitNote) -> None:
         """Let an order say what it waits for."""
         await self._wire.call("note", lambda: self.database.note(note))
 

@@ -3,7 +3,7 @@
 import pytest
 from redis import exceptions
 
-from dexexec.broker.outages import asked, code_of, outages
+from dexexec.broker.outages import code_of, translate_redis_errors, with_repair
 from dexexec.errors import UnavailableError
 
 REFUSALS = {
@@ -23,7 +23,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("code", REFUSALS)
 def test_promise_6_every_refusal_of_redis_is_an_outage_that_names_its_code(code: str) -> None:
-    with pytest.raises(UnavailableError, match=f"^Redis refuses commands \\({code}\\)$"), outages():
+    with pytest.raises(UnavailableError, match=f"^Redis refuses commands \\({code}\\)$"), translate_redis_errors():
         raise REFUSALS[code]
 
 
@@ -32,13 +32,13 @@ def test_promise_6_every_refusal_of_redis_is_an_outage_that_names_its_code(code:
     [exceptions.ConnectionError("reset"), exceptions.TimeoutError("slow"), OSError(), exceptions.DataError("?")],
 )
 def test_no_answer_is_an_outage(error: Exception) -> None:
-    with pytest.raises(UnavailableError, match=r"^Redis does not answer$"), outages():
+    with pytest.raises(UnavailableError, match=r"^Redis does not answer$"), translate_redis_errors():
         raise error
 
 
 @pytest.mark.parametrize("error", [TypeError(), ValueError(), KeyError(), IndexError(), AttributeError()], ids=repr)
 def test_an_answer_of_another_shape_is_an_outage(error: Exception) -> None:
-    with pytest.raises(UnavailableError, match="shape"), outages():
+    with pytest.raises(UnavailableError, match="shape"), translate_redis_errors():
         raise error
 
 
@@ -69,19 +69,19 @@ FULL = exceptions.ResponseError("The stream has exhausted the last possible ID, 
 @pytest.mark.parametrize(("error", "exhausted"), [(WRONG_TYPE, False), (NO_GROUP, False), (FULL, True)])
 async def test_a_broken_key_is_mended_and_the_command_repeated(error: Exception, exhausted: bool) -> None:
     redis = Redis(error)
-    assert await asked(redis.ask, redis.mend) == "answer"
+    assert await with_repair(redis.ask, redis.mend) == "answer"
     assert redis.mended == [exhausted]
 
 
 async def test_what_cannot_be_mended_is_an_outage_and_not_tried_for_ever() -> None:
     redis = Redis(WRONG_TYPE, WRONG_TYPE)
     with pytest.raises(UnavailableError, match="WRONGTYPE"):
-        await asked(redis.ask, redis.mend)
+        await with_repair(redis.ask, redis.mend)
     assert redis.mended == [False]
 
 
 async def test_nothing_is_mended_for_another_refusal() -> None:
     redis = Redis(REFUSALS["BUSY"])
     with pytest.raises(UnavailableError):
-        await asked(redis.ask, redis.mend)
+        await with_repair(redis.ask, redis.mend)
     assert redis.mended == []

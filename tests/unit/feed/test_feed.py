@@ -17,7 +17,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
 from dexexec.feed.feed import Feed
-from dexexec.feed.publisher import Announcer, Outgoing, encode
+from dexexec.feed.publisher import Outgoing, Publisher, encode
 from dexexec.feed.subscriber import Follower
 from dexexec.observe.observer import Observer, make_logger
 from tests.support.parts import running
@@ -91,12 +91,12 @@ class GatedRecord(MemoryRecord):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A process with a feed and an announcer, and one subscriber."""
+    """A process with a feed and a publisher, and one subscriber."""
 
     record: GatedRecord
     channel: Channel
     clock: NotingClock
-    announcer: Announcer
+    publisher: Publisher
     feed: Feed
     seen: Seen
     follower: Follower
@@ -113,12 +113,12 @@ class Scene:
 @asynccontextmanager
 async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
     record, channel, clock, seen = GatedRecord(), Channel(), NotingClock(), Seen()
-    announcer = Announcer(channel.client, "events", clock)
+    publisher = Publisher(channel.client, "events", clock)
     observer = Observer(make_logger("error"))
-    feed = Feed(record, channel.client, announcer, clock=clock, observe=observer, poll_seconds=3_600)
+    feed = Feed(record, channel.client, publisher, clock=clock, observe=observer, poll_seconds=3_600)
     follower = feed.follower(seen)
-    async with running(*([announcer.run(), feed.run()] if run else [])):
-        yield Scene(record, channel, clock, announcer, feed, seen, follower)
+    async with running(*([publisher.run(), feed.run()] if run else [])):
+        yield Scene(record, channel, clock, publisher, feed, seen, follower)
         follower.close()
 
 
@@ -128,7 +128,7 @@ async def test_what_this_process_commits_is_delivered_while_redis_is_away() -> N
         it.channel.down = True
         events = [await it.record.step(order_id, status) for status in LIFE[1:]]
         for event in events:
-            it.announcer.announce([event])
+            it.publisher.announce([event])
         await until(lambda: len(it.seen.said) == len(LIFE))
         assert it.seen.said[1:] == [event.encode() for event in events]
         assert it.record.statements == 1
@@ -139,7 +139,7 @@ async def test_the_echo_of_our_own_messages_is_not_even_looked_at() -> None:
     async with scene() as it:
         order_id = await it.followed()
         forged = Outgoing(await it.record.step(order_id, Status.ROUTING, reason="forged"))
-        await it.channel.publish("events", encode(it.announcer.origin, [forged]))
+        await it.channel.publish("events", encode(it.publisher.origin, [forged]))
         await it.channel.read_to_here()
         assert len(it.seen.said) == 1
         await it.channel.publish("events", encode(uuid4().hex.encode(), [forged]))
@@ -151,9 +151,9 @@ async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
     async with scene() as it:
         order_id = await it.followed()
         second = await it.record.step(order_id, Status.ROUTING)
-        it.announcer.announce([second])
+        it.publisher.announce([second])
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
-        it.announcer.announce([second])
+        it.publisher.announce([second])
         await it.channel.read_to_here()
         assert it.seen.said[1:] == [second.encode()]
 
@@ -162,7 +162,7 @@ async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
     async with scene() as it:
         order_id = await it.followed()
         second, third = [await it.record.step(order_id, status) for status in LIFE[1:3]]
-        it.announcer.announce([third])
+        it.publisher.announce([third])
         await until(lambda: len(it.seen.said) == 3)
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
         await it.channel.read_to_here()
@@ -177,7 +177,7 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
         await until(lambda: it.record.rows_read == 1)  # these rows end with event 1, and are on their way
         later = [await it.record.step(order_id, status) for status in LIFE[1:]]
         for event in later:
-            it.announcer.announce([event])
+            it.publisher.announce([event])
         await until(lambda: it.clock.passed.count(Failpoint.HEARD) == len(later))
         assert it.seen.said == []
         it.record.gate.set()
@@ -190,7 +190,7 @@ async def test_what_is_committed_just_before_somebody_follows_is_in_the_history(
     """Nobody followed when the event was handed over, and its echo is dropped."""
     async with scene() as it:
         order_id = await it.record.create()
-        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         it.follower.follow(order_id, 0)
         await until(lambda: len(it.seen.said) == 2)
         await it.channel.read_to_here()
@@ -209,8 +209,8 @@ async def test_an_event_that_nobody_here_follows_is_neither_kept_nor_encoded(mon
     async with scene(run=False) as it:
         followed, other = await it.record.create(), await it.record.create()
         it.follower.follow(followed, 0)
-        it.announcer.announce([await it.record.step(other, Status.ROUTING), await it.record.step(followed, LIFE[1])])
-        it.announcer.announce([await it.record.step(other, Status.BUILDING)])
+        it.publisher.announce([await it.record.step(other, Status.ROUTING), await it.record.step(followed, LIFE[1])])
+        it.publisher.announce([await it.record.step(other, Status.BUILDING)])
         assert it.feed._own.qsize() == 1
         assert [one.event.order_id for one in it.feed._own.get_nowait()] == [followed]
         assert encoded == []
@@ -228,7 +228,7 @@ async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_co
         feed = asyncio.create_task(it.feed.run())
         it.feed.follower(seen).follow(order_id, 0)
         await until(lambda: bool(seen.said))
-        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         with pytest.raises(ExceptionGroup) as fault:
             await asyncio.wait_for(feed, 5)
         assert isinstance(fault.value.exceptions[0], ZeroDivisionError)
@@ -237,7 +237,7 @@ async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_co
 async def test_a_failpoint_stands_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
     async with scene() as it:
         order_id = await it.followed()
-        it.announcer.announce([await it.record.step(order_id, Status.ROUTING)])
+        it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         await until(lambda: len(it.seen.said) == 2)
         assert it.clock.passed.count(Failpoint.HEARD) == 1
         await until(lambda: Failpoint.ANNOUNCING in it.clock.passed)

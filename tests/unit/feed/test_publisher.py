@@ -15,7 +15,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.feed import publisher
-from dexexec.feed.publisher import MAX_WAITING, Announcer, Outgoing, comes_from, decode, encode
+from dexexec.feed.publisher import MAX_WAITING, Outgoing, Publisher, comes_from, decode, encode
 from tests.support.parts import running
 from tests.support.waiting import until
 
@@ -50,8 +50,8 @@ class FakeRedis:
         await until(lambda: len(self.published) >= count)
 
 
-def announcer(fake: FakeRedis) -> Announcer:
-    return Announcer(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock())
+def publisher_on(fake: FakeRedis) -> Publisher:
+    return Publisher(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock())
 
 
 @given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))
@@ -86,7 +86,7 @@ def test_a_message_without_an_origin_is_from_elsewhere_and_is_read() -> None:
 
 def test_no_two_processes_have_one_origin() -> None:
     fake = FakeRedis()
-    assert announcer(fake).origin != announcer(fake).origin
+    assert publisher_on(fake).origin != publisher_on(fake).origin
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_foreign_line_is_left_out_and_its_neighbours_are_not(line: bytes) -> N
 
 async def test_events_of_one_order_are_published_in_order() -> None:
     fake, order_id = FakeRedis(), uuid4()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     run = asyncio.create_task(subject.run())
     subject.announce([event(1, order_id)])
     subject.announce([event(2, order_id), event(3, order_id)])
@@ -123,7 +123,7 @@ async def test_events_of_one_order_are_published_in_order() -> None:
 async def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one() -> None:
     fake = FakeRedis()
     fake.gate.clear()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     run = asyncio.create_task(subject.run())
     subject.announce([event(1)])
     await fake.changed.wait()
@@ -145,7 +145,7 @@ async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monke
 
     monkeypatch.setattr(Event, "encode", noted)
     fake, heard = FakeRedis(), list[Outgoing]()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     subject.listener = heard.extend
     subject.announce([event(1), event(2)])
     assert [one.event.seq for one in heard] == [1, 2]
@@ -160,7 +160,7 @@ async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monke
 
 async def test_what_is_published_names_the_process_it_comes_from() -> None:
     fake = FakeRedis()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     async with running(subject.run()):
         subject.announce([event(1)])
         await fake.until(1)
@@ -169,7 +169,7 @@ async def test_what_is_published_names_the_process_it_comes_from() -> None:
 
 async def test_nothing_is_published_for_no_events() -> None:
     fake, told = FakeRedis(), list[object]()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     subject.listener = told.append
     run = asyncio.create_task(subject.run())
     subject.announce([])
@@ -181,7 +181,7 @@ async def test_nothing_is_published_for_no_events() -> None:
 
 async def test_without_redis_the_buffer_is_bounded_and_keeps_the_newest() -> None:
     fake = FakeRedis()
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     subject.announce([event(seq) for seq in range(1, MAX_WAITING + 1)])
     subject.announce([event(MAX_WAITING + 1)])
     assert subject.lost == 1
@@ -197,7 +197,7 @@ async def test_a_redis_that_refuses_stops_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.0)
     fake = FakeRedis()
     fake.down = True
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     run = asyncio.create_task(subject.run())
     subject.announce([event(1), event(2)])
     await until(lambda: fake.refused > 0)
@@ -220,7 +220,7 @@ async def test_a_cancellation_that_the_client_swallows_still_ends_it() -> None:
             fake.published.append(message)
 
     fake.publish = swallow  # type: ignore[method-assign]
-    subject = announcer(fake)
+    subject = publisher_on(fake)
     run = asyncio.create_task(subject.run())
     subject.announce([event(1)])
     await fake.changed.wait()

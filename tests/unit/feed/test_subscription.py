@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.feed.publisher import Announcement
-from dexexec.feed.subscription import MAX_AHEAD, EncodedEvent, Standing, Subscription
+from dexexec.feed.subscription import MAX_AHEAD, AfterSeqCheck, EncodedEvent, Subscription
 
 ORDER = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
@@ -62,7 +62,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         """The rows are as of a moment after the read began, and may begin earlier than asked for."""
         after = self.subscription.begin_read()
         self.rows = [self.made(seq) for seq in range(max(1, after + 1 - extra), self.committed + 1)]
-        if self.subscription.confirm(self.rows) is not Standing.GOOD:
+        if self.subscription.confirm(self.rows) is not AfterSeqCheck.VALID:
             raise AssertionError("the event named by after_seq exists, and is not the last")
         self.read_once = True
 
@@ -167,17 +167,17 @@ def test_the_final_event_ends_the_subscription() -> None:
 @pytest.mark.parametrize(
     ("after", "found", "standing"),
     [
-        (0, [], Standing.GOOD),
-        (0, rows(1, 3), Standing.GOOD),
-        (3, rows(3, 3), Standing.GOOD),
-        (3, rows(1, 5), Standing.GOOD),
-        (3, rows(3, 3, final=True), Standing.OVER),
-        (3, rows(3, 5, final=True), Standing.GOOD),
-        (3, [], Standing.AHEAD),
-        (3, rows(1, 2), Standing.AHEAD),
+        (0, [], AfterSeqCheck.VALID),
+        (0, rows(1, 3), AfterSeqCheck.VALID),
+        (3, rows(3, 3), AfterSeqCheck.VALID),
+        (3, rows(1, 5), AfterSeqCheck.VALID),
+        (3, rows(3, 3, final=True), AfterSeqCheck.ENDED),
+        (3, rows(3, 5, final=True), AfterSeqCheck.VALID),
+        (3, [], AfterSeqCheck.AHEAD),
+        (3, rows(1, 2), AfterSeqCheck.AHEAD),
     ],
 )
-def test_after_seq_is_judged_by_the_first_read(after: int, found: list[EncodedEvent], standing: Standing) -> None:
+def test_after_seq_is_judged_by_the_first_read(after: int, found: list[EncodedEvent], standing: AfterSeqCheck) -> None:
     subscription = Subscription(ORDER, after)
     assert subscription.begin_read() == max(0, after - 1)
     assert subscription.confirm(found) is standing
@@ -187,7 +187,7 @@ def test_a_live_event_proves_after_seq() -> None:
     subscription = Subscription(ORDER, 3)
     subscription.begin_read()
     subscription.offer(event(4))
-    assert subscription.confirm([]) is Standing.GOOD
+    assert subscription.confirm([]) is AfterSeqCheck.VALID
 
 
 def test_an_announced_event_knows_whether_it_is_the_last() -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import no_news
+from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.solana.rpc import methods
 from dexexec.settlement.solana.rpc.decode import Epoch
@@ -212,7 +212,7 @@ class Nodes:
     async def _each(self, ask: Callable[[Node], Awaitable[T]], grace: float | None = None) -> list[tuple[Node, T]]:
         asked = {node: asyncio.ensure_future(ask(node)) for node in self._order}
         for task in asked.values():
-            task.add_done_callback(no_news)
+            task.add_done_callback(ignore_exception)
         try:
             await _some(set(asked.values()), grace)
             answers: list[tuple[Node, T]] = []

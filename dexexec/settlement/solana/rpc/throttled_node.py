@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TypeVar
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import no_news
+from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.settlement.solana.rpc.genesis_check import Identity
 from dexexec.settlement.solana.rpc.host_pacing import Pace
 from dexexec.settlement.solana.rpc.methods import GENESIS_HASH, Question
@@ -104,7 +104,7 @@ class Asking:
     def _begin_meeting(self, node: Node, until: float) -> asyncio.Future[None]:
         """Many who ask at once share one question of which chain it is; who stops waiting does not end it."""
         meeting = self._meetings[node] = asyncio.ensure_future(self.meet(node, until))
-        meeting.add_done_callback(no_news)
+        meeting.add_done_callback(ignore_exception)
         meeting.add_done_callback(lambda _: self._meetings.pop(node, None))
         return meeting
 

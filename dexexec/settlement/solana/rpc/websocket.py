@@ -15,7 +15,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
-from dexexec.concurrency.cancellation import no_news
+from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.settlement.solana.rpc.decode_values import UNREADABLE, read_natural
 
 MAX_MESSAGE = 1024 * 1024
@@ -104,7 +104,7 @@ class Socket:
             written: Any = self._connection.write_message(message)
         except (WebSocketClosedError, StreamClosedError):
             return
-        written.add_done_callback(no_news)
+        written.add_done_callback(ignore_exception)
 
     async def hear(self) -> str | bytes | None:
         """The next message; None when the connection is gone."""

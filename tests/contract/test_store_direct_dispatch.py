@@ -1,5 +1,5 @@
-"""What intake and worker rely on when a new order is claimed in the commit that stores it, whether the store is
-Postgres or the one in memory. A `Desk` stands for the worker: it gives seats and writes down what becomes of them."""
+"""Direct dispatch: a new order is claimed in the commit that stores it. The tests run on Postgres and on the store in
+memory. A `RecordingDispatcher` takes the worker's place: it reserves capacity and records what it is given."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +15,7 @@ from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.execution.sweeper import THE_BEGINNING
-from dexexec.store import Claimed, Created, Database, Seats, Store
+from dexexec.store import CapacityReservation, Claimed, Created, Database, Store
 from dexexec.store.database import Connection
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
@@ -25,26 +25,26 @@ from tests.support.waiting import until
 T = TypeVar("T")
 
 
-class Desk:
-    """Gives up to `room` seats with `worker`, again and again. `open`: whether it is not too late for what comes."""
+class RecordingDispatcher:
+    """Reserves capacity for up to `room` orders in the name of `worker`. With `open` false it accepts no order."""
 
     def __init__(self, worker: int, room: int = 100) -> None:
         self.worker, self.room, self.open = worker, room, True
-        self.reserved: list[Seats] = []
-        self.settled: list[Seats] = []
+        self.reserved: list[CapacityReservation] = []
+        self.settled: list[CapacityReservation] = []
         self.taken: list[Claimed] = []
 
-    def reserve(self, wanted: int) -> Seats | None:
+    def reserve(self, wanted: int) -> CapacityReservation | None:
         count = min(wanted, self.room)
         if count <= 0:
             return None
         self.room -= count
-        self.reserved.append(Seats(self.worker, count, 0.0))
+        self.reserved.append(CapacityReservation(self.worker, count, 0.0))
         return self.reserved[-1]
 
-    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
-        assert len(claimed) <= seats.count
-        self.settled.append(seats)
+    def take(self, reservation: CapacityReservation, claimed: Sequence[Claimed]) -> bool:
+        assert len(claimed) <= reservation.count
+        self.settled.append(reservation)
         self.taken += claimed
         return self.open
 
@@ -54,9 +54,9 @@ class Desk:
         return sorted(map(id, self.reserved)) == sorted(map(id, self.settled))
 
 
-def seated(store: Store, worker: int, room: int = 100) -> Desk:
-    """From now on new orders of this store may go there."""
-    store.taker = desk = Desk(worker, room)
+def dispatch_directly(store: Store, worker: int, room: int = 100) -> RecordingDispatcher:
+    """Let the store dispatch new orders to a recording dispatcher."""
+    store.dispatcher = desk = RecordingDispatcher(worker, room)
     return desk
 
 
@@ -95,7 +95,7 @@ async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: 
     announced: list[Event] = []
     async with stores(announced.extend) as store:
         first, second = await store.begin("first", 20), await store.begin("second", 20)
-        desk = seated(store, first.id)
+        desk = dispatch_directly(store, first.id)
         order = new_order(side=side, mode=mode, amount="1.250", key="k", deadline_ms=60_000)
         assert await store.create(order) == Created(order.id, replayed=False, taken=True)
         assert desk.in_order
@@ -116,7 +116,7 @@ async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: 
 async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Open) -> None:
     async with stores() as store:
         first, second = await store.begin("first", 20), await store.begin("second", 20)
-        desk = seated(store, first.id)
+        desk = dispatch_directly(store, first.id)
         order_id = (await store.create(new_order())).order_id
         assert await store.claim(second.id, [order_id]) == []
         assert await store.claim(first.id, [order_id]) == []
@@ -136,7 +136,7 @@ async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Ope
 async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
     async with stores() as store:
         worker, other = await store.begin("w", 20), await store.begin("other", 20)
-        desk = seated(store, worker.id, room=3)
+        desk = dispatch_directly(store, worker.id, room=3)
         answers = await asyncio.gather(*(store.create(new_order()) for _ in range(8)))
         taken = {one.order_id for one in answers if one.taken}
         assert len(taken) == 3
@@ -154,7 +154,7 @@ async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
 async def test_without_seats_nothing_is_claimed(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
-        desk = seated(store, worker.id, room=0)
+        desk = dispatch_directly(store, worker.id, room=0)
         order = new_order()
         assert await store.create(order) == Created(order.id, replayed=False)
         assert (desk.taken, desk.settled) == ([], [])
@@ -169,7 +169,7 @@ async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores:
         await gone.end()
         ids = []
         for worker in (over.id, gone.id, heir.id + 100):
-            desk = seated(store, worker)
+            desk = dispatch_directly(store, worker)
             order = new_order()
             assert await store.create(order) == Created(order.id, replayed=False)
             assert (desk.taken, desk.in_order) == ([], True)
@@ -185,7 +185,7 @@ async def test_a_repetition_is_not_claimed_again_and_gives_its_seat_back(stores:
     async with stores() as store:
         worker = await store.begin("w", 20)
         first = await store.create(new_order(key="k", body_hash=b"1"))
-        desk = seated(store, worker.id)
+        desk = dispatch_directly(store, worker.id)
         again = await store.create(new_order(key="k", body_hash=b"1"))
         assert again == Created(first.order_id, replayed=True)
         with pytest.raises(IdempotencyMismatchError):
@@ -197,7 +197,7 @@ async def test_a_repetition_is_not_claimed_again_and_gives_its_seat_back(stores:
 async def test_a_key_posted_many_times_at_once_is_taken_by_one_worker_once(stores: Open) -> None:
     async with stores() as one, stores() as two:
         workers = [await store.begin("w", 20) for store in (one, two)]
-        desks = [seated(store, worker.id) for store, worker in zip((one, two), workers, strict=True)]
+        desks = [dispatch_directly(store, worker.id) for store, worker in zip((one, two), workers, strict=True)]
         posts = ((one, two)[n % 2].create(new_order(key="k", body_hash=b"1")) for n in range(20))
         answers = await asyncio.gather(*posts, return_exceptions=True)
         assert all(isinstance(answer, Created | IdempotencyInFlightError) for answer in answers)
@@ -214,7 +214,7 @@ async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stor
         worker = await store.begin("w", 20)
         known = new_order()
         await store.create(known)
-        desk = seated(store, worker.id)
+        desk = dispatch_directly(store, worker.id)
         good = [new_order() for _ in range(3)]
         results = await asyncio.gather(*(store.create(o) for o in (known, *good)), return_exceptions=True)
         assert isinstance(results[0], psycopg.IntegrityError)
@@ -230,12 +230,12 @@ async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stor
 async def test_what_comes_too_late_is_not_called_taken(stores: Open) -> None:
     async with stores() as store:
         worker, heir = await store.begin("w", 20), await store.begin("heir", 20)
-        desk = seated(store, worker.id)
+        desk = dispatch_directly(store, worker.id)
         desk.open = False
         await worker.end()
         order = new_order()
         assert await store.create(order) == Created(order.id, replayed=False)
-        second = seated(store, heir.id)
+        second = dispatch_directly(store, heir.id)
         second.open = False
         late = new_order()
         assert await store.create(late) == Created(late.id, replayed=False), "although it was claimed"
@@ -250,7 +250,7 @@ async def test_a_lost_answer_settles_the_seats_and_the_order_may_be_claimed(
 ) -> None:
     async with stores() as store, stores() as near:
         worker, heir = await near.begin("w", 20), await near.begin("heir", 20)
-        desk = seated(store, worker.id)
+        desk = dispatch_directly(store, worker.id)
         loses_its_answers(store, monkeypatch)
         order = new_order()
         with pytest.raises(UnavailableError) as caught:
@@ -267,7 +267,7 @@ async def test_a_lost_answer_settles_the_seats_and_the_order_may_be_claimed(
 async def test_an_order_whose_poster_does_not_wait_is_taken_or_not_stored_at_all(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
-        desk = seated(store, worker.id)
+        desk = dispatch_directly(store, worker.id)
         order = new_order()
         posting = asyncio.create_task(store.create(order))
         await until(lambda: desk.reserved)

@@ -13,21 +13,21 @@ from dexexec.store.steps import Claimed
 
 
 @dataclass(frozen=True, slots=True)
-class Seats:
-    """Room for `count` new orders with the session `worker`, kept free since `asked` (monotonic seconds)."""
+class CapacityReservation:
+    """Room for `count` new orders with the session `worker`, reserved at `reserved_at` (monotonic seconds)."""
 
     worker: int
     count: int
-    asked: float
+    reserved_at: float
 
 
-class Taker(Protocol):
-    """Takes new orders up without the queue. After `reserve` gave seats, `take` must follow, once."""
+class Dispatcher(Protocol):
+    """Takes new orders up without the queue. After `reserve` returned a reservation, `take` must follow, once."""
 
-    def reserve(self, wanted: int) -> Seats | None:
+    def reserve(self, wanted: int) -> CapacityReservation | None:
         """Keep room for up to `wanted` orders; None when there is none."""
 
-    def take(self, seats: Seats, claimed: Sequence[Claimed]) -> bool:
+    def take(self, reservation: CapacityReservation, claimed: Sequence[Claimed]) -> bool:
         """These are committed and claimed; the room that is left is free again. None, when nothing was committed or
         that is not known: the worker then finds by itself what it holds. False when it is too late, and their claims
         are worth nothing: they go on the queue."""
