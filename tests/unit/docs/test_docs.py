@@ -144,8 +144,6 @@ CODE_PATH = re.compile(r"`([\w.*/-]+\.(?:py|sql|toml|lock))(?:::[^`]*)?`")
 """A file in backticks, also with `::` and the name of a test behind it."""
 EXAMPLES = {"desk.py"}
 """Files that the reader makes."""
-STALE = {"docs/ARCHITECTURE.md"}
-"""Documents with names from before files moved; only this list may get shorter."""
 
 
 @cache
@@ -176,11 +174,7 @@ def test_no_link_to_a_file_is_dead(document: Path) -> None:
         assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize(
-    "document",
-    [document for document in DOCUMENTS if str(document.relative_to(ROOT)) not in STALE],
-    ids=lambda document: str(document.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_every_file_that_is_named_exists(document: Path) -> None:
     names = set(CODE_PATH.findall(document.read_text())) - EXAMPLES
     assert sorted(name for name in names if not exists(name, document)) == []
