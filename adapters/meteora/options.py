@@ -12,5 +12,5 @@ class MeteoraOptions(PoolOptions):
     configs_field = "configs"
     configs: Addresses = Field(
         (),
-        description="configs, by comma, whose pools are tried where a node does not search; unset: the cluster's",
+        description="configs whose pools are tried if a node cannot search, comma-separated; unset: the cluster's",
     )

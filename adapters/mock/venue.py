@@ -57,7 +57,7 @@ class MockOptions(BaseModel):
         description="where mock swaps settle: `simulated`, or with real transactions on a `localnet`",
         json_schema_extra={"contract": {"still": "simulated"}},
     )
-    seed: int = Field(1, ge=0, le=2**63 - 1, description="prices and chances of the mock venues follow from it")
+    seed: int = Field(1, ge=0, le=2**63 - 1, description="seed of the mock venues' prices and chances")
     latency_ms: int = Field(
         50,
         ge=0,
@@ -69,7 +69,7 @@ class MockOptions(BaseModel):
         0.0,
         ge=0,
         le=1,
-        description="share of quotes that fail as unreachable, 0 to 1",
+        description="share of quotes that fail as `unreachable`, 0 to 1",
         json_schema_extra={"contract": {"still": 0}},
     )
     quote_ttl_ms: int = Field(10_000, ge=1, le=600_000, description="how long a mock quote holds (ms)")
@@ -84,7 +84,7 @@ class MockOptions(BaseModel):
         500,
         ge=0,
         le=1_000_000,
-        description="furthest a price moves against the taker between quote and landing (ppm)",
+        description="most that a price moves against the order between quote and landing (ppm)",
         json_schema_extra={"contract": {"still": 0, "moving": 20_000}},
     )
     drop_rate: float = Field(
@@ -98,13 +98,13 @@ class MockOptions(BaseModel):
         20_000,
         ge=0,
         le=200_000,
-        description="furthest a token's price wanders from its reference (ppm); not on a localnet",
+        description="largest distance of a token's price from its reference (ppm); not on a localnet",
     )
     offset_ppm: int = Field(
         1_000,
         ge=0,
         le=100_000,
-        description="furthest a mock venue stands off the common price (ppm); not on a localnet",
+        description="largest distance of a mock venue's price from the common price (ppm); not on a localnet",
     )
 
 

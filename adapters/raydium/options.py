@@ -12,5 +12,5 @@ class RaydiumOptions(PoolOptions):
     configs_field = "amm_configs"
     amm_configs: Addresses = Field(
         (),
-        description="configs, by comma, whose pools are tried where a node does not search; unset: the cluster's",
+        description="configs whose pools are tried if a node cannot search, comma-separated; unset: the cluster's",
     )

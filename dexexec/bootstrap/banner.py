@@ -1,13 +1,16 @@
 """What a person sees when the service is up: where it is, what is on, and a first order to paste."""
 
-import os
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 from dexexec import __version__
 from dexexec.bootstrap.backends import Servers
 from dexexec.config.settings import Settings
 
 DEMO_DEFAULT = "http://127.0.0.1:3000"
-"""Where the demo posts when it is told nothing."""
+"""Where the demo posts without `--url`."""
 
 
 def banner(settings: Settings, servers: Servers, url: str, localnet: str | None = None) -> str:
@@ -32,10 +35,20 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
         f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
         """ -d '{"side": "buy", "amount": "0.01"}'"""
     )
-    command = "uv run python -m dexexec" if "UV" in os.environ else "python -m dexexec"
-    demo = f"{command} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")
+    demo = f"{dexexec_command()} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")
     table = "\n".join(f"  {name:<{width}}  {value}" for name, value in lines.items())
     return (
         f"\ndexexec {__version__} is ready\n\n{table}\n\n  A first order:\n\n    {curl}\n\n"
         f"  Ten orders, watched live:\n\n    {demo}\n\n  Ctrl-C drains and stops.\n"
     )
+
+
+def dexexec_command() -> str:
+    """How to run another command of this installation in a second terminal, in the same folder."""
+    script = Path(sys.executable).with_name("dexexec")
+    if not script.is_file():
+        return f"{shlex.quote(sys.executable)} -m dexexec"
+    # PATH is not searched: `uv run` and an active venv have changed it for this terminal alone.
+    with suppress(OSError, ValueError):  # the folder was removed, or the script is not below it
+        script = script.relative_to(Path.cwd())
+    return shlex.quote(str(script))

@@ -58,7 +58,7 @@ class Settings(FromEnvironment):
         populate_by_name=True,
     )
 
-    # Names that the outside world fixed.
+    # Names shared with other programs.
     port: int = Field(
         3000, ge=0, le=65535, validation_alias=_named("PORT"), description="HTTP and WebSocket port; 0 picks a free one"
     )
@@ -75,13 +75,13 @@ class Settings(FromEnvironment):
     pg_host: SecretStr | None = Field(
         None,
         validation_alias=_named("PG_HOST"),
-        description="Postgres host or socket folder, hosts by comma (the primary is used), a URL or a conninfo; unset:"
-        " an embedded one",
+        description="Postgres host or socket folder, comma-separated hosts (the primary is used), a URL or a"
+        " conninfo; unset: an embedded one",
     )
     pg_port: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode] = Field(
         (5432,),
         validation_alias=_named("PG_PORT"),
-        description="Postgres port, for all hosts, or one for each by comma",
+        description="Postgres port for all hosts, or one for each, comma-separated",
     )
     pg_user: str = Field("postgres", validation_alias=_named("PG_USER"), description="Postgres user")
     pg_password: SecretStr | None = Field(None, validation_alias=_named("PG_PASSWORD"), description="Postgres password")
@@ -89,89 +89,87 @@ class Settings(FromEnvironment):
     pg_schema: str = Field(
         DEFAULT_SCHEMA,
         validation_alias=_named("PG_SCHEMA"),
-        description="schema that the tables are in; it is made if it is missing",
+        description="schema of the tables; it is created if it is missing",
     )
     solana_rpc_url: SecretStr | None = Field(
         None,
         validation_alias=_named("SOLANA_RPC_URL"),
-        description="Solana RPC nodes, by comma, the best first, of two providers or more so that none is believed"
-        " alone; the mocks do not need one",
+        description="Solana RPC nodes, comma-separated, the best first; use two providers or more, so that no single"
+        " answer is trusted; the mocks need none",
     )
     solana_wallet_secret_key: SecretStr | None = Field(
         None,
         validation_alias=_named("SOLANA_WALLET_SECRET_KEY"),
-        description="the wallet's key: base58, a JSON array, or `file:PATH`; the mocks do not need one",
+        description="the wallet's key: base58, a JSON array, or `file:PATH`; the mocks need none",
     )
     input_mint: str = Field(
-        WSOL, validation_alias=_named("INPUT_MINT"), description="what a `buy` spends, unless the order says otherwise"
+        WSOL, validation_alias=_named("INPUT_MINT"), description="mint that a `buy` spends by default"
     )
     output_mint: str = Field(
-        USDC,
-        validation_alias=_named("OUTPUT_MINT"),
-        description="what a `buy` receives, unless the order says otherwise",
+        USDC, validation_alias=_named("OUTPUT_MINT"), description="mint that a `buy` receives by default"
     )
 
     # Where things are.
     host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, behind something that authenticates"
+        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, only behind a proxy that authenticates"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
-    start_seconds: float = Field(30, ge=0, le=3600, description="how long a start waits for servers that are away (s)")
+    start_seconds: float = Field(30, ge=0, le=3600, description="how long a start waits for its servers (s)")
     redis_prefix: str = Field(
         "dexexec", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="first part of every Redis key and channel"
     )
     adapters: Annotated[tuple[str, ...], NoDecode] = Field(
         ("mock-raydium", "mock-meteora"),
-        description="venues that are on: names of adapters or presets, or `package.module:Class`, by comma",
+        description="enabled venues: names of adapters or presets, or `package.module:Class`, comma-separated",
     )
     tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
-        (), description="more tokens, by comma, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are known"
+        (), description="more tokens, comma-separated, each `MINT:SYMBOL:DECIMALS`; SOL and USDC are built in"
     )
     venue_programs: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="programs, by comma, each `VENUE=ADDRESS`, that adapters from elsewhere may call on Solana"
+        (), description="Solana programs that third-party adapters may call, comma-separated, each `VENUE=ADDRESS`"
     )
     localnet_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
-        description="a localnet for mocks that settle on one, or several nodes of it by comma; unset: the all-in-one"
-        " start brings its own",
+        description="localnet for mocks that settle on one, or several nodes of it, comma-separated; unset: the"
+        " all-in-one start runs its own",
     )
 
     # An order's way.
-    max_attempts: int = Field(3, ge=1, le=100, description="transactions that are signed for an order at most")
+    max_attempts: int = Field(3, ge=1, le=100, description="most transactions that are signed for an order")
     max_rounds: int | None = Field(
-        None, ge=1, le=1_000_000, description="how often venues are asked for an order; unset: until its deadline"
+        None, ge=1, le=1_000_000, description="most rounds of quotes for an order; unset: until its deadline"
     )
     retry_base_ms: int = Field(
         500, ge=0, le=600_000, description="first pause before a retry, doubled each time, with jitter (ms)"
     )
     retry_max_ms: int = Field(10_000, ge=0, le=3_600_000, description="longest pause before a retry (ms)")
-    slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders that name none (bps)")
+    slippage_bps: int = Field(50, ge=0, le=5_000, description="slippage bound of orders without one (bps)")
     max_price_impact_bps: int = Field(
         1_000,
         ge=0,
         le=10_000,
-        description="how far an order may move a venue's price, unless it says otherwise (bps); 10000: no limit",
+        description="how far an order may move a venue's price, for orders without a limit (bps); 10000: no limit",
     )
     deadline_seconds: int = Field(
-        300, ge=1, le=86_400, description="deadline of orders that name none (s after acceptance)"
+        300, ge=1, le=86_400, description="deadline of orders without one (s after acceptance)"
     )
     allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
     allow_async_standby: bool = Field(
-        False, description="trade on mainnet although a standby of Postgres lacks the last commits when it is promoted"
+        False, description="trade on mainnet although a promoted Postgres standby may lack the last commits"
     )
     min_compute_price: int = Field(
-        0, ge=0, le=2**53, description="least that is offered for a compute unit (millionths of a lamport)"
+        0, ge=0, le=2**53, description="lowest priority fee per compute unit (millionths of a lamport)"
     )
     max_compute_price: int = Field(
-        1_000_000, ge=0, le=2**53, description="most that a compute unit may cost (millionths of a lamport)"
+        1_000_000, ge=0, le=2**53, description="highest priority fee per compute unit (millionths of a lamport)"
     )
     rpc_requests_per_second: float | None = Field(
         None,
         ge=0.1,
         le=100_000,
-        description="requests per second to a chain's nodes, of everything together; unset: what Solana's public nodes"
-        " allow, no limit for others; a node that answers 429 is asked more slowly",
+        description="requests per second to all nodes of a chain together; unset: what Solana's public nodes allow,"
+        " no limit for others; a node that answers 429 gets fewer",
     )
     finality_seconds: float = Field(
         4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
@@ -180,13 +178,11 @@ class Settings(FromEnvironment):
         3_000, ge=0, le=600_000, description="how long an order waits for funds that others in flight may spend (ms)"
     )
     spend_wrapped_sol: bool = Field(
-        True, description="let sales of SOL take what the wallet had wrapped before, where its other SOL is not enough"
+        True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"
     )
-    quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="one deadline for all venues' quotes (ms)")
-    breaker_failures: int = Field(
-        10, ge=1, le=1_000, description="failures in a row after which a venue is not asked any more"
-    )
-    breaker_seconds: float = Field(5.0, ge=0.01, le=3_600, description="how long it is then left alone (s)")
+    quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="deadline for the quotes of a round (ms)")
+    breaker_failures: int = Field(10, ge=1, le=1_000, description="failures in a row after which a venue is skipped")
+    breaker_seconds: float = Field(5.0, ge=0.01, le=3_600, description="how long a venue is then skipped (s)")
 
     # The worker.
     concurrency: int = Field(128, ge=1, le=10_000, description="orders in flight per worker")
@@ -200,58 +196,61 @@ class Settings(FromEnvironment):
         description="crashes in a row after which an order without an open attempt is poisoned (up to 3: no pauses)",
     )
     lease_seconds: float = Field(
-        20.0, ge=1, le=3_600, description="how long a worker may be silent before its orders are taken from it (s)"
+        20.0, ge=1, le=3_600, description="how long a worker may be silent before it loses its orders (s)"
     )
     heartbeat_seconds: float = Field(3.0, ge=0.05, le=600, description="how often a worker renews its leases (s)")
     sweep_seconds: float = Field(
-        1.0, ge=0.05, le=600, description="how often Postgres is searched for orders that should be moving (s)"
+        1.0, ge=0.05, le=600, description="how often Postgres is searched for orders that should be in progress (s)"
     )
     keep_days: int | None = Field(
-        None, ge=1, le=36_500, description="days that finished orders are kept, at least; unset: for ever"
+        None, ge=1, le=36_500, description="days that finished orders are kept, at least; unset: forever"
     )
     drain_seconds: float = Field(10.0, ge=0, le=600, description="how long SIGTERM lets orders in flight finish (s)")
 
     # What clients may do.
     max_queue: int = Field(
-        1_000, ge=1, le=10_000_000, description="orders that may wait; more wait for room a second, or are answered 503"
+        1_000, ge=1, le=10_000_000, description="orders that may wait; more wait up to a second for room, then get 503"
     )
     client_orders_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="orders per minute and client address; unset: no limit"
     )
     max_connections: int = Field(
-        20_000, ge=16, le=1_000_000, description="connections at once, WebSockets too; fewer where descriptors are few"
+        20_000, ge=16, le=1_000_000, description="connections at once, WebSockets too; fewer if few files may be open"
     )
     client_connections: int | None = Field(
-        None, ge=1, le=1_000_000, description="those of one address; unset: three quarters, no limit behind a proxy"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="connections of one address; unset: three quarters, no limit behind a proxy",
     )
     trust_proxy: bool = Field(
-        False, description="take the client's address from X-Forwarded-For: only behind a proxy that sets it"
+        False, description="take the client's address from X-Forwarded-For; only behind a proxy that sets it"
     )
     request_timeout_ms: int = Field(
-        5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis while a client waits (ms)"
+        5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis during a request (ms)"
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="names, by comma, under which clients may reach this service besides localhost and the address that"
-        " it listens on, such as a proxy's; `*.dex.example` for all below it, `*` for any",
+        description="host names of this service besides localhost and its listening address, such as a proxy's,"
+        " comma-separated; `*.dex.example` for all names below it, `*` for any",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins, by comma, whose pages may use this service, besides our own; `*` for any"
+        (), description="origins whose web pages may use this service besides its own, comma-separated; `*` for any"
     )
     socket_orders: int = Field(10_000, ge=1, le=1_000_000, description="orders that one WebSocket may follow")
     socket_buffer_bytes: int = Field(
         1_048_576,
         ge=16_384,
         le=1_073_741_824,
-        description="what may wait for a slow WebSocket before it is closed (bytes)",
+        description="bytes that may wait for a slow WebSocket before it is closed",
     )
     socket_messages_per_second: float = Field(
-        200.0, ge=1, le=100_000, description="messages one WebSocket may send, with ten seconds' worth at once"
+        200.0, ge=1, le=100_000, description="messages that one WebSocket may send, with a burst of ten seconds' worth"
     )
     ping_seconds: float = Field(20.0, ge=0.1, le=3_600, description="how often a WebSocket is pinged (s)")
 
     # What people see.
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
