@@ -260,7 +260,7 @@ class _Solana:
     def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str, genesis: str) -> None:
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
-        from dexexec.settlement.solana.priority_fee import ComputePrice  # noqa: PLC0415
+        from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
 
         networks, settings = self.networks, self.settings
@@ -271,7 +271,7 @@ class _Solana:
         networks.wallets[name] = wallet.address
         if self.purpose is Purpose.TRADE:
             floor, cap = settings.min_compute_price, settings.max_compute_price
-            price = ComputePrice(chain.compute_prices, floor, cap, self.clock, self.observer)
+            price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
             rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
             networks.sealers[name] = SolanaSealer(
                 chain,

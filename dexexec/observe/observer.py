@@ -272,18 +272,18 @@ class Observer:
         """A node answers again, or has caught up."""
         self.log.info("node is back", node=node)
 
-    def compute_price_unknown(self, why: str) -> None:
+    def priority_fee_unknown(self, why: str) -> None:
         """Nodes do not tell what others pay for compute units: what was known last is offered, or the floor."""
-        self.log.warning("compute price unknown", why=why)
+        self.log.warning("priority fee unknown", why=why)
 
-    def compute_price_known(self) -> None:
+    def priority_fee_known(self) -> None:
         """They tell it again."""
-        self.log.info("compute price known again")
+        self.log.info("priority fee known again")
 
-    def compute_price_capped(self, market: int, cap: int) -> None:
+    def priority_fee_capped(self, market: int, cap: int) -> None:
         """Others pay more for compute units than may be offered: swaps may land late or expire."""
         self.log.warning(
-            "compute price capped below the market", market=market, cap=cap,
+            "priority fee capped below the market", market=market, cap=cap,
             hint="raise DEXEXEC_MAX_COMPUTE_PRICE (micro-lamports per compute unit), or expect swaps to expire",
         )  # fmt: skip
 

@@ -177,7 +177,7 @@ async def _market(net: Net, chain: Localnet, clock: ManualClock, seed: int, only
 
 def sealer_of(chain: Localnet, clock: Clock, wallet: Keypair) -> SolanaSealer:
     """Seals for a wallet, without a price for compute units."""
-    rules = GuardRules(max_compute_price=0, pins=PINS)
+    rules = GuardRules(max_priority_fee=0, pins=PINS)
     return SolanaSealer(chain, Wallet(bytes(wallet)[:32]), rules, clock)
 
 

@@ -36,7 +36,7 @@ MAX_IN, MIN_OUT = 100, 49
 RENT = 2_039_280
 SOL = 1_000_000_000
 BLOCKHASH = Blockhash(address("blockhash"), 150)
-RULES = GuardRules(max_compute_price=1_000)
+RULES = GuardRules(max_priority_fee=1_000)
 DEADLINE = 10.0
 
 State = Mapping[str, Account | None]
@@ -62,7 +62,7 @@ def quote(mint_in: str = MINT_IN, mint_out: str = MINT_OUT, max_in: int = MAX_IN
 
 
 def fixed(price: int) -> Price:
-    """A compute price that is always the same."""
+    """A priority fee that is always the same."""
 
     async def same(addresses: Sequence[str]) -> PriorityFee:
         return PriorityFee(price, price)
@@ -129,7 +129,7 @@ def token_account(
     return Account(program, RENT + amount * native if lamports is None else lamports, data + extra)
 
 
-def purse(lamports: int) -> Account:
+def wallet_account(lamports: int) -> Account:
     """A plain account of the system program."""
     return Account(Program.SYSTEM, lamports, b"")
 
@@ -147,17 +147,17 @@ STEPS = (
 FEE = 10_000 + 200
 """Two signatures, and 200,000 units for 1,000 micro-lamports each."""
 BEFORE: State = {
-    WALLET: purse(SOL),
+    WALLET: wallet_account(SOL),
     OURS_IN: token_account(MINT_IN, 1_000),
     OURS_OUT: None,
     VAULT_IN: token_account(MINT_IN, 10_000, VENUE),
     VAULT_OUT: token_account(MINT_OUT, 10_000, VENUE),
     MINT_OUT: Account(Program.TOKEN, RENT, bytes(82)),
-    VENUE: purse(SOL),
+    VENUE: wallet_account(SOL),
 }
 AFTER: State = {
     **BEFORE,
-    WALLET: purse(SOL - FEE - RENT),
+    WALLET: wallet_account(SOL - FEE - RENT),
     OURS_IN: token_account(MINT_IN, 900),
     OURS_OUT: token_account(MINT_OUT, 50),
     VAULT_IN: token_account(MINT_IN, 10_100, VENUE),

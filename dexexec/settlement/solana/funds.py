@@ -28,7 +28,7 @@ _BYSTANDERS = frozenset({Program.COMPUTE_BUDGET, Program.MEMO, Program.MEMO_1})
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class WalletFunds:
     """The wallet at `address` as `accounts` show it: its own account and its token accounts, by their addresses."""
 
     address: str

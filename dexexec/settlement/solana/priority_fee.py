@@ -16,7 +16,7 @@ from dexexec.domain.funds import PriorityFee
 from dexexec.venue import VenueError
 
 Ask = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
-"""`RpcChain.compute_prices`: for each recent slot the least micro-lamports per compute unit that landed there."""
+"""`RpcChain.recent_priority_fees`: for each recent slot the least micro-lamports per compute unit that landed there."""
 
 PERCENTILE = 75
 """A slot's value is the least that got in, so this price would have got in in three of four recent slots. The median
@@ -33,16 +33,16 @@ WARN_SECONDS = 60.0
 """At most one warning about the cap in this time."""
 
 
-class PriceWatcher(Protocol):
+class PriorityFeeObserver(Protocol):
     """Who is told: of the first two once per change, of the last at most once in `WARN_SECONDS`."""
 
-    def compute_price_unknown(self, why: str) -> None:
+    def priority_fee_unknown(self, why: str) -> None:
         """Nodes do not tell what a compute unit costs: what was known last is offered, or the floor."""
 
-    def compute_price_known(self) -> None:
+    def priority_fee_known(self) -> None:
         """They do again."""
 
-    def compute_price_capped(self, market: int, cap: int) -> None:
+    def priority_fee_capped(self, market: int, cap: int) -> None:
         """Others pay more for a compute unit than may be offered (micro-lamports)."""
 
 
@@ -52,10 +52,10 @@ class _Known:
     until: float
 
 
-class ComputePrice:
+class PriorityFeeEstimator:
     """The price for a transaction, in micro-lamports per compute unit: never under `floor`, never over `cap`."""
 
-    def __init__(self, ask: Ask, floor: int, cap: int, clock: Clock, watcher: PriceWatcher) -> None:
+    def __init__(self, ask: Ask, floor: int, cap: int, clock: Clock, watcher: PriorityFeeObserver) -> None:
         self._ask, self._floor, self._cap, self._clock, self._watcher = ask, min(floor, cap), cap, clock, watcher
         self._known: dict[frozenset[str], _Known] = {}
         self._asking: dict[frozenset[str], asyncio.Task[None]] = {}
@@ -87,12 +87,12 @@ class ComputePrice:
             offer = last.offer if last else PriorityFee(self._floor, self._cap)
             if not self._silent:
                 self._silent = True
-                self._watcher.compute_price_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
+                self._watcher.priority_fee_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
         else:
             offer = PriorityFee(max(self._floor, min(self._cap, market)), self._cap, market)
             if self._silent:
                 self._silent = False
-                self._watcher.compute_price_known()
+                self._watcher.priority_fee_known()
             self._warn(offer)
         self._known.pop(key, None)  # so that the newest stands last
         self._known[key] = _Known(offer, self._clock.monotonic() + REMEMBERED_SECONDS)
@@ -103,7 +103,7 @@ class ComputePrice:
         now = self._clock.monotonic()
         if offer.market is not None and offer.capped and now >= self._quiet_until:
             self._quiet_until = now + WARN_SECONDS
-            self._watcher.compute_price_capped(offer.market, offer.cap)
+            self._watcher.priority_fee_capped(offer.market, offer.cap)
 
 
 def percentile(prices: Sequence[int]) -> int:
@@ -113,6 +113,6 @@ def percentile(prices: Sequence[int]) -> int:
     return sorted(prices)[-(-len(prices) * PERCENTILE // 100) - 1]
 
 
-async def no_price(addresses: Sequence[str]) -> PriorityFee:
+async def no_priority_fee(addresses: Sequence[str]) -> PriorityFee:
     """Nothing is offered: for a chain on which nobody competes."""
     return PriorityFee(0, 0)

@@ -16,7 +16,7 @@ from dexexec.domain.swap import SignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.solana.funds import WALLET_RENT, Purse
+from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import frozen_accounts, own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
@@ -30,7 +30,7 @@ from dexexec.settlement.solana.message import (
     network_fee,
     touches,
 )
-from dexexec.settlement.solana.priority_fee import no_price
+from dexexec.settlement.solana.priority_fee import no_priority_fee
 from dexexec.settlement.solana.program_failures import INSUFFICIENT, explain
 from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.solana.token_account import read_token_account
@@ -86,7 +86,7 @@ class SolanaSealer:
         rules: GuardRules,
         clock: Clock,
         *,
-        price: Price = no_price,
+        price: Price = no_priority_fee,
         tokens: Tokens = _KNOWN_TOKENS,
         reserved: Reservations = nothing_reserved,
         record: str = UNNAMED,
@@ -134,7 +134,7 @@ class SolanaSealer:
         )
         try:
             check_message(self._rules, proposal)
-            shortage = self._purse(proposal.before).shortage(quote, drafted)
+            shortage = self._funds(proposal.before).shortage(quote, drafted)
             if shortage is not None:
                 raise shortage
             seen, simulation = await self._simulate(draft, drafted, seen)
@@ -145,7 +145,7 @@ class SolanaSealer:
             offer = await self._price(self._contested(before))
             message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *steps))
             parsed = parse_message(message)
-            self._check_purse(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
+            self._check_funds(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
             now = self._clock.monotonic()
             if now >= deadline:
                 raise QuoteExpired("the order's deadline passed while the swap was simulated")
@@ -156,7 +156,7 @@ class SolanaSealer:
         signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
         transaction = assemble(message, parsed.signers, signatures)
         signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
-        spending = spending_of(final, simulation.after, network_fee(drafted), self._purse(before), seen.slot)
+        spending = spending_of(final, simulation.after, network_fee(drafted), self._funds(before), seen.slot)
         return Sealed(signed, offer, spending)
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
@@ -168,7 +168,7 @@ class SolanaSealer:
         for again in (True, False):
             if found.slot < newest:
                 return None
-            lacking = self._purse(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
+            lacking = self._funds(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
             if lacking is None or not again:
                 return lacking
             found = await self._fresher(ours, found.slot)
@@ -192,9 +192,9 @@ class SolanaSealer:
         spend = 0
         if account.amount and self._rules.spend_wrapped and quote.request.mint_in == WSOL:
             wanted = lamports_wrapped(steps, self.payer, self._wrapped)
-            purse = self._purse(shown)
-            costs = purse.certain(drafted) - wanted + WALLET_RENT
-            there = purse.lamports()
+            funds = self._funds(shown)
+            costs = funds.certain(drafted) - wanted + WALLET_RENT
+            there = funds.lamports()
             spend = from_wrapped(wanted, costs, there, account.amount, await self._reserved(self.payer, slot))
         return keep_open(steps, self.payer, self._wrapped, spend)
 
@@ -264,19 +264,19 @@ class SolanaSealer:
         explained = venue.explain(failure) if failure is not None else None
         if explained is not None:
             return explained
-        purse = self._purse(before)
+        funds = self._funds(before)
         short = failure is not None and failure.custom == INSUFFICIENT
-        lacks = purse.lacks_input(quote, quote.max_in if short else quote.amount_in)
+        lacks = funds.lacks_input(quote, quote.max_in if short else quote.amount_in)
         if lacks is not None:
             return lacks
         if failure is None:
             if any(word in str(simulation.error) for word in LACKS_LAMPORTS):
-                return purse.lacks_lamports(f"the fee or rent cannot be paid ({simulation.error})")
+                return funds.lacks_lamports(f"the fee or rent cannot be paid ({simulation.error})")
             return BadAnswer(f"the transaction would fail: {simulation.error}")
         called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None
         lamports = (failure.origin or failure.program) in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
         if short and lamports and called is not None and touches(called, self.payer):
-            return purse.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
+            return funds.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
         meant = explain(failure)
         if meant is None or isinstance(meant, InsufficientFunds):  # not ours, as the wallet has enough
             meant = BadAnswer(failure.text)
@@ -284,21 +284,21 @@ class SolanaSealer:
         words = f"{meant}: our account {frozen[0]}" if frozen else str(meant)
         return type(meant)(f"instruction {failure.index} of the transaction would fail: {words}")
 
-    def _check_purse(
+    def _check_funds(
         self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
     ) -> None:
         """The fee that was simulated, `paid`, knew no price: whether the wallet can pay the rest too, at the start when
         the network takes it, and in the end."""
-        shortage = self._purse(before).shortage(quote, message)
+        shortage = self._funds(before).shortage(quote, message)
         more = network_fee(message) - paid
         if shortage is None and more > 0 and after is not None and after.lamports < more + WALLET_RENT:
             why = f"{more} lamports for compute units, and what the wallet's account must keep"
-            shortage = self._purse({self.payer: after}).lacks(WSOL, after.lamports, more + WALLET_RENT, why)
+            shortage = self._funds({self.payer: after}).lacks(WSOL, after.lamports, more + WALLET_RENT, why)
         if shortage is not None:
             raise shortage
 
-    def _purse(self, accounts: Mapping[str, Account | None]) -> Purse:
-        return Purse(self.payer, accounts, self._tokens)
+    def _funds(self, accounts: Mapping[str, Account | None]) -> WalletFunds:
+        return WalletFunds(self.payer, accounts, self._tokens)
 
     async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
         """The other signers' signatures, each proven to be theirs over this very message."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
-from dexexec.settlement.solana.funds import WALLET_RENT, Purse
+from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import held
 from dexexec.settlement.solana.guard.message_rules import Proposal
 from dexexec.settlement.solana.message import network_fee
@@ -27,13 +27,13 @@ async def nothing_reserved(wallet: str, slot: int, genesis: str = "") -> Mapping
 
 
 def spending_of(
-    proposal: Proposal, after: Mapping[str, Account | None], paid: int, purse: Purse, slot: int
+    proposal: Proposal, after: Mapping[str, Account | None], paid: int, funds: WalletFunds, slot: int
 ) -> Spending:
     """For a `proposal` that the guard let pass, of balances as of `slot`; `after` is what its simulation left, and
     `paid` the lamports of fee that this charged."""
     wallet, message, before = proposal.wallet, proposal.message, proposal.before
     there, left = (_lamports(accounts.get(wallet)) for accounts in (before, after))
-    lamports = max(purse.certain(message), there - left + network_fee(message) - paid)
+    lamports = max(funds.certain(message), there - left + network_fee(message) - paid)
     needs = [Need(LAMPORTS, lamports, max(0, there - WALLET_RENT))]
     mint, most = proposal.quote.request.mint_in, proposal.quote.max_in
     if mint == WSOL:

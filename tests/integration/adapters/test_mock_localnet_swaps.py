@@ -51,7 +51,7 @@ async def vaults(on: Scene, quote: Quote) -> dict[str, int]:
     return {mint: await on.tokens(pool, mint) for mint in (quote.request.mint_in, quote.request.mint_out)}
 
 
-async def purse(on: Scene) -> dict[str, int]:
+async def balances(on: Scene) -> dict[str, int]:
     """What the wallet holds, by mint; lamports are SOL."""
     held = {mint: await on.tokens(on.sealer.payer, mint) for mint in ALL}
     return held | {WSOL: held[WSOL] + await on.lamports(on.sealer.payer)}
@@ -68,14 +68,14 @@ async def test_what_the_wallet_loses_the_vaults_gain_to_the_unit(tmp_path: Path,
         for request in SWAPS:
             quote = await quoted(on, venue, request)
             signed = await on.seal(venue, quote)  # funds the wallet on first use
-            before, vault_before = await purse(on), await vaults(on, quote)
+            before, vault_before = await balances(on), await vaults(on, quote)
             landed = await on.landed(signed)
             moved = {request.mint_in: -quote.amount_in, request.mint_out: quote.amount_out}
             assert landed.moved == moved
             assert landed.fee == quote.network_fee
             assert gained(await vaults(on, quote), vault_before) == {mint: -amount for mint, amount in moved.items()}
             moved[WSOL] = moved.get(WSOL, 0) - landed.fee
-            assert gained(await purse(on), before) == moved
+            assert gained(await balances(on), before) == moved
 
 
 async def test_the_transaction_on_chain_is_two_transfers_signed_by_both(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ async def test_many_swaps_of_two_venues_at_once_share_the_wallets_wrapped_sol(tm
         for venue, quote in zip(venues, first, strict=True):
             await on.seal(venue, quote)
         work = [(venue, request) for request in SWAPS[:4] * 2 for venue in venues]
-        before = await purse(on)
+        before = await balances(on)
         quotes = await asyncio.gather(*(quoted(on, venue, request) for venue, request in work))
         signed = await asyncio.gather(*(on.seal(venue, quote) for (venue, _), quote in zip(work, quotes, strict=True)))
         assert len({one.signature for one in signed}) == len(work), "equal swaps are transactions of their own"
@@ -133,7 +133,7 @@ async def test_many_swaps_of_two_venues_at_once_share_the_wallets_wrapped_sol(tm
             due[request.mint_in] -= fill.amount_in
             due[request.mint_out] += fill.amount_out
             due[WSOL] -= fill.fee
-        assert gained(await purse(on), before) == {mint: amount for mint, amount in due.items() if amount}
+        assert gained(await balances(on), before) == {mint: amount for mint, amount in due.items() if amount}
 
 
 async def test_a_swap_that_others_pushed_past_its_bound_is_not_built(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ async def test_a_wallet_with_something_of_a_token_is_given_no_more_of_it(tmp_pat
         await on.chain.fund(payer, USDC, 6, 7 * DOLLAR)
         on.clock.advance(1)
         await on.seal(venue, await quoted(on, venue, SWAPS[0]))
-        assert await purse(on) == {WSOL: 5 * SOL, USDC: 7 * DOLLAR, PEPE.mint: 0}
+        assert await balances(on) == {WSOL: 5 * SOL, USDC: 7 * DOLLAR, PEPE.mint: 0}
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,10 @@ async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Pa
         assert await at.amount(at.ours(at.mint_out)) == 2 * OUT
 
 
-async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
+async def test_the_priority_fee_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         unsigned, later = await at.build(*at.honest()), SystemClock().monotonic() + 60
-        sealed = await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+        sealed = await at.sealer(priority_fee=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
         signed = sealed.signed
         message = message_of(signed.payload)
         assert budget(message).price == 1_000_000
@@ -100,12 +100,12 @@ async def test_the_compute_price_is_paid_for_the_limit_and_checked_against_the_c
         assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - network_fee(message)
         at.chain.inside = (at.pays(), at.gets(), pay(at.wallet, at.vault, 1))
         with pytest.raises(GuardError, match="1 lamports would go beyond the fee"):
-            await at.sealer(compute_price=1_000_000).seal(
+            await at.sealer(priority_fee=1_000_000).seal(
                 at.venue, at.quote(), await at.build(*at.calls()), later, an_attempt()
             )
         at.chain.inside = ()
         with pytest.raises(GuardError) as caught:
-            await at.sealer(compute_price=1_000_001).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+            await at.sealer(priority_fee=1_000_001).seal(at.venue, at.quote(), unsigned, later, an_attempt())
         assert caught.value.rule is Rule.COMPUTE
 
 
@@ -153,7 +153,7 @@ async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
             await at.net.land([open_for(at.venue.key, poor.key.pubkey(), mint)], at.venue.key)
             await give(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
             await at.net.advance(2)
-            unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(compute_price=price)
+            unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(priority_fee=price)
             with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):
                 await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60, an_attempt())
 
@@ -184,7 +184,7 @@ async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the
         unsigned = await at.build(*steps, at.pays(), at.gets())
         await at.sealer().seal(at.venue, at.quote(), unsigned, later, an_attempt())
         with pytest.raises(InsufficientFunds, match="for the network fee"):
-            await at.sealer(compute_price=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
+            await at.sealer(priority_fee=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
 
 
 async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ GREEDY: dict[str, tuple[Rule, Callable[[Scene], tuple[Instruction, ...]]]] = {
     "pays less than min-out": (Rule.RECEIVED, lambda at: (at.opens(), at.pays(), at.gets(MIN_OUT - 1))),
     "takes a tip": (Rule.SYSTEM, lambda at: (*at.honest(), pay(at.wallet, STRANGER, SOL))),
     "has us open its accounts": (Rule.ASSOCIATED, lambda at: (*at.honest(), open_account(at.wallet, STRANGER, WSOL))),
-    "raises its own compute price": (
+    "raises its own priority fee": (
         Rule.COMPUTE,
         lambda at: (*at.honest(), Instruction(Program.COMPUTE_BUDGET, (), b"\x03" + bytes(7) + b"\x01")),
     ),

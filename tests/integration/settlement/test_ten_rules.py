@@ -275,7 +275,7 @@ async def test_rule_8_what_would_fail_when_it_was_signed_lands_as_a_failure_with
 
 async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_used(tmp_path: Path) -> None:
     """What a simulation of the message with the blockhash replaced has used, and of that 1.1 to 1.25 times."""
-    async with ground(tmp_path, compute_price=333_333) as at:
+    async with ground(tmp_path, priority_fee=333_333) as at:
         for request in (SELL_SOL, BUY_SOL):
             signed = await at.signed(request)
             result = await at.settle(signed, request=request)
@@ -290,7 +290,7 @@ async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_
 
 
 async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_path: Path) -> None:
-    async with ground(tmp_path, compute_price=333_333) as at:
+    async with ground(tmp_path, priority_fee=333_333) as at:
         for fails in (False, True):
             signed = await at.signed(BUY_SOL)
             if fails:

@@ -26,7 +26,7 @@ from tests.support.service.process import Process, Stand
 
 SLOT_MS = 40
 """So that it takes 7.3 s and not 73 until a transaction is proven expired: 150 blocks, and 32 on top of the last."""
-PURSE = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
+WALLET_FUNDS = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
 """By mint, "" for lamports: its decimals, and what the wallet is filled up to. A few orders can empty it."""
 WRONG_ANSWERS = ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
 NODES = ("", "/nodes/two", "/nodes/three")
@@ -101,9 +101,9 @@ class Localnet:
         self._url = next(line.split()[1] for line in banner.splitlines() if line.strip().startswith("RPC"))
         self._way.target = ("127.0.0.1", int(self._url.rpartition(":")[2]))
 
-    async def fill_the_purse(self) -> None:
+    async def top_up_wallet(self) -> None:
         """Let the wallet hold at least what it began with."""
-        for mint, (decimals, amount) in PURSE.items():
+        for mint, (decimals, amount) in WALLET_FUNDS.items():
             await self._rpc("localnet_fund", self.wallet, mint, decimals, amount)
 
     async def heal(self) -> None:
@@ -199,7 +199,7 @@ class Localnet:
         return Trouble("forks", make)
 
     def _filled(self, _: random.Random) -> Trouble:
-        return Trouble("wallet filled up", self.fill_the_purse)
+        return Trouble("wallet filled up", self.top_up_wallet)
 
     def _kill(self, chance: random.Random) -> Trouble:
         seconds = chance.uniform(0, 1.5)
@@ -256,5 +256,5 @@ async def a_localnet(stand: Stand, folder: Path) -> AsyncIterator[Localnet]:
     async with proxy(("127.0.0.1", 9)) as way:
         localnet = Localnet(stand, folder, way)
         await localnet.start()
-        await localnet.fill_the_purse()
+        await localnet.top_up_wallet()
         yield localnet

@@ -197,10 +197,10 @@ class Scene:
         request = SwapRequest(mint_in, mint_out, MAX_IN, Mode.EXACT_IN, 200)
         return Quote("pool", request, MAX_IN, OUT, MIN_OUT, MAX_IN, 0, mint_in, 10_000, 0, 0, 0, ())
 
-    def sealer(self, compute_price: int = 0, max_compute_price: int = 1_000_000) -> SolanaSealer:
-        rules = GuardRules(max_compute_price, pins=Pins({"pool": frozenset({PROGRAM})}))
+    def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
+        rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))
         wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, HastyClock(), price=fixed(compute_price))
+        return SolanaSealer(self.chain, wallet, rules, HastyClock(), price=fixed(priority_fee))
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]

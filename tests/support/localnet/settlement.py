@@ -303,7 +303,7 @@ def message_of(transaction: bytes) -> Message:
 
 @asynccontextmanager
 async def ground(
-    folder: Path, *nodes: str, patience: Patience = PATIENT, compute_price: int = 0
+    folder: Path, *nodes: str, patience: Patience = PATIENT, priority_fee: int = 0
 ) -> AsyncIterator[Ground]:
     """A fresh localnet, asked through `nodes` of it (paths; the first one unless given)."""
     told, observer = Told(), Observer(make_logger("critical"))
@@ -314,7 +314,7 @@ async def ground(
             wires = Wires(clock)
             wires.tap(chain)
             wallet = Wallet(secrets.token_bytes(32))
-            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(compute_price))
+            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee))
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
             settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {Network.LOCALNET: sealer}, clock, observer)

@@ -100,7 +100,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
     """A fresh localnet, and a fresh wallet that holds nothing."""
     async with running(folder) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
         clock = SlotClock(net)
-        sealer = SolanaSealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_compute_price=0), clock)
+        sealer = SolanaSealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_priority_fee=0), clock)
         yield Scene(net, chain, clock, sealer)
 
 

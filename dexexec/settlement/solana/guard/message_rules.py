@@ -50,11 +50,11 @@ _GOVERNED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class GuardRules:
-    """What an operator decides. `max_compute_price` is in micro-lamports per compute unit; `programs` (base58) may be
+    """What an operator decides. `max_priority_fee` is in micro-lamports per compute unit; `programs` (base58) may be
     called by any venue's transaction, and `pins` are each venue's own; `spend_wrapped`: orders that sell SOL may take
     what the wallet had wrapped before."""
 
-    max_compute_price: int
+    max_priority_fee: int
     programs: frozenset[str] = frozenset(Program)
     pins: Pins = field(default_factory=Pins)
     spend_wrapped: bool = True
@@ -181,8 +181,8 @@ def _check_budget(rules: GuardRules, message: Message) -> None:
     if tags.count(bytes([_LIMIT])) != 1 or tags.count(bytes([_PRICE])) > 1:
         raise GuardError(Rule.COMPUTE, "there must be one compute unit limit, and at most one price")
     price = budget(message).price
-    if price > rules.max_compute_price:
-        raise GuardError(Rule.COMPUTE, f"{price} micro-lamports per compute unit is over {rules.max_compute_price}")
+    if price > rules.max_priority_fee:
+        raise GuardError(Rule.COMPUTE, f"{price} micro-lamports per compute unit is over {rules.max_priority_fee}")
 
 
 def _check_system(proposal: Proposal, one: Instruction) -> None:

@@ -92,10 +92,10 @@ class RpcChain:
         found = await _usable(asyncio.gather(*asked))
         return sorted((one for part in found for one in part), key=lambda one: (one.mint, one.address))
 
-    async def compute_prices(self, addresses: Sequence[str]) -> list[int]:
+    async def recent_priority_fees(self, addresses: Sequence[str]) -> list[int]:
         """Of recent slots, the newest last: the least that a transaction paid for a compute unit, in millionths of a
         lamport, and wrote to all of `addresses` (at most 128, else `ValueError`). Raises `VenueError`."""
-        return await _usable(self._nodes.call(methods.compute_prices(addresses)))
+        return await _usable(self._nodes.call(methods.recent_priority_fees(addresses)))
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`. Raises `ValueError` for bytes that are no transaction."""

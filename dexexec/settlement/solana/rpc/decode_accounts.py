@@ -51,7 +51,7 @@ def read_token_balances(result: Any, owner: str, program: str) -> list[TokenBala
     return found
 
 
-def read_compute_prices(result: Any) -> list[int]:
+def read_priority_fees(result: Any) -> list[int]:
     """`getRecentPrioritizationFees`: of each slot, the oldest first."""
     fees = [(read_natural(one["slot"]), read_natural(one["prioritizationFee"])) for one in result]
     return [fee for _, fee in sorted(fees)]

@@ -22,7 +22,7 @@ MAX_STATUSES = 256
 MAX_ACCOUNTS = 100
 """Accounts in one answer."""
 MAX_PRICED = 128
-"""Accounts whose compute prices are asked for at once."""
+"""Accounts whose priority fees are asked for at once."""
 MAX_SIGNATURES = 1_000
 """Signatures in one page of an address' history."""
 CONFIRMED = {"commitment": "confirmed"}
@@ -111,12 +111,12 @@ def token_balances(owner: str, program: str) -> Question[list[TokenBalance]]:
     return Question("getTokenAccountsByOwner", params, read)
 
 
-def compute_prices(addresses: Sequence[str]) -> Question[list[int]]:
+def recent_priority_fees(addresses: Sequence[str]) -> Question[list[int]]:
     """What transactions that write to all these accounts paid at least for a compute unit. Raises `ValueError` for more
     than `MAX_PRICED`."""
     if len(addresses) > MAX_PRICED:
-        raise ValueError(f"compute prices are told for {MAX_PRICED} accounts at most, not {len(addresses)}")
-    return Question("getRecentPrioritizationFees", [list(addresses)], decode_accounts.read_compute_prices)
+        raise ValueError(f"priority fees are told for {MAX_PRICED} accounts at most, not {len(addresses)}")
+    return Question("getRecentPrioritizationFees", [list(addresses)], decode_accounts.read_priority_fees)
 
 
 def simulation(payload: bytes, watched: Sequence[str]) -> Question[Simulation]:

@@ -37,8 +37,8 @@ async def test_the_price_of_block_space_is_asked_for_the_accounts_that_are_writt
     fees = [{"slot": 5, "prioritizationFee": 250}, {"slot": 4, "prioritizationFee": 0}]
     addresses = [str(Pubkey.new_unique()) for _ in range(3)]
     async with scripted(getRecentPrioritizationFees=lambda _: fees) as node, opened(chain_of(node.url)) as chain:
-        assert await chain.compute_prices(addresses) == [0, 250]
+        assert await chain.recent_priority_fees(addresses) == [0, 250]
         assert node.asked == [("getRecentPrioritizationFees", [addresses])]
     async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
         await net.advance(3)
-        assert set(await chain.compute_prices(addresses)) == {0}, "nobody pays for space on a localnet"
+        assert set(await chain.recent_priority_fees(addresses)) == {0}, "nobody pays for space on a localnet"

@@ -175,7 +175,7 @@ async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tupl
         memo=attempt,
         before=dict.fromkeys(parsed.writable),
     )
-    check_message(GuardRules(max_compute_price=0), proposal)
+    check_message(GuardRules(max_priority_fee=0), proposal)
 
 
 # ---- what is not built -----------------------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ from tests.support.swap_transactions import (
     Swap,
     call,
     pay,
-    purse,
     quote,
     rule_of,
     token_account,
+    wallet_account,
 )
 
 POOLED = Swap(steps=(*STEPS, call(POOL_PROGRAM, b"swap", OURS_OTHER, WRAPPED, ATTACKER)))
@@ -52,16 +52,16 @@ LOST = SOL - FEE - RENT
 def sol_in(**after: Account | None) -> Swap:
     """Wrapped SOL is what the order spends; nothing is, unless `after` says so."""
     steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_OUT, VENUE, signers=[VENUE]), STEPS[-1])
-    start = {WALLET: purse(SOL), VENUE: purse(SOL)}
-    end = start | {WALLET: purse(SOL - FEE - RENT), OURS_OUT: token_account(MINT_OUT, 50)}
+    start = {WALLET: wallet_account(SOL), VENUE: wallet_account(SOL)}
+    end = start | {WALLET: wallet_account(SOL - FEE - RENT), OURS_OUT: token_account(MINT_OUT, 50)}
     return Swap(steps, start, end, quote(mint_in=WSOL)).and_after(**after)
 
 
 def sol_out(**after: Account | None) -> Swap:
     """Wrapped SOL is what the order receives; nothing is, unless `after` says so."""
     steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_IN, VENUE, signers=[VENUE]), STEPS[-1])
-    start = {WALLET: purse(SOL), VENUE: purse(SOL), OURS_IN: token_account(MINT_IN, 100)}
-    end = start | {WALLET: purse(SOL - FEE), OURS_IN: token_account(MINT_IN, 0)}
+    start = {WALLET: wallet_account(SOL), VENUE: wallet_account(SOL), OURS_IN: token_account(MINT_IN, 100)}
+    end = start | {WALLET: wallet_account(SOL - FEE), OURS_IN: token_account(MINT_IN, 0)}
     return Swap(steps, start, end, quote(mint_out=WSOL)).and_after(**after)
 
 
@@ -91,19 +91,19 @@ def test_what_was_received_before_does_not_count() -> None:
 
 
 def test_our_lamports_pay_the_fee_and_the_rent_of_our_own_accounts_and_nothing_more() -> None:
-    assert rule_of(Swap().and_after(WALLET=purse(LOST + 1))) is None
-    assert rule_of(Swap().and_after(WALLET=purse(LOST - 1))) is Rule.LAMPORTS
+    assert rule_of(Swap().and_after(WALLET=wallet_account(LOST + 1))) is None
+    assert rule_of(Swap().and_after(WALLET=wallet_account(LOST - 1))) is Rule.LAMPORTS
 
 
 def test_an_account_of_ours_is_not_closed_for_somebody_else() -> None:
     empty = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT))
     assert rule_of(empty.and_after(OURS_OTHER=None)) is Rule.LAMPORTS
-    assert rule_of(empty.and_after(OURS_OTHER=None, WALLET=purse(LOST + RENT))) is None
+    assert rule_of(empty.and_after(OURS_OTHER=None, WALLET=wallet_account(LOST + RENT))) is None
 
 
 def test_our_lamports_are_not_parked_in_token_accounts_above_their_rent() -> None:
     out = token_account(MINT_OUT, 50, lamports=RENT + 1_000)
-    assert rule_of(Swap().and_after(OURS_OUT=out, WALLET=purse(LOST - 1_000))) is Rule.LAMPORTS
+    assert rule_of(Swap().and_after(OURS_OUT=out, WALLET=wallet_account(LOST - 1_000))) is Rule.LAMPORTS
     rich = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT, lamports=RENT + 5))
     assert rule_of(rich) is None
     assert rule_of(rich.and_after(OURS_OTHER=token_account(MINT_OUT))) is Rule.LAMPORTS
@@ -113,19 +113,19 @@ def test_our_lamports_are_not_parked_in_token_accounts_above_their_rent() -> Non
 
 
 def test_spent_sol_counts_wallet_and_wrapped_together() -> None:
-    assert rule_of(sol_in(WALLET=purse(LOST - MAX_IN))) is None
-    assert rule_of(sol_in(WALLET=purse(LOST - MAX_IN - 1))) is Rule.SPENT
-    wrapped = sol_in(WALLET=purse(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(sol_in(WALLET=wallet_account(LOST - MAX_IN))) is None
+    assert rule_of(sol_in(WALLET=wallet_account(LOST - MAX_IN - 1))) is Rule.SPENT
+    wrapped = sol_in(WALLET=wallet_account(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
     assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 400))) is None
     assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 399))) is Rule.SPENT
-    assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 401), WALLET=purse(LOST - 1))) is None
+    assert rule_of(wrapped.and_after(WRAPPED=token_account(WSOL, 401), WALLET=wallet_account(LOST - 1))) is None
 
 
 def test_received_sol_counts_wallet_and_wrapped_together() -> None:
     assert rule_of(sol_out()) is Rule.RECEIVED
-    assert rule_of(sol_out(WALLET=purse(SOL - FEE + MIN_OUT))) is None
-    assert rule_of(sol_out(WALLET=purse(SOL - FEE + MIN_OUT - 1))) is Rule.RECEIVED
-    opened = sol_out(WALLET=purse(SOL - FEE - RENT))
+    assert rule_of(sol_out(WALLET=wallet_account(SOL - FEE + MIN_OUT))) is None
+    assert rule_of(sol_out(WALLET=wallet_account(SOL - FEE + MIN_OUT - 1))) is Rule.RECEIVED
+    opened = sol_out(WALLET=wallet_account(SOL - FEE - RENT))
     assert rule_of(opened.and_after(WRAPPED=token_account(WSOL, MIN_OUT))) is None
     assert rule_of(opened.and_after(WRAPPED=token_account(WSOL, MIN_OUT - 1))) is Rule.RECEIVED
     assert rule_of(opened.and_after(WRAPPED=token_account(WSOL, MIN_OUT, close_authority=ATTACKER))) is (
@@ -134,24 +134,24 @@ def test_received_sol_counts_wallet_and_wrapped_together() -> None:
 
 
 def test_wrapped_sol_that_was_there_is_never_closed_although_nothing_would_be_lost() -> None:
-    spent = sol_in(WALLET=purse(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
-    assert rule_of(spent.and_after(WRAPPED=None, WALLET=purse(LOST + RENT + 400))) is Rule.CLOSE
+    spent = sol_in(WALLET=wallet_account(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(spent.and_after(WRAPPED=None, WALLET=wallet_account(LOST + RENT + 400))) is Rule.CLOSE
 
 
 def test_of_wrapped_sol_that_was_there_goes_at_most_what_the_order_may_take_of_it() -> None:
-    sells = sol_in(WALLET=purse(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
-    assert rule_of(sells.and_after(WRAPPED=token_account(WSOL, 399), WALLET=purse(LOST + 1))) is Rule.WRAPPED
+    sells = sol_in(WALLET=wallet_account(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
+    assert rule_of(sells.and_after(WRAPPED=token_account(WSOL, 399), WALLET=wallet_account(LOST + 1))) is Rule.WRAPPED
     forbidden = replace(sells, spend_wrapped=False)
     assert rule_of(forbidden.and_after(WRAPPED=token_account(WSOL, 499))) is Rule.WRAPPED
     wraps = replace(sells, steps=(*sells.steps, pay(WALLET, WRAPPED, 60)))
-    paid = wraps.and_after(WALLET=purse(LOST - 60))
+    paid = wraps.and_after(WALLET=wallet_account(LOST - 60))
     assert rule_of(paid.and_after(WRAPPED=token_account(WSOL, 460))) is None
-    assert rule_of(paid.and_after(WRAPPED=token_account(WSOL, 459), WALLET=purse(LOST - 59))) is Rule.WRAPPED
+    assert rule_of(paid.and_after(WRAPPED=token_account(WSOL, 459), WALLET=wallet_account(LOST - 59))) is Rule.WRAPPED
 
 
 def test_another_native_mint_does_not_turn_our_lamports_into_what_was_received() -> None:
     theirs = token_account(MINT_OUT, 50, lamports=RENT + 50)
-    assert rule_of(Swap().and_after(OURS_OUT=theirs, WALLET=purse(LOST - 50))) is Rule.LAMPORTS
+    assert rule_of(Swap().and_after(OURS_OUT=theirs, WALLET=wallet_account(LOST - 50))) is Rule.LAMPORTS
 
 
 # Who has a say
@@ -159,7 +159,7 @@ def test_another_native_mint_does_not_turn_our_lamports_into_what_was_received()
 
 @pytest.mark.parametrize(
     "wallet",
-    [None, replace(purse(LOST), owner=ATTACKER), replace(purse(LOST), data=b"\0")],
+    [None, replace(wallet_account(LOST), owner=ATTACKER), replace(wallet_account(LOST), data=b"\0")],
     ids=["gone", "assigned", "allocated"],
 )
 def test_our_wallet_stays_a_plain_account(wallet: Account | None) -> None:
@@ -216,14 +216,14 @@ def test_a_swap_passes_exactly_within_its_bounds(spent: int, received: int, lamp
     swap = Swap().and_after(
         OURS_IN=token_account(MINT_IN, 1_000 - spent),
         OURS_OUT=token_account(MINT_OUT, received),
-        WALLET=purse(LOST + lamports),
+        WALLET=wallet_account(LOST + lamports),
     )
     assert (rule_of(swap) is None) == (spent <= MAX_IN and received >= MIN_OUT and lamports >= 0)
 
 
 @given(wallet=st.integers(-300, 300), wrapped=st.integers(0, 300), before=st.integers(0, 300))
 def test_spent_sol_is_the_same_however_it_is_spread(wallet: int, wrapped: int, before: int) -> None:
-    start = sol_in(WALLET=purse(LOST + wallet)).and_before(WRAPPED=token_account(WSOL, before))
+    start = sol_in(WALLET=wallet_account(LOST + wallet)).and_before(WRAPPED=token_account(WSOL, before))
     spent = before - wrapped - wallet
     allowed = Rule.WRAPPED if before - wrapped > MAX_IN else None
     found = rule_of(start.and_after(WRAPPED=token_account(WSOL, wrapped)))
@@ -261,4 +261,4 @@ def test_what_is_ours_is_summed_up() -> None:
     assert held(accounts, WALLET, WSOL) == LOST + 5
     assert held(accounts, VENUE, MINT_OUT) == 9_950
     assert held({}, WALLET, WSOL) == 0
-    assert own_accounts(BEFORE, WALLET) == {WALLET: purse(SOL), OURS_IN: token_account(MINT_IN, 1_000)}
+    assert own_accounts(BEFORE, WALLET) == {WALLET: wallet_account(SOL), OURS_IN: token_account(MINT_IN, 1_000)}

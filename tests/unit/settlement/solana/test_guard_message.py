@@ -54,13 +54,13 @@ from tests.support.swap_transactions import (
     call,
     open_account,
     pay,
-    purse,
     quote,
     rule_of,
     token,
     token_account,
     transfer,
     transfer_checked,
+    wallet_account,
 )
 
 NONCE, STAKE = Program.SYSTEM, "Stake11111111111111111111111111111111111111"
@@ -274,7 +274,7 @@ def test_sol_may_be_wrapped_spent_and_unwrapped_in_one_transaction() -> None:
     )
     swap = replace(Swap(), steps=steps, quote=quote(mint_in=WSOL))
     swap.check_message()
-    swap.and_before(WRAPPED=purse(1)).check_message()  # somebody sent lamports there before it was opened
+    swap.and_before(WRAPPED=wallet_account(1)).check_message()  # somebody sent lamports there before it was opened
     with pytest.raises(GuardError, match="which was there before, would be closed"):
         swap.and_before(WRAPPED=token_account(WSOL, 5)).check_message()
     with pytest.raises(GuardError, match="101 would be transferred"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from dexexec.settlement.solana import priority_fee
-from dexexec.settlement.solana.priority_fee import MOST_KNOWN, REMEMBERED_SECONDS, ComputePrice, percentile
+from dexexec.settlement.solana.priority_fee import MOST_KNOWN, REMEMBERED_SECONDS, PriorityFeeEstimator, percentile
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
 
@@ -31,18 +31,18 @@ class Market:
             raise self.prices
         return self.prices or ()
 
-    def compute_price_unknown(self, why: str) -> None:
+    def priority_fee_unknown(self, why: str) -> None:
         self.told.append(why)
 
-    def compute_price_known(self) -> None:
+    def priority_fee_known(self) -> None:
         self.told.append("known")
 
-    def compute_price_capped(self, market: int, cap: int) -> None:
+    def priority_fee_capped(self, market: int, cap: int) -> None:
         self.told.append(f"{market} over {cap}")
 
 
-def price_of(market: Market, clock: ManualClock, floor: int = FLOOR, cap: int = CAP) -> ComputePrice:
-    return ComputePrice(market, floor, cap, clock, market)
+def price_of(market: Market, clock: ManualClock, floor: int = FLOOR, cap: int = CAP) -> PriorityFeeEstimator:
+    return PriorityFeeEstimator(market, floor, cap, clock, market)
 
 
 @pytest.mark.parametrize(

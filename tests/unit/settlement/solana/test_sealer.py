@@ -41,9 +41,9 @@ from tests.support.swap_transactions import (
     VAULT_IN,
     address,
     call,
-    purse,
     quote,
     token_account,
+    wallet_account,
 )
 
 KEY = Keypair()
@@ -57,7 +57,7 @@ State = Mapping[str, Account | None]
 def state(held: int = 1_000, got: int = 0, *, lamports: int = SOL, frozen: bool = False) -> State:
     """The wallet and its two token accounts."""
     first = token_account(MINT_IN, held, WALLET, state=2 if frozen else 1)
-    return {WALLET: purse(lamports), OURS_IN: first, OURS_OUT: token_account(MINT_OUT, got, WALLET)}
+    return {WALLET: wallet_account(lamports), OURS_IN: first, OURS_OUT: token_account(MINT_OUT, got, WALLET)}
 
 
 class Pool(Venue[NoOptions]):
@@ -182,11 +182,14 @@ async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not
 
 async def test_promise_17_a_price_that_moved_is_not_told_as_a_lack_of_funds_by_old_balances() -> None:
     sealer = SolanaSealer(
-        cast("SolanaChain", Node([(10, {WALLET: purse(SOL)})])), Wallet(KEY.secret()), GuardRules(0), ManualClock()
+        cast("SolanaChain", Node([(10, {WALLET: wallet_account(SOL)})])),
+        Wallet(KEY.secret()),
+        GuardRules(0),
+        ManualClock(),
     )
     assert await sealer.shortage(quote(), 10) is not None
     assert await sealer.shortage(quote(), 11) is None
-    rich = Node([(10, {WALLET: purse(SOL)}), (14, state())])
+    rich = Node([(10, {WALLET: wallet_account(SOL)}), (14, state())])
     sealer = SolanaSealer(cast("SolanaChain", rich), Wallet(KEY.secret()), GuardRules(0), ManualClock())
     assert await sealer.shortage(quote(), 10) is None, "by balances of later"
 

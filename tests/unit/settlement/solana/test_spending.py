@@ -5,7 +5,7 @@ from dataclasses import replace
 from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import KNOWN, WSOL, Tokens
-from dexexec.settlement.solana.funds import WALLET_RENT, Purse
+from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.message import Program, network_fee
 from dexexec.settlement.solana.spending import spending_of
 from tests.support.swap_transactions import (
@@ -23,9 +23,9 @@ from tests.support.swap_transactions import (
     call,
     open_account,
     pay,
-    purse,
     quote,
     token_account,
+    wallet_account,
 )
 
 SYNC = call(Program.TOKEN, b"\x11", WRAPPED)
@@ -35,7 +35,7 @@ CLOSE = call(Program.TOKEN, b"\x09", WRAPPED, WALLET, WALLET, signers=[WALLET])
 def spending(swap: Swap, after: State, paid: int | None = None) -> Spending:
     proposal = swap.proposal()
     fee = network_fee(proposal.message) if paid is None else paid
-    return spending_of(proposal, after, fee, Purse(WALLET, proposal.before, Tokens(KNOWN)), 7)
+    return spending_of(proposal, after, fee, WalletFunds(WALLET, proposal.before, Tokens(KNOWN)), 7)
 
 
 def test_a_sale_of_tokens_takes_max_in_and_lamports_for_fee_and_rent() -> None:
@@ -45,10 +45,10 @@ def test_a_sale_of_tokens_takes_max_in_and_lamports_for_fee_and_rent() -> None:
 
 
 def test_what_a_simulation_left_missing_counts_where_it_is_more_with_the_price_that_it_did_not_know() -> None:
-    tipped = {**AFTER, WALLET: purse(SOL - FEE - RENT - 7_000)}
+    tipped = {**AFTER, WALLET: wallet_account(SOL - FEE - RENT - 7_000)}
     [lamports, _] = spending(Swap(), tipped).needs
     assert lamports.amount == FEE + RENT + 7_000
-    [lamports, _] = spending(Swap(), {**tipped, WALLET: purse(SOL - 10_000 - RENT - 7_000)}, paid=10_000).needs
+    [lamports, _] = spending(Swap(), {**tipped, WALLET: wallet_account(SOL - 10_000 - RENT - 7_000)}, paid=10_000).needs
     assert lamports.amount == FEE + RENT + 7_000
 
 
@@ -60,20 +60,20 @@ def sale_of_sol(*steps: Instruction, wrapped: Account | None = None) -> Swap:
 
 def test_a_sale_of_sol_takes_what_is_wrapped_although_some_may_come_back() -> None:
     steps = (open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL // 2), SYNC, CLOSE)
-    found = spending(sale_of_sol(*steps), {WALLET: purse(SOL // 2)})
+    found = spending(sale_of_sol(*steps), {WALLET: wallet_account(SOL // 2)})
     assert found.amounts() == {LAMPORTS: SOL // 2 + RENT + 5_200}
 
 
 def test_what_may_be_taken_of_wrapped_sol_is_never_more_than_there_is() -> None:
     """Else sales that wrap less than max-in, as theirs is final, would wait for each other."""
     steps = (open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL // 5), SYNC, CLOSE)
-    assert WSOL not in spending(sale_of_sol(*steps), {WALLET: purse(SOL)}).amounts()
+    assert WSOL not in spending(sale_of_sol(*steps), {WALLET: wallet_account(SOL)}).amounts()
     little = sale_of_sol(*steps[1:3], wrapped=token_account(WSOL, 7))
-    assert spending(little, {WALLET: purse(SOL)}).amounts()[WSOL] == 7
+    assert spending(little, {WALLET: wallet_account(SOL)}).amounts()[WSOL] == 7
 
 
 def test_a_sale_of_sol_that_was_wrapped_before_takes_of_it_what_is_not_wrapped_on_the_way() -> None:
     steps = (pay(WALLET, WRAPPED, SOL // 5), SYNC)
-    found = spending(sale_of_sol(*steps, wrapped=token_account(WSOL, 3 * SOL)), {WALLET: purse(SOL)})
+    found = spending(sale_of_sol(*steps, wrapped=token_account(WSOL, 3 * SOL)), {WALLET: wallet_account(SOL)})
     assert found.needs[1] == Need(WSOL, SOL // 2 - SOL // 5, 3 * SOL)
     assert found.amounts()[LAMPORTS] == SOL // 5 + 5_200

@@ -1,4 +1,4 @@
-"""Accounts, balances and compute prices in a node's answers become values, and other shapes are no answers."""
+"""Accounts, balances and priority fees in a node's answers become values, and other shapes are no answers."""
 
 from typing import Any
 
@@ -72,9 +72,9 @@ def test_a_balance_in_another_shape_or_of_somebody_else_is_none(wrong: Any) -> N
         read(held(), wrong)
 
 
-def test_compute_prices_come_by_slot_whatever_the_nodes_order() -> None:
+def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
     fees = [{"slot": slot, "prioritizationFee": fee} for slot, fee in ((9, 3), (7, 1), (8, 10_000))]
-    asked = methods.compute_prices([OWNER, MINT])
+    asked = methods.recent_priority_fees([OWNER, MINT])
     assert (asked.method, asked.params) == ("getRecentPrioritizationFees", [[OWNER, MINT]])
     assert asked.read(fees) == [1, 10_000, 3]
     assert asked.read([]) == []
@@ -92,12 +92,12 @@ def test_compute_prices_come_by_slot_whatever_the_nodes_order() -> None:
         [{"prioritizationFee": 1}],
     ],
 )
-def test_compute_prices_in_another_shape_are_none(result: Any) -> None:
+def test_priority_fees_in_another_shape_are_none(result: Any) -> None:
     with pytest.raises(UNREADABLE):
-        methods.compute_prices([]).read(result)
+        methods.recent_priority_fees([]).read(result)
 
 
-def test_compute_prices_are_told_for_128_accounts_at_once() -> None:
-    assert methods.compute_prices([OWNER] * 128).params == [[OWNER] * 128]
+def test_priority_fees_are_told_for_128_accounts_at_once() -> None:
+    assert methods.recent_priority_fees([OWNER] * 128).params == [[OWNER] * 128]
     with pytest.raises(ValueError, match="128"):
-        methods.compute_prices([OWNER] * 129)
+        methods.recent_priority_fees([OWNER] * 129)
