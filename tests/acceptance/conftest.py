@@ -12,7 +12,7 @@ from tests.support.service.process import QUICK, Stand, servers_at
 
 @pytest.fixture(autouse=True)
 def leaks_are_found_where_they_happen() -> Iterator[None]:
-    """A socket that nobody closed is a warning, and so an error, of the test that left it: not of a later one."""
+    """A socket that was not closed is a warning, and so an error, of the test that left it: not of a later one."""
     yield
     gc.collect()
 

@@ -13,7 +13,7 @@ from tests.support.service.process import Process, Stand, status, wait_until
 DESCRIPTORS = 256
 LIST = b"GET /api/orders?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 GROWTH_MB = 48
-"""What the memory of the process may have risen by, after an attack that asks for gigabytes."""
+"""How much the memory of the process may have grown after an attack with gigabytes of requests."""
 
 
 def post(process: Process) -> str:

@@ -1,4 +1,4 @@
-"""The benchmark, run short: it works, what it says has the documented shape, and the service has not become slow.
+"""The benchmark, run short: it works, its output has the documented shape, and the service has not become slow.
 
 Speed is only compared inside one run, on one machine, in the same minute, and the limits leave room for noise.
 """
@@ -54,7 +54,7 @@ def general(key: str) -> str:
 @pytest.mark.alone
 @pytest.mark.timeout(360)
 def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> None:
-    """The best of a few short rounds, as whatever else the machine does only ever makes it slower."""
+    """The best of a few short rounds, since other load on the machine can only make a round slower."""
     shares, costs = [], []
     for _ in range(ROUNDS):
         found = figures(measured("--only", "primitives,throughput", environment=given))
@@ -223,7 +223,7 @@ async def test_a_refused_client_waits_before_it_posts_again() -> None:
 
 
 async def test_an_open_loop_counts_from_when_an_order_should_have_been_sent() -> None:
-    """One connection and a server that takes its time once: those behind it waited, and their latencies say so."""
+    """One connection and a server that is slow once: requests behind it waited, and their latencies show it."""
     stall = 0.2
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

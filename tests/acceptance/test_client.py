@@ -1,4 +1,4 @@
-"""The tests' own clients leave no socket behind, whatever their server does: what leaks fails some later test."""
+"""The tests' own clients close all their sockets, with any server: a leak would fail a later test."""
 
 import asyncio
 import socket
@@ -38,7 +38,7 @@ def _inode(descriptor: Path) -> str:
 
 @asynccontextmanager
 async def server(treat: Peer) -> AsyncIterator[int]:
-    """Accepts, and does to each connection what it is told; its port."""
+    """Accepts connections, and treats each as the test wants; returns its port."""
     loop = asyncio.get_running_loop()
     accepted: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,4 +1,4 @@
-"""Promise 15: SIGTERM. Leasing stops, what is in flight finishes or goes back, sockets are told to resume elsewhere."""
+"""Promise 15: SIGTERM. Leasing stops, orders in flight finish or are handed back, and sockets close with "resume"."""
 
 import asyncio
 import time

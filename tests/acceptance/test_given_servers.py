@@ -1,6 +1,6 @@
-"""Servers given by the environment, over TCP: they are used as told, nothing is embedded, and no password shows.
+"""Servers given by the environment, over TCP: they are used, nothing is embedded, and no password shows.
 
-By default these are the wheels' programs on loopback ports, with a Postgres role and a Redis password of their own.
+By default these are the wheels' programs on loopback ports, with a separate Postgres role and Redis password.
 With TEST_PG_HOST and TEST_REDIS_URL set, the first test runs on those instead.
 """
 
@@ -57,7 +57,7 @@ def guarded() -> Iterator[tuple[Address, str]]:
 
 
 def wait_for_the_rules(address: Address) -> None:
-    """Until nobody gets in without a password: a reload takes effect a moment after it was asked for."""
+    """Until a connection without a password fails: a reload takes effect a moment after it was requested."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -160,7 +160,7 @@ WRONG_PLACES = {
 
 
 def test_promise_14_an_address_that_cannot_be_used_is_told_without_its_password(nothing_embedded: Stand) -> None:
-    """Whatever the reason; all at once, since each takes a start."""
+    """All reasons in one test, since each takes a start."""
     redis_url = "redis://127.0.0.1:1/0"
     processes = {
         name: nothing_embedded.start(REDIS_URL=redis_url, **{name: text}) for name, text in WRONG_PLACES.items()

@@ -1,4 +1,4 @@
-"""The judge of a localnet finds whatever is changed in the record, or on the chain behind it."""
+"""The checks on a localnet find every change to the record, or to the chain behind it."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ LIES = {
     "the wallet has": "UPDATE orders SET amount_out = amount_out + 1 WHERE side = 'buy'",
     "the wallet": "UPDATE orders SET amount_in = amount_in - 1 WHERE side = 'sell'",
 }
-"""What the judge says of a change to the record."""
+"""The checks' message after a change to the record."""
 
 
 def changed(address: Address, statement: str, look: Callable[[], object]) -> None:
@@ -51,7 +51,7 @@ def copied(connection: psycopg.Connection[TupleRow], table: str) -> bytes:
 
 
 async def pays(url: str, payer: Keypair, to: str, lamports: int) -> None:
-    """A transfer that nobody has on record, until it is final."""
+    """A transfer that no order has recorded, once it is final."""
     transaction = sign([pay(payer, Pubkey.from_string(to), lamports)], payer, blockhash=await blockhash(url))
     await send(url, transaction)
 

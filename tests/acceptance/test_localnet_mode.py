@@ -35,13 +35,13 @@ def stand(data_dir: Path) -> Iterator[Stand]:
 
 
 def localnet_of(process: Process) -> str:
-    """Where the localnet is, as the banner says."""
+    """The localnet's address, from the banner."""
     line = next(line for line in process.banner().splitlines() if line.strip().startswith("Localnet"))
     return line.split()[1]
 
 
 def transaction(url: str, signature: str) -> dict[str, Any]:
-    """`getTransaction`, as a person would ask for it."""
+    """`getTransaction`, as a person would send it."""
     options = {"encoding": "jsonParsed", "maxSupportedTransactionVersion": 0, "commitment": "finalized"}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": [signature, options]})
     command = ["curl", "-sS", "--fail", url, "-H", "Content-Type: application/json", "-d", body]

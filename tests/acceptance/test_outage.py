@@ -101,7 +101,7 @@ async def some_ended(address: Address, count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Poster:
-    """Posts orders whatever happens, and keeps what it was told: accepted, or refused with an unknown outcome."""
+    """Posts orders through all failures, and keeps the answers: accepted, or refused with an unknown outcome."""
 
     calls: Http
     url: str
@@ -197,7 +197,7 @@ async def ready_again(calls: Http, url: str) -> None:
 
 async def test_an_immediate_stop_of_postgres_only_delays(scene: Scene) -> None:
     """Promises 1 to 3 across a crash of the record itself. An order whose answer was lost with it exists or does not,
-    and the client was told its id."""
+    and the client got its id."""
     url = scene.api.url
     over = asyncio.Event()
     async with http() as calls, asyncio.timeout(55):

@@ -1,4 +1,4 @@
-"""`--processes N`: one service on one port, whatever happens to any of its processes."""
+"""`--processes N`: one service on one port, through failures of any of its processes."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ def holders(address: Address) -> Counter[int]:
 
 
 async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Whether an open connection still has somebody who answers."""
+    """Whether the other end of an open connection still answers."""
     try:
         writer.write(HEALTH)
         line = await reader.readline()

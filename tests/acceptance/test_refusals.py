@@ -1,4 +1,4 @@
-"""What cannot start says so in one line that tells what to do, with an exit code that is not 0, and shows no secret."""
+"""A failed start prints one line with the remedy, has an exit code other than 0, and shows no secret."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that stays bound, so that nobody else gets it, and refuses connections."""
+    """A port that stays bound, so that no other process gets it, and refuses connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])

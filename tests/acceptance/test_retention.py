@@ -1,4 +1,4 @@
-"""A worker process that is told how long to keep orders archives what has ended, and drops what is older."""
+"""A worker process with DEXEXEC_KEEP_DAYS archives finished orders, and drops old ones."""
 
 import asyncio
 

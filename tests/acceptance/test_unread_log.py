@@ -1,4 +1,4 @@
-"""A log that nobody reads: the service serves, trades and stops as if somebody did."""
+"""With a log that no program reads, the service serves, trades and stops as usual."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ os.set_inheritable(read_end, True)
 os.dup2(write_end, 2)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-"""Runs a command whose standard error is a full pipe. The command itself holds the end that nobody reads."""
+"""Runs a command whose standard error is a full pipe. The command itself holds the reading end, and never reads."""
 
 
 def test_a_log_that_nobody_reads_stops_neither_the_service_nor_its_exit(

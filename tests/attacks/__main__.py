@@ -19,7 +19,7 @@ from tests.support.service.process import Process, Stand, say
 FILLED = 200
 """Orders that are there before an attack, so that a list is a full one."""
 SHARED_LOG = "a-log-nobody-reads"
-"""An attack by its surroundings: refused requests, while standard error is a pipe that nobody reads."""
+"""An attack from outside the API: refused requests, while standard error is a pipe without a reader."""
 SETTLE_SECONDS = 10.0
 """Between the end of an attack and the last look at the memory."""
 

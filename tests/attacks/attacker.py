@@ -82,7 +82,7 @@ class Attack:
             await writer.drain()
 
     async def read(self, request: bytes, at_once: int = 1) -> None:
-        """Ask and read the answers, again and again."""
+        """Send requests and read the answers, again and again."""
         reader, writer = await self.connect()
         while True:
             writer.write(request * at_once)

@@ -1,4 +1,4 @@
-"""A normal client: posts an order and reads one at a fixed rate, each on time whatever became of those before."""
+"""A normal client: posts an order and reads one at a fixed rate, each on time even if earlier ones still wait."""
 
 import asyncio
 import json

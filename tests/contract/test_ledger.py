@@ -1,7 +1,7 @@
-"""What the simulated chain may rely on, whichever ledger is under it.
+"""The contract of the simulated chain's ledger, for each implementation.
 
-A ledger joins as a parameter of `open_ledger`. It may be shared with other tests, so that every landing here has a
-signature of its own, and it may have a clock of its own: only the far past and the far future are used.
+A ledger joins as a parameter of `open_ledger`. It may be shared with other tests, so every landing here has its own
+signature, and it may have its own clock: only the far past and the far future are used.
 """
 
 import asyncio

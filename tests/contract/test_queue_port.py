@@ -1,6 +1,6 @@
-"""What the engine relies on of its queue, whether it is a Redis, a Cluster, or the one in memory of simulations.
+"""The contract of the queue, for Redis, a Redis Cluster, and the queue in memory of simulations.
 
-A queue joins as a parameter of `queues`; `Lost` says what can happen to the data behind it.
+A queue joins as a parameter of `queues`; `Lost` names what can happen to the data behind it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A queue, and what its data can suffer. `consumers` are those that the group knows."""
+    """A queue, and what can happen to its data. `consumers` are those of the group."""
 
     queue: Queue
     flush: Callable[[], Awaitable[object]]

@@ -1,4 +1,4 @@
-"""Promise 16 as the store keeps it: what open attempts of a wallet may spend is there once, whoever adds to it."""
+"""Promise 16 in the store: the funds of a wallet cover what its open attempts may spend, with concurrent writers too."""
 
 import asyncio
 from dataclasses import replace

@@ -114,7 +114,7 @@ async def test_the_next_claim_is_told_what_kept_the_order_from_being_filled_and_
 
 
 async def test_only_a_turn_that_got_somewhere_is_forgotten(stores: Open) -> None:
-    """What crashes after it has told its quotes is no better than what crashes before."""
+    """An order that crashes its worker after its quotes are stored is no better than one that crashes it before."""
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         first = await claimed_by(store, worker, order_id)

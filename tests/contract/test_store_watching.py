@@ -1,5 +1,4 @@
-"""Confirmed orders, taken a page at a time: each by one taker for one look, and by the next one if that comes to
-nothing."""
+"""Confirmed orders, taken a page at a time: each by one watcher for one look, by the next one if that look fails."""
 
 import asyncio
 from typing import Any
@@ -80,7 +79,7 @@ async def test_promise_10_a_look_that_comes_too_late_writes_nothing(stores: Open
 
 
 async def test_a_landing_in_a_slot_that_cannot_be_keeps_no_other_order_from_its_look(stores: Open) -> None:
-    """A node told it, and the record holds it."""
+    """A node reported it, and the record has it."""
     async with stores() as store:
         worker = await store.begin("w", 20)
         odd, back, fine = [await confirmed(store, worker) for _ in range(3)]

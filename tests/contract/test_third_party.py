@@ -1,7 +1,7 @@
-"""An adapter from somebody else's package is installed, found, enabled and checked like our own.
+"""A third-party adapter is installed, found, enabled and checked like the project's own.
 
 `tests/acme_venue` is built by its own build backend, and its wheel unpacked into an empty folder, as installers do.
-Everything then happens in processes of its own, which see that folder and nothing else of the package.
+Everything then happens in separate processes, which see that folder and nothing else of the package.
 """
 
 import os

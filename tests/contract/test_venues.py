@@ -1,4 +1,4 @@
-"""Every adapter of this repository keeps the contract, and the report says so."""
+"""Every adapter of this repository keeps the contract, and the report shows it."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""What /readyz is answered with: one look for all who ask within a second, and what it found missing."""
+"""The answers of /readyz: one check serves all requests within a second, and lists what is missing."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a client may say on a WebSocket: each mistake has its own code, and none goes unanswered."""
+"""Messages of clients on a WebSocket: each mistake has its own code, and every mistake is answered."""
 
 import json
 from uuid import UUID

@@ -33,7 +33,7 @@ GOOD = measure.Measured(ANSWER, OUTCOME, SINCE, 800_000, {"dexexec all": 0.05, "
 
 @dataclass
 class BenchSandbox:
-    """A record that says what it is told to."""
+    """A database check with prepared results."""
 
     twos: tuple[int, int, int] = (0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""What the load client reads off the wire, whatever pieces it comes in."""
+"""The load client's parsers work for input that arrives in any pieces."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ class Wire:
 
 
 class User:
-    """Whoever uses a connection."""
+    """The user of a connection."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
@@ -103,7 +103,7 @@ def test_a_request_announces_its_body() -> None:
 
 
 class Ears:
-    """What a socket told."""
+    """The messages that a socket received."""
 
     def __init__(self) -> None:
         self.texts: list[bytes] = []

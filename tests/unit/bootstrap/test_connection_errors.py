@@ -1,4 +1,4 @@
-"""The words of a server at the first contact: `does not answer` is said where nothing answered, and nowhere else."""
+"""Errors of a server at the first connection: `does not answer` is used only if nothing answered."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The first contact: a name that no host has is not repeated, since a secret may stand in its place."""
+"""The first connection: a name that does not resolve is not repeated, since it may be a misplaced secret."""
 
 import socket
 from contextlib import AbstractAsyncContextManager

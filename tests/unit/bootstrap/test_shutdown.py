@@ -1,4 +1,4 @@
-"""The last resort of a process that was asked to stop: what hangs is left behind."""
+"""The last resort of a process that has to stop: parts that hang are left behind."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What DEXEXEC_HOST says is where it listens, and the banner names an address that answers."""
+"""The service listens on DEXEXEC_HOST, and the banner names an address that answers."""
 
 import socket
 from urllib.parse import urlsplit

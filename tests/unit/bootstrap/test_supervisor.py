@@ -1,4 +1,4 @@
-"""The pure parts of `--processes N`: pauses, what children are told, how they end, and the command line."""
+"""The pure parts of `--processes N`: pauses, messages to children, their ends, and the command line."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Whatever Redis answers that is no answer is an outage; a key that somebody broke is mended, once."""
+"""Every unexpected answer of Redis is an outage; a key that another program broke is repaired, once."""
 
 import pytest
 from redis import exceptions

@@ -1,4 +1,4 @@
-"""Group commit: nobody waits for a timer, each caller gets its own answer, and a bad item fails alone."""
+"""Group commit: no timer delays a caller, each caller gets its own answer, and a bad item fails alone."""
 
 import asyncio
 

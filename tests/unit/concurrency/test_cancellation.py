@@ -13,7 +13,7 @@ async def forever() -> str:
 
 
 async def stubborn(go_on: asyncio.Event) -> None:
-    """Ends when it is let, whatever it is told."""
+    """Ignores cancellations, and ends only when it is released."""
     while not go_on.is_set():
         try:
             await go_on.wait()

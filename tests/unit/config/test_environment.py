@@ -81,7 +81,7 @@ def test_libpq_is_given_what_the_file_says_unless_the_environment_does() -> None
 
 
 def test_variables_that_say_where_a_postgres_is_do_not_count_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may be meant for psql: what is not ours is not written to because of them."""
+    """They may be meant for psql: variables of other programs do not make the service use a Postgres."""
     monkeypatch.setenv("PGHOST", "db")
     write("PGUSER=me")
     assert load().postgres() is None

@@ -214,7 +214,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def calls(files: list[Path], name: str) -> Iterator[ast.Call]:
-    """The calls of whatever is called `name`, as a function or a method."""
+    """The calls of the function or method `name`."""
     for node in (node for path in files for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
         if getattr(node.func, "id", getattr(node.func, "attr", "")) == name:
             yield node

@@ -1,4 +1,4 @@
-"""docs/LOCALNET.md tells of every method, option and fault, and of none that is not there."""
+"""docs/LOCALNET.md describes exactly the methods, options and faults that exist."""
 
 import argparse
 import re

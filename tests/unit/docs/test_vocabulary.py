@@ -48,7 +48,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
-    """Line number and text of each string that stands alone as a statement: docstrings, also those of attributes."""
+    """Line number and text of each string that is a statement: docstrings, also those of attributes."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value

@@ -1,4 +1,4 @@
-"""The memo that says on chain which attempt of which order a transaction is."""
+"""The memo that names a transaction's order and attempt on chain."""
 
 from base64 import urlsafe_b64encode
 from uuid import UUID

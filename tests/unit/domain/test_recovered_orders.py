@@ -41,7 +41,7 @@ UNFINISHED = [status for status, after in TRANSITIONS.items() if after]
 
 
 def on_chain(number: int = 1, *, order_id: UUID = ORDER, **about: Any) -> ChainAttempt:
-    """A swap that landed, unless said otherwise."""
+    """A swap that landed; keywords change its fields."""
     usual: dict[str, Any] = {
         "attempt": AttemptId(order_id, number),
         "signature": f"sig-{number}",
@@ -67,7 +67,7 @@ def recorded(status: Status, *attempts: RecordedAttempt, ended: bool = False, **
 
 
 def restored(known: RecordedOrder | None, *found: ChainAttempt, fate: SwapStatus | None = None) -> Restoration:
-    """What is to be written; its events go along the table, from where the order stands."""
+    """The changes to write; their events follow the table from the order's status on."""
     restoration = restore(known, found, fate, PAIR)
     statuses = [status for status, _ in restoration.events]
     before = known.status if known else statuses.pop(0)

@@ -1,4 +1,4 @@
-"""Amounts: exact in both directions, and rounded against the taker where they must be rounded."""
+"""Amounts: exact in both directions, and rounded against the swapping wallet where rounding is needed."""
 
 from decimal import Decimal
 from fractions import Fraction

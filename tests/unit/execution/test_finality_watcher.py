@@ -1,4 +1,4 @@
-"""The watcher of confirmed orders: what becomes of a page, whoever dies, stands still or does not answer meanwhile."""
+"""The watcher of confirmed orders: every page is completed after crashes, freezes and lost answers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -114,7 +114,7 @@ async def test_promise_2_wherever_a_watcher_dies_the_next_one_ends_each_order_on
 
 
 async def test_promise_10_a_watcher_that_comes_late_writes_nothing(scene: Scene) -> None:
-    """It stands still between its look and its writing, for longer than until the next look."""
+    """It freezes between its look and its write, for longer than until the next look."""
     row = await scene.confirmed()
     scene.tell(row, GONE)
     heir = scene.watcher()
@@ -248,7 +248,7 @@ async def test_an_outage_of_postgres_is_told_once_and_outlasted(scene: Scene) ->
 async def test_promise_2_a_look_that_fails_for_whatever_reason_is_followed_by_the_next(
     scene: Scene, fault: BaseException
 ) -> None:
-    """A cancellation of somebody else's would end a loop without a word, and all orders stayed confirmed."""
+    """A cancellation from another task would end a loop silently, and all orders would stay confirmed."""
     row = await scene.confirmed()
     scene.tell(row, LANDED)
     take, faults = scene.store.take_confirmed, [fault]

@@ -38,7 +38,7 @@ Story = Callable[[RetryTimers, NotedQueue], Awaitable[None]]
 
 @pytest.fixture
 def tell() -> Iterator[Callable[[Story], NotedQueue]]:
-    """Runs a story on virtual time, with timers at work beside it."""
+    """Runs a scenario in virtual time, with timers at work beside it."""
     loop = VirtualLoop(random.Random(1))
 
     async def no_strike(_: object) -> None: ...

@@ -29,7 +29,7 @@ LIMITS = Limits(
 
 
 class Turn:
-    """What stands for the pipeline: remembers what it was given, and lets a turn end when `go_on` is set."""
+    """Replaces the pipeline: records the orders it gets, and lets a turn end when `go_on` is set."""
 
     def __init__(self) -> None:
         self.given: list[Claimed] = []

@@ -187,7 +187,7 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
 
 
 async def test_what_is_committed_just_before_somebody_follows_is_in_the_history() -> None:
-    """Nobody followed when the event was handed over, and its echo is dropped."""
+    """The event had no subscriber when it was handed over, and its echo is dropped."""
     async with scene() as it:
         order_id = await it.record.create()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])

@@ -1,4 +1,4 @@
-"""The announcements: what is published, what of it is believed, and that nobody ever waits for Redis."""
+"""The publisher: what is published, which messages are believed, and that no caller ever waits for Redis."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The core of the feed: whatever happens to messages on the way, a subscription delivers seq + 1, seq + 2 ..."""
+"""The core of the feed: a subscription delivers seq + 1, seq + 2 ..., even if messages are lost, late or repeated."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -59,7 +59,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @precondition(lambda self: self.rows is None and not self.subscription.ended)
     @rule(extra=st.integers(0, 3))
     def read(self, extra: int) -> None:
-        """The rows are as of a moment after the read began, and may begin earlier than asked for."""
+        """The rows are as of a moment after the read began, and may begin earlier than requested."""
         after = self.subscription.begin_read()
         self.rows = [self.made(seq) for seq in range(max(1, after + 1 - extra), self.committed + 1)]
         if self.subscription.confirm(self.rows) is not AfterSeqCheck.VALID:

@@ -331,7 +331,7 @@ async def test_who_goes_while_waiting_for_room_leaves_the_line_and_nothing_is_st
 
 @pytest.mark.parametrize("failure", ["refuses", "hangs"])
 async def test_an_order_is_accepted_although_redis_is_lost_after_the_commit(failure: str) -> None:
-    """The sweeper finds it in Postgres; the operator is told."""
+    """The sweeper finds it in Postgres; the log reports it."""
     setup = Setup(request_timeout_ms=100, max_queue=2)
     if failure == "refuses":
         setup.queue.enqueue_switch.up = False

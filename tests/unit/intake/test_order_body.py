@@ -1,4 +1,4 @@
-"""What may stand in the body of a new order, and what a client is told about each thing that may not."""
+"""The fields of a new order's body, and the error for each invalid one."""
 
 import json
 from decimal import Decimal

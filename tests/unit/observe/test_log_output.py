@@ -1,4 +1,4 @@
-"""Output whose reader does not read, has gone, or comes back: it holds up nobody, and what it missed is counted."""
+"""Output whose reader stops reading, leaves or comes back: it delays no part, and dropped lines are counted."""
 
 import errno
 import io

@@ -55,7 +55,7 @@ def test_a_line_with_a_traceback_counts_as_many_and_the_first_always_passes() ->
 
 
 def test_promise_3_an_alarm_about_money_is_never_left_out() -> None:
-    """Each names an order that somebody has to look at."""
+    """Each names an order that needs a person's attention."""
     written = io.StringIO()
     observer = Observer(make_logger(style="json", out=written, sampler=Sampler(Seconds())))
     orders = [uuid4() for _ in range(LINES + 20)]

@@ -1,4 +1,4 @@
-"""Promise 14's last line of defence: what is written for people holds no secret, whatever brought it there."""
+"""Promise 14's last line of defence: no text for people has a secret, from any source."""
 
 import io
 import json

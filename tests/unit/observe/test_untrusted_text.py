@@ -85,7 +85,7 @@ class OwnLimit(RateLimited):
 
 
 class Liar(Unreachable):
-    """Raises when it is asked whose trouble it is."""
+    """Raises when its `shared` flag is read."""
 
     @property
     def shared(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which transactions on chain are ours: paid and signed by our wallet, with one memo in our name."""
+"""Which transactions on chain are our own: paid and signed by our wallet, with one memo in our name."""
 
 import pytest
 

@@ -12,7 +12,7 @@ from dexexec.venue import Unreachable
 
 
 class Listening(Observer):
-    """Keeps what it is told."""
+    """Records the reports it gets."""
 
     def __init__(self) -> None:
         super().__init__(make_logger("critical"))
@@ -47,7 +47,7 @@ class Answers:
 
 
 async def obtained(comparisons: Sequence[Answers]) -> tuple[str, list[str]]:
-    """What is permitted in the end, and what was told until then."""
+    """The final permission, and the reports until then."""
     observer = Listening()
     permission = ComparedRecord(cast("list[Comparison]", comparisons), ManualClock(), observer)
     assert permission.identity() == "", "nothing is, before it is asked"

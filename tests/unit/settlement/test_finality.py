@@ -1,4 +1,4 @@
-"""What one look says of a confirmed swap, and that nothing less than proof ends its order or takes its fill away."""
+"""The result of one look at a confirmed swap: nothing less than proof ends its order or takes its fill away."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a worker says of chains that it cannot reach, for /readyz: only where it reaches none."""
+"""A worker's report for /readyz about chains that it cannot reach: only if it reaches none."""
 
 from typing import cast
 

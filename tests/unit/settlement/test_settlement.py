@@ -172,7 +172,7 @@ async def test_the_history_is_searched_only_where_not_being_seen_would_mean_some
 
 
 async def test_promise_5_a_height_that_no_chain_can_have_since_it_was_signed_proves_nothing() -> None:
-    """All that a node tells may go together, and after a restart nothing else is known of it."""
+    """All reports of a node may be consistent, and after a restart there is no earlier data about it."""
     slot_for_height = replace(EXPIRED, height=22_000_000)
     bench = Bench(*[slot_for_height] * 20, LANDED)
     assert (await bench.settle(resumed=True, age=3_600)).outcome == "landed"

@@ -1,4 +1,4 @@
-"""What a swap that stands still is said to wait for: after a while, and then only what has changed."""
+"""The reason that a stalled swap shows for waiting: after a while, and then only changes."""
 
 import pytest
 
@@ -14,7 +14,7 @@ FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=False)
 
 
 class Heard:
-    """A clock by hand, and what was told."""
+    """A manual clock, and the reported reasons."""
 
     def __init__(self) -> None:
         self.clock, self.told = ManualClock(), list[Waiting]()
@@ -24,7 +24,7 @@ class Heard:
         self.told.append(waiting)
 
     async def looks(self, seconds: float, *waiting: Waiting) -> list[Waiting]:
-        """What is told while it is looked at ten times a second, finding each of these in turn."""
+        """The reports when it is checked ten times a second, with each of these results in turn."""
         self.told = []
         for look in range(round(seconds * 10)):
             self.clock.advance(0.1)

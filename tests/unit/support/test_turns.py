@@ -1,4 +1,4 @@
-"""Turns of tests in a parallel run: many side by side, or one alone, and nobody waits for ever."""
+"""Turns of tests in a parallel run: many side by side, or one alone, and no test waits for ever."""
 
 import threading
 from collections.abc import Iterator

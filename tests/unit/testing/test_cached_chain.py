@@ -1,4 +1,4 @@
-"""A chain that stands still, so that an adapter with live prices can be checked: what was shown is shown again."""
+"""A frozen chain for checking an adapter with live prices: the first answer is repeated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The tests' clock: time passes only when it is told to, and in order."""
+"""The tests' clock: time passes only when a test moves it, and in order."""
 
 import asyncio
 

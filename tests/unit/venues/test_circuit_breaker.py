@@ -4,7 +4,7 @@ from dexexec.venues.circuit_breaker import Breaker, State
 
 
 class Scene:
-    """A breaker that opens after three failures for five seconds, under a clock that stands still."""
+    """A breaker that opens after three failures for five seconds, under a frozen clock."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

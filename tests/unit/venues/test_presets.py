@@ -1,4 +1,4 @@
-"""A preset is one name for several adapters and what they mean together; who says otherwise is told."""
+"""A preset is one name for several adapters and their shared settings; a contradicting setting is refused."""
 
 import subprocess
 import sys

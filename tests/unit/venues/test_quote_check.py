@@ -86,7 +86,7 @@ def test_names_of_pools_are_cleaned_and_cut() -> None:
 
 
 class Changing(Quote):
-    """Another amount each time that it is asked."""
+    """Returns another amount at each access."""
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)

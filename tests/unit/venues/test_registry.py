@@ -1,4 +1,4 @@
-"""Adapters are found, loaded and set up, or refused with one line that says what would be right."""
+"""Adapters are found, loaded and set up, or refused with one line that names the remedy."""
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint

@@ -249,7 +249,7 @@ class Panicky(NoRoute):
 
 
 class Homemade(RateLimited):
-    """As adapters write them: without the base's `__init__`, with a code that is none."""
+    """Errors as adapters write them: without the base's `__init__`, with an invalid code."""
 
     code = "Too Many!\0"
     retryable = "yes"  # type: ignore[assignment]
@@ -336,7 +336,7 @@ async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(re
 async def test_promise_17_what_a_venue_says_when_the_orders_deadline_cuts_it_short_never_opens_its_breaker(
     error: VenueError,
 ) -> None:
-    """A venue that is punctual says by itself that it ran out of the time that it was given."""
+    """A punctual venue reports by itself that it ran out of the given time."""
     clock = ManualClock()
     slow, quick = ScriptedVenue("slow", clock), ScriptedVenue("quick", clock)
     slow.on_quote = raising(error)

@@ -1,4 +1,4 @@
-"""Errors of venues: what says something against a venue, and what is trouble of the nodes that all of them share."""
+"""Errors of venues: which count against the venue, and which are trouble of the nodes that all venues share."""
 
 import pytest
 

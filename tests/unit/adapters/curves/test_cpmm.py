@@ -1,4 +1,4 @@
-"""Raydium CPMM is priced as the program does it, to the unit, and never to the taker's profit."""
+"""Raydium CPMM is priced like the program does, to the unit, and never in favour of the swapping wallet."""
 
 from dataclasses import replace
 from typing import Any

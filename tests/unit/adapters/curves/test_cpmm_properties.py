@@ -1,4 +1,4 @@
-"""Whatever the pool and the amount, a CPMM swap obeys these laws."""
+"""Laws that every CPMM swap obeys, for any pool and amount."""
 
 from fractions import Fraction
 

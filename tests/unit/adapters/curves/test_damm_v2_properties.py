@@ -1,4 +1,4 @@
-"""Whatever the pool and the amount, a DAMM v2 swap obeys these laws."""
+"""Laws that every DAMM v2 swap obeys, for any pool and amount."""
 
 from dataclasses import replace
 from fractions import Fraction

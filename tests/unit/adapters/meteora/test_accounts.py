@@ -42,7 +42,7 @@ def test_every_recorded_account_is_the_pool_that_the_curve_was_proven_with() -> 
 
 
 def test_a_pools_addresses_are_those_that_the_program_derives_from_its_tokens() -> None:
-    """The records do not say where the accounts were: that mints and vaults fit each other proves the offsets."""
+    """The records do not have the accounts' addresses: that mints and vaults match each other proves the offsets."""
     for record in RECORDS:
         data = b64decode(record["account_at_start"])
         pool = PROGRAM.customizable_pool(data[168:200], data[200:232])

@@ -104,8 +104,8 @@ async def test_fee_and_price_impact_are_told_apart(data: bytes, request_: SwapRe
     st.integers(0, 10_000),
 )
 def test_rounding_is_against_the_taker(data: bytes, sell: bool, amount: int, bps: int) -> None:
-    """One unit more than an amount buys costs more than that amount; the bounds never allow more than the slippage
-    says: the least that comes out is rounded down by less than a unit, the most that goes in is rounded up by less."""
+    """One unit more than an amount buys costs more than that amount, and the bounds never allow more than the slippage:
+    the least output is rounded down by less than a unit, the most input is rounded up by less."""
     chain = chain_of(pool_of(data=data))
     mints = (WSOL, USDC) if sell else (USDC, WSOL)
     paid = asyncio.run(ask(chain, SwapRequest(*mints, amount, Mode.EXACT_IN, bps)))
@@ -126,7 +126,7 @@ async def test_everything_is_read_in_one_answer_and_again_for_every_quote() -> N
 
 
 async def test_a_schedule_runs_by_the_chains_clock_and_not_by_ours() -> None:
-    """50 bps of the cliff less every minute; our own clock stands years earlier."""
+    """50 bps of the cliff less every minute; the clock of this machine is years behind."""
     start = int.from_bytes(at.LINEAR[at.ACTIVATION_AT : at.ACTIVATION_AT + 8], "little")
     fees = []
     for minutes in (0, 1, 50, 100, 10_000):

@@ -1,4 +1,4 @@
-"""The mocks' pools of two real balances: what they promise the vaults can pay, and nobody trades them empty."""
+"""The mocks' pools of two real balances: the vaults can pay what the pools promise, and no trade empties them."""
 
 import subprocess
 import sys

@@ -169,7 +169,7 @@ async def test_a_quote_that_is_not_its_own_is_not_built(venue: Any, raw: Mapping
 
 @each_venue
 def test_no_meaning_of_a_program_error_speaks_of_the_wallet(venue: Any) -> None:
-    """Tokens that are short, or an account that is missing: the engine tells it by name and amount."""
+    """Missing tokens and missing accounts are no errors of the adapter: the engine reports them by name and amount."""
     meanings: Mapping[int, VenueError] = venue(RecordedChain({})).failures
     assert {1, 3012}.isdisjoint(meanings)
     assert all(error.code != "insufficient-funds" for error in meanings.values())

@@ -1,4 +1,4 @@
-"""Whatever a node shows, a venue of pools quotes it or refuses with a reason; nobody gains by going there and back."""
+"""Properties of venues with pools: node data is quoted or refused with a reason, and no round trip makes a profit."""
 
 import asyncio
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def other(account: Account) -> st.SearchStrategy[Account | None]:
 def test_whatever_accounts_a_node_shows_the_answer_is_a_quote_or_a_refusal(
     ground: str, data: st.DataObject, request_: SwapRequest
 ) -> None:
-    """The pools are named, so that they are read whatever they look like; the venue has seen nothing else before."""
+    """The pools are configured by address, so each is read in any state; the venue has seen nothing else before."""
     make, held = GROUNDS[ground]
     places = data.draw(st.lists(st.sampled_from(sorted(held)), min_size=1, max_size=3, unique=True))
     shown = dict(held)
@@ -100,8 +100,8 @@ def test_whatever_accounts_a_node_shows_the_answer_is_a_quote_or_a_refusal(
     modes=st.tuples(st.sampled_from(Mode), st.sampled_from(Mode)),
 )
 def test_there_and_back_never_gains(ground: str, mints: tuple[str, str], amount: int, modes: tuple[Mode, Mode]) -> None:
-    """In a pool that stands still, what a swap gives brings no more back than was paid for it; and to get that back
-    costs no less. (How a pool moves by a swap is the curves' own matter, and tried there.)"""
+    """While a pool does not change, selling the output of a swap returns no more than was paid for it, and buying the
+    input back costs no less. (Tests of the curves cover how a swap changes a pool.)"""
     make, held = GROUNDS[ground]
     venue = make(RecordedChain(held))
 

@@ -65,7 +65,7 @@ def test_the_fields_of_the_creators_fee_are_read_where_the_program_has_them_sinc
 
 
 def test_an_account_of_before_has_no_creators_fee() -> None:
-    """The recorded program knew no such fields: their place is padding."""
+    """The recorded program had no such fields: their place is padding."""
     assert not any(POOL_DATA[389:])
     assert not any(CONFIG_DATA[108:])
 

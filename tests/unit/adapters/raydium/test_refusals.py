@@ -1,4 +1,4 @@
-"""Raydium refuses with a reason what it cannot do, and says what its program's errors mean."""
+"""Raydium refuses unsupported requests with a reason, and explains its program's errors."""
 
 import asyncio
 from collections.abc import Sequence

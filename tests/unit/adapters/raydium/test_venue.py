@@ -206,8 +206,8 @@ def test_rounding_is_never_to_the_takers_profit(
     amounts: tuple[int, int],
     creator: bytes,
 ) -> None:
-    """The product of what the vaults hold beyond what is owed never falls, and bounds are rounded away from the taker:
-    the least that comes out is rounded down no further than one unit, the most that goes in up."""
+    """The product of what the vaults hold beyond what is owed never falls, and bounds are rounded against the swapping
+    wallet: the least output is rounded down by at most one unit, the most input up."""
     data = pool_of((WSOL, USDC), 1, (341, bytes(32)), (389, creator))
     venue = venue_on(pool_accounts(POOL, data, amounts, patched(CONFIG_DATA, (108, 500))))
     request = SwapRequest(*mints, amount, mode, slippage_bps)

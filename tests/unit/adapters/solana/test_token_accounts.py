@@ -1,4 +1,4 @@
-"""Vaults and mints are read to the byte; what would move other amounts than it says is refused by name."""
+"""Vaults and mints are read to the byte; mints whose transfers move other amounts are refused by name."""
 
 from contextlib import suppress
 from dataclasses import replace

@@ -73,7 +73,7 @@ class DeadLedger:
 
 
 class CountingLedger(MemoryLedger):
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     look_ups = 0
 

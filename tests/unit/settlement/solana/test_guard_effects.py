@@ -1,4 +1,4 @@
-"""The guard's second look: what a transaction did when it was simulated, through whichever programs."""
+"""The guard's second check: what a transaction did when it was simulated, through any programs."""
 
 from dataclasses import replace
 
@@ -43,14 +43,14 @@ from tests.support.swap_transactions import (
 )
 
 POOLED = Swap(steps=(*STEPS, call(POOL_PROGRAM, b"swap", OURS_OTHER, WRAPPED, ATTACKER)))
-"""The good swap with a program that is given another account of ours, and one that is not ours."""
+"""The good swap with a program that gets another account of our wallet, and one of another owner."""
 HOLDING = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT, 7))
 LOST = SOL - FEE - RENT
 """Lamports that the good swap leaves in the wallet."""
 
 
 def sol_in(**after: Account | None) -> Swap:
-    """Wrapped SOL is what the order spends; nothing is, unless `after` says so."""
+    """Wrapped SOL is what the order spends; none remains, unless `after` has some."""
     steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_OUT, VENUE, signers=[VENUE]), STEPS[-1])
     start = {WALLET: wallet_account(SOL), VENUE: wallet_account(SOL)}
     end = start | {WALLET: wallet_account(SOL - FEE - RENT), OURS_OUT: token_account(MINT_OUT, 50)}
@@ -58,7 +58,7 @@ def sol_in(**after: Account | None) -> Swap:
 
 
 def sol_out(**after: Account | None) -> Swap:
-    """Wrapped SOL is what the order receives; nothing is, unless `after` says so."""
+    """Wrapped SOL is what the order receives; none was there before, unless `after` has some."""
     steps = (*STEPS[:2], call(POOL_PROGRAM, b"swap", WRAPPED, OURS_IN, VENUE, signers=[VENUE]), STEPS[-1])
     start = {WALLET: wallet_account(SOL), VENUE: wallet_account(SOL), OURS_IN: token_account(MINT_IN, 100)}
     end = start | {WALLET: wallet_account(SOL - FEE), OURS_IN: token_account(MINT_IN, 0)}

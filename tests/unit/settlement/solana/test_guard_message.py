@@ -1,4 +1,4 @@
-"""The guard's first look: what a transaction says. Each test changes one thing of a good swap, and one rule minds."""
+"""The guard's first check: the message itself. Each test changes one thing of a good swap, and one rule refuses it."""
 
 from dataclasses import replace
 from typing import Any

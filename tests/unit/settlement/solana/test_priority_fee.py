@@ -16,7 +16,7 @@ FLOOR, CAP = 10, 1_000
 
 @dataclass
 class Market:
-    """A node's answers, and who is told of them."""
+    """A node's answers, and a record of the calls."""
 
     prices: Sequence[int] | Exception | None = (100,)
     asked: list[Sequence[str]] = field(default_factory=list)

@@ -200,7 +200,7 @@ async def test_accounts_that_stay_as_they_are_are_an_alarm() -> None:
 
 
 async def test_a_simulation_from_other_accounts_than_the_node_shows_is_no_alarm() -> None:
-    """The node says one slot and answers from two states."""
+    """The node reports one slot and answers from two states."""
     node = Node([(10, state()), (11, state(900, 50))], after=state(800, 100))
     assert isinstance(error := await refused(node), Unreachable)
     assert error.shared

@@ -1,4 +1,4 @@
-"""A node's answers become values, and shapes that are none are told apart from answers."""
+"""A node's answers are decoded to values; invalid shapes are errors and never answers."""
 
 import copy
 from typing import Any

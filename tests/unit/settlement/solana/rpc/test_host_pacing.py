@@ -1,4 +1,4 @@
-"""A node that is asked too often: all who ask it slow down together, and nobody fails for it who has time."""
+"""A node that gets too many requests: all its users slow down together, and no request fails that has time to wait."""
 
 import asyncio
 from collections import deque
@@ -80,7 +80,7 @@ def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
 
 
 async def test_promise_17_one_complaint_in_a_quiet_moment_does_not_make_all_crawl() -> None:
-    """Nothing was answered just before, as nothing was asked: that is no measure of what is allowed."""
+    """No request was answered just before, because none was sent: that is no measure of the allowed rate."""
     clock = ManualClock()
     node, asking = Limited(clock, 0), Asking(clock, Budget(clock), timeout=60.0, lag=10)
     first = asyncio.ensure_future(asking.ask(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]

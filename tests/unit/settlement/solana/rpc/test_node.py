@@ -1,4 +1,4 @@
-"""A node says what it knows or that it is unavailable, whatever its connection does."""
+"""A node answers or is unavailable, in any state of its connection."""
 
 import httpx2
 import pytest
@@ -11,7 +11,7 @@ from dexexec.settlement.solana.rpc.node import Node, NodeUnavailableError
 async def test_a_connection_that_is_reset_just_as_it_is_made_is_one_that_broke_off(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library below lets these two through, where it asks the new connection for its address."""
+    """The library below lets these two errors through, where it reads the new connection's address."""
 
     async def reset(*_: object) -> None:
         raise error

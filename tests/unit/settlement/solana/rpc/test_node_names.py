@@ -1,4 +1,4 @@
-"""A node's name says which it is and nothing that is secret."""
+"""A node's name identifies it and contains no secret."""
 
 import pytest
 

@@ -31,7 +31,7 @@ class Heard:
 
 
 class Scene:
-    """Nodes, and what they tell of a chain of which every slot but `SKIPPED` has a block."""
+    """Nodes, and their reports of a chain of which every slot but `SKIPPED` has a block."""
 
     def __init__(self, nodes: int = 1) -> None:
         self.clock, self.heard = ManualClock(), Heard()

@@ -1,4 +1,4 @@
-"""A program's accounts are asked for by size and bytes, and an answer with others is none."""
+"""A program's accounts are requested by size and bytes, and an answer with other accounts is invalid."""
 
 from typing import Any
 

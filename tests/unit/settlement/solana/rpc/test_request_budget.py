@@ -1,4 +1,4 @@
-"""The budget of requests: nothing above it, settlement before quoting, and nobody waits longer than it can."""
+"""The budget of requests: never exceeded, settlement before quoting, and no caller waits longer than it can."""
 
 import asyncio
 from collections.abc import Iterator
@@ -153,7 +153,7 @@ def resting() -> Iterator[tuple[ManualClock, Rest]]:
 
 
 def pauses(wanted: list[float | None]) -> list[float]:
-    """Of a node that is asked again as soon as its rest is over."""
+    """For a node that is used again as soon as its rest is over."""
     found = []
     with resting() as (clock, rest):
         for want in wanted:

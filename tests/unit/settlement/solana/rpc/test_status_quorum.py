@@ -1,4 +1,4 @@
-"""What several nodes say of a signature: who knows it, who must, and when that is enough to end an order."""
+"""A signature's status from several nodes: which nodes have it, which must, and when that ends an order."""
 
 import pytest
 

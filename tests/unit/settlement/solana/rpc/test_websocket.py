@@ -1,4 +1,4 @@
-"""Where a node's WebSocket is, and what is understood of what it says."""
+"""The address of a node's WebSocket, and the decoding of its messages."""
 
 import json
 from typing import Any
