@@ -1,4 +1,4 @@
-"""Promise 16 in the store: the funds of a wallet cover what its open attempts may spend, with concurrent writers too."""
+"""Promise 16 in the store: the funds of a wallet cover what its open attempts may spend, with concurrent writers."""
 
 import asyncio
 from dataclasses import replace
