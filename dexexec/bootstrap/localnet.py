@@ -12,7 +12,7 @@ from dexexec.bootstrap.shutdown import Stopping
 from dexexec.errors import StartupError, how_to_install
 
 if TYPE_CHECKING:
-    from dexexec.localnet.command import Running
+    from dexexec.localnet.command import RunningLocalnet
 
 FOLDER = "localnet"
 RPC_PORT = 8899
@@ -76,7 +76,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def alongside(data_dir: Path) -> AsyncIterator["Running"]:
+async def alongside(data_dir: Path) -> AsyncIterator["RunningLocalnet"]:
     """A localnet with the default options beside the service, on the usual port or on a free one where that is taken.
     Raises `StartupError`."""
     command = _command()

@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningLocalnet:
     """A localnet that answers. `clock` never ends by itself, so when it is done it has failed."""
 
     url: str
@@ -58,7 +58,7 @@ async def serve(options: Options, stop: asyncio.Event, say: Callable[[str], None
 
 
 @asynccontextmanager
-async def running(options: Options) -> AsyncIterator[Running]:
+async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
     """A localnet as long as the block lasts. Raises `StartupError` when it cannot start."""
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
         ledger = Ledger(journal, Runtime(), time.time)
@@ -69,7 +69,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
         port, ws_port = rpc.getsockname()[1], ws.getsockname()[1]
         clock = asyncio.create_task(_clock(ledger, options.slot_ms / 1000))
         try:
-            yield Running(
+            yield RunningLocalnet(
                 f"http://{HOST}:{port}", "\n".join([*kept, _banner(options, journal, ledger, port, ws_port)]), clock
             )
         finally:

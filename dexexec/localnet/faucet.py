@@ -27,7 +27,7 @@ def new_mint(faucet: Pubkey, decimals: int, lamports: int) -> Account:
     return Account(lamports, bytes(Mint(faucet, 0, decimals, True)), TOKEN)
 
 
-def gift(
+def funding_instructions(
     faucet: Pubkey,
     owner: Pubkey,
     mint: Pubkey | None,

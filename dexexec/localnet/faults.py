@@ -11,7 +11,7 @@ from dexexec.localnet.lies import HONEST, Lies
 from dexexec.localnet.rpc.errors import InvalidParamsError
 
 
-class Wrong(StrEnum):
+class FaultyAnswer(StrEnum):
     """How a request is answered."""
 
     TOO_MANY_REQUESTS = "429"
@@ -26,7 +26,7 @@ class Wrong(StrEnum):
     HANG_UP = "hangup"
 
 
-class Forgets(StrEnum):
+class ForgottenStatuses(StrEnum):
     """Which statuses a node does not find: those it should remember, or all, its history too."""
 
     NOTHING = "nothing"
@@ -35,17 +35,17 @@ class Forgets(StrEnum):
 
 
 @dataclass(slots=True)
-class WrongAnswers:
+class AnswerFault:
     """Answer the next `requests` so, of all methods or of some; `execute` carries the request out first."""
 
-    answer: Wrong
+    answer: FaultyAnswer
     requests: int
     methods: frozenset[str] = frozenset()
     execute: bool = False
 
 
 @dataclass(slots=True)
-class Late:
+class LandingDelay:
     """The next `transactions` land `slots` later."""
 
     transactions: int
@@ -57,13 +57,13 @@ class Faults:
     """The faults of one node."""
 
     drop: int = 0
-    late: Late = field(default_factory=lambda: Late(0, 0))
-    answers: list[WrongAnswers] = field(default_factory=list)
+    late: LandingDelay = field(default_factory=lambda: LandingDelay(0, 0))
+    answers: list[AnswerFault] = field(default_factory=list)
     lag: int = 0
-    forgets: Forgets = Forgets.NOTHING
+    forgets: ForgottenStatuses = ForgottenStatuses.NOTHING
     lies: Lies = HONEST
 
-    def answer(self, methods: set[str]) -> WrongAnswers | None:
+    def answer(self, methods: set[str]) -> AnswerFault | None:
         """How the next request (one method, or those of a batch) is to be answered wrongly. Counts it."""
         for one in self.answers:
             if one.requests > 0 and (not one.methods or one.methods & methods):
@@ -96,18 +96,18 @@ def read(values: Mapping[str, Any]) -> Faults:
         raise InvalidParamsError("answers: must be a list of objects")
     found = Faults(
         drop=_count(rest, "drop"),
-        late=Late(_count(late, "transactions", where="late."), _count(late, "slots", where="late.")),
+        late=LandingDelay(_count(late, "transactions", where="late."), _count(late, "slots", where="late.")),
         answers=[_answer(_object(one, f"answers[{n}]"), f"answers[{n}].") for n, one in enumerate(answers)],
         lag=_count(rest, "lag", MAX_LAG),
-        forgets=_choice(Forgets, rest.pop("forgets", Forgets.NOTHING), "forgets"),
+        forgets=_choice(ForgottenStatuses, rest.pop("forgets", ForgottenStatuses.NOTHING), "forgets"),
         lies=lies.read(_object(rest.pop("lies", {}), "lies")),
     )
     _nothing_left(rest | {f"late.{name}": value for name, value in late.items()})
     return found
 
 
-def _answer(values: dict[str, Any], where: str) -> WrongAnswers:
-    answer = _choice(Wrong, values.pop("answer", None), f"{where}answer")
+def _answer(values: dict[str, Any], where: str) -> AnswerFault:
+    answer = _choice(FaultyAnswer, values.pop("answer", None), f"{where}answer")
     methods, execute = values.pop("methods", []), values.pop("execute", False)
     if not isinstance(methods, list) or not all(isinstance(name, str) for name in methods):
         raise InvalidParamsError(f"{where}methods: must be a list of method names")
@@ -115,7 +115,7 @@ def _answer(values: dict[str, Any], where: str) -> WrongAnswers:
         raise InvalidParamsError(f"{where}execute: must be true or false")
     requests = _count(values, "requests", where=where, default=1)
     _nothing_left({where + name: value for name, value in values.items()})
-    return WrongAnswers(answer, requests, frozenset(methods), execute)
+    return AnswerFault(answer, requests, frozenset(methods), execute)
 
 
 def _object(value: object, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`--program ID=FILE` and `--account PUBKEY=FILE`: real programs and accounts, for those who have their dumps."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def read_account(argument: str) -> tuple[Pubkey, Account]:
             raise ValueError(f"data are in {encoding}, not in base64")
         return address, Account(
             fields["lamports"],
-            encoding.read_base64(text),
+            base64.b64decode(text, validate=True),
             Pubkey.from_string(fields["owner"]),
             fields["executable"],
             fields["rentEpoch"],

@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class History(Generic[K, V]):
+class AccountHistory(Generic[K, V]):
     """Keys (addresses) -> what they held before (None: there was no account), by slot."""
 
     def __init__(self) -> None:

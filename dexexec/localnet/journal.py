@@ -37,7 +37,7 @@ CREATE TABLE mentions (address BLOB, id INTEGER, PRIMARY KEY (address, id)) WITH
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class LandedTransaction:
     """A transaction that landed, succeeded or not. `meta` is as `getTransaction` answers it."""
 
     signature: bytes
@@ -113,7 +113,7 @@ class Journal:
         """Slot, address, and what it held before the slot; oldest first."""
         return self._db.execute("SELECT slot, address, account FROM before ORDER BY slot")
 
-    def transaction(self, signature: bytes) -> Landed | None:
+    def transaction(self, signature: bytes) -> LandedTransaction | None:
         """The transaction with that signature, if it landed."""
         row = self._db.execute(f"{SELECT} WHERE signature = ?", (signature,)).fetchone()
         return _landed(row) if row else None
@@ -125,7 +125,7 @@ class Journal:
 
     def mentioning(
         self, address: bytes, newest_slot: int, before: bytes | None, until: bytes | None, limit: int
-    ) -> list[Landed]:
+    ) -> list[LandedTransaction]:
         """Transactions that name an address, up to a slot, newest first."""
         rows = self._db.execute(
             f"{SELECT} NATURAL JOIN mentions WHERE address = ? AND slot <= ?"  # noqa: S608 - of constants
@@ -159,7 +159,7 @@ class Journal:
 
     def land(
         self,
-        landed: Landed,
+        landed: LandedTransaction,
         mentioned: Iterable[bytes],
         accounts: Mapping[bytes, bytes | None],
         before: Mapping[bytes, bytes | None],
@@ -210,6 +210,6 @@ class Journal:
 SELECT = "SELECT signature, slot, time, bytes, meta FROM transactions"
 
 
-def _landed(row: tuple[bytes, int, int, bytes, str]) -> Landed:
+def _landed(row: tuple[bytes, int, int, bytes, str]) -> LandedTransaction:
     signature, slot, time, raw, meta = row
-    return Landed(signature, slot, time, raw, json.loads(meta))
+    return LandedTransaction(signature, slot, time, raw, json.loads(meta))

@@ -24,12 +24,12 @@ from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment
-from dexexec.localnet.faucet import FaucetError, gift, new_mint
-from dexexec.localnet.history import History
-from dexexec.localnet.journal import Journal, Landed
+from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
+from dexexec.localnet.history import AccountHistory
+from dexexec.localnet.journal import Journal, LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.transaction_encoding import make_meta
-from dexexec.localnet.runtime import Outcome, Runtime
+from dexexec.localnet.runtime import ExecutionResult, Runtime
 
 FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
@@ -57,7 +57,7 @@ class Ledger:
 
     def __init__(self, journal: Journal, runtime: Runtime, now: Callable[[], float]) -> None:
         self._journal, self._runtime, self._now = journal, runtime, now
-        self._history: History[Pubkey, Account] = History()
+        self._history: AccountHistory[Pubkey, Account] = AccountHistory()
         self._pending: dict[bytes, tuple[int, Submission]] = {}
         self.listeners: list[Listener] = []
         if journal.meta("genesis") is None:
@@ -136,7 +136,7 @@ class Ledger:
         else:
             self.land(submission)
 
-    def land(self, submission: Submission) -> Landed | None:
+    def land(self, submission: Submission) -> LandedTransaction | None:
         """Execute and keep it; None if it may not land. Raises `sqlite3.Error` with nothing changed."""
         if self.refusal(submission, self.blocks.tip) is not None:
             return None
@@ -151,7 +151,7 @@ class Ledger:
             return None
         tip = self.blocks.tip
         meta = make_meta(outcome, keys, before, after, loaded=(writable, readonly), decimals=self.decimals)
-        landed = Landed(submission.signature, tip.slot, tip.time, submission.raw, meta)
+        landed = LandedTransaction(submission.signature, tip.slot, tip.time, submission.raw, meta)
         fresh = {key: before[key] for key in changed if self._history.record(tip.slot, key, before[key])}
         try:
             self._journal.land(landed, {bytes(key) for key in keys}, _stored(changed), _stored(fresh))
@@ -163,7 +163,7 @@ class Ledger:
         self._tell(landed.signature)
         return landed
 
-    def simulate(self, submission: Submission, view: Block, *, verify: bool) -> Outcome:
+    def simulate(self, submission: Submission, view: Block, *, verify: bool) -> ExecutionResult:
         """What it would do on the accounts as they were at `view`."""
         message = submission.transaction.message
         writable, readonly = self._runtime.loaded(message)
@@ -175,22 +175,22 @@ class Ledger:
                 overrides[key] = then
         return self._runtime.simulate(submission.transaction, overrides, verify=verify)
 
-    def airdrop(self, to: Pubkey, lamports: int) -> Landed:
+    def airdrop(self, to: Pubkey, lamports: int) -> LandedTransaction:
         """A transfer from the faucet. Raises `FaucetError`."""
         return self._give(
             [transfer(TransferParams(from_pubkey=self._faucet.pubkey(), to_pubkey=to, lamports=lamports))]
         )
 
-    def fund(self, owner: Pubkey, mint: Pubkey | None, decimals: int, amount: int) -> Landed | None:
+    def fund(self, owner: Pubkey, mint: Pubkey | None, decimals: int, amount: int) -> LandedTransaction | None:
         """Let `owner` hold at least `amount` of a mint in its associated token account, or lamports without a mint;
         None if it does. A mint that is not there is made, the faucet its authority. Raises `FaucetError`."""
         faucet = self._faucet.pubkey()
         if mint is not None and self._runtime.account(mint) is None:
             self.add_accounts([(mint, new_mint(faucet, decimals, self.rent_exempt(encoding.MINT_SIZE)))])
-        steps = gift(faucet, owner, mint, decimals, amount, at=self._runtime.account)
+        steps = funding_instructions(faucet, owner, mint, decimals, amount, at=self._runtime.account)
         return self._give(steps) if steps else None
 
-    def _give(self, steps: list[Instruction]) -> Landed:
+    def _give(self, steps: list[Instruction]) -> LandedTransaction:
         """Land what the faucet pays for; the memo makes each time another transaction."""
         steps = [*steps, Instruction(MEMO, secrets.token_hex(8).encode(), [])]
         blockhash = Hash.from_string(self.blocks.tip.hash)
@@ -202,14 +202,14 @@ class Ledger:
             raise FaucetError(f"{why}; a new account must become rent-exempt by it")
         return landed
 
-    def transaction(self, signature: bytes, view: Block) -> Landed | None:
+    def transaction(self, signature: bytes, view: Block) -> LandedTransaction | None:
         """The transaction with that signature, if it landed and `view` shows it."""
         found = self._journal.transaction(signature)
         return found if found and found.slot <= view.slot else None
 
     def mentioning(
         self, address: Pubkey, view: Block, before: bytes | None, until: bytes | None, limit: int
-    ) -> list[Landed]:
+    ) -> list[LandedTransaction]:
         """Transactions that name an address, newest first, between two signatures."""
         return self._journal.mentioning(bytes(address), view.slot, before, until, limit)
 

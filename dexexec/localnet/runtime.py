@@ -30,7 +30,7 @@ TABLE_HEADER = 56
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExecutionResult:
     """What came of executing or simulating. `err` is as JSON-RPC shows a TransactionError, None for success."""
 
     err: Any
@@ -100,13 +100,13 @@ class Runtime:
                 addresses += [Pubkey(entry) for entry in entries if len(entry) == 32]
         return writable, readonly
 
-    def execute(self, transaction: VersionedTransaction) -> Outcome:
+    def execute(self, transaction: VersionedTransaction) -> ExecutionResult:
         """Execute it. A failure may have charged the fee (then the payer's account shows it) or changed nothing."""
         return _outcome(self._svm.send_transaction(transaction))
 
     def simulate(
         self, transaction: VersionedTransaction, overrides: Mapping[Pubkey, Account | None], *, verify: bool
-    ) -> Outcome:
+    ) -> ExecutionResult:
         """What executing would do if `overrides` were there; `verify` is whether signatures must be right."""
         now = {address: self.account(address) for address in overrides}
         try:
@@ -120,12 +120,12 @@ class Runtime:
                 self.put(address, account)
 
 
-def _outcome(result: TransactionMetadata | FailedTransactionMetadata | SimulatedTransactionInfo) -> Outcome:
+def _outcome(result: TransactionMetadata | FailedTransactionMetadata | SimulatedTransactionInfo) -> ExecutionResult:
     meta = result if isinstance(result, TransactionMetadata) else result.meta()
     err = json.loads(result.to_json())["err"] if isinstance(result, FailedTransactionMetadata) else None
     accounts = dict(result.post_accounts()) if isinstance(result, SimulatedTransactionInfo) else {}
     back = meta.return_data()
-    return Outcome(
+    return ExecutionResult(
         err=err,
         logs=meta.logs(),
         units=meta.compute_units_consumed(),

@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 from dexexec.store import Address
 from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.localnet.in_process import pay, rpc, sign
-from tests.support.localnet.process import blockhash, processes, send, status
+from tests.support.localnet.process import blockhash, localnet_processes, send, status
 from tests.support.service.client import http, watching
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Stand
@@ -66,7 +66,7 @@ async def test_what_is_changed_in_the_record_or_moved_behind_it_is_found(
     given: dict[str, str], database_address: Address, tmp_path: Path
 ) -> None:
     wallet, stranger = Keypair(), Keypair()
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         url = await start("--slot-ms", str(SLOT_MS)).url()
         with Stand(**given, **settings_on(url, wallet)) as stand:
             service = stand.start()

@@ -18,7 +18,7 @@ from tests.conftest import Servers
 from tests.support.chaos.case import all_survive
 from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.chaos.victim import Blow
-from tests.support.localnet.process import processes
+from tests.support.localnet.process import localnet_processes
 from tests.support.service.localnet_promise_checks import LocalnetChain
 
 SETTLING = [
@@ -58,6 +58,6 @@ def cases(blow: Blow) -> Sequence[Case]:
 async def test_no_transaction_is_lost_or_doubled_whatever_strikes_while_it_settles(
     blow: Blow, servers: Servers, tmp_path: Path
 ) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         url = await start("--slot-ms", str(SLOT_MS)).url()
         await all_survive(cases(blow), partial(survive_on_localnet, servers, url), AT_ONCE)

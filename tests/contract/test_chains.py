@@ -17,8 +17,8 @@ from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import ChainRules, Harness
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import Told, opened, transfer
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain, signed_transfer
 
 SIGNER = SimulatedSigner()
 
@@ -65,14 +65,14 @@ class SimulatedHarness:
 class RpcHarness:
     """A localnet; the wallet gives away lamports, or more than it has."""
 
-    net: Net
+    net: InProcessLocalnet
     chain: RpcChain
     wallet: Keypair
     moves: Mapping[str, int] = field(default_factory=lambda: {WSOL: -(10**6)})
     fee: int = 5_000
 
     async def swap(self, *, good: bool = True) -> SignedSwap:
-        return await transfer(self.chain, self.wallet, Pubkey.new_unique(), 10**6 if good else 10**12)
+        return await signed_transfer(self.chain, self.wallet, Pubkey.new_unique(), 10**6 if good else 10**12)
 
     async def pass_blocks(self, count: int) -> None:
         await self.net.advance(count)
@@ -100,7 +100,10 @@ async def simulated() -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def on_localnet(folder: Path) -> AsyncIterator[Harness]:
-    async with running(folder) as net, opened(RpcChain([net.url], SystemClock(), Told())) as chain:
+    async with (
+        run_localnet(folder) as net,
+        open_chain(RpcChain([net.url], SystemClock(), RecordingListener())) as chain,
+    ):
         wallet = await net.funded()
         await net.advance(2)
         yield RpcHarness(net, chain, wallet)

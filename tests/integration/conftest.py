@@ -13,7 +13,7 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.support.localnet import workers
+from tests.support.localnet import worker_setup
 from tests.support.parts import open_queue, open_redis, open_store
 from tests.support.scripted import ScriptedChain, ScriptedVenue
 from tests.support.streaming import OpenRecord, memory_record, postgres_record
@@ -55,6 +55,8 @@ def bench(database_address: Address, servers: Servers, redis_prefix: str) -> Ope
 
 
 @pytest.fixture
-def open_bench(tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str) -> workers.OpenBench:
+def open_workers(
+    tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str
+) -> worker_setup.OpenWorkers:
     """Opens a `Bench` on a localnet for one test."""
-    return partial(workers.bench, tmp_path, database_address, servers.redis_url, redis_prefix)
+    return partial(worker_setup.worker_setup, tmp_path, database_address, servers.redis_url, redis_prefix)

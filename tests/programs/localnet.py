@@ -26,9 +26,9 @@ from tests.programs import dumps
 from tests.programs.market import Market, fund
 from tests.programs.tokens import TOKENS, ata
 from tests.support.attempts import an_attempt
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import Told, opened
-from tests.support.localnet.venues import SlotClock
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.mock_venue_setup import SlotClock
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
 
 PINS = Pins({
     "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),
@@ -70,7 +70,7 @@ class Held(NamedTuple):
 class Ground:
     """A market that is open, and a wallet that can trade in it."""
 
-    net: Net
+    net: InProcessLocalnet
     chain: Localnet
     clock: ManualClock
     market: Market
@@ -142,7 +142,10 @@ async def ground(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIter
     """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
     a test says so."""
     clock = Time()
-    async with running(folder, now=clock.unix) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
+    async with (
+        run_localnet(folder, now=clock.unix) as net,
+        open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
+    ):
         yield await _market(net, chain, clock, seed, only)
 
 
@@ -156,14 +159,16 @@ async def flowing(
     def now() -> float:
         return clocks[-1].unix()
 
-    async with running(folder, now=now) as net:
+    async with run_localnet(folder, now=now) as net:
         clock = SlotTime(net)
         clocks.append(clock)
-        async with opened(chain_class([net.url], SystemClock(), Told())) as chain:
+        async with open_chain(chain_class([net.url], SystemClock(), RecordingListener())) as chain:
             yield await _market(net, chain, clock, seed, only)
 
 
-async def _market(net: Net, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]) -> Ground:
+async def _market(
+    net: InProcessLocalnet, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]
+) -> Ground:
     net.ledger.add_programs(dumps.programs())
     market = Market(seed, clock.unix_ms() // 1000, only)
     assert not net.ledger.add_accounts(market.accounts)

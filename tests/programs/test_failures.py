@@ -26,7 +26,7 @@ from tests.programs.tokens import TOKENS, key
 from tests.support import meteora_accounts, raydium_accounts
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import rpc
-from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
 from tests.support.service.client import Http
 from tests.support.waiting import until
 
@@ -149,7 +149,7 @@ def large_amount(request: SwapRequest) -> int:
 async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRequest) -> None:
     """Swap in a pool with another wallet, through another node."""
     clock = SystemClock()
-    async with opened(Localnet([on.other_node], clock, Told())) as chain:
+    async with open_chain(Localnet([on.other_node], clock, RecordingListener())) as chain:
         made = KINDS[venue].Options.model_validate({"cluster": "localnet", "pools": (pool,)})
         trader = KINDS[venue](VenueContext(clock, TOKENS, chain, made, cluster="localnet"))
         quote = await trader.quote(request, clock.monotonic() + 10)

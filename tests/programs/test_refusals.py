@@ -19,7 +19,7 @@ from tests.programs.localnet import Ground, ground
 from tests.programs.market import fund
 from tests.programs.test_adapters import KINDS
 from tests.programs.tokens import key
-from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
 from tests.support.raydium_accounts import address, patched
 
 pytestmark = dumps.needed
@@ -63,7 +63,7 @@ async def test_a_pool_that_was_disabled_after_it_was_quoted_is_told(
         disabled = SolanaAccount(10**8, patched(data, STATUS[name]), program)
         on.net.ledger.add_accounts([(key(CLONE), disabled)])
         on.pass_slots()
-        async with opened(StaleChain([on.net.url], SystemClock(), Told())) as chain:
+        async with open_chain(StaleChain([on.net.url], SystemClock(), RecordingListener())) as chain:
             chain.shown = (CLONE, data)
             venue = on.venue(KINDS[name], chain=chain, pools=(CLONE,))
             quote = await venue.quote(SwapRequest(WSOL, USDC, 10**8, mode, 50), on.clock.monotonic() + 10)

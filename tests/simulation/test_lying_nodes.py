@@ -29,11 +29,13 @@ def test_a_story_of_nodes_is_told_the_same_way_each_time() -> None:
 def test_an_engine_that_believes_the_highest_height_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the stories are told for: one liar of three is enough for such an engine."""
     monkeypatch.setattr(status_quorum, "min", max, raising=False)
-    monkeypatch.setattr(node_trust.Trust, "judge", lambda *_: "")
-    monkeypatch.setattr(node_trust.Trust, "judge_tip", lambda *_: "")
+    monkeypatch.setattr(node_trust.NodeTrust, "judge", lambda *_: "")
+    monkeypatch.setattr(node_trust.NodeTrust, "judge_tip", lambda *_: "")
     monkeypatch.setattr(settlement, "too_high", lambda *_: False)
     for module in (node_trust, lag_survey):
-        monkeypatch.setattr(module, "compare", lambda heights, *_: {node: node_trust.Weight() for node in heights})
+        monkeypatch.setattr(
+            module, "compare_heights", lambda heights, *_: {node: node_trust.NodeWeight() for node in heights}
+        )
     for seed in range(1, 100):  # which story shows it changes with whatever changes in the engine
         world = WorldOfNodes(seed)
         found_out = any("promise 5" in problem for problem in world.tell().problems)

@@ -15,7 +15,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from dexexec.domain import base58
-from dexexec.localnet.faults import Wrong, WrongAnswers
+from dexexec.localnet.faults import AnswerFault, FaultyAnswer
 from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc import dispatch
 from dexexec.localnet.rpc.errors import (
@@ -36,16 +36,16 @@ MAX_NODES = 16
 QUEUED_MESSAGES = 20_000
 GOING_AWAY, TOO_SLOW = 1001, 1013
 REFUSALS = {
-    Wrong.UNHEALTHY: RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None}),
-    Wrong.WOULD_FAIL: RpcError(
+    FaultyAnswer.UNHEALTHY: RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None}),
+    FaultyAnswer.WOULD_FAIL: RpcError(
         PREFLIGHT_FAILURE,
         "Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1",
         {"err": {"InstructionError": [0, {"Custom": 1}]}, "logs": []},
     ),
-    Wrong.BAD_SIGNATURE: RpcError(
+    FaultyAnswer.BAD_SIGNATURE: RpcError(
         SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure", {"err": "SignatureFailure"}
     ),
-    Wrong.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
+    FaultyAnswer.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
 }
 """As a node words them, whatever was asked."""
 SOME_SIGNATURE = base58.encode(bytes(range(64)))
@@ -120,26 +120,31 @@ class RpcHandler(RequestHandler):
             dispatch.answer(document, node, self.cluster.methods)
         await self._reply_wrongly(wrong, document)
 
-    async def _reply_wrongly(self, wrong: WrongAnswers, document: Any) -> None:
+    async def _reply_wrongly(self, wrong: AnswerFault, document: Any) -> None:
         match wrong.answer:
-            case Wrong.TOO_MANY_REQUESTS:
+            case FaultyAnswer.TOO_MANY_REQUESTS:
                 self.set_header("Retry-After", "1")
                 self._refuse(429, "Too many requests")
-            case Wrong.UNAVAILABLE:
+            case FaultyAnswer.UNAVAILABLE:
                 self._refuse(503, "Service unavailable")
-            case Wrong.UNHEALTHY | Wrong.WOULD_FAIL | Wrong.BAD_SIGNATURE | Wrong.BAD_PARAMS as refusal:
+            case (
+                FaultyAnswer.UNHEALTHY
+                | FaultyAnswer.WOULD_FAIL
+                | FaultyAnswer.BAD_SIGNATURE
+                | FaultyAnswer.BAD_PARAMS as refusal
+            ):
                 self._reply(dispatch.refuse(document, REFUSALS[refusal]))
-            case Wrong.ANOTHER_SIGNATURE:
+            case FaultyAnswer.ANOTHER_SIGNATURE:
                 self._reply({"jsonrpc": "2.0", "id": document.get("id"), "result": SOME_SIGNATURE})
-            case Wrong.GARBAGE:
+            case FaultyAnswer.GARBAGE:
                 self.finish('{"jsonrpc": "2.0", "result": <html>')
-            case Wrong.HANG:
+            case FaultyAnswer.HANG:
                 waits = [asyncio.ensure_future(event.wait()) for event in (self._gone, self.cluster.stopping)]
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for wait in waits:
                     wait.cancel()
                 self._hang_up()
-            case Wrong.HANG_UP:
+            case FaultyAnswer.HANG_UP:
                 self._hang_up()
 
     def _hang_up(self) -> None:

@@ -15,7 +15,7 @@ _ids = count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class SignatureSubscription:
     """A signature and the commitment at which its client wants to hear of it, once."""
 
     signature: bytes
@@ -27,7 +27,7 @@ class Subscriptions:
 
     def __init__(self, node: Node, send: Callable[[dict[str, Any]], None]) -> None:
         self._node, self._send = node, send
-        self._signatures: dict[int, Waiting] = {}
+        self._signatures: dict[int, SignatureSubscription] = {}
         self._slots: set[int] = set()
         self._told = node.block(Commitment.PROCESSED)
         node.ledger.listeners.append(self._changed)
@@ -47,7 +47,7 @@ class Subscriptions:
         self._tell_signatures(None)
 
     def _subscribe_signature(self, call: Call) -> int:
-        waiting = Waiting(call.signature(0, "signature"), read_commitment(call.options(1)))
+        waiting = SignatureSubscription(call.signature(0, "signature"), read_commitment(call.options(1)))
         number = self._number()
         self._signatures[number] = waiting
         return number

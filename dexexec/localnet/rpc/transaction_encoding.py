@@ -11,10 +11,10 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from dexexec.domain import base58
-from dexexec.localnet.journal import Landed
+from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.errors import UNSUPPORTED_TRANSACTION_VERSION, InvalidParamsError, RpcError
-from dexexec.localnet.runtime import Outcome
+from dexexec.localnet.runtime import ExecutionResult
 
 MEMOS = frozenset(
     map(
@@ -26,7 +26,7 @@ Accounts = Mapping[Pubkey, Account | None]
 
 
 def make_meta(
-    outcome: Outcome,
+    outcome: ExecutionResult,
     keys: Sequence[Pubkey],
     before: Accounts,
     after: Accounts,
@@ -52,7 +52,7 @@ def make_meta(
     return meta | ({"returnData": returned_body(outcome)} if outcome.returned else {})
 
 
-def memos(landed: Landed) -> str | None:
+def memos(landed: LandedTransaction) -> str | None:
     """The memos of a transaction as a node lists them: `[4] text; [5] other`; None where there are none."""
     message = VersionedTransaction.from_bytes(landed.raw).message
     calls = (one for one in message.instructions if message.account_keys[one.program_id_index] in MEMOS)
@@ -71,7 +71,7 @@ def status_body(err: Any) -> dict[str, Any]:
     return {"Ok": None} if err is None else {"Err": err}
 
 
-def returned_body(outcome: Outcome) -> dict[str, Any] | None:
+def returned_body(outcome: ExecutionResult) -> dict[str, Any] | None:
     """What a program returned."""
     if outcome.returned is None:
         return None
@@ -79,7 +79,7 @@ def returned_body(outcome: Outcome) -> dict[str, Any] | None:
     return {"programId": program, "data": [base64.b64encode(data).decode(), "base64"]}
 
 
-def simulation_body(outcome: Outcome, *, inner: bool = False) -> dict[str, Any]:
+def simulation_body(outcome: ExecutionResult, *, inner: bool = False) -> dict[str, Any]:
     """A simulation, as `simulateTransaction` answers it and as the data of a failed preflight."""
     return {
         "err": outcome.err,
@@ -91,7 +91,7 @@ def simulation_body(outcome: Outcome, *, inner: bool = False) -> dict[str, Any]:
     }
 
 
-def transaction_body(landed: Landed, encoding: str, max_version: int | None) -> dict[str, Any]:
+def transaction_body(landed: LandedTransaction, encoding: str, max_version: int | None) -> dict[str, Any]:
     """What `getTransaction` answers. Raises `RpcError` for a version that the client did not say it can read."""
     transaction = VersionedTransaction.from_bytes(landed.raw)
     versioned = isinstance(transaction.message, MessageV0)
@@ -110,7 +110,7 @@ def transaction_body(landed: Landed, encoding: str, max_version: int | None) -> 
     return body | ({} if max_version is None else {"version": 0 if versioned else "legacy"})
 
 
-def _encoded(transaction: VersionedTransaction, landed: Landed, encoding: str) -> Any:
+def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encoding: str) -> Any:
     if encoding == "base64":
         return [base64.b64encode(landed.raw).decode(), "base64"]
     if encoding == "base58":

@@ -10,8 +10,8 @@ from solders.transaction import SanitizeError, VersionedTransaction
 
 from dexexec.domain import base58
 from dexexec.localnet.blocks import Block, Commitment
-from dexexec.localnet.faults import Forgets
-from dexexec.localnet.journal import Landed
+from dexexec.localnet.faults import ForgottenStatuses
+from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.ledger import Submission
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.account_methods import shown
@@ -31,7 +31,7 @@ from dexexec.localnet.rpc.request import (
     with_context,
 )
 from dexexec.localnet.rpc.transaction_encoding import memos, simulation_body, status_body, transaction_body
-from dexexec.localnet.runtime import Outcome
+from dexexec.localnet.runtime import ExecutionResult
 
 MAX_BYTES = 1232
 MAX_STATUSES = 256
@@ -78,12 +78,12 @@ def _simulate(call: Call) -> dict[str, Any]:
     return with_context(view, body)
 
 
-def _simulated(call: Call, submission: Submission, view: Block, *, verify: bool) -> Outcome:
+def _simulated(call: Call, submission: Submission, view: Block, *, verify: bool) -> ExecutionResult:
     refusal = call.ledger.refusal(submission, view)
-    return Outcome(refusal) if refusal else call.ledger.simulate(submission, view, verify=verify)
+    return ExecutionResult(refusal) if refusal else call.ledger.simulate(submission, view, verify=verify)
 
 
-def _accounts_after(call: Call, wanted: Any, outcome: Outcome, view: Block) -> list[Any] | None:
+def _accounts_after(call: Call, wanted: Any, outcome: ExecutionResult, view: Block) -> list[Any] | None:
     if wanted is None:
         return None
     if not isinstance(wanted, dict) or not isinstance(wanted.get("addresses"), list):
@@ -95,7 +95,7 @@ def _accounts_after(call: Call, wanted: Any, outcome: Outcome, view: Block) -> l
     return [_account_after(call, address, outcome, view, shape) for address in addresses]
 
 
-def _account_after(call: Call, address: Pubkey, outcome: Outcome, view: Block, shape: encoding.Shape) -> Any:
+def _account_after(call: Call, address: Pubkey, outcome: ExecutionResult, view: Block, shape: encoding.Shape) -> Any:
     after = outcome.accounts.get(address)
     if after is None:
         return shown(call, address, view, shape)
@@ -178,9 +178,9 @@ def _statuses(call: Call) -> dict[str, Any]:
 def _status(call: Call, signature: bytes, view: Block, *, search: bool) -> dict[str, Any] | None:
     forgets = call.node.faults.forgets
     landed = call.ledger.transaction(signature, view)
-    if landed is None or forgets is Forgets.ALL:
+    if landed is None or forgets is ForgottenStatuses.ALL:
         return None
-    if not search and (forgets is Forgets.RECENT or landed.slot < view.slot - RECENT_SLOTS):
+    if not search and (forgets is ForgottenStatuses.RECENT or landed.slot < view.slot - RECENT_SLOTS):
         return None
     commitment = _commitment(call, landed)
     on_top = call.ledger.blocks.on_top(landed.slot, call.node.faults.lag)
@@ -193,7 +193,7 @@ def _status(call: Call, signature: bytes, view: Block, *, search: bool) -> dict[
     }
 
 
-def _commitment(call: Call, landed: Landed) -> Commitment:
+def _commitment(call: Call, landed: LandedTransaction) -> Commitment:
     return call.ledger.blocks.commitment(landed.slot, call.node.faults.lag)
 
 
@@ -207,7 +207,7 @@ def _transaction(call: Call) -> dict[str, Any] | None:
     second = call.optional(1)
     options = {"encoding": second} if isinstance(second, str) else call.options(1)
     landed = call.ledger.transaction(call.signature(0, "signature"), _confirmed_view(call, options))
-    if landed is None or call.node.faults.forgets is Forgets.ALL:
+    if landed is None or call.node.faults.forgets is ForgottenStatuses.ALL:
         return None
     version = options.get("maxSupportedTransactionVersion")
     version = None if version is None else read_integer(version, "maxSupportedTransactionVersion", 255)
@@ -221,7 +221,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
         None if options.get(name) is None else read_signature(options[name], name) for name in ("before", "until")
     )
     view = _confirmed_view(call, options)
-    if call.node.faults.forgets is Forgets.ALL:
+    if call.node.faults.forgets is ForgottenStatuses.ALL:
         return []
     found = call.ledger.mentioning(call.pubkey(0, "address"), view, before, until, limit)
     return [

@@ -14,8 +14,8 @@ from dexexec_adapters.meteora.options import MeteoraOptions
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from tests.support import meteora_accounts as at
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import chain_of, opened
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import open_chain, rpc_chain
 from tests.support.meteora_accounts import BUY, SELL, meteora, pool_of
 from tests.support.meteora_accounts import chain_of as recorded_chain
 from tests.support.raydium_accounts import address, patched
@@ -25,7 +25,7 @@ OUR_CLOCK = ManualClock()
 LATER = 2**40
 
 
-async def put(net: Net, *pools: bytes) -> None:
+async def put(net: InProcessLocalnet, *pools: bytes) -> None:
     """Pools at `address(1)`, `address(2)` ..., and what belongs to them."""
     held = {place: one for place, one in recorded_chain(*pools).held.items() if place != CLOCK}
     net.ledger.add_accounts([
@@ -38,7 +38,7 @@ async def put(net: Net, *pools: bytes) -> None:
 @pytest.mark.parametrize("request_", [SELL, BUY])
 async def test_a_pool_of_a_node_is_found_and_quoted_as_the_recorded_one(tmp_path: Path, request_: SwapRequest) -> None:
     pools = pool_of((USDC, WSOL), data=at.RANGE), pool_of((WSOL, address(9)), 2), pool_of(number=3)
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await put(net, *pools)
         venue = Meteora(VenueContext(OUR_CLOCK, Tokens(KNOWN), chain, MeteoraOptions(cluster="localnet")))
         quote = await venue.quote(request_, OUR_CLOCK.monotonic() + 10)
@@ -51,7 +51,7 @@ async def test_a_pool_of_a_node_is_found_and_quoted_as_the_recorded_one(tmp_path
 
 async def test_a_pool_opens_by_the_nodes_clock(tmp_path: Path) -> None:
     closed = patched(pool_of(), (at.ACTIVATION_AT, LATER))
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await put(net, closed)
         now = read_clock((await chain.accounts([CLOCK])).found[0])
         assert now.slot > 0

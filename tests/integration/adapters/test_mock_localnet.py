@@ -9,7 +9,7 @@ from dexexec.testing.contract import CHECKS, Check
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.mock.meteora import MockMeteora
 from dexexec_adapters.mock.raydium import MockRaydium
-from tests.support.localnet.venues import PEPE, TOKENS, LocalnetHarness
+from tests.support.localnet.mock_venue_setup import PEPE, TOKENS, LocalnetHarness
 
 VENUES = (MockRaydium, MockMeteora)
 PAIRS = [(WSOL, USDC), (USDC, WSOL), (PEPE.mint, USDC)]

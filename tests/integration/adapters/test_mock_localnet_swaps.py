@@ -23,7 +23,7 @@ from dexexec_adapters.mock.raydium import CONFIG, MockRaydium
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.keys import Authority, associated, read_message
 from tests.support.localnet.in_process import SOL
-from tests.support.localnet.venues import PEPE, Scene, scene
+from tests.support.localnet.mock_venue_setup import PEPE, MockVenueSetup, mock_venue_setup
 
 VENUES = (MockRaydium, MockMeteora)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
@@ -40,18 +40,18 @@ SWAPS = [
 ]
 
 
-async def quoted(on: Scene, venue: Any, request: SwapRequest) -> Quote:
+async def quoted(on: MockVenueSetup, venue: Any, request: SwapRequest) -> Quote:
     quote: Quote = await venue.quote(request, on.clock.monotonic() + 1)
     return quote
 
 
-async def vaults(on: Scene, quote: Quote) -> dict[str, int]:
+async def vaults(on: MockVenueSetup, quote: Quote) -> dict[str, int]:
     """What the vaults behind a quote hold, by mint."""
     [pool] = quote.route
     return {mint: await on.tokens(pool, mint) for mint in (quote.request.mint_in, quote.request.mint_out)}
 
 
-async def balances(on: Scene) -> dict[str, int]:
+async def balances(on: MockVenueSetup) -> dict[str, int]:
     """What the wallet holds, by mint; lamports are SOL."""
     held = {mint: await on.tokens(on.sealer.payer, mint) for mint in ALL}
     return held | {WSOL: held[WSOL] + await on.lamports(on.sealer.payer)}
@@ -63,7 +63,7 @@ def gained(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
 
 @each_venue
 async def test_what_the_wallet_loses_the_vaults_gain_to_the_unit(tmp_path: Path, venue_class: VenueClass) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(venue_class)
         for request in SWAPS:
             quote = await quoted(on, venue, request)
@@ -79,7 +79,7 @@ async def test_what_the_wallet_loses_the_vaults_gain_to_the_unit(tmp_path: Path,
 
 
 async def test_the_transaction_on_chain_is_two_transfers_signed_by_both(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         quote = await quoted(on, venue, SWAPS[0])
         signed = await on.seal(venue, quote)
@@ -101,7 +101,7 @@ async def test_the_transaction_on_chain_is_two_transfers_signed_by_both(tmp_path
 
 
 async def test_the_price_is_what_the_vaults_really_hold(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         for request in [SwapRequest(WSOL, USDC, 5_000 * SOL, Mode.EXACT_IN, 50), *SWAPS[:4]]:
             quote = await quoted(on, venue, request)
@@ -115,7 +115,7 @@ async def test_the_price_is_what_the_vaults_really_hold(tmp_path: Path) -> None:
 
 
 async def test_many_swaps_of_two_venues_at_once_share_the_wallets_wrapped_sol(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venues = [on.venue(kind) for kind in VENUES]
         first = [await quoted(on, venue, SWAPS[0]) for venue in venues]
         for venue, quote in zip(venues, first, strict=True):
@@ -137,7 +137,7 @@ async def test_many_swaps_of_two_venues_at_once_share_the_wallets_wrapped_sol(tm
 
 
 async def test_a_swap_that_others_pushed_past_its_bound_is_not_built(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         tight = [replace(request, slippage_bps=10) for request in SWAPS[:2]]
         quotes = [await quoted(on, venue, request) for request in tight]
@@ -152,7 +152,7 @@ async def test_a_swap_that_others_pushed_past_its_bound_is_not_built(tmp_path: P
 async def test_the_knob_moves_the_price_against_the_taker_within_the_bounds(
     tmp_path: Path, venue_class: VenueClass
 ) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(venue_class, slippage_ppm=4_000)
         worse = []
         for request in SWAPS[:4] * 3:
@@ -171,7 +171,7 @@ async def test_the_knob_moves_the_price_against_the_taker_within_the_bounds(
 async def test_vaults_begin_at_the_reference_price_as_deep_as_the_simulated_pool(
     tmp_path: Path, venue_class: VenueClass
 ) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         real = on.venue(venue_class)
         simulated = on.venue(venue_class, settlement="simulated", drift_ppm=0, offset_ppm=0)
         for request in SWAPS[:6]:
@@ -181,7 +181,7 @@ async def test_vaults_begin_at_the_reference_price_as_deep_as_the_simulated_pool
 
 
 async def test_a_vault_is_filled_once_and_never_filled_up(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         quote = await quoted(on, venue, SwapRequest(WSOL, USDC, 1_000 * SOL, Mode.EXACT_IN, 50))
         assert await vaults(on, quote) == {WSOL: 50_000 * SOL, USDC: 7_500_000 * DOLLAR}
@@ -194,7 +194,7 @@ async def test_a_vault_is_filled_once_and_never_filled_up(tmp_path: Path) -> Non
 
 
 async def test_each_venue_seed_and_pair_has_vaults_of_its_own(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venues = [on.venue(MockRaydium), on.venue(MockMeteora), on.venue(MockRaydium, seed=2)]
         routes = [(await quoted(on, venue, request)).route for venue in venues for request in (SWAPS[0], SWAPS[4])]
         assert len(set(routes)) == len(routes)
@@ -203,7 +203,7 @@ async def test_each_venue_seed_and_pair_has_vaults_of_its_own(tmp_path: Path) ->
 
 
 async def test_a_wallet_with_something_of_a_token_is_given_no_more_of_it(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         payer, venue = on.sealer.payer, on.venue(MockRaydium)
         await on.chain.fund(payer, "", 9, 5 * SOL)
         await on.chain.fund(payer, USDC, 6, 7 * DOLLAR)
@@ -216,7 +216,7 @@ async def test_a_wallet_with_something_of_a_token_is_given_no_more_of_it(tmp_pat
     "request_", [SwapRequest(WSOL, USDC, 6 * SOL, Mode.EXACT_IN, 50), SwapRequest(USDC, WSOL, SOL, Mode.EXACT_OUT, 50)]
 )
 async def test_more_than_the_wallet_holds_is_not_built(tmp_path: Path, request_: SwapRequest) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         await on.chain.fund(on.sealer.payer, "", 9, 5 * SOL)
         await on.chain.fund(on.sealer.payer, USDC, 6, 7 * DOLLAR)
@@ -226,7 +226,7 @@ async def test_more_than_the_wallet_holds_is_not_built(tmp_path: Path, request_:
 
 
 async def test_all_of_a_wallets_lamports_cannot_be_swapped_as_the_fee_would_be_missing(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         await on.chain.fund(on.sealer.payer, "", 9, 5 * SOL)
         on.clock.advance(1)
@@ -235,7 +235,7 @@ async def test_all_of_a_wallets_lamports_cannot_be_swapped_as_the_fee_would_be_m
 
 
 async def test_funding_that_a_fork_undid_is_done_again(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         on.clock.advance(1)
         await quoted(on, venue, SWAPS[0])
@@ -246,9 +246,9 @@ async def test_funding_that_a_fork_undid_is_done_again(tmp_path: Path) -> None:
 
 
 async def test_a_localnet_that_does_not_answer_is_a_timeout_at_the_deadline(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
-        await on.net.faults(answers=[{"answer": "hang", "methods": ["getMultipleAccounts"], "requests": 9}])
+        await on.net.set_faults(answers=[{"answer": "hang", "methods": ["getMultipleAccounts"], "requests": 9}])
         with pytest.raises(Timeout):
             await venue.quote(SWAPS[0], on.clock.monotonic() + 0.2)
 
@@ -256,21 +256,21 @@ async def test_a_localnet_that_does_not_answer_is_a_timeout_at_the_deadline(tmp_
 # ---- what the venue signs ------------------------------------------------------------------------------------------
 
 
-async def built(on: Scene, venue: Any) -> tuple[Quote, SwapInstructions]:
+async def built(on: MockVenueSetup, venue: Any) -> tuple[Quote, SwapInstructions]:
     quote = await quoted(on, venue, SWAPS[0])
     made = await venue.build(quote, on.sealer.payer, await on.chain.blockhash())
     assert isinstance(made, SwapInstructions)
     return quote, made
 
 
-def message(on: Scene, made: SwapInstructions, *steps: Instruction, payer: str | None = None) -> bytes:
+def message(on: MockVenueSetup, made: SwapInstructions, *steps: Instruction, payer: str | None = None) -> bytes:
     """As the engine compiles it: with a budget and a nonce."""
     steps = steps or made.instructions
     return compile_message(payer or on.sealer.payer, [compute_unit_limit(1), *steps, memo("n")], made.blockhash.hash)
 
 
 async def test_the_venue_signs_what_it_built_as_long_as_the_quote_holds(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         quote, made = await built(on, venue)
         assert made.signers == quote.route
@@ -285,7 +285,7 @@ async def test_the_venue_signs_what_it_built_as_long_as_the_quote_holds(tmp_path
 
 
 async def test_the_venue_signs_nothing_else(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with mock_venue_setup(tmp_path) as on:
         venue, payer = on.venue(MockRaydium), on.sealer.payer
         quote, made = await built(on, venue)
         steps, [pool] = made.instructions, quote.route

@@ -33,8 +33,8 @@ from dexexec.venue import (
     VenueContext,
     VenueError,
 )
-from tests.support.localnet.in_process import running
-from tests.support.localnet.rpc_nodes import scripted
+from tests.support.localnet.in_process import run_localnet
+from tests.support.localnet.rpc_nodes import scripted_node
 
 MAINNET, DEVNET, _ = PUBLIC_CLUSTERS
 KEYPAIR = Keypair()
@@ -86,7 +86,7 @@ async def test_the_simulated_chain_needs_nothing() -> None:
 
 
 async def test_a_localnet_is_solana_with_free_coins_and_a_wallet_of_its_own(tmp_path: Path) -> None:
-    async with running(tmp_path / "net") as net:
+    async with run_localnet(tmp_path / "net") as net:
         chains = await opened([Network.LOCALNET], localnet_url=net.url, data_dir=tmp_path)
     assert isinstance(chains[Network.LOCALNET], SolanaChain)
     assert isinstance(chains[Network.LOCALNET], Faucet)
@@ -101,7 +101,7 @@ async def test_promise_16_a_wallet_is_asked_for_what_is_reserved_on_its_own_chai
         return {}
 
     async with (
-        running(tmp_path / "net") as net,
+        run_localnet(tmp_path / "net") as net,
         networks([Network.LOCALNET], localnet_url=net.url, data_dir=tmp_path, reserved=reserved) as found,
     ):
         sealer = found.sealers[Network.LOCALNET]
@@ -112,7 +112,7 @@ async def test_promise_16_a_wallet_is_asked_for_what_is_reserved_on_its_own_chai
 
 @pytest.mark.parametrize("genesis", PUBLIC_CLUSTERS)
 async def test_mocks_never_settle_on_a_public_cluster(genesis: str, tmp_path: Path) -> None:
-    async with scripted(getGenesisHash=lambda _: genesis) as node:
+    async with scripted_node(getGenesisHash=lambda _: genesis) as node:
         await refused(
             [Network.LOCALNET], PUBLIC_CLUSTERS[genesis], "localnet", localnet_url=node.url, data_dir=tmp_path
         )
@@ -122,7 +122,7 @@ async def test_mocks_never_settle_on_a_public_cluster(genesis: str, tmp_path: Pa
 async def node_of(genesis: str, wallet: object = VALUE) -> AsyncIterator[dict[str, Any]]:
     """The settings for a node of that chain, where our wallet's account is as given."""
     answers = {"context": {"slot": 1}, "value": [wallet]}
-    async with scripted(getGenesisHash=lambda _: genesis, getMultipleAccounts=lambda _: answers) as node:
+    async with scripted_node(getGenesisHash=lambda _: genesis, getMultipleAccounts=lambda _: answers) as node:
         yield {"solana_rpc_url": node.url, "solana_wallet_secret_key": KEY}
 
 
@@ -164,7 +164,7 @@ async def test_whoever_only_looks_needs_no_leave_and_no_coins() -> None:
 
 
 async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
-    async with node_of(MAINNET, None) as given, running(tmp_path / "net") as net:
+    async with node_of(MAINNET, None) as given, run_localnet(tmp_path / "net") as net:
         given |= {"solana_wallet_secret_key": "not a key", "data_dir": tmp_path}
         needed = [Network.SOLANA, Network.LOCALNET]
         async with networks(needed, Purpose.QUOTE, localnet_url=net.url, **given) as found:
@@ -175,7 +175,7 @@ async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("genesis", "name"), [*PUBLIC_CLUSTERS.items(), ("4" * 44, "")])
 async def test_a_cluster_is_known_by_its_genesis_hash(genesis: str, name: str, tmp_path: Path) -> None:
-    async with node_of(genesis) as given, running(tmp_path / "net") as net:
+    async with node_of(genesis) as given, run_localnet(tmp_path / "net") as net:
         needed = [Network.SOLANA, Network.LOCALNET]
         given |= {"allow_mainnet": True, "data_dir": tmp_path}
         async with networks(needed, localnet_url=net.url, **given) as found:
@@ -215,8 +215,8 @@ async def test_each_venue_gets_ready_and_one_that_cannot_ends_the_start_with_its
 
 async def test_nodes_of_different_chains_are_refused() -> None:
     async with (
-        scripted(getGenesisHash=lambda _: DEVNET) as one,
-        scripted(getGenesisHash=lambda _: MAINNET) as other,
+        scripted_node(getGenesisHash=lambda _: DEVNET) as one,
+        scripted_node(getGenesisHash=lambda _: MAINNET) as other,
     ):
         urls = f"{one.url}, {other.url}"
         await refused([Network.SOLANA], "different chains", solana_rpc_url=urls, solana_wallet_secret_key=KEY)

@@ -16,8 +16,8 @@ from dexexec.errors import StartupError
 from dexexec.testing.contract import CHECKS
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import scripted
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import scripted_node
 from tests.support.meteora_accounts import chain_of
 from tests.support.raydium_accounts import address, pool_accounts
 from tests.support.recorded_venues import OLD
@@ -33,7 +33,7 @@ POOLS: dict[str, Mapping[str, Account]] = {
 }
 
 
-def put(net: Net, held: Mapping[str, Account]) -> None:
+def put(net: InProcessLocalnet, held: Mapping[str, Account]) -> None:
     """Let the node show these accounts."""
     net.ledger.add_accounts([
         (Pubkey.from_string(place), SolanaAccount(one.lamports, one.data, Pubkey.from_string(one.owner)))
@@ -56,7 +56,7 @@ async def checked(url: str, name: str, given: Mapping[str, str]) -> tuple[int, l
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_the_contract_is_tried_on_a_node_that_is_only_read(tmp_path: Path, name: str) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as node:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         put(net, {**POOLS[name], PROGRAMS[name]: Account(LOADER, 1_000_000, bytes(36))})
         await net.advance(2)
         code, lines = await checked(node.url, name, environ(name))
@@ -70,7 +70,7 @@ async def test_the_contract_is_tried_on_a_node_that_is_only_read(tmp_path: Path,
 
 
 async def test_both_of_a_preset_are_checked(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         put(net, {**POOLS["meteora"], PROGRAMS["meteora"]: Account(LOADER, 1_000_000, bytes(36))})
         await net.advance(2)
         with pytest.raises(
@@ -80,7 +80,7 @@ async def test_both_of_a_preset_are_checked(tmp_path: Path) -> None:
 
 
 async def test_without_the_program_or_a_pool_it_says_so_in_one_line(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         with pytest.raises(StartupError, match="set DEXEXEC_RAYDIUM_PROGRAM_ID"):
             await checked(net.url, "raydium", {})
         with pytest.raises(StartupError, match="not a program on mainnet-beta: set DEXEXEC_RAYDIUM_PROGRAM_ID"):

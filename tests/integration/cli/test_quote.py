@@ -24,8 +24,8 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import NoRoute
 from dexexec_adapters.mock.raydium import MockRaydium
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import Told
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import RecordingListener
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 SELL_SOL = Question("SOL", "USDC", "0.01")
@@ -74,9 +74,9 @@ async def quotes(question: Question, environ: dict[str, str] | None = None, **se
 
 
 @asynccontextmanager
-async def localnet(folder: Path) -> AsyncIterator[tuple[Net, dict[str, str]]]:
+async def localnet(folder: Path) -> AsyncIterator[tuple[InProcessLocalnet, dict[str, str]]]:
     """A localnet, and the environment of mocks that settle on it."""
-    async with running(folder) as net:
+    async with run_localnet(folder) as net:
         yield net, {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}
 
 
@@ -164,7 +164,7 @@ async def test_a_question_that_is_none_says_what_would_be_right(question: Questi
 
 async def test_decimals_of_a_mint_that_nobody_named_are_read_from_the_chain(tmp_path: Path) -> None:
     async with localnet(tmp_path) as (net, environ):
-        chain = Localnet([net.url], SystemClock(), Told())
+        chain = Localnet([net.url], SystemClock(), RecordingListener())
         await chain.fund(str((await net.funded()).pubkey()), BONK, 5, 1)
         await chain.aclose()
         await net.advance(2)

@@ -19,8 +19,8 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.solana.rpc import Localnet
-from tests.support.localnet.in_process import SOL, running
-from tests.support.localnet.rpc_nodes import Told, scripted
+from tests.support.localnet.in_process import SOL, run_localnet
+from tests.support.localnet.rpc_nodes import RecordingListener, scripted_node
 
 _, DEVNET, _ = PUBLIC_CLUSTERS
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
@@ -48,7 +48,7 @@ async def devnet(lamports: int, *balances: tuple[str, int, int], **account: obje
         ours = balances if program.startswith("Tokenkeg") else ()
         return {"context": {"slot": 1}, "value": [entry(program, *one) for one in ours]}
 
-    async with scripted(
+    async with scripted_node(
         getGenesisHash=lambda _: DEVNET,
         getMultipleAccounts=lambda _: {"context": {"slot": 1}, "value": [shape if lamports else None]},
         getTokenAccountsByOwner=held,
@@ -104,13 +104,13 @@ async def test_a_wallet_that_can_pay_for_nothing_is_shown_with_why(lamports: int
 
 
 async def test_the_wallet_that_is_kept_for_a_localnet_is_shown_and_filled_by_the_faucet(tmp_path: Path) -> None:
-    async with running(tmp_path / "net") as net:
+    async with run_localnet(tmp_path / "net") as net:
         given: dict[str, Any] = {"localnet_url": net.url, "data_dir": tmp_path}
         code, text = await shown(ON_A_LOCALNET, **given)
         assert code == 0
         assert "the mocks fill it" in text
         address = text.split()[1]
-        chain = Localnet([net.url], SystemClock(), Told())
+        chain = Localnet([net.url], SystemClock(), RecordingListener())
         await chain.fund(address, "", 9, SOL)
         await chain.fund(address, USDC, 6, 42)
         await chain.aclose()

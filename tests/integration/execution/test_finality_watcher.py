@@ -2,19 +2,19 @@
 
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
-from tests.support.localnet.settlement import FINAL
-from tests.support.localnet.workers import OpenBench
+from tests.support.localnet.settlement_setup import FINAL
+from tests.support.localnet.worker_setup import OpenWorkers
 
 ORDERS = 6
 LIFE = ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
 
 
 async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_that_are_left(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """One worker dies with a page of them in its hands. What is left takes them up by itself: nobody sweeps, nothing is
     on the queue, and nothing is sent again."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         orders = [await b.post() for _ in range(ORDERS)]
         b.at.clock.stall = Failpoint.WATCHED
         async with b.working():
@@ -23,19 +23,19 @@ async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_tha
             await b.at.clock.stalled.wait()
         await b.at.advance(FINAL)
         assert await b.queue.depth() == 0
-        sent = len(b.at.wires.sends)
+        sent = len(b.at.request_log.sends)
         async with b.working(), b.working():
             for order_id in orders:
                 assert await b.ended(order_id) == LIFE
         assert await b.queue.depth() == 0
-        assert len(b.at.wires.sends) == sent
+        assert len(b.at.request_log.sends) == sent
         views = [await b.view(order_id) for order_id in orders]
         assert [one["outcome"] for view in views for one in view["attempts"]] == ["landed"] * ORDERS
         assert {view["txHash"] for view in views} == set(await b.at.swaps())
 
 
-async def test_many_confirmed_orders_are_one_request_to_a_node(open_bench: OpenBench) -> None:
-    async with open_bench() as b:
+async def test_many_confirmed_orders_are_one_request_to_a_node(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
         orders = [await b.post() for _ in range(ORDERS)]
         async with b.working():
             for order_id in orders:
@@ -43,9 +43,9 @@ async def test_many_confirmed_orders_are_one_request_to_a_node(open_bench: OpenB
         await b.at.advance(FINAL)
         async with b.store._database.connection() as connection:
             await connection.execute("UPDATE orders SET due_at = clock_timestamp()")  # also those of the last look
-        b.at.wires.asked.clear()
+        b.at.request_log.requests.clear()
         async with b.working():
             for order_id in orders:
                 await b.ended(order_id)
-        first = b.at.wires.of("getSignatureStatuses")[0]
+        first = b.at.request_log.of("getSignatureStatuses")[0]
         assert len(first.params[0]) == ORDERS

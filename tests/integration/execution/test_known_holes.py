@@ -11,9 +11,9 @@ import pytest
 from dexexec.domain.order import Side
 from dexexec.domain.status import Status
 from tests.support.executed_once import CACHE, nothing, only_attempt
-from tests.support.localnet.rpc_nodes import patience, wrong
-from tests.support.localnet.settlement import EVER, EXPIRED, FINAL, message_of
-from tests.support.localnet.workers import LONG_MS, OpenBench
+from tests.support.localnet.rpc_nodes import timeouts_for, wrong_answers
+from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED, message_of
+from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers
 from tests.support.parts import new_order
 
 LOOKS = ("getSignatureStatuses", "getEpochInfo", "getTransaction")
@@ -23,12 +23,14 @@ LOOKS = ("getSignatureStatuses", "getEpochInfo", "getTransaction")
 
 
 @pytest.mark.parametrize("answer", ["hang", "hangup", "503", "-32002", "-32003", "-32602", "another", "garbage"])
-async def test_a_swap_whose_answer_was_lost_or_wrong_is_not_swapped_twice(open_bench: OpenBench, answer: str) -> None:
+async def test_a_swap_whose_answer_was_lost_or_wrong_is_not_swapped_twice(
+    open_workers: OpenWorkers, answer: str
+) -> None:
     """An answer that times out is handled as a failure, or a front passes the bytes on and refuses them; and the swap
     runs again."""
-    async with open_bench(patience=patience(answer)) as b:
+    async with open_workers(timeouts=timeouts_for(answer)) as b:
         order_id = await b.post()
-        await b.at.faults(answers=wrong(answer, "sendTransaction", requests=1, execute=True))
+        await b.at.set_faults(answers=wrong_answers(answer, "sendTransaction", requests=1, execute=True))
         async with b.working():
             told = await b.settled(order_id)
         assert told == ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
@@ -37,41 +39,41 @@ async def test_a_swap_whose_answer_was_lost_or_wrong_is_not_swapped_twice(open_b
 
 @pytest.mark.parametrize("answer", ["429", "503", "-32005", "garbage", "hangup"])
 async def test_a_node_that_only_answers_errors_does_not_make_a_landed_swap_expire(
-    open_bench: OpenBench, answer: str
+    open_workers: OpenWorkers, answer: str
 ) -> None:
     """Any error of a node is read as "not on chain", and then the expired blockhash leads to a second swap."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        at.clock.meanwhile.append(partial(at.faults, answers=wrong(answer, *LOOKS, requests=EVER)))
+        at.clock.meanwhile.append(partial(at.set_faults, answers=wrong_answers(answer, *LOOKS, requests=UNLIMITED)))
         at.clock.meanwhile.append(partial(at.advance, EXPIRED + CACHE))
         at.clock.meanwhile += [nothing] * 5
-        at.clock.meanwhile.append(partial(at.faults, forgets="recent"))
+        at.clock.meanwhile.append(partial(at.set_faults, forgets="recent"))
         order_id = await b.post()
         async with b.working():
             await b.ended(order_id)
-        wrongly = [one for one in at.wires.of(*LOOKS) if not isinstance(one.answer, dict) or "code" in one.answer]
+        wrongly = [one for one in at.request_log.of(*LOOKS) if not isinstance(one.answer, dict) or "code" in one.answer]
         assert len(wrongly) >= (1 if answer == "429" else 6), "a node that was asked too often is left alone"
         await only_attempt(b, order_id)
 
 
-async def test_looking_and_not_finding_it_many_times_is_not_dropped(open_bench: OpenBench) -> None:
+async def test_looking_and_not_finding_it_many_times_is_not_dropped(open_workers: OpenWorkers) -> None:
     """Three looks that find nothing are taken for "dropped", and the swap is executed again, while the first one is
     still on its way."""
-    async with open_bench() as b:
-        await b.at.faults(late={"transactions": EVER, "slots": 120})
+    async with open_workers() as b:
+        await b.at.set_faults(late={"transactions": UNLIMITED, "slots": 120})
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
-        missed = [one for one in b.at.wires.of("getSignatureStatuses") if one.answer["value"] == [None]]
+        missed = [one for one in b.at.request_log.of("getSignatureStatuses") if one.answer["value"] == [None]]
         assert len(missed) > 100
         view = await only_attempt(b, order_id)
         assert view["attempts"][0]["proof"]["slot"] <= view["attempts"][0]["lastValidHeight"]
 
 
-async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(open_bench: OpenBench) -> None:
+async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(open_workers: OpenWorkers) -> None:
     """The deadline passes while a swap is on its way, the order is told to be expired, and then the swap lands."""
-    async with open_bench() as b:
-        await b.at.faults(late={"transactions": EVER, "slots": 120})
+    async with open_workers() as b:
+        await b.at.set_faults(late={"transactions": UNLIMITED, "slots": 120})
         order_id = await b.post(new_order(deadline_ms=20_000))
         begun = b.at.clock.monotonic()
         async with b.working():
@@ -81,11 +83,11 @@ async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(o
         await only_attempt(b, order_id)
 
 
-async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goes_on(open_bench: OpenBench) -> None:
+async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goes_on(open_workers: OpenWorkers) -> None:
     """A swap that failed on chain is reported as pending for ever, or as one that may be tried again at no cost; and
     `failed` is told before an order is confirmed."""
-    async with open_bench() as b:
-        b.at.wires.before["sendTransaction"] = b.at.burn_dollars
+    async with open_workers() as b:
+        b.at.request_log.before["sendTransaction"] = b.at.burn_dollars
         order_id = await b.post(new_order(side=Side.SELL, amount="2", deadline_ms=LONG_MS))
         async with b.working():
             told = await b.settled(order_id)
@@ -104,11 +106,11 @@ async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goe
         assert (event["status"], event["reason"], event["proof"]) == ("routing", "insufficient-funds", failed["proof"])
 
 
-async def test_a_failure_carries_its_proof(open_bench: OpenBench) -> None:
+async def test_a_failure_carries_its_proof(open_workers: OpenWorkers) -> None:
     """ "Why did it not fill?": no reason is given, and nobody can check."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        await at.faults(drop=EVER)
+        await at.set_faults(drop=UNLIMITED)
         at.clock.meanwhile += [partial(at.advance, EXPIRED)] * 2
         order_id = await b.post()
         async with b.working(tries=2):
@@ -134,18 +136,18 @@ async def test_a_failure_carries_its_proof(open_bench: OpenBench) -> None:
         assert (await at.swaps(), await at.swaps(failed=True)) == ([], [])
 
 
-async def test_a_last_valid_height_belongs_to_the_blockhash_that_was_signed(open_bench: OpenBench) -> None:
+async def test_a_last_valid_height_belongs_to_the_blockhash_that_was_signed(open_workers: OpenWorkers) -> None:
     """The height is asked for after signing, with another, newer blockhash: too late is then taken for in time. Here
     blocks come while the swap is built, between the blockhash and the signature."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        at.wires.before["simulateTransaction"] = partial(at.advance, 20)
-        await at.faults(drop=EVER)
+        at.request_log.before["simulateTransaction"] = partial(at.advance, 20)
+        await at.set_faults(drop=UNLIMITED)
         order_id = await b.post()
         async with b.working(tries=1):
             await b.ended(order_id)
         [(_, payload, height)] = await b.attempts()
-        given = at.wires.of("getLatestBlockhash")[0].answer["value"]
+        given = at.request_log.of("getLatestBlockhash")[0].answer["value"]
         assert message_of(payload).blockhash == given["blockhash"]
         view = await b.view(order_id)
         [attempt] = view["attempts"]
@@ -153,17 +155,17 @@ async def test_a_last_valid_height_belongs_to_the_blockhash_that_was_signed(open
         assert attempt["proof"]["heightSeen"] == height + 1, "and it counts: one block past it is the end"
 
 
-async def test_swaps_of_unknown_outcome_do_not_trip_a_venues_breaker(open_bench: OpenBench) -> None:
+async def test_swaps_of_unknown_outcome_do_not_trip_a_venues_breaker(open_workers: OpenWorkers) -> None:
     """A breaker counts sends without an answer as failures of the venue, marks their orders as failed, and keeps the
     next ones from it."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        await at.faults(answers=wrong("503", "sendTransaction", requests=4))
+        await at.set_faults(answers=wrong_answers("503", "sendTransaction", requests=4))
         async with b.working(breaker_failures=1):
             first = await b.post()
             await b.settled(first)
             await only_attempt(b, first)
-            assert [one.answer for one in at.wires.sends[:4]] == [None] * 4
+            assert [one.answer for one in at.request_log.sends[:4]] == [None] * 4
             next_one = await b.post()
             assert await b.settled(next_one) == [
                 "pending",
@@ -180,10 +182,10 @@ async def test_swaps_of_unknown_outcome_do_not_trip_a_venues_breaker(open_bench:
 
 
 async def test_a_confirmed_swap_that_a_fork_takes_back_is_told_and_lands_again_as_the_same_bytes(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """What was confirmed once is taken for done: the fill is gone and nobody hears of it, or it is bought anew."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         order_id = await b.post()
         async with b.working():
             await b.reached(order_id, Status.CONFIRMED)
@@ -198,14 +200,14 @@ async def test_a_confirmed_swap_that_a_fork_takes_back_is_told_and_lands_again_a
         assert (undone["reason"], undone["txHash"]) == ("un-confirmed", view["txHash"])
         assert undone["proof"]["slotSeen"] > first_slot
         assert view["fill"]["slot"] > first_slot, "where it is now"
-        assert len(b.at.wires.sends) == 2
+        assert len(b.at.request_log.sends) == 2
 
 
 async def test_a_confirmed_swap_whose_blockhash_is_on_the_abandoned_fork_expires_and_is_made_anew(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """The same bytes can never land again, and that is proven before others are signed."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
         order_id = await b.post()
         async with b.working():

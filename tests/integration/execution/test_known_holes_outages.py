@@ -11,9 +11,9 @@ import pytest
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
 from tests.support.executed_once import CACHE, nothing, only_attempt
-from tests.support.localnet.rpc_nodes import wrong
-from tests.support.localnet.settlement import EVER, EXPIRED, FINAL, Asked
-from tests.support.localnet.workers import Bench, OpenBench
+from tests.support.localnet.rpc_nodes import wrong_answers
+from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED, LoggedRequest
+from tests.support.localnet.worker_setup import OpenWorkers, WorkerSetup
 from tests.support.parts import running
 from tests.support.waiting import until
 
@@ -28,7 +28,7 @@ STEPS = [
 ]
 
 
-async def dies_at(b: Bench, where: Failpoint) -> None:
+async def dies_at(b: WorkerSetup, where: Failpoint) -> None:
     """A worker takes up what is on the queue, comes to `where`, and is no more."""
     b.at.clock.stall = where
     b.at.clock.stalled.clear()
@@ -40,10 +40,10 @@ async def dies_at(b: Bench, where: Failpoint) -> None:
 
 
 async def test_a_worker_that_was_down_longer_than_statuses_are_cached_does_not_swap_again(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """It looks only among the recent statuses, sees none for a transaction that landed, and sends another."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         order_id = await b.post()
         await dies_at(b, Failpoint.SENT)
         [(signature, *_)] = await b.attempts()
@@ -55,14 +55,14 @@ async def test_a_worker_that_was_down_longer_than_statuses_are_cached_does_not_s
         async with b.working():
             await b.ended(order_id)
         await only_attempt(b, order_id)
-        assert any(one.options["searchTransactionHistory"] for one in b.at.wires.of("getSignatureStatuses"))
+        assert any(one.options["searchTransactionHistory"] for one in b.at.request_log.of("getSignatureStatuses"))
 
 
 async def test_a_worker_that_was_down_longer_than_a_blockhash_lives_signs_again_only_with_proof(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """The same, where the swap did not land: it was recorded, and then nothing was sent."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         order_id = await b.post()
         await dies_at(b, Failpoint.RECORDED)
         await b.at.advance(CACHE + FINAL)
@@ -78,46 +78,46 @@ async def test_a_worker_that_was_down_longer_than_a_blockhash_lives_signs_again_
 
 @pytest.mark.parametrize("where", STEPS)
 async def test_no_order_is_lost_or_doubled_by_a_restart_although_the_queue_forgets_everything(
-    open_bench: OpenBench, where: Failpoint, monkeypatch: pytest.MonkeyPatch
+    open_workers: OpenWorkers, where: Failpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accepted orders are stranded for ever, or run twice, when a worker dies and Redis loses its data."""
     monkeypatch.setattr("dexexec.execution.sweeper.GRACE_MS", 0)
-    async with open_bench() as b:
+    async with open_workers() as b:
         order_id = await b.post()
         await dies_at(b, where)
         await b.flush()
         async with running(b.sweeper().run()), b.working():
-            told = await b.settled(order_id)
-        assert "failed" not in told
+            listener = await b.settled(order_id)
+        assert "failed" not in listener
         await only_attempt(b, order_id)
 
 
-async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_bench: OpenBench) -> None:
+async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_workers: OpenWorkers) -> None:
     """A worker freezes just before it sends, its lease runs out, another one resumes the attempt and settles it; then
     the first one wakes and sends, too. (Swapped twice, or told to be failed after it was confirmed.)"""
-    async with open_bench() as b:
+    async with open_workers() as b:
         clock = b.at.clock
         order_id = await b.post()
         clock.stall = Failpoint.SENDING
         frozen = b.worker(concurrency=1, heartbeat_seconds=3_600)
         async with running(frozen.run(), b.sweeper().run()):  # what it leases when it may not claim, the sweeper finds
             await clock.stalled.wait()
-            assert b.at.wires.sends == []
+            assert b.at.request_log.sends == []
             await lapse(b)
             async with b.working():
                 await b.again(order_id)
                 await b.reached(order_id, Status.CONFIRMED)
                 before = await b.events(order_id)
-                assert len(b.at.wires.sends) == 1
+                assert len(b.at.request_log.sends) == 1
                 clock.go_on.set()
-                await until(lambda: len(b.at.wires.sends) == 2, pause=0.005)
+                await until(lambda: len(b.at.request_log.sends) == 2, pause=0.005)
                 await b.at.advance(FINAL)
                 await b.ended(order_id)
         assert (await b.events(order_id))[: len(before)] == before
         await only_attempt(b, order_id)
 
 
-async def lapse(b: Bench) -> None:
+async def lapse(b: WorkerSetup) -> None:
     """Time passes, and nobody's lease lives any more."""
     async with b.store._database.connection() as connection:
         await connection.execute("UPDATE workers SET lease_until = clock_timestamp() - interval '1 s'")
@@ -126,7 +126,7 @@ async def lapse(b: Bench) -> None:
 # ---- several nodes ---------------------------------------------------------------------------------------------------
 
 
-def node(b: Bench, place: int) -> str:
+def node(b: WorkerSetup, place: int) -> str:
     """What a proof calls a node; both are behind one address here."""
     return f"{b.at.net.url.removeprefix('http://')} ({place})"
 
@@ -137,24 +137,24 @@ def node(b: Bench, place: int) -> str:
     ids=["before-the-swap", "past-expiry-and-empty"],
 )
 async def test_what_a_lagging_node_does_not_know_is_not_believed(
-    open_bench: OpenBench, slots: int, fault: dict[str, Any]
+    open_workers: OpenWorkers, slots: int, fault: dict[str, Any]
 ) -> None:
     """The good node has the swap in its history alone, and does not answer when that is searched. Another one is
     searched and says "none": but it is behind."""
-    async with open_bench("", "/nodes/behind") as b:
+    async with open_workers("", "/nodes/behind") as b:
         at = b.at
 
         async def lose_sight() -> None:
-            await at.faults("/nodes/behind", **fault)
-            await at.faults(forgets="recent")
-            at.wires.cut = lambda asked: asked.node == node(b, 1) and searched(asked)
+            await at.set_faults("/nodes/behind", **fault)
+            await at.set_faults(forgets="recent")
+            at.request_log.cut = lambda asked: asked.node == node(b, 1) and searched(asked)
             await at.advance(slots)
 
         async def find_again() -> None:
-            claims = [one for one in at.wires.asked if one.node == node(b, 2) and searched(one)]
+            claims = [one for one in at.request_log.requests if one.node == node(b, 2) and searched(one)]
             assert [one.answer["value"] for one in claims] == [[None]] * len(claims) != []
             assert (await b.view(order_id))["status"] == "submitted"
-            at.wires.cut = lambda _: False
+            at.request_log.cut = lambda _: False
 
         at.clock.meanwhile += [lose_sight, *[nothing] * 5, find_again]
         order_id = await b.post()
@@ -163,17 +163,17 @@ async def test_what_a_lagging_node_does_not_know_is_not_believed(
         await only_attempt(b, order_id)
 
 
-def searched(asked: Asked) -> bool:
+def searched(asked: LoggedRequest) -> bool:
     """Whether it is a search of the whole history."""
     return asked.method == "getSignatureStatuses" and asked.options["searchTransactionHistory"]
 
 
-async def test_a_node_without_a_history_is_no_proof_while_another_one_knows(open_bench: OpenBench) -> None:
-    async with open_bench("/nodes/empty", "") as b:
+async def test_a_node_without_a_history_is_no_proof_while_another_one_knows(open_workers: OpenWorkers) -> None:
+    async with open_workers("/nodes/empty", "") as b:
         at = b.at
 
         async def forget() -> None:
-            await at.faults("/nodes/empty", forgets="all")
+            await at.set_faults("/nodes/empty", forgets="all")
             await at.advance(EXPIRED)
 
         at.clock.meanwhile.append(forget)
@@ -182,34 +182,36 @@ async def test_a_node_without_a_history_is_no_proof_while_another_one_knows(open
             await b.ended(order_id)
         assert any(
             one.answer["value"] == [None]
-            for one in at.wires.of("getSignatureStatuses")
+            for one in at.request_log.of("getSignatureStatuses")
             if one.options["searchTransactionHistory"]
         )
         await only_attempt(b, order_id)
 
 
-async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_bench: OpenBench) -> None:
+async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_workers: OpenWorkers) -> None:
     """The preferred node dies after it took the swap."""
-    async with open_bench("/nodes/first", "") as b:
+    async with open_workers("/nodes/first", "") as b:
         at = b.at
-        at.clock.meanwhile.append(partial(at.faults, "/nodes/first", answers=wrong("hangup", requests=EVER)))
+        at.clock.meanwhile.append(
+            partial(at.set_faults, "/nodes/first", answers=wrong_answers("hangup", requests=UNLIMITED))
+        )
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
         await only_attempt(b, order_id)
-        assert {one.node for one in at.wires.of("getTransaction")} == {node(b, 2)}
-        assert at.told.kinds == ["failed"]
+        assert {one.node for one in at.request_log.of("getTransaction")} == {node(b, 2)}
+        assert at.listener.kinds == ["failed"]
 
 
-async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_bench: OpenBench) -> None:
+async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_workers: OpenWorkers) -> None:
     """A node that is a little behind answers "blockhash not found" to the first send, which is taken for a refusal,
     and the swap is built anew. It is not asked to check, and passes the bytes on."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        at.wires.before["sendTransaction"] = partial(at.faults, lag=5)
-        at.clock.meanwhile += [nothing, at.faults]
+        at.request_log.before["sendTransaction"] = partial(at.set_faults, lag=5)
+        at.clock.meanwhile += [nothing, at.set_faults]
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
-        assert at.wires.sends[0].answer == (await b.view(order_id))["txHash"]
+        assert at.request_log.sends[0].answer == (await b.view(order_id))["txHash"]
         await only_attempt(b, order_id)

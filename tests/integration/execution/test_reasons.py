@@ -7,8 +7,8 @@ from dexexec.domain.funds import PriorityFee
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.token import USDC
 from dexexec.settlement.solana.transaction import associated_token_account
-from tests.support.localnet.settlement import FINAL
-from tests.support.localnet.workers import LONG_MS, Bench, OpenBench
+from tests.support.localnet.settlement_setup import FINAL
+from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order
 
 
@@ -16,7 +16,7 @@ def sells_dollars() -> NewOrder:
     return new_order(side=Side.SELL, amount="2", deadline_ms=LONG_MS)
 
 
-async def freeze(b: Bench, owner: str) -> str:
+async def freeze(b: WorkerSetup, owner: str) -> str:
     """The issuer freezes somebody's USDC; the account's address."""
     address = Pubkey.from_string(associated_token_account(owner, USDC))
     runtime = b.at.net.ledger._runtime
@@ -27,8 +27,8 @@ async def freeze(b: Bench, owner: str) -> str:
     return str(address)
 
 
-async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_bench: OpenBench) -> None:
-    async with open_bench() as b:
+async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
         frozen = await freeze(b, b.at.wallet.address)
         order_id = await b.post(sells_dollars())
         async with b.working():
@@ -38,8 +38,8 @@ async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_
         assert f"our account {frozen}" in view["events"][-1]["detail"]
 
 
-async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(open_bench: OpenBench) -> None:
-    async with open_bench() as b:
+async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
         await freeze(b, b.at.pool)
         order_id = await b.post(sells_dollars())
         async with b.working():
@@ -49,8 +49,10 @@ async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(ope
         assert "our account" not in view["events"][-1]["detail"]
 
 
-async def test_submitted_tells_what_is_offered_to_the_network_and_whether_the_cap_binds(open_bench: OpenBench) -> None:
-    async with open_bench() as b:
+async def test_submitted_tells_what_is_offered_to_the_network_and_whether_the_cap_binds(
+    open_workers: OpenWorkers,
+) -> None:
+    async with open_workers() as b:
 
         async def capped(addresses: object) -> PriorityFee:
             return PriorityFee(price=7, cap=7, market=5_000)

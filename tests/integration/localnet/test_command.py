@@ -20,13 +20,13 @@ from dexexec.errors import StartupError, how_to_install
 from dexexec.localnet.command import Options, serve
 from dexexec.localnet.runtime import Runtime
 from tests.support.localnet.in_process import SOL, rpc, sign
-from tests.support.localnet.process import BY_HAND, blockhash, processes, send, status
+from tests.support.localnet.process import MANUAL_SLOTS, blockhash, localnet_processes, send, status
 
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 
 
 async def test_the_banner_says_where_it_is_and_sigterm_ends_it(tmp_path: Path) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         process = start()
         url = await process.url()
         assert await rpc(url, "getGenesisHash") in process.out
@@ -44,7 +44,7 @@ async def test_the_banner_says_where_it_is_and_sigterm_ends_it(tmp_path: Path) -
 
 
 async def test_slots_pass_by_themselves(tmp_path: Path) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         url = await start("--slot-ms", "5").url()
         while await rpc(url, "getSlot", {"commitment": "finalized"}) < 3:
             pass
@@ -52,7 +52,7 @@ async def test_slots_pass_by_themselves(tmp_path: Path) -> None:
 
 
 async def test_a_second_process_on_the_same_ledger_is_refused_in_one_line(tmp_path: Path) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         await start().url()
         second = start()
         assert await second.ended() == 2
@@ -61,7 +61,7 @@ async def test_a_second_process_on_the_same_ledger_is_refused_in_one_line(tmp_pa
 
 
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, processes(tmp_path) as start:
+    with socket.create_server(("127.0.0.1", 0)) as taken, localnet_processes(tmp_path) as start:
         port = taken.getsockname()[1]
         process = start("--ws-port", str(port))
         assert await process.ended() == 2
@@ -80,9 +80,9 @@ async def test_programs_and_accounts_come_from_files_and_stay(tmp_path: Path) ->
     fields |= {"executable": False, "rentEpoch": 2**64 - 1, "space": 5}
     (tmp_path / "account.json").write_text(json.dumps({"pubkey": str(address), "account": fields}))
     loads = ("--program", f"{program}=program.so", "--account", f"{address}=account.json")
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         for number, arguments in enumerate((loads, (), loads)):
-            process = start(*BY_HAND, *arguments)
+            process = start(*MANUAL_SLOTS, *arguments)
             url, wallet = await process.url(), Keypair()
             assert ("keeps what it has" in process.out) == (number == 2)
             found = (await rpc(url, "getAccountInfo", str(address), {"encoding": "base64", "commitment": "processed"}))[
@@ -97,7 +97,7 @@ async def test_programs_and_accounts_come_from_files_and_stay(tmp_path: Path) ->
 
 
 async def test_a_clock_by_hand_needs_somebody_who_may_move_it(tmp_path: Path) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         process = start("--slot-ms", "0")
         assert await process.ended() == 2
         assert process.out.startswith("dexexec: --slot-ms 0 stops the clock")

@@ -11,19 +11,28 @@ from solders.transaction import VersionedTransaction
 from tornado.httpclient import HTTPError
 
 from dexexec.localnet.journal import Journal
-from tests.support.localnet.in_process import SOL, RpcRefusedError, encoded, pay, rpc, running, sign
-from tests.support.localnet.process import BY_HAND, OPTIONS, PROCESSED, balance, blockhash, processes, send, status
+from tests.support.localnet.in_process import SOL, RpcRefusedError, encoded, pay, rpc, run_localnet, sign
+from tests.support.localnet.process import (
+    MANUAL_SLOTS,
+    OPTIONS,
+    PROCESSED,
+    balance,
+    blockhash,
+    localnet_processes,
+    send,
+    status,
+)
 
 FEE = 5_000
 
 
 @pytest.mark.parametrize("when", ["before the commit", "after the commit", "after the answer"])
 async def test_a_transaction_lands_once_whenever_the_process_dies(tmp_path: Path, when: str) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         dies = (
             None if when == "after the answer" else (when.split(maxsplit=1)[0], 2)
         )  # the airdrop is the first to land
-        first = start(*BY_HAND, dies=dies)
+        first = start(*MANUAL_SLOTS, dies=dies)
         url, wallet, friend = await first.url(), Keypair(), Pubkey.new_unique()
         await rpc(url, "requestAirdrop", str(wallet.pubkey()), 10 * SOL)
         genesis = await rpc(url, "getGenesisHash")
@@ -36,7 +45,7 @@ async def test_a_transaction_lands_once_whenever_the_process_dies(tmp_path: Path
             first.popen.kill()
         assert await first.ended() == -9
 
-        url = await start(*BY_HAND).url()
+        url = await start(*MANUAL_SLOTS).url()
         assert await rpc(url, "getGenesisHash") == genesis
         landed = when != "before the commit"
         assert (await status(url, transaction.signatures[0]) is not None) == landed
@@ -53,7 +62,7 @@ async def test_a_transaction_lands_once_whenever_the_process_dies(tmp_path: Path
 
 
 async def test_killed_again_and_again_under_load_everything_lands_exactly_once(tmp_path: Path) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         process = start("--slot-ms", "100")
         url, wallet = await process.url(), Keypair()
         await rpc(url, "requestAirdrop", str(wallet.pubkey()), 1_000 * SOL)
@@ -89,19 +98,19 @@ async def test_killed_again_and_again_under_load_everything_lands_exactly_once(t
 
 async def test_blocks_views_and_forks_go_on_after_a_restart(tmp_path: Path) -> None:
     wallet = Keypair()
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(50)
         signature = (await net.client.request_airdrop(wallet.pubkey(), SOL)).value
         await net.advance(1)
         slot = await net.rpc("getSlot", PROCESSED)
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         assert await net.rpc("getSlot", PROCESSED) == slot + 1
         assert (await net.rpc("getBalance", str(wallet.pubkey())))["value"] == 0, "not finalized yet"
         assert (await net.status(signature))["confirmations"] == 2
         finalized = await net.rpc("getBlockHeight")
         await net.rpc("localnet_fork", 3)
         forked = net.ledger.blocks.tip
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         assert await net.status(signature, search=True) is None
         assert await net.balance(wallet.pubkey()) == 0
         assert net.ledger.blocks.tip.slot == slot + 3, "above all slots that there were"
@@ -110,7 +119,7 @@ async def test_blocks_views_and_forks_go_on_after_a_restart(tmp_path: Path) -> N
 
 
 async def test_a_journal_that_refuses_leaves_memory_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
 
@@ -131,11 +140,11 @@ async def test_a_journal_that_refuses_leaves_memory_as_it_was(tmp_path: Path, mo
 
 async def test_what_lands_after_a_fork_is_seen_at_its_slot_after_a_restart(tmp_path: Path) -> None:
     wallet = Keypair()
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(5)
         await net.client.request_airdrop(wallet.pubkey(), SOL)
         await net.rpc("localnet_fork", 1)
         await net.client.request_airdrop(wallet.pubkey(), 3 * SOL)
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(1)
         assert await net.balance(wallet.pubkey(), Confirmed) == 3 * SOL

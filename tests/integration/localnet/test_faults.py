@@ -11,23 +11,23 @@ from solders.pubkey import Pubkey
 from tornado.httpclient import HTTPClientError
 from tornado.iostream import StreamClosedError
 
-from tests.support.localnet.in_process import NO_PREFLIGHT, SOL, RpcRefusedError, encoded, pay, post, rpc, running
+from tests.support.localnet.in_process import NO_PREFLIGHT, SOL, RpcRefusedError, encoded, pay, post, rpc, run_localnet
 
 CALL = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "getSlot"})
 
 
 async def test_without_leave_there_are_no_faults(tmp_path: Path) -> None:
-    async with running(tmp_path, allow_faults=False) as net:
+    async with run_localnet(tmp_path, allow_faults=False) as net:
         for method in ("localnet_setFaults", "localnet_getFaults", "localnet_fork", "localnet_advanceSlots"):
             with pytest.raises(RpcRefusedError, match="Method not found"):
                 await net.rpc(method, 0)
 
 
 async def test_dropped_transactions_are_answered_and_never_land(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
-        await net.faults(drop=1)
+        await net.set_faults(drop=1)
         assert await net.send(transaction) == transaction.signatures[0]
         await net.advance(5)
         assert await net.status(transaction.signatures[0], search=True) is None
@@ -36,10 +36,10 @@ async def test_dropped_transactions_are_answered_and_never_land(tmp_path: Path) 
 
 
 async def test_late_transactions_land_after_their_slots_and_once(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
-        await net.faults(late={"transactions": 2, "slots": 5})
+        await net.set_faults(late={"transactions": 2, "slots": 5})
         await net.send(transaction)
         await net.advance(4)
         await net.send(transaction)
@@ -52,20 +52,20 @@ async def test_late_transactions_land_after_their_slots_and_once(tmp_path: Path)
 
 
 async def test_a_late_transaction_whose_blockhash_expires_never_lands(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
-        await net.faults(late={"transactions": 1, "slots": 151})
+        await net.set_faults(late={"transactions": 1, "slots": 151})
         await net.land([pay(wallet, friend, SOL)], wallet)
         await net.advance(160)
         assert await net.balance(friend) == 0
 
 
 async def test_a_transaction_can_land_while_its_answer_is_lost(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
         lost = {"answer": "hangup", "methods": ["sendTransaction"], "execute": True, "requests": 2}
-        await net.faults(answers=[lost])
+        await net.set_faults(answers=[lost])
         with pytest.raises(Exception, match="raised in") as unknown:
             await net.send(transaction)
         assert "SolanaRpcException" in type(unknown.value).__name__
@@ -74,8 +74,8 @@ async def test_a_transaction_can_land_while_its_answer_is_lost(tmp_path: Path) -
 
 @pytest.mark.parametrize(("answer", "status"), [("429", 429), ("503", 503), ("garbage", 200)])
 async def test_a_node_can_answer_wrongly_so_many_times(tmp_path: Path, answer: str, status: int) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(answers=[{"answer": answer, "requests": 2}])
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(answers=[{"answer": answer, "requests": 2}])
         for _ in range(2):
             response = await post(net.url, CALL)
             assert response.code == status
@@ -85,23 +85,23 @@ async def test_a_node_can_answer_wrongly_so_many_times(tmp_path: Path, answer: s
 
 
 async def test_a_node_can_say_that_it_is_unhealthy(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
         assert await net.rpc("getHealth") == "ok", "another method"
         with pytest.raises(RpcRefusedError, match="unhealthy") as refused:
             await net.rpc("getSlot")
         assert (refused.value.code, refused.value.data) == (-32005, {"numSlotsBehind": None})
-        await net.faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
+        await net.set_faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
         with pytest.raises(Exception, match="unhealthy"):
             await net.client.get_slot(Processed)
 
 
 @pytest.mark.parametrize("code", [-32002, -32003, -32602])
 async def test_a_front_can_pass_a_transaction_on_and_refuse_it(tmp_path: Path, code: int) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
-        await net.faults(answers=[{"answer": str(code), "methods": ["sendTransaction"], "execute": True}])
+        await net.set_faults(answers=[{"answer": str(code), "methods": ["sendTransaction"], "execute": True}])
         with pytest.raises(RpcRefusedError) as refused:
             await net.rpc("sendTransaction", encoded(transaction), {"encoding": "base64", "skipPreflight": True})
         assert refused.value.code == code
@@ -109,18 +109,18 @@ async def test_a_front_can_pass_a_transaction_on_and_refuse_it(tmp_path: Path, c
 
 
 async def test_a_front_can_answer_with_the_signature_of_another_transaction(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
-        await net.faults(answers=[{"answer": "another", "methods": ["sendTransaction"], "execute": True}])
+        await net.set_faults(answers=[{"answer": "another", "methods": ["sendTransaction"], "execute": True}])
         answered = await net.rpc("sendTransaction", encoded(transaction), {"encoding": "base64", "skipPreflight": True})
         assert answered != str(transaction.signatures[0])
         assert await net.balance(friend) == SOL
 
 
 async def test_a_node_can_say_nothing_until_the_client_gives_up(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(answers=[{"answer": "hang"}])
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(answers=[{"answer": "hang"}])
         waiting = asyncio.ensure_future(post(net.url, CALL))
         while (await net.rpc("localnet_getFaults"))["answers"]:
             await asyncio.sleep(0)
@@ -130,14 +130,14 @@ async def test_a_node_can_say_nothing_until_the_client_gives_up(tmp_path: Path) 
 
 
 async def test_a_node_can_hang_up(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(answers=[{"answer": "hangup"}])
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(answers=[{"answer": "hangup"}])
         with pytest.raises((HTTPClientError, StreamClosedError)):
             await post(net.url, CALL)
 
 
 async def test_a_lagging_node_sees_an_older_chain_and_is_known_by_its_height(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(200)
         wallet = await net.funded(SOL)
         signature = (await net.client.request_airdrop(wallet.pubkey(), SOL)).value
@@ -165,21 +165,21 @@ async def test_a_lagging_node_sees_an_older_chain_and_is_known_by_its_height(tmp
 
 
 async def test_what_is_sent_to_a_lagging_node_lands_at_the_tip(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         await net.advance(50)
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
-        await net.faults(lag=20)
+        await net.set_faults(lag=20)
         with pytest.raises(Exception, match="BlockhashNotFound"):
             await net.send(transaction)
         await net.send(transaction, NO_PREFLIGHT)
         assert await net.balance(friend) == 0
-        await net.faults()
+        await net.set_faults()
         assert await net.balance(friend) == SOL
 
 
 async def test_a_node_forgets_statuses(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         signature = (await net.client.request_airdrop(Pubkey.new_unique(), SOL)).value
         await net.advance(2)
         options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
@@ -193,14 +193,14 @@ async def test_a_node_forgets_statuses(tmp_path: Path) -> None:
             return [answer is not None for answer in answers]
 
         assert await found() == [True, True, True]
-        await net.faults(forgets="recent")
+        await net.set_faults(forgets="recent")
         assert await found() == [False, True, True]
-        await net.faults(forgets="all")
+        await net.set_faults(forgets="all")
         assert await found() == [False, False, False]
 
 
 async def test_without_faults_a_status_is_recent_for_300_slots(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         signature = (await net.client.request_airdrop(Pubkey.new_unique(), SOL)).value
         await net.advance(300)
         assert await net.status(signature) is not None
@@ -210,7 +210,7 @@ async def test_without_faults_a_status_is_recent_for_300_slots(tmp_path: Path) -
 
 
 async def test_a_fork_takes_back_what_landed_and_the_same_bytes_can_land_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         await net.advance(2)
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
@@ -230,7 +230,7 @@ async def test_a_fork_takes_back_what_landed_and_the_same_bytes_can_land_again(t
 
 
 async def test_a_transaction_of_a_blockhash_that_a_fork_took_away_can_never_land(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         await net.advance(5)
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
@@ -240,8 +240,8 @@ async def test_a_transaction_of_a_blockhash_that_a_fork_took_away_can_never_land
 
 
 async def test_a_bad_fault_is_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(drop=4)
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(drop=4)
         with pytest.raises(RpcRefusedError, match="drop: must be an integer"):
-            await net.faults(drop="many")
+            await net.set_faults(drop="many")
         assert (await net.rpc("localnet_getFaults"))["drop"] == 4

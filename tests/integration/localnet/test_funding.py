@@ -11,26 +11,26 @@ from spl.token import models
 from spl.token.constants import TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID
 
 from dexexec.domain.token import USDC, WSOL
-from tests.integration.localnet.test_tokens import make_mint
-from tests.support.localnet.in_process import SOL, Net, RpcRefusedError, pay, running
+from tests.support.localnet.in_process import SOL, InProcessLocalnet, RpcRefusedError, pay, run_localnet
+from tests.support.localnet.spl_tokens import make_mint
 
 PROCESSED = {"commitment": "processed"}
 
 
-async def held(net: Net, owner: Pubkey, mint: str) -> int:
+async def held(net: InProcessLocalnet, owner: Pubkey, mint: str) -> int:
     """What the owner's associated token account holds."""
     account = spl.get_associated_token_address(owner, Pubkey.from_string(mint))
     return int((await net.client.get_token_account_balance(account)).value.amount)
 
 
-async def mint_info(net: Net, mint: str) -> dict[str, Any]:
+async def mint_info(net: InProcessLocalnet, mint: str) -> dict[str, Any]:
     shown = await net.rpc("getAccountInfo", mint, PROCESSED | {"encoding": "jsonParsed"})
     info: dict[str, Any] = shown["value"]["data"]["parsed"]["info"]
     return info
 
 
 async def test_a_token_nobody_made_yet_is_there_after_funding_and_its_supply_is_what_is_held(tmp_path: Path) -> None:
-    async with running(tmp_path, allow_faults=False) as net:
+    async with run_localnet(tmp_path, allow_faults=False) as net:
         owner = Pubkey.new_unique()
         signature = await net.rpc("localnet_fund", str(owner), USDC, 6, 1_500_000)
         assert await held(net, owner, USDC) == 1_500_000
@@ -41,7 +41,7 @@ async def test_a_token_nobody_made_yet_is_there_after_funding_and_its_supply_is_
 
 
 async def test_it_is_given_once_and_only_what_is_missing(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         owner = Pubkey.new_unique()
         for mint, decimals in ((USDC, 6), (WSOL, 9), ("", 9)):
             told = [await net.rpc("localnet_fund", str(owner), mint, decimals, n * SOL) for n in (3, 3, 2, 5, 0)]
@@ -52,7 +52,7 @@ async def test_it_is_given_once_and_only_what_is_missing(tmp_path: Path) -> None
 
 
 async def test_wrapped_sol_is_real_lamports_in_the_account(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         owner = Pubkey.new_unique()
         await net.rpc("localnet_fund", str(owner), WSOL, 9, 7 * SOL)
         account = spl.get_associated_token_address(owner, Pubkey.from_string(WSOL))
@@ -62,9 +62,9 @@ async def test_wrapped_sol_is_real_lamports_in_the_account(tmp_path: Path) -> No
 
 async def test_what_was_given_is_still_there_after_a_restart_and_is_not_given_again(tmp_path: Path) -> None:
     owner = Pubkey.new_unique()
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.rpc("localnet_fund", str(owner), USDC, 6, 42)
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         assert await net.rpc("localnet_fund", str(owner), USDC, 6, 42) is None
         assert await held(net, owner, USDC) == 42
         await net.rpc("localnet_fund", str(owner), USDC, 6, 43)
@@ -72,7 +72,7 @@ async def test_what_was_given_is_still_there_after_a_restart_and_is_not_given_ag
 
 
 async def test_a_fork_takes_back_what_was_given_and_it_can_be_given_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         owner = Pubkey.new_unique()
         await net.advance(1)
         signature = await net.rpc("localnet_fund", str(owner), USDC, 6, 42)
@@ -83,7 +83,7 @@ async def test_a_fork_takes_back_what_was_given_and_it_can_be_given_again(tmp_pa
 
 
 async def test_mints_that_are_not_the_faucets_are_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         own, newer = await make_mint(net, wallet), await make_mint(net, wallet, TOKEN_2022_PROGRAM_ID)
         await net.land([pay(wallet, stranger := Pubkey.new_unique(), SOL)], wallet)
@@ -97,7 +97,7 @@ async def test_mints_that_are_not_the_faucets_are_refused(tmp_path: Path) -> Non
 
 
 async def test_another_number_of_decimals_than_the_mint_has_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         owner = str(Pubkey.new_unique())
         await net.rpc("localnet_fund", owner, USDC, 6, 1)
         for mint, wrong, right in ((USDC, 9, 6), (WSOL, 6, 9)):
@@ -106,7 +106,7 @@ async def test_another_number_of_decimals_than_the_mint_has_is_refused(tmp_path:
 
 
 async def test_more_than_a_mint_can_ever_have_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         rich, poor = Pubkey.new_unique(), Pubkey.new_unique()
         await net.rpc("localnet_fund", str(rich), USDC, 6, 2**64 - 1)
         with pytest.raises(RpcRefusedError, match="funding failed"):
@@ -127,14 +127,14 @@ async def test_more_than_a_mint_can_ever_have_is_refused_and_changes_nothing(tmp
     ],
 )
 async def test_a_bad_parameter_is_named(tmp_path: Path, params: list[Any], problem: str) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         with pytest.raises(RpcRefusedError, match=problem) as refused:
             await net.rpc("localnet_fund", *params)
         assert refused.value.code == -32602
 
 
 async def test_funded_tokens_can_be_spent(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Keypair().pubkey()
         mint = Pubkey.from_string(USDC)
         await net.rpc("localnet_fund", str(wallet.pubkey()), USDC, 6, 100)

@@ -13,11 +13,11 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import Transaction, VersionedTransaction
 
-from tests.support.localnet.in_process import NO_PREFLIGHT, SOL, RpcRefusedError, encoded, pay, running, sign
+from tests.support.localnet.in_process import NO_PREFLIGHT, SOL, RpcRefusedError, encoded, pay, run_localnet, sign
 
 
 async def test_an_airdrop_is_a_transaction_like_any_other(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = Pubkey.new_unique()
         first = (await net.client.request_airdrop(wallet, 2 * SOL)).value
         second = (await net.client.request_airdrop(wallet, 2 * SOL)).value
@@ -30,7 +30,7 @@ async def test_an_airdrop_is_a_transaction_like_any_other(tmp_path: Path) -> Non
 
 
 async def test_a_transfer_moves_lamports_and_charges_the_fee(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(10 * SOL), Pubkey.new_unique()
         signature = await net.land([pay(wallet, friend, SOL)], wallet)
         assert (await net.balance(wallet.pubkey()), await net.balance(friend)) == (9 * SOL - 5_000, SOL)
@@ -50,7 +50,7 @@ async def test_a_transfer_moves_lamports_and_charges_the_fee(tmp_path: Path) -> 
 
 
 async def test_a_legacy_transaction_lands_too(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         message = Message([pay(wallet, wallet.pubkey(), 1)], wallet.pubkey())
         transaction = Transaction([wallet], message, await net.blockhash())
@@ -62,7 +62,7 @@ async def test_a_legacy_transaction_lands_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["json", "jsonParsed", "base64", "base58"])
 async def test_a_transaction_is_shown_in_every_encoding(tmp_path: Path, encoding: str) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         signature = await net.land([pay(wallet, wallet.pubkey(), 1)], wallet)
         await net.advance(2)
@@ -74,7 +74,7 @@ async def test_a_transaction_is_shown_in_every_encoding(tmp_path: Path, encoding
 
 
 async def test_a_status_goes_from_processed_to_confirmed_to_finalized(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         signature = await net.land([pay(wallet, wallet.pubkey(), 1)], wallet)
         seen = []
@@ -87,7 +87,7 @@ async def test_a_status_goes_from_processed_to_confirmed_to_finalized(tmp_path: 
 
 
 async def test_balances_and_blockhashes_are_those_of_the_commitment(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded(SOL)
         levels = (Processed, Confirmed, Finalized)
         seen = []
@@ -103,7 +103,7 @@ async def test_balances_and_blockhashes_are_those_of_the_commitment(tmp_path: Pa
 
 
 async def test_the_same_transaction_lands_once(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         transaction = await net.signed([pay(wallet, friend, SOL)], wallet)
         signature = await net.send(transaction)
@@ -114,7 +114,7 @@ async def test_the_same_transaction_lands_once(tmp_path: Path) -> None:
 
 
 async def test_an_expired_blockhash_is_refused_by_preflight_and_dropped_without(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         late = await net.signed([pay(wallet, friend, SOL)], wallet)
         last = await net.signed([pay(wallet, friend, 2 * SOL)], wallet)
@@ -132,7 +132,7 @@ async def test_an_expired_blockhash_is_refused_by_preflight_and_dropped_without(
 
 
 async def test_preflight_does_not_know_a_blockhash_younger_than_its_commitment(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(40)
         transaction = await net.signed([pay(wallet, wallet.pubkey(), 1)], wallet)
@@ -143,7 +143,7 @@ async def test_preflight_does_not_know_a_blockhash_younger_than_its_commitment(t
 
 
 async def test_a_failure_on_chain_is_kept_with_its_error_and_its_fee(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded(10 * SOL)
         transaction = await net.signed([pay(wallet, Pubkey.new_unique(), 50 * SOL)], wallet)
         signature = await net.send(transaction, NO_PREFLIGHT)
@@ -164,14 +164,14 @@ async def test_a_failure_on_chain_is_kept_with_its_error_and_its_fee(tmp_path: P
 
 
 async def test_what_fails_before_it_is_executed_leaves_no_trace(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         poor = Keypair()
         signature = await net.send(await net.signed([pay(poor, poor.pubkey(), 1)], poor), NO_PREFLIGHT)
         assert await net.status(signature, search=True) is None
 
 
 async def test_preflight_says_why_with_the_logs_and_nothing_lands(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded(SOL)
         transaction = await net.signed([pay(wallet, Pubkey.new_unique(), 50 * SOL)], wallet)
         with pytest.raises(
@@ -188,7 +188,7 @@ async def test_preflight_says_why_with_the_logs_and_nothing_lands(tmp_path: Path
 
 
 async def test_a_wrong_signature_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         right = await net.signed([pay(wallet, Pubkey.new_unique(), SOL)], wallet)
         forged = VersionedTransaction.populate(right.message, [Signature.new_unique()])
@@ -202,7 +202,7 @@ async def test_a_wrong_signature_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_simulation_shows_what_would_happen_and_changes_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(10 * SOL), Pubkey.new_unique()
         stale = await net.signed([pay(wallet, friend, SOL)], wallet)
         unsigned = VersionedTransaction.populate(stale.message, [Signature.default()])
@@ -224,7 +224,7 @@ async def test_a_simulation_shows_what_would_happen_and_changes_nothing(tmp_path
 
 
 async def test_a_simulation_sees_the_accounts_of_its_commitment(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(5)
         wallet = await net.funded()
         transaction = sign([pay(wallet, wallet.pubkey(), 1)], wallet, blockhash=await net.blockhash(Confirmed))
@@ -237,7 +237,7 @@ async def test_a_simulation_sees_the_accounts_of_its_commitment(tmp_path: Path) 
 
 
 async def test_signatures_of_an_address_come_newest_first_in_pages(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         sent = [await net.land([pay(wallet, friend, SOL + number)], wallet) for number in range(5)]
         assert (await net.client.get_signatures_for_address(friend, commitment=Confirmed)).value == []

@@ -12,13 +12,13 @@ from solders.pubkey import Pubkey
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
 
-from tests.support.localnet.in_process import SOL, RpcRefusedError, pay, post, running
+from tests.support.localnet.in_process import SOL, RpcRefusedError, pay, post, run_localnet
 
 CALL = {"jsonrpc": "2.0", "id": 7, "method": "getHealth"}
 
 
 async def test_a_batch_is_answered_in_order_without_the_notifications(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         silent = {"jsonrpc": "2.0", "method": "getHealth"}
         response = await post(net.url, json.dumps([CALL, silent, {**CALL, "id": "x", "method": "no"}, 3]))
         assert json.loads(response.body) == [
@@ -44,7 +44,7 @@ async def test_a_batch_is_answered_in_order_without_the_notifications(tmp_path: 
     ],
 )
 async def test_what_is_no_request_gets_its_error_code(tmp_path: Path, body: str | bytes, code: int) -> None:
-    async with running(tmp_path, allow_faults=False) as net:
+    async with run_localnet(tmp_path, allow_faults=False) as net:
         response = await post(net.url, body)
         assert (response.code, json.loads(response.body)["error"]["code"]) == (200, code)
 
@@ -84,7 +84,7 @@ KEY = str(Pubkey.new_unique())
     ],
 )
 async def test_a_bad_parameter_is_named(tmp_path: Path, method: str, params: list[Any], problem: str) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         with pytest.raises(RpcRefusedError) as refused:
             await net.rpc(method, *params)
         assert refused.value.code == -32602
@@ -92,7 +92,7 @@ async def test_a_bad_parameter_is_named(tmp_path: Path, method: str, params: lis
 
 
 async def test_the_node_and_its_blocks_are_told_of(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(39)
         assert (await net.client.get_slot(Processed)).value == 40
         assert (await net.client.get_genesis_hash()).value == Hash.from_string(net.ledger.genesis_hash)
@@ -110,14 +110,14 @@ async def test_the_node_and_its_blocks_are_told_of(tmp_path: Path) -> None:
 
 
 async def test_an_airdrop_below_rent_says_so(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         with pytest.raises(RpcRefusedError, match="rent-exempt") as refused:
             await net.rpc("requestAirdrop", KEY, 1)
         assert refused.value.code == -32603
 
 
 async def test_http_is_for_json_by_post_at_one_path(tmp_path: Path) -> None:
-    async with running(tmp_path, allow_faults=False) as net:
+    async with run_localnet(tmp_path, allow_faults=False) as net:
         assert (await post(net.url, "{}", {"Content-Type": "text/plain"})).code == 415
         assert (await post(f"{net.url}/nodes/b", json.dumps(CALL))).code == 404
         client = AsyncHTTPClient(force_instance=True)
@@ -129,7 +129,7 @@ async def test_http_is_for_json_by_post_at_one_path(tmp_path: Path) -> None:
 
 
 async def test_a_signature_is_told_of_once_when_it_reaches_the_commitment(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
+    async with run_localnet(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
         wallet = await net.funded()
         transaction = await net.signed([pay(wallet, Pubkey.new_unique(), SOL)], wallet)
         early = await socket.signature_subscribe(signature=transaction.signatures[0], commitment=Processed)
@@ -144,14 +144,14 @@ async def test_a_signature_is_told_of_once_when_it_reaches_the_commitment(tmp_pa
 
 
 async def test_a_signature_that_landed_before_is_told_of_at_once(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
+    async with run_localnet(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
         signature = (await net.client.request_airdrop(Pubkey.new_unique(), SOL)).value
         subscription = await socket.signature_subscribe(signature=signature, commitment=Processed)
         assert (await socket.recv()).subscription == subscription.subscription_id
 
 
 async def test_slots_are_told_of_until_nobody_wants_to_know(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         socket = await websocket_connect(net.url.replace("http", "ws"))
 
         async def call(method: str, *params: Any) -> Any:

@@ -5,82 +5,25 @@ from typing import Any
 
 import pytest
 from solana.rpc.models import MemcmpOpts, TokenAccountOpts
-from solders.instruction import Instruction
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, create_account
 from spl.token import instructions as spl
 from spl.token import models
 from spl.token.constants import TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID
 
-from tests.support.localnet.in_process import SOL, Net, RpcRefusedError, pay, running
+from tests.support.localnet.in_process import SOL, RpcRefusedError, pay, run_localnet
+from tests.support.localnet.spl_tokens import MINT_SIZE, ata, make_mint, mint_to_owner, open_account, token_transfer
 
 WSOL = Pubkey.from_string("So11111111111111111111111111111111111111112")
-MINT_SIZE = 82
 PROGRAMS = pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID], ids=["spl", "2022"])
-
-
-def ata(owner: Pubkey, mint: Pubkey, program: Pubkey = TOKEN_PROGRAM_ID) -> Pubkey:
-    return spl.get_associated_token_address(owner, mint, program)
-
-
-def open_account(payer: Keypair, owner: Pubkey, mint: Pubkey, program: Pubkey = TOKEN_PROGRAM_ID) -> Instruction:
-    return spl.create_idempotent_associated_token_account(payer.pubkey(), owner, mint, program)
-
-
-async def make_mint(net: Net, authority: Keypair, program: Pubkey = TOKEN_PROGRAM_ID) -> Pubkey:
-    """A new mint with 6 decimals."""
-    key = Keypair()
-    rent = (await net.client.get_minimum_balance_for_rent_exemption(MINT_SIZE)).value
-    create = create_account(
-        CreateAccountParams(
-            from_pubkey=authority.pubkey(), to_pubkey=key.pubkey(), lamports=rent, space=MINT_SIZE, owner=program
-        )
-    )
-    initialize = spl.initialize_mint2(
-        models.InitializeMint2Params(
-            decimals=6, program_id=program, mint=key.pubkey(), mint_authority=authority.pubkey()
-        )
-    )
-    await net.land([create, initialize], authority, key)
-    return key.pubkey()
-
-
-async def coin(net: Net, authority: Keypair, mint: Pubkey, amount: int, program: Pubkey = TOKEN_PROGRAM_ID) -> None:
-    """Tokens for the authority's own account, which is opened."""
-    account = ata(authority.pubkey(), mint, program)
-    steps = [
-        open_account(authority, authority.pubkey(), mint, program),
-        spl.mint_to(
-            models.MintToParams(
-                program_id=program, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
-            )
-        ),
-    ]
-    await net.land(steps, authority)
-
-
-def move(owner: Keypair, mint: Pubkey, to: Pubkey, amount: int, program: Pubkey) -> Instruction:
-    return spl.transfer_checked(
-        models.TransferCheckedParams(
-            program_id=program,
-            source=ata(owner.pubkey(), mint, program),
-            mint=mint,
-            dest=ata(to, mint, program),
-            owner=owner.pubkey(),
-            amount=amount,
-            decimals=6,
-        )
-    )
 
 
 @PROGRAMS
 async def test_tokens_are_minted_moved_and_told_of_in_the_transaction(tmp_path: Path, program: Pubkey) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         mint = await make_mint(net, wallet, program)
-        await coin(net, wallet, mint, 1_500_000, program)
-        steps = [open_account(wallet, friend, mint, program), move(wallet, mint, friend, 250_000, program)]
+        await mint_to_owner(net, wallet, mint, 1_500_000, program)
+        steps = [open_account(wallet, friend, mint, program), token_transfer(wallet, mint, friend, 250_000, program)]
         signature = await net.land(steps, wallet)
         held = [
             (await net.client.get_token_account_balance(ata(owner, mint, program))).value
@@ -108,7 +51,7 @@ def changes(balances: list[dict[str, Any]]) -> dict[str, str]:
 
 
 async def test_sol_is_wrapped_and_unwrapped_through_the_native_mint(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded(10 * SOL)
         account = ata(wallet.pubkey(), WSOL)
         sync = spl.sync_native(models.SyncNativeParams(program_id=TOKEN_PROGRAM_ID, account=account))
@@ -133,11 +76,11 @@ async def test_sol_is_wrapped_and_unwrapped_through_the_native_mint(tmp_path: Pa
 
 @PROGRAMS
 async def test_token_accounts_are_found_by_their_owner(tmp_path: Path, program: Pubkey) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         mints = [await make_mint(net, wallet, program) for _ in range(2)]
         for mint in mints:
-            await coin(net, wallet, mint, 7, program)
+            await mint_to_owner(net, wallet, mint, 7, program)
         owner = wallet.pubkey()
         by_mint = await net.client.get_token_accounts_by_owner(owner, TokenAccountOpts(mint=mints[0]))
         assert [one.pubkey for one in by_mint.value] == [ata(owner, mints[0], program)]
@@ -151,10 +94,10 @@ async def test_token_accounts_are_found_by_their_owner(tmp_path: Path, program: 
 
 
 async def test_a_programs_accounts_are_filtered_by_size_and_content(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         mint = await make_mint(net, wallet)
-        await coin(net, wallet, mint, 7)
+        await mint_to_owner(net, wallet, mint, 7)
         await net.land([open_account(wallet, friend, mint)], wallet)
         ours = [165, MemcmpOpts(offset=0, bytes=str(mint))]
 
@@ -175,7 +118,7 @@ async def test_a_programs_accounts_are_filtered_by_size_and_content(tmp_path: Pa
 
 
 async def test_a_mint_and_many_accounts_are_shown_parsed(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         mint = await make_mint(net, wallet)
         options = {"encoding": "jsonParsed", "commitment": "processed"}

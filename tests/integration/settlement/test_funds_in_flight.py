@@ -14,8 +14,8 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.failpoints import Failpoint
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.transaction import associated_token_account
-from tests.support.localnet.settlement import FINAL
-from tests.support.localnet.workers import LONG_MS, Bench, OpenBench
+from tests.support.localnet.settlement_setup import FINAL
+from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order, open_store, running
 from tests.support.swap_transactions import address, call, pay
 from tests.support.waiting import until
@@ -33,7 +33,7 @@ def sells_sol(amount: str) -> NewOrder:
     return new_order(amount=amount, deadline_ms=LONG_MS)
 
 
-async def keep_dollars(b: Bench, amount: int) -> None:
+async def keep_dollars(b: WorkerSetup, amount: int) -> None:
     """The wallet holds so much USDC and no more."""
     wallet = b.at.wallet.address
     ours = associated_token_account(wallet, USDC)
@@ -42,14 +42,14 @@ async def keep_dollars(b: Bench, amount: int) -> None:
     await b.at.advance(FINAL)
 
 
-async def keep_lamports(b: Bench, amount: int) -> None:
+async def keep_lamports(b: WorkerSetup, amount: int) -> None:
     """The wallet holds so many lamports and no more."""
     too_many = await b.at.lamports() - amount - 5_000
     await b.at.land(pay(b.at.wallet.address, address("somebody"), too_many))
     await b.at.advance(FINAL)
 
 
-async def all_over(b: Bench, order_ids: list[UUID]) -> list[Status]:
+async def all_over(b: WorkerSetup, order_ids: list[UUID]) -> list[Status]:
     """How each order ended, its swap final."""
 
     async def over() -> bool:
@@ -63,17 +63,17 @@ async def all_over(b: Bench, order_ids: list[UUID]) -> list[Status]:
     return [Status((await b.view(order_id))["status"]) for order_id in order_ids]
 
 
-async def two_processes(b: Bench, stack: AsyncExitStack) -> None:
+async def two_processes(b: WorkerSetup, stack: AsyncExitStack) -> None:
     """Workers over a store each, at work until the stack unwinds."""
     other = await stack.enter_async_context(open_store(b.address))
     workers = [replace(b, store=store).worker(concurrency=EVERYBODY) for store in (b.store, other)]
     await stack.enter_async_context(running(*(worker.run() for worker in workers)))
 
 
-async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(open_bench: OpenBench) -> None:
-    async with open_bench() as b, AsyncExitStack() as stack:
+async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b, AsyncExitStack() as stack:
         await keep_lamports(b, 10 * SOL)
-        await b.at.faults(late={"transactions": EVERYBODY, "slots": 6})  # all six are prepared before one lands
+        await b.at.set_faults(late={"transactions": EVERYBODY, "slots": 6})  # all six are prepared before one lands
         order_ids = [await b.post(sells_sol("4")) for _ in range(6)]
         await two_processes(b, stack)
         ended = await all_over(b, order_ids)
@@ -88,9 +88,9 @@ async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(o
 
 
 async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it_is_a_reason(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b, AsyncExitStack() as stack:
+    async with open_workers() as b, AsyncExitStack() as stack:
         await keep_dollars(b, 100 * DOLLAR)
         b.at.clock.stall = Failpoint.RECORDED
         first = await b.post(sells_dollars("80"))
@@ -122,9 +122,9 @@ async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it
 
 
 async def test_a_price_that_moves_meanwhile_does_not_keep_an_order_that_the_wallet_cannot_pay(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b, AsyncExitStack() as stack:
+    async with open_workers() as b, AsyncExitStack() as stack:
         await keep_lamports(b, 9_000 * SOL)
         b.at.clock.stall = Failpoint.RECORDED
         first = await b.post(sells_sol("5400"))
@@ -143,8 +143,8 @@ async def test_a_price_that_moves_meanwhile_does_not_keep_an_order_that_the_wall
         assert "holds 35" in view["events"][-1]["detail"]
 
 
-async def test_promise_16_many_small_orders_that_fit_together_all_pass(open_bench: OpenBench) -> None:
-    async with open_bench() as b, AsyncExitStack() as stack:
+async def test_promise_16_many_small_orders_that_fit_together_all_pass(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b, AsyncExitStack() as stack:
         await keep_dollars(b, 100 * DOLLAR)
         order_ids = [await b.post(sells_dollars("2.5")) for _ in range(40)]
         await two_processes(b, stack)
@@ -154,9 +154,9 @@ async def test_promise_16_many_small_orders_that_fit_together_all_pass(open_benc
 
 
 async def test_promise_16_exact_outputs_for_sol_do_not_wait_for_each_other_where_there_is_enough(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b, AsyncExitStack() as stack:
+    async with open_workers() as b, AsyncExitStack() as stack:
         b.at.clock.stall = Failpoint.RECORDED
         bought = new_order(amount="50", mode=Mode.EXACT_OUT, deadline_ms=LONG_MS)
         first = await b.post(bought)
@@ -170,9 +170,9 @@ async def test_promise_16_exact_outputs_for_sol_do_not_wait_for_each_other_where
 
 
 async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_that_ends_with_its_attempt(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b:
+    async with open_workers() as b:
         await keep_dollars(b, 100 * DOLLAR)
         at, wallet = b.at, b.at.wallet.address
         at.clock.stall = Failpoint.RECORDED
@@ -193,8 +193,8 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
         assert (await b.view(first))["attemptCount"] == 1
 
 
-async def test_promise_16_fees_and_rent_are_reserved_too(open_bench: OpenBench) -> None:
-    async with open_bench() as b:
+async def test_promise_16_fees_and_rent_are_reserved_too(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
         at = b.at
         at.clock.stall = Failpoint.RECORDED
         await b.post(sells_sol("0.01"))

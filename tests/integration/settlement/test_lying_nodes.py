@@ -21,10 +21,19 @@ from dexexec.settlement.solana.rpc import Localnet
 from dexexec.settlement.solana.rpc.genesis_check import VALID_SECONDS
 from dexexec.venue import BadAnswer, Network, VenueError
 from tests.support.executed_once import only_attempt
-from tests.support.localnet.in_process import running
-from tests.support.localnet.rpc_nodes import PATIENT, opened, wrong
-from tests.support.localnet.settlement import EVER, EXPIRED, FINAL, SELL_SOL, Ground, Quiet, ground, payload_of
-from tests.support.localnet.workers import Bench, OpenBench
+from tests.support.localnet.in_process import run_localnet
+from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS, open_chain, wrong_answers
+from tests.support.localnet.settlement_setup import (
+    EXPIRED,
+    FINAL,
+    SELL_SOL,
+    UNLIMITED,
+    ChainWithoutNotifications,
+    SettlementSetup,
+    payload_of,
+    settlement_setup,
+)
+from tests.support.localnet.worker_setup import OpenWorkers, WorkerSetup
 
 HIGH = 22_000_000
 ONE, TWO, LIAR = "", "/nodes/two", "/nodes/liar"
@@ -35,12 +44,12 @@ HEIGHTS: dict[str, dict[str, Any]] = {
 }
 
 
-def why(at: Ground) -> str:
+def why(at: SettlementSetup) -> str:
     """All that the operator was told of nodes that are not believed."""
-    return "; ".join(line[2] for line in at.told.lines if line[0] == "failed")
+    return "; ".join(line[2] for line in at.listener.lines if line[0] == "failed")
 
 
-async def leave_slots_behind(at: Ground) -> None:
+async def leave_slots_behind(at: SettlementSetup) -> None:
     """Slots run ahead of heights, as on every real cluster."""
     for _ in range(3):
         await at.advance(31)
@@ -55,10 +64,10 @@ async def leave_slots_behind(at: Ground) -> None:
 async def test_promise_5_a_single_node_that_contradicts_itself_proves_nothing(
     tmp_path: Path, lie: dict[str, Any]
 ) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         await leave_slots_behind(at)
         signed = await at.signed()
-        await at.faults(drop=3, lies=lie)
+        await at.set_faults(drop=3, lies=lie)
         result = await at.settle(signed)
         assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
         assert await at.swaps() == [signed.signature]
@@ -69,23 +78,23 @@ async def test_promise_5_a_single_node_that_contradicts_itself_proves_nothing(
 async def test_promise_5_one_liar_of_three_gives_no_false_proof_and_makes_nobody_lag(
     tmp_path: Path, lie: dict[str, Any]
 ) -> None:
-    async with ground(tmp_path, LIAR, ONE, TWO) as at:
+    async with settlement_setup(tmp_path, LIAR, ONE, TWO) as at:
         signed = await at.signed()
         for node in (ONE, TWO):
-            await at.faults(node, drop=EVER)
-        await at.faults(LIAR, drop=EVER, lies=lie)
+            await at.set_faults(node, drop=UNLIMITED)
+        await at.set_faults(LIAR, drop=UNLIMITED, lies=lie)
         result = await at.settle(signed)
         assert result.outcome == "expired"
         assert result.proof["heightSeen"] == signed.last_valid_height + 1, "neither sooner nor later"
         assert at.net.ledger.blocks.tip.height > signed.last_valid_height + FINAL
-        assert "lags" not in at.told.kinds
+        assert "lags" not in at.listener.kinds
 
 
 async def test_promise_5_of_two_that_contradict_each_other_the_lower_one_decides(tmp_path: Path) -> None:
-    async with ground(tmp_path, LIAR, ONE) as at:
+    async with settlement_setup(tmp_path, LIAR, ONE) as at:
         signed = await at.signed()
-        await at.faults(ONE, drop=EVER)
-        await at.faults(LIAR, drop=EVER, lies=HEIGHTS["all numbers alike"])
+        await at.set_faults(ONE, drop=UNLIMITED)
+        await at.set_faults(LIAR, drop=UNLIMITED, lies=HEIGHTS["all numbers alike"])
         result = await at.settle(signed)
         assert (result.outcome, result.proof["heightSeen"]) == ("expired", signed.last_valid_height + 1)
         assert why(at), "the operator hears of it"
@@ -95,14 +104,14 @@ async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart
     tmp_path: Path,
 ) -> None:
     """Whoever has just started knows nothing of what the node told before, but when the attempt was recorded."""
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
         pending = PendingAttempt(
             signed, SELL_SOL, math.inf, resumed=True, venue=at.venue, signed_at=at.clock.monotonic()
         )
-        await at.faults(drop=2, lies=HEIGHTS["all numbers alike"])
-        async with opened(Localnet([at.net.url], at.clock, at.told, PATIENT)) as chain:
-            settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {}, at.clock, at.observer)
+        await at.set_faults(drop=2, lies=HEIGHTS["all numbers alike"])
+        async with open_chain(Localnet([at.net.url], at.clock, at.listener, LONG_TIMEOUTS)) as chain:
+            settlement = Settlement({Network.LOCALNET: ChainWithoutNotifications(chain)}, {}, at.clock, at.observer)
             result = await settlement.settle(pending, lambda: True)
         assert result.outcome in {"confirmed", "landed"}
         assert result.proof["sends"] == 3
@@ -110,10 +119,10 @@ async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart
 
 
 async def test_promise_3_an_order_is_swapped_once_although_its_only_node_tells_a_false_height(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b:
-        await b.at.faults(drop=2, lies={"height": HIGH})
+    async with open_workers() as b:
+        await b.at.set_faults(drop=2, lies={"height": HIGH})
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
@@ -121,13 +130,13 @@ async def test_promise_3_an_order_is_swapped_once_although_its_only_node_tells_a
 
 
 async def test_promise_3_an_order_is_swapped_once_although_one_of_three_nodes_lies_about_everything(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench(LIAR, ONE, TWO) as b:
+    async with open_workers(LIAR, ONE, TWO) as b:
         lies = {**HEIGHTS["all numbers alike"], "finalized": True, "failed": True}
-        await b.at.faults(LIAR, drop=2, lies=lies)
+        await b.at.set_faults(LIAR, drop=2, lies=lies)
         for node in (ONE, TWO):
-            await b.at.faults(node, drop=2)
+            await b.at.set_faults(node, drop=2)
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
@@ -137,19 +146,19 @@ async def test_promise_3_an_order_is_swapped_once_although_one_of_three_nodes_li
 # ---- what is left: one node that lies consistently -------------------------------------------------------------------
 
 
-async def lie_consistently(b: Bench, **more: Any) -> None:
+async def lie_consistently(b: WorkerSetup, **more: Any) -> None:
     """The only node tells of 400 blocks that there are not, as soon as the first attempt is sent, which lands 20 slots
     late."""
-    await b.at.faults(late={"transactions": 1, "slots": 20})
+    await b.at.set_faults(late={"transactions": 1, "slots": 20})
     lies = {"height": 400, "slot": 400, "lastValidHeight": 400}
-    b.at.wires.before["getSignatureStatuses"] = partial(b.at.faults, lies=lies, **more)
+    b.at.request_log.before["getSignatureStatuses"] = partial(b.at.set_faults, lies=lies, **more)
 
 
 async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_although_it_was_proven_gone(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b:
-        await lie_consistently(b, drop=EVER)
+    async with open_workers() as b:
+        await lie_consistently(b, drop=UNLIMITED)
         order_id = await b.post()
         async with b.working():
             told = await b.ended(order_id)
@@ -163,13 +172,13 @@ async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_altho
         assert (view["status"], view["fill"]["finalized"]) == ("confirmed", True)
         assert int(view["amountIn"]) == SELL_SOL.amount
         assert int(view["amountOut"]) == int(view["fill"]["amountOut"]) > 0
-        sent = {payload_of(one) for one in b.at.wires.sends}
+        sent = {payload_of(one) for one in b.at.request_log.sends}
         assert len(sent) == 2, "nothing more was signed"
 
 
-async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_bench: OpenBench) -> None:
+async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_workers: OpenWorkers) -> None:
     """Nothing can keep them apart when all that there is to ask lies; so nothing may hide it."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         await lie_consistently(b)
         order_id = await b.post()
         with capture_logs() as log:
@@ -195,37 +204,37 @@ async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_bench: Open
 
 @pytest.mark.parametrize("lie", [-HIGH, -100, 1_000, HIGH])
 async def test_promise_5_nothing_is_signed_with_a_last_valid_height_that_cannot_be(tmp_path: Path, lie: int) -> None:
-    async with ground(tmp_path) as at:
-        await at.faults(lies={"lastValidHeight": lie})
+    async with settlement_setup(tmp_path) as at:
+        await at.set_faults(lies={"lastValidHeight": lie})
         with pytest.raises(VenueError, match=r"last valid height") as refused:
             await at.chain.blockhash()
         assert refused.value.shared
-        await at.faults()
+        await at.set_faults()
         assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
 
 
 @pytest.mark.parametrize("lie", [-100, 1_000, HIGH])
 async def test_a_blockhash_of_an_honest_node_is_taken_instead(tmp_path: Path, lie: int) -> None:
-    async with ground(tmp_path, LIAR, ONE) as at:
-        await at.faults(LIAR, lies={"lastValidHeight": lie})
+    async with settlement_setup(tmp_path, LIAR, ONE) as at:
+        await at.set_faults(LIAR, lies={"lastValidHeight": lie})
         assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
 
 
 async def test_a_blockhash_is_taken_although_the_finalized_height_is_wrong_from_the_start(tmp_path: Path) -> None:
     """It goes together with what the node says when it is asked for its newest height alone."""
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         await leave_slots_behind(at)
-        await at.faults(lies={"slotForHeight": True})
-        async with opened(Localnet([at.net.url], at.clock, at.told, PATIENT)) as fresh:
+        await at.set_faults(lies={"slotForHeight": True})
+        async with open_chain(Localnet([at.net.url], at.clock, at.listener, LONG_TIMEOUTS)) as fresh:
             found = await fresh.blockhash()
         assert found.last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
 
 
 async def test_with_two_that_are_too_far_apart_nothing_is_signed(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
-        await at.faults(LIAR, lies=HEIGHTS["all numbers alike"])
+    async with settlement_setup(tmp_path) as at:
+        await at.set_faults(LIAR, lies=HEIGHTS["all numbers alike"])
         nodes = [at.net.url + node for node in (LIAR, ONE)]
-        async with opened(Localnet(nodes, at.clock, at.told, PATIENT)) as fresh:
+        async with open_chain(Localnet(nodes, at.clock, at.listener, LONG_TIMEOUTS)) as fresh:
             with pytest.raises(BadAnswer, match="contradict each other") as refused:
                 await fresh.blockhash()
         assert refused.value.shared
@@ -235,9 +244,9 @@ async def test_with_two_that_are_too_far_apart_nothing_is_signed(tmp_path: Path)
 
 
 async def test_a_landing_is_not_final_before_the_nodes_own_finalized_slot_is_past_it(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
-        await at.faults(lies={"finalized": True})
+        await at.set_faults(lies={"finalized": True})
         assert (await at.settle(signed)).outcome == "confirmed"
         [status] = await at.chain.status([signed.signature])
         assert isinstance(status, Landed)
@@ -250,9 +259,9 @@ async def test_a_landing_is_not_final_before_the_nodes_own_finalized_slot_is_pas
 
 @pytest.mark.parametrize("lie", [{"finalized": True}, {"finalized": True, "slot": 1_000}], ids=str)
 async def test_one_of_three_cannot_make_a_landing_final(tmp_path: Path, lie: dict[str, Any]) -> None:
-    async with ground(tmp_path, LIAR, ONE, TWO) as at:
+    async with settlement_setup(tmp_path, LIAR, ONE, TWO) as at:
         signed = await at.signed()
-        await at.faults(LIAR, lies=lie)
+        await at.set_faults(LIAR, lies=lie)
         assert (await at.settle(signed)).outcome == "confirmed"
         [status] = await at.chain.status([signed.signature], history=True)
         assert isinstance(status, Landed)
@@ -260,9 +269,9 @@ async def test_one_of_three_cannot_make_a_landing_final(tmp_path: Path, lie: dic
 
 
 async def test_promise_5_one_of_three_cannot_make_a_swap_that_landed_a_failure(tmp_path: Path) -> None:
-    async with ground(tmp_path, LIAR, ONE, TWO) as at:
+    async with settlement_setup(tmp_path, LIAR, ONE, TWO) as at:
         signed = await at.signed()
-        await at.faults(LIAR, lies={"failed": True, "finalized": True})
+        await at.set_faults(LIAR, lies={"failed": True, "finalized": True})
         await at.settlement.settle(_pending(signed), lambda: True)
         await at.advance(FINAL)
         [status] = await at.chain.status([signed.signature])
@@ -275,13 +284,13 @@ async def test_promise_5_one_of_three_cannot_make_a_swap_that_landed_a_failure(t
 
 async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp_path: Path) -> None:
     """It does not answer at the start. When it does, its height is far past ours, and it knows none of our swaps."""
-    async with running(tmp_path / "other") as other, ground(tmp_path / "ours", ONE) as at:
+    async with run_localnet(tmp_path / "other") as other, settlement_setup(tmp_path / "ours", ONE) as at:
         await other.advance(2_000)
-        chain = Localnet([other.url, at.net.url], at.clock, at.told, PATIENT)
-        async with opened(chain):
-            await other.faults(answers=wrong("503"))
+        chain = Localnet([other.url, at.net.url], at.clock, at.listener, LONG_TIMEOUTS)
+        async with open_chain(chain):
+            await other.set_faults(answers=wrong_answers("503"))
             assert await chain.genesis_hash() == await at.net.rpc("getGenesisHash")
-            await other.faults()
+            await other.set_faults()
             signed = await at.signed()
             for history in (False, True):
                 [status] = await chain.status([signed.signature], history=history)
@@ -292,38 +301,38 @@ async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp
 
 
 async def test_a_node_that_is_exchanged_for_one_of_another_chain_is_noticed_when_it_is_back(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         await at.chain.genesis_hash()
-        await at.faults(lies={"genesis": "another"})
+        await at.set_faults(lies={"genesis": "another"})
         await at.chain.accounts([])
-        await at.faults(lies={"genesis": "another"}, answers=wrong("503", requests=1))
+        await at.set_faults(lies={"genesis": "another"}, answers=wrong_answers("503", requests=1))
         for words in ("503", "another chain"):
             with pytest.raises(VenueError, match=words) as refused:
                 await at.chain.accounts([])
             assert refused.value.shared
-        await at.faults()
+        await at.set_faults()
         at.clock.advance(VALID_SECONDS)
         await at.chain.accounts([])
 
 
 async def test_a_node_is_asked_now_and_then_which_chain_it_is_of(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         await at.chain.genesis_hash()
-        await at.faults(lies={"genesis": "another"})
+        await at.set_faults(lies={"genesis": "another"})
         await at.chain.accounts([])
         at.clock.advance(VALID_SECONDS)
-        at.wires.asked.clear()
+        at.request_log.requests.clear()
         found = await asyncio.gather(*(at.chain.token_accounts(WSOL) for _ in range(5)), return_exceptions=True)
         assert all("another chain" in str(one) for one in found)
-        assert len(at.wires.of("getGenesisHash")) == 1, "whoever asks"
+        assert len(at.request_log.of("getGenesisHash")) == 1, "whoever asks"
 
 
 async def test_no_expiry_is_proven_without_asking_which_chain_it_is(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         await at.chain.genesis_hash()
         signed = await at.signed()
         await at.advance(EXPIRED)
-        await at.faults(lies={"genesis": "another"})
+        await at.set_faults(lies={"genesis": "another"})
         [status] = await at.chain.status([signed.signature], history=True)
         assert isinstance(status, Unavailable)
         assert "another chain" in status.detail

@@ -15,9 +15,9 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.chaos.proxy import proxy
-from tests.support.localnet.process import processes
-from tests.support.localnet.rough_front import Answer, rough_front
-from tests.support.localnet.rpc_nodes import faults
+from tests.support.localnet.process import localnet_processes
+from tests.support.localnet.rough_proxy import SpoiledAnswer, rough_proxy
+from tests.support.localnet.rpc_nodes import set_faults
 from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import QUICK, Process, Stand, servers_at
@@ -87,10 +87,10 @@ async def scene(front: str, node: str, servers: Servers, address: Address, prefi
 async def test_promise_17_orders_pass_a_provider_that_refuses_what_is_asked_too_fast(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOWER_SLOT_MS)).url()
         async with (
-            rough_front(node) as front,
+            rough_proxy(node) as front,
             scene(front.url, node, servers, database_address, redis_prefix) as on,
         ):
             front.limit(A_SECOND)
@@ -101,22 +101,22 @@ async def test_promise_17_orders_pass_a_provider_that_refuses_what_is_asked_too_
 async def test_promise_3_orders_swap_once_whatever_a_front_answers_to_what_it_passed_on(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS)).url()
         async with (
-            rough_front(node) as front,
+            rough_proxy(node) as front,
             scene(front.url, node, servers, database_address, redis_prefix) as on,
         ):
-            front.spoils = tuple(Answer)
+            front.spoils = tuple(SpoiledAnswer)
             await on.all_confirmed(await on.post(12))
-            assert all(front.spoilt[answer] >= 3 for answer in Answer)
+            assert all(front.spoilt[answer] >= 3 for answer in SpoiledAnswer)
 
 
 @pytest.mark.gen_test(timeout=110)
 async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS)).url()
         async with (
             proxy(("127.0.0.1", urlsplit(node).port or 0)) as way,
@@ -134,12 +134,12 @@ async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(
 async def test_promise_17_orders_pass_one_address_before_two_nodes_of_which_one_is_behind(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
-    with processes(tmp_path) as start:
+    with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS), "--allow-faults").url()
         behind = f"{node.rstrip('/')}/nodes/behind"
-        await faults(behind, lag=20)
+        await set_faults(behind, lag=20)
         async with (
-            rough_front(node, behind) as front,
+            rough_proxy(node, behind) as front,
             scene(front.url, node, servers, database_address, redis_prefix) as on,
         ):
             await on.all_confirmed(await on.post(12))

@@ -29,11 +29,9 @@ from dexexec.venue import (
     QuoteExpired,
     Slippage,
 )
-from tests.integration.localnet.test_tokens import ata
-from tests.integration.localnet.test_tokens import open_account as open_for
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import SOL
-from tests.support.localnet.sealing import (
+from tests.support.localnet.sealing_setup import (
     HELD,
     MAX_IN,
     OUT,
@@ -41,16 +39,18 @@ from tests.support.localnet.sealing import (
     SIGNATURES,
     VAULT,
     VERSION_0,
-    closing,
-    give,
+    close_account,
     message_of,
-    scene,
+    mint_tokens,
+    sealing_setup,
 )
+from tests.support.localnet.spl_tokens import ata
+from tests.support.localnet.spl_tokens import open_account as open_for
 from tests.support.swap_transactions import call, open_account, pay, transfer
 
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         unsigned = await at.build(*at.honest())
         attempt = an_attempt()
         sealed = await at.sealer().seal(at.venue, at.quote(), unsigned, SystemClock().monotonic() + 60, attempt)
@@ -78,7 +78,7 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
 
 
 async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         one, other = [await at.seal(*at.honest()) for _ in range(2)]
         assert one.signature != other.signature
         assert message_of(one.payload).blockhash == message_of(other.payload).blockhash
@@ -88,7 +88,7 @@ async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Pa
 
 
 async def test_the_priority_fee_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         unsigned, later = await at.build(*at.honest()), SystemClock().monotonic() + 60
         sealed = await at.sealer(priority_fee=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
         signed = sealed.signed
@@ -110,13 +110,13 @@ async def test_the_priority_fee_is_paid_for_the_limit_and_checked_against_the_ca
 
 
 async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         wrapped, pool = at.ours(WSOL), at.theirs(WSOL)
         vault = at.venue.key
         await at.net.land([open_for(vault, vault.pubkey(), Pubkey.from_string(WSOL))], vault)
         await at.net.advance(2)
         opens = open_account(at.wallet, at.wallet, WSOL)
-        sync, closes = call(Program.TOKEN, b"\x11", wrapped), closing(wrapped, at.wallet)
+        sync, closes = call(Program.TOKEN, b"\x11", wrapped), close_account(wrapped, at.wallet)
         steps = (opens, pay(at.wallet, wrapped, MAX_IN), sync, transfer(wrapped, pool, at.wallet, MAX_IN), closes)
         start = await at.net.balance(at.key.pubkey())
         await at.lands(await at.seal(at.opens(), *steps, at.gets(), quote=at.quote(mint_in=WSOL)))
@@ -131,7 +131,7 @@ async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_pat
 
 
 async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         await at.lands(await at.seal(*at.honest()))
         drain = transfer(at.ours(at.mint_in), at.theirs(at.mint_in), at.wallet, HELD - MAX_IN - 99)
         message = compile_message(at.wallet, (drain,), (await at.build()).blockhash.hash)
@@ -146,12 +146,12 @@ async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
 
 
 async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         for lamports, price in ((0, 0), (890_880, 0), (1_000_000, 0), (2_950_000, 1_000_000)):
             poor = replace(at, key=await at.net.funded(lamports) if lamports else Keypair())
             mint = Pubkey.from_string(at.mint_in)
             await at.net.land([open_for(at.venue.key, poor.key.pubkey(), mint)], at.venue.key)
-            await give(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
+            await mint_tokens(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
             await at.net.advance(2)
             unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(priority_fee=price)
             with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):
@@ -159,7 +159,7 @@ async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
 
 
 async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         poor = replace(at, key=await at.net.funded(2_900_000))
         await at.net.advance(2)
         steps = (open_account(poor.wallet, poor.wallet, WSOL), pay(poor.wallet, poor.ours(WSOL), 2 * SOL))
@@ -174,12 +174,12 @@ async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simu
 
 async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(tmp_path: Path) -> None:
     """What is wrapped and not spent comes back in the end, too late for a fee that is taken first."""
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         wrapped = at.ours(WSOL)
         balance = await at.net.balance(at.key.pubkey())
         all_of_it = balance - SIGNATURES - 2 * 2_039_280
         opens, sync = open_account(at.wallet, at.wallet, WSOL), call(Program.TOKEN, b"\x11", wrapped)
-        steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, closing(wrapped, at.wallet))
+        steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, close_account(wrapped, at.wallet))
         later = SystemClock().monotonic() + 60
         unsigned = await at.build(*steps, at.pays(), at.gets())
         await at.sealer().seal(at.venue, at.quote(), unsigned, later, an_attempt())
@@ -189,7 +189,7 @@ async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the
 
 async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:
     """Else what we paid before were the market that we follow."""
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         asked: list[Sequence[str]] = []
 
         async def price(addresses: Sequence[str]) -> PriorityFee:
@@ -207,7 +207,7 @@ async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own
 
 
 async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortage_is_not_ours(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         steps = (at.opens(), at.pays(), at.gets(VAULT + 1))
         with pytest.raises(BadAnswer, match=r"instruction 3 of the transaction would fail: custom program error: 0x1"):
             await at.seal(*steps)
@@ -220,7 +220,7 @@ async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortag
 
 
 async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         with pytest.raises(QuoteExpired):
             await at.sealer().seal(
                 at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic(), an_attempt()
@@ -232,7 +232,7 @@ async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
 
 
 async def test_a_venue_that_does_not_sign_for_itself_is_a_bad_answer(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         other = compile_message(at.wallet, at.honest(), (await at.build()).blockhash.hash)
         for given in (
             {},
@@ -248,7 +248,7 @@ async def test_a_venue_that_does_not_sign_for_itself_is_a_bad_answer(tmp_path: P
 
 async def test_a_venue_that_need_not_sign_is_not_asked(tmp_path: Path) -> None:
     """Its program signs for its vault by itself."""
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         at.chain.inside = (at.pays(), at.gets())
         given = (at.ours(at.mint_in), at.ours(at.mint_out), at.theirs(at.mint_in), at.theirs(at.mint_out))
         steps = (at.opens(), call(PROGRAM, b"", at.wallet, *given, signers=[at.wallet]))
@@ -257,7 +257,7 @@ async def test_a_venue_that_need_not_sign_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         built = await at.build(*at.honest())
         finished = UnsignedSwap(b"message", built.blockhash)
         with pytest.raises(BadAnswer, match="pool built a finished message"):
@@ -271,7 +271,7 @@ async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path)
 
 
 async def test_instructions_that_make_no_sense_are_a_bad_answer(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         with pytest.raises(BadAnswer, match="cannot be compiled"):
             await at.seal(call("nowhere", b""))
         broken = replace(await at.build(*at.honest()), blockhash=Blockhash("broken", 1))

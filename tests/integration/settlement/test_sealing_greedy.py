@@ -14,13 +14,13 @@ from dexexec.venue import (
     Timeout,
 )
 from tests.support.localnet.in_process import SOL
-from tests.support.localnet.sealing import MAX_IN, MIN_OUT, STRANGER, Scene, give, scene
+from tests.support.localnet.sealing_setup import MAX_IN, MIN_OUT, STRANGER, SealingSetup, mint_tokens, sealing_setup
 from tests.support.swap_transactions import call, open_account, pay
 
 # Greedy ones
 
 
-GREEDY: dict[str, tuple[Rule, Callable[[Scene], tuple[Instruction, ...]]]] = {
+GREEDY: dict[str, tuple[Rule, Callable[[SealingSetup], tuple[Instruction, ...]]]] = {
     "takes more than max-in": (Rule.TRANSFER, lambda at: (at.opens(), at.pays(MAX_IN + 1), at.gets())),
     "takes more than max-in, in parts": (Rule.TRANSFER, lambda at: (*at.honest(), at.pays(1))),
     "takes another token of ours": (Rule.TRANSFER, lambda at: (*at.honest(), at.pays(1, at.other))),
@@ -50,7 +50,7 @@ GREEDY: dict[str, tuple[Rule, Callable[[Scene], tuple[Instruction, ...]]]] = {
 @pytest.mark.parametrize("name", GREEDY)
 async def test_what_a_greedy_venue_says_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
     rule, steps = GREEDY[name]
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         with pytest.raises(GuardError) as caught:
             await at.seal(*steps(at))
         assert caught.value.rule is rule
@@ -58,13 +58,13 @@ async def test_what_a_greedy_venue_says_is_refused_before_anybody_signs(tmp_path
         assert at.chain.simulated == (1 if rule is Rule.RECEIVED else 0), "what can be refused at once is not simulated"
 
 
-def authority(at: Scene, account: str, kind: int, new: str) -> Instruction:
+def authority(at: SealingSetup, account: str, kind: int, new: str) -> Instruction:
     """SetAuthority (kind 2: owner, 3: close)."""
     data = bytes([6, kind, 1]) + bytes(Pubkey.from_string(new))
     return call(Program.TOKEN, data, account, at.wallet, signers=[at.wallet])
 
 
-INSIDE: dict[str, tuple[Rule | None, Callable[[Scene], tuple[Instruction, ...]]]] = {
+INSIDE: dict[str, tuple[Rule | None, Callable[[SealingSetup], tuple[Instruction, ...]]]] = {
     "swaps": (None, lambda at: (at.pays(), at.gets())),
     "takes more than max-in": (Rule.SPENT, lambda at: (at.pays(MAX_IN + 1), at.gets())),
     "pays less than min-out": (Rule.RECEIVED, lambda at: (at.pays(), at.gets(MIN_OUT - 1))),
@@ -99,7 +99,7 @@ INSIDE: dict[str, tuple[Rule | None, Callable[[Scene], tuple[Instruction, ...]]]
 @pytest.mark.parametrize("name", INSIDE)
 async def test_what_a_venues_program_does_inside_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
     rule, inside = INSIDE[name]
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
         at.chain.inside = inside(at)
         found = None
         try:
@@ -111,11 +111,11 @@ async def test_what_a_venues_program_does_inside_is_refused_before_anybody_signs
 
 
 async def test_what_others_do_to_our_wallet_meanwhile_is_not_taken_for_the_swaps_doing(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
+    async with sealing_setup(tmp_path) as at:
 
         async def paid() -> None:
             mint = Pubkey.from_string(at.mint_in)
-            await give(at.net, at.venue.key, mint, Pubkey.from_string(at.ours(at.mint_in)), 10)
+            await mint_tokens(at.net, at.venue.key, mint, Pubkey.from_string(at.ours(at.mint_in)), 10)
             await at.net.advance(3)
 
         async def passed() -> None:

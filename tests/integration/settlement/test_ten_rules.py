@@ -34,22 +34,22 @@ from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import Network
 from tests.support.attempts import an_attempt
-from tests.support.localnet.rpc_nodes import patience, wrong
-from tests.support.localnet.settlement import (
+from tests.support.localnet.rpc_nodes import timeouts_for, wrong_answers
+from tests.support.localnet.settlement_setup import (
     BUY_SOL,
-    EVER,
     EXPIRED,
     FINAL,
     MAX_PRICE,
     SELL_SOL,
-    Asked,
-    Ground,
-    ground,
+    UNLIMITED,
+    LoggedRequest,
+    SettlementSetup,
     in_base64,
     message_of,
     payload_of,
+    settlement_setup,
 )
-from tests.support.localnet.workers import OpenBench
+from tests.support.localnet.worker_setup import OpenWorkers
 from tests.support.swap_transactions import fixed
 from tests.support.waiting import until
 
@@ -61,29 +61,29 @@ SIGNATURES = 2 * 5_000
 
 
 async def test_rule_1_signed_bytes_signature_and_last_valid_height_are_stored_before_the_first_send(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b:
+    async with open_workers() as b:
         stored: list[tuple[str, bytes, int]] = []
 
         async def look_first() -> None:
             stored.extend(await b.attempts())
 
-        b.at.wires.before["sendTransaction"] = look_first
+        b.at.request_log.before["sendTransaction"] = look_first
         order_id = await b.post()
         async with b.working():
             await b.settled(order_id)
         [(signature, payload, height)] = stored
-        assert {payload_of(sent) for sent in b.at.wires.sends} == {payload}
-        assert b.at.wires.sends[0].answer == signature
-        [given] = [one.answer["value"] for one in b.at.wires.of("getLatestBlockhash")]
+        assert {payload_of(sent) for sent in b.at.request_log.sends} == {payload}
+        assert b.at.request_log.sends[0].answer == signature
+        [given] = [one.answer["value"] for one in b.at.request_log.of("getLatestBlockhash")]
         assert (message_of(payload).blockhash, height) == (given["blockhash"], given["lastValidBlockHeight"])
         await b.executed_once(order_id)
 
 
 async def test_rule_2_a_blockhash_lives_for_150_blocks_by_height_and_not_by_slot(tmp_path: Path) -> None:
     """Forks have left the slots so far ahead of the heights that by slots every blockhash would be dead at birth."""
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         for _ in range(7):
             await at.advance(31)
             await at.fork(31)
@@ -101,12 +101,12 @@ async def test_rule_2_a_blockhash_lives_for_150_blocks_by_height_and_not_by_slot
 
 
 async def test_rule_3_the_same_bytes_are_sent_every_two_seconds_until_they_land_and_land_once(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
-        await at.faults(drop=3)
+    async with settlement_setup(tmp_path) as at:
+        await at.set_faults(drop=3)
         signed = await at.signed()
         result = await at.settle(signed)
         assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
-        sends = at.wires.sends
+        sends = at.request_log.sends
         assert {payload_of(sent) for sent in sends} == {signed.payload}
         assert {sent.options["maxRetries"] for sent in sends} == {0}
         check_rhythm(sends)
@@ -115,37 +115,39 @@ async def test_rule_3_the_same_bytes_are_sent_every_two_seconds_until_they_land_
         assert (await at.lamports(), await at.swaps()) == (before, [signed.signature]), "a duplicate is harmless"
 
 
-def check_rhythm(sends: Sequence[Asked]) -> None:
+def check_rhythm(sends: Sequence[LoggedRequest]) -> None:
     """Every two seconds, as far as looks come that often."""
     pauses = [later.at - sooner.at for sooner, later in itertools.pairwise(sends)]
     assert all(RHYTHM <= pause <= RHYTHM + SLOT for pause in pauses), pauses
 
 
 async def test_rule_3_what_never_lands_is_sent_until_it_has_expired_and_not_after(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
-        await at.faults(drop=EVER)
+    async with settlement_setup(tmp_path) as at:
+        await at.set_faults(drop=UNLIMITED)
         signed = await at.signed()
         result = await at.settle(signed)
-        sends = at.wires.sends
+        sends = at.request_log.sends
         assert (result.outcome, result.proof["sends"]) == ("expired", len(sends))
         assert {payload_of(sent) for sent in sends} == {signed.payload}
         check_rhythm(sends)
         assert at.clock.monotonic() - sends[-1].at <= RHYTHM + SLOT, "to the end"
-        assert at.wires.asked[-1].options == {"searchTransactionHistory": True}, "the proof is the last that is heard"
+        assert at.request_log.requests[-1].options == {"searchTransactionHistory": True}, (
+            "the proof is the last that is heard"
+        )
 
 
 async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_can_land_any_more(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
     """Two attempts are lost. Before each next one the node whose finalized height is past the last valid one, and no
     other, has searched its history for every signature of the order."""
-    async with open_bench() as b:
+    async with open_workers() as b:
         at = b.at
-        await at.faults(drop=EVER)
+        await at.set_faults(drop=UNLIMITED)
 
         async def second_expires() -> None:
             await at.advance(EXPIRED)
-            at.wires.before["simulateTransaction"] = at.faults
+            at.request_log.before["simulateTransaction"] = at.set_faults
 
         at.clock.meanwhile += [partial(at.advance, EXPIRED), second_expires]
         order_id = await b.post()
@@ -157,9 +159,9 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
         assert [first["outcome"], second["outcome"]] == ["expired", "expired"]
         assert first["proof"]["signatures"] == [first["txHash"]]
         assert second["proof"]["signatures"] == [second["txHash"], first["txHash"]]
-        builds = [place for place, one in enumerate(at.wires.asked) if one.method == "simulateTransaction"]
+        builds = [place for place, one in enumerate(at.request_log.requests) if one.method == "simulateTransaction"]
         for attempt, (begun, ended) in zip((first, second), itertools.pairwise(builds), strict=True):
-            asked = at.wires.asked[begun:ended]
+            asked = at.request_log.requests[begun:ended]
             place, search = [(n, one) for n, one in enumerate(asked) if one.method == "getSignatureStatuses"][-1]
             height = [one for one in asked[:place] if one.method == "getEpochInfo"][-1]
             assert search.options == {"searchTransactionHistory": True}
@@ -177,17 +179,17 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
 async def test_rule_5_whatever_a_send_is_answered_with_is_unknown_and_never_failed(
     tmp_path: Path, answer: str, executed: bool
 ) -> None:
-    async with ground(tmp_path, patience=patience(answer)) as at:
+    async with settlement_setup(tmp_path, timeouts=timeouts_for(answer)) as at:
         signed = await at.signed()
-        await at.faults(answers=wrong(answer, "sendTransaction", requests=1, execute=executed))
+        await at.set_faults(answers=wrong_answers(answer, "sendTransaction", requests=1, execute=executed))
         result = await at.settle(signed)
         assert (result.outcome, result.proof["sends"]) == ("confirmed", 1 if executed else 2)
-        assert {payload_of(sent) for sent in at.wires.sends} == {signed.payload}
+        assert {payload_of(sent) for sent in at.request_log.sends} == {signed.payload}
         assert await at.swaps() == [signed.signature]
 
 
 async def test_rule_6_bytes_that_are_on_chain_already_are_looked_up(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
         await at.net.rpc("sendTransaction", in_base64(signed.payload), {"encoding": "base64", "skipPreflight": True})
         await at.advance(2)
@@ -196,7 +198,7 @@ async def test_rule_6_bytes_that_are_on_chain_already_are_looked_up(tmp_path: Pa
 
 
 async def test_rule_6_a_landed_error_is_final_its_fee_is_paid_and_it_had_no_effect(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed(BUY_SOL)
         await at.burn_dollars()
         before = await at.lamports()
@@ -206,14 +208,14 @@ async def test_rule_6_a_landed_error_is_final_its_fee_is_paid_and_it_had_no_effe
         assert (result.proof["slot"], status["confirmationStatus"]) == (status["slot"], "finalized"), "not before"
         assert status["err"] is not None
         assert (await at.lamports(), await at.holds(USDC)) == (before - SIGNATURES, 0)
-        assert len(at.wires.sends) == 1, "what is known to be on chain is not sent again"
+        assert len(at.request_log.sends) == 1, "what is known to be on chain is not sent again"
         assert (await at.swaps(failed=True), await at.swaps()) == ([signed.signature], [])
 
 
 async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when_confirmed_and_booked_when_finalized(
-    open_bench: OpenBench,
+    open_workers: OpenWorkers,
 ) -> None:
-    async with open_bench() as b:
+    async with open_workers() as b:
         seen: list[tuple[str, str]] = []
 
         async def look() -> None:
@@ -231,7 +233,7 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when
             view = await b.view(order_id)
             assert (view["fill"]["finalized"], view["finishedAt"], view["finalizedAt"]) == (False, None, None)
             assert [event["final"] for event in view["events"]] == [False] * 5
-            looks = len(b.at.wires.of("getSignatureStatuses"))
+            looks = len(b.at.request_log.of("getSignatureStatuses"))
             await b.at.advance(FINAL - 3)
             await until_looked(b.at, looks + 2)
             assert (await b.view(order_id))["finalizedAt"] is None, "31 blocks on top are not enough"
@@ -239,7 +241,7 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when
             await b.ended(order_id)
         view = await b.executed_once(order_id)
         assert (view["finishedAt"], view["events"][-1]["final"]) == (view["finalizedAt"], True)
-        asked = b.at.wires
+        asked = b.at.request_log
         assert {one.options["commitment"] for one in asked.of("getLatestBlockhash", "getMultipleAccounts")} == {
             "confirmed"
         }
@@ -247,24 +249,24 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when
         assert {one.options["commitment"] for one in asked.of("getEpochInfo")} == {"finalized"}
 
 
-async def until_looked(at: Ground, count: int) -> None:
+async def until_looked(at: SettlementSetup, count: int) -> None:
     """Wait until the chain was asked for statuses so often."""
-    await until(lambda: len(at.wires.of("getSignatureStatuses")) >= count, pause=0.005)
+    await until(lambda: len(at.request_log.of("getSignatureStatuses")) >= count, pause=0.005)
 
 
 async def test_rule_8_no_send_is_checked_before_it_is_passed_on_as_that_was_done_before_it_was_signed(
     tmp_path: Path,
 ) -> None:
-    async with ground(tmp_path) as at:
-        await at.faults(drop=2)
+    async with settlement_setup(tmp_path) as at:
+        await at.set_faults(drop=2)
         await at.settle(await at.signed())
-        assert [sent.options["skipPreflight"] for sent in at.wires.sends] == [True, True, True]
+        assert [sent.options["skipPreflight"] for sent in at.request_log.sends] == [True, True, True]
 
 
 async def test_rule_8_what_would_fail_when_it_was_signed_lands_as_a_failure_with_the_chains_reason(
     tmp_path: Path,
 ) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed(BUY_SOL)
         await at.burn_dollars()
         result = await at.settle(signed, request=BUY_SOL)
@@ -275,14 +277,14 @@ async def test_rule_8_what_would_fail_when_it_was_signed_lands_as_a_failure_with
 
 async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_used(tmp_path: Path) -> None:
     """What a simulation of the message with the blockhash replaced has used, and of that 1.1 to 1.25 times."""
-    async with ground(tmp_path, priority_fee=333_333) as at:
+    async with settlement_setup(tmp_path, priority_fee=333_333) as at:
         for request in (SELL_SOL, BUY_SOL):
             signed = await at.signed(request)
             result = await at.settle(signed, request=request)
             assert result.fill is not None
             used = (await at.transaction(signed.signature))["meta"]["computeUnitsConsumed"]
             assert 1.1 * used <= budget(message_of(signed.payload)).limit <= 1.25 * used
-        simulations = at.wires.of("simulateTransaction")
+        simulations = at.request_log.of("simulateTransaction")
         assert len(simulations) == 2
         assert {(one.options["replaceRecentBlockhash"], one.options["sigVerify"]) for one in simulations} == {
             (True, False)
@@ -290,7 +292,7 @@ async def test_rule_9_the_compute_unit_limit_is_a_fifth_above_what_a_simulation_
 
 
 async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_path: Path) -> None:
-    async with ground(tmp_path, priority_fee=333_333) as at:
+    async with settlement_setup(tmp_path, priority_fee=333_333) as at:
         for fails in (False, True):
             signed = await at.signed(BUY_SOL)
             if fails:
@@ -307,7 +309,7 @@ async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_pat
 
 
 async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         for price, passes in ((MAX_PRICE, True), (MAX_PRICE + 1, False)):
             sealer = SolanaSealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, price=fixed(price))
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
@@ -319,11 +321,11 @@ async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: 
             with pytest.raises(GuardError) as caught:
                 await settlement.prepare(at.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))
             assert caught.value.rule is Rule.COMPUTE
-        assert at.wires.sends == []
+        assert at.request_log.sends == []
 
 
 async def test_rule_10_native_sol_is_wrapped_swapped_and_closed_in_one_version_0_transaction(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed(SELL_SOL)
         assert steps_of(signed) == [
             ("compute-budget", 2),
@@ -345,7 +347,7 @@ async def test_rule_10_native_sol_is_wrapped_swapped_and_closed_in_one_version_0
 
 
 async def test_rule_10_what_comes_out_as_sol_is_unwrapped_in_the_same_transaction(tmp_path: Path) -> None:
-    async with ground(tmp_path) as at:
+    async with settlement_setup(tmp_path) as at:
         signed = await at.signed(BUY_SOL)
         assert [step for step in steps_of(signed) if step[0] != "memo"][1:] == [
             ("associated-token", 0),
@@ -369,7 +371,7 @@ def steps_of(signed: SignedSwap) -> list[tuple[str, int | None]]:
     ]
 
 
-async def landed_whole(at: Ground, signed: SignedSwap) -> None:
+async def landed_whole(at: SettlementSetup, signed: SignedSwap) -> None:
     """It is of version 0, alone, and has left no account for wrapped SOL."""
     shown: Any = await at.transaction(signed.signature)
     assert shown["version"] == 0

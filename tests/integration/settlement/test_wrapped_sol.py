@@ -21,7 +21,7 @@ from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import InsufficientFunds
 from dexexec_adapters.mock.raydium import MockRaydium
 from tests.support.attempts import an_attempt
-from tests.support.localnet.venues import Scene, scene
+from tests.support.localnet.mock_venue_setup import MockVenueSetup, mock_venue_setup
 from tests.support.swap_transactions import call, open_account
 
 SOL, DOLLAR, FEE = 10**9, 10**6, 2 * 5_000
@@ -34,7 +34,7 @@ BUY_3 = SwapRequest(USDC, WSOL, 3 * SOL, Mode.EXACT_OUT, 50)
 class Owner:
     """A wallet with lamports, 5,000 USDC and, unless it is `without`, an account with wrapped SOL."""
 
-    on: Scene
+    on: MockVenueSetup
     wallet: Wallet
     venue: MockRaydium
     reserved: Mapping[str, int]
@@ -88,7 +88,7 @@ class Owner:
 
 @asynccontextmanager
 async def owner(folder: Path, lamports: int, wrapped: int | None) -> AsyncIterator[Owner]:
-    async with scene(folder) as on:
+    async with mock_venue_setup(folder) as on:
         wallet = Wallet(bytes(range(32)))
         for mint, decimals, amount in (("", 9, lamports), (USDC, 6, 5_000 * DOLLAR), (WSOL, 9, wrapped)):
             if amount is not None:

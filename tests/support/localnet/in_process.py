@@ -63,7 +63,7 @@ async def rpc(url: str, method: str, *params: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Net:
+class InProcessLocalnet:
     """A running localnet, with solana-py's client at commitment processed."""
 
     url: str
@@ -78,7 +78,7 @@ class Net:
         """Let slots pass."""
         await self.rpc("localnet_advanceSlots", slots)
 
-    async def faults(self, **faults: Any) -> None:
+    async def set_faults(self, **faults: Any) -> None:
         """Set the first node's faults."""
         await self.rpc("localnet_setFaults", faults)
 
@@ -131,9 +131,9 @@ def encoded(transaction: VersionedTransaction) -> str:
 
 
 @asynccontextmanager
-async def running(
+async def run_localnet(
     folder: Path, *, allow_faults: bool = True, now: Callable[[], float] = time.time
-) -> AsyncIterator[Net]:
+) -> AsyncIterator[InProcessLocalnet]:
     """A localnet on a free port; `now` is its Unix time (s). Entered again with the same folder, it goes on."""
     with closing(Journal(folder)) as journal:
         ledger = Ledger(journal, Runtime(), now)
@@ -144,7 +144,7 @@ async def running(
         url = f"http://127.0.0.1:{port}"
         try:
             async with AsyncClient(url, commitment=Processed) as client:
-                yield Net(url, ledger, client)
+                yield InProcessLocalnet(url, ledger, client)
         finally:
             server.stop()
             cluster.close()

@@ -17,7 +17,7 @@ from solders.transaction import VersionedTransaction
 from tests.support.localnet.in_process import encoded, rpc
 from tests.support.waiting import until
 
-DIES = """
+KILLED_PROGRAM = """
 import os, signal, sys
 from dexexec.cli.main import main
 from dexexec.localnet.journal import Journal
@@ -39,14 +39,14 @@ sys.exit(main(sys.argv[1:]))
 """The program, but it kills itself before or after the nth transaction is committed."""
 OPTIONS = {"encoding": "base64", "preflightCommitment": "processed"}
 PROCESSED = {"commitment": "processed"}
-BY_HAND = ("--slot-ms", "0", "--allow-faults")
+MANUAL_SLOTS = ("--slot-ms", "0", "--allow-faults")
 
 
-class Process:
+class LocalnetProcess:
     """One localnet on free ports."""
 
     def __init__(self, folder: Path, arguments: tuple[str, ...], dies: tuple[str, int] | None = None) -> None:
-        program = ["-c", DIES, dies[0], str(dies[1])] if dies else ["-m", "dexexec"]
+        program = ["-c", KILLED_PROGRAM, dies[0], str(dies[1])] if dies else ["-m", "dexexec"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DEXEXEC_")}
         self._out = folder.with_suffix(f".{len(list(folder.parent.iterdir()))}.out")
         with self._out.open("wb") as out:
@@ -83,16 +83,16 @@ class Process:
         assert await self.ended() == -signal.SIGKILL
 
 
-Start = Callable[..., Process]
+Start = Callable[..., LocalnetProcess]
 
 
 @contextmanager
-def processes(folder: Path) -> Iterator[Start]:
+def localnet_processes(folder: Path) -> Iterator[Start]:
     """Starts localnets on one data folder; none is left behind."""
-    started: list[Process] = []
+    started: list[LocalnetProcess] = []
 
-    def start(*arguments: str, dies: tuple[str, int] | None = None) -> Process:
-        started.append(Process(folder / "ledger", arguments, dies))
+    def start(*arguments: str, dies: tuple[str, int] | None = None) -> LocalnetProcess:
+        started.append(LocalnetProcess(folder / "ledger", arguments, dies))
         return started[-1]
 
     try:

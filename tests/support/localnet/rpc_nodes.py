@@ -21,16 +21,16 @@ from tornado.websocket import WebSocketClientConnection, WebSocketHandler, webso
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import Blockhash, SignedSwap
 from dexexec.settlement.solana.rpc import RpcChain
-from dexexec.settlement.solana.rpc.node_pool import Patience
+from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from tests.support.localnet.in_process import pay, post, rpc, sign
 from tests.support.parts import running
 
 C = TypeVar("C", bound=RpcChain)
-PATIENT, QUICK = Patience(timeout=10.0, grace=0.5), Patience(timeout=2.0, grace=0.1)
+LONG_TIMEOUTS, SHORT_TIMEOUTS = NodePoolOptions(timeout=10.0, grace=0.5), NodePoolOptions(timeout=2.0, grace=0.1)
 
 
 @dataclass
-class Told:
+class RecordingListener:
     """A watcher that keeps what it is told."""
 
     lines: list[tuple[str, ...]] = field(default_factory=list)
@@ -59,18 +59,20 @@ class Told:
         return [kind for kind, *_ in self.lines]
 
 
-def chain_of(*urls: str, told: Told | None = None, patience: Patience = PATIENT) -> RpcChain:
+def rpc_chain(
+    *urls: str, listener: RecordingListener | None = None, timeouts: NodePoolOptions = LONG_TIMEOUTS
+) -> RpcChain:
     """A chain over nodes."""
-    return RpcChain(urls, SystemClock(), told or Told(), patience)
+    return RpcChain(urls, SystemClock(), listener or RecordingListener(), timeouts)
 
 
-def patience(answer: str) -> Patience:
+def timeouts_for(answer: str) -> NodePoolOptions:
     """Short where a node is to be waited for in vain, else long: tests may run on a machine that is busy."""
-    return QUICK if answer in {"hang", "429"} else PATIENT
+    return SHORT_TIMEOUTS if answer in {"hang", "429"} else LONG_TIMEOUTS
 
 
 @asynccontextmanager
-async def opened(chain: C) -> AsyncIterator[C]:
+async def open_chain(chain: C) -> AsyncIterator[C]:
     """A chain that works inside the block."""
     try:
         async with running(chain.run()):
@@ -79,36 +81,36 @@ async def opened(chain: C) -> AsyncIterator[C]:
         await chain.aclose()
 
 
-def seal(steps: Sequence[Instruction], *signers: Keypair, blockhash: Blockhash) -> SignedSwap:
+def sign_swap(steps: Sequence[Instruction], *signers: Keypair, blockhash: Blockhash) -> SignedSwap:
     """A transaction as settlement has it; the first signer pays."""
     transaction = sign(steps, *signers, blockhash=Hash.from_string(blockhash.hash))
     return SignedSwap(str(transaction.signatures[0]), bytes(transaction), blockhash.last_valid_height)
 
 
-async def transfer(chain: RpcChain, wallet: Keypair, to: Pubkey, lamports: int) -> SignedSwap:
+async def signed_transfer(chain: RpcChain, wallet: Keypair, to: Pubkey, lamports: int) -> SignedSwap:
     """A transfer with the chain's newest blockhash, not sent."""
-    return seal([pay(wallet, to, lamports)], wallet, blockhash=await chain.blockhash())
+    return sign_swap([pay(wallet, to, lamports)], wallet, blockhash=await chain.blockhash())
 
 
-async def faults(url: str, **given: Any) -> None:
+async def set_faults(url: str, **given: Any) -> None:
     """Set a node's faults."""
     await rpc(url, "localnet_setFaults", given)
 
 
-def wrong(answer: str, *methods: str, requests: int = 1000, execute: bool = False) -> list[dict[str, Any]]:
+def wrong_answers(answer: str, *methods: str, requests: int = 1000, execute: bool = False) -> list[dict[str, Any]]:
     """The fault `answers` with one entry."""
     return [{"answer": answer, "methods": list(methods), "requests": requests, "execute": execute}]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class JsonRpcError:
     """In place of a result: an error with this code."""
 
     code: int
 
 
 @dataclass
-class Script:
+class ScriptedNode:
     """A node that a test writes: what it was asked, and how it answers.
 
     `answers` by method: a whole body (bytes), or a function from the parameters to the result. All else is passed on
@@ -139,7 +141,7 @@ class Script:
 
 
 class _Scripted(RequestHandler):
-    def initialize(self, script: Script) -> None:
+    def initialize(self, script: ScriptedNode) -> None:
         self.script = script
 
     async def post(self) -> None:
@@ -155,12 +157,12 @@ class _Scripted(RequestHandler):
             self.finish(answer)
         else:
             result = answer(call["params"])
-            refused = {"error": {"code": result.code, "message": "no"}} if isinstance(result, Refusal) else None
+            refused = {"error": {"code": result.code, "message": "no"}} if isinstance(result, JsonRpcError) else None
             self.finish(json.dumps({"jsonrpc": "2.0", "id": call["id"], **(refused or {"result": result})}))
 
 
 class _Socket(WebSocketHandler):
-    def initialize(self, script: Script) -> None:
+    def initialize(self, script: ScriptedNode) -> None:
         self.script = script
 
     def open(self, *_: str | None, **__: str | None) -> None:
@@ -188,15 +190,15 @@ class _Socket(WebSocketHandler):
 class _Upgrade(Matcher):
     """The handshake of a WebSocket, where there are some."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: ScriptedNode) -> None:
         self.script = script
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         return {} if self.script.hears and request.headers.get("Upgrade") == "websocket" else None
 
 
-def bridge(behind: str) -> Callable[[_Socket, Any], None]:
-    """For `Script.hears`: each WebSocket is passed on to the node at `behind`, and what that says is passed back."""
+def forward_websocket(behind: str) -> Callable[[_Socket, Any], None]:
+    """For `ScriptedNode.hears`: passes each WebSocket on to the node at `behind`, and its messages back."""
     far: dict[_Socket, asyncio.Task[WebSocketClientConnection]] = {}
 
     async def connect(near: _Socket) -> WebSocketClientConnection:
@@ -219,10 +221,10 @@ def bridge(behind: str) -> Callable[[_Socket, Any], None]:
 
 
 @asynccontextmanager
-async def scripted(behind: str = "", **answers: bytes | Callable[[Any], Any]) -> AsyncIterator[Script]:
+async def scripted_node(behind: str = "", **answers: bytes | Callable[[Any], Any]) -> AsyncIterator[ScriptedNode]:
     """A node that answers as a test says, on a free port."""
     listening, port = bind_unused_port()
-    script = Script(f"http://127.0.0.1:{port}", behind, answers)
+    script = ScriptedNode(f"http://127.0.0.1:{port}", behind, answers)
     rules: list[Any] = [Rule(_Upgrade(script), _Socket, {"script": script}), (r"/.*", _Scripted, {"script": script})]
     server = HTTPServer(Application(rules, log_function=lambda _: None))
     server.add_socket(listening)

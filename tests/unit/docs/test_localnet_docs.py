@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dexexec.cli.main import parser
-from dexexec.localnet.faults import Faults, Forgets, Wrong, WrongAnswers
+from dexexec.localnet.faults import AnswerFault, Faults, FaultyAnswer, ForgottenStatuses
 from dexexec.localnet.lies import HONEST
 from dexexec.localnet.rpc.dispatch import FAULT_METHODS, METHODS
 
@@ -29,8 +29,12 @@ def test_every_method_is_documented_and_no_other() -> None:
 
 
 def test_every_fault_is_documented_and_no_other() -> None:
-    assert names("Faults") == FAULT_METHODS.keys() | {field.name for field in fields(Faults)} | set(Wrong)
-    words = [*(field.name for field in fields(WrongAnswers)), *(set(Forgets) - {Forgets.NOTHING}), *HONEST.body()]
+    assert names("Faults") == FAULT_METHODS.keys() | {field.name for field in fields(Faults)} | set(FaultyAnswer)
+    words = [
+        *(field.name for field in fields(AnswerFault)),
+        *(set(ForgottenStatuses) - {ForgottenStatuses.NOTHING}),
+        *HONEST.body(),
+    ]
     for word in words:
         assert word in TEXT.partition("## Faults\n")[2]
 

@@ -2,13 +2,18 @@
 
 import pytest
 
-from dexexec.localnet.faults import Forgets, Wrong, read
+from dexexec.localnet.faults import FaultyAnswer, ForgottenStatuses, read
 from dexexec.localnet.rpc.errors import InvalidParamsError
 
 
 def test_no_faults_is_a_node_that_behaves() -> None:
     faults = read({})
-    assert (faults.delay(), faults.answer({"getSlot"}), faults.lag, faults.forgets) == (0, None, 0, Forgets.NOTHING)
+    assert (faults.delay(), faults.answer({"getSlot"}), faults.lag, faults.forgets) == (
+        0,
+        None,
+        0,
+        ForgottenStatuses.NOTHING,
+    )
 
 
 def test_so_many_transactions_are_dropped_then_so_many_land_late() -> None:
@@ -20,8 +25,8 @@ def test_wrong_answers_are_for_so_many_requests_of_their_methods() -> None:
     faults = read({"answers": [{"answer": "503", "requests": 2, "methods": ["getSlot", "getBalance"]}]})
     assert faults.answer({"sendTransaction"}) is None
     assert [answer and answer.answer for answer in (faults.answer({"x", "getSlot"}) for _ in range(3))] == [
-        Wrong.UNAVAILABLE,
-        Wrong.UNAVAILABLE,
+        FaultyAnswer.UNAVAILABLE,
+        FaultyAnswer.UNAVAILABLE,
         None,
     ]
 
@@ -31,7 +36,12 @@ def test_the_first_of_several_answers_comes_first() -> None:
     first, second, third = (faults.answer({"getSlot"}) for _ in range(3))
     assert first is not None
     assert second is not None
-    assert (first.answer, first.execute, second.answer, second.execute) == (Wrong.TOO_MANY_REQUESTS, False, "hangup", 1)
+    assert (first.answer, first.execute, second.answer, second.execute) == (
+        FaultyAnswer.TOO_MANY_REQUESTS,
+        False,
+        "hangup",
+        1,
+    )
     assert third is None
 
 

@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.localnet.history import History
+from dexexec.localnet.history import AccountHistory
 
 KEYS = ("a", "b", "c")
 CHANGES = st.lists(st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.integers(0, 9)), max_size=4), max_size=12)
 
 
-def run(changes: list[list[tuple[str, int | None]]]) -> tuple[History[str, int], list[dict[str, int | None]]]:
+def run(changes: list[list[tuple[str, int | None]]]) -> tuple[AccountHistory[str, int], list[dict[str, int | None]]]:
     """Slot n makes changes[n]; the history, and a copy of all at the end of each slot (the last one is now)."""
-    history: History[str, int] = History()
+    history: AccountHistory[str, int] = AccountHistory()
     now: dict[str, int | None] = dict.fromkeys(KEYS)
     copies = []
     for slot, made in enumerate(changes):
@@ -50,14 +50,14 @@ def test_forgetting_old_slots_leaves_the_younger_ones(changes: list[list[tuple[s
 
 
 def test_only_the_first_change_of_a_slot_counts() -> None:
-    history: History[str, int] = History()
+    history: AccountHistory[str, int] = AccountHistory()
     assert history.record(1, "a", 5)
     assert not history.record(1, "a", 6)
     assert history.at(0, "a", 7) == 5
 
 
 def test_a_change_that_was_not_kept_can_be_forgotten() -> None:
-    history: History[str, int] = History()
+    history: AccountHistory[str, int] = AccountHistory()
     history.record(1, "a", 5)
     history.record(2, "a", 6)
     history.forget(2, ["a"])

@@ -23,7 +23,7 @@ class _Reader:
     answer: asyncio.Future[Accounts]
 
 
-class Gathering:
+class AccountBatcher:
     """`read` asks for addresses, at most `MAX_ACCOUNTS` of them."""
 
     def __init__(self, read: Callable[[Sequence[str]], Awaitable[Accounts]]) -> None:

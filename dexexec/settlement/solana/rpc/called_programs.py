@@ -9,7 +9,7 @@ _SIGNATURE, _KEY = 64, 32
 _VERSIONED = 0x80
 
 
-def programs_of(transaction: bytes) -> tuple[str, ...]:
+def called_programs(transaction: bytes) -> tuple[str, ...]:
     """The program that each instruction calls, in order. Raises `ValueError` for bytes that are no transaction."""
     try:
         return _programs(transaction)

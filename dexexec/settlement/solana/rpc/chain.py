@@ -11,13 +11,13 @@ from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS
 from dexexec.settlement.solana.rpc import methods, submit, wallet_history
-from dexexec.settlement.solana.rpc.account_batching import Gathering
-from dexexec.settlement.solana.rpc.node import Node, NodeRefusedError, NodeUnavailableError, names_of
-from dexexec.settlement.solana.rpc.node_pool import Nodes, Patience
-from dexexec.settlement.solana.rpc.node_reports import Watcher
-from dexexec.settlement.solana.rpc.request_budget import Budget
-from dexexec.settlement.solana.rpc.signature_notifications import News
-from dexexec.settlement.solana.rpc.signature_status import Looking
+from dexexec.settlement.solana.rpc.account_batching import AccountBatcher
+from dexexec.settlement.solana.rpc.node import Node, NodeRefusedError, NodeUnavailableError, node_names
+from dexexec.settlement.solana.rpc.node_pool import NodePool, NodePoolOptions
+from dexexec.settlement.solana.rpc.node_reports import NodeListener
+from dexexec.settlement.solana.rpc.request_budget import RequestBudget
+from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotifications
+from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
 from dexexec.venue import BadAnswer
 
 T = TypeVar("T")
@@ -34,32 +34,32 @@ class RpcChain:
         self,
         urls: Sequence[str],
         clock: Clock,
-        watcher: Watcher,
-        patience: Patience | None = None,
+        listener: NodeListener,
+        patience: NodePoolOptions | None = None,
         *,
         requests_per_second: float | None = None,
     ) -> None:
         if not urls:
             raise ValueError("give at least one node")
-        self._patience = patience or Patience()
-        names = names_of(list(urls))
+        self._patience = patience or NodePoolOptions()
+        names = node_names(list(urls))
         found = [Node(url, name, self._patience.timeout) for url, name in zip(urls, names, strict=True)]
-        self._nodes = Nodes(found, clock, watcher, self._patience, Budget(clock, requests_per_second))
-        self._looking = Looking(self._nodes)
-        self._news = News(lambda: self._nodes.order, clock, watcher, self._patience.timeout)
-        self._reads = Gathering(self._fresh_accounts)
+        self._nodes = NodePool(found, clock, listener, self._patience, RequestBudget(clock, requests_per_second))
+        self._statuses = SignatureStatuses(self._nodes)
+        self._notifications = SignatureNotifications(lambda: self._nodes.order, clock, listener, self._patience.timeout)
+        self._account_batcher = AccountBatcher(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
 
     async def run(self) -> None:
         """Ask for what has come together, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._looking.run())
+            group.create_task(self._statuses.run())
             group.create_task(self._blockhashes.run())
-            group.create_task(self._news.run())
+            group.create_task(self._notifications.run())
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._reads.aclose()
+        await self._account_batcher.aclose()
         await self._nodes.aclose()
 
     async def blockhash(self) -> Blockhash:
@@ -72,15 +72,15 @@ class RpcChain:
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """As `Chain`. What many ask for at once is one request."""
-        return await self._looking.status(signatures, history=history)
+        return await self._statuses.status(signatures, history=history)
 
     async def wait_for_notification(self, signature: str, seconds: float) -> None:
         """As `NotifyingChain`, over a WebSocket. Where there is none, after the pauses of who has no news."""
-        await self._news.wait(signature, seconds)
+        await self._notifications.wait(signature, seconds)
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """As `SolanaChain`, of a node that is not behind. What several ask for at once is one request, if it fits."""
-        return await _usable(self._reads.accounts(addresses))
+        return await _usable(self._account_batcher.accounts(addresses))
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""

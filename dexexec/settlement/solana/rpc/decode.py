@@ -1,6 +1,6 @@
 """Answers of a node as plain values. Pure: JSON in, values out.
 
-A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it for an answer that is none.
+A shape that is not understood raises one of `DECODE_ERRORS`; whoever asks takes it for an answer that is none.
 """
 
 import re
@@ -17,7 +17,7 @@ from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.message import LACKS_LAMPORTS, TOKEN_PROGRAMS
 from dexexec.settlement.solana.program_failures import INSUFFICIENT, explain
 from dexexec.settlement.solana.rpc.decode_accounts import read_account
-from dexexec.settlement.solana.rpc.decode_values import read_exactly, read_natural, read_text
+from dexexec.settlement.solana.rpc.decode_values import read_exactly, read_text, read_u64
 from dexexec.venue import InsufficientFunds
 
 COMMITMENTS = ("processed", "confirmed", "finalized")
@@ -26,7 +26,7 @@ _FAILED = re.compile(r"Program (\w+) failed: ")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class ChainPosition:
     """Where a node is: a slot, and the height of its block."""
 
     slot: int
@@ -34,7 +34,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ReportedStatus:
     """A signature that a node knows: where it landed, how sure that is (its place in `COMMITMENTS`), and whether it
     failed there."""
 
@@ -44,15 +44,15 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Sightings:
+class ReportedStatuses:
     """What a node knows of signatures, in the order asked, as of `slot`."""
 
     slot: int
-    found: tuple[Sighting | None, ...]
+    found: tuple[ReportedStatus | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TransactionFailure:
     """Why a transaction failed: a machine-readable code, words, and the instruction if one is to blame."""
 
     code: str
@@ -61,13 +61,13 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ExecutedTransaction:
     """A transaction on chain: lamports of fee, and what it moved for the wallet that paid, or why it failed."""
 
     slot: int
     fee: int
     moved: Mapping[str, int]
-    failure: Failure | None
+    failure: TransactionFailure | None
 
 
 def read_blockhash(result: Any) -> Blockhash:
@@ -75,30 +75,30 @@ def read_blockhash(result: Any) -> Blockhash:
     value = result["value"]
     if len(base58.decode(read_text(value["blockhash"]))) != 32:
         raise ValueError("not a hash")
-    height, slot = read_natural(value["lastValidBlockHeight"]), read_natural(result["context"]["slot"])
+    height, slot = read_u64(value["lastValidBlockHeight"]), read_u64(result["context"]["slot"])
     return Blockhash(value["blockhash"], height, slot)
 
 
-def read_epoch(result: Any) -> Epoch:
+def read_epoch(result: Any) -> ChainPosition:
     """`getEpochInfo`."""
-    return Epoch(read_natural(result["absoluteSlot"]), read_natural(result["blockHeight"]))
+    return ChainPosition(read_u64(result["absoluteSlot"]), read_u64(result["blockHeight"]))
 
 
-def read_statuses(result: Any, count: int) -> Sightings:
+def read_statuses(result: Any, count: int) -> ReportedStatuses:
     """`getSignatureStatuses` for so many signatures."""
-    slot = read_natural(result["context"]["slot"])
+    slot = read_u64(result["context"]["slot"])
     found = tuple(None if one is None else _read_sighting(one, slot) for one in result["value"])
-    return Sightings(slot, read_exactly(found, count))
+    return ReportedStatuses(slot, read_exactly(found, count))
 
 
-def _read_sighting(one: Any, now: int) -> Sighting:
-    slot = read_natural(one["slot"])
+def _read_sighting(one: Any, now: int) -> ReportedStatus:
+    slot = read_u64(one["slot"])
     if slot > now:
         raise ValueError("it landed in a slot that is still to come")
-    return Sighting(slot, COMMITMENTS.index(one["confirmationStatus"]), one["err"] is not None)
+    return ReportedStatus(slot, COMMITMENTS.index(one["confirmationStatus"]), one["err"] is not None)
 
 
-def read_transaction(result: Any, signature: str) -> Executed | None:
+def read_transaction(result: Any, signature: str) -> ExecutedTransaction | None:
     """`getTransaction` in the encoding `json`; None if the node does not have it."""
     if result is None:
         return None
@@ -110,11 +110,11 @@ def read_transaction(result: Any, signature: str) -> Executed | None:
     failure = None if meta["err"] is None else read_failure(meta["err"], programs, meta.get("logMessages") or ())
     if failure is not None and _is_another_wallets(failure.instruction, meta, transaction["message"]):
         failure = replace(failure, code=FailureReason.PROGRAM_ERROR)
-    moved = {} if failure else what_moved(meta, keys[0])
-    return Executed(read_natural(result["slot"]), read_natural(meta["fee"]), moved, failure)
+    moved = {} if failure else balance_changes(meta, keys[0])
+    return ExecutedTransaction(read_u64(result["slot"]), read_u64(meta["fee"]), moved, failure)
 
 
-def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
+def balance_changes(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
     """What the wallet that pays holds more or less of each mint after a transaction, in base units.
 
     Tokens are told by their accounts' owners. SOL is what the wallet and all its token accounts hold together in
@@ -126,38 +126,38 @@ def what_moved(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
         for owner, mint, amount in held.values():
             if owner == wallet and mint != WSOL:
                 moved[mint] += sign * amount
-    moved[WSOL] = read_natural(meta["fee"])
+    moved[WSOL] = read_u64(meta["fee"])
     for index, (was, now) in enumerate(zip(meta["preBalances"], meta["postBalances"], strict=True)):
         # An account that is opened or closed here belongs, where it is none, to whom it belongs where it is one.
         had, has = before.get(index) or after.get(index), after.get(index) or before.get(index)
-        moved[WSOL] -= read_natural(was) if index == 0 or (had and had[0] == wallet) else 0
-        moved[WSOL] += read_natural(now) if index == 0 or (has and has[0] == wallet) else 0
+        moved[WSOL] -= read_u64(was) if index == 0 or (had and had[0] == wallet) else 0
+        moved[WSOL] += read_u64(now) if index == 0 or (has and has[0] == wallet) else 0
     return {mint: delta for mint, delta in moved.items() if delta}
 
 
-def read_failure(err: Any, programs: Sequence[str], logs: Sequence[str] = ()) -> Failure:
+def read_failure(err: Any, programs: Sequence[str], logs: Sequence[str] = ()) -> TransactionFailure:
     """A TransactionError; `programs` are those that the transaction's instructions call, in order, and `logs` what they
     wrote."""
     name = _name(err)
     if name != "InstructionError":
-        return Failure(
+        return TransactionFailure(
             InsufficientFunds.code if name in LACKS_LAMPORTS else _kebab(name), f"the transaction failed: {name}"
         )
     index, what = err[name]
-    known = read_natural(index) < len(programs)
-    custom = read_natural(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
+    known = read_u64(index) < len(programs)
+    custom = read_u64(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
     text = _name(what) if custom is None else f"custom program error: {custom:#x}"
     program = programs[index] if known else ""
     instruction = ProgramFailure(index, program, custom, text, _origin(logs))
     meant = explain(instruction)
     detail = f"instruction {index} ({program or 'unknown program'}) failed: {meant or text}"
-    return Failure(meant.code if meant else FailureReason.PROGRAM_ERROR, detail, instruction)
+    return TransactionFailure(meant.code if meant else FailureReason.PROGRAM_ERROR, detail, instruction)
 
 
 def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
     """`simulateTransaction`. A transaction that would fail changes nothing, so that there is no `after` then."""
-    value, slot = result["value"], read_natural(result["context"]["slot"])
-    units, logs = read_natural(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
+    value, slot = result["value"], read_u64(result["context"]["slot"])
+    units, logs = read_u64(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
     if value["err"] is not None:
         failure = read_failure(value["err"], programs, logs)
         return Simulation(slot, units, failure.detail, failure.instruction, logs)
@@ -187,10 +187,10 @@ def _is_another_wallets(failure: ProgramFailure | None, meta: Mapping[str, Any],
 def _held(balances: Any) -> dict[int, tuple[str, str, int]]:
     """Token accounts by their place in the transaction: owner, mint, amount."""
     return {
-        read_natural(one["accountIndex"]): (
+        read_u64(one["accountIndex"]): (
             read_text(one["owner"]),
             read_text(one["mint"]),
-            read_natural(int(one["uiTokenAmount"]["amount"])),
+            read_u64(int(one["uiTokenAmount"]["amount"])),
         )
         for one in balances or ()
     }

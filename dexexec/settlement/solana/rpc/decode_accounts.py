@@ -7,13 +7,13 @@ import base64
 from typing import Any
 
 from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAccounts, TokenBalance
-from dexexec.settlement.solana.rpc.decode_values import read_address, read_exactly, read_natural, read_text
+from dexexec.settlement.solana.rpc.decode_values import read_address, read_exactly, read_text, read_u64
 
 
 def read_accounts(result: Any, count: int) -> Accounts:
     """`getMultipleAccounts` for so many addresses."""
     found = tuple(None if one is None else read_account(one) for one in result["value"])
-    return Accounts(read_natural(result["context"]["slot"]), read_exactly(found, count))
+    return Accounts(read_u64(result["context"]["slot"]), read_exactly(found, count))
 
 
 def read_program_accounts(result: Any, program: str, filters: AccountFilters) -> ProgramAccounts:
@@ -21,7 +21,7 @@ def read_program_accounts(result: Any, program: str, filters: AccountFilters) ->
     found = {read_address(one["pubkey"]): read_account(one["account"]) for one in result["value"]}
     if not all(account.owner == program and filters.suits(account) for account in found.values()):
         raise ValueError("an account that was not asked for")
-    return ProgramAccounts(read_natural(result["context"]["slot"]), found)
+    return ProgramAccounts(read_u64(result["context"]["slot"]), found)
 
 
 def read_account(value: Any) -> Account:
@@ -29,7 +29,7 @@ def read_account(value: Any) -> Account:
     data, encoding = value["data"]
     if encoding != "base64":
         raise ValueError("not in base64")
-    return Account(read_text(value["owner"]), read_natural(value["lamports"]), base64.b64decode(data, validate=True))
+    return Account(read_text(value["owner"]), read_u64(value["lamports"]), base64.b64decode(data, validate=True))
 
 
 def read_token_balances(result: Any, owner: str, program: str) -> list[TokenBalance]:
@@ -46,12 +46,12 @@ def read_token_balances(result: Any, owner: str, program: str) -> list[TokenBala
         if info["owner"] != owner:
             raise ValueError("an account of another owner")
         amount = info["tokenAmount"]
-        decimals, units = read_natural(amount["decimals"]), read_natural(int(read_text(amount["amount"])))
+        decimals, units = read_u64(amount["decimals"]), read_u64(int(read_text(amount["amount"])))
         found.append(TokenBalance(read_address(one["pubkey"]), read_address(info["mint"]), units, decimals))
     return found
 
 
 def read_priority_fees(result: Any) -> list[int]:
     """`getRecentPrioritizationFees`: of each slot, the oldest first."""
-    fees = [(read_natural(one["slot"]), read_natural(one["prioritizationFee"])) for one in result]
+    fees = [(read_u64(one["slot"]), read_u64(one["prioritizationFee"])) for one in result]
     return [fee for _, fee in sorted(fees)]

@@ -1,4 +1,4 @@
-"""A node's answers about the past of a wallet as plain values. Pure; raises one of `UNREADABLE` as `reading` does."""
+"""Decodes answers about a wallet's past. Raises one of `DECODE_ERRORS` for other shapes. Pure."""
 
 import base64
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from dexexec.domain import base58
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
-from dexexec.settlement.solana.rpc.decode_values import read_natural, read_text
+from dexexec.settlement.solana.rpc.decode_values import read_text, read_u64
 
 _SIGNATURE = 64
 _LONGEST_MEMOS = 2_000
@@ -32,14 +32,14 @@ def _entry(one: Any) -> HistoryEntry:
     if len(base58.decode(signature)) != _SIGNATURE:
         raise ValueError("not a signature")
     text = None if memos is None else read_text(memos)[:_LONGEST_MEMOS]
-    return HistoryEntry(signature, read_natural(one["slot"]), _time(one), text)
+    return HistoryEntry(signature, read_u64(one["slot"]), _time(one), text)
 
 
 def _time(one: Any) -> int | None:
     time = one.get("blockTime")
-    return None if time is None else read_natural(time)
+    return None if time is None else read_u64(time)
 
 
 def _decimals(meta: Mapping[str, Any]) -> dict[str, int]:
     balances = (*(meta["preTokenBalances"] or ()), *(meta["postTokenBalances"] or ()))
-    return {read_text(one["mint"]): read_natural(one["uiTokenAmount"]["decimals"]) for one in balances}
+    return {read_text(one["mint"]): read_u64(one["uiTokenAmount"]["decimals"]) for one in balances}

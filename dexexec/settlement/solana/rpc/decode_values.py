@@ -1,6 +1,6 @@
 """The smallest parts of a node's answers: what is a number, a text, an address. Pure.
 
-A shape that is not understood raises one of `UNREADABLE`; whoever asks takes it for an answer that is none.
+A shape that is not understood raises one of `DECODE_ERRORS`; whoever asks takes it for an answer that is none.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from dexexec.domain import base58
 from dexexec.domain.order import U64_MAX
 
-UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+DECODE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def read_text(result: Any) -> str:
@@ -25,7 +25,7 @@ def read_address(result: Any) -> str:
     return str(result)
 
 
-def read_natural(value: Any) -> int:
+def read_u64(value: Any) -> int:
     """An integer that is not negative, and not above what Solana's own numbers can be."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= U64_MAX:
         raise ValueError("not a natural number of 64 bits")

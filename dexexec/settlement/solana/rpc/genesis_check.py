@@ -14,14 +14,14 @@ VALID_SECONDS = 60.0
 """How long a node is known to be of our chain, or of another one, until it is asked again."""
 
 
-class NodeForeignError(NodeUnavailableError):
+class WrongChainError(NodeUnavailableError):
     """The node is of another chain: nothing that it says is about ours."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, BadAnswer, sent=False)
 
 
-class Identity:
+class GenesisCheck:
     """The genesis hash of our chain, and which nodes have shown it. Nothing is looked at until the chain is `ours`."""
 
     def __init__(self, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class Identity:
             self.meet(node, genesis)
 
     def meet(self, node: Node, genesis: str) -> None:
-        """Take note of the chain that a node is of. Raises `NodeForeignError` when that is another one than ours."""
+        """Take note of the chain that a node is of. Raises `WrongChainError` when that is another one than ours."""
         now = self._clock.monotonic()
         if genesis == self.ours:
             self._foreign.pop(node, None)
@@ -52,7 +52,7 @@ class Identity:
         self._known.pop(node, None)
 
     def is_open(self, node: Node) -> bool:
-        """Whether the node has to be asked. Raises `NodeForeignError` for one that was of another chain just now."""
+        """Whether the node has to be asked. Raises `WrongChainError` for one that was of another chain just now."""
         if self.ours is None:
             return False
         genesis, seen = self._foreign.get(node, ("", 0.0))
@@ -62,6 +62,6 @@ class Identity:
         return known is None or self._clock.monotonic() - known >= VALID_SECONDS
 
     def _refuse(self, node: Node, genesis: str) -> None:
-        raise NodeForeignError(
+        raise WrongChainError(
             f"{node.name} is of another chain (genesis hash {genesis}, ours is {self.ours}): it is not used"
         )

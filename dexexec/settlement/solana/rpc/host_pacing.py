@@ -7,7 +7,7 @@ wait for their turn: none of them is refused because of it.
 from collections import deque
 
 from dexexec.clock import Clock
-from dexexec.settlement.solana.rpc.request_budget import Bucket
+from dexexec.settlement.solana.rpc.request_budget import TokenBucket
 
 SLOWER = 0.5
 """Part of what it answered that a host is asked after it complained."""
@@ -20,13 +20,13 @@ WINDOW = 1.0
 """Seconds over which answers are counted."""
 
 
-class Pace:
+class HostPacing:
     """The pace of one host. No limit until it first complains."""
 
     def __init__(self, clock: Clock, host: str) -> None:
         self._clock, self._host = clock, host
         self._answered: deque[float] = deque()
-        self._bucket: Bucket | None = None
+        self._bucket: TokenBucket | None = None
         self._since = 0.0
 
     @property
@@ -40,10 +40,10 @@ class Pace:
         answered = len(self._answered) / WINDOW
         rate = max(LEAST, SLOWER * (min(answered, self._bucket.rate) if self._bucket else answered))
         if self._bucket is None:
-            self._bucket = Bucket(self._clock, self._host, rate, burst=1.0, reserve=0.0)
+            self._bucket = TokenBucket(self._clock, self._host, rate, burst=1.0, reserve=0.0)
         self._bucket.rate, self._since = rate, self._clock.monotonic()
 
-    def bucket(self) -> Bucket | None:
+    def bucket(self) -> TokenBucket | None:
         """Where a request has to take its turn, if anywhere."""
         if self._bucket is not None:
             now = self._clock.monotonic()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from dexexec.clock import Clock
 from dexexec.domain.swap import ALLOWANCE
 from dexexec.settlement.solana.rpc.node import Node
-from dexexec.settlement.solana.rpc.node_trust import NOTHING, REMEMBERED, STUCK, Weight, compare
+from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, REMEMBERED, STUCK, NodeWeight, compare_heights
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class _Told:
     last: float
 
 
-class Survey:
+class LagSurvey:
     """The heights that nodes told for `method`. `lag`: blocks by which a node may be behind."""
 
     def __init__(self, method: str, clock: Clock, lag: int) -> None:
@@ -43,7 +43,7 @@ class Survey:
         else:
             self._told[node] = _Told(height, now, now)
 
-    def weigh(self, nodes: Iterable[Node]) -> dict[Node, Weight]:
+    def weigh(self, nodes: Iterable[Node]) -> dict[Node, NodeWeight]:
         """What those who told a height just now count, beside what the others told lately."""
         now = self._clock.monotonic()
         lately = {node: told for node, told in self._told.items() if now - told.last <= REMEMBERED}
@@ -55,8 +55,8 @@ class Survey:
         }
         asked = set(nodes)
         silent = [height for node, height in moving.items() if node not in asked]
-        weights = compare({node: height for node, height in moving.items() if node in asked}, silent, self._lag)
+        weights = compare_heights({node: height for node, height in moving.items() if node in asked}, silent, self._lag)
         stuck = {
-            node: replace(NOTHING, behind=best - lately[node].height, stuck=True) for node in asked - weights.keys()
+            node: replace(NO_WEIGHT, behind=best - lately[node].height, stuck=True) for node in asked - weights.keys()
         }
         return weights | stuck

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 import httpx2
 
 from dexexec.observe.redaction import shown_host
-from dexexec.settlement.solana.rpc.decode_values import UNREADABLE
-from dexexec.settlement.solana.rpc.methods import Question
+from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
+from dexexec.settlement.solana.rpc.methods import MethodCall
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class NodeUnavailableError(Exception):
         self.kind, self.sent = kind, sent
 
 
-class NodeBusyError(NodeUnavailableError):
+class NodeRateLimitedError(NodeUnavailableError):
     """The node was asked too often, and takes nothing for now: for `wanted` seconds, if it says so."""
 
     def __init__(self, message: str, wanted: float | None = None, *, sent: bool = True) -> None:
@@ -68,7 +68,7 @@ class NodeBehindError(NodeUnavailableError):
         self.behind = behind
 
 
-class NodeLacksError(NodeUnavailableError):
+class MethodUnsupportedError(NodeUnavailableError):
     """The node does not do what it was asked, whoever asks. Nothing is wrong with it otherwise."""
 
     def __init__(self, message: str, method: str) -> None:
@@ -90,7 +90,7 @@ class Node:
     def __init__(self, url: str, name: str, timeout: float) -> None:
         self.name = name
         self._timeout = timeout
-        self._secrets = secrets_of(url)
+        self._secrets = url_secrets(url)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         try:
             target = httpx2.URL(url)
@@ -109,7 +109,7 @@ class Node:
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
 
-    async def ask(self, question: Question[T]) -> T:
+    async def ask(self, question: MethodCall[T]) -> T:
         """The answer. Raises `NodeUnavailableError` or `NodeRefusedError`, nothing else."""
         self._calls += 1
         number = self._calls
@@ -117,7 +117,7 @@ class Node:
         result = self._result(await self._post(json.dumps(call).encode(), question.method), number, question.method)
         try:
             return question.read(result)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             raise self._unavailable(f"answered {question.method} in a shape that is none", BadAnswer) from None
 
     async def aclose(self) -> None:
@@ -166,9 +166,9 @@ class Node:
     def _status_error(self, response: httpx2.Response, method: str) -> NodeUnavailableError:
         why = f"{self.name} answered with HTTP status {response.status_code}"
         if response.status_code in TOO_MANY:
-            return NodeBusyError(why, _seconds(response.headers.get("Retry-After", "")))
+            return NodeRateLimitedError(why, _seconds(response.headers.get("Retry-After", "")))
         if response.status_code in _FORBIDDEN and method == SEARCH:
-            return NodeLacksError(why, method)
+            return MethodUnsupportedError(why, method)
         return NodeUnavailableError(why, Unreachable)
 
     def _result(self, body: bytes, call: int, method: str) -> Any:
@@ -182,9 +182,9 @@ class Node:
                 if code in REFUSALS:
                     raise NodeRefusedError(message, code, rest.get("data"))
                 if code in TOO_MANY:
-                    raise NodeBusyError(message)
+                    raise NodeRateLimitedError(message)
                 if code in LACKING:
-                    raise NodeLacksError(message, method)
+                    raise MethodUnsupportedError(message, method)
                 if code == MIN_CONTEXT_SLOT_NOT_REACHED:
                     raise NodeBehindError(f"{self.name} lags behind: {self.clean(rest.get('data') or code)}")
                 raise NodeUnavailableError(message, Unreachable)
@@ -203,14 +203,14 @@ class Node:
         return "".join(letter for letter in text if letter.isprintable())[:_LONGEST_MESSAGE]
 
 
-def names_of(urls: list[str]) -> list[str]:
+def node_names(urls: list[str]) -> list[str]:
     """Host without a key in its first label, and port if it is given; with its place in the list where that would not
     tell two nodes apart. Raises `ValueError` for one that is no URL of a node, naming its place only."""
     hosts = [_host(url, place) for place, url in enumerate(urls, 1)]
     return [host if hosts.count(host) == 1 else f"{host} ({place})" for place, host in enumerate(hosts, 1)]
 
 
-def secrets_of(url: str) -> list[str]:
+def url_secrets(url: str) -> list[str]:
     """The parts of a URL that may be keys, as written and as meant, the longest first."""
     parts = urlsplit(url)
     found = re.split(r"[/?&=@:#;,]", f"{parts.netloc.rpartition('@')[0]}/{parts.path}?{parts.query}#{parts.fragment}")

@@ -14,29 +14,29 @@ from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.decode import Epoch
-from dexexec.settlement.solana.rpc.height_check import Heights
-from dexexec.settlement.solana.rpc.lag_survey import Survey
-from dexexec.settlement.solana.rpc.methods import Question
+from dexexec.settlement.solana.rpc.decode import ChainPosition
+from dexexec.settlement.solana.rpc.height_check import HeightCheck
+from dexexec.settlement.solana.rpc.lag_survey import LagSurvey
+from dexexec.settlement.solana.rpc.methods import MethodCall
 from dexexec.settlement.solana.rpc.node import (
+    MethodUnsupportedError,
     Node,
     NodeBehindError,
-    NodeBusyError,
-    NodeLacksError,
+    NodeRateLimitedError,
     NodeRefusedError,
     NodeUnavailableError,
 )
-from dexexec.settlement.solana.rpc.node_reports import Telling, Watcher
-from dexexec.settlement.solana.rpc.node_trust import NOTHING, Trust, Weight
-from dexexec.settlement.solana.rpc.request_budget import Budget
-from dexexec.settlement.solana.rpc.throttled_node import Asking, NotAskedError
+from dexexec.settlement.solana.rpc.node_reports import NodeListener, NodeReports
+from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeTrust, NodeWeight
+from dexexec.settlement.solana.rpc.request_budget import RequestBudget
+from dexexec.settlement.solana.rpc.throttled_node import NotSentError, ThrottledNodes
 from dexexec.venue import BadAnswer, Timeout, Unreachable
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class NodePoolOptions:
     """How long nodes are waited for, and how far one may be behind.
 
     `timeout`: seconds for one call, and for its turn. `grace`: seconds that slower nodes get once one has answered what
@@ -49,20 +49,25 @@ class Patience:
     lag: int = 10
 
 
-class Nodes:
+class NodePool:
     """At least one node."""
 
     def __init__(
-        self, nodes: Sequence[Node], clock: Clock, watcher: Watcher, patience: Patience, budget: Budget
+        self,
+        nodes: Sequence[Node],
+        clock: Clock,
+        listener: NodeListener,
+        patience: NodePoolOptions,
+        budget: RequestBudget,
     ) -> None:
         self._order = list(nodes)
         self._patience = patience
-        self.telling = Telling(watcher)
-        self._asking = Asking(clock, budget, patience.timeout, patience.lag)
-        self.trust = Trust(clock, watcher, patience.lag)
-        self._heights = Heights(self._asking, self.trust)
-        self._tips = Survey(methods.BLOCKHASH.method, clock, patience.lag)
-        self._roots = Survey(methods.FINALIZED.method, clock, patience.lag)
+        self.reports = NodeReports(listener)
+        self._throttled = ThrottledNodes(clock, budget, patience.timeout, patience.lag)
+        self.trust = NodeTrust(clock, listener, patience.lag)
+        self._heights = HeightCheck(self._throttled, self.trust)
+        self._tips = LagSurvey(methods.BLOCKHASH.method, clock, patience.lag)
+        self._roots = LagSurvey(methods.FINALIZED.method, clock, patience.lag)
         self._lacking: set[tuple[Node, str]] = set()
 
     @property
@@ -79,23 +84,23 @@ class Nodes:
         """All nodes: `first`, the preferred ones, and at the end those that are known not to do `method`."""
         return sorted(self._order, key=lambda one: ((one, method) in self._lacking, one is not first))
 
-    async def ask(self, node: Node, question: Question[T]) -> T:
+    async def ask(self, node: Node, question: MethodCall[T]) -> T:
         """The answer of this very node. Raises `NodeUnavailableError`, `NodeRefusedError`."""
-        return await self._asking.ask(node, question)
+        return await self._throttled.ask(node, question)
 
-    async def call(self, question: Question[T], first: Node | None = None, *, fresh: bool = False) -> T:
+    async def call(self, question: MethodCall[T], first: Node | None = None, *, fresh: bool = False) -> T:
         """The answer of the first node that gives one, beginning with `first`. With `fresh`, one of a slot that is too
         far behind the best that any node told is none. A node that rests or is behind is waited for when no other one
         answers. Raises `NodeUnavailableError` when there is no answer, `NodeRefusedError` when a node says that the
         question is wrong."""
-        until, nodes = self._asking.deadline(), self.order_for(question.method, first)
+        until, nodes = self._throttled.deadline(), self.order_for(question.method, first)
         errors: dict[Node, NodeUnavailableError] = {}
         for node in nodes:
             try:
                 return await self._answer(node, question, until, fresh=fresh, wait=len(nodes) == 1)
             except NodeUnavailableError as error:
                 errors[node] = error
-        later = [node for node, error in errors.items() if isinstance(error, NodeBusyError | NodeBehindError)]
+        later = [node for node, error in errors.items() if isinstance(error, NodeRateLimitedError | NodeBehindError)]
         if later and len(nodes) > 1:
             try:
                 return await self._answer(later[0], question, until, fresh=fresh, wait=True)
@@ -103,23 +108,23 @@ class Nodes:
                 errors[later[0]] = error
         raise _together(list(errors.values()))
 
-    async def _answer(self, node: Node, question: Question[T], until: float, *, fresh: bool, wait: bool) -> T:
+    async def _answer(self, node: Node, question: MethodCall[T], until: float, *, fresh: bool, wait: bool) -> T:
         try:
             if fresh:
-                answer = await self._asking.fresh(node, question, until, wait=wait, patient=wait)
+                answer = await self._throttled.fresh(node, question, until, wait=wait, patient=wait)
             else:
-                answer = await self._asking.ask(node, question, until, patient=wait)
+                answer = await self._throttled.ask(node, question, until, patient=wait)
         except NodeUnavailableError as error:
             self.failed(node, error)
             raise
         self.answered(node, caught_up=fresh, method=question.method)
         return answer
 
-    async def simulate(self, question: Question[T]) -> T:
+    async def simulate(self, question: MethodCall[T]) -> T:
         """As `call`, of no slot before the newest that the same node told: it is compared with accounts read before."""
         node = self.order_for(question.method)[0]
         try:
-            return await self._asking.fresh(node, question, least=self._asking.slots.of(node))
+            return await self._throttled.fresh(node, question, least=self._throttled.slots.of(node))
         except NodeUnavailableError as error:
             self.failed(node, error)
             if len(self._order) == 1:
@@ -135,14 +140,14 @@ class Nodes:
             raise NodeUnavailableError(f"two nodes contradict each other ({node.name}: {weight.why})", BadAnswer)
         return found
 
-    async def finalized(self) -> tuple[Node, Epoch, Weight]:
+    async def finalized(self) -> tuple[Node, ChainPosition, NodeWeight]:
         """A finalized position of a node that is not behind, the node, and what the answer counts. If no node can be
         believed, one that cannot. Raises `NodeUnavailableError`, `NodeRefusedError`."""
         return await self._newest(self._roots, self._heights.finalized, lambda one: one.height)
 
     async def _newest(
-        self, survey: Survey, ask: Callable[[Node], Awaitable[T]], height: Callable[[T], int]
-    ) -> tuple[Node, T, Weight]:
+        self, survey: LagSurvey, ask: Callable[[Node], Awaitable[T]], height: Callable[[T], int]
+    ) -> tuple[Node, T, NodeWeight]:
         """The preferred node is asked; all of them when it does not keep up, and now and then."""
         alone = len(self._order) == 1
         if alone or not survey.is_due(self._patience.survey):
@@ -170,7 +175,7 @@ class Nodes:
         why = "; ".join(f"{node.name} {weights[node].why or 'lags behind'}" for node, _ in answers)
         raise NodeUnavailableError(why, Unreachable)
 
-    def _weigh(self, survey: Survey, answers: Sequence[tuple[Node, int]]) -> dict[Node, Weight]:
+    def _weigh(self, survey: LagSurvey, answers: Sequence[tuple[Node, int]]) -> dict[Node, NodeWeight]:
         faults = {node: self.trust.fault(node) for node, _ in answers} if survey is self._roots else {}
         sound = [(node, height) for node, height in answers if not faults.get(node)]
         for node, height in sound:
@@ -180,25 +185,25 @@ class Nodes:
             if weight.keeps_up:
                 self.answered(node, caught_up=True)
             elif weight.behind:
-                self.telling.lags(node, weight.behind)
-        return weights | {node: replace(NOTHING, why=fault) for node, fault in faults.items() if fault}
+                self.reports.lags(node, weight.behind)
+        return weights | {node: replace(NO_WEIGHT, why=fault) for node, fault in faults.items() if fault}
 
-    async def everywhere(self, question: Question[T], grace: float | None = None) -> list[tuple[Node, T]]:
+    async def everywhere(self, question: MethodCall[T], grace: float | None = None) -> list[tuple[Node, T]]:
         """The answers of all nodes, asked at once, in their order of preference. With `grace`, those are left out that
         take longer after the first. Raises `NodeUnavailableError` when there is none, `NodeRefusedError` when one
         refused then."""
         alone = len(self._order) == 1
-        return await self._each(lambda node: self._asking.ask(node, question, patient=alone), grace)
+        return await self._each(lambda node: self._throttled.ask(node, question, patient=alone), grace)
 
-    async def positions(self) -> list[tuple[Node, Epoch]]:
+    async def positions(self) -> list[tuple[Node, ChainPosition]]:
         """Where all nodes are that answer, each held against its own newest block, and each known to be of our chain
         now. Raises as `everywhere`."""
 
-        async def position(node: Node) -> Epoch:
+        async def position(node: Node) -> ChainPosition:
             seconds = self._patience.timeout
             try:
                 async with asyncio.timeout(seconds):
-                    await self._asking.meet(node)
+                    await self._throttled.meet(node)
                     return await self._heights.position(node)
             except TimeoutError:
                 raise NodeUnavailableError(f"{node.name} did not tell where it is in {seconds:g} s", Timeout) from None
@@ -207,7 +212,7 @@ class Nodes:
 
     def is_of(self, genesis: str, nodes: Sequence[Node]) -> None:
         """The chain is this one, and these nodes are of it. Others are not used before they have shown that."""
-        self._asking.identity.is_ours(genesis, nodes)
+        self._throttled.identity.is_ours(genesis, nodes)
 
     async def _each(self, ask: Callable[[Node], Awaitable[T]], grace: float | None = None) -> list[tuple[Node, T]]:
         asked = {node: asyncio.ensure_future(ask(node)) for node in self._order}
@@ -241,19 +246,19 @@ class Nodes:
         """A node gave no answer: the others come before it. Nothing is wrong with one that was not asked, or that does
         not do what it was asked."""
         match error:
-            case NotAskedError():
+            case NotSentError():
                 return
-            case NodeLacksError():
+            case MethodUnsupportedError():
                 self._lacking.add((node, error.method))
                 return
         self._order.remove(node)
         self._order.append(node)
-        self.telling.failed(node, error)
+        self.reports.failed(node, error)
 
     def answered(self, node: Node, *, caught_up: bool = False, method: str = "") -> None:
         """A node gave an answer; `caught_up`: one that shows that it is not behind."""
         self._lacking.discard((node, method))
-        self.telling.answered(node, caught_up=caught_up)
+        self.reports.answered(node, caught_up=caught_up)
 
     def _prefer(self, node: Node) -> None:
         self._order.remove(node)
@@ -261,7 +266,7 @@ class Nodes:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._asking.aclose()
+        await self._throttled.aclose()
         for node in self._order:
             await node.aclose()
 

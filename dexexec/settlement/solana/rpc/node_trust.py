@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dexexec.clock import Clock
 from dexexec.domain.swap import ALLOWANCE, SLOTS_PER_SECOND
-from dexexec.settlement.solana.rpc.decode import Epoch
+from dexexec.settlement.solana.rpc.decode import ChainPosition
 from dexexec.settlement.solana.rpc.node import Node
 
 UNFINALIZED = 150
@@ -27,7 +27,7 @@ REMEMBERED = 60.0
 """Seconds for which a number counts that a node told and does not repeat."""
 
 
-class TrustWatcher(Protocol):
+class TrustListener(Protocol):
     """Who is told, once per change."""
 
     def node_failed(self, node: str, why: str) -> None:
@@ -41,7 +41,7 @@ class TrustWatcher(Protocol):
 class _Told:
     """A position that a node told: when first (seconds, monotonic and Unix), and when last (monotonic)."""
 
-    at: Epoch
+    at: ChainPosition
     first: float
     first_unix: float
     last: float
@@ -54,14 +54,14 @@ class _Record:
 
     finalized: _Told | None = None
     leapt: _Told | None = None
-    tip: Epoch | None = None
+    tip: ChainPosition | None = None
     fault: str = ""
     faulted: float = 0.0
     far_behind: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weight:
+class NodeWeight:
     """What a node's answer counts among those of others.
 
     `counts`: proof waits for it. `keeps_up`: it is not `behind` (blocks). `stuck`: it is far behind and does not move.
@@ -76,14 +76,14 @@ class Weight:
     why: str = ""
 
 
-NOTHING = Weight(counts=False, keeps_up=False)
+NO_WEIGHT = NodeWeight(counts=False, keeps_up=False)
 
 
-class Trust:
+class NodeTrust:
     """The records of all nodes. `lag`: blocks by which a node may be behind."""
 
-    def __init__(self, clock: Clock, watcher: TrustWatcher, lag: int) -> None:
-        self._clock, self._watcher, self._lag = clock, watcher, lag
+    def __init__(self, clock: Clock, listener: TrustListener, lag: int) -> None:
+        self._clock, self._listener, self._lag = clock, listener, lag
         self._records: dict[Node, _Record] = {}
         self._said: set[Node] = set()
 
@@ -91,7 +91,7 @@ class Trust:
         """Why its heights prove nothing now; empty if they do."""
         return self._record(node).fault
 
-    def finalized(self, node: Node) -> Epoch | None:
+    def finalized(self, node: Node) -> ChainPosition | None:
         """Where the node was last believed to be."""
         record = self._record(node)
         return record.finalized.at if record.finalized else None
@@ -101,7 +101,7 @@ class Trust:
         told = self._record(node).finalized
         return told is not None and self._clock.monotonic() - told.last <= REMEMBERED / 2
 
-    def judge(self, node: Node, epoch: Epoch, tip: Epoch | None = None) -> str:
+    def judge(self, node: Node, epoch: ChainPosition, tip: ChainPosition | None = None) -> str:
         """Take note of a finalized position, and of the newest block (`tip`) if it was asked for after that; the fault
         of the node, if any. Without a tip, an epoch that nothing confirms is not believed yet, but no fault."""
         record = self._record(node)
@@ -113,7 +113,7 @@ class Trust:
             why = self._goes_on(record, epoch)
         return self._note(node, record, why)
 
-    def judge_tip(self, node: Node, tip: Epoch) -> str:
+    def judge_tip(self, node: Node, tip: ChainPosition) -> str:
         """Why a newest block cannot be right, by the node's believed finalized position; empty if it can."""
         record = self._record(node)
         if record.finalized is None:
@@ -131,7 +131,7 @@ class Trust:
         """Two numbers of the node do not agree; its fault."""
         return self._note(node, self._record(node), why)
 
-    def weigh(self, answers: Sequence[tuple[Node, Epoch]]) -> dict[Node, Weight]:
+    def weigh(self, answers: Sequence[tuple[Node, ChainPosition]]) -> dict[Node, NodeWeight]:
         """What the answer of each node counts, the others' considered: those of now, and what those who do not answer
         told lately."""
         now = self._clock.monotonic()
@@ -142,12 +142,12 @@ class Trust:
             if node not in dict(answers) and record.finalized and not record.fault
             and now - record.finalized.last <= REMEMBERED
         ]  # fmt: skip
-        weights = compare(heights, silent, self._lag)
+        weights = compare_heights(heights, silent, self._lag)
         top, alone = max((*heights.values(), *silent), default=0), len(heights) + len(silent) < 3
         for node, _ in answers:
             record = self._record(node)
             if record.fault:
-                weights[node] = replace(NOTHING, why=record.fault)
+                weights[node] = replace(NO_WEIGHT, why=record.fault)
                 continue
             weight, told = weights[node], record.finalized
             if told is not None and top - told.at.height > ALLOWANCE and told.last - told.first >= STUCK:
@@ -156,11 +156,11 @@ class Trust:
             record.far_behind = (now if record.far_behind is None else record.far_behind) if far else None
             if record.far_behind is not None and now - record.far_behind >= PROBATION:
                 why = f"is {weight.behind} blocks behind all others for {PROBATION:g} s"
-                weights[node] = weight = replace(NOTHING, behind=weight.behind, stuck=weight.stuck, why=why)
+                weights[node] = weight = replace(NO_WEIGHT, behind=weight.behind, stuck=weight.stuck, why=why)
             self._say(node, weight.why)
         return weights
 
-    def _goes_on(self, record: _Record, epoch: Epoch) -> str:
+    def _goes_on(self, record: _Record, epoch: ChainPosition) -> str:
         """Whether an epoch goes on from what was believed, or long enough from where the node claims to be since."""
         now, unix = self._clock.monotonic(), self._clock.unix_ms() / 1000
         why = self._leap(record.finalized, epoch) if record.finalized else ""
@@ -176,7 +176,7 @@ class Trust:
             return ""
         return why
 
-    def _leap(self, before: _Told, epoch: Epoch) -> str:
+    def _leap(self, before: _Told, epoch: ChainPosition) -> str:
         """What is wrong with telling `epoch` now, where the node was at `before`."""
         sooner, later = sorted((before.at, epoch), key=lambda one: (one.slot, one.height))
         if not _goes_together(sooner, later):
@@ -204,16 +204,16 @@ class Trust:
         """Once, until the node is believed again. Numbers in the words change all the time."""
         if why and node not in self._said:
             self._said.add(node)
-            self._watcher.node_failed(node.name, f"{why}: what it tells proves nothing until that has passed")
+            self._listener.node_failed(node.name, f"{why}: what it tells proves nothing until that has passed")
         elif not why and node in self._said:
             self._said.remove(node)
-            self._watcher.node_back(node.name)
+            self._listener.node_back(node.name)
 
     def _record(self, node: Node) -> _Record:
         return self._records.setdefault(node, _Record())
 
 
-def compare(heights: Mapping[Node, int], silent: Sequence[int], lag: int) -> dict[Node, Weight]:
+def compare_heights(heights: Mapping[Node, int], silent: Sequence[int], lag: int) -> dict[Node, NodeWeight]:
     """What the heights of several nodes count beside each other. `silent` are heights of nodes that do not answer.
 
     The second highest is the measure where there are three: so that one node alone neither sets it nor makes the others
@@ -221,7 +221,7 @@ def compare(heights: Mapping[Node, int], silent: Sequence[int], lag: int) -> dic
     """
     everyone = sorted((*heights.values(), *silent), reverse=True)
     if len(everyone) < 2:
-        return {node: Weight() for node in heights}
+        return {node: NodeWeight() for node in heights}
     apart, crowd = everyone[0] - everyone[1] > ALLOWANCE, len(everyone) > 2
     measure = everyone[1] if apart or crowd else everyone[0]
     found = {}
@@ -230,7 +230,7 @@ def compare(heights: Mapping[Node, int], silent: Sequence[int], lag: int) -> dic
         counts = not ahead or not (crowd or silent)
         behind = max(0, measure - height)
         why = f"tells height {height}, where {'others tell' if crowd else 'another one tells'} {measure}"
-        found[node] = Weight(
+        found[node] = NodeWeight(
             counts=counts,
             keeps_up=counts and behind <= lag,
             behind=behind,
@@ -240,7 +240,7 @@ def compare(heights: Mapping[Node, int], silent: Sequence[int], lag: int) -> dic
     return found
 
 
-def _impossible(epoch: Epoch, tip: Epoch | None) -> str:
+def _impossible(epoch: ChainPosition, tip: ChainPosition | None) -> str:
     """What no chain can be, by two positions that one node told, the finalized one first."""
     if epoch.height > epoch.slot:
         return f"height {epoch.height} is above its slot {epoch.slot}"
@@ -256,7 +256,7 @@ def _impossible(epoch: Epoch, tip: Epoch | None) -> str:
     return ""
 
 
-def _too_high(epoch: Epoch, tip: Epoch) -> str:
+def _too_high(epoch: ChainPosition, tip: ChainPosition) -> str:
     """Whether a finalized height is above what a newest block told before allows. That one may be of a fork."""
     if epoch.height <= tip.height + max(0, epoch.slot - tip.slot):
         return ""
@@ -265,12 +265,12 @@ def _too_high(epoch: Epoch, tip: Epoch) -> str:
     )
 
 
-def _goes_together(sooner: Epoch, later: Epoch) -> bool:
+def _goes_together(sooner: ChainPosition, later: ChainPosition) -> bool:
     """Whether both can be of one chain: a slot brings one block or none."""
     return 0 <= later.height - sooner.height <= later.slot - sooner.slot
 
 
-def _moved(told: _Told | None, epoch: Epoch, now: float, unix: float) -> _Told:
+def _moved(told: _Told | None, epoch: ChainPosition, now: float, unix: float) -> _Told:
     if told is None or epoch.slot > told.at.slot:
         return _Told(epoch, now, unix, now)
     told.last = now

@@ -28,12 +28,12 @@ _EPSILON = 1e-6
 SHORTEST_PAUSE = 0.001
 
 
-class BudgetSpentError(Exception):
+class BudgetExhaustedError(Exception):
     """There is no token in time. Says of which budget."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class PublicLimit:
     """At most `requests` in any `seconds`, of all methods together and (`per_method`) of each."""
 
     requests: int
@@ -41,7 +41,7 @@ class Limit:
     seconds: float
 
 
-_PUBLIC = Limit(100, 40, 10.0)
+_PUBLIC = PublicLimit(100, 40, 10.0)
 PUBLIC_LIMITS = {
     "api.devnet.solana.com": _PUBLIC,
     "api.testnet.solana.com": _PUBLIC,
@@ -51,7 +51,7 @@ PUBLIC_LIMITS = {
 """By host: what Solana's own public nodes allow an address (https://solana.com/docs/references/clusters)."""
 
 
-class Bucket:
+class TokenBucket:
     """`rate` tokens per second, and at most `burst` at once; it begins full. The last `reserve` are for the urgent."""
 
     def __init__(self, clock: Clock, name: str, rate: float, burst: float, reserve: float) -> None:
@@ -63,7 +63,7 @@ class Bucket:
     @asynccontextmanager
     async def turn(self, *, urgent: bool, until: float) -> AsyncIterator[None]:
         """Entered as soon as there is a token for this one, which is spent when the block ends. Raises
-        `BudgetSpentError` when that is after `until` (monotonic seconds)."""
+        `BudgetExhaustedError` when that is after `until` (monotonic seconds)."""
         line = self._urgent if urgent else self._others
         place = object()
         line.append(place)
@@ -71,7 +71,7 @@ class Bucket:
             while (missing := self._missing(place, urgent=urgent)) > _EPSILON:
                 pause = missing / self.rate
                 if self._clock.monotonic() + pause > until:
-                    raise BudgetSpentError(f"the budget of {self._name} is spent")
+                    raise BudgetExhaustedError(f"the budget of {self._name} is spent")
                 await self._clock.sleep(max(pause, SHORTEST_PAUSE))
             yield
             self._tokens -= 1
@@ -87,39 +87,39 @@ class Bucket:
         return 1 + len(self._urgent) + self._others.index(place) + self._reserve - self._tokens
 
 
-class Budget:
+class RequestBudget:
     """What may be asked of the nodes of one chain. `per_second`: of all of them together; without it, as often as each
     host is known to allow, which for most is not limited here."""
 
     def __init__(self, clock: Clock, per_second: float | None = None) -> None:
         self._clock, self._per_second = clock, per_second
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}
 
-    async def take(self, host: str, method: str, until: float, pace: Bucket | None = None) -> None:
-        """Wait until a node at `host` may be asked, also by the `pace` it allows. Raises `BudgetSpentError` when that
+    async def take(self, host: str, method: str, until: float, pace: TokenBucket | None = None) -> None:
+        """Waits until a request to `host` is within the budget and within `pace`. Raises `BudgetExhaustedError` if that
         is after `until`."""
         async with AsyncExitStack() as turns:  # all tokens are spent at once: at the moment of the request
             for bucket in self._of(host, method, pace):
                 await turns.enter_async_context(bucket.turn(urgent=method in URGENT, until=until))
 
-    def _of(self, host: str, method: str, pace: Bucket | None) -> Sequence[Bucket]:
+    def _of(self, host: str, method: str, pace: TokenBucket | None) -> Sequence[TokenBucket]:
         limit = PUBLIC_LIMITS.get(host)
         found = [] if pace is None else [pace]
         if limit is not None:
             name = f"{limit.per_method} requests in {limit.seconds:g} s of one method to {host}"
             rate, burst = _spread(limit.per_method, limit.seconds)
-            found.append(self._bucket((host, method), Bucket(self._clock, name, rate, burst, 0)))
+            found.append(self._bucket((host, method), TokenBucket(self._clock, name, rate, burst, 0)))
         if self._per_second is not None:
             name = f"{self._per_second:g} requests per second (DEXEXEC_RPC_REQUESTS_PER_SECOND)"
             rate, burst = self._per_second, max(self._per_second, LEAST_BURST)
-            found.append(self._bucket(("", ""), Bucket(self._clock, name, rate, burst, burst * RESERVED)))
+            found.append(self._bucket(("", ""), TokenBucket(self._clock, name, rate, burst, burst * RESERVED)))
         elif limit is not None:
             name = f"{limit.requests} requests in {limit.seconds:g} s to {host}"
             rate, burst = _spread(limit.requests, limit.seconds)
-            found.append(self._bucket((host, ""), Bucket(self._clock, name, rate, burst, burst * RESERVED)))
+            found.append(self._bucket((host, ""), TokenBucket(self._clock, name, rate, burst, burst * RESERVED)))
         return found
 
-    def _bucket(self, key: tuple[str, str], full: Bucket) -> Bucket:
+    def _bucket(self, key: tuple[str, str], full: TokenBucket) -> TokenBucket:
         return self._buckets.setdefault(key, full)
 
 
@@ -129,7 +129,7 @@ def _spread(requests: int, seconds: float) -> tuple[float, float]:
     return (requests - burst) / seconds, burst
 
 
-class Rest:
+class Cooldown:
     """How long a node is left alone that says it was asked too often."""
 
     def __init__(self, clock: Clock) -> None:

@@ -19,13 +19,13 @@ from dexexec.clock import Clock
 from dexexec.settlement.backoff import Pauses
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.websocket import (
-    Notified,
-    Socket,
-    Subscribed,
-    addresses_of,
+    Notification,
+    RpcWebSocket,
+    SubscriptionReply,
     read_message,
     subscribe,
     unsubscribe,
+    websocket_urls,
 )
 
 FORGET_AFTER = 30.0
@@ -35,7 +35,7 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
 _NO_CONNECTION = (OSError, TimeoutError, HTTPError, StreamClosedError, WebSocketClosedError, WebSocketError, ValueError)
 
 
-class NewsWatcher(Protocol):
+class WebSocketListener(Protocol):
     """Who is told of the WebSocket, once per change."""
 
     def socket_failed(self, node: str, why: str) -> None:
@@ -63,23 +63,24 @@ class _Awaited:
         self.woken.set()
 
 
-class News:
+class SignatureNotifications:
     """The news of one chain, while `run` runs. `nodes` gives them in order of preference; `timeout` (seconds) bounds
     the making of a connection."""
 
-    def __init__(self, nodes: Callable[[], list[Node]], clock: Clock, watcher: NewsWatcher, timeout: float) -> None:
-        self._nodes, self._clock, self._watcher, self._timeout = nodes, clock, watcher, timeout
+    def __init__(
+        self, nodes: Callable[[], list[Node]], clock: Clock, listener: WebSocketListener, timeout: float
+    ) -> None:
+        self._nodes, self._clock, self._listener, self._timeout = nodes, clock, listener, timeout
         self._awaited: dict[str, _Awaited] = {}
         self._asked: dict[int, str] = {}
         self._numbers: dict[int, str] = {}
         self._requests = count(1)
-        self._socket: Socket | None = None
+        self._socket: RpcWebSocket | None = None
         self._wanted = asyncio.Event()
         self._failed = False
 
     async def wait(self, signature: str, seconds: float) -> None:
-        """As `NotifyingChain.wait_for_notification`. Also returns when the subscription has just been made, because
-        events from before it are not announced."""
+        """As `NotifyingChain`. Also returns once the subscription exists: events before it are not notified."""
         awaited = self._awaited.get(signature) or self._await(signature)
         pause = seconds if awaited.number is not None else min(seconds, awaited.pauses.next())
         awaited.waiting += 1
@@ -116,16 +117,16 @@ class News:
                 await self._clock.sleep(retry)
                 retry = min(retry * 2, LONGEST_RETRY)
 
-    async def _open(self, node: Node) -> Socket:
-        *first, last = addresses_of(node.url)
+    async def _open(self, node: Node) -> RpcWebSocket:
+        *first, last = websocket_urls(node.url)
         for address in first:
             try:
-                return await Socket.open(address, node.headers, self._timeout)
+                return await RpcWebSocket.open(address, node.headers, self._timeout)
             except _NO_CONNECTION:
                 continue
-        return await Socket.open(last, node.headers, self._timeout)
+        return await RpcWebSocket.open(last, node.headers, self._timeout)
 
-    async def _serve(self, socket: Socket) -> bool:
+    async def _serve(self, socket: RpcWebSocket) -> bool:
         """Until it is gone. Whether anything was heard."""
         heard = False
         for signature, awaited in self._awaited.items():
@@ -134,9 +135,9 @@ class News:
         while (message := await socket.hear()) is not None:
             heard = True
             match read_message(message):
-                case Subscribed(request, number):
+                case SubscriptionReply(request, number):
                     self._subscribed(self._asked.pop(request, ""), number)
-                case Notified(number):
+                case Notification(number):
                     self._notified(self._numbers.pop(number, ""))
         return heard
 
@@ -191,9 +192,9 @@ class News:
 
     def _tell(self, node: Node, why: str | None) -> None:
         if why is not None and not self._failed:
-            self._watcher.socket_failed(node.name, why)
+            self._listener.socket_failed(node.name, why)
         elif why is None and self._failed:
-            self._watcher.socket_back(node.name)
+            self._listener.socket_back(node.name)
         self._failed = why is not None
 
     async def _either(self, event: asyncio.Event, seconds: float) -> None:

@@ -16,11 +16,18 @@ from dexexec.concurrency.batcher import Batcher
 from dexexec.domain import base58
 from dexexec.domain.swap import FailedOnChain, Landed, SwapStatus, Unavailable
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.decode import Executed
+from dexexec.settlement.solana.rpc.decode import ExecutedTransaction
 from dexexec.settlement.solana.rpc.node import Node, NodeRefusedError, NodeUnavailableError
-from dexexec.settlement.solana.rpc.node_pool import Nodes
-from dexexec.settlement.solana.rpc.node_trust import NOTHING
-from dexexec.settlement.solana.rpc.status_quorum import CONFIRMED, Finding, Seen, View, alone, together
+from dexexec.settlement.solana.rpc.node_pool import NodePool
+from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT
+from dexexec.settlement.solana.rpc.status_quorum import (
+    CONFIRMED,
+    Found,
+    LookupResult,
+    NodeAnswer,
+    answer_of_node,
+    combine_answers,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,15 +40,15 @@ FETCH_SECONDS = 6.0
 that hangs at every node must not keep the others from their answers."""
 
 
-class Looking:
+class SignatureStatuses:
     """Looks signatures up while `run` runs."""
 
-    def __init__(self, nodes: Nodes) -> None:
+    def __init__(self, nodes: NodePool) -> None:
         self._nodes = nodes
-        self._batchers: dict[bool, Batcher[str, Finding]] = {
+        self._batchers: dict[bool, Batcher[str, LookupResult]] = {
             history: Batcher(partial(self._look_up, history=history), methods.MAX_STATUSES) for history in (False, True)
         }
-        self._executed: dict[tuple[str, int, bool], Executed] = {}
+        self._executed: dict[tuple[str, int, bool], ExecutedTransaction] = {}
         self._denied: dict[str, frozenset[Node]] = {}
 
     async def run(self) -> None:
@@ -58,7 +65,7 @@ class Looking:
         if not _is_signature(signature):
             return Unavailable("that is no signature")
         finding = await self._batchers[history].put(signature)
-        if not isinstance(finding, Seen):
+        if not isinstance(finding, Found):
             return finding
         if finding.sighting.certainty < CONFIRMED:
             return Unavailable(f"{finding.node.name}: it is processed only, and may yet be undone")
@@ -67,7 +74,7 @@ class Looking:
             return Unavailable(f"{finding.node.name} knows it, and {names} do not")
         return await self._outcome(signature, finding)
 
-    async def _outcome(self, signature: str, seen: Seen) -> SwapStatus:
+    async def _outcome(self, signature: str, seen: Found) -> SwapStatus:
         slot, finalized = seen.sighting.slot, seen.final
         key = signature, *seen.landing
         executed = self._executed.get(key)
@@ -92,7 +99,7 @@ class Looking:
         why = executed.failure
         return FailedOnChain(why.code, why.detail, executed.fee, slot, finalized, why.instruction)
 
-    async def _look_up(self, signatures: list[str], *, history: bool) -> list[Finding]:
+    async def _look_up(self, signatures: list[str], *, history: bool) -> list[LookupResult]:
         wanted = list(dict.fromkeys(signatures))
         try:
             found = await (self._everywhere(wanted) if history else self._recent(wanted))
@@ -101,7 +108,7 @@ class Looking:
         by_signature = dict(zip(wanted, found, strict=True))
         return [by_signature[signature] for signature in signatures]
 
-    async def _recent(self, wanted: list[str]) -> list[Finding]:
+    async def _recent(self, wanted: list[str]) -> list[LookupResult]:
         """The recent statuses of one node that is not behind. What it says is final, the others must not deny."""
         tries = len(self._nodes.order)
         while True:
@@ -114,25 +121,27 @@ class Looking:
                 if not tries:
                     raise
                 continue
-            view = View(node, epoch, weight, sightings)
-            found = dict(zip(wanted, (alone(view, at, history=False) for at in range(len(wanted))), strict=True))
+            view = NodeAnswer(node, epoch, weight, sightings)
+            found = dict(
+                zip(wanted, (answer_of_node(view, at, history=False) for at in range(len(wanted))), strict=True)
+            )
             checked = [one for one in wanted if _needs_others(found[one])] if len(self._nodes.order) > 1 else []
             if checked:
                 found |= zip(checked, await self._everywhere(checked), strict=True)
             return list(found.values())
 
-    async def _everywhere(self, wanted: list[str]) -> list[Finding]:
+    async def _everywhere(self, wanted: list[str]) -> list[LookupResult]:
         """The whole history of all nodes that answer. Nobody's heights are needed to know a signature, so those are
         asked for it as well who do not tell where they are."""
         positions = await self._nodes.positions()
         weights = self._nodes.trust.weigh(positions)
-        views = [View(node, epoch, weights[node]) for node, epoch in positions]
+        views = [NodeAnswer(node, epoch, weights[node]) for node, epoch in positions]
         silent = self._nodes.order
-        views += [View(node, None, NOTHING) for node in silent if node not in weights]
+        views += [NodeAnswer(node, None, NO_WEIGHT) for node in silent if node not in weights]
         views = await asyncio.gather(*(self._history(view, wanted) for view in views))
         return self._agree(views, wanted)
 
-    async def _history(self, view: View, wanted: list[str]) -> View:
+    async def _history(self, view: NodeAnswer, wanted: list[str]) -> NodeAnswer:
         try:
             async with asyncio.timeout(None if view.epoch else self._nodes.grace):
                 sightings = await self._nodes.ask(view.node, methods.statuses(wanted, history=True))
@@ -145,14 +154,14 @@ class Looking:
         except TimeoutError:
             return view  # it says nothing of the signatures
 
-    def _agree(self, views: Sequence[View], signatures: Sequence[str]) -> list[Finding]:
+    def _agree(self, views: Sequence[NodeAnswer], signatures: Sequence[str]) -> list[LookupResult]:
         """What all of them say of each. An operator hears, once, of a swap that some know and others deny."""
         found = []
         for place, signature in enumerate(signatures):
-            one = together(views, place, self._denied.get(signature, frozenset()))
-            if isinstance(one, Seen) and one.denied_by:
+            one = combine_answers(views, place, self._denied.get(signature, frozenset()))
+            if isinstance(one, Found) and one.denied_by:
                 if signature not in self._denied:
-                    self._nodes.telling.disputed(one.node, signature, one.denied_by)
+                    self._nodes.reports.disputed(one.node, signature, one.denied_by)
                 _keep(self._denied, signature, one.denied_by)
             found.append(one)
         return found
@@ -164,9 +173,9 @@ def _keep(memory: dict[K, V], key: K, value: V) -> None:
         del memory[next(iter(memory))]
 
 
-def _needs_others(finding: Finding) -> bool:
+def _needs_others(finding: LookupResult) -> bool:
     """Whether something final hangs on what one node says."""
-    return isinstance(finding, Seen) and (finding.final or finding.overdue)
+    return isinstance(finding, Found) and (finding.final or finding.overdue)
 
 
 def _is_signature(text: str) -> bool:

@@ -6,7 +6,7 @@ from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_trust import REMEMBERED
 
 
-class Slots:
+class SlotTracker:
     """The highest confirmed slot that each node told lately. One that no time explains is not noted."""
 
     def __init__(self, clock: Clock) -> None:

@@ -8,10 +8,10 @@ chain (`dexexec.settlement.solana.rpc.signature_status`).
 from dexexec.domain.swap import Accepted, SignedSwap, SubmitAnswer, Unknown
 from dexexec.settlement.solana.rpc import methods
 from dexexec.settlement.solana.rpc.node import NodeRefusedError, NodeUnavailableError
-from dexexec.settlement.solana.rpc.node_pool import Nodes
+from dexexec.settlement.solana.rpc.node_pool import NodePool
 
 
-async def submit(nodes: Nodes, signed: SignedSwap, grace: float) -> SubmitAnswer:
+async def submit(nodes: NodePool, signed: SignedSwap, grace: float) -> SubmitAnswer:
     """Send the bytes; slower nodes get `grace` seconds more once one has answered. Never raises."""
     try:
         answers = await nodes.everywhere(methods.send(signed.payload), grace)

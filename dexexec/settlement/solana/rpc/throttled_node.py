@@ -10,21 +10,21 @@ from typing import TypeVar
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
-from dexexec.settlement.solana.rpc.genesis_check import Identity
-from dexexec.settlement.solana.rpc.host_pacing import Pace
-from dexexec.settlement.solana.rpc.methods import GENESIS_HASH, Question
+from dexexec.settlement.solana.rpc.genesis_check import GenesisCheck
+from dexexec.settlement.solana.rpc.host_pacing import HostPacing
+from dexexec.settlement.solana.rpc.methods import GENESIS_HASH, MethodCall
 from dexexec.settlement.solana.rpc.node import (
     SEARCH,
     SEND,
+    MethodUnsupportedError,
     Node,
     NodeBehindError,
-    NodeBusyError,
-    NodeLacksError,
+    NodeRateLimitedError,
     NodeRefusedError,
     NodeUnavailableError,
 )
-from dexexec.settlement.solana.rpc.request_budget import Budget, BudgetSpentError, Rest
-from dexexec.settlement.solana.rpc.slot_tracker import Slots
+from dexexec.settlement.solana.rpc.request_budget import BudgetExhaustedError, Cooldown, RequestBudget
+from dexexec.settlement.solana.rpc.slot_tracker import SlotTracker
 from dexexec.venue import RateLimited
 
 T = TypeVar("T")
@@ -36,29 +36,29 @@ REFUSALS = 3
 """How often one question is answered with "too many requests" before it is given up."""
 
 
-class NotAskedError(NodeUnavailableError):
+class NotSentError(NodeUnavailableError):
     """The node was not asked: our own budget is spent. That is no fault of the node's."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, RateLimited, sent=False)
 
 
-class Asking:
+class ThrottledNodes:
     """Asks. `timeout`: seconds for which a question may wait for its turn. `lag`: slots by which an answer may be older
     than the best."""
 
-    def __init__(self, clock: Clock, budget: Budget, timeout: float, lag: int) -> None:
-        self.slots, self.identity = Slots(clock), Identity(clock)
+    def __init__(self, clock: Clock, budget: RequestBudget, timeout: float, lag: int) -> None:
+        self.slots, self.identity = SlotTracker(clock), GenesisCheck(clock)
         self._clock, self._budget, self._timeout, self._lag = clock, budget, timeout, lag
-        self._rests: defaultdict[tuple[Node, bool], Rest] = defaultdict(lambda: Rest(clock))
-        self._paces: dict[str, Pace] = {}
+        self._rests: defaultdict[tuple[Node, bool], Cooldown] = defaultdict(lambda: Cooldown(clock))
+        self._paces: dict[str, HostPacing] = {}
         self._meetings: dict[Node, asyncio.Future[None]] = {}
 
     def deadline(self) -> float:
         """Until when what is asked now may wait for its turn (monotonic seconds)."""
         return self._clock.monotonic() + self._timeout
 
-    async def ask(self, node: Node, question: Question[T], until: float | None = None, *, patient: bool = True) -> T:
+    async def ask(self, node: Node, question: MethodCall[T], until: float | None = None, *, patient: bool = True) -> T:
         """The answer of `node`; it may wait for its turn until `until` (monotonic seconds): for the budget, and if it
         is `patient`, until a node that was asked too often has rested. Raises `NodeUnavailableError`,
         `NodeRefusedError`."""
@@ -74,7 +74,7 @@ class Asking:
     async def fresh(
         self,
         node: Node,
-        question: Question[T],
+        question: MethodCall[T],
         until: float | None = None,
         *,
         least: int | None = None,
@@ -109,7 +109,7 @@ class Asking:
         return meeting
 
     async def meet(self, node: Node, until: float | None = None) -> None:
-        """Ask a node which chain it is of, if ours is known. Raises `NodeForeignError` if it is another one, and as
+        """Ask a node which chain it is of, if ours is known. Raises `WrongChainError` if it is another one, and as
         `ask`."""
         if self.identity.ours is not None:
             until = self.deadline() if until is None else until
@@ -122,7 +122,7 @@ class Asking:
             meeting.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _ask(self, node: Node, question: Question[T], until: float, *, patient: bool) -> T:
+    async def _ask(self, node: Node, question: MethodCall[T], until: float, *, patient: bool) -> T:
         """Searches have limits of their own that are soon reached: a node that takes no more of them rests from
         these."""
         rest, pace = self._rests[node, question.method == SEARCH], self._pace(node.endpoint)
@@ -135,7 +135,7 @@ class Asking:
                 continue
             try:
                 answer = await node.ask(question)
-            except NodeBusyError as error:
+            except NodeRateLimitedError as error:
                 if rest.begin(error.wanted) and question.method != SEARCH:
                     pace.slow_down()
                 refusals += 1
@@ -146,7 +146,7 @@ class Asking:
                 pace.answered()
                 raise
             except NodeUnavailableError as error:
-                if not isinstance(error, NodeBehindError | NodeLacksError):
+                if not isinstance(error, NodeBehindError | MethodUnsupportedError):
                     self.identity.forget(node)
                 raise
             else:
@@ -156,21 +156,21 @@ class Asking:
                     self.slots.note(node, question.slot(answer))
                 return answer
 
-    async def _awake(self, node: Node, rest: Rest, until: float) -> None:
-        """Wait until the node has rested. Raises `NodeBusyError` when that is after `until`."""
+    async def _awake(self, node: Node, rest: Cooldown, until: float) -> None:
+        """Wait until the node has rested. Raises `NodeRateLimitedError` when that is after `until`."""
         while left := rest.left:
             if self._clock.monotonic() + left > until:
-                raise NodeBusyError(f"{node.name} was asked too often, and rests for {left:.1f} s", sent=False)
+                raise NodeRateLimitedError(f"{node.name} was asked too often, and rests for {left:.1f} s", sent=False)
             await self._clock.sleep(left)
 
-    async def _turn(self, node: Node, method: str, pace: Pace, until: float) -> None:
+    async def _turn(self, node: Node, method: str, pace: HostPacing, until: float) -> None:
         """Wait for our budget, and for the pace that the node's host allows."""
         try:
             await self._budget.take(node.host, method, until, pace.bucket())
-        except BudgetSpentError as error:
-            raise NotAskedError(f"{node.name} is not asked: {error}") from None
+        except BudgetExhaustedError as error:
+            raise NotSentError(f"{node.name} is not asked: {error}") from None
 
-    def _pace(self, endpoint: str) -> Pace:
+    def _pace(self, endpoint: str) -> HostPacing:
         if endpoint not in self._paces:
-            self._paces[endpoint] = Pace(self._clock, endpoint)
+            self._paces[endpoint] = HostPacing(self._clock, endpoint)
         return self._paces[endpoint]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.node import Node, NodeLacksError, NodeRefusedError, NodeUnavailableError
-from dexexec.settlement.solana.rpc.node_pool import Nodes
+from dexexec.settlement.solana.rpc.node import MethodUnsupportedError, Node, NodeRefusedError, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node_pool import NodePool
 from dexexec.venue import BadAnswer
 
 
@@ -24,7 +24,7 @@ class _Position:
     height: int | None
 
 
-async def heights(nodes: Nodes) -> dict[str, int]:
+async def heights(nodes: NodePool) -> dict[str, int]:
     """The finalized height of every node that answers and is believed. Raises `NodeUnavailableError`,
     `NodeRefusedError`."""
     told = {one.node.name: one.height for one in await _positions(nodes) if one.height is not None}
@@ -33,13 +33,13 @@ async def heights(nodes: Nodes) -> dict[str, int]:
     return told
 
 
-async def _positions(nodes: Nodes) -> list[_Position]:
+async def _positions(nodes: NodePool) -> list[_Position]:
     positions = await nodes.positions()
     weights = nodes.trust.weigh(positions)
     return [_Position(node, at.slot, at.height if weights[node].counts else None) for node, at in positions]
 
 
-async def newest(nodes: Nodes, wallet: str) -> list[HistoryEntry] | None:
+async def newest(nodes: NodePool, wallet: str) -> list[HistoryEntry] | None:
     """The newest page of the first node that answers; None when no node does that. Raises `NodeUnavailableError`,
     `NodeRefusedError`."""
     question = methods.signatures(wallet, "confirmed")
@@ -49,13 +49,13 @@ async def newest(nodes: Nodes, wallet: str) -> list[HistoryEntry] | None:
             return await nodes.ask(node, question)
         except NodeUnavailableError as error:
             nodes.failed(node, error)
-            failure = failure if isinstance(error, NodeLacksError) else error
+            failure = failure if isinstance(error, MethodUnsupportedError) else error
     if failure is not None:
         raise failure
     return None
 
 
-async def wallet_history(nodes: Nodes, wallet: str, since: int) -> list[NodeHistory]:
+async def wallet_history(nodes: NodePool, wallet: str, since: int) -> list[NodeHistory]:
     """Of every node that answers and keeps such lists. Raises `NodeUnavailableError`, `NodeRefusedError` when one that
     is believed does not give its whole list: what it would have said is not known."""
     found = await asyncio.gather(*(_of_node(nodes, one, wallet, since) for one in await _positions(nodes)))
@@ -65,7 +65,7 @@ async def wallet_history(nodes: Nodes, wallet: str, since: int) -> list[NodeHist
     return histories
 
 
-async def _of_node(nodes: Nodes, at: _Position, wallet: str, since: int) -> NodeHistory | NodeUnavailableError:
+async def _of_node(nodes: NodePool, at: _Position, wallet: str, since: int) -> NodeHistory | NodeUnavailableError:
     node = at.node
     entries: dict[str, HistoryEntry] = {}
     before: str | None = None
@@ -80,13 +80,13 @@ async def _of_node(nodes: Nodes, at: _Position, wallet: str, since: int) -> Node
                 break
     except NodeUnavailableError as error:
         nodes.failed(node, error)
-        if isinstance(error, NodeLacksError) or at.height is None:
+        if isinstance(error, MethodUnsupportedError) or at.height is None:
             return error
         raise
     return NodeHistory(node.name, at.height, tuple(entries.values()))
 
 
-async def kept_transaction(nodes: Nodes, signature: str) -> KeptTransaction | None:
+async def kept_transaction(nodes: NodePool, signature: str) -> KeptTransaction | None:
     """Of the first node that has it. Raises `NodeUnavailableError`, `NodeRefusedError` when none has it, and one did
     not answer."""
     question = methods.kept_transaction(signature)

@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from dexexec.concurrency.cancellation import ignore_exception
-from dexexec.settlement.solana.rpc.decode_values import UNREADABLE, read_natural
+from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS, read_u64
 
 MAX_MESSAGE = 1024 * 1024
 """Bytes."""
@@ -24,7 +24,7 @@ PING_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribed:
+class SubscriptionReply:
     """The request `request` is subscription `number`; None if it was refused."""
 
     request: int
@@ -32,7 +32,7 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
-class Notified:
+class Notification:
     """Something happened to what subscription `number` is about. What, is not read: it would be no proof."""
 
     number: int
@@ -48,24 +48,24 @@ def unsubscribe(request: int, number: int) -> str:
     return _call(request, "signatureUnsubscribe", [number])
 
 
-def read_message(message: str | bytes) -> Subscribed | Notified | None:
+def read_message(message: str | bytes) -> SubscriptionReply | Notification | None:
     """What a node says; None for what nobody waits for."""
     try:
         match json.loads(message):
             case {"method": "signatureNotification", "params": {"subscription": number}}:
-                return Notified(read_natural(number))
+                return Notification(read_u64(number))
             case {"id": request, "result": bool()}:  # of an unsubscription
                 return None
             case {"id": request, "result": number}:
-                return Subscribed(read_natural(request), read_natural(number))
+                return SubscriptionReply(read_u64(request), read_u64(number))
             case {"id": request, "error": _}:
-                return Subscribed(read_natural(request), None)
-    except (*UNREADABLE, RecursionError):
+                return SubscriptionReply(read_u64(request), None)
+    except (*DECODE_ERRORS, RecursionError):
         pass
     return None
 
 
-def addresses_of(target: httpx2.URL) -> list[httpx2.URL]:
+def websocket_urls(target: httpx2.URL) -> list[httpx2.URL]:
     """Where the WebSocket of the node at `target` may be, the likeliest first."""
     if target.scheme == "https":
         return [target.copy_with(scheme="wss")]
@@ -75,14 +75,14 @@ def addresses_of(target: httpx2.URL) -> list[httpx2.URL]:
     return [here, here.copy_with(port=target.port + 1)]
 
 
-class Socket:
+class RpcWebSocket:
     """An open connection."""
 
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: httpx2.URL, headers: dict[str, str], seconds: float) -> "Socket":
+    async def open(cls, address: httpx2.URL, headers: dict[str, str], seconds: float) -> "RpcWebSocket":
         """Raises `OSError`, `TimeoutError` or one of tornado's own errors: whatever it is, there is no connection."""
         given = HTTPHeaders({name: value for name, value in headers.items() if name == "Authorization"})
         request = HTTPRequest(str(address), headers=given, connect_timeout=seconds, follow_redirects=False)

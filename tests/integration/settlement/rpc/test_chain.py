@@ -10,18 +10,18 @@ from solders.pubkey import Pubkey
 from dexexec.domain.swap import Accepted, Landed, NotSeen, Unavailable, Unknown, proves_expiry
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 from tests.support.chain_suite import unknown
-from tests.support.localnet.in_process import SOL, running
+from tests.support.localnet.in_process import SOL, run_localnet
 from tests.support.localnet.rpc_nodes import (
-    QUICK,
-    Refusal,
-    Told,
-    chain_of,
-    faults,
-    opened,
-    patience,
-    scripted,
-    transfer,
-    wrong,
+    SHORT_TIMEOUTS,
+    JsonRpcError,
+    RecordingListener,
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    set_faults,
+    signed_transfer,
+    timeouts_for,
+    wrong_answers,
 )
 
 FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
@@ -32,22 +32,24 @@ FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
 
 @pytest.mark.parametrize("answer", FAILING)
 async def test_when_a_node_fails_another_is_asked_and_preferred_from_then_on(tmp_path: Path, answer: str) -> None:
-    told = Told()
-    async with running(tmp_path) as net:
+    listener = RecordingListener()
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(2)
-        async with opened(chain_of(f"{net.url}/nodes/bad", net.url, told=told, patience=patience(answer))) as chain:
-            await faults(f"{net.url}/nodes/bad", answers=wrong(answer, requests=10**6))
+        async with open_chain(
+            rpc_chain(f"{net.url}/nodes/bad", net.url, listener=listener, timeouts=timeouts_for(answer))
+        ) as chain:
+            await set_faults(f"{net.url}/nodes/bad", answers=wrong_answers(answer, requests=10**6))
             assert (await chain.accounts([str(wallet.pubkey())])).found[0] is not None
-            swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+            swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
             assert await chain.submit(swap) == Accepted()
             await net.advance(2)
             assert isinstance((await chain.status([swap.signature]))[0], Landed)
             assert isinstance((await chain.status([swap.signature], history=True))[0], Landed)
-            assert told.kinds == ["failed"], "told once"
-            await faults(f"{net.url}/nodes/bad")
+            assert listener.kinds == ["failed"], "told once"
+            await set_faults(f"{net.url}/nodes/bad")
             await chain.genesis_hash()
-            assert told.kinds == ["failed", "back"]
+            assert listener.kinds == ["failed", "back"]
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,11 @@ async def test_when_a_node_fails_another_is_asked_and_preferred_from_then_on(tmp
 async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
     tmp_path: Path, answer: str, error: type[Exception]
 ) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url, patience=patience(answer))) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url, timeouts=timeouts_for(answer))) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        await faults(net.url, answers=wrong(answer, requests=10**6))
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        await set_faults(net.url, answers=wrong_answers(answer, requests=10**6))
         for call in (chain.blockhash(), chain.accounts([]), chain.simulate(swap.payload, []), chain.genesis_hash()):
             with pytest.raises(error, match=r"127\.0\.0\.1") as raised:
                 await call
@@ -83,14 +85,14 @@ async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
 async def test_a_node_without_a_history_proves_nothing_says_so_and_is_good_for_all_else(tmp_path: Path) -> None:
     def statuses(params: Any) -> Any:
         if params[1]["searchTransactionHistory"]:
-            return Refusal(-32011)
+            return JsonRpcError(-32011)
         return {"context": {"slot": 300}, "value": [None for _ in params[0]]}
 
-    told = Told()
+    listener = RecordingListener()
     async with (
-        running(tmp_path) as net,
-        scripted(net.url, getSignatureStatuses=statuses) as node,
-        opened(chain_of(node.url, told=told)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url, getSignatureStatuses=statuses) as node,
+        open_chain(rpc_chain(node.url, listener=listener)) as chain,
     ):
         await net.advance(300)
         [recent] = await chain.status([unknown()])
@@ -98,24 +100,24 @@ async def test_a_node_without_a_history_proves_nothing_says_so_and_is_good_for_a
         assert isinstance(recent, NotSeen)
         assert isinstance(searched, Unavailable)
         assert "-32011" in searched.detail
-        assert told.kinds == []
+        assert listener.kinds == []
 
 
 async def test_a_node_that_hangs_does_not_hold_up_those_who_ask_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url, patience=QUICK)) as chain:
-        await faults(net.url, answers=wrong("hang", requests=200))
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url, timeouts=SHORT_TIMEOUTS)) as chain:
+        await set_faults(net.url, answers=wrong_answers("hang", requests=200))
         waiting = [chain.accounts([]) for _ in range(200)]
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(one) for one in found} <= {Timeout, Unreachable}
-        await faults(net.url)
+        await set_faults(net.url)
         assert await chain.genesis_hash() == await net.rpc("getGenesisHash"), "its connections are free again"
 
 
 async def test_a_node_that_failed_is_asked_after_the_others_from_then_on(tmp_path: Path) -> None:
     async with (
-        running(tmp_path) as net,
-        scripted(getGenesisHash=b"garbage") as bad,
-        opened(chain_of(bad.url, net.url)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(getGenesisHash=b"garbage") as bad,
+        open_chain(rpc_chain(bad.url, net.url)) as chain,
     ):
         for _ in range(3):
             await chain.genesis_hash()
@@ -125,8 +127,8 @@ async def test_a_node_that_failed_is_asked_after_the_others_from_then_on(tmp_pat
 
 
 async def test_answers_that_are_refused_unread_do_not_use_up_the_connections(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
-        await faults(net.url, answers=wrong("503"))
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
+        await set_faults(net.url, answers=wrong_answers("503"))
         for _ in range(80):
             with pytest.raises(Unreachable, match="503"):
                 await chain.accounts([])
@@ -134,9 +136,9 @@ async def test_answers_that_are_refused_unread_do_not_use_up_the_connections(tmp
 
 async def test_nodes_of_different_chains_are_refused(tmp_path: Path) -> None:
     async with (
-        running(tmp_path / "1") as one,
-        running(tmp_path / "2") as two,
-        opened(chain_of(one.url, two.url)) as chain,
+        run_localnet(tmp_path / "1") as one,
+        run_localnet(tmp_path / "2") as two,
+        open_chain(rpc_chain(one.url, two.url)) as chain,
     ):
         with pytest.raises(BadAnswer, match="different chains"):
             await chain.genesis_hash()
@@ -146,13 +148,13 @@ async def test_nodes_of_different_chains_are_refused(tmp_path: Path) -> None:
 
 
 async def test_what_a_node_forgot_is_found_in_its_history(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await chain.submit(swap)
         await net.advance(200)
-        await faults(net.url, forgets="recent")
+        await set_faults(net.url, forgets="recent")
         [recent], [searched] = [await chain.status([swap.signature], history=history) for history in (False, True)]
         assert isinstance(recent, NotSeen)
         assert recent.height > swap.last_valid_height
@@ -161,27 +163,27 @@ async def test_what_a_node_forgot_is_found_in_its_history(tmp_path: Path) -> Non
 
 
 async def test_a_node_that_lost_its_history_is_no_proof_while_another_knows_the_swap(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(2)
-        async with opened(chain_of(f"{net.url}/nodes/empty", net.url)) as chain:
-            swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        async with open_chain(rpc_chain(f"{net.url}/nodes/empty", net.url)) as chain:
+            swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
             await chain.submit(swap)
             await net.advance(200)
-            await faults(f"{net.url}/nodes/empty", forgets="all")
+            await set_faults(f"{net.url}/nodes/empty", forgets="all")
             [status] = await chain.status([swap.signature], history=True)
             assert isinstance(status, Landed)
 
 
 async def test_a_status_whose_transaction_is_not_there_yet_is_not_told(tmp_path: Path) -> None:
     async with (
-        running(tmp_path) as net,
-        scripted(net.url, getTransaction=lambda _: None) as script,
-        opened(chain_of(script.url)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url, getTransaction=lambda _: None) as script,
+        open_chain(rpc_chain(script.url)) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await chain.submit(swap)
         await net.advance(2)
         assert isinstance((await chain.status([swap.signature]))[0], Unavailable)
@@ -195,13 +197,13 @@ async def test_a_transaction_in_another_slot_than_its_status_is_not_told(tmp_pat
         return {"context": {"slot": 10**9}, "value": [status for _ in params[0]]}
 
     async with (
-        running(tmp_path) as net,
-        scripted(net.url, getSignatureStatuses=elsewhere) as script,
-        opened(chain_of(script.url)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url, getSignatureStatuses=elsewhere) as script,
+        open_chain(rpc_chain(script.url)) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await chain.submit(swap)
         await net.advance(2)
         assert isinstance((await chain.status([swap.signature]))[0], Unavailable)
@@ -211,10 +213,10 @@ async def test_a_transaction_in_another_slot_than_its_status_is_not_told(tmp_pat
 
 
 async def test_a_fork_takes_back_what_was_confirmed_and_the_same_bytes_land_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         await net.advance(40)
-        swap = await transfer(chain, wallet, friend, SOL)
+        swap = await signed_transfer(chain, wallet, friend, SOL)
         await net.advance(3)
         await chain.submit(swap)
         [status] = await chain.status([swap.signature])
@@ -242,7 +244,11 @@ async def test_a_fork_takes_back_what_was_confirmed_and_the_same_bytes_land_agai
 
 
 async def test_many_who_ask_for_statuses_at_once_are_one_request(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as script, opened(chain_of(script.url)) as chain:
+    async with (
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as script,
+        open_chain(rpc_chain(script.url)) as chain,
+    ):
         signatures = [unknown() for _ in range(250)]
         found = await asyncio.gather(*(chain.status([one]) for one in signatures))
         assert {type(status) for [status] in found} == {NotSeen}
@@ -253,16 +259,24 @@ async def test_many_who_ask_for_statuses_at_once_are_one_request(tmp_path: Path)
 
 
 async def test_many_who_ask_for_a_blockhash_at_once_are_one_request(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as script, opened(chain_of(script.url)) as chain:
+    async with (
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as script,
+        open_chain(rpc_chain(script.url)) as chain,
+    ):
         await asyncio.gather(*(chain.blockhash() for _ in range(100)))
         assert script.count("getLatestBlockhash") == 1
 
 
 async def test_a_transaction_is_read_once_until_it_is_final(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as script, opened(chain_of(script.url)) as chain:
+    async with (
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as script,
+        open_chain(rpc_chain(script.url)) as chain,
+    ):
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await chain.submit(swap)
         await net.advance(2)
         for _ in range(5):

@@ -11,8 +11,15 @@ from solders.pubkey import Pubkey
 from dexexec.localnet.ledger import MEMO
 from dexexec.settlement.solana.rpc import methods
 from dexexec.venue import BadAnswer, Unreachable, VenueError
-from tests.support.localnet.in_process import SOL, Net, pay, running
-from tests.support.localnet.rpc_nodes import Refusal, chain_of, faults, opened, scripted, wrong
+from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet
+from tests.support.localnet.rpc_nodes import (
+    JsonRpcError,
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    set_faults,
+    wrong_answers,
+)
 
 LIST, READ = "getSignaturesForAddress", "getTransaction"
 LATER = 2**40
@@ -20,7 +27,7 @@ FINAL = 40
 """Slots, after which what landed is finalized."""
 
 
-async def transfers(net: Net, wallet: Keypair, count: int) -> list[str]:
+async def transfers(net: InProcessLocalnet, wallet: Keypair, count: int) -> list[str]:
     """Signatures of transfers by the wallet, each with a memo, the newest first; they are finalized."""
     sent = []
     for number in range(count):
@@ -36,10 +43,10 @@ def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_history_is_read_page_by_page_with_its_memos(tmp_path: Path, short_pages: None) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         sent = await transfers(net, wallet, 5)
-        async with opened(chain_of(net.url)) as chain:
+        async with open_chain(rpc_chain(net.url)) as chain:
             [history] = await chain.wallet_history(str(wallet.pubkey()), 0)
             listed = {one.signature: one for one in history.entries}
             assert list(listed)[:5] == sent
@@ -50,12 +57,12 @@ async def test_a_history_is_read_page_by_page_with_its_memos(tmp_path: Path, sho
 
 
 async def test_the_newest_are_one_page_and_as_confirmed(tmp_path: Path, short_pages: None) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await transfers(net, wallet, 2)
         fresh = str(await net.land([pay(wallet, Pubkey.new_unique(), SOL)], wallet))
         await net.advance(2)
-        async with opened(chain_of(net.url)) as chain:
+        async with open_chain(rpc_chain(net.url)) as chain:
             newest = await chain.newest_signatures(str(wallet.pubkey()))
             assert newest is not None
             assert [one.signature for one in newest][:1] == [fresh]
@@ -65,11 +72,11 @@ async def test_the_newest_are_one_page_and_as_confirmed(tmp_path: Path, short_pa
 
 
 async def test_every_node_is_asked_since_one_may_have_forgotten(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         sent = await transfers(net, wallet, 1)
-        await faults(f"{net.url}/nodes/young", forgets="all")
-        async with opened(chain_of(f"{net.url}/nodes/young", net.url)) as chain:
+        await set_faults(f"{net.url}/nodes/young", forgets="all")
+        async with open_chain(rpc_chain(f"{net.url}/nodes/young", net.url)) as chain:
             young, old = await chain.wallet_history(str(wallet.pubkey()), 0)
             assert (len(young.entries), old.entries[0].signature) == (0, sent[0])
             kept = await chain.kept_transaction(sent[0])
@@ -79,7 +86,7 @@ async def test_every_node_is_asked_since_one_may_have_forgotten(tmp_path: Path) 
 
 
 async def test_a_node_that_stops_answering_on_the_way_is_no_end_of_the_list(tmp_path: Path, short_pages: None) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await transfers(net, wallet, 5)
         asked = 0
@@ -92,38 +99,38 @@ async def test_a_node_that_stops_answering_on_the_way_is_no_end_of_the_list(tmp_
         def entry(digit: str) -> Any:
             return {"signature": digit * 64, "slot": 3, "err": None, "memo": None, "blockTime": 10}
 
-        async with scripted(net.url, **{LIST: pages}) as node, opened(chain_of(node.url, net.url)) as chain:
+        async with scripted_node(net.url, **{LIST: pages}) as node, open_chain(rpc_chain(node.url, net.url)) as chain:
             with pytest.raises(VenueError):
                 await chain.wallet_history(str(wallet.pubkey()), 0)
 
 
 async def test_a_node_that_lists_the_same_page_for_ever_is_given_up(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(FINAL)
         page = [{"signature": "1" * 64, "slot": 3, "err": None, "memo": None, "blockTime": 10}]
-        async with scripted(net.url, **{LIST: lambda _: page}) as node, opened(chain_of(node.url)) as chain:
+        async with scripted_node(net.url, **{LIST: lambda _: page}) as node, open_chain(rpc_chain(node.url)) as chain:
             with pytest.raises(BadAnswer, match="again and again"):
                 await chain.wallet_history(str(Pubkey.new_unique()), 0)
 
 
 async def test_a_node_without_such_lists_is_passed_over_and_none_with_them_is_told(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         sent = await transfers(net, wallet, 1)
-        async with scripted(net.url, **{LIST: lambda _: Refusal(-32601)}) as node:
-            async with opened(chain_of(node.url, net.url)) as chain:
+        async with scripted_node(net.url, **{LIST: lambda _: JsonRpcError(-32601)}) as node:
+            async with open_chain(rpc_chain(node.url, net.url)) as chain:
                 [history] = await chain.wallet_history(str(wallet.pubkey()), 0)
                 assert history.entries[0].signature == sent[0]
-            async with opened(chain_of(node.url)) as chain:
+            async with open_chain(rpc_chain(node.url)) as chain:
                 assert await chain.newest_signatures(str(wallet.pubkey())) is None
                 with pytest.raises(Unreachable):
                     await chain.wallet_history(str(wallet.pubkey()), 0)
 
 
 async def test_while_no_node_answers_nothing_is_said_of_the_past(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.advance(FINAL)
-        await faults(net.url, answers=wrong("503"))
+        await set_faults(net.url, answers=wrong_answers("503"))
         for call in (chain.heights(), chain.newest_signatures("x"), chain.wallet_history("x", 0)):
             with pytest.raises(Unreachable):
                 await call
@@ -132,12 +139,12 @@ async def test_while_no_node_answers_nothing_is_said_of_the_past(tmp_path: Path)
 
 
 async def test_a_transaction_is_only_taken_for_the_one_that_was_asked_for(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         one, other = await transfers(net, wallet, 2)
-        async with opened(chain_of(net.url)) as chain:
+        async with open_chain(rpc_chain(net.url)) as chain:
             assert await chain.kept_transaction("1" * 64) is None
         shown = await net.rpc(READ, other, {"encoding": "base64", "maxSupportedTransactionVersion": 0})
-        async with scripted(net.url, **{READ: lambda _: shown}) as node, opened(chain_of(node.url)) as chain:
+        async with scripted_node(net.url, **{READ: lambda _: shown}) as node, open_chain(rpc_chain(node.url)) as chain:
             with pytest.raises(BadAnswer):
                 await chain.kept_transaction(one)

@@ -8,18 +8,18 @@ from spl.token.constants import TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID
 
 from dexexec.domain.solana import TokenBalance
 from dexexec.venue import RateLimited
-from tests.integration.localnet.test_tokens import ata, coin, make_mint
-from tests.support.localnet.in_process import running
-from tests.support.localnet.rpc_nodes import chain_of, opened, scripted, wrong
+from tests.support.localnet.in_process import run_localnet
+from tests.support.localnet.rpc_nodes import open_chain, rpc_chain, scripted_node, wrong_answers
+from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner
 
 
 async def test_all_that_an_owner_holds_is_told_whichever_token_program_it_is_of(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         held = []
         for amount, program in ((1_500_000, TOKEN_PROGRAM_ID), (7, TOKEN_2022_PROGRAM_ID), (8, TOKEN_PROGRAM_ID)):
             mint = await make_mint(net, wallet, program)
-            await coin(net, wallet, mint, amount, program)
+            await mint_to_owner(net, wallet, mint, amount, program)
             held.append(TokenBalance(str(ata(wallet.pubkey(), mint, program)), str(mint), amount, 6))
         await net.advance(2)
         assert await chain.token_accounts(str(wallet.pubkey())) == sorted(held, key=lambda one: one.mint)
@@ -27,8 +27,8 @@ async def test_all_that_an_owner_holds_is_told_whichever_token_program_it_is_of(
 
 
 async def test_holdings_are_told_whole_or_not_at_all(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
-        await net.faults(answers=wrong("429", "getTokenAccountsByOwner"))
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
+        await net.set_faults(answers=wrong_answers("429", "getTokenAccountsByOwner"))
         with pytest.raises(RateLimited):
             await chain.token_accounts(str(Pubkey.new_unique()))
 
@@ -36,9 +36,12 @@ async def test_holdings_are_told_whole_or_not_at_all(tmp_path: Path) -> None:
 async def test_the_price_of_block_space_is_asked_for_the_accounts_that_are_written(tmp_path: Path) -> None:
     fees = [{"slot": 5, "prioritizationFee": 250}, {"slot": 4, "prioritizationFee": 0}]
     addresses = [str(Pubkey.new_unique()) for _ in range(3)]
-    async with scripted(getRecentPrioritizationFees=lambda _: fees) as node, opened(chain_of(node.url)) as chain:
+    async with (
+        scripted_node(getRecentPrioritizationFees=lambda _: fees) as node,
+        open_chain(rpc_chain(node.url)) as chain,
+    ):
         assert await chain.recent_priority_fees(addresses) == [0, 250]
         assert node.asked == [("getRecentPrioritizationFees", [addresses])]
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.advance(3)
         assert set(await chain.recent_priority_fees(addresses)) == {0}, "nobody pays for space on a localnet"

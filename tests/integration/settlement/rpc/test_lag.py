@@ -11,8 +11,17 @@ from dexexec.domain.swap import Landed, NotSeen, Unavailable
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import unknown
-from tests.support.localnet.in_process import SOL, running
-from tests.support.localnet.rpc_nodes import PATIENT, Told, chain_of, faults, opened, scripted, transfer, wrong
+from tests.support.localnet.in_process import SOL, run_localnet
+from tests.support.localnet.rpc_nodes import (
+    LONG_TIMEOUTS,
+    RecordingListener,
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    set_faults,
+    signed_transfer,
+    wrong_answers,
+)
 
 
 def constantly(result: object) -> Callable[[object], object]:
@@ -20,54 +29,54 @@ def constantly(result: object) -> Callable[[object], object]:
 
 
 async def test_a_blockhash_is_never_of_a_node_that_is_behind_the_others(tmp_path: Path) -> None:
-    told = Told()
-    async with running(tmp_path) as net:
+    listener = RecordingListener()
+    async with run_localnet(tmp_path) as net:
         await net.advance(100)
         behind = f"{net.url}/nodes/behind"
-        await faults(behind, lag=50)
-        async with opened(chain_of(behind, net.url, told=told)) as chain:
+        await set_faults(behind, lag=50)
+        async with open_chain(rpc_chain(behind, net.url, listener=listener)) as chain:
             newest = await net.rpc("getLatestBlockhash", {"commitment": "confirmed"})
             assert (await chain.blockhash()).hash == newest["value"]["blockhash"]
-            assert [line[0] for line in told.lines] == ["lags"]
-            assert told.lines[0][2] == "50"
+            assert [line[0] for line in listener.lines] == ["lags"]
+            assert listener.lines[0][2] == "50"
 
 
 async def test_a_preferred_node_that_falls_behind_is_left_at_the_next_survey(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(100)
         first = f"{net.url}/nodes/first"
-        async with opened(chain_of(first, net.url, patience=replace(PATIENT, survey=0))) as chain:
+        async with open_chain(rpc_chain(first, net.url, timeouts=replace(LONG_TIMEOUTS, survey=0))) as chain:
             before = await chain.blockhash()
-            await faults(first, lag=50)
+            await set_faults(first, lag=50)
             await net.advance(20)
             assert (await chain.blockhash()).last_valid_height == before.last_valid_height + 20
 
 
 async def test_a_node_that_is_a_little_behind_keeps_its_place(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         await net.advance(100)
         first = f"{net.url}/nodes/first"
-        await faults(first, lag=3)
-        async with opened(chain_of(first, net.url)) as chain:
+        await set_faults(first, lag=3)
+        async with open_chain(rpc_chain(first, net.url)) as chain:
             newest = await net.rpc("getLatestBlockhash", {"commitment": "confirmed"})
             assert (await chain.blockhash()).last_valid_height == newest["value"]["lastValidBlockHeight"] - 3
 
 
 @pytest.mark.parametrize("history", [False, True])
 async def test_what_a_lagging_node_does_not_know_is_not_taken_for_unknown(tmp_path: Path, history: bool) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(100)
         behind = f"{net.url}/nodes/behind"
-        await faults(behind, lag=50)
-        async with opened(chain_of(behind, net.url)) as chain:
-            swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        await set_faults(behind, lag=50)
+        async with open_chain(rpc_chain(behind, net.url)) as chain:
+            swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
             await chain.submit(swap)
             await net.advance(2)
-            await faults(net.url, answers=wrong("503", "getSignatureStatuses"))
+            await set_faults(net.url, answers=wrong_answers("503", "getSignatureStatuses"))
             [status] = await chain.status([swap.signature], history=history)
             assert isinstance(status, Unavailable)
-            await faults(net.url)
+            await set_faults(net.url)
             [status] = await chain.status([swap.signature], history=history)
             assert isinstance(status, Landed)
 
@@ -78,12 +87,12 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
     for slot, answer in ((899, Unavailable), (900, NotSeen)):
         looked = {"context": {"slot": slot}, "value": [None]}
         newest = {"context": {"slot": 901}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": 951}}
-        async with scripted(
+        async with scripted_node(
             getEpochInfo=constantly(epoch),
             getSignatureStatuses=constantly(looked),
             getLatestBlockhash=constantly(newest),
         ) as script:
-            async with opened(chain_of(script.url)) as chain:
+            async with open_chain(rpc_chain(script.url)) as chain:
                 for history in (False, True):
                     [status] = await chain.status([unknown()], history=history)
                     assert isinstance(status, answer)
@@ -99,9 +108,9 @@ async def test_a_height_that_nobody_else_reaches_is_not_believed_for_good(tmp_pa
 
     looked = {"context": {"slot": 10**9}, "value": [None]}
     async with (
-        running(tmp_path) as net,
-        scripted(getEpochInfo=epoch, getSignatureStatuses=constantly(looked)) as boasting,
-        opened(RpcChain([boasting.url, net.url], clock, Told(), PATIENT)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(getEpochInfo=epoch, getSignatureStatuses=constantly(looked)) as boasting,
+        open_chain(RpcChain([boasting.url, net.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain,
     ):
         assert isinstance((await chain.status([unknown()]))[0], NotSeen)
         for seconds, answer in ((10, Unavailable), (51, NotSeen)):
@@ -114,15 +123,15 @@ async def test_a_height_that_nobody_else_reaches_is_not_believed_for_good(tmp_pa
 async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fails_nobody(
     tmp_path: Path, slots: int
 ) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(100)
         behind = f"{net.url}/nodes/behind"
-        await faults(behind, lag=slots)
-        async with scripted(net.url) as front, opened(chain_of(front.url)) as chain:
+        await set_faults(behind, lag=slots)
+        async with scripted_node(net.url) as front, open_chain(rpc_chain(front.url)) as chain:
             front.in_turn = [net.url, behind]
             for _ in range(4):
-                swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+                swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
                 before = await chain.accounts([str(wallet.pubkey())])
                 simulation = await chain.simulate(swap.payload, [])
                 assert (simulation.error, simulation.slot >= before.slot) == (None, True)
@@ -132,14 +141,14 @@ async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fa
 async def test_all_nodes_are_asked_how_far_they_are_only_now_and_then(tmp_path: Path) -> None:
     clock = ManualClock()
     async with (
-        running(tmp_path) as net,
-        scripted(net.url) as one,
-        scripted(net.url) as two,
-        opened(RpcChain([one.url, two.url], clock, Told(), PATIENT)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as one,
+        scripted_node(net.url) as two,
+        open_chain(RpcChain([one.url, two.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain,
     ):
         for _ in range(5):
             await chain.blockhash()
         assert (one.count("getLatestBlockhash"), two.count("getLatestBlockhash")) == (5, 1)
-        clock.advance(PATIENT.survey)
+        clock.advance(LONG_TIMEOUTS.survey)
         await chain.blockhash()
         assert (one.count("getLatestBlockhash"), two.count("getLatestBlockhash")) == (6, 2)

@@ -17,9 +17,9 @@ from dexexec.domain.swap import Accepted, FailedOnChain, Landed, ProgramFailure
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import BadAnswer, Faucet, SolanaChain, VenueError
-from tests.integration.localnet.test_tokens import ata, coin, make_mint, move, open_account
-from tests.support.localnet.in_process import SOL, Net, pay, running
-from tests.support.localnet.rpc_nodes import Told, opened, seal
+from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain, sign_swap
+from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner, open_account, token_transfer
 
 NATIVE = Pubkey.from_string(WSOL)
 FEE = 5_000
@@ -28,18 +28,21 @@ RENT = 2_039_280
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[tuple[Net, Localnet, Keypair]]:
+async def world(folder: Path) -> AsyncIterator[tuple[InProcessLocalnet, Localnet, Keypair]]:
     """A localnet, the chain over it, and a wallet with 10 SOL."""
-    async with running(folder) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
+    async with (
+        run_localnet(folder) as net,
+        open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
+    ):
         wallet = await net.funded()
         await net.advance(2)
         yield net, chain, wallet
 
 
-async def settle(net: Net, chain: Localnet, steps: Sequence[Instruction], *signers: Keypair) -> Landed:
+async def settle(net: InProcessLocalnet, chain: Localnet, steps: Sequence[Instruction], *signers: Keypair) -> Landed:
     """Send it; it lands."""
     await net.advance(2)
-    signed = seal(steps, *signers, blockhash=await chain.blockhash())
+    signed = sign_swap(steps, *signers, blockhash=await chain.blockhash())
     assert await chain.submit(signed) == Accepted()
     await net.advance(2)
     [status] = await chain.status([signed.signature])
@@ -73,7 +76,7 @@ def give_wrapped(wallet: Keypair, to: Pubkey, lamports: int) -> Instruction:
 
 
 def test_it_is_a_solana_chain_and_a_faucet() -> None:
-    chain = Localnet(["http://127.0.0.1:1"], SystemClock(), Told())
+    chain = Localnet(["http://127.0.0.1:1"], SystemClock(), RecordingListener())
     assert isinstance(chain, SolanaChain)
     assert isinstance(chain, Faucet)
 
@@ -82,9 +85,9 @@ def test_it_is_a_solana_chain_and_a_faucet() -> None:
 async def test_a_transfer_of_tokens_moves_them_and_nothing_else(tmp_path: Path, program: Pubkey) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet, program)
-        await coin(net, wallet, mint, 1_500_000, program)
+        await mint_to_owner(net, wallet, mint, 1_500_000, program)
         await net.land([open_account(wallet, friend, mint, program)], wallet)
-        landed = await settle(net, chain, [move(wallet, mint, friend, 250_000, program)], wallet)
+        landed = await settle(net, chain, [token_transfer(wallet, mint, friend, 250_000, program)], wallet)
         assert (landed.moved, landed.fee) == ({str(mint): -250_000}, FEE)
 
 
@@ -129,7 +132,7 @@ async def test_both_sides_of_a_swap_with_another_signer_are_told_for_the_one_who
         steps = [
             open_account(wallet, wallet.pubkey(), mint),
             give_wrapped(wallet, vault.pubkey(), SOL),
-            move(vault, mint, wallet.pubkey(), 150_000_000, TOKEN_PROGRAM_ID),
+            token_transfer(vault, mint, wallet.pubkey(), 150_000_000, TOKEN_PROGRAM_ID),
         ]
         landed = await settle(net, chain, steps, wallet, vault)
         assert (landed.moved, landed.fee) == ({WSOL: -SOL, USDC: 150_000_000}, 2 * FEE)
@@ -138,11 +141,11 @@ async def test_both_sides_of_a_swap_with_another_signer_are_told_for_the_one_who
 async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet)
-        await coin(net, wallet, mint, 5)
+        await mint_to_owner(net, wallet, mint, 5)
         await net.land([open_account(wallet, friend, mint)], wallet)
         await net.advance(2)
-        steps = [pay(wallet, friend, SOL), move(wallet, mint, friend, 6, TOKEN_PROGRAM_ID)]
-        signed = seal(steps, wallet, blockhash=await chain.blockhash())
+        steps = [pay(wallet, friend, SOL), token_transfer(wallet, mint, friend, 6, TOKEN_PROGRAM_ID)]
+        signed = sign_swap(steps, wallet, blockhash=await chain.blockhash())
         would = await chain.simulate(signed.payload, [])
         assert await chain.submit(signed) == Accepted()
         await net.advance(2)
@@ -157,7 +160,7 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
 async def test_a_simulation_tells_units_and_the_accounts_afterwards_and_changes_nothing(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, stranger = Pubkey.new_unique(), Pubkey.new_unique()
-        signed = seal([pay(wallet, friend, SOL)], wallet, blockhash=await chain.blockhash())
+        signed = sign_swap([pay(wallet, friend, SOL)], wallet, blockhash=await chain.blockhash())
         await net.advance(200)
         unsigned = signed.payload[:1] + bytes(64) + signed.payload[65:]
         found = await chain.simulate(unsigned, [str(friend), str(stranger)])

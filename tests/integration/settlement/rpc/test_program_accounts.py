@@ -16,8 +16,8 @@ from dexexec_adapters.raydium.accounts import pool_filters
 from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.raydium.options import RaydiumOptions
 from dexexec_adapters.raydium.venue import Raydium
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import chain_of, opened, scripted
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import open_chain, rpc_chain, scripted_node
 from tests.support.raydium_accounts import (
     POOL_DATA,
     PROGRAM,
@@ -37,7 +37,7 @@ SELL = SwapRequest(WSOL, USDC, 10**9, Mode.EXACT_IN, 50)
 CLOCK = ManualClock(1_800_000_000_000)
 
 
-def put(net: Net, accounts: dict[str, Account]) -> None:
+def put(net: InProcessLocalnet, accounts: dict[str, Account]) -> None:
     net.ledger.add_accounts([
         (Pubkey.from_string(at), SolanaAccount(one.lamports, one.data, Pubkey.from_string(one.owner)))
         for at, one in accounts.items()
@@ -45,7 +45,7 @@ def put(net: Net, accounts: dict[str, Account]) -> None:
 
 
 async def test_a_search_finds_the_accounts_that_suit_and_no_others(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         put(net, ALL)
         await net.advance(2)
         found = await chain.program_accounts(PROGRAM, pool_filters(*MINTS))
@@ -57,7 +57,7 @@ async def test_a_search_finds_the_accounts_that_suit_and_no_others(tmp_path: Pat
 
 
 async def test_raydium_quotes_a_pool_of_a_node_as_it_quotes_the_recorded_one(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         put(net, ALL)
         await net.advance(2)
         venue = Raydium(VenueContext(CLOCK, Tokens(KNOWN), chain, RaydiumOptions(cluster="localnet")))
@@ -75,13 +75,13 @@ async def test_a_node_that_does_not_search_still_shows_the_pool_at_its_derived_a
     refusal = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"not indexed"}}}}'.encode()
     data = pool_of((WSOL, USDC))
     derived = Program.at(PROGRAM).pool_of_config(key(data, 8), *MINTS)
-    async with running(tmp_path) as net, scripted(net.url, getProgramAccounts=refusal) as node:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url, getProgramAccounts=refusal) as node:
         put(net, pool_accounts(derived, data))
         await net.advance(2)
-        async with opened(chain_of(node.url)) as chain:
+        async with open_chain(rpc_chain(node.url)) as chain:
             with pytest.raises((BadAnswer, Unreachable), match="not indexed"):
                 await chain.program_accounts(PROGRAM, pool_filters(*MINTS))
-        async with opened(chain_of(node.url)) as chain:
+        async with open_chain(rpc_chain(node.url)) as chain:
             options = RaydiumOptions(cluster="localnet", amm_configs=(key(data, 8),))
             venue = Raydium(VenueContext(CLOCK, Tokens(KNOWN), chain, options))
             assert (await venue.quote(SELL, CLOCK.monotonic() + 10)).route == (derived,)
@@ -90,14 +90,14 @@ async def test_a_node_that_does_not_search_still_shows_the_pool_at_its_derived_a
 
 
 async def test_a_node_that_gives_what_was_not_asked_for_is_not_believed(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         put(net, ALL)
         await net.advance(2)
         options = {"encoding": "base64", "withContext": True, "commitment": "confirmed"}
         unfiltered = await net.rpc("getProgramAccounts", PROGRAM, options)
         async with (
-            scripted(net.url, getProgramAccounts=lambda _: unfiltered) as node,
-            opened(chain_of(node.url)) as chain,
+            scripted_node(net.url, getProgramAccounts=lambda _: unfiltered) as node,
+            open_chain(rpc_chain(node.url)) as chain,
         ):
             with pytest.raises(BadAnswer, match="in a shape that is none"):
                 await chain.program_accounts(PROGRAM, pool_filters(*MINTS))

@@ -15,8 +15,18 @@ from dexexec.domain.swap import Accepted, Landed, Unavailable, Unknown
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, RateLimited, Unreachable
-from tests.support.localnet.in_process import SOL, running
-from tests.support.localnet.rpc_nodes import PATIENT, QUICK, Told, chain_of, faults, opened, scripted, transfer, wrong
+from tests.support.localnet.in_process import SOL, run_localnet
+from tests.support.localnet.rpc_nodes import (
+    LONG_TIMEOUTS,
+    SHORT_TIMEOUTS,
+    RecordingListener,
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    set_faults,
+    signed_transfer,
+    wrong_answers,
+)
 
 ADDRESSES = [str(Pubkey([n, *bytes(31)])) for n in range(120)]
 TOO_MANY = b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 429, "message": "Too many requests"}}'
@@ -37,31 +47,31 @@ def accounts_at(*slots: int) -> Callable[[Any], Any]:
 
 
 async def test_a_node_that_was_asked_too_often_rests_while_another_is_asked(tmp_path: Path) -> None:
-    told, clock = Told(), ManualClock()
-    async with running(tmp_path) as net, scripted(net.url) as good:
+    listener, clock = RecordingListener(), ManualClock()
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as good:
         busy = f"{net.url}/nodes/busy"
-        async with opened(RpcChain([busy, good.url], clock, told, PATIENT)) as chain:
-            await faults(busy, answers=wrong("429", requests=1))
+        async with open_chain(RpcChain([busy, good.url], clock, listener, LONG_TIMEOUTS)) as chain:
+            await set_faults(busy, answers=wrong_answers("429", requests=1))
             for _ in range(3):
                 await chain.accounts(ADDRESSES[:1])
             assert good.count("getMultipleAccounts") == 3
             await chain.genesis_hash()
-            assert told.kinds == ["rests"], "told once, and not asked for as long as it wants"
+            assert listener.kinds == ["rests"], "told once, and not asked for as long as it wants"
             clock.advance(1)  # which is what it says
             await chain.genesis_hash()
-            assert told.kinds == ["rests", "back"]
+            assert listener.kinds == ["rests", "back"]
 
 
 async def test_the_only_node_is_not_asked_while_it_rests_and_nothing_is_claimed_meanwhile(tmp_path: Path) -> None:
-    told, clock = Told(), ManualClock()
+    listener, clock = RecordingListener(), ManualClock()
     async with (
-        running(tmp_path) as net,
-        scripted(net.url) as node,
-        opened(RpcChain([node.url], clock, told, PATIENT)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as node,
+        open_chain(RpcChain([node.url], clock, listener, LONG_TIMEOUTS)) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         node.statuses["getMultipleAccounts"] = 429
         for _ in range(3):  # each waits for the next turn, as long as it can
             with pytest.raises(RateLimited, match="429"):
@@ -73,7 +83,7 @@ async def test_the_only_node_is_not_asked_while_it_rests_and_nothing_is_claimed_
         for history in (False, True):
             assert isinstance((await chain.status([swap.signature], history=history))[0], Unavailable)
         assert node.asked == []
-        assert told.kinds == ["rests"]
+        assert listener.kinds == ["rests"]
         clock.advance(30)
         assert await chain.submit(swap) == Accepted()
         await net.advance(2)
@@ -82,8 +92,8 @@ async def test_the_only_node_is_not_asked_while_it_rests_and_nothing_is_claimed_
 
 async def test_a_node_that_takes_no_more_searches_still_sends() -> None:
     async with (
-        scripted(getProgramAccounts=TOO_MANY, getGenesisHash=lambda _: "hash") as node,
-        opened(chain_of(node.url)) as chain,
+        scripted_node(getProgramAccounts=TOO_MANY, getGenesisHash=lambda _: "hash") as node,
+        open_chain(rpc_chain(node.url)) as chain,
     ):
         for _ in range(2):
             with pytest.raises(RateLimited):
@@ -100,51 +110,51 @@ async def test_a_node_that_does_not_search_is_asked_last_for_that_and_first_for_
     tmp_path: Path, code: int
 ) -> None:
     refusal = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"excluded"}}}}'.encode()
-    told = Told()
+    listener = RecordingListener()
     async with (
-        running(tmp_path) as net,
-        scripted(net.url, getProgramAccounts=refusal) as one,
-        scripted(net.url) as two,
-        opened(chain_of(one.url, two.url, told=told)) as chain,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url, getProgramAccounts=refusal) as one,
+        scripted_node(net.url) as two,
+        open_chain(rpc_chain(one.url, two.url, listener=listener)) as chain,
     ):
         for _ in range(3):
             await chain.program_accounts(ADDRESSES[1], AccountFilters(1))
             await chain.accounts(ADDRESSES[:1])
         assert (one.count("getProgramAccounts"), two.count("getProgramAccounts")) == (1, 3)
         assert (one.count("getMultipleAccounts"), two.count("getMultipleAccounts")) == (3, 0)
-        assert told.lines == []
+        assert listener.lines == []
 
 
 @pytest.mark.parametrize("status", [403, 410])
 async def test_a_search_that_is_forbidden_is_no_failure_of_the_node(status: int) -> None:
-    told = Told()
+    listener = RecordingListener()
     async with (
-        scripted(getProgramAccounts=lambda _: status, getGenesisHash=lambda _: "hash") as node,
-        opened(chain_of(node.url, told=told)) as chain,
+        scripted_node(getProgramAccounts=lambda _: status, getGenesisHash=lambda _: "hash") as node,
+        open_chain(rpc_chain(node.url, listener=listener)) as chain,
     ):
         node.statuses["getProgramAccounts"] = status
         with pytest.raises(Unreachable, match=str(status)):
             await chain.program_accounts(ADDRESSES[1], AccountFilters(1))
-        assert told.lines == []
+        assert listener.lines == []
         node.statuses["getGenesisHash"] = status
         with pytest.raises(Unreachable, match=str(status)):
             await chain.genesis_hash()
-        assert told.kinds == ["failed"], "whoever forbids everything is no good"
+        assert listener.kinds == ["failed"], "whoever forbids everything is no good"
 
 
 # ---- one budget ------------------------------------------------------------------------------------------------------
 
 
 async def test_quotes_that_use_up_the_budget_do_not_keep_a_swap_from_being_sent_and_found(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as node:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         wallet = await net.funded()
         await net.advance(2)
-        chain = RpcChain([node.url], SystemClock(), Told(), PATIENT, requests_per_second=40)
-        async with opened(chain):
+        chain = RpcChain([node.url], SystemClock(), RecordingListener(), LONG_TIMEOUTS, requests_per_second=40)
+        async with open_chain(chain):
             filters, began = AccountFilters(1), time.monotonic()
             quoting = [asyncio.create_task(chain.program_accounts(ADDRESSES[1], filters)) for _ in range(2_000)]
             await asyncio.sleep(0)
-            swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+            swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
             assert await chain.submit(swap) == Accepted()
             await net.advance(2)
             assert isinstance((await chain.status([swap.signature]))[0], Landed)
@@ -160,7 +170,7 @@ async def test_quotes_that_use_up_the_budget_do_not_keep_a_swap_from_being_sent_
 
 
 async def test_accounts_that_several_ask_for_at_once_are_one_request_and_each_gets_its_own(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as node, opened(chain_of(node.url)) as chain:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node, open_chain(rpc_chain(node.url)) as chain:
         wallets = [await net.funded(lamports * SOL) for lamports in range(1, 6)]
         await net.advance(2)
         keys = [str(wallet.pubkey()) for wallet in wallets]
@@ -173,7 +183,7 @@ async def test_accounts_that_several_ask_for_at_once_are_one_request_and_each_ge
 
 
 async def test_a_request_holds_a_hundred_accounts_and_nobodys_are_torn_apart() -> None:
-    async with scripted(getMultipleAccounts=accounts_at(7)) as node, opened(chain_of(node.url)) as chain:
+    async with scripted_node(getMultipleAccounts=accounts_at(7)) as node, open_chain(rpc_chain(node.url)) as chain:
         parts = [ADDRESSES[:60], ADDRESSES[60:120], ADDRESSES[:30], ADDRESSES[60:90]]
         found = await asyncio.gather(*(chain.accounts(part) for part in parts))
         assert [len(each.found) for each in found] == [60, 60, 30, 30]
@@ -182,7 +192,7 @@ async def test_a_request_holds_a_hundred_accounts_and_nobodys_are_torn_apart() -
 
 
 async def test_what_is_asked_for_while_requests_are_on_their_way_goes_together(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, scripted(net.url) as node, opened(chain_of(node.url)) as chain:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node, open_chain(rpc_chain(node.url)) as chain:
         early = []
         for address in ADDRESSES[:50]:
             early.append(asyncio.create_task(chain.accounts([address])))
@@ -193,7 +203,7 @@ async def test_what_is_asked_for_while_requests_are_on_their_way_goes_together(t
 
 
 async def test_an_address_that_is_none_fails_alone_and_one_who_gives_up_disturbs_nobody(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.advance(2)
         impatient = asyncio.create_task(chain.accounts(ADDRESSES[:2]))
         others = asyncio.gather(
@@ -209,9 +219,9 @@ async def test_an_address_that_is_none_fails_alone_and_one_who_gives_up_disturbs
 
 
 async def test_whoever_waits_is_let_go_when_the_chain_is_closed(tmp_path: Path) -> None:
-    async with running(tmp_path) as net:
-        await net.faults(answers=wrong("hang", requests=1000))
-        chain = chain_of(net.url)
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(answers=wrong_answers("hang", requests=1000))
+        chain = rpc_chain(net.url)
         waiting = asyncio.gather(*(chain.accounts([one]) for one in ADDRESSES), return_exceptions=True)
         await asyncio.sleep(0.01)
         await chain.aclose()
@@ -222,71 +232,71 @@ async def test_whoever_waits_is_let_go_when_the_chain_is_closed(tmp_path: Path) 
 
 
 async def test_accounts_of_a_node_that_lags_are_refused_and_another_is_asked(tmp_path: Path) -> None:
-    told = Told()
-    async with running(tmp_path) as net:
+    listener = RecordingListener()
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(100)
         behind = f"{net.url}/nodes/behind"
-        async with opened(chain_of(behind, net.url, told=told)) as chain:
+        async with open_chain(rpc_chain(behind, net.url, listener=listener)) as chain:
             await chain.blockhash()  # both are asked: how far the best is, is known
-            await faults(behind, lag=50)
+            await set_faults(behind, lag=50)
             chain._nodes._prefer(chain._nodes.order_for("", None)[-1])
             for _ in range(2):
                 found = await chain.accounts([str(wallet.pubkey())])
                 assert found.slot == await net.rpc("getSlot", {"commitment": "confirmed"})
-            await faults(net.url, answers=wrong("503", "getMultipleAccounts"))
+            await set_faults(net.url, answers=wrong_answers("503", "getMultipleAccounts"))
             with pytest.raises(TimeoutError):  # it is waited for, and not believed
                 async with asyncio.timeout(0.3):
                     await chain.accounts([str(wallet.pubkey())])
-            await faults(net.url)
+            await set_faults(net.url)
             assert (await chain.accounts([str(wallet.pubkey())])).found[0] is not None
 
 
 async def test_an_answer_from_before_a_nodes_own_earlier_one_is_asked_for_again() -> None:
     """One address, several nodes behind it, of which some are behind."""
-    told = Told()
+    listener = RecordingListener()
     async with (
-        scripted(getMultipleAccounts=accounts_at(500, 489, 480, 490, 480)) as node,
-        opened(chain_of(node.url, told=told)) as chain,
+        scripted_node(getMultipleAccounts=accounts_at(500, 489, 480, 490, 480)) as node,
+        open_chain(rpc_chain(node.url, listener=listener)) as chain,
     ):
         assert (await chain.accounts(ADDRESSES[:1])).slot == 500
         assert (await chain.accounts(ADDRESSES[:1])).slot == 490
         assert [params[1].get("minContextSlot") for _, params in node.asked] == [None, None, 490, 490]
-        assert told.kinds == [], "that is no news"
+        assert listener.kinds == [], "that is no news"
 
 
 async def test_a_node_that_stays_behind_itself_is_refused_when_there_is_no_time_left() -> None:
-    told = Told()
+    listener = RecordingListener()
     async with (
-        scripted(getMultipleAccounts=accounts_at(500, 489)) as node,
-        opened(chain_of(node.url, told=told, patience=QUICK)) as chain,
+        scripted_node(getMultipleAccounts=accounts_at(500, 489)) as node,
+        open_chain(rpc_chain(node.url, listener=listener, timeouts=SHORT_TIMEOUTS)) as chain,
     ):
         assert (await chain.accounts(ADDRESSES[:1])).slot == 500
         with pytest.raises(Unreachable, match="slot 489, 11 slots ago"):
             await chain.accounts(ADDRESSES[:1])
-        assert told.kinds == ["lags"]
+        assert listener.kinds == ["lags"]
 
 
 async def test_a_node_that_has_not_come_to_the_slot_yet_is_asked_until_it_has(tmp_path: Path) -> None:
     """The localnet answers -32016 to a slot that it has not reached."""
-    async with running(tmp_path) as net:
+    async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(100)
-        async with opened(chain_of(net.url)) as chain:
+        async with open_chain(rpc_chain(net.url)) as chain:
             await chain.accounts(ADDRESSES[:1])
-            await faults(net.url, lag=30)
+            await set_faults(net.url, lag=30)
             reading = asyncio.create_task(chain.accounts([str(wallet.pubkey())]))
             await asyncio.sleep(0.25)
             assert not reading.done()
-            await faults(net.url)
+            await set_faults(net.url)
             assert (await reading).found[0] is not None
 
 
 async def test_a_slot_that_nobody_else_reaches_is_not_believed_for_good() -> None:
     clock = ManualClock()
     async with (
-        scripted(getMultipleAccounts=accounts_at(10**9, 500, 501)) as node,
-        opened(RpcChain([node.url], clock, Told(), PATIENT)) as chain,
+        scripted_node(getMultipleAccounts=accounts_at(10**9, 500, 501)) as node,
+        open_chain(RpcChain([node.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain,
     ):
         await chain.accounts(ADDRESSES[:1])
         with pytest.raises(Unreachable):

@@ -13,7 +13,7 @@ from dexexec.domain.swap import SignedSwap, Unavailable, Unknown
 from dexexec.settlement.solana.rpc import RpcChain, node
 from dexexec.venue import VenueError
 from tests.support.chain_suite import unknown
-from tests.support.localnet.rpc_nodes import Script, Told, chain_of, opened, scripted
+from tests.support.localnet.rpc_nodes import RecordingListener, ScriptedNode, open_chain, rpc_chain, scripted_node
 
 KEYS = ("pathKEY123", "queryKEY123", "userKEY123", "passKEY123")
 
@@ -24,8 +24,8 @@ def secret(url: str) -> str:
 
 
 @asynccontextmanager
-async def keyed(url: str, told: Told) -> AsyncIterator[RpcChain]:
-    async with opened(chain_of(secret(url), told=told)) as chain:
+async def keyed(url: str, listener: RecordingListener) -> AsyncIterator[RpcChain]:
+    async with open_chain(rpc_chain(secret(url), listener=listener)) as chain:
         yield chain
 
 
@@ -38,14 +38,14 @@ def blabbing(code: int, where: str = "message") -> bytes:
 
 
 @asynccontextmanager
-async def nobody() -> AsyncIterator[Script]:
-    yield Script("http://127.0.0.1:1", "", {})
+async def nobody() -> AsyncIterator[ScriptedNode]:
+    yield ScriptedNode("http://127.0.0.1:1", "", {})
 
 
-def every(answer: bytes | Callable[[Any], Any]) -> AbstractAsyncContextManager[Script]:
+def every(answer: bytes | Callable[[Any], Any]) -> AbstractAsyncContextManager[ScriptedNode]:
     """A node that answers all methods so."""
     methods = ["getGenesisHash", "getLatestBlockhash", "getEpochInfo", "getSignatureStatuses", "sendTransaction"]
-    return scripted("", **dict.fromkeys(methods, answer))
+    return scripted_node("", **dict.fromkeys(methods, answer))
 
 
 def questions() -> list[Callable[[RpcChain], Awaitable[Any]]]:
@@ -73,9 +73,9 @@ def questions() -> list[Callable[[RpcChain], Awaitable[Any]]]:
 )
 async def test_no_key_shows_in_an_error_a_status_or_a_log(place: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    told, seen = Told(), []
+    listener, seen = RecordingListener(), []
     for ask in questions():
-        async with place() as script, keyed(script.url, told) as chain:
+        async with place() as script, keyed(script.url, listener) as chain:
             seen += [repr(chain), *map(repr, chain._nodes.order)]
             try:
                 answer = await ask(chain)
@@ -89,12 +89,15 @@ async def test_no_key_shows_in_an_error_a_status_or_a_log(place: Any, caplog: py
                 [status] = answer if isinstance(answer, list) else [answer]
                 assert isinstance(status, Unavailable | Unknown)
                 seen.append(repr(status))
-    text = "\n".join([*seen, *map(str, told.lines), caplog.text])
+    text = "\n".join([*seen, *map(str, listener.lines), caplog.text])
     assert [key for key in KEYS if key in text] == []
 
 
 async def test_the_keys_reach_the_node() -> None:
-    async with scripted(getGenesisHash=lambda _: "hash") as script, keyed(script.url, Told()) as chain:
+    async with (
+        scripted_node(getGenesisHash=lambda _: "hash") as script,
+        keyed(script.url, RecordingListener()) as chain,
+    ):
         assert await chain.genesis_hash() == "hash"
         assert script.paths == ["/v2/pathKEY123?api-key=queryKEY123"]
         assert script.headers[0]["Authorization"] == "Basic dXNlcktFWTEyMzpwYXNzS0VZMTIz"
@@ -103,7 +106,10 @@ async def test_the_keys_reach_the_node() -> None:
 
 async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "MAX_ANSWER", 10_000)
-    async with scripted(getGenesisHash=lambda _: "x" * 20_000) as script, keyed(script.url, Told()) as chain:
+    async with (
+        scripted_node(getGenesisHash=lambda _: "x" * 20_000) as script,
+        keyed(script.url, RecordingListener()) as chain,
+    ):
         with pytest.raises(VenueError, match="more than 10000 bytes"):
             await chain.genesis_hash()
 
@@ -122,7 +128,7 @@ async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatc
     ],
 )
 async def test_what_is_no_answer_to_the_question_is_none(body: bytes) -> None:
-    async with scripted(getGenesisHash=body) as script, keyed(script.url, Told()) as chain:
+    async with scripted_node(getGenesisHash=body) as script, keyed(script.url, RecordingListener()) as chain:
         with pytest.raises(VenueError) as raised:
             await chain.genesis_hash()
         assert raised.value.code == "bad-answer"
@@ -130,6 +136,6 @@ async def test_what_is_no_answer_to_the_question_is_none(body: bytes) -> None:
 
 async def test_an_address_that_is_none_is_refused_by_its_place() -> None:
     with pytest.raises(ValueError, match="node 2"):
-        RpcChain(["https://host.example/pathKEY123", "host.example/pathKEY123"], SystemClock(), Told())
+        RpcChain(["https://host.example/pathKEY123", "host.example/pathKEY123"], SystemClock(), RecordingListener())
     with pytest.raises(ValueError, match="at least one"):
-        RpcChain([], SystemClock(), Told())
+        RpcChain([], SystemClock(), RecordingListener())

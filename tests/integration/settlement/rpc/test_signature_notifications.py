@@ -22,8 +22,17 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import Network, NotifyingChain
 from tests.integration.settlement.rpc.test_secrets import KEYS, secret
 from tests.support.chain_suite import unknown
-from tests.support.localnet.in_process import SOL, Net, running
-from tests.support.localnet.rpc_nodes import PATIENT, Script, Told, bridge, chain_of, opened, scripted, transfer
+from tests.support.localnet.in_process import SOL, InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import (
+    LONG_TIMEOUTS,
+    RecordingListener,
+    ScriptedNode,
+    forward_websocket,
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    signed_transfer,
+)
 from tests.support.scripted import SELL_ONE_SOL
 from tests.support.waiting import until
 
@@ -35,16 +44,16 @@ LONG = 60.0
 class Scene:
     """A localnet behind a node that counts, and a chain over that."""
 
-    net: Net
-    node: Script
+    net: InProcessLocalnet
+    node: ScriptedNode
     chain: RpcChain
-    told: Told
+    listener: RecordingListener
 
     async def sealed(self) -> SignedSwap:
         """A transfer, not sent."""
         wallet = await self.net.funded()
         await self.net.advance(2)
-        return await transfer(self.chain, wallet, Pubkey.new_unique(), SOL)
+        return await signed_transfer(self.chain, wallet, Pubkey.new_unique(), SOL)
 
     async def settle(self, signed: SignedSwap) -> SettlementResult:
         clock = SystemClock()
@@ -57,28 +66,28 @@ class Scene:
 
 @asynccontextmanager
 async def scene(folder: Path, *, sockets: bool = True) -> AsyncIterator[Scene]:
-    told = Told()
-    async with running(folder) as net, scripted(net.url) as node:
+    listener = RecordingListener()
+    async with run_localnet(folder) as net, scripted_node(net.url) as node:
         if sockets:
-            node.hears = bridge(net.url)
-        async with opened(chain_of(node.url, told=told)) as chain:
-            yield Scene(net, node, chain, told)
+            node.hears = forward_websocket(net.url)
+        async with open_chain(rpc_chain(node.url, listener=listener)) as chain:
+            yield Scene(net, node, chain, listener)
 
 
 async def subscribed(chain: RpcChain, signature: str) -> None:
     """Until there is a subscription."""
-    await until(lambda: (one := chain._news._awaited.get(signature)) is not None and one.number is not None)
+    await until(lambda: (one := chain._notifications._awaited.get(signature)) is not None and one.number is not None)
 
 
 async def listening(chain: RpcChain, signature: str) -> None:
     """Until its news come by themselves, and nothing is new."""
     await asyncio.gather(chain.wait_for_notification(signature, LONG), subscribed(chain, signature))
-    if chain._news._awaited[signature].woken.is_set():
+    if chain._notifications._awaited[signature].woken.is_set():
         await chain.wait_for_notification(signature, LONG)
 
 
 def test_a_chain_over_rpc_has_news() -> None:
-    assert isinstance(chain_of("http://127.0.0.1:1"), NotifyingChain)
+    assert isinstance(rpc_chain("http://127.0.0.1:1"), NotifyingChain)
 
 
 async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
@@ -113,7 +122,7 @@ async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
 async def test_with_news_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_path: Path) -> None:
     """The same transfer on the same chain, whose slots take a third of a second, with and without a WebSocket."""
 
-    async def passing(net: Net) -> None:
+    async def passing(net: InProcessLocalnet) -> None:
         while True:
             await asyncio.sleep(0.33)
             await net.advance(1)
@@ -142,11 +151,11 @@ async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_
         await subscribed(there.chain, swap.signature)
         there.node.hears = None  # and none is opened again
         there.node.sockets[0].close()
-        await until(lambda: "socket failed" in there.told.kinds)
+        await until(lambda: "socket failed" in there.listener.kinds)
         assert not settling.done()
         await there.net.advance(2)
         assert (await settling).outcome == "confirmed"
-        assert there.told.kinds == ["socket failed"]
+        assert there.listener.kinds == ["socket failed"]
 
 
 async def test_a_connection_that_comes_back_has_news_again_and_both_are_told_once(tmp_path: Path) -> None:
@@ -159,7 +168,7 @@ async def test_a_connection_that_comes_back_has_news_again_and_both_are_told_onc
         await subscribed(there.chain, swap.signature)
         await there.net.advance(2)
         assert (await settling).outcome == "confirmed"
-        assert there.told.kinds == ["socket failed", "socket back"]
+        assert there.listener.kinds == ["socket failed", "socket back"]
 
 
 async def test_a_node_without_websockets_is_asked_again_and_again(tmp_path: Path) -> None:
@@ -169,7 +178,9 @@ async def test_a_node_without_websockets_is_asked_again_and_again(tmp_path: Path
         await until(lambda: there.node.count("getSignatureStatuses") >= 8)
         await there.net.advance(2)
         assert (await settling).outcome == "confirmed"
-        assert [line[:2] for line in there.told.lines] == [("socket failed", there.node.url.removeprefix("http://"))]
+        assert [line[:2] for line in there.listener.lines] == [
+            ("socket failed", there.node.url.removeprefix("http://"))
+        ]
 
 
 async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
@@ -189,7 +200,7 @@ async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
         assert not settling.done()
         await there.net.advance(2)
         assert (await settling).outcome == "confirmed"
-        assert there.told.lines == []
+        assert there.listener.lines == []
 
 
 @pytest.mark.parametrize("refusal", [{"error": {"code": -32601, "message": "no"}}, {"error": None}])
@@ -209,28 +220,30 @@ async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: P
 
 async def test_what_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:
     clock, given_up = ManualClock(), unknown()
-    async with running(tmp_path) as net, scripted(net.url) as node:
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)
-        async with opened(RpcChain([node.url], clock, Told(), PATIENT)) as chain:
-            while given_up not in {chain._news._numbers.get(number) for number in chain._news._numbers}:
+        async with open_chain(RpcChain([node.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain:
+            while given_up not in {
+                chain._notifications._numbers.get(number) for number in chain._notifications._numbers
+            }:
                 await chain.wait_for_notification(given_up, 0.1)
-            number = next(iter(chain._news._numbers))
+            number = next(iter(chain._notifications._numbers))
             clock.advance(31)
             await chain.wait_for_notification(unknown(), 0.1)
             await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.heard))
             assert [one["params"] for one in node.heard if one["method"] == "signatureUnsubscribe"] == [[number]]
-            assert given_up not in chain._news._awaited
+            assert given_up not in chain._notifications._awaited
 
 
 async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None:
-    told = Told()
-    async with running(tmp_path) as net, scripted(net.url) as node:
-        async with opened(chain_of(secret(node.url), told=told)) as chain:
+    listener = RecordingListener()
+    async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
+        async with open_chain(rpc_chain(secret(node.url), listener=listener)) as chain:
             await chain.wait_for_notification(unknown(), 0.01)
-            await until(lambda: told.kinds == ["socket failed"])
-        node.hears = bridge(net.url)
-        async with opened(chain_of(secret(node.url), told=told)) as chain:
+            await until(lambda: listener.kinds == ["socket failed"])
+        node.hears = forward_websocket(net.url)
+        async with open_chain(rpc_chain(secret(node.url), listener=listener)) as chain:
             await asyncio.gather(chain.wait_for_notification(unknown(), 0.01), until(lambda: bool(node.sockets)))
     assert node.paths == ["/v2/pathKEY123?api-key=queryKEY123"]
     assert node.headers[0]["Authorization"] == "Basic dXNlcktFWTEyMzpwYXNzS0VZMTIz"
-    assert [key for key in KEYS if key in str(told.lines)] == []
+    assert [key for key in KEYS if key in str(listener.lines)] == []

@@ -8,8 +8,16 @@ import pytest
 from solders.pubkey import Pubkey
 
 from dexexec.domain.swap import Accepted, FailedOnChain, Landed, ProgramFailure, Unknown
-from tests.support.localnet.in_process import SOL, running
-from tests.support.localnet.rpc_nodes import chain_of, faults, opened, patience, scripted, transfer, wrong
+from tests.support.localnet.in_process import SOL, run_localnet
+from tests.support.localnet.rpc_nodes import (
+    open_chain,
+    rpc_chain,
+    scripted_node,
+    set_faults,
+    signed_transfer,
+    timeouts_for,
+    wrong_answers,
+)
 
 NOBODY = "http://127.0.0.1:1"
 """Nothing listens there."""
@@ -19,23 +27,23 @@ NOBODY = "http://127.0.0.1:1"
 async def test_a_swap_that_landed_while_its_answer_was_lost_is_unknown_and_then_found(
     tmp_path: Path, answer: str
 ) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url, patience=patience(answer))) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url, timeouts=timeouts_for(answer))) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        await faults(net.url, answers=wrong(answer, "sendTransaction", execute=True))
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        await set_faults(net.url, answers=wrong_answers(answer, "sendTransaction", execute=True))
         assert isinstance(await chain.submit(swap), Unknown)
-        await faults(net.url)
+        await set_faults(net.url)
         await net.advance(2)
         assert isinstance((await chain.status([swap.signature]))[0], Landed)
         assert await chain.submit(swap) == Accepted()
 
 
 async def test_what_fails_is_sent_all_the_same_and_lands_as_a_failure(tmp_path: Path) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), 100 * SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), 100 * SOL)
         assert await chain.submit(swap) == Accepted()
         await net.advance(2)
         [status] = await chain.status([swap.signature])
@@ -46,11 +54,11 @@ async def test_what_fails_is_sent_all_the_same_and_lands_as_a_failure(tmp_path: 
 
 @pytest.mark.parametrize("code", ["-32002", "-32003", "-32602", "another"])
 async def test_no_refusal_proves_anything_as_a_front_may_have_passed_the_bytes_on(tmp_path: Path, code: str) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        await faults(net.url, answers=wrong(code, "sendTransaction", execute=True))
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        await set_faults(net.url, answers=wrong_answers(code, "sendTransaction", execute=True))
         answer = await chain.submit(swap)
         assert isinstance(answer, Unknown)
         assert ("another signature" if code == "another" else code) in answer.detail
@@ -60,10 +68,10 @@ async def test_no_refusal_proves_anything_as_a_front_may_have_passed_the_bytes_o
 
 @pytest.mark.parametrize("part", ["payload", "signature"])
 async def test_bytes_that_no_node_can_read_or_that_nobody_signed_are_unknown(tmp_path: Path, part: str) -> None:
-    async with running(tmp_path) as net, opened(chain_of(net.url)) as chain:
+    async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(chain, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         payload = swap.payload[:-1] if part == "payload" else bytes([1]) + bytes(64) + swap.payload[65:]
         assert isinstance(await chain.submit(replace(swap, payload=payload)), Unknown)
 
@@ -71,15 +79,15 @@ async def test_bytes_that_no_node_can_read_or_that_nobody_signed_are_unknown(tmp
 async def test_every_send_goes_to_every_node_at_once_and_one_that_takes_it_is_enough(tmp_path: Path) -> None:
     refusing = json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": -32002, "message": "no"}}).encode()
     async with (
-        running(tmp_path) as net,
-        scripted(net.url) as one,
-        scripted(net.url, sendTransaction=refusing) as two,
-        opened(chain_of(NOBODY, two.url, one.url)) as chain,
-        opened(chain_of(net.url)) as good,
+        run_localnet(tmp_path) as net,
+        scripted_node(net.url) as one,
+        scripted_node(net.url, sendTransaction=refusing) as two,
+        open_chain(rpc_chain(NOBODY, two.url, one.url)) as chain,
+        open_chain(rpc_chain(net.url)) as good,
     ):
         wallet = await net.funded()
         await net.advance(2)
-        swap = await transfer(good, wallet, Pubkey.new_unique(), SOL)
+        swap = await signed_transfer(good, wallet, Pubkey.new_unique(), SOL)
         for sends in (1, 2):
             assert await chain.submit(swap) == Accepted()
             assert (one.count("sendTransaction"), two.count("sendTransaction")) == (sends, sends)

@@ -17,9 +17,15 @@ from dexexec.domain.solana import Account, Simulation
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.solana.rpc import decode
-from dexexec.settlement.solana.rpc.called_programs import programs_of
-from dexexec.settlement.solana.rpc.decode import Epoch, Executed, Failure, Sighting, Sightings
-from dexexec.settlement.solana.rpc.decode_values import UNREADABLE
+from dexexec.settlement.solana.rpc.called_programs import called_programs
+from dexexec.settlement.solana.rpc.decode import (
+    ChainPosition,
+    ExecutedTransaction,
+    ReportedStatus,
+    ReportedStatuses,
+    TransactionFailure,
+)
+from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
 
 WALLET, POOL, VAULT, VENUE = (str(Pubkey([n] * 32)) for n in range(1, 5))
 TOKENS = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
@@ -86,7 +92,7 @@ def test_tokens_move_by_the_owner_of_their_accounts_and_the_fee_moves_nothing() 
     held = [balance(1, WALLET, USDC, 900), balance(2, POOL, USDC, 10), balance(3, WALLET, VENUE, 1)]
     holds = [balance(1, WALLET, USDC, 650), balance(2, POOL, USDC, 260), balance(3, WALLET, VENUE, 8)]
     rents = [RENT] * 3
-    assert decode.what_moved(meta([10**9, *rents], [10**9 - 5_000, *rents], held, holds), WALLET) == {
+    assert decode.balance_changes(meta([10**9, *rents], [10**9 - 5_000, *rents], held, holds), WALLET) == {
         USDC: -250,
         VENUE: 7,
     }
@@ -95,42 +101,42 @@ def test_tokens_move_by_the_owner_of_their_accounts_and_the_fee_moves_nothing() 
 def test_two_accounts_of_one_mint_count_together_and_what_cancels_is_left_out() -> None:
     held = [balance(1, WALLET, USDC, 5), balance(2, WALLET, USDC, 7)]
     holds = [balance(1, WALLET, USDC, 2), balance(2, WALLET, USDC, 10)]
-    assert decode.what_moved(meta([100, 9, 9], [95, 9, 9], held, holds, fee=5), WALLET) == {}
+    assert decode.balance_changes(meta([100, 9, 9], [95, 9, 9], held, holds, fee=5), WALLET) == {}
 
 
 def test_sol_that_is_wrapped_stays_the_wallets_own() -> None:
     holds = [balance(1, WALLET, WSOL, 3 * 10**9)]
     lamports = [10**10, 0], [10**10 - 5_000 - RENT - 3 * 10**9, RENT + 3 * 10**9]
-    assert decode.what_moved(meta(*lamports, [], holds), WALLET) == {}
+    assert decode.balance_changes(meta(*lamports, [], holds), WALLET) == {}
 
 
 def test_sol_that_is_unwrapped_by_closing_the_account_stays_the_wallets_own() -> None:
     held = [balance(1, WALLET, WSOL, 3 * 10**9)]
     lamports = [10**9, RENT + 3 * 10**9], [4 * 10**9 + RENT - 5_000, 0]
-    assert decode.what_moved(meta(*lamports, held, []), WALLET) == {}
+    assert decode.balance_changes(meta(*lamports, held, []), WALLET) == {}
 
 
 def test_wrapped_sol_that_is_swapped_moves_under_its_mint_once() -> None:
     held = [balance(1, WALLET, WSOL, 10**9), balance(2, POOL, WSOL, 7), balance(3, WALLET, USDC, 0)]
     holds = [balance(1, WALLET, WSOL, 0), balance(2, POOL, WSOL, 10**9 + 7), balance(3, WALLET, USDC, 150)]
     before, after = [10**8, RENT + 10**9, RENT + 7, RENT], [10**8 - 5_000, RENT, RENT + 10**9 + 7, RENT]
-    assert decode.what_moved(meta(before, after, held, holds), WALLET) == {WSOL: -(10**9), USDC: 150}
+    assert decode.balance_changes(meta(before, after, held, holds), WALLET) == {WSOL: -(10**9), USDC: 150}
 
 
 def test_rent_of_an_account_of_its_own_is_not_spent_and_that_of_anothers_is() -> None:
     holds = [balance(1, WALLET, USDC, 4), balance(2, POOL, USDC, 0)]
     lamports = [10**9, 0, 0], [10**9 - 5_000 - 2 * RENT, RENT, RENT]
-    assert decode.what_moved(meta(*lamports, [], holds), WALLET) == {USDC: 4, WSOL: -RENT}
+    assert decode.balance_changes(meta(*lamports, [], holds), WALLET) == {USDC: 4, WSOL: -RENT}
 
 
 def test_lamports_that_lay_at_an_accounts_address_before_it_was_opened_are_no_gain() -> None:
     lamports = [10**9, 700], [10**9 - 5_000 - RENT + 700, RENT]
-    assert decode.what_moved(meta(*lamports, [], [balance(1, WALLET, USDC, 0)]), WALLET) == {}
+    assert decode.balance_changes(meta(*lamports, [], [balance(1, WALLET, USDC, 0)]), WALLET) == {}
 
 
 def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
     held, holds = [balance(1, WALLET, USDC, 9)], [balance(1, POOL, USDC, 9)]
-    assert decode.what_moved(meta([10**9, RENT], [10**9 - 5_000, RENT], held, holds), WALLET) == {
+    assert decode.balance_changes(meta([10**9, RENT], [10**9 - 5_000, RENT], held, holds), WALLET) == {
         USDC: -9,
         WSOL: -RENT,
     }
@@ -141,7 +147,9 @@ def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
 
 def test_a_transaction_that_succeeded_tells_its_slot_its_fee_and_what_it_moved() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 10_000, 2_005, 3_005, 1, 1], [], [], fee=5_000)
-    assert decode.read_transaction(shown(values), SIGNATURE) == Executed(341_197_900, 5_000, {WSOL: -5_000}, None)
+    assert decode.read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(
+        341_197_900, 5_000, {WSOL: -5_000}, None
+    )
 
 
 def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
@@ -150,7 +158,7 @@ def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
     executed = decode.read_transaction(shown(values), SIGNATURE)
     assert executed is not None
     assert (executed.fee, executed.moved) == (5_000, {})
-    assert executed.failure == Failure(
+    assert executed.failure == TransactionFailure(
         "program-error",
         f"instruction 1 ({VENUE}) failed: custom program error: 0x1786",
         ProgramFailure(1, VENUE, 6022, "custom program error: 0x1786"),
@@ -162,22 +170,28 @@ def test_a_transaction_that_the_node_does_not_have_is_none() -> None:
 
 
 def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_transaction(shown(meta([1], [1], [], [])), VENUE)
 
 
 @pytest.mark.parametrize(
     ("err", "failure"),
     [
-        ("InsufficientFundsForFee", Failure("insufficient-funds", "the transaction failed: InsufficientFundsForFee")),
+        (
+            "InsufficientFundsForFee",
+            TransactionFailure("insufficient-funds", "the transaction failed: InsufficientFundsForFee"),
+        ),
         (
             {"InsufficientFundsForRent": {"account_index": 2}},
-            Failure("insufficient-funds", "the transaction failed: InsufficientFundsForRent"),
+            TransactionFailure("insufficient-funds", "the transaction failed: InsufficientFundsForRent"),
         ),
-        ({"DuplicateInstruction": 3}, Failure("duplicate-instruction", "the transaction failed: DuplicateInstruction")),
+        (
+            {"DuplicateInstruction": 3},
+            TransactionFailure("duplicate-instruction", "the transaction failed: DuplicateInstruction"),
+        ),
         (
             {"InstructionError": [0, "ProgramFailedToComplete"]},
-            Failure(
+            TransactionFailure(
                 "program-error",
                 f"instruction 0 ({SYSTEM}) failed: ProgramFailedToComplete",
                 ProgramFailure(0, SYSTEM, None, "ProgramFailedToComplete"),
@@ -185,7 +199,7 @@ def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
         ),
         (
             {"InstructionError": [1, {"BorshIoError": "Unknown"}]},
-            Failure(
+            TransactionFailure(
                 "program-error",
                 "instruction 1 (unknown program) failed: BorshIoError",
                 ProgramFailure(1, "", None, "BorshIoError"),
@@ -193,7 +207,7 @@ def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
         ),
     ],
 )
-def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failure: Failure) -> None:
+def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failure: TransactionFailure) -> None:
     assert decode.read_failure(err, [SYSTEM]) == failure
 
 
@@ -209,8 +223,8 @@ def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
     known = {"confirmationStatus": "finalized", "confirmations": None, "err": None, "slot": 48, "status": {"Ok": None}}
     fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
     result = {"context": CONTEXT, "value": [known, None, fresh]}
-    assert decode.read_statuses(result, 3) == Sightings(
-        341_197_933, (Sighting(48, 2, False), None, Sighting(72, 0, True))
+    assert decode.read_statuses(result, 3) == ReportedStatuses(
+        341_197_933, (ReportedStatus(48, 2, False), None, ReportedStatus(72, 0, True))
     )
 
 
@@ -263,7 +277,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
     ],
 )
 def test_a_blockhash_in_another_shape_is_none(value: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_blockhash({"context": CONTEXT, "value": value})
 
 
@@ -271,8 +285,8 @@ def test_a_blockhash_in_another_shape_is_none(value: Any) -> None:
     "result", [None, 7, [], {"absoluteSlot": 9}, {"absoluteSlot": 9, "blockHeight": None}, {"blockHeight": 7}]
 )
 def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
-    assert decode.read_epoch({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == Epoch(9, 7)
-    with pytest.raises(UNREADABLE):
+    assert decode.read_epoch({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == ChainPosition(9, 7)
+    with pytest.raises(DECODE_ERRORS):
         decode.read_epoch(result)
 
 
@@ -280,7 +294,7 @@ def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
     "value", [None, 5, [], [None, None], [7], ["x"], [{"slot": 1}], [{"slot": 1, "confirmationStatus": None}]]
 )
 def test_statuses_in_another_shape_or_number_are_none(value: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_statuses({"context": CONTEXT, "value": value}, 1)
 
 
@@ -289,15 +303,15 @@ def test_a_transaction_without_one_of_its_parts_is_none(key: str) -> None:
     whole = shown(meta([9, 1, 1, 1, 1], [4, 1, 1, 1, 1], [], []))
     values = copy.deepcopy(whole)
     del values["meta"][key]
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_transaction(values, SIGNATURE)
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_transaction(whole | {"meta": None}, SIGNATURE)
 
 
 @pytest.mark.parametrize("err", [{}, {"A": 1, "B": 2}, 7, {"InstructionError": 3}, {"InstructionError": ["x", "y"]}])
 def test_an_error_in_another_shape_is_none(err: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         decode.read_failure(err, [])
 
 
@@ -324,7 +338,7 @@ def test_the_programs_of_a_transaction_are_read_from_its_bytes(steps: list[Instr
         else Message.new_with_blockhash(steps, payer.pubkey(), Hash.default())
     )
     raw = bytes(VersionedTransaction(message, [payer]))
-    assert programs_of(raw) == tuple(str(step.program_id) for step in steps)
+    assert called_programs(raw) == tuple(str(step.program_id) for step in steps)
 
 
 @pytest.mark.parametrize("size", range(0, 150, 7))
@@ -333,4 +347,4 @@ def test_a_transaction_that_is_cut_off_is_none(size: int) -> None:
     step = Instruction(Pubkey.default(), b"data", [])
     raw = bytes(VersionedTransaction(MessageV0.try_compile(payer.pubkey(), [step], [], Hash.default()), [payer]))
     with pytest.raises(ValueError):
-        programs_of(raw[:size])
+        called_programs(raw[:size])

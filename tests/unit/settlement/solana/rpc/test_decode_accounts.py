@@ -6,7 +6,7 @@ import pytest
 
 from dexexec.domain.solana import Account, Accounts, TokenBalance
 from dexexec.settlement.solana.rpc import decode_accounts, methods
-from dexexec.settlement.solana.rpc.decode_values import UNREADABLE
+from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
 from tests.support.raydium_accounts import address
 
 OWNER, MINT, AT, OTHER = (address(n) for n in range(1, 5))
@@ -68,7 +68,7 @@ def test_a_token_account_that_the_node_cannot_parse_is_left_out() -> None:
     ],
 )
 def test_a_balance_in_another_shape_or_of_somebody_else_is_none(wrong: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         read(held(), wrong)
 
 
@@ -93,7 +93,7 @@ def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
     ],
 )
 def test_priority_fees_in_another_shape_are_none(result: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         methods.recent_priority_fees([]).read(result)
 
 

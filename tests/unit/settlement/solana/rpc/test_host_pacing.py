@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dexexec.settlement.solana.rpc.host_pacing import LEAST, MOST, Pace
+from dexexec.settlement.solana.rpc.host_pacing import LEAST, MOST, HostPacing
 from dexexec.settlement.solana.rpc.methods import GENESIS_HASH
-from dexexec.settlement.solana.rpc.node import NodeBusyError, NodeUnavailableError
-from dexexec.settlement.solana.rpc.request_budget import Budget
-from dexexec.settlement.solana.rpc.throttled_node import Asking
+from dexexec.settlement.solana.rpc.node import NodeRateLimitedError, NodeUnavailableError
+from dexexec.settlement.solana.rpc.request_budget import RequestBudget
+from dexexec.settlement.solana.rpc.throttled_node import ThrottledNodes
 from dexexec.testing.clock import ManualClock
 
 
@@ -31,38 +31,38 @@ class Limited:
             self.taken.popleft()
         if len(self.taken) >= self.per_second:
             self.refused += 1
-            raise NodeBusyError("429")
+            raise NodeRateLimitedError("429")
         self.taken.append(now)
         return "hash"
 
 
-async def ask_all(asking: Asking, node: Any, count: int) -> list[Any]:
-    waiting = [asking.ask(node, GENESIS_HASH, until=60.0) for _ in range(count)]
+async def ask_all(throttled: ThrottledNodes, node: Any, count: int) -> list[Any]:
+    waiting = [throttled.ask(node, GENESIS_HASH, until=60.0) for _ in range(count)]
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_promise_17_all_slow_down_together_and_get_their_answers() -> None:
     clock = ManualClock()
-    node, asking = Limited(clock, 10), Asking(clock, Budget(clock), timeout=60.0, lag=10)
-    assert await ask_all(asking, node, 60) == ["hash"] * 60
+    node, throttled = Limited(clock, 10), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
+    assert await ask_all(throttled, node, 60) == ["hash"] * 60
     assert clock.monotonic() < 40, "it does not crawl"
     before = node.refused
     for _ in range(5):
-        assert await ask_all(asking, node, 10) == ["hash"] * 10
+        assert await ask_all(throttled, node, 10) == ["hash"] * 10
     assert node.refused - before <= 10, "the pace is kept"
 
 
 async def test_who_has_no_time_left_fails_at_once() -> None:
     clock = ManualClock()
-    node, asking = Limited(clock, 0), Asking(clock, Budget(clock), timeout=60.0, lag=10)
+    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
     with pytest.raises(NodeUnavailableError):
-        await asking.ask(node, GENESIS_HASH, until=0.1)  # type: ignore[arg-type]
+        await throttled.ask(node, GENESIS_HASH, until=0.1)  # type: ignore[arg-type]
     assert clock.monotonic() < 1
 
 
 def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
     clock = ManualClock()
-    pace = Pace(clock, "host")
+    pace = HostPacing(clock, "host")
     assert pace.bucket() is None
     for _ in range(40):
         pace.answered()
@@ -82,11 +82,11 @@ def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
 async def test_promise_17_one_complaint_in_a_quiet_moment_does_not_make_all_crawl() -> None:
     """No request was answered just before, because none was sent: that is no measure of the allowed rate."""
     clock = ManualClock()
-    node, asking = Limited(clock, 0), Asking(clock, Budget(clock), timeout=60.0, lag=10)
-    first = asyncio.ensure_future(asking.ask(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]
+    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
+    first = asyncio.ensure_future(throttled.ask(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]
     while not node.refused:
         await asyncio.sleep(0)
     node.per_second = 30
-    assert await ask_all(asking, node, 40) == ["hash"] * 40
+    assert await ask_all(throttled, node, 40) == ["hash"] * 40
     assert await first == "hash"
     assert clock.monotonic() < 10, "seconds"

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.swap import SLOTS_PER_SECOND
-from dexexec.settlement.solana.rpc.decode import Epoch
+from dexexec.settlement.solana.rpc.decode import ChainPosition
 from dexexec.settlement.solana.rpc.node import Node
-from dexexec.settlement.solana.rpc.node_trust import CALM, PROBATION, STUCK, Trust, compare
+from dexexec.settlement.solana.rpc.node_trust import CALM, PROBATION, STUCK, NodeTrust, compare_heights
 from dexexec.testing.clock import ManualClock
 
 LAG = 10
@@ -35,15 +35,15 @@ class Scene:
 
     def __init__(self, nodes: int = 1) -> None:
         self.clock, self.heard = ManualClock(), Heard()
-        self.trust = Trust(self.clock, self.heard, LAG)
+        self.trust = NodeTrust(self.clock, self.heard, LAG)
         self.nodes = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(nodes)]
         self.slot = 10_000
 
-    def epoch(self, lie: int = 0) -> Epoch:
-        return Epoch(self.slot, self.slot - SKIPPED + lie)
+    def epoch(self, lie: int = 0) -> ChainPosition:
+        return ChainPosition(self.slot, self.slot - SKIPPED + lie)
 
-    def tip(self, lie: int = 0) -> Epoch:
-        return Epoch(self.slot + 32, self.slot + 32 - SKIPPED + lie)
+    def tip(self, lie: int = 0) -> ChainPosition:
+        return ChainPosition(self.slot + 32, self.slot + 32 - SKIPPED + lie)
 
     def pass_slots(self, count: int, per_second: float = 5.0) -> None:
         self.slot += count
@@ -57,8 +57,8 @@ class Scene:
         there = [(node, height) for node, height in zip(self.nodes, heights, strict=True) if height is not None]
         answers = []
         for node, ahead in there:
-            epoch = Epoch(self.slot + ahead, self.slot + ahead - SKIPPED)
-            self.trust.judge(node, epoch, Epoch(epoch.slot + 32, epoch.height + 32))
+            epoch = ChainPosition(self.slot + ahead, self.slot + ahead - SKIPPED)
+            self.trust.judge(node, epoch, ChainPosition(epoch.slot + 32, epoch.height + 32))
             answers.append((node, epoch))
         found = self.trust.weigh(answers)
         return [found[node].counts if node in found else None for node in self.nodes]
@@ -79,12 +79,12 @@ def test_promise_5_a_height_above_the_nodes_own_newest_block_proves_nothing(lie:
 
 def test_promise_5_a_slot_told_for_a_height_proves_nothing() -> None:
     scene = Scene()
-    assert scene.trust.judge(scene.nodes[0], Epoch(scene.slot, scene.slot), scene.tip())
+    assert scene.trust.judge(scene.nodes[0], ChainPosition(scene.slot, scene.slot), scene.tip())
 
 
 def test_a_height_above_its_slot_cannot_be() -> None:
     scene = Scene()
-    assert "above its slot" in scene.trust.judge(scene.nodes[0], Epoch(100, 101))
+    assert "above its slot" in scene.trust.judge(scene.nodes[0], ChainPosition(100, 101))
 
 
 @pytest.mark.parametrize("lie", [22_000_000, SKIPPED + 1])
@@ -108,7 +108,7 @@ def test_an_honest_node_is_believed_whatever_time_passes() -> None:
 def test_an_answer_of_an_older_node_behind_the_same_address_is_no_contradiction() -> None:
     scene = Scene()
     scene.honest()
-    older = Epoch(scene.slot - 40, scene.slot - 40 - SKIPPED)
+    older = ChainPosition(scene.slot - 40, scene.slot - 40 - SKIPPED)
     assert not scene.trust.judge(scene.nodes[0], older, scene.tip())
 
 
@@ -142,7 +142,7 @@ def test_a_node_that_stood_still_may_catch_up_at_once() -> None:
     told = scene.epoch()
     for _ in range(10):
         scene.pass_slots(1_000)
-        assert not scene.trust.judge(scene.nodes[0], told, Epoch(told.slot + 32, told.height + 32))
+        assert not scene.trust.judge(scene.nodes[0], told, ChainPosition(told.slot + 32, told.height + 32))
     assert not scene.honest()
 
 
@@ -164,7 +164,7 @@ def test_promise_5_one_liar_of_three_counts_for_nothing_and_makes_nobody_look_be
     [(node, why)] = scene.heard.lines
     assert node == "node1"
     assert "others tell" in why
-    weights = compare({scene.nodes[0]: 500, scene.nodes[1]: 10**7, scene.nodes[2]: 495}, (), LAG)
+    weights = compare_heights({scene.nodes[0]: 500, scene.nodes[1]: 10**7, scene.nodes[2]: 495}, (), LAG)
     assert [weights[node].keeps_up for node in scene.nodes] == [True, False, True]
 
 
@@ -172,7 +172,7 @@ def test_of_two_that_contradict_each_other_both_count_so_that_the_lower_one_deci
     scene = Scene(2)
     assert scene.weigh(0, 10_000) == [True, True]
     [low, high] = scene.nodes
-    weights = compare({low: 500, high: 10**7}, (), LAG)
+    weights = compare_heights({low: 500, high: 10**7}, (), LAG)
     assert weights[low].undecided
     assert weights[high].undecided
 
@@ -215,10 +215,10 @@ def test_one_that_stands_still_far_behind_is_known_for_it() -> None:
     scene = Scene(2)
     still = scene.epoch()
     for _ in range(round(STUCK) + 1):
-        scene.trust.judge(scene.nodes[0], still, Epoch(still.slot + 32, still.height + 32))
+        scene.trust.judge(scene.nodes[0], still, ChainPosition(still.slot + 32, still.height + 32))
         scene.weigh(None, 2_000)
         scene.clock.advance(1)
-    moving = Epoch(scene.slot + 2_000, scene.slot + 2_000 - SKIPPED)
+    moving = ChainPosition(scene.slot + 2_000, scene.slot + 2_000 - SKIPPED)
     weights = scene.trust.weigh([(scene.nodes[0], still), (scene.nodes[1], moving)])
     assert [weights[node].stuck for node in scene.nodes] == [True, False]
 
@@ -228,6 +228,6 @@ def test_promise_5_whatever_one_of_three_tells_the_height_that_counts_is_not_abo
     honest: list[int], lie: int
 ) -> None:
     heights = dict(zip(Scene(3).nodes, (10**9 + honest[0], 10**9 + honest[1], 10**9 + lie), strict=True))
-    weights = compare(heights, (), LAG)
+    weights = compare_heights(heights, (), LAG)
     counted = [height for node, height in heights.items() if weights[node].counts]
     assert min(counted) <= 10**9 + max(honest)

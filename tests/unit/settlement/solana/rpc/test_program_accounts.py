@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dexexec.domain.solana import Account, AccountFilters, ProgramAccounts
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.decode_values import UNREADABLE
+from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
 from tests.support.raydium_accounts import address
 
 PROGRAM, AT, OTHER = address(1), address(2), address(3)
@@ -62,7 +62,7 @@ def test_accounts_come_by_address_with_the_slot() -> None:
     ],
 )
 def test_what_was_not_asked_for_is_no_answer(result: Any) -> None:
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(DECODE_ERRORS):
         ASKED.read(result)
 
 

@@ -12,9 +12,9 @@ from dexexec.settlement.solana.rpc.request_budget import (
     LONGEST_REST,
     PUBLIC_LIMITS,
     SHORTEST_REST,
-    Budget,
-    BudgetSpentError,
-    Rest,
+    BudgetExhaustedError,
+    Cooldown,
+    RequestBudget,
 )
 from dexexec.testing.clock import ManualClock
 
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, per_second: float | None, host: str = HOST) -> None:
         self.clock, self.host = ManualClock(), host
-        self.budget = Budget(self.clock, per_second)
+        self.budget = RequestBudget(self.clock, per_second)
         self.turns: list[tuple[str, float]] = []
 
     async def ask(self, method: str, name: str = "", within: float = 1e9) -> None:
@@ -80,7 +80,7 @@ async def test_equals_are_served_in_the_order_they_came() -> None:
 async def test_who_cannot_have_its_turn_in_time_is_told_which_budget_is_spent() -> None:
     bench = Bench(4)
     await bench.ask_all(*[SEND] * 4)
-    with pytest.raises(BudgetSpentError, match=r"4 requests per second \(DEXEXEC_RPC_REQUESTS_PER_SECOND\)"):
+    with pytest.raises(BudgetExhaustedError, match=r"4 requests per second \(DEXEXEC_RPC_REQUESTS_PER_SECOND\)"):
         await bench.ask(SEND, within=0.2)
     await bench.ask(SEND, within=0.25)
     assert bench.clock.monotonic() == pytest.approx(0.25)
@@ -95,7 +95,7 @@ async def test_nobody_waits_past_its_time_when_others_go_first() -> None:
         bench.ask(SEND),
         return_exceptions=True,
     )
-    assert [type(one) for one in found] == [BudgetSpentError, type(None), type(None)]
+    assert [type(one) for one in found] == [BudgetExhaustedError, type(None), type(None)]
 
 
 async def test_who_gives_up_waiting_takes_no_token() -> None:
@@ -142,14 +142,14 @@ async def test_a_public_nodes_limit_of_a_method_holds_also_where_more_is_set() -
     bench = Bench(1_000, PUBLIC)
     await asyncio.gather(*(bench.ask(SEARCH) for _ in range(41)))
     assert bench.clock.monotonic() >= 10
-    with pytest.raises(BudgetSpentError, match=f"40 requests in 10 s of one method to {PUBLIC}"):
+    with pytest.raises(BudgetExhaustedError, match=f"40 requests in 10 s of one method to {PUBLIC}"):
         await bench.ask(SEARCH, within=0.1)
 
 
 @contextmanager
-def resting() -> Iterator[tuple[ManualClock, Rest]]:
+def resting() -> Iterator[tuple[ManualClock, Cooldown]]:
     clock = ManualClock()
-    yield clock, Rest(clock)
+    yield clock, Cooldown(clock)
 
 
 def pauses(wanted: list[float | None]) -> list[float]:

@@ -9,11 +9,11 @@ import pytest
 from dexexec.domain import base58
 from dexexec.domain.swap import Landed, Unavailable
 from dexexec.settlement.solana.rpc import signature_status
-from dexexec.settlement.solana.rpc.decode import Executed, Sighting
+from dexexec.settlement.solana.rpc.decode import ExecutedTransaction, ReportedStatus
 from dexexec.settlement.solana.rpc.node import Node
-from dexexec.settlement.solana.rpc.node_pool import Nodes
-from dexexec.settlement.solana.rpc.signature_status import Looking
-from dexexec.settlement.solana.rpc.status_quorum import FINALIZED, Finding, Seen
+from dexexec.settlement.solana.rpc.node_pool import NodePool
+from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
+from dexexec.settlement.solana.rpc.status_quorum import FINALIZED, Found, LookupResult
 from tests.support.parts import running
 
 SIGNATURES = [base58.encode(bytes([n]) * 64) for n in (1, 2, 3)]
@@ -23,24 +23,24 @@ SLOT = 7
 class HangingNodes:
     """None of them answers what the second transaction did."""
 
-    async def call(self, question: Any, first: Node | None = None) -> Executed:
+    async def call(self, question: Any, first: Node | None = None) -> ExecutedTransaction:
         """The first node that answers."""
         if question.params[0] == SIGNATURES[1]:
             await asyncio.Event().wait()
-        return Executed(SLOT, 5_000, {}, None)
+        return ExecutedTransaction(SLOT, 5_000, {}, None)
 
 
-class Sighted(Looking):
+class Sighted(SignatureStatuses):
     """Where all signatures are known as final."""
 
-    async def _look_up(self, signatures: list[str], *, history: bool) -> Sequence[Finding]:  # type: ignore[override]
+    async def _look_up(self, signatures: list[str], *, history: bool) -> Sequence[LookupResult]:  # type: ignore[override]
         node = Node("http://node.example", "node", 1.0)
-        return [Seen(node=node, sighting=Sighting(SLOT, FINALIZED, False), final=True) for _ in signatures]
+        return [Found(node=node, sighting=ReportedStatus(SLOT, FINALIZED, False), final=True) for _ in signatures]
 
 
 async def test_a_transaction_that_no_node_shows_keeps_no_other_from_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature_status, "FETCH_SECONDS", 0.01)
-    look = Sighted(cast("Nodes", HangingNodes()))
+    look = Sighted(cast("NodePool", HangingNodes()))
     async with running(look.run()), asyncio.timeout(30):
         first, hangs, last = await look.status(SIGNATURES, history=False)
     assert first == last == Landed({}, 5_000, SLOT, finalized=True)

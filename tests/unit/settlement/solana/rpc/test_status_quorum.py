@@ -3,32 +3,40 @@
 import pytest
 
 from dexexec.domain.swap import NotSeen, Unavailable
-from dexexec.settlement.solana.rpc.decode import Epoch, Sighting, Sightings
+from dexexec.settlement.solana.rpc.decode import ChainPosition, ReportedStatus, ReportedStatuses
 from dexexec.settlement.solana.rpc.node import Node
-from dexexec.settlement.solana.rpc.node_trust import NOTHING, Weight
-from dexexec.settlement.solana.rpc.status_quorum import CONFIRMED, FINALIZED, RECENT, Finding, Seen, View, together
+from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeWeight
+from dexexec.settlement.solana.rpc.status_quorum import (
+    CONFIRMED,
+    FINALIZED,
+    RECENT,
+    Found,
+    LookupResult,
+    NodeAnswer,
+    combine_answers,
+)
 
 SLOT = 1_000
 NODES = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(3)]
-FINAL, LESS = Sighting(SLOT, FINALIZED, failed=False), Sighting(SLOT, CONFIRMED, failed=False)
-FAILED, ELSEWHERE = Sighting(SLOT, FINALIZED, failed=True), Sighting(SLOT + 1, FINALIZED, failed=False)
-COUNTS, LAGS = Weight(), Weight(keeps_up=False, behind=60)
-STUCK = Weight(keeps_up=False, behind=2_000, stuck=True)
+FINAL, LESS = ReportedStatus(SLOT, FINALIZED, failed=False), ReportedStatus(SLOT, CONFIRMED, failed=False)
+FAILED, ELSEWHERE = ReportedStatus(SLOT, FINALIZED, failed=True), ReportedStatus(SLOT + 1, FINALIZED, failed=False)
+COUNTS, LAGS = NodeWeight(), NodeWeight(keeps_up=False, behind=60)
+STUCK = NodeWeight(keeps_up=False, behind=2_000, stuck=True)
 
 
-def view(node: int, sighting: Sighting | None, *, past: int = 10, weight: Weight = COUNTS) -> View:
+def view(node: int, sighting: ReportedStatus | None, *, past: int = 10, weight: NodeWeight = COUNTS) -> NodeAnswer:
     """A node that has finalized so many slots past the landing, and looked 32 slots later."""
-    epoch = Epoch(SLOT + past, SLOT + past)
-    return View(NODES[node], epoch, weight, Sightings(epoch.slot + 32, (sighting,)))
+    epoch = ChainPosition(SLOT + past, SLOT + past)
+    return NodeAnswer(NODES[node], epoch, weight, ReportedStatuses(epoch.slot + 32, (sighting,)))
 
 
-def silent(node: int) -> View:
-    return View(NODES[node], None, NOTHING)
+def silent(node: int) -> NodeAnswer:
+    return NodeAnswer(NODES[node], None, NO_WEIGHT)
 
 
-def seen(*views: View) -> Seen:
-    finding = together(views, 0)
-    assert isinstance(finding, Seen)
+def seen(*views: NodeAnswer) -> Found:
+    finding = combine_answers(views, 0)
+    assert isinstance(finding, Found)
     return finding
 
 
@@ -55,7 +63,7 @@ def seen(*views: View) -> Seen:
         ([view(0, FINAL), view(1, ELSEWHERE)], False),
         ([view(0, FINAL), view(1, None, past=RECENT)], True),
         ([view(0, FINAL), view(1, None, past=RECENT), view(2, None, past=RECENT)], False),
-        ([view(0, FINAL), view(1, None, weight=NOTHING)], True),
+        ([view(0, FINAL), view(1, None, weight=NO_WEIGHT)], True),
     ],
     ids=[
         "the only node", "whose finalized slot is before it", "all agree", "two against one", "one against two",
@@ -65,7 +73,7 @@ def seen(*views: View) -> Seen:
         "one of two has no history", "two of three know nothing", "one is not believed",
     ],
 )  # fmt: skip
-def test_a_landing_is_final_only_where_more_nodes_know_it_than_deny_it(views: list[View], final: bool) -> None:
+def test_a_landing_is_final_only_where_more_nodes_know_it_than_deny_it(views: list[NodeAnswer], final: bool) -> None:
     assert seen(*views).final is final
 
 
@@ -90,21 +98,24 @@ def test_a_landing_that_most_deny_is_in_doubt_and_the_operator_can_hear_who_does
 
 def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> None:
     views = [view(0, FINAL), view(1, None, past=RECENT)]
-    finding = together(views, 0, denied=frozenset({NODES[1]}))
-    assert isinstance(finding, Seen)
+    finding = combine_answers(views, 0, denied=frozenset({NODES[1]}))
+    assert isinstance(finding, Found)
     assert not finding.final
 
 
 def test_who_knows_it_is_heard_whatever_else_it_tells() -> None:
-    for knows in (view(0, FINAL, weight=NOTHING), View(NODES[0], None, NOTHING, Sightings(SLOT, (FINAL,)))):
-        assert isinstance(together([knows, view(1, None), view(2, None)], 0), Seen)
+    for knows in (
+        view(0, FINAL, weight=NO_WEIGHT),
+        NodeAnswer(NODES[0], None, NO_WEIGHT, ReportedStatuses(SLOT, (FINAL,))),
+    ):
+        assert isinstance(combine_answers([knows, view(1, None), view(2, None)], 0), Found)
 
 
 # ---- not known -------------------------------------------------------------------------------------------------------
 
 
-def not_seen(*views: View) -> Finding:
-    return together(views, 0)
+def not_seen(*views: NodeAnswer) -> LookupResult:
+    return combine_answers(views, 0)
 
 
 def test_promise_5_the_lowest_height_counts_and_the_oldest_slot() -> None:
@@ -115,7 +126,7 @@ def test_promise_5_the_lowest_height_counts_and_the_oldest_slot() -> None:
 
 
 def test_promise_5_a_node_that_is_not_believed_proves_nothing_and_holds_up_nothing() -> None:
-    wrong = Weight(counts=False, keeps_up=False, why="contradicts itself")
+    wrong = NodeWeight(counts=False, keeps_up=False, why="contradicts itself")
     alone = not_seen(view(0, None, weight=wrong))
     assert isinstance(alone, Unavailable)
     assert "contradicts itself" in alone.detail
@@ -125,7 +136,7 @@ def test_promise_5_a_node_that_is_not_believed_proves_nothing_and_holds_up_nothi
 
 
 def test_promise_5_a_node_that_looked_too_early_holds_up_the_proof() -> None:
-    early = View(NODES[1], Epoch(SLOT, SLOT), COUNTS, Sightings(SLOT - 1, (None,)))
+    early = NodeAnswer(NODES[1], ChainPosition(SLOT, SLOT), COUNTS, ReportedStatuses(SLOT - 1, (None,)))
     assert isinstance(not_seen(view(0, None), early), Unavailable)
 
 

@@ -7,12 +7,12 @@ import httpx2
 import pytest
 
 from dexexec.settlement.solana.rpc.websocket import (
-    Notified,
-    Subscribed,
-    addresses_of,
+    Notification,
+    SubscriptionReply,
     read_message,
     subscribe,
     unsubscribe,
+    websocket_urls,
 )
 
 
@@ -28,7 +28,7 @@ from dexexec.settlement.solana.rpc.websocket import (
     ],
 )
 def test_a_websocket_is_at_the_nodes_own_address_or_one_port_above(url: str, addresses: list[str]) -> None:
-    assert [str(one) for one in addresses_of(httpx2.URL(url))] == addresses
+    assert [str(one) for one in websocket_urls(httpx2.URL(url))] == addresses
 
 
 def test_a_signature_is_asked_for_at_confirmed() -> None:
@@ -44,8 +44,8 @@ def test_a_signature_is_asked_for_at_confirmed() -> None:
 @pytest.mark.parametrize(
     ("message", "read"),
     [
-        ({"jsonrpc": "2.0", "result": 0, "id": 1}, Subscribed(1, 0)),
-        ({"jsonrpc": "2.0", "error": {"code": -32601, "message": "no"}, "id": 2}, Subscribed(2, None)),
+        ({"jsonrpc": "2.0", "result": 0, "id": 1}, SubscriptionReply(1, 0)),
+        ({"jsonrpc": "2.0", "error": {"code": -32601, "message": "no"}, "id": 2}, SubscriptionReply(2, None)),
         ({"jsonrpc": "2.0", "result": True, "id": 3}, None),
         (
             {
@@ -53,7 +53,7 @@ def test_a_signature_is_asked_for_at_confirmed() -> None:
                 "method": "signatureNotification",
                 "params": {"result": {"context": {"slot": 5}, "value": {"err": None}}, "subscription": 24006},
             },
-            Notified(24006),
+            Notification(24006),
         ),
         ({"method": "signatureNotification", "params": {"subscription": "7"}}, None),
         ({"method": "signatureNotification", "params": []}, None),

@@ -22,7 +22,7 @@ WINDOW = 1.0
 BUSY = b'{"jsonrpc":"2.0","error":{"code":429,"message":"too many requests"},"id":null}'
 
 
-class Answer(StrEnum):
+class SpoiledAnswer(StrEnum):
     """What is answered in place of the node's answer."""
 
     ERROR = "HTTP 500"
@@ -32,15 +32,15 @@ class Answer(StrEnum):
 
 
 @dataclass
-class Front:
+class RoughProxy:
     """`nodes` are asked in turn. `spoils`: what to answer a `sendTransaction` once it has been passed on; in turn, too.
     `refused` counts what was answered with 429."""
 
     url: str
     nodes: Sequence[str]
     client: AsyncHTTPClient
-    spoils: Sequence[Answer] = ()
-    spoilt: Counter[Answer] = field(default_factory=Counter)
+    spoils: Sequence[SpoiledAnswer] = ()
+    spoilt: Counter[SpoiledAnswer] = field(default_factory=Counter)
     refused: int = 0
     _a_second: int | None = None
     _times: deque[float] = field(default_factory=deque)
@@ -66,7 +66,7 @@ class Front:
         node = self.nodes[self._turns() % len(self.nodes)]
         return (await self.client.fetch(node, method="POST", body=body, headers=JSON, request_timeout=30)).body
 
-    def spoil(self, method: str) -> Answer | None:
+    def spoil(self, method: str) -> SpoiledAnswer | None:
         """What is answered in place of the node's answer, if anything is."""
         if method != "sendTransaction" or not self.spoils:
             return None
@@ -76,7 +76,7 @@ class Front:
 
 
 class _Asked(RequestHandler):
-    def initialize(self, front: Front) -> None:
+    def initialize(self, front: RoughProxy) -> None:
         self.front = front
 
     async def post(self) -> None:
@@ -90,23 +90,23 @@ class _Asked(RequestHandler):
         match front.spoil(method):
             case None:
                 self.finish(answer)
-            case Answer.ERROR:
+            case SpoiledAnswer.ERROR:
                 self.set_status(500)
                 self.finish(b"Internal Server Error")
-            case Answer.EMPTY:
+            case SpoiledAnswer.EMPTY:
                 self.finish()
-            case Answer.GARBAGE:
+            case SpoiledAnswer.GARBAGE:
                 self.finish(b'\x00\xff{"jsonrpc": "2.0", "resu')
-            case Answer.CLOSED:
+            case SpoiledAnswer.CLOSED:
                 self.detach().close()
 
 
 @asynccontextmanager
-async def rough_front(*nodes: str) -> AsyncIterator[Front]:
+async def rough_proxy(*nodes: str) -> AsyncIterator[RoughProxy]:
     """One that does nothing but pass on, until told otherwise."""
     listening, port = bind_unused_port()
     client = AsyncHTTPClient(force_instance=True, max_clients=100)
-    front = Front(f"http://127.0.0.1:{port}", nodes, client)
+    front = RoughProxy(f"http://127.0.0.1:{port}", nodes, client)
     server = HTTPServer(Application([(r"/.*", _Asked, {"front": front})], log_function=lambda _: None))
     server.add_socket(listening)
     try:

@@ -29,7 +29,7 @@ from dexexec.settlement.settlement import PendingAttempt, Settlement, Settlement
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.message import Message, Program
 from dexexec.settlement.solana.rpc import Localnet
-from dexexec.settlement.solana.rpc.node_pool import Patience
+from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import assemble, associated_token_account, compile_message, parse_message
 from dexexec.settlement.solana.wallet import Wallet
@@ -37,9 +37,9 @@ from dexexec.venue import Network, VenueContext
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
-from tests.support.localnet.in_process import Net, rpc, running
-from tests.support.localnet.rpc_nodes import PATIENT, Told, opened
-from tests.support.localnet.venues import SlotClock
+from tests.support.localnet.in_process import InProcessLocalnet, rpc, run_localnet
+from tests.support.localnet.mock_venue_setup import SlotClock
+from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS, RecordingListener, open_chain
 from tests.support.swap_transactions import call, fixed
 
 SELL_SOL = SwapRequest(WSOL, USDC, 10_000_000, Mode.EXACT_IN, 50)
@@ -50,25 +50,25 @@ VALID = 150
 """Blocks on top of one whose blockhash may still be used."""
 EXPIRED = VALID + FINAL + 1
 """Blocks after which what was signed before them is expired, and that is final."""
-EVER = 10**6
+UNLIMITED = 10**6
 """Requests, or transactions: more than there are."""
 MAX_PRICE = 1_000_000
 """Micro-lamports per compute unit, the cap."""
 
-Deed = Callable[[], Awaitable[object]]
+Action = Callable[[], Awaitable[object]]
 
 
-class HandClock(SlotClock):
+class ScriptedClock(SlotClock):
     """Time by hand, beginning where the machine's is, as deadlines are counted from there.
 
     `meanwhile` are things that happen, one per pause, when somebody pauses. Whoever comes first to the failpoint
     `stall` stays there until `go_on`.
     """
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: InProcessLocalnet) -> None:
         super().__init__(net)
         self._base = time.monotonic()
-        self.meanwhile: deque[Deed] = deque()
+        self.meanwhile: deque[Action] = deque()
         self.pauses = 0
         self.stall: Failpoint | None = None
         self.stalled, self.go_on = asyncio.Event(), asyncio.Event()
@@ -93,7 +93,7 @@ class HandClock(SlotClock):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoggedRequest:
     """A JSON-RPC request as it went over the wire: when, to which node, and the answer's result or error, if any."""
 
     at: float
@@ -109,44 +109,44 @@ class Asked:
 
 
 @dataclass
-class Wires:
+class RequestLog:
     """All requests to all nodes, in the order of their answers. `before` holds what happens just before the next
     request of a method goes out, once. Requests that `cut` picks are broken off."""
 
-    clock: HandClock
-    cut: Callable[[Asked], bool] = lambda _: False
-    asked: list[Asked] = field(default_factory=list)
-    before: dict[str, Deed] = field(default_factory=dict)
+    clock: ScriptedClock
+    cut: Callable[[LoggedRequest], bool] = lambda _: False
+    requests: list[LoggedRequest] = field(default_factory=list)
+    before: dict[str, Action] = field(default_factory=dict)
 
-    def of(self, *methods: str) -> list[Asked]:
+    def of(self, *methods: str) -> list[LoggedRequest]:
         """The requests of these methods."""
-        return [one for one in self.asked if one.method in methods]
+        return [one for one in self.requests if one.method in methods]
 
     @property
-    def sends(self) -> list[Asked]:
+    def sends(self) -> list[LoggedRequest]:
         """All transactions that were sent."""
         return self.of("sendTransaction")
 
     def tap(self, chain: Localnet) -> None:
         """Listen to all that a chain asks its nodes."""
         for node in chain._nodes.order:
-            node._transport = _Tap(self, node.name, node._transport)  # type: ignore[assignment]
+            node._transport = _LoggingTransport(self, node.name, node._transport)  # type: ignore[assignment]
 
 
-class _Tap(httpx2.AsyncBaseTransport):
+class _LoggingTransport(httpx2.AsyncBaseTransport):
     """A transport that is listened to."""
 
-    def __init__(self, wires: Wires, node: str, inner: httpx2.AsyncBaseTransport) -> None:
-        self._wires, self._node, self._inner = wires, node, inner
+    def __init__(self, request_log: RequestLog, node: str, inner: httpx2.AsyncBaseTransport) -> None:
+        self._request_log, self._node, self._inner = request_log, node, inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = json.loads(request.content)
         method, params = asked["method"], asked["params"]
-        if (deed := self._wires.before.pop(method, None)) is not None:
+        if (deed := self._request_log.before.pop(method, None)) is not None:
             await deed()
-        at, answer = self._wires.clock.monotonic(), None
+        at, answer = self._request_log.clock.monotonic(), None
         try:
-            if self._wires.cut(Asked(at, self._node, method, params)):
+            if self._request_log.cut(LoggedRequest(at, self._node, method, params)):
                 raise httpx2.ReadError("cut")
             response = await self._inner.handle_async_request(request)
             body = b"".join([part async for part in response.aiter_raw()])
@@ -156,14 +156,14 @@ class _Tap(httpx2.AsyncBaseTransport):
                 answer = document.get("result", document.get("error"))
             return httpx2.Response(response.status_code, headers=response.headers, stream=httpx2.ByteStream(body))
         finally:
-            self._wires.asked.append(Asked(at, self._node, method, params, answer))
+            self._request_log.requests.append(LoggedRequest(at, self._node, method, params, answer))
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
 @dataclass
-class Quiet:
+class ChainWithoutNotifications:
     """The chain without news: who waits for a swap waits by its own clock, which is in a test's hand."""
 
     chain: Localnet
@@ -182,18 +182,18 @@ class Quiet:
 
 
 @dataclass
-class Ground:
+class SettlementSetup:
     """A localnet with a wallet that is rich and a venue whose vaults are full, all of it final."""
 
-    net: Net
+    net: InProcessLocalnet
     chain: Localnet
-    clock: HandClock
-    wires: Wires
+    clock: ScriptedClock
+    request_log: RequestLog
     wallet: Wallet
     sealer: SolanaSealer
     venue: MockRaydium
     settlement: Settlement
-    told: Told
+    listener: RecordingListener
     observer: Observer
 
     @property
@@ -225,7 +225,7 @@ class Ground:
         for _ in range(slots):
             self.net.ledger.tick()
 
-    async def faults(self, node: str = "", /, **given: Any) -> None:
+    async def set_faults(self, node: str = "", /, **given: Any) -> None:
         """Set a node's faults; none ends them."""
         await rpc(self.net.url + node, "localnet_setFaults", given)
 
@@ -291,7 +291,7 @@ def in_base64(transaction: bytes) -> str:
     return base64.b64encode(transaction).decode()
 
 
-def payload_of(sent: Asked) -> bytes:
+def payload_of(sent: LoggedRequest) -> bytes:
     """The transaction of a `sendTransaction`."""
     return base64.b64decode(sent.params[0])
 
@@ -302,24 +302,26 @@ def message_of(transaction: bytes) -> Message:
 
 
 @asynccontextmanager
-async def ground(
-    folder: Path, *nodes: str, patience: Patience = PATIENT, priority_fee: int = 0
-) -> AsyncIterator[Ground]:
+async def settlement_setup(
+    folder: Path, *nodes: str, timeouts: NodePoolOptions = LONG_TIMEOUTS, priority_fee: int = 0
+) -> AsyncIterator[SettlementSetup]:
     """A fresh localnet, asked through `nodes` of it (paths; the first one unless given)."""
-    told, observer = Told(), Observer(make_logger("critical"))
-    async with running(folder) as net:
-        clock = HandClock(net)
-        chain = Localnet([net.url + node for node in nodes or ("",)], clock, told, patience)
-        async with opened(chain):
-            wires = Wires(clock)
-            wires.tap(chain)
+    listener, observer = RecordingListener(), Observer(make_logger("critical"))
+    async with run_localnet(folder) as net:
+        clock = ScriptedClock(net)
+        chain = Localnet([net.url + node for node in nodes or ("",)], clock, listener, timeouts)
+        async with open_chain(chain):
+            request_log = RequestLog(clock)
+            request_log.tap(chain)
             wallet = Wallet(secrets.token_bytes(32))
             sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee))
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
-            settlement = Settlement({Network.LOCALNET: Quiet(chain)}, {Network.LOCALNET: sealer}, clock, observer)
-            at = Ground(net, chain, clock, wires, wallet, sealer, venue, settlement, told, observer)
+            settlement = Settlement(
+                {Network.LOCALNET: ChainWithoutNotifications(chain)}, {Network.LOCALNET: sealer}, clock, observer
+            )
+            at = SettlementSetup(net, chain, clock, request_log, wallet, sealer, venue, settlement, listener, observer)
             await at.signed()  # which fills vaults and wallet
             await at.advance(FINAL + 10)
-            wires.asked.clear()
+            request_log.requests.clear()
             yield at

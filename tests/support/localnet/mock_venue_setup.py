@@ -26,8 +26,8 @@ from dexexec.venue import Network, VenueContext
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
-from tests.support.localnet.in_process import Net, running
-from tests.support.localnet.rpc_nodes import Told, opened
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
 TOKENS = Tokens((*KNOWN, PEPE))
@@ -37,7 +37,7 @@ SLOT_MS = 400
 class SlotClock(ManualClock):
     """Time by hand with which the localnet's blocks come."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: InProcessLocalnet) -> None:
         super().__init__()
         self._net, self._blocks = net, self.unix_ms() // SLOT_MS
 
@@ -58,10 +58,10 @@ class SlotClock(ManualClock):
 
 
 @dataclass
-class Scene:
+class MockVenueSetup:
     """A localnet with a wallet, on which venues are opened."""
 
-    net: Net
+    net: InProcessLocalnet
     chain: Localnet
     clock: SlotClock
     sealer: SolanaSealer
@@ -96,12 +96,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
+async def mock_venue_setup(folder: Path) -> AsyncIterator[MockVenueSetup]:
     """A fresh localnet, and a fresh wallet that holds nothing."""
-    async with running(folder) as net, opened(Localnet([net.url], SystemClock(), Told())) as chain:
+    async with (
+        run_localnet(folder) as net,
+        open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
+    ):
         clock = SlotClock(net)
         sealer = SolanaSealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_priority_fee=0), clock)
-        yield Scene(net, chain, clock, sealer)
+        yield MockVenueSetup(net, chain, clock, sealer)
 
 
 @dataclass(frozen=True)
@@ -117,5 +120,5 @@ class LocalnetHarness(Harness):
     @asynccontextmanager
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh localnet: coins are free, so swaps are sent."""
-        async with scene(self.folder / uuid.uuid4().hex) as on:
+        async with mock_venue_setup(self.folder / uuid.uuid4().hex) as on:
             yield ChainSetup(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)

@@ -32,10 +32,10 @@ from dexexec.venue import (
     VenueContext,
     VenueError,
 )
-from tests.integration.localnet.test_tokens import ata, coin, make_mint
-from tests.integration.localnet.test_tokens import open_account as open_for
 from tests.support.attempts import an_attempt
-from tests.support.localnet.in_process import Net, running
+from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner
+from tests.support.localnet.spl_tokens import open_account as open_for
 from tests.support.swap_transactions import call, fixed, open_account, transfer
 
 PROGRAM = str(Pubkey.new_unique())
@@ -48,7 +48,7 @@ FEE = 5_000
 SIGNATURES = 2 * FEE
 
 
-class Pool(Venue[NoOptions]):
+class ScriptedVenue(Venue[NoOptions]):
     """A venue that builds what it is told, and co-signs as it likes."""
 
     name = "pool"
@@ -83,14 +83,14 @@ class Pool(Venue[NoOptions]):
         return frozenset({PROGRAM})
 
 
-class HastyClock(SystemClock):
+class NoWaitClock(SystemClock):
     """Does not wait for slots that do not come by themselves here."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-class Silent:
+class FailingListener:
     """Nothing is to be told of the node here."""
 
     def node_failed(self, node: str, why: str) -> None:
@@ -112,7 +112,7 @@ class Silent:
         raise AssertionError(node)
 
 
-class Puppet(RpcChain):
+class InjectingChain(RpcChain):
     """The chain, where the venue's program does `inside` instead of being called: what a program that is given our
     accounts and our signature can really do to them. While a transaction is simulated, `meanwhile` happens."""
 
@@ -147,13 +147,13 @@ def message_of(transaction: bytes) -> Message:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SealingSetup:
     """Our wallet holds 1,000 of `mint_in` and of `other`, the venue's vaults 500 of each mint; the honest swap pays 100
     for 50 of `mint_out`, for which our wallet has no account yet."""
 
-    net: Net
-    chain: Puppet
-    venue: Pool
+    net: InProcessLocalnet
+    chain: InjectingChain
+    venue: ScriptedVenue
     key: Keypair
     mint_in: str
     mint_out: str
@@ -200,7 +200,7 @@ class Scene:
     def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))
         wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, HastyClock(), price=fixed(priority_fee))
+        return SolanaSealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee))
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
@@ -224,25 +224,25 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
+async def sealing_setup(folder: Path) -> AsyncIterator[SealingSetup]:
     """All set up and confirmed."""
-    async with running(folder) as net:
+    async with run_localnet(folder) as net:
         key, vault = await net.funded(), await net.funded()
         mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
         for mint in (mint_in, mint_out, other):
-            await coin(net, vault, mint, VAULT)
+            await mint_to_owner(net, vault, mint, VAULT)
         for mint in (mint_in, other):
             await net.land([open_for(vault, key.pubkey(), mint)], vault)
-            await give(net, vault, mint, ata(key.pubkey(), mint), HELD)
+            await mint_tokens(net, vault, mint, ata(key.pubkey(), mint), HELD)
         await net.advance(2)
-        chain = Puppet([net.url], SystemClock(), Silent())
+        chain = InjectingChain([net.url], SystemClock(), FailingListener())
         try:
-            yield Scene(net, chain, Pool(chain, vault), key, str(mint_in), str(mint_out), str(other))
+            yield SealingSetup(net, chain, ScriptedVenue(chain, vault), key, str(mint_in), str(mint_out), str(other))
         finally:
             await chain.aclose()
 
 
-async def give(net: Net, authority: Keypair, mint: Pubkey, account: Pubkey, amount: int) -> None:
+async def mint_tokens(net: InProcessLocalnet, authority: Keypair, mint: Pubkey, account: Pubkey, amount: int) -> None:
     """New tokens."""
     params = MintToParams(
         program_id=TOKEN_PROGRAM_ID, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
@@ -253,6 +253,6 @@ async def give(net: Net, authority: Keypair, mint: Pubkey, account: Pubkey, amou
 # An honest swap
 
 
-def closing(account: str, owner: str) -> Instruction:
+def close_account(account: str, owner: str) -> Instruction:
     """CloseAccount, to its owner."""
     return call(Program.TOKEN, b"\x09", account, owner, owner, signers=[owner])

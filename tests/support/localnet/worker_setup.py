@@ -25,11 +25,11 @@ from dexexec.execution.next_round import Retries
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Worker
 from dexexec.failpoints import Failpoint
-from dexexec.settlement.solana.rpc.node_pool import Patience
+from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.store import Address, Store
 from dexexec.venues.router import Router
-from tests.support.localnet.rpc_nodes import PATIENT
-from tests.support.localnet.settlement import FINAL, Ground, HandClock, ground
+from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS
+from tests.support.localnet.settlement_setup import FINAL, ScriptedClock, SettlementSetup, settlement_setup
 from tests.support.parts import new_order, open_queue, open_redis, open_store, running
 from tests.support.waiting import until
 from tests.support.worker_on_servers import LIMITS
@@ -42,7 +42,7 @@ LONG_MS = 3_600_000
 class WorkerClock(SystemClock):
     """The machine's time, as leases are Postgres's; who is to stall does so here, too."""
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(self, clock: ScriptedClock) -> None:
         self._clock = clock
 
     async def failpoint(self, name: Failpoint) -> None:
@@ -51,10 +51,10 @@ class WorkerClock(SystemClock):
 
 
 @dataclass
-class Bench:
+class WorkerSetup:
     """What workers need, and a look at what they did."""
 
-    at: Ground
+    at: SettlementSetup
     store: Store
     queue: Queue
     redis: redis.asyncio.Redis
@@ -185,18 +185,18 @@ class Bench:
             return [(signature, bytes(payload), height) for signature, payload, height in await found.fetchall()]
 
 
-OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
+OpenWorkers = Callable[..., AbstractAsyncContextManager[WorkerSetup]]
 
 
 @asynccontextmanager
-async def bench(
-    folder: Path, address: Address, url: str, prefix: str, *nodes: str, patience: Patience = PATIENT
-) -> AsyncIterator[Bench]:
+async def worker_setup(
+    folder: Path, address: Address, url: str, prefix: str, *nodes: str, timeouts: NodePoolOptions = LONG_TIMEOUTS
+) -> AsyncIterator[WorkerSetup]:
     """Everything but a worker."""
     async with (
-        ground(folder, *nodes, patience=patience) as at,
+        settlement_setup(folder, *nodes, timeouts=timeouts) as at,
         open_store(address) as store,
         open_queue(url, prefix) as queue,
         open_redis(url) as client,
     ):
-        yield Bench(at, store, queue, client, address, prefix)
+        yield WorkerSetup(at, store, queue, client, address, prefix)
