@@ -1,1 +1,1 @@
-"""A deterministic simulation of the whole engine: one seed is one story, and tells it the same way each time."""
+"""A deterministic simulation of the whole engine: a seed determines one scenario completely."""

@@ -46,21 +46,22 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
 
 
 class RemoteLedger:
-    """`dexexec.settlement.simulated.chain.Ledger` behind a wire. `witness` is told what arrives there."""
+    """`dexexec.settlement.simulated.chain.Ledger` behind a wire. `observer` is called with each signature that
+    arrives."""
 
     def __init__(self, ledger: MemoryLedger, wire: SimulatedWire, witness: Callable[[str], None]) -> None:
-        self._ledger, self._wire, self._witness = ledger, wire, witness
+        self._ledger, self._wire, self._arrived = ledger, wire, witness
 
     async def now_ms(self) -> int:
-        """As the protocol says: known here, as it is asked for now and then only."""
+        """See `Ledger`. Local, since callers ask for the time rarely."""
         return await self._ledger.now_ms()
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
-        """As the protocol says."""
+        """See `Ledger`."""
 
         def arrive() -> list[Receipt]:
             for landing in landings:
-                self._witness(landing.signature)
+                self._arrived(landing.signature)
             return at_once(self._ledger.record(landings))
 
         try:
@@ -69,7 +70,7 @@ class RemoteLedger:
             raise LedgerUnavailable(str(error)) from error
 
     async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
-        """As the protocol says."""
+        """See `Ledger`."""
         try:
             return await self._wire.call("find", lambda: at_once(self._ledger.find(signatures)))
         except UnavailableError as error:
@@ -77,7 +78,7 @@ class RemoteLedger:
 
 
 @dataclass(slots=True)
-class Stay:
+class OnChainPeriod:
     """A swap on the chain from slot `since`; until a fork at slot `until`, or for good. `outcome` is what it did. A
     node that was on another fork itself learns of it in slot `seen` only."""
 
@@ -88,27 +89,27 @@ class Stay:
 
 
 @dataclass(slots=True)
-class Fates:
-    """What will become of one signature: drawn when it is sent, so that every look agrees."""
+class DrawnOutcomes:
+    """Outcomes of one signature, drawn when it is sent, so that every lookup agrees."""
 
     last_valid: int
-    stays: list[Stay] = field(default_factory=list)
+    periods: list[OnChainPeriod] = field(default_factory=list)
 
-    def on_chain_at(self, slot: int) -> Stay | None:
-        """Where it stands as of a slot."""
-        for stay in self.stays:
-            if stay.seen <= slot and (stay.until is None or slot < stay.until):
-                return stay
+    def on_chain_at(self, slot: int) -> OnChainPeriod | None:
+        """The period that covers a slot, None if it is not on the chain then."""
+        for period in self.periods:
+            if period.seen <= slot and (period.until is None or slot < period.until):
+                return period
         return None
 
 
 class ForkingNode:
     """The chain itself, and the node that answers for it, some slots behind. `forks` is the share of landings that a
-    fork undoes; `recent` for how many slots a node knows a signature without searching its history."""
+    fork undoes; `recent` for how many slots a node finds a signature without searching its history."""
 
     def __init__(self, unix_ms: Callable[[], int], rng: random.Random, forks: float, recent: int) -> None:
         self._unix_ms, self._rng, self._forks, self.recent = unix_ms, rng, forks, recent
-        self.fates: dict[str, Fates] = {}
+        self.outcomes: dict[str, DrawnOutcomes] = {}
         self.payloads: dict[str, bytes] = {}
 
     def slot(self) -> int:
@@ -127,58 +128,60 @@ class ForkingNode:
             SimulatedSwap.decode(signed.payload)
         except ValueError:
             return Accepted()  # and it never lands
-        fates = self.fates.get(signed.signature)
-        if fates is None:
-            fates = self.fates[signed.signature] = Fates(signed.last_valid_height)
+        outcomes = self.outcomes.get(signed.signature)
+        if outcomes is None:
+            outcomes = self.outcomes[signed.signature] = DrawnOutcomes(signed.last_valid_height)
             self.payloads[signed.signature] = signed.payload
-        if rng.random() < 0.7 and not any(stay.until is None or stay.until > slot for stay in fates.stays):
-            self._land(fates, signed, slot + (rng.randint(1, 8) if rng.random() < 0.9 else rng.randint(1, VALID_FOR)))
+        if rng.random() < 0.7 and not any(period.until is None or period.until > slot for period in outcomes.periods):
+            self._land(
+                outcomes, signed, slot + (rng.randint(1, 8) if rng.random() < 0.9 else rng.randint(1, VALID_FOR))
+            )
         return Accepted() if rng.random() < 0.8 else Unknown("-32002: it would fail, says this front")
 
-    def _land(self, fates: Fates, signed: SignedSwap, since: int) -> None:
+    def _land(self, outcomes: DrawnOutcomes, signed: SignedSwap, since: int) -> None:
         """It lands in slot `since`, and is undone, and lands again with another outcome, as drawn."""
         rng, swap = self._rng, SimulatedSwap.decode(signed.payload)
-        while since <= fates.last_valid:
+        while since <= outcomes.last_valid:
             outcome = replace(swap, move_ppm=rng.choice((swap.move_ppm, 0, 9_000))).execute(since)
             if rng.random() >= self._forks:
                 seen = since + (rng.randint(0, FINALITY - 1) if rng.random() < self._forks else 0)
-                fates.stays.append(Stay(since, seen, None, outcome))
+                outcomes.periods.append(OnChainPeriod(since, seen, None, outcome))
                 return
             fork = since + rng.randint(1, FINALITY - 1)
-            fates.stays.append(Stay(since, since, fork, outcome))
+            outcomes.periods.append(OnChainPeriod(since, since, fork, outcome))
             if rng.random() < 0.5:
                 return  # until it is sent again
             since = fork + rng.randint(0, 6)
 
     def status(self, signatures: Sequence[str], history: bool) -> list[SwapStatus]:
-        """What the node knows. It is up to some slots behind, now and then many."""
+        """The node's answer. The node lags by a few slots, sometimes by many."""
         rng = self._rng
         slot = self.slot() - (rng.randint(0, 3) if rng.random() < 0.9 else rng.randint(4, 60))
         return [self._status(signature, slot, history) for signature in signatures]
 
     def _status(self, signature: str, slot: int, history: bool) -> SwapStatus:
-        fates = self.fates.get(signature)
-        stay = fates.on_chain_at(slot) if fates else None
-        if stay is None or (not history and slot > stay.since + self.recent):
+        outcomes = self.outcomes.get(signature)
+        period = outcomes.on_chain_at(slot) if outcomes else None
+        if period is None or (not history and slot > period.since + self.recent):
             return NotSeen(slot - FINALITY, history, "node", slot)
-        finalized = slot >= stay.since + FINALITY
-        outcome = stay.outcome
+        finalized = slot >= period.since + FINALITY
+        outcome = period.outcome
         if isinstance(outcome, Landed):
-            return Landed(outcome.moved, outcome.fee, stay.since, finalized)
+            return Landed(outcome.moved, outcome.fee, period.since, finalized)
         blamed = ProgramFailure(0, "program", 6_000, "custom program error: 0x1770")
-        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, stay.since, finalized, blamed)
+        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, period.since, finalized, blamed)
 
 
-class WitnessedChain:
-    """A chain whose `witness` is told what leaves for it."""
+class ObservedChain:
+    """A chain that calls `observer` with each signature before it is sent."""
 
     def __init__(self, chain: Chain, witness: Callable[[str], None]) -> None:
-        self._chain, self._witness = chain, witness
+        self._chain, self._arrived = chain, witness
         self.blockhash, self.status = chain.blockhash, chain.status
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """Send the bytes."""
-        self._witness(signed.signature)
+        self._arrived(signed.signature)
         return await self._chain.submit(signed)
 
 
@@ -186,7 +189,7 @@ class ForkingChain:
     """`dexexec.venue.Chain` by a `ForkingNode` behind a wire."""
 
     def __init__(self, node: ForkingNode, wire: SimulatedWire, witness: Callable[[str], None]) -> None:
-        self._node, self._wire, self._witness = node, wire, witness
+        self._node, self._wire, self._arrived = node, wire, witness
 
     async def blockhash(self) -> Blockhash:
         """A recent one."""
@@ -199,7 +202,7 @@ class ForkingChain:
         """Send the bytes."""
 
         def arrive() -> SubmitAnswer:
-            self._witness(signed.signature)
+            self._arrived(signed.signature)
             return self._node.submit(signed)
 
         try:

@@ -7,7 +7,7 @@ from dexexec.failpoints import Failpoint
 from tests.simulation.loop import VirtualLoop
 
 START_MS = 1_700_000_000_000
-"""Unix time at the beginning of every story."""
+"""Unix time at the beginning of every scenario."""
 
 
 class VirtualClock:

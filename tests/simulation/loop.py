@@ -1,9 +1,9 @@
 """An event loop whose time is virtual, for several simulated processes at once.
 
-Nobody waits: when nothing is ready, time jumps to the next timer. Each `Process` is served in the order that asyncio
-promises (first come, first served); which process comes next is drawn by the seed, as between real processes. What a
-process does is recognized by the context of its callbacks, so that one can be frozen (SIGSTOP: its callbacks and timers
-wait) and killed (SIGKILL: they never run; no `finally` of its has an effect).
+Waiting costs no time: when nothing is ready, time jumps to the next timer. Each `Process` is served in the order that
+asyncio promises (first come, first served); which process comes next is drawn by the seed, as between real processes.
+What a process does is recognized by the context of its callbacks, so that one can be frozen (SIGSTOP: its callbacks and
+timers wait) and killed (SIGKILL: they never run; no `finally` of its has an effect).
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class _Call:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """`steps` bounds how many callbacks may run, against stories that turn in circles."""
+    """`steps` bounds how many callbacks may run, so that an endless loop ends the scenario."""
 
     def __init__(self, rng: random.Random, steps: int = 3_000_000) -> None:
         super().__init__()
@@ -133,18 +133,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # Processes
 
-    def world_later(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
-        """After `delay` seconds, on behalf of nobody: what servers and the network do goes on whoever dies."""
+    def schedule(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
+        """Call after `delay` seconds, independently of every process: servers and the network go on when a process
+        dies."""
         self._at(self._virtual_now + delay, callback, args, self._world_context)
 
     def start(self, process: Process, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Run `work`, and whatever comes of it, as `process`."""
+        """Run `work`, and every task and callback it starts, as part of `process`."""
         context = contextvars.copy_context()
         context.run(PROCESS.set, process)
         return self.create_task(work, context=context)
 
     def freeze(self, process: Process) -> None:
-        """Stop it where it stands."""
+        """Stop it at once."""
         process.frozen = True
         self._rest(process, moves=False)
 
@@ -162,7 +163,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._rest(process, moves=False)
 
     def revive(self, process: Process) -> None:
-        """Let even the dead go on, so that their tasks can be cancelled: for the end of the story only."""
+        """Let a killed process run again so that its tasks can be cancelled: only at the end of a scenario."""
         process.dead = False
         self.thaw(process)
 

@@ -1,7 +1,7 @@
 """A standby that is cut off for a while and then promoted: the last commits are gone, and the swaps land all the same.
 
-What a record lost is on the chain. So the transactions of these stories carry their memos, the chain can be asked for
-the wallet's past, and each worker has to compare record and chain before it signs, as with a chain of real
+What a record lost is on the chain. So transactions in these scenarios carry memos, the chain returns
+the wallet's history, and each worker has to compare record and chain before it signs, as with a chain of real
 transactions.
 """
 
@@ -67,8 +67,8 @@ class Landed:
 
 
 class ChainHistory:
-    """`dexexec.domain.wallet_history.WalletHistory` of a story's chain, as one node tells it over a wire. `landed` are
-    the transactions that are on chain as of a slot."""
+    """`dexexec.domain.wallet_history.WalletHistory` of a scenario's chain, as one node returns it over a wire. `landed`
+    are the transactions that are on chain as of a slot."""
 
     def __init__(
         self, chain: Chain, wire: SimulatedWire, clock: Clock, landed: Callable[[int], Mapping[str, Landed]]

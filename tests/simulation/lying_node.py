@@ -1,7 +1,7 @@
-"""A story of several nodes, of which one lies for a while: the real `RpcChain` decides what is believed.
+"""A scenario with several nodes, one of which lies for a while: the real `RpcChain` decides which answers to believe.
 
 What proofs rest on is kept: one honest node answers whenever the liar does. So no process is frozen or cut off here,
-and one honest node has no trouble. The others may be away, behind, or lose what they are told.
+and one honest node has no trouble. The others may be away, behind, or lose what is sent to them.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.venue import Chain
-from tests.simulation.chains import WitnessedChain
+from tests.simulation.chains import ObservedChain
 from tests.simulation.clock import VirtualClock
-from tests.simulation.machine import Host
+from tests.simulation.machine import Machine
 from tests.simulation.nodes import Lie, SharedChain, SimulatedNode, chain_over
-from tests.simulation.promise_checks import Judge
-from tests.simulation.run import Story, World
+from tests.simulation.promise_checks import PromiseChecks
+from tests.simulation.scenario import Scenario, ScenarioResult
 from tests.simulation.wires import Server
 from tests.support.fakes.database import MemoryDatabase
 
 HEIGHTS = [Lie.SLOT_FOR_HEIGHT, Lie.HEIGHT, Lie.AHEAD, Lie.CREEPING, Lie.LAST_VALID, Lie.NOT_FOUND]
-"""Those that could prove an expiry that is none."""
+"""Lies that could prove an expiry that did not happen."""
 LONG_DEADLINE_MS = 240_000
 LAST_POST = 8.0
 """Seconds after which clients have posted what they will."""
@@ -31,7 +31,7 @@ SAFE = {Status.SUBMITTED, Status.CONFIRMED}
 """Where an order may have something on its way."""
 
 
-class JudgeOfNodes(Judge):
+class NodePromiseChecks(PromiseChecks):
     """Looks at each step whether what was sent before can still land."""
 
     def __init__(self, database: MemoryDatabase, now: Callable[[], float]) -> None:
@@ -45,11 +45,11 @@ class JudgeOfNodes(Judge):
             attempts = self._database.orders[event.order_id].attempts
             open_ones = [one.attempt.n for one in attempts if self.may_land(one.attempt.signed.signature)]
             if event.status not in SAFE and open_ones:
-                self.broken(f"{event.order_id}: promise 5: {event.status} while {open_ones} may land")
+                self.fail(f"{event.order_id}: promise 5: {event.status} while {open_ones} may land")
 
 
-class WorldOfNodes(World):
-    """A world with two or three nodes."""
+class NodeScenario(Scenario):
+    """A scenario with two or three nodes."""
 
     healed_within = 800.0
     """Virtual seconds: three attempts that are each proven expired after 60 s and finality, a node that is believed
@@ -63,10 +63,10 @@ class WorldOfNodes(World):
             forks=self.plan.forks or 0.0, workers=1, orders=rng.randint(1, 3), promotions=0,
         )  # fmt: skip
         self.workers = self.workers[:1]
-        self.judge: JudgeOfNodes = JudgeOfNodes(self.database, self.loop.time)
-        self.witness._judge = self.judge
-        self.chain = SharedChain(self.forking, random.Random(rng.random()), self.judge.arrived)
-        self.judge.may_land = self.chain.may_land
+        self.checks: NodePromiseChecks = NodePromiseChecks(self.database, self.loop.time)
+        self.observer._checks = self.checks
+        self.chain = SharedChain(self.forking, random.Random(rng.random()), self.checks.arrived)
+        self.checks.may_land = self.chain.may_land
         self.nodes = [
             SimulatedNode(f"node{n}", self.chain, random.Random(rng.random())) for n in range(rng.choice((2, 3)))
         ]
@@ -79,24 +79,24 @@ class WorldOfNodes(World):
         """Those that may be in trouble."""
         return [self.postgres, self.valkey, *(node.server for node in (self.liar, *self.others))]
 
-    def _chain(self, host: Host, clock: VirtualClock) -> Chain:
-        chain = chain_over(self.nodes, clock, host.wire)
+    def _chain(self, machine: Machine, clock: VirtualClock) -> Chain:
+        chain = chain_over(self.nodes, clock, machine.wire)
         self._running = asyncio.create_task(chain.run())
-        return WitnessedChain(chain, (lambda _: None) if self.plan.faults else self.judge.sent)
+        return ObservedChain(chain, (lambda _: None) if self.plan.faults else self.checks.sent)
 
     def _new_order(self) -> NewOrder:
         """Some have the time for several transactions."""
         order = super()._new_order()
         return replace(order, deadline_ms=self.rng.choice((order.deadline_ms, LONG_DEADLINE_MS)))
 
-    async def _story(self) -> float:
+    async def _drive(self) -> float:
         begin = self.rng.uniform(0, 15) if self.rng.random() < 0.5 else 0.0
-        self.loop.world_later(begin, self._unless_healed, lambda: self.liar.lie(self.lies))
-        self.loop.world_later(self.rng.uniform(begin, 2 * self.plan.fault_seconds), self.liar.lie, ())
-        return await super()._story()
+        self.loop.schedule(begin, self._unless_healed, lambda: self.liar.lie(self.lies))
+        self.loop.schedule(self.rng.uniform(begin, 2 * self.plan.fault_seconds), self.liar.lie, ())
+        return await super()._drive()
 
-    async def _suffer(self) -> None:
-        """Until there is nobody any more who could be lied to."""
+    async def _wait_for_faults(self) -> None:
+        """Until every process that could receive a false answer has ended."""
         await asyncio.sleep(LAST_POST)
         while self.loop.time() < self.plan.fault_seconds and not self._all_ended():
             await asyncio.sleep(0.5)
@@ -121,6 +121,6 @@ class WorldOfNodes(World):
             node.lag = 3
 
 
-def tell(seed: int) -> Story:
-    """The story of a seed."""
-    return WorldOfNodes(seed).tell()
+def run(seed: int) -> ScenarioResult:
+    """Run the scenario of a seed."""
+    return NodeScenario(seed).run()

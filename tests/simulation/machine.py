@@ -19,10 +19,10 @@ LONGEST_FREEZE = 9.0
 
 
 class StruckError(Exception):
-    """A fault that no part knows, raised at a failpoint."""
+    """An unexpected error, raised at a failpoint."""
 
 
-class HostStore(MemoryStore):
+class MachineStore(MemoryStore):
     """Remembers its sessions, which end with the process."""
 
     def __init__(
@@ -42,22 +42,22 @@ class HostStore(MemoryStore):
         return session
 
 
-class Host:
+class Machine:
     """`life` is what a process does, from its start to its end. `strikes` is the share of failpoints that strike."""
 
     def __init__(
-        self, name: str, loop: VirtualLoop, rng: random.Random, life: Callable[["Host"], Coroutine[Any, Any, None]]
+        self, name: str, loop: VirtualLoop, rng: random.Random, life: Callable[["Machine"], Coroutine[Any, Any, None]]
     ) -> None:
         self.name, self.loop, self.rng, self._life = name, loop, rng, life
         self.strikes = 0.0
         self.starts = 0
         self.process = Process(name)
         self.processes: list[Process] = []
-        self.stores: list[HostStore] = []
+        self.stores: list[MachineStore] = []
         self.comparisons: list[MemoryComparisons] = []
         self.wires: list[SimulatedWire] = []
         self.stop: Callable[[], None] = lambda: None
-        """SIGTERM, where the process knows it."""
+        """SIGTERM, if the process handles it."""
         self.unexpected: list[BaseException] = []
         self._over = asyncio.Event()
 
@@ -109,24 +109,24 @@ class Host:
         self.loop.kill(self.process)
         comparisons, self.comparisons = self.comparisons, []
         for one in comparisons:
-            self.loop.world_later(self.rng.uniform(0, 0.2) if self.rng.random() < 0.9 else LONGEST_FREEZE, one.drop)
+            self.loop.schedule(self.rng.uniform(0, 0.2) if self.rng.random() < 0.9 else LONGEST_FREEZE, one.drop)
         stores, self.stores = self.stores, []
         for session in (session for store in stores for session in store.sessions):
             if self.rng.random() < 0.9:
-                self.loop.world_later(self.rng.uniform(0, 0.2), session.drop)
+                self.loop.schedule(self.rng.uniform(0, 0.2), session.drop)
         self._over.set()
 
     def freeze(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after `seconds`."""
         process = self.process
         self.loop.freeze(process)
-        self.loop.world_later(seconds, self.loop.thaw, process)
+        self.loop.schedule(seconds, self.loop.thaw, process)
 
     def cut_off(self, seconds: float) -> None:
         """No packet comes through for `seconds`."""
         for wire in self.wires:
             wire.cut = True
-            self.loop.world_later(seconds, setattr, wire, "cut", False)
+            self.loop.schedule(seconds, setattr, wire, "cut", False)
 
     def heal(self) -> None:
         """From now on nothing happens to it."""

@@ -1,6 +1,6 @@
 """Nodes of one simulated chain, as JSON-RPC over HTTP: each has a view of its own, and one of them may lie.
 
-What stands over them is the real `RpcChain`: only the transport of its nodes is replaced, by a wire of the simulation.
+The real `RpcChain` is above them: only the transport of its nodes is replaced, by a wire of the simulation.
 """
 
 import base64
@@ -24,19 +24,19 @@ from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.settlement.solana.rpc.node import MIN_CONTEXT_SLOT_NOT_REACHED, REFUSALS
-from tests.simulation.chains import ForkingNode, Stay
+from tests.simulation.chains import ForkingNode, OnChainPeriod
 from tests.simulation.clock import START_MS
 from tests.simulation.wires import Server, SimulatedWire
 
 GENESIS, FOREIGN = base58.encode(b"g" * 32), base58.encode(b"f" * 32)
 SKIPPED = 22_000_000
-"""Slots without a block before a story begins. In it, one of twenty has none."""
+"""Slots without a block before a scenario begins. During it, one slot in twenty has no block."""
 RICH = 10**15
 FAILURE = {"InstructionError": [0, {"Custom": 6_000}]}
 
 
 class Lie(StrEnum):
-    """What a node may tell that is not so."""
+    """False answers that a node may give."""
 
     SLOT_FOR_HEIGHT = "a slot for a height"
     HEIGHT = "a finalized height that is too high"
@@ -57,7 +57,8 @@ class Lie(StrEnum):
 
 
 class SharedChain:
-    """What is so. `lost` is the share of sends that get lost behind the nodes; `arrived` is told of each."""
+    """The chain's true state. `lost` is the share of sends that get lost behind the nodes; `arrived` is called with
+    each."""
 
     def __init__(self, forking: ForkingNode, rng: random.Random, arrived: Callable[[str], None]) -> None:
         self.forking, self._rng, self._arrived = forking, rng, arrived
@@ -79,18 +80,18 @@ class SharedChain:
         return signature
 
     def may_land(self, signature: str) -> bool:
-        """Whether it landed, or still can: whatever a node was given may come out of it again."""
+        """Whether it landed or still can: a node may forward bytes at any later time."""
         if signature not in self.sent:
             return False
-        fates = self.forking.fates.get(signature)
-        final = next((stay for stay in fates.stays if stay.until is None), None) if fates else None
+        outcomes = self.forking.outcomes.get(signature)
+        final = next((period for period in outcomes.periods if period.until is None), None) if outcomes else None
         if final is not None:
             return isinstance(final.outcome, Landed)
         return self.slot() <= last_slot(SimulatedSwap.decode(self.sent[signature]).blockhash)
 
 
 class SimulatedNode:
-    """A node of the chain. `lag`: slots that it is behind at most. What it tells is wrong where it has `lies`."""
+    """A node of the chain. `lag`: slots that it is behind at most. It gives the false answers in `lies`."""
 
     def __init__(self, name: str, chain: SharedChain, rng: random.Random) -> None:
         self.server = Server(name)
@@ -167,41 +168,41 @@ class SimulatedNode:
             height += self._high
         return {"absoluteSlot": told, "blockHeight": height}
 
-    def _found(self, signature: str, slot: int) -> Stay | None:
-        """What it says that became of a signature."""
+    def _found(self, signature: str, slot: int) -> OnChainPeriod | None:
+        """Its answer about a signature."""
         if Lie.NOT_FOUND in self.lies:
             return None
-        fates = self._chain.forking.fates.get(signature)
-        stay = fates.on_chain_at(slot) if fates else None
+        outcomes = self._chain.forking.outcomes.get(signature)
+        period = outcomes.on_chain_at(slot) if outcomes else None
         payload = self._chain.sent.get(signature)
         if payload is None:
             return None
         swap = SimulatedSwap.decode(payload)
-        if stay is None and Lie.INVENTED in self.lies:
+        if period is None and Lie.INVENTED in self.lies:
             since = self._invented.setdefault(signature, slot)
-            return Stay(since, since, None, _landed(swap, since)) if since <= slot else None
-        if stay is not None and Lie.FAILED in self.lies:
-            return replace(stay, outcome=FailedOnChain("slippage", "", swap.fee, stay.since, finalized=True))
-        return stay
+            return OnChainPeriod(since, since, None, _landed(swap, since)) if since <= slot else None
+        if period is not None and Lie.FAILED in self.lies:
+            return replace(period, outcome=FailedOnChain("slippage", "", swap.fee, period.since, finalized=True))
+        return period
 
     def _status(self, signature: str, slot: int, history: bool) -> dict[str, Any] | None:
-        stay = self._found(signature, slot)
-        if stay is None or (not history and slot > stay.since + self._chain.forking.recent):
+        period = self._found(signature, slot)
+        if period is None or (not history and slot > period.since + self._chain.forking.recent):
             return None
-        how = "processed" if slot == stay.since else "confirmed"
-        err = None if isinstance(stay.outcome, Landed) else FAILURE
+        how = "processed" if slot == period.since else "confirmed"
+        err = None if isinstance(period.outcome, Landed) else FAILURE
         early = Lie.FINALIZED in self.lies and (err is not None or not self._ahead())
-        if (early or slot - FINALITY >= stay.since) and stay.since != self._invented.get(signature):
+        if (early or slot - FINALITY >= period.since) and period.since != self._invented.get(signature):
             how = "finalized"
-        return {"slot": stay.since, "confirmations": None, "err": err, "confirmationStatus": how}
+        return {"slot": period.since, "confirmations": None, "err": err, "confirmationStatus": how}
 
     def _transaction(self, signature: str, slot: int) -> dict[str, Any] | None:
-        stay = self._found(signature, slot)
-        if stay is None or slot == stay.since:
+        period = self._found(signature, slot)
+        if period is None or slot == period.since:
             return None
-        swap, fee = SimulatedSwap.decode(self._chain.sent[signature]), stay.outcome.fee
-        landed = isinstance(stay.outcome, Landed)
-        moved = dict(stay.outcome.moved) if isinstance(stay.outcome, Landed) else {}
+        swap, fee = SimulatedSwap.decode(self._chain.sent[signature]), period.outcome.fee
+        landed = isinstance(period.outcome, Landed)
+        moved = dict(period.outcome.moved) if isinstance(period.outcome, Landed) else {}
         lamports = moved.pop(WSOL, 0)
         before, after = ([_held(swap.payer, mint, RICH + now * moved[mint]) for mint in moved] for now in (0, 1))
         meta = {
@@ -212,7 +213,7 @@ class SimulatedNode:
         instruction = {"programIdIndex": 1, "accounts": [], "data": ""}
         message = {"accountKeys": [swap.payer, "program"], "instructions": [instruction]}
         return {
-            "slot": stay.since, "meta": meta, "transaction": {"signatures": [signature], "message": message}
+            "slot": period.since, "meta": meta, "transaction": {"signatures": [signature], "message": message}
         }  # fmt: skip
 
 

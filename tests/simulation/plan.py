@@ -1,4 +1,4 @@
-"""What a seed decides before the story begins."""
+"""What a seed determines before the scenario begins."""
 
 import random
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ class Plan:
     fork undoes, None for the simulated chain, which has none; `recent` is for how many slots a node remembers a
     signature without its history. `max_claims` make an order poison. `heartbeat` and `sweep` in seconds, as `quoting`:
     how long venues may take. `together`: the API process is a worker as well, which takes new orders directly. `lies`
-    is the share of what one more venue says that is wrong; without, there is none. `promotions`: how often a standby is
-    promoted that lacks the last commits."""
+    is the share of one more venue's answers that is false; 0: there is no such venue. `promotions`: how often a standby
+    is promoted that lacks the last commits."""
 
     workers: int
     orders: int
@@ -33,7 +33,7 @@ class Plan:
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Plan":
-        """Some stories are calm, so that what is rare without faults is seen, too."""
+        """Some scenarios have few faults, so that rare paths without faults run, too."""
         return cls(
             workers=rng.randint(1, 3),
             orders=rng.randint(2, 6),

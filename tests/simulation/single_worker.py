@@ -19,7 +19,7 @@ from dexexec.venue import Network, VenueError
 from dexexec.venues.router import Router
 from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.run import Unlimited, no_strike
+from tests.simulation.scenario import Unlimited, no_strike
 from tests.simulation.venue import SeededVenue
 from tests.support.fakes.database import MemoryDatabase, OrderRow
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
@@ -40,7 +40,7 @@ class Steady(random.Random):
 
 
 class TroubledVenue(SeededVenue):
-    """A venue that is only ever in the trouble that a test says."""
+    """A venue that fails exactly as a test sets it."""
 
     def __init__(self, name: str, clock: VirtualClock, chain: SimulatedChain, trouble: Trouble) -> None:
         super().__init__(name, clock, chain, Steady(name), 0)

@@ -1,4 +1,4 @@
-"""A standby that is promoted without the last commits, in the stories that have one: what they are told for is seen."""
+"""Scenarios with a promoted standby contain the cases that they are for, and find seeded mistakes."""
 
 import random
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import pytest
 from dexexec.recovery import chain_comparison
 from dexexec.recovery.chain_comparison import Comparison
 from tests.simulation.plan import Plan
-from tests.simulation.run import World
+from tests.simulation.scenario import Scenario
 from tests.support.fakes.comparisons import MemoryComparisons
 
 ENOUGH = 600
-"""Seeds among which one shows what is wrong; which one changes with whatever changes in the engine."""
+"""Seeds among which one shows what is wrong; which one depends on every detail of the engine."""
 
 
 async def ensure_nothing(skipped: Comparison) -> str:
@@ -21,12 +21,12 @@ async def ensure_nothing(skipped: Comparison) -> str:
 
 
 def is_found_out(promise: str) -> bool:
-    """Whether a story breaks the promise."""
-    return any(promise in problem for seed in seeds(ENOUGH) for problem in World(seed).tell().problems)
+    """Whether a scenario breaks the promise."""
+    return any(promise in problem for seed in seeds(ENOUGH) for problem in Scenario(seed).run().problems)
 
 
 def seeds(count: int) -> Iterator[int]:
-    """Of the stories in which a standby is promoted."""
+    """Seeds of scenarios in which a standby is promoted."""
     return (seed for seed in range(1, count) if Plan.draw(random.Random(seed)).promotions)
 
 
@@ -54,9 +54,9 @@ def test_promise_3_an_engine_that_reads_the_history_too_soon_is_found_out(monkey
 def test_the_stories_lose_orders_that_had_swapped() -> None:
     """Some come back, some that were posted again fail as duplicates of them."""
     gone = reasons = 0
-    for world in map(World, seeds(60)):
-        world.tell()
-        gone += len(world.judge.gone & world.database.orders.keys())
-        reasons += sum(row.failure_reason == "duplicate" for row in world.database.orders.values())
+    for scenario in map(Scenario, seeds(60)):
+        scenario.run()
+        gone += len(scenario.checks.gone & scenario.database.orders.keys())
+        reasons += sum(row.failure_reason == "duplicate" for row in scenario.database.orders.values())
     assert gone > 0
     assert reasons > 0

@@ -1,5 +1,5 @@
-"""Two or three nodes, one of which lies for a while: always the same stories. More of them: `python -m tests.simulation
---nodes`."""
+"""Two or three nodes, one of which lies for a while: always the same scenarios. More of them: `python -m
+tests.simulation --nodes`."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import pytest
 
 from dexexec.settlement import settlement
 from dexexec.settlement.solana.rpc import lag_survey, node_trust, status_quorum
-from tests.simulation.lying_node import WorldOfNodes, tell
+from tests.simulation.lying_node import NodeScenario, run
 
 SEEDS, BATCH = 24, 12
 
@@ -16,18 +16,18 @@ SEEDS, BATCH = 24, 12
 def test_promise_5_whatever_one_node_tells_nothing_is_signed_again_that_may_still_land(first: int) -> None:
     statuses: Counter[str] = Counter()
     for seed in range(first, first + BATCH):
-        story = tell(seed)
-        statuses.update(story.statuses)
-        assert not story.problems, f"python -m tests.simulation --nodes --seeds 1 --from {seed}: {story.problems}"
-    assert {"confirmed", "expired"} <= statuses.keys(), "the stories have become too short to mean anything"
+        result = run(seed)
+        statuses.update(result.statuses)
+        assert not result.problems, f"python -m tests.simulation --nodes --seeds 1 --from {seed}: {result.problems}"
+    assert {"confirmed", "expired"} <= statuses.keys(), "the results have become too short to mean anything"
 
 
 def test_a_story_of_nodes_is_told_the_same_way_each_time() -> None:
-    assert tell(2) == tell(2)
+    assert run(2) == run(2)
 
 
 def test_an_engine_that_believes_the_highest_height_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the stories are told for: one liar of three is enough for such an engine."""
+    """The scenarios find a broken rule: one lying node of three is enough."""
     monkeypatch.setattr(status_quorum, "min", max, raising=False)
     monkeypatch.setattr(node_trust.NodeTrust, "judge", lambda *_: "")
     monkeypatch.setattr(node_trust.NodeTrust, "judge_tip", lambda *_: "")
@@ -37,8 +37,8 @@ def test_an_engine_that_believes_the_highest_height_is_found_out(monkeypatch: py
             module, "compare_heights", lambda heights, *_: {node: node_trust.NodeWeight() for node in heights}
         )
     for seed in range(1, 100):  # which story shows it changes with whatever changes in the engine
-        world = WorldOfNodes(seed)
-        found_out = any("promise 5" in problem for problem in world.tell().problems)
-        if found_out and len(world.nodes) == 3:
+        scenario = NodeScenario(seed)
+        found_out = any("promise 5" in problem for problem in scenario.run().problems)
+        if found_out and len(scenario.nodes) == 3:
             return
     pytest.fail("no story has found it out")

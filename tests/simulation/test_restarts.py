@@ -12,9 +12,9 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.venue import AnyVenue, Chain
 from tests.simulation.clock import VirtualClock
-from tests.simulation.machine import Host
+from tests.simulation.machine import Machine
 from tests.simulation.plan import Plan
-from tests.simulation.run import World
+from tests.simulation.scenario import Scenario
 
 CALM = Plan(
     workers=2,
@@ -36,8 +36,8 @@ DEADLINE_MS = 400_000
 """After everything is over: no order may use it up."""
 
 
-class CalmWorld(World):
-    """A world in which nothing goes wrong but what a test does. `slow`: seconds that a quote takes."""
+class CalmWorld(Scenario):
+    """A scenario without faults except those of the test. `slow`: seconds that a quote takes."""
 
     def __init__(self, seed: int, slow: float) -> None:
         super().__init__(seed)
@@ -50,60 +50,60 @@ class CalmWorld(World):
         order = replace(super()._new_order(), bound=None, bound_open=True)
         return replace(order, amount=Decimal(self._posted), amount_base=self._posted * 10**6, deadline_ms=DEADLINE_MS)
 
-    def _venue(self, host: Host, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
-        venue = super()._venue(host, name, clock, chain)
+    def _venue(self, machine: Machine, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
+        venue = super()._venue(machine, name, clock, chain)
         quote = venue.quote
 
         async def slow_quote(request: SwapRequest, deadline: float) -> Quote:
-            await self._before_quote(host, request)
+            await self._before_quote(machine, request)
             return await quote(request, deadline)
 
         venue.quote = slow_quote  # type: ignore[method-assign]
         return venue
 
-    async def _before_quote(self, host: Host, request: SwapRequest) -> None:
+    async def _before_quote(self, machine: Machine, request: SwapRequest) -> None:
         await asyncio.sleep(self._slow)
 
 
 class Storm(CalmWorld):
     """One thing happens again and again."""
 
-    def __init__(self, seed: int, slow: float, blow: Callable[[World], None]) -> None:
+    def __init__(self, seed: int, slow: float, blow: Callable[[Scenario], None]) -> None:
         super().__init__(seed, slow)
         self._blow, self._every = blow, random.Random(seed).uniform(0.7, 3.0)
 
-    async def _hurt(self) -> None:
+    async def _inject_faults(self) -> None:
         while True:
             await asyncio.sleep(self._every)
             self._blow(self)
 
 
-def kill_all(world: World) -> None:
-    for host in world.hosts:
-        host.kill()
+def kill_all(scenario: Scenario) -> None:
+    for machine in scenario.machines:
+        machine.kill()
 
 
-def stop_all(world: World) -> None:
-    for host in world.hosts:
-        host.stop()
+def stop_all(scenario: Scenario) -> None:
+    for machine in scenario.machines:
+        machine.stop()
 
 
-def restart_postgres(world: World) -> None:
-    world._break_sessions()
+def restart_postgres(scenario: Scenario) -> None:
+    scenario._break_sessions()
 
 
 @pytest.mark.parametrize("slow", [0.05, 2.0])
 @pytest.mark.parametrize("blow", [kill_all, stop_all, restart_postgres])
-def test_promise_11_restarts_by_the_dozen_fail_no_order(blow: Callable[[World], None], slow: float) -> None:
+def test_promise_11_restarts_by_the_dozen_fail_no_order(blow: Callable[[Scenario], None], slow: float) -> None:
     """Also where no process lives long enough for a quote."""
     for seed in range(1, 11):
-        story = Storm(seed, slow, blow).tell()
-        assert not story.problems, (seed, story.problems)
-        assert "expired" not in story.statuses, (seed, story.statuses)
+        result = Storm(seed, slow, blow).run()
+        assert not result.problems, (seed, result.problems)
+        assert "expired" not in result.statuses, (seed, result.statuses)
 
 
 class Poisoned(CalmWorld):
-    """The third order kills each process that asks a venue about it."""
+    """The third order kills each process that requests a quote for it."""
 
     def __init__(self, seed: int, slow: float) -> None:
         super().__init__(seed, slow)
@@ -114,13 +114,13 @@ class Poisoned(CalmWorld):
         self._killing = False  # the tasks of the dead are cancelled now, which lets them go on
         super()._close()
 
-    async def _hurt(self) -> None:
+    async def _inject_faults(self) -> None:
         await asyncio.sleep(CALM.fault_seconds)
 
-    async def _before_quote(self, host: Host, request: SwapRequest) -> None:
-        await super()._before_quote(host, request)
+    async def _before_quote(self, machine: Machine, request: SwapRequest) -> None:
+        await super()._before_quote(machine, request)
         if self._killing and request.amount == 3 * 10**6:
-            host.kill()
+            machine.kill()
             await asyncio.Future()
 
     def poisoned(self) -> list[int]:
@@ -132,8 +132,8 @@ class Poisoned(CalmWorld):
 @pytest.mark.parametrize("slow", [0.0, 0.5])
 def test_promise_11_the_order_that_kills_its_workers_is_failed_and_no_other(slow: float) -> None:
     for seed in range(1, 11):
-        world = Poisoned(seed, slow)
-        story = world.tell()
-        assert not story.problems, (seed, story.problems)
-        assert world.poisoned() == [3], seed
-        assert story.starts > CALM.max_claims
+        scenario = Poisoned(seed, slow)
+        result = scenario.run()
+        assert not result.problems, (seed, result.problems)
+        assert scenario.poisoned() == [3], seed
+        assert result.starts > CALM.max_claims

@@ -24,7 +24,7 @@ def away(seconds: float, *, shared: bool) -> Trouble:
 
 
 def limited(per_second: int) -> Trouble:
-    """A server that answers so many questions a second, of whoever asks."""
+    """A server that answers a fixed number of requests a second, over all clients."""
     asked: dict[int, int] = {}
 
     def ask(now: float) -> VenueError | None:

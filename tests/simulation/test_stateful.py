@@ -1,8 +1,8 @@
-"""The rules of claims, steps and attempts beside a small model, in whatever order hypothesis can think of.
+"""The rules of claims, steps and attempts checked against a small model, in any order that hypothesis generates.
 
 Nothing runs by itself here. A `Hand` is what some worker believes of an order since it claimed it, and stays when
 that is no longer true: so every hand may be a zombie's. Steps go along the status table and take their proof from a
-chain with forks; the model says which of them the store must take. At the end everything heals, and all orders end.
+chain with forks; the model decides which of them the store must accept. At the end all faults end, and all orders end.
 """
 
 import asyncio
@@ -55,13 +55,13 @@ class NoWire:
         return effect()
 
     async def wait(self, what: str, effect: "Callable[[], asyncio.Future[T]]") -> T:
-        """Nobody waits here."""
+        """Not used by these tests."""
         raise AssertionError(what)
 
 
 @dataclass
 class OnChain:
-    """A signature that was sent. It stands on the chain from `since`, and is seen from `seen` on."""
+    """A signature that was sent. It is on the chain from `since`, and is seen from `seen` on."""
 
     last_valid: int
     since: int | None = None
@@ -85,7 +85,7 @@ class Hand:
 
 @dataclass
 class Truth:
-    """What the model believes of an order: who may write, and where it stands."""
+    """What the model believes of an order: who may write, its version and its status."""
 
     claim: int = 0
     version: int = 1
@@ -180,7 +180,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(target=hands)
     def take_over(self) -> MultipleResults[Hand]:
-        """Whoever held something is a zombie from now on."""
+        """Every worker that held an order is a zombie from now on."""
         self.now += LEASE + 1
         self.sweep()
         return multiple(*self.take_up(self.registered(), acknowledges=True))
@@ -301,7 +301,8 @@ class Engine(RuleBasedStateMachine):
         attempt: NewAttempt | None = None,
         resolution: Resolution | None = None,
     ) -> bool:
-        """One step by what `hand` believes; the model says whether the store takes it (promises 7 and 10)."""
+        """One step from what `hand` believes; the model decides whether the store must accept it (promises 7 and
+        10)."""
         truth, status = self.truth[hand.id], hand.status
         events: list[tuple[Status, Detail]] = []
         proven = resolution is not None and resolution.outcome is not None

@@ -75,7 +75,7 @@ class SeededVenue(Venue[NoOptions]):
 
 
 class LyingVenue(SeededVenue):
-    """Wrong about everything that a venue can still be wrong about, in a `share` of what it says."""
+    """False in every way that an adapter can be, in a `share` of its answers."""
 
     def __init__(self, name: str, clock: Clock, chain: Chain, rng: random.Random, share: float) -> None:
         self._lies, self._claimed = Lies(rng, share), SeededVenue.capabilities
@@ -84,7 +84,7 @@ class LyingVenue(SeededVenue):
 
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]
-        """What it says that it can do, which is not always the same."""
+        """The capabilities it claims, which vary from call to call."""
         return replace(self._claimed, network=self._lies.network(self._claimed.network))
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:

@@ -1,6 +1,6 @@
 """The network between simulated processes and servers: delays, lost requests, lost answers, outages.
 
-A request that was sent arrives, or does not, whatever becomes of whoever sent it: it may have an effect after its
+A request that was sent arrives or is lost, independently of its sender: it may have an effect after its
 sender gave it up, lost its lease, or died.
 """
 
@@ -50,7 +50,7 @@ class SimulatedWire:
 
     def _send(self, effect: "Callable[[], T] | Callable[[], asyncio.Future[T]]") -> "asyncio.Future[T]":
         answer: asyncio.Future[T] = self._loop.create_future()
-        rng, later = self._rng, self._loop.world_later
+        rng, later = self._rng, self._loop.schedule
         there, back = rng.uniform(FASTEST, SLOWEST), rng.uniform(FASTEST, SLOWEST)
         luck = rng.random() / self._server.trouble if self._server.trouble else 1.0
         request_lost, answer_lost = self.cut or luck < 0.3, luck < 0.6
@@ -70,7 +70,7 @@ class SimulatedWire:
         machine: int,
     ) -> None:
         if not self._server.up or machine != self._server.machine:
-            self._loop.world_later(SLOWEST, self._fail, answer, "cannot be reached")
+            self._loop.schedule(SLOWEST, self._fail, answer, "cannot be reached")
             return
         try:
             result = effect()
@@ -90,9 +90,9 @@ class SimulatedWire:
         self, back: float | None, answer: "asyncio.Future[T]", result: T | None, error: BaseException | None
     ) -> None:
         if self.cut:
-            self._loop.world_later(PATIENCE, self._fail, answer, "does not answer in time")
+            self._loop.schedule(PATIENCE, self._fail, answer, "does not answer in time")
         elif back is not None:
-            self._loop.world_later(back, self._give, answer, result, error)
+            self._loop.schedule(back, self._give, answer, result, error)
 
     @staticmethod
     def _give(answer: "asyncio.Future[T]", result: T, error: BaseException | None) -> None:

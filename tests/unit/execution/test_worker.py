@@ -16,7 +16,7 @@ from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.recovery.signing_permission import SigningPermission
 from dexexec.store import Claimed, Release
-from tests.simulation.run import Unlimited
+from tests.simulation.scenario import Unlimited
 from tests.support.fakes.database import MemoryDatabase, OrderRow
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
 from tests.support.fakes.store import MemoryStore

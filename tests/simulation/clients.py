@@ -1,0 +1,143 @@
+"""Clients of a scenario: they post orders, repeat them under one key, give up, and try another body."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from dexexec.domain.bound import Bound, amount_at, bound_of
+from dexexec.domain.order import NewOrder, Side
+from dexexec.domain.quote import Mode
+from dexexec.domain.token import USDC, WSOL
+from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.intake.intake import Intake
+from dexexec.store import Created
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.machine import Machine, StruckError
+from tests.simulation.plan import Plan
+from tests.simulation.promise_checks import PromiseChecks
+from tests.support.fakes.database import MemoryDatabase
+
+LONGEST_DEADLINE_MS = 40_000
+CLIENT_PATIENCE = 2.5
+"""Virtual seconds until a client gives up."""
+
+
+class Clients:
+    """`taken` counts orders that were claimed by the commit that stored them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rng: random.Random,
+        loop: VirtualLoop,
+        api: Machine,
+        database: MemoryDatabase,
+        checks: PromiseChecks,
+        new_order: Callable[[], NewOrder],
+    ) -> None:
+        self._plan = plan
+        self._rng = rng
+        self._loop = loop
+        self._api = api
+        self._database = database
+        self._checks = checks
+        self._new_order = new_order
+        self._intake: Intake | None = None
+        self.taken = 0
+
+    def connect(self, intake: Intake) -> None:
+        """From now on orders are posted to this intake: the API process was started again."""
+        self._intake = intake
+
+    async def run_one(self) -> None:
+        """Posts one order: with a key, perhaps several times at once and until there is an answer, and then with
+        another body; without a key, once."""
+        rng = self._rng
+        await asyncio.sleep(rng.uniform(0, min(5.0, self._plan.fault_seconds)))
+        order = self._new_order()
+        if order.idempotency_key is None:
+            await self._post(order)
+            return
+        copies = [order] + [
+            replace(order, id=UUID(int=rng.getrandbits(128), version=4)) for _ in range(rng.choice((0, 0, 1, 2)))
+        ]
+        answers = await asyncio.gather(*(self._insist(copy) for copy in copies))
+        for _ in range(3 if self._plan.promotions else 0):  # also while the record lacks the order
+            await asyncio.sleep(rng.uniform(0, self._plan.fault_seconds / 2))
+            answers.append(await self._insist(order))
+        known = {answer.order_id for answer in answers} - self._checks.gone
+        if len(known) > 1:
+            self._checks.fail(f"promise 9: one key, several orders: {answers}")
+        if any(order_id not in self._database.orders for order_id in known):
+            self._checks.fail("promise 1: an order was accepted that is not stored")
+        other = replace(order, id=UUID(int=rng.getrandbits(128), version=4), body_hash=b"other")
+        if isinstance(await self._post(other), Created) and not self._checks.gone & {one.order_id for one in answers}:
+            self._checks.fail("promise 9: a key was taken twice, with two bodies")
+
+    async def _insist(self, order: NewOrder) -> Created:
+        while True:
+            answer = await self._post(replace(order, id=UUID(int=self._rng.getrandbits(128), version=4)))
+            if isinstance(answer, Created):
+                return answer
+            if isinstance(answer, IdempotencyMismatchError):
+                self._checks.fail("promise 9: the same body is called another")
+            await asyncio.sleep(self._rng.uniform(0.05, 0.5))
+
+    async def _accept(self, intake: Intake, order: NewOrder) -> Created:
+        """What the process does with the request."""
+        self._checks.read(order)
+        return await intake.accept(order)
+
+    async def _post(self, order: NewOrder) -> Created | BaseException | None:
+        """The answer, the error, or None where none came in time: then the client has gone away."""
+        if self._intake is None:
+            return None
+        call = self._loop.start(self._api.process, self._accept(self._intake, order))
+        await asyncio.wait([call], timeout=CLIENT_PATIENCE)
+        if not call.done():
+            call.cancel()
+            return None
+        error = call.exception() if not call.cancelled() else asyncio.CancelledError()
+        if error is None:
+            self.taken += call.result().taken
+            return call.result()
+        if not isinstance(error, StruckError | UnavailableError | IdempotencyMismatchError):
+            self._checks.fail(f"a client was told {error!r}")
+        return error
+
+
+def random_order(rng: random.Random) -> NewOrder:
+    """An order of one to ten thousand thousandths of SOL or USDC, often with a key, sometimes with a bound."""
+    side, mode = rng.choice(list(Side)), rng.choice(list(Mode))
+    amount = Decimal(rng.randint(1, 10_000)) / 1_000
+    base = int(amount.scaleb(9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6))
+    key = f"key-{rng.getrandbits(32):x}" if rng.random() < 0.8 else None
+    return NewOrder(
+        id=UUID(int=rng.getrandbits(128), version=4),
+        side=side,
+        amount=amount,
+        amount_base=base,
+        mode=mode,
+        input_mint=WSOL,
+        output_mint=USDC,
+        slippage_bps=50,
+        deadline_ms=rng.choice((2_000, 10_000, LONGEST_DEADLINE_MS)),
+        client="client",
+        idempotency_key=key,
+        body_hash=b"body",
+        bound=(bound := _bound(rng, side, mode, base)),
+        bound_open=bound is None or rng.random() < 0.5,
+    )
+
+
+def _bound(rng: random.Random, side: Side, mode: Mode, base: int) -> Bound | None:
+    """Some clients name a bound of their own: a price that the venues come to now and then."""
+    if rng.random() < 0.7:
+        return None
+    price = Fraction(rng.randint(147, 153), 1_000)  # base units of USDC for one of SOL
+    given_in_output = (side is Side.BUY) != (mode is Mode.EXACT_IN)
+    return bound_of(mode, base, amount_at(price, base, given_in_output=given_in_output, mode=mode))
