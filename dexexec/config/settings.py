@@ -1,6 +1,6 @@
 """The environment, read once into frozen settings. Secrets are `SecretStr` and never print.
 
-Every field is documented by its description; `.env.example` and the README's table are checked against them. A value
+Every field is documented by its description; `.env.example` and docs/SETTINGS.md are checked against them. A value
 that cannot be used, or a `DEXEXEC_*` name that does not exist, is a `SettingsError` that names it and what would be
 right; the value is only repeated where it can be no secret typed into the wrong variable.
 """

@@ -180,6 +180,11 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     assert sorted(name for name in names if not exists(name, document)) == []
 
 
+def test_the_index_names_every_page() -> None:
+    linked = set(re.findall(r"^\| \[[^]]+\]\(([A-Z]+\.md)\) \|", (DOCS / "README.md").read_text(), re.MULTILINE))
+    assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+
 def promises() -> dict[int, list[str]]:
     """Number -> the tests that are named for it."""
     _, *parts = re.split(r"^## (\d+)\. ", PROMISES.read_text(), flags=re.MULTILINE)
