@@ -128,7 +128,7 @@ def _request(asked: Question, sell: Token, buy: Token, settings: Settings) -> Sw
     except AmountError as error:
         raise StartupError(f"AMOUNT {error.problem}: it must be {error.expected}") from None
     slippage = settings.slippage_bps if asked.slippage_bps is None else asked.slippage_bps
-    return SwapRequest(sell.mint, buy.mint, amount, mode, slippage)
+    return SwapRequest(mint_in=sell.mint, mint_out=buy.mint, amount=amount, mode=mode, slippage_bps=slippage)
 
 
 async def _token(text: str, place: str, known: Tokens, networks: Networks) -> Token:

@@ -19,7 +19,7 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """`detail` is what this step knows: venue, quotes, txHash, reason, attempt ... (JSON values only)."""
 

@@ -45,7 +45,7 @@ class Reserved:
         return self.slot is None or self.slot > slot
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shortfall:
     """Base units of `mint`: `needed`, while `reserved` of the `balance` belong to the attempts of `orders` orders."""
 
@@ -74,7 +74,7 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
         taken = reserved.get(need.mint, 0)
         if need.amount and taken and taken + min(need.amount, need.balance) > need.balance:
             orders = sum(one.counts_at(spending.slot) and bool(one.amounts.get(need.mint)) for one in others)
-            return Shortfall(need.mint, need.amount, need.balance, taken, orders)
+            return Shortfall(mint=need.mint, needed=need.amount, balance=need.balance, reserved=taken, orders=orders)
     return None
 
 

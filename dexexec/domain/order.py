@@ -91,4 +91,6 @@ class Order:
         mint_in, mint_out = self.input_mint, self.output_mint
         if self.side is Side.SELL:
             mint_in, mint_out = mint_out, mint_in
-        return SwapRequest(mint_in, mint_out, self.amount_base, self.mode, self.slippage_bps)
+        return SwapRequest(
+            mint_in=mint_in, mint_out=mint_out, amount=self.amount_base, mode=self.mode, slippage_bps=self.slippage_bps
+        )

@@ -19,7 +19,7 @@ class Mode(StrEnum):
     EXACT_OUT = "exactOut"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwapRequest:
     """Spend `mint_in` for `mint_out`. `amount` is in base units of `mint_in` (`exactIn`) or `mint_out` (`exactOut`)."""
 
@@ -40,7 +40,7 @@ def max_in(amount_in: int, slippage_bps: int) -> int:
     return -(-amount_in * (BPS + slippage_bps) // BPS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """A venue's price for one request.
 

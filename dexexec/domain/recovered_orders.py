@@ -261,7 +261,7 @@ def _settle_open(story: _Story, attempt: RecordedAttempt | None, fate: SwapStatu
         case NotSeen(height, _, node) if proves_expiry(fate, attempt.last_valid_height):
             proof: dict[str, object] = {"heightSeen": height, "historySearched": True, "node": node, "recovered": True}
             story.resolved = (attempt.n, Outcome.EXPIRED, proof)
-        case FailedOnChain(code, detail, fee, slot, True):
+        case FailedOnChain(code=code, detail=detail, fee=fee, slot=slot, finalized=True):
             proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "recovered": True}
             story.resolved = (attempt.n, Outcome.FAILED, proof)
         case Landed():

@@ -15,7 +15,7 @@ from dexexec.domain.swap import FailedOnChain, Landed
 PPM = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedSwap:
     """`exact_in` says which amount is fixed. `landing_ms` passes between sending and landing; with `dropped` the
     first send is lost on the way, as happens to real ones, and only sending the same bytes again helps."""
@@ -57,5 +57,5 @@ class SimulatedSwap:
             amount_in = -(-amount_in * (PPM + self.move_ppm) // PPM)
         if amount_out < self.min_out or amount_in > self.max_in:
             detail = "the price moved past the order's bound"
-            return FailedOnChain(FailureReason.SLIPPAGE, detail, self.fee, slot, finalized=True)
+            return FailedOnChain(code=FailureReason.SLIPPAGE, detail=detail, fee=self.fee, slot=slot, finalized=True)
         return Landed({self.mint_in: -amount_in, self.mint_out: amount_out}, self.fee, slot, finalized=True)

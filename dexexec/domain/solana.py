@@ -94,7 +94,7 @@ class TokenBalance:
     decimals: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
     """What a node says a transaction would do now. `units` are compute units used; `error` is the runtime's word for
     why it would fail, with `failure` if an instruction is to blame. `after` has the accounts that were asked for as

@@ -31,7 +31,7 @@ class Blockhash:
     slot: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramFailure:
     """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
     its own error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called
@@ -52,7 +52,7 @@ class UnsignedSwap:
     blockhash: Blockhash
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignedSwap:
     """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap.
 
@@ -97,7 +97,7 @@ class Landed:
     finalized: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailedOnChain:
     """The transaction is on chain and had no effect but its fee (lamports). `finalized`: that cannot be undone, and
     the same bytes cannot land again. `failure` tells which instruction is to blame, where one is."""

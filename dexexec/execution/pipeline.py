@@ -286,7 +286,15 @@ class Pipeline:
         signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
         # What was confirmed once was sent in time, and its client was told: the deadline has no more say.
         deadline = math.inf if job.cause and job.cause[0] == UNCONFIRMED else job.deadline
-        pending = PendingAttempt(attempt.signed, job.order.swap, deadline, resumed, others, venue, signed_at)
+        pending = PendingAttempt(
+            signed=attempt.signed,
+            request=job.order.swap,
+            deadline=deadline,
+            resumed=resumed,
+            others=others,
+            venue=venue,
+            signed_at=signed_at,
+        )
         result = await self._settlement.settle(pending, job.may_send, partial(self._stand_still, job))
         await self._clock.failpoint(Failpoint.PROVEN)
         later = await self._conclude(job, attempt, result)

@@ -247,7 +247,7 @@ def _attempt(own: _Own, fate: SwapStatus) -> ChainAttempt:
     match fate:
         case Landed(moved, fee, slot, True):
             failure = None
-        case FailedOnChain(_, detail, fee, slot, True):
+        case FailedOnChain(code=_, detail=detail, fee=fee, slot=slot, finalized=True):
             moved, failure = {}, clean(detail)
         case _:
             raise Unreachable(f"it is not certain what became of {own.kept.signature}")

@@ -62,7 +62,7 @@ RESEND_AFTER = 2.0
 """Seconds between two sends of the same bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingAttempt:
     """A recorded attempt whose fate is to be found out.
 
@@ -81,7 +81,7 @@ class PendingAttempt:
     signed_at: float = -math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementResult:
     """What became of an attempt. Over: `landed`, `failed`, `unsent` or `expired`. Still open: `confirmed`. A reason
     code and words where there is no fill, and the proof, as JSON values. `earlier` are earlier attempts of the order
@@ -196,11 +196,11 @@ class Settlement:
         late = self._clock.monotonic() >= pending.deadline
         if late and not pending.resumed:
             return SettlementResult(
-                Outcome.UNSENT,
-                {"sent": False},
-                None,
-                FailureReason.DEADLINE,
-                "the deadline passed before anything was sent",
+                outcome=Outcome.UNSENT,
+                proof={"sent": False},
+                fill=None,
+                reason=FailureReason.DEADLINE,
+                detail="the deadline passed before anything was sent",
             )
         sends, sent = 0, self._clock.monotonic()
         answer: SubmitAnswer | None = None
@@ -286,12 +286,14 @@ class Settlement:
             case Landed(_, _, slot, finalized):
                 proof: dict[str, object] = {"slot": slot, "finalized": finalized, "sends": sends}
                 return SettlementResult(
-                    Outcome.LANDED if finalized else Outcome.CONFIRMED, proof, fill_of(status, pending.request)
+                    outcome=Outcome.LANDED if finalized else Outcome.CONFIRMED,
+                    proof=proof,
+                    fill=fill_of(status, pending.request),
                 )
-            case FailedOnChain(_, _, fee, slot, True):
+            case FailedOnChain(code=_, detail=_, fee=fee, slot=slot, finalized=True):
                 code, detail = self._explained(pending, status)
                 proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "sends": sends}
-                return SettlementResult(Outcome.FAILED, proof, None, code, detail)
+                return SettlementResult(outcome=Outcome.FAILED, proof=proof, fill=None, reason=code, detail=detail)
             case NotSeen(height, _, node) if proves_expiry(status, pending.signed.last_valid_height):
                 proof = {
                     "signatures": [pending.signed.signature, *pending.others],
@@ -303,11 +305,11 @@ class Settlement:
                 }
                 told = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
                 return SettlementResult(
-                    Outcome.EXPIRED,
-                    proof,
-                    None,
-                    FailureReason.ATTEMPT_EXPIRED,
-                    f"the transaction can no longer land{told}",
+                    outcome=Outcome.EXPIRED,
+                    proof=proof,
+                    fill=None,
+                    reason=FailureReason.ATTEMPT_EXPIRED,
+                    detail=f"the transaction can no longer land{told}",
                 )
             case _:
                 return None

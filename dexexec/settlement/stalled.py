@@ -44,7 +44,7 @@ def waiting_of(signed: SignedSwap, status: SwapStatus, answer: SubmitAnswer | No
     `searched`: the whole history was searched, as by the recent statuses it is gone."""
     refused = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
     match status:
-        case FailedOnChain(_, detail, _, slot):
+        case FailedOnChain(code=_, detail=detail, fee=_, slot=slot):
             return Waiting(WaitsFor.FINALITY, f"it failed in slot {slot}, which is not final yet: {detail}")
         case Unavailable(detail) if searched:
             return Waiting(WaitsFor.PROOF, f"{GONE}: {detail}. {ADVICE}")

@@ -221,7 +221,12 @@ class ChainComparisons:
             await connection.execute(INSERT_ATTEMPTS, values | {"attempts": json_rows(_attempt_rows(found))})
             await connection.execute(INSERT_EVENTS, values | {"events": json_rows(_event_rows(found))})
         events = enumerate(found.events, found.version + 1)
-        self._announce([Event(found.order_id, seq, status, at[0], detail) for seq, (status, detail) in events])
+        self._announce(
+            [
+                Event(order_id=found.order_id, seq=seq, status=status, at=at[0], detail=detail)
+                for seq, (status, detail) in events
+            ]
+        )
         return True
 
     async def end_duplicates(self) -> list[Duplicate]:
@@ -253,7 +258,9 @@ def _recorded(row: DictRow) -> RecordedOrder:
         status=Status(row["status"]),
         version=row["version"],
         ended=row["ended"],
-        request=SwapRequest(mint_in, mint_out, amount, Mode(row["mode"]), row["slippage_bps"]),
+        request=SwapRequest(
+            mint_in=mint_in, mint_out=mint_out, amount=amount, mode=Mode(row["mode"]), slippage_bps=row["slippage_bps"]
+        ),
         attempts=tuple(
             RecordedAttempt(
                 one["n"], one["signature"], one["last_valid_height"], one["outcome"] and Outcome(one["outcome"])

@@ -295,7 +295,7 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
     if at is None:
         return None
     return [
-        Event(step.order_id, seq, status, at, detail)
+        Event(order_id=step.order_id, seq=seq, status=status, at=at, detail=detail)
         for seq, (status, detail) in enumerate(step.events, step.version + 1)
     ]
 
@@ -348,7 +348,9 @@ def _attempt(columns: TupleRow) -> Attempt | None:
     n, venue, signature, payload, height, quoted, slot, network, genesis, age_ms = columns
     if n is None:
         return None
-    signed = SignedSwap(signature, bytes(payload), height, network, genesis)
+    signed = SignedSwap(
+        signature=signature, payload=bytes(payload), last_valid_height=height, network=network, genesis=genesis
+    )
     return Attempt(
         n=n, venue=venue, signed=signed, quoted=quoted, landed_slot=None if slot is None else int(slot), age_ms=age_ms
     )

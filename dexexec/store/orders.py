@@ -164,7 +164,9 @@ async def create(
         late, at, claim, digest, known, same_body, *_ = found.get(order.id, (True, None, None, None, None, None))
         if at is not None:
             stored.answers.append(Created(order.id, replayed=False, taken=claim > 0))
-            stored.events.append(Event(order.id, 1, Status.PENDING, at, details[order.id]))
+            stored.events.append(
+                Event(order_id=order.id, seq=1, status=Status.PENDING, at=at, detail=details[order.id])
+            )
             if claim > 0:
                 stored.claimed.append(Claimed(order=_under_claim(request, claim, at, now, digest), attempt=None))
         elif known is not None and same_body:

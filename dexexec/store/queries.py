@@ -105,7 +105,10 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
             values = {"id": order_id, "version": row["version"]}
             events = await (await cursor.execute(EVENTS, values)).fetchall()
             attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
-    messages = [Event(order_id, e["seq"], Status(e["status"]), e["at"], e["detail"]).message() for e in events]
+    messages = [
+        Event(order_id=order_id, seq=e["seq"], status=Status(e["status"]), at=e["at"], detail=e["detail"]).message()
+        for e in events
+    ]
     return {
         **_summary(row),
         "waitingFor": waiting_for(
@@ -156,7 +159,7 @@ async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int
     for order_id, seq, status, at, detail in rows:
         events = found.setdefault(order_id, [])
         if seq is not None:
-            events.append(Event(order_id, seq, Status(status), at, detail))
+            events.append(Event(order_id=order_id, seq=seq, status=Status(status), at=at, detail=detail))
     return found
 
 

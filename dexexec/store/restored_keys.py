@@ -74,7 +74,7 @@ async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[
         if row["may_swap"]:
             continue
         status, detail = end_duplicate(Status(row["status"]), row["original"])
-        event = Event(row["id"], row["version"] + 1, status, row["at"], detail)
+        event = Event(order_id=row["id"], seq=row["version"] + 1, status=status, at=row["at"], detail=detail)
         values = {"id": event.order_id, "seq": event.seq, "status": status, "at": event.at}
         values |= {"reason": FailureReason.DUPLICATE, "detail": json_rows([detail])[1:-1]}
         await connection.execute(END_DUPLICATE, values)

@@ -69,7 +69,9 @@ class VenueSetup:
 
     def request(self, amount: int, mode: Mode = Mode.EXACT_IN, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
         """Spend the pair's first token for its second."""
-        return SwapRequest(self.mint_in, self.mint_out, amount, mode, slippage_bps)
+        return SwapRequest(
+            mint_in=self.mint_in, mint_out=self.mint_out, amount=amount, mode=mode, slippage_bps=slippage_bps
+        )
 
     async def try_quote(self, request: SwapRequest) -> Quote | BaseException:
         """The venue's quote, or whatever it raised."""

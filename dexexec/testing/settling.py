@@ -43,7 +43,7 @@ async def explain_never_raises(harness: Harness) -> None:
         programs = (*sorted(setup.venue.programs), "11111111111111111111111111111111")
         for program in programs:
             for custom in (None, 0, 1, 6_000, 2**32 - 1):
-                failure = ProgramFailure(255, program, custom, "custom program error")
+                failure = ProgramFailure(index=255, program=program, custom=custom, text="custom program error")
                 try:
                     explained = setup.venue.explain(failure)
                 except Exception as error:

@@ -121,7 +121,9 @@ async def test_what_the_record_knows_of_orders(records: OpenRecord) -> None:
         assert list(found) == [order.order.id]
         known = found[order.order.id]
         assert (known.status, known.version, known.ended) == (Status.SUBMITTED, 4, False)
-        assert known.request == SwapRequest(USDC, WSOL, order.order.amount_base, Mode.EXACT_IN, 50)
+        assert known.request == SwapRequest(
+            mint_in=USDC, mint_out=WSOL, amount=order.order.amount_base, mode=Mode.EXACT_IN, slippage_bps=50
+        )
         assert [(one.n, one.signature, one.last_valid_height, one.outcome) for one in known.attempts] == [
             (1, "sig", 150, None)
         ]
@@ -142,7 +144,9 @@ async def test_an_order_that_is_gone_comes_back_once_with_its_events_announced(r
         ]  # fmt: skip
         known = (await record.comparisons.orders([order_id]))[order_id]
         assert known.ended
-        assert known.request == SwapRequest(USDC, WSOL, 1_500_000, Mode.EXACT_IN, 0)
+        assert known.request == SwapRequest(
+            mint_in=USDC, mint_out=WSOL, amount=1_500_000, mode=Mode.EXACT_IN, slippage_bps=0
+        )
         assert [(one.n, one.outcome) for one in known.attempts] == [(1, Outcome.LANDED)]
 
 

@@ -42,7 +42,7 @@ async def test_promise_16_an_attempt_that_does_not_fit_beside_others_writes_noth
         told = len(announced)
         with pytest.raises(FundsReservedError) as caught:
             await record(store, second, spends(30))
-        assert caught.value.shortfall == Shortfall(USDC, 30, 100, 80, 1)
+        assert caught.value.shortfall == Shortfall(mint=USDC, needed=30, balance=100, reserved=80, orders=1)
         assert len(announced) == told
         assert await store.versions([second.order.id]) == {second.order.id: 1}
         assert await record(store, second, spends(20)), "what fits is recorded, under the same claim"

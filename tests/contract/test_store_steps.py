@@ -205,7 +205,9 @@ async def test_where_an_attempt_was_signed_for_is_kept_with_it(stores: Open) -> 
         order_id, first = await one_order(store), await store.begin("first", 20)
         claimed = await claimed_by(store, first, order_id)
         await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
-        signed = SignedSwap("sig", b"bytes", 150, "localnet", "genesis")
+        signed = SignedSwap(
+            signature="sig", payload=b"bytes", last_valid_height=150, network="localnet", genesis="genesis"
+        )
         new = NewAttempt(n=1, venue="here", signed=signed, quoted={})
         assert await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=new))
         await first.end()

@@ -18,7 +18,9 @@ def draw(pool: Pool, chance: Random, slippage_bps: int = 50) -> SwapRequest:
     mint_in, mint_out = chance.choice([pool.mints, pool.mints[::-1]])
     mode = chance.choice(list(Mode))
     counted = mint_in if mode is Mode.EXACT_IN else mint_out
-    return SwapRequest(mint_in, mint_out, size(pool, counted, chance), mode, slippage_bps)
+    return SwapRequest(
+        mint_in=mint_in, mint_out=mint_out, amount=size(pool, counted, chance), mode=mode, slippage_bps=slippage_bps
+    )
 
 
 def size(pool: Pool, mint: str, chance: Random, share: int = SHARE) -> int:

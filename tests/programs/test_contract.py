@@ -60,7 +60,9 @@ class Mover:
         """Once, landed when this returns."""
         amount = MOVES[self.swaps % len(MOVES)] * 10**12 // WORTH[self.pair[0]]
         self.swaps += 1
-        request = SwapRequest(*self.pair, amount, Mode.EXACT_IN, 5_000)
+        request = SwapRequest(
+            mint_in=self.pair[0], mint_out=self.pair[1], amount=amount, mode=Mode.EXACT_IN, slippage_bps=5_000
+        )
         quote = await self.venue.quote(request, self.on.clock.monotonic() + 10)
         signed = await self.on.seal(self.venue, quote)
         answer = await Localnet.submit(self.on.chain, signed)

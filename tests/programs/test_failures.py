@@ -36,9 +36,9 @@ SHUT = Token(base58.encode(bytes([8]) * 32), "SHUT", 6)
 """A token whose pools are all disabled."""
 ONCE = {"DEXEXEC_MAX_ATTEMPTS": "1", "DEXEXEC_TOKENS": f"{VENUES['DEXEXEC_TOKENS']},{SHUT.mint}:SHUT:6"}
 KINDS: dict[str, VenueClass] = {"raydium": Raydium, "meteora": Meteora}
-SELL_SOL = SwapRequest(WSOL, USDC, 5 * 10**9, Mode.EXACT_IN, 10)
-BUY_USDC = SwapRequest(WSOL, USDC, 700 * 10**6, Mode.EXACT_OUT, 10)
-BUY_SOL = SwapRequest(USDC, WSOL, 700 * 10**6, Mode.EXACT_IN, 10)
+SELL_SOL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=5 * 10**9, mode=Mode.EXACT_IN, slippage_bps=10)
+BUY_USDC = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=700 * 10**6, mode=Mode.EXACT_OUT, slippage_bps=10)
+BUY_SOL = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=700 * 10**6, mode=Mode.EXACT_IN, slippage_bps=10)
 CROWD = 1_000_000
 
 
@@ -88,7 +88,7 @@ async def test_slippage_expiry_and_disabled_pools_are_named(given: dict[str, str
                         assert [one["outcome"] for one in order["attempts"]] == ["failed"]
                         orders.append(order)
             async with serving(on, wallet, **ONCE) as (url, calls):
-                shut = SwapRequest(USDC, SHUT.mint, 10**6, Mode.EXACT_IN, 50)
+                shut = SwapRequest(mint_in=USDC, mint_out=SHUT.mint, amount=10**6, mode=Mode.EXACT_IN, slippage_bps=50)
                 order_id = await post(calls, url, {**body(SELL_SOL, chance), **body_of(shut)})
                 order = await ended(calls, url, order_id)
                 assert order["failureReason"] == "no-route"
@@ -135,7 +135,13 @@ async def front_run(
     [route] = [event["route"] for event in watch.events[order_id] if "route" in event]
     assert isinstance(route, list)
     venue = next(event["venue"] for event in watch.events[order_id] if "route" in event)
-    large = SwapRequest(request.mint_in, request.mint_out, large_amount(request), Mode.EXACT_IN, 500)
+    large = SwapRequest(
+        mint_in=request.mint_in,
+        mint_out=request.mint_out,
+        amount=large_amount(request),
+        mode=Mode.EXACT_IN,
+        slippage_bps=500,
+    )
     await move(on, str(venue), str(route[0]), mover, large)
     await on.faults()
     return await ended(calls, url, order_id)
@@ -175,7 +181,10 @@ async def test_what_a_wallet_lacks_is_named_before_anything_is_sent(
         without_lamports = await on.trader(lamports=0), [(SELL_SOL, "SOL"), (BUY_SOL, "SOL")]
         without_tokens = (
             await on.trader(tokens=0),
-            [(BUY_SOL, "USDC"), (SwapRequest(USDC, WSOL, 10**9, Mode.EXACT_OUT, 10), "USDC")],
+            [
+                (BUY_SOL, "USDC"),
+                (SwapRequest(mint_in=USDC, mint_out=WSOL, amount=10**9, mode=Mode.EXACT_OUT, slippage_bps=10), "USDC"),
+            ],
         )
         for wallet, requests in (empty, without_lamports, without_tokens):
             async with outside(on.url, wallet.pubkey()) as judge, serving(on, wallet, **ONCE) as (url, calls):

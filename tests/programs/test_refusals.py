@@ -1,6 +1,7 @@
 """What the programs refuse between a quote and its swap, and the reason that the adapters then give."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,10 @@ async def test_a_pool_that_was_disabled_after_it_was_quoted_is_told(
         async with open_chain(StaleChain([on.net.url], SystemClock(), RecordingListener())) as chain:
             chain.shown = (CLONE, data)
             venue = on.venue(KINDS[name], chain=chain, pools=(CLONE,))
-            quote = await venue.quote(SwapRequest(WSOL, USDC, 10**8, mode, 50), on.clock.monotonic() + 10)
+            quote = await venue.quote(
+                SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=mode, slippage_bps=50),
+                on.clock.monotonic() + 10,
+            )
             with pytest.raises(NoRoute, match=CLOSED[name]):
                 await on.seal(venue, quote)
             await venue.aclose()
@@ -81,11 +85,13 @@ async def test_a_price_that_moved_past_the_bound_is_slippage(
     async with ground(tmp_path / "ledger", seed, (WSOL, USDC)) as on:
         pool = next(pool for pool in on.market.pools if pool.venue == name and set(pool.mints) == {WSOL, USDC})
         venue = on.venue(KINDS[name], pools=(pool.address,))
-        quote = await venue.quote(SwapRequest(*way, 10**8, mode, 10), on.clock.monotonic() + 10)
+        request = SwapRequest(mint_in=way[0], mint_out=way[1], amount=10**8, mode=mode, slippage_bps=10)
+        quote = await venue.quote(request, on.clock.monotonic() + 10)
         other = Keypair()
         await fund(on.net.url, other.pubkey())
         on.pass_slots()
-        mover, large = on.with_wallet(other), SwapRequest(*way, pool.reserve(way[0]) // 50, Mode.EXACT_IN, 50)
+        mover = on.with_wallet(other)
+        large = replace(request, amount=pool.reserve(way[0]) // 50, mode=Mode.EXACT_IN, slippage_bps=50)
         moved = await mover.seal(venue, await venue.quote(large, on.clock.monotonic() + 10))
         assert isinstance(await on.settle(moved), Landed)
         with pytest.raises(Slippage):

@@ -168,8 +168,15 @@ class ForkingNode:
         outcome = period.outcome
         if isinstance(outcome, Landed):
             return Landed(outcome.moved, outcome.fee, period.since, finalized)
-        blamed = ProgramFailure(0, "program", 6_000, "custom program error: 0x1770")
-        return FailedOnChain(outcome.code, outcome.detail, outcome.fee, period.since, finalized, blamed)
+        blamed = ProgramFailure(index=0, program="program", custom=6_000, text="custom program error: 0x1770")
+        return FailedOnChain(
+            code=outcome.code,
+            detail=outcome.detail,
+            fee=outcome.fee,
+            slot=period.since,
+            finalized=finalized,
+            failure=blamed,
+        )
 
 
 class ObservedChain:

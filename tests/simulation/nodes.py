@@ -76,7 +76,7 @@ class SharedChain:
         self._arrived(signature)
         self.sent[signature] = payload
         if not swallowed and self._rng.random() >= self.lost and self.slot() <= (last := last_slot(swap.blockhash)):
-            self.forking.submit(SignedSwap(signature, payload, last))
+            self.forking.submit(SignedSwap(signature=signature, payload=payload, last_valid_height=last))
         return signature
 
     def may_land(self, signature: str) -> bool:
@@ -182,7 +182,10 @@ class SimulatedNode:
             since = self._invented.setdefault(signature, slot)
             return OnChainPeriod(since, since, None, _landed(swap, since)) if since <= slot else None
         if period is not None and Lie.FAILED in self.lies:
-            return replace(period, outcome=FailedOnChain("slippage", "", swap.fee, period.since, finalized=True))
+            return replace(
+                period,
+                outcome=FailedOnChain(code="slippage", detail="", fee=swap.fee, slot=period.since, finalized=True),
+            )
         return period
 
     def _status(self, signature: str, slot: int, history: bool) -> dict[str, Any] | None:

@@ -267,7 +267,7 @@ class Engine(RuleBasedStateMachine):
 
     def record(self, hand: Hand) -> None:
         self.count += 1
-        signed = SignedSwap(f"sig-{self.count}", b"bytes", self.height + VALID_FOR)
+        signed = SignedSwap(signature=f"sig-{self.count}", payload=b"bytes", last_valid_height=self.height + VALID_FOR)
         n = hand.claimed.order.attempts + len(self.truth[hand.id].signatures) + 1
         new = NewAttempt(n=n, venue="v", signed=signed, quoted={})
         if self.write(hand, Trigger.SUBMIT, attempt=new):

@@ -53,11 +53,20 @@ class SeededVenue(Venue[NoOptions]):
         other = request.amount * price // 10**9 if sol_is_given else request.amount * 10**9 // price
         amount_in, amount_out = (request.amount, other) if exact_in else (other, request.amount)
         return Quote(
-            self.name, request, amount_in, amount_out,
-            min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
-            amount_in if exact_in else max_in(amount_in, request.slippage_bps),
-            1, request.mint_in, 5_000, 3, clock.unix_ms() + 10_000, 1, ("pool",),
-        )  # fmt: skip
+            venue=self.name,
+            request=request,
+            amount_in=amount_in,
+            amount_out=amount_out,
+            min_out=min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
+            max_in=amount_in if exact_in else max_in(amount_in, request.slippage_bps),
+            fee=1,
+            fee_mint=request.mint_in,
+            network_fee=5_000,
+            price_impact_ppm=3,
+            expires_at_ms=clock.unix_ms() + 10_000,
+            context_slot=1,
+            route=("pool",),
+        )
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
         """A swap that lands at some time, may be lost at first, and may fail on a price move past its bound."""
@@ -65,12 +74,22 @@ class SeededVenue(Venue[NoOptions]):
         if rng.random() < self._trouble:
             raise Slippage("so the seed will have it")
         swap = SimulatedSwap(
-            self.name, request.mint_in, request.mint_out, quote.amount_in, quote.amount_out, quote.min_out,
-            quote.max_in, request.mode is Mode.EXACT_IN, payer, blockhash.hash, f"{rng.getrandbits(64):x}", 5_000,
-            rng.choice((0, 400, rng.randint(0, 4_000), rng.randint(0, 70_000) if rng.random() < 0.1 else 0)),
-            rng.choice((0, 100, 4_000, 9_000)) if rng.random() < 0.5 else 0,
-            rng.random() < 0.15,
-        )  # fmt: skip
+            venue=self.name,
+            mint_in=request.mint_in,
+            mint_out=request.mint_out,
+            amount_in=quote.amount_in,
+            amount_out=quote.amount_out,
+            min_out=quote.min_out,
+            max_in=quote.max_in,
+            exact_in=request.mode is Mode.EXACT_IN,
+            payer=payer,
+            blockhash=blockhash.hash,
+            nonce=f"{rng.getrandbits(64):x}",
+            fee=5_000,
+            landing_ms=rng.choice((0, 400, rng.randint(0, 4_000), rng.randint(0, 70_000) if rng.random() < 0.1 else 0)),
+            move_ppm=rng.choice((0, 100, 4_000, 9_000)) if rng.random() < 0.5 else 0,
+            dropped=rng.random() < 0.15,
+        )
         return UnsignedSwap(swap.encode(), blockhash)
 
 

@@ -49,7 +49,10 @@ class Ground:
         claimed = await self.claimed(**about)
         await self.write(claimed, 1, *ROUTED)
         tried = NewAttempt(
-            n=1, venue="here", signed=SignedSwap(uuid4().hex, b"\x00bytes", 150), quoted={"price": "151.2"}
+            n=1,
+            venue="here",
+            signed=SignedSwap(signature=uuid4().hex, payload=b"\x00bytes", last_valid_height=150),
+            quoted={"price": "151.2"},
         )
         await self.write(claimed, 3, (Status.SUBMITTED, {}), attempt=tried)
         return claimed

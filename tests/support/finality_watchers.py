@@ -119,7 +119,7 @@ class Scene:
         await self.store.create(order)
         [claimed] = await self.store.claim(self.worker, [order.id])
         known = {"amountIn": "1", "amountOut": "1", "minOut": "0", "maxIn": "100"} if quoted is None else quoted
-        signed = SignedSwap(f"sig {order.id}", b"bytes", 150, network)
+        signed = SignedSwap(signature=f"sig {order.id}", payload=b"bytes", last_valid_height=150, network=network)
         claim, seen = claimed.order.claim, Resolution(1, None, {"slot": 77, "finalized": False})
         new = NewAttempt(n=1, venue="here", signed=signed, quoted=known)
         assert await self.store.advance(

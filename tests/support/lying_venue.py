@@ -78,5 +78,8 @@ class Lies:
 
     def outcome(self, *_: Any, **__: Any) -> Any:
         """What became of a swap, if anybody asked: it is all the same to it."""
-        landed, failed = Landed({}, 0, 1, finalized=True), FailedOnChain("lie", "lie", 0, 1, finalized=True)
+        landed, failed = (
+            Landed({}, 0, 1, finalized=True),
+            FailedOnChain(code="lie", detail="lie", fee=0, slot=1, finalized=True),
+        )
         return [self._rng.choice((landed, failed))]

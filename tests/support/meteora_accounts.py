@@ -34,8 +34,8 @@ FEE_VERSION_AT, AMOUNTS_AT, LAYOUT_AT = 486, (680, 688), 696
 SLOT, UNIX = 435_900_000, 1_770_000_000
 VAULT_AMOUNT = 2**62
 POOL, WALLET = address(1), address(99)
-SELL = SwapRequest(WSOL, USDC, 1_000_000_000, Mode.EXACT_IN, 50)
-BUY = SwapRequest(USDC, WSOL, 1_000_000_000, Mode.EXACT_OUT, 50)
+SELL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=1_000_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
+BUY = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=1_000_000_000, mode=Mode.EXACT_OUT, slippage_bps=50)
 DEADLINE = 1.0
 
 

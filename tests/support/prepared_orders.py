@@ -83,7 +83,10 @@ def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more:
 def attempt(n: int, signature: str, **where: str) -> NewAttempt:
     """Attempt number `n`, valid up to height 150; `where` it was signed for, as in `SignedSwap`."""
     return NewAttempt(
-        n=n, venue="here", signed=SignedSwap(signature, b"\x00bytes", 150, **where), quoted={"minOut": "1"}
+        n=n,
+        venue="here",
+        signed=SignedSwap(signature=signature, payload=b"\x00bytes", last_valid_height=150, **where),
+        quoted={"minOut": "1"},
     )
 
 

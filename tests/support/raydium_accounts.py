@@ -43,7 +43,7 @@ POOL = address(1)
 CONFIG = key(POOL_DATA, CONFIG_AT)
 VAULT_0, VAULT_1 = (key(POOL_DATA, at) for at in VAULTS_AT)
 MINT_0, MINT_1 = (key(POOL_DATA, at) for at in MINTS_AT)
-SELL = SwapRequest(MINT_0, MINT_1, 10**9, Mode.EXACT_IN, 50)
+SELL = SwapRequest(mint_in=MINT_0, mint_out=MINT_1, amount=10**9, mode=Mode.EXACT_IN, slippage_bps=50)
 OPEN_MS = 1_800_000_000_000
 """A time at which the recorded pool is open."""
 

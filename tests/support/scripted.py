@@ -21,8 +21,8 @@ from dexexec.venue import Capabilities, Chain, Network, NoOptions, Venue, VenueC
 
 QuoteFunction = Callable[[SwapRequest], Awaitable[Quote]]
 
-SELL_ONE_SOL = SwapRequest(WSOL, USDC, 1_000_000_000, Mode.EXACT_IN, 50)
-BUY_ONE_SOL = SwapRequest(USDC, WSOL, 1_000_000_000, Mode.EXACT_OUT, 50)
+SELL_ONE_SOL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=1_000_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
+BUY_ONE_SOL = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=1_000_000_000, mode=Mode.EXACT_OUT, slippage_bps=50)
 GONE = NotSeen(height=2**62, history=True, node="n", slot=2**62)
 
 
@@ -31,11 +31,20 @@ def quote_of(venue: str, request: SwapRequest, other_amount: int, **changes: obj
     exact_in = request.mode is Mode.EXACT_IN
     amount_in, amount_out = (request.amount, other_amount) if exact_in else (other_amount, request.amount)
     quote = Quote(
-        venue, request, amount_in, amount_out,
-        min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
-        amount_in if exact_in else max_in(amount_in, request.slippage_bps),
-        1, request.mint_in, 5_000, 3, 2**53, 1, ("pool",),
-    )  # fmt: skip
+        venue=venue,
+        request=request,
+        amount_in=amount_in,
+        amount_out=amount_out,
+        min_out=min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
+        max_in=amount_in if exact_in else max_in(amount_in, request.slippage_bps),
+        fee=1,
+        fee_mint=request.mint_in,
+        network_fee=5_000,
+        price_impact_ppm=3,
+        expires_at_ms=2**53,
+        context_slot=1,
+        route=("pool",),
+    )
     return replace(quote, **changes)  # type: ignore[arg-type]
 
 

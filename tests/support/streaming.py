@@ -66,7 +66,7 @@ class MemoryRecord:
 
     async def step(self, order_id: UUID, status: Status, **detail: object) -> Event:
         events = self.events[order_id]
-        events.append(Event(order_id, len(events) + 1, status, datetime.now(UTC), detail))
+        events.append(Event(order_id=order_id, seq=len(events) + 1, status=status, at=datetime.now(UTC), detail=detail))
         return events[-1]
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
@@ -109,7 +109,7 @@ class PostgresRecord(Store):
             )
             row = await cursor.fetchone()
         assert row is not None
-        return Event(order_id, row[0], status, row[1], detail)
+        return Event(order_id=order_id, seq=row[0], status=status, at=row[1], detail=detail)
 
 
 @asynccontextmanager

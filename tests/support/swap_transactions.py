@@ -46,7 +46,7 @@ def quote(mint_in: str = MINT_IN, mint_out: str = MINT_OUT, max_in: int = MAX_IN
     """What the order allows."""
     return Quote(
         venue="acme",
-        request=SwapRequest(mint_in, mint_out, max_in, Mode.EXACT_IN, 200),
+        request=SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=max_in, mode=Mode.EXACT_IN, slippage_bps=200),
         amount_in=max_in,
         amount_out=min_out + 1,
         min_out=min_out,
@@ -199,7 +199,15 @@ class Swap:
         message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash))
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
         return Proposal(
-            message, self.quote, WALLET, WRAPPED, self.cosigners, self.programs, MEMO, before, self.spend_wrapped
+            message=message,
+            quote=self.quote,
+            wallet=WALLET,
+            wrapped=WRAPPED,
+            cosigners=self.cosigners,
+            programs=self.programs,
+            memo=MEMO,
+            before=before,
+            spend_wrapped=self.spend_wrapped,
         )
 
     def check_message(self) -> None:

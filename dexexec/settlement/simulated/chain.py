@@ -39,7 +39,7 @@ class LedgerUnavailable(Exception):  # noqa: N818 - named like the answer that i
     """The ledger cannot be asked, or its answer was lost: what it was told may or may not be recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
     """One signed swap on its way to the simulated chain.
 

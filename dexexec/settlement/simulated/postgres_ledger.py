@@ -14,6 +14,8 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from psycopg.rows import TupleRow
+
 from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.errors import UnavailableError
@@ -121,8 +123,20 @@ class PostgresLedger:
     async def _find(self, signatures: list[str]) -> list[Landing | None]:
         async with self._database.connection() as connection:
             rows = await (await connection.execute(FIND, (signatures,), prepare=True, binary=True)).fetchall()
-        found = {row[0]: Landing(row[0], bytes(row[1]), *row[2:]) for row in rows}
+        found = {row[0]: _landing(row) for row in rows}
         return [found.get(signature) for signature in signatures]
+
+
+def _landing(row: TupleRow) -> Landing:
+    signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms = row
+    return Landing(
+        signature=signature,
+        payload=bytes(payload),
+        sent_height=sent_height,
+        lands_at_ms=lands_at_ms,
+        last_valid_height=last_valid_height,
+        valid_until_ms=valid_until_ms,
+    )
 
 
 def _row(landing: Landing) -> dict[str, object]:

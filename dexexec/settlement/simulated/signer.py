@@ -39,4 +39,6 @@ class SimulatedSigner:
     def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
         """The signature is base58 of 64 bytes, and the same for the same message."""
         signature = base58.encode(blake2b(unsigned.message, key=self._key, digest_size=64).digest())
-        return SignedSwap(signature, unsigned.message, unsigned.blockhash.last_valid_height)
+        return SignedSwap(
+            signature=signature, payload=unsigned.message, last_valid_height=unsigned.blockhash.last_valid_height
+        )

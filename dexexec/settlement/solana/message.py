@@ -30,7 +30,7 @@ SIGNATURE_FEE = 5_000
 """Lamports per signature."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A version 0 message. `signers` has the payer first; `writable` are the addresses it may write to, the payer's
     among them. The signer and writable marks of an instruction's accounts are those of the whole message, as the

@@ -155,7 +155,11 @@ class SolanaSealer:
             raise await self._unless_stale(error, proposal, seen, unsigned.blockhash.slot) from None
         signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
         transaction = assemble(message, parsed.signers, signatures)
-        signed = SignedSwap(signature_text(transaction), transaction, unsigned.blockhash.last_valid_height)
+        signed = SignedSwap(
+            signature=signature_text(transaction),
+            payload=transaction,
+            last_valid_height=unsigned.blockhash.last_valid_height,
+        )
         spending = spending_of(final, simulation.after, network_fee(drafted), self._funds(before), seen.slot)
         return Sealed(signed, offer, spending)
 

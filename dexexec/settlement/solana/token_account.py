@@ -20,7 +20,7 @@ RENT_PER_BYTE, RENT_OVERHEAD = 6_960, 128
 """Lamports that keep a byte of data for good, and the bytes counted for the account itself (`Rent::default`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenAccount:
     """Addresses are base58, `amount` and `delegated` base units, `lamports` all that the account holds."""
 

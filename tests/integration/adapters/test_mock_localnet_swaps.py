@@ -30,13 +30,13 @@ each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: ve
 DOLLAR = 10**6
 ALL = (WSOL, USDC, PEPE.mint)
 SWAPS = [
-    SwapRequest(WSOL, USDC, 3 * SOL, Mode.EXACT_IN, 50),
-    SwapRequest(WSOL, USDC, 700 * DOLLAR, Mode.EXACT_OUT, 50),
-    SwapRequest(USDC, WSOL, 1_234_567_891, Mode.EXACT_IN, 50),
-    SwapRequest(USDC, WSOL, SOL // 7, Mode.EXACT_OUT, 50),
-    SwapRequest(PEPE.mint, USDC, 123_456_789, Mode.EXACT_IN, 50),
-    SwapRequest(USDC, PEPE.mint, 1_000_003, Mode.EXACT_OUT, 50),
-    SwapRequest(PEPE.mint, WSOL, 99_999, Mode.EXACT_IN, 50),
+    SwapRequest(mint_in=WSOL, mint_out=USDC, amount=3 * SOL, mode=Mode.EXACT_IN, slippage_bps=50),
+    SwapRequest(mint_in=WSOL, mint_out=USDC, amount=700 * DOLLAR, mode=Mode.EXACT_OUT, slippage_bps=50),
+    SwapRequest(mint_in=USDC, mint_out=WSOL, amount=1_234_567_891, mode=Mode.EXACT_IN, slippage_bps=50),
+    SwapRequest(mint_in=USDC, mint_out=WSOL, amount=SOL // 7, mode=Mode.EXACT_OUT, slippage_bps=50),
+    SwapRequest(mint_in=PEPE.mint, mint_out=USDC, amount=123_456_789, mode=Mode.EXACT_IN, slippage_bps=50),
+    SwapRequest(mint_in=USDC, mint_out=PEPE.mint, amount=1_000_003, mode=Mode.EXACT_OUT, slippage_bps=50),
+    SwapRequest(mint_in=PEPE.mint, mint_out=WSOL, amount=99_999, mode=Mode.EXACT_IN, slippage_bps=50),
 ]
 
 
@@ -103,7 +103,10 @@ async def test_the_transaction_on_chain_is_two_transfers_signed_by_both(tmp_path
 async def test_the_price_is_what_the_vaults_really_hold(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
-        for request in [SwapRequest(WSOL, USDC, 5_000 * SOL, Mode.EXACT_IN, 50), *SWAPS[:4]]:
+        for request in [
+            SwapRequest(mint_in=WSOL, mint_out=USDC, amount=5_000 * SOL, mode=Mode.EXACT_IN, slippage_bps=50),
+            *SWAPS[:4],
+        ]:
             quote = await quoted(on, venue, request)
             held = await vaults(on, quote)
             pool = cpmm.CpmmPool(CONFIG, held[WSOL], held[USDC])
@@ -141,7 +144,9 @@ async def test_a_swap_that_others_pushed_past_its_bound_is_not_built(tmp_path: P
         venue = on.venue(MockRaydium)
         tight = [replace(request, slippage_bps=10) for request in SWAPS[:2]]
         quotes = [await quoted(on, venue, request) for request in tight]
-        push = await quoted(on, venue, SwapRequest(WSOL, USDC, 500 * SOL, Mode.EXACT_IN, 0))
+        push = await quoted(
+            on, venue, SwapRequest(mint_in=WSOL, mint_out=USDC, amount=500 * SOL, mode=Mode.EXACT_IN, slippage_bps=0)
+        )
         await on.landed(await on.seal(venue, push))
         for quote in quotes:
             with pytest.raises(Slippage, match="past the order's bound"):
@@ -183,7 +188,9 @@ async def test_vaults_begin_at_the_reference_price_as_deep_as_the_simulated_pool
 async def test_a_vault_is_filled_once_and_never_filled_up(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
-        quote = await quoted(on, venue, SwapRequest(WSOL, USDC, 1_000 * SOL, Mode.EXACT_IN, 50))
+        quote = await quoted(
+            on, venue, SwapRequest(mint_in=WSOL, mint_out=USDC, amount=1_000 * SOL, mode=Mode.EXACT_IN, slippage_bps=50)
+        )
         assert await vaults(on, quote) == {WSOL: 50_000 * SOL, USDC: 7_500_000 * DOLLAR}
         await on.landed(await on.seal(venue, quote))
         left = await vaults(on, quote)
@@ -213,7 +220,11 @@ async def test_a_wallet_with_something_of_a_token_is_given_no_more_of_it(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "request_", [SwapRequest(WSOL, USDC, 6 * SOL, Mode.EXACT_IN, 50), SwapRequest(USDC, WSOL, SOL, Mode.EXACT_OUT, 50)]
+    "request_",
+    [
+        SwapRequest(mint_in=WSOL, mint_out=USDC, amount=6 * SOL, mode=Mode.EXACT_IN, slippage_bps=50),
+        SwapRequest(mint_in=USDC, mint_out=WSOL, amount=SOL, mode=Mode.EXACT_OUT, slippage_bps=50),
+    ],
 )
 async def test_more_than_the_wallet_holds_is_not_built(tmp_path: Path, request_: SwapRequest) -> None:
     async with mock_venue_setup(tmp_path) as on:
@@ -231,7 +242,14 @@ async def test_all_of_a_wallets_lamports_cannot_be_swapped_as_the_fee_would_be_m
         await on.chain.fund(on.sealer.payer, "", 9, 5 * SOL)
         on.clock.advance(1)
         with pytest.raises(InsufficientFunds):
-            await on.seal(venue, await quoted(on, venue, SwapRequest(WSOL, USDC, 5 * SOL, Mode.EXACT_IN, 50)))
+            await on.seal(
+                venue,
+                await quoted(
+                    on,
+                    venue,
+                    SwapRequest(mint_in=WSOL, mint_out=USDC, amount=5 * SOL, mode=Mode.EXACT_IN, slippage_bps=50),
+                ),
+            )
 
 
 async def test_funding_that_a_fork_undid_is_done_again(tmp_path: Path) -> None:

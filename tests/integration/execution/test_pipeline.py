@@ -119,7 +119,7 @@ async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_anot
 
 async def test_a_proven_failure_is_tried_again_and_told_only_once_at_the_end(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
-        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)]
+        b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True)]
         events = await b.ended(await b.post())
         assert told(events).count("failed") == 1
         assert told(events).count("submitted") == 3
@@ -225,7 +225,7 @@ async def test_the_order_shows_what_was_quoted_and_what_really_moved(bench: Open
 
 async def test_what_failed_attempts_cost_is_counted(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
-        b.chain.statuses = [FailedOnChain("slippage", "moved", 5_000, 7, finalized=True), LANDED]
+        b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True), LANDED]
         events = await b.ended(await b.post())
         assert (await b.view(events[0].order_id))["feesPaid"] == "10000"
 
@@ -431,7 +431,10 @@ async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(benc
 
     async with bench() as b, running(b.worker().run()):
         b.a.on_build, b.b.on_quote = break_while_building, quoting("b", route=(dirty,))
-        b.b.price, b.chain.statuses = 1_505_000, [FailedOnChain(dirty, dirty, 5_000, 7, finalized=True), WELL_FILLED]
+        b.b.price, b.chain.statuses = (
+            1_505_000,
+            [FailedOnChain(code=dirty, detail=dirty, fee=5_000, slot=7, finalized=True), WELL_FILLED],
+        )
         b.b.on_quote = quoting("b", route=(dirty,), amount_out=1_505_000, min_out=1_505_000)
         async with running(b.sweeper().run()):
             events = await b.ended(await b.post())

@@ -61,7 +61,7 @@ class ScriptedHistory:
         signature = signature_of(payload)
         self.kept[signature] = KeptTransaction(signature, payload, time, {USDC: 6})
         self.fates[signature] = (
-            FailedOnChain("program-error", failure, 5_000, 70, finalized=True)
+            FailedOnChain(code="program-error", detail=failure, fee=5_000, slot=70, finalized=True)
             if failure
             else Landed(moved or BOUGHT, 5_000, 70, finalized=True)
         )
@@ -185,7 +185,12 @@ class Scene:
 
 async def submit(scene: Scene, claimed: Claimed, signature: str, **about: Any) -> list[Event] | None:
     """Record attempt 1."""
-    attempt = NewAttempt(n=1, venue="pool", signed=SignedSwap(signature, b"bytes", 100), quoted={"minOut": "1"})
+    attempt = NewAttempt(
+        n=1,
+        venue="pool",
+        signed=SignedSwap(signature=signature, payload=b"bytes", last_valid_height=100),
+        quoted={"minOut": "1"},
+    )
     events = (*ROUTED, (Status.SUBMITTED, {}))
     step = Step(
         order_id=claimed.order.id,

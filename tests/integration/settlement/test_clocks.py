@@ -48,7 +48,20 @@ async def chain_of(address: Address, skew: float = 0) -> AsyncIterator[Simulated
 
 async def signed(chain: SimulatedChain) -> SignedSwap:
     blockhash = await chain.blockhash()
-    swap = SimulatedSwap("v", WSOL, USDC, 10**9, 150, 149, 10**9, True, "p", blockhash.hash, str(id(blockhash)), 5_000)
+    swap = SimulatedSwap(
+        venue="v",
+        mint_in=WSOL,
+        mint_out=USDC,
+        amount_in=10**9,
+        amount_out=150,
+        min_out=149,
+        max_in=10**9,
+        exact_in=True,
+        payer="p",
+        blockhash=blockhash.hash,
+        nonce=str(id(blockhash)),
+        fee=5_000,
+    )
     return SimulatedSigner().sign(UnsignedSwap(swap.encode(), blockhash))
 
 

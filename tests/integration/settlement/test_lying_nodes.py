@@ -107,7 +107,12 @@ async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart
     async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
         pending = PendingAttempt(
-            signed, SELL_SOL, math.inf, resumed=True, venue=at.venue, signed_at=at.clock.monotonic()
+            signed=signed,
+            request=SELL_SOL,
+            deadline=math.inf,
+            resumed=True,
+            venue=at.venue,
+            signed_at=at.clock.monotonic(),
         )
         await at.set_faults(drop=2, lies=HEIGHTS["all numbers alike"])
         async with open_chain(Localnet([at.net.url], at.clock, at.listener, LONG_TIMEOUTS)) as chain:
@@ -339,4 +344,4 @@ async def test_no_expiry_is_proven_without_asking_which_chain_it_is(tmp_path: Pa
 
 
 def _pending(signed: SignedSwap) -> PendingAttempt:
-    return PendingAttempt(signed, SELL_SOL, math.inf, resumed=False)
+    return PendingAttempt(signed=signed, request=SELL_SOL, deadline=math.inf, resumed=False)

@@ -25,9 +25,12 @@ from tests.support.localnet.mock_venue_setup import MockVenueSetup, mock_venue_s
 from tests.support.swap_transactions import call, open_account
 
 SOL, DOLLAR, FEE = 10**9, 10**6, 2 * 5_000
-SELL_1, SELL_12 = (SwapRequest(WSOL, USDC, amount * SOL, Mode.EXACT_IN, 50) for amount in (1, 12))
-SELL_FOR_DOLLARS = SwapRequest(WSOL, USDC, 300 * DOLLAR, Mode.EXACT_OUT, 50)
-BUY_3 = SwapRequest(USDC, WSOL, 3 * SOL, Mode.EXACT_OUT, 50)
+SELL_1, SELL_12 = (
+    SwapRequest(mint_in=WSOL, mint_out=USDC, amount=amount * SOL, mode=Mode.EXACT_IN, slippage_bps=50)
+    for amount in (1, 12)
+)
+SELL_FOR_DOLLARS = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=300 * DOLLAR, mode=Mode.EXACT_OUT, slippage_bps=50)
+BUY_3 = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=3 * SOL, mode=Mode.EXACT_OUT, slippage_bps=50)
 
 
 @dataclass
@@ -75,7 +78,10 @@ class Owner:
         blockhash = (await self.on.chain.blockhash()).hash
         message = compile_message(self.wallet.address, steps, blockhash)
         payload = assemble(message, [self.wallet.address], {self.wallet.address: self.wallet.sign(message)})
-        assert isinstance(await self.sent(SignedSwap(signature_text(payload), payload, 2**60)), Landed)
+        assert isinstance(
+            await self.sent(SignedSwap(signature=signature_text(payload), payload=payload, last_valid_height=2**60)),
+            Landed,
+        )
 
     async def holds(self) -> tuple[int, int | None]:
         """Lamports, and what is wrapped: None where there is no account."""

@@ -67,7 +67,12 @@ async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_
             ids = [(await store.create(new_order())).order_id for _ in range(4)]
             for n, one in enumerate(await store.claim(worker.id, ids[2:])):
                 signed = NewAttempt(
-                    n=1, venue="here", signed=SignedSwap(f"signature {n}", b"bytes", 100, "here"), quoted={}
+                    n=1,
+                    venue="here",
+                    signed=SignedSwap(
+                        signature=f"signature {n}", payload=b"bytes", last_valid_height=100, network="here"
+                    ),
+                    quoted={},
                 )
                 assert await store.advance(step(one, 1, *ROUTED, (Status.SUBMITTED, {}), attempt=signed))
                 seen = Resolution(1, None, {"slot": 7})
@@ -173,7 +178,7 @@ async def test_promise_4_an_attempt_is_recorded_with_its_event_and_found_by_the_
         await store.create(order)
         first, claimed = await claim_one(store, order.id)
         await store.advance(step(claimed, 1, *ROUTED))
-        signed = SignedSwap("sig", b"\x00bytes", 150)
+        signed = SignedSwap(signature="sig", payload=b"\x00bytes", last_valid_height=150)
         submitted = step(
             claimed,
             3,
@@ -209,9 +214,13 @@ async def test_an_order_has_at_most_one_attempt_in_flight(database_address: Addr
         worker, claimed = await claim_one(store, order.id)
         (other,) = await store.claim(worker.id, [bystander.id])
         await store.advance(step(claimed, 1, *ROUTED))
-        one = NewAttempt(n=1, venue="here", signed=SignedSwap("a", b"", 1), quoted={})
+        one = NewAttempt(
+            n=1, venue="here", signed=SignedSwap(signature="a", payload=b"", last_valid_height=1), quoted={}
+        )
         await store.advance(step(claimed, 3, (Status.SUBMITTED, {}), attempt=one))
-        two = NewAttempt(n=2, venue="here", signed=SignedSwap("b", b"", 1), quoted={})
+        two = NewAttempt(
+            n=2, venue="here", signed=SignedSwap(signature="b", payload=b"", last_valid_height=1), quoted={}
+        )
         refused, fine = await asyncio.gather(
             store.advance(step(claimed, 4, (Status.SUBMITTED, {}), attempt=two)),
             store.advance(step(other, 1, *ROUTED)),

@@ -179,7 +179,7 @@ class MemoryComparisons:
         row.amount_in, row.amount_out = (found.fill.amount_in, found.fill.amount_out) if found.fill else (None, None)
         row.attempt_count = max(row.attempt_count, *(one.n for one in found.attempts))
         for one in found.attempts:
-            signed = SignedSwap(one.signature, one.payload, 0)
+            signed = SignedSwap(signature=one.signature, payload=one.payload, last_valid_height=0)
             row.attempts.append(
                 AttemptRow(
                     Attempt(n=one.n, venue=one.venue, signed=signed, quoted={}),
@@ -215,7 +215,7 @@ class MemoryComparisons:
 
 def _event(row: OrderRow, status: Status, detail: Detail, at: int) -> Event:
     row.version += 1
-    event = Event(row.new.id, row.version, status, moment(at), detail)
+    event = Event(order_id=row.new.id, seq=row.version, status=status, at=moment(at), detail=detail)
     row.events.append(event)
     row.claim_of.append(row.claim)
     return event
@@ -249,7 +249,9 @@ def _recorded(row: OrderRow) -> RecordedOrder:
         status=row.status,
         version=row.version,
         ended=row.finished_at is not None,
-        request=SwapRequest(mint_in, mint_out, new.amount_base, new.mode, new.slippage_bps),
+        request=SwapRequest(
+            mint_in=mint_in, mint_out=mint_out, amount=new.amount_base, mode=new.mode, slippage_bps=new.slippage_bps
+        ),
         attempts=tuple(
             RecordedAttempt(
                 one.attempt.n, one.attempt.signed.signature, one.attempt.signed.last_valid_height, one.outcome

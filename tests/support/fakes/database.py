@@ -178,7 +178,7 @@ class MemoryDatabase:
         if order.idempotency_key is not None:
             self.keys[order.idempotency_key] = (order.body_hash, order.id)
         now = self.now()
-        event = Event(order.id, 1, Status.PENDING, moment(now), first_detail(order))
+        event = Event(order_id=order.id, seq=1, status=Status.PENDING, at=moment(now), detail=first_detail(order))
         row = OrderRow(
             order, now, now + round(deadline_in_ms * MS), now, bound=order.bound, bound_open=order.bound_open,
             events=[event], claim_of=[0],
@@ -297,7 +297,7 @@ class MemoryDatabase:
         if step.final:
             row.finished_at, row.finalized_at = now, now if confirmed else None
         events = [
-            Event(step.order_id, seq, status, moment(self.now()), detail)
+            Event(order_id=step.order_id, seq=seq, status=status, at=moment(self.now()), detail=detail)
             for seq, (status, detail) in enumerate(step.events, row.version + 1)
         ]
         row.version += len(events)

@@ -84,7 +84,11 @@ async def open_chain(chain: C) -> AsyncIterator[C]:
 def sign_swap(steps: Sequence[Instruction], *signers: Keypair, blockhash: Blockhash) -> SignedSwap:
     """A transaction as settlement has it; the first signer pays."""
     transaction = sign(steps, *signers, blockhash=Hash.from_string(blockhash.hash))
-    return SignedSwap(str(transaction.signatures[0]), bytes(transaction), blockhash.last_valid_height)
+    return SignedSwap(
+        signature=str(transaction.signatures[0]),
+        payload=bytes(transaction),
+        last_valid_height=blockhash.last_valid_height,
+    )
 
 
 async def signed_transfer(chain: RpcChain, wallet: Keypair, to: Pubkey, lamports: int) -> SignedSwap:

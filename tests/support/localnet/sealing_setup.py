@@ -194,8 +194,22 @@ class SealingSetup:
 
     def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
         mint_in, mint_out = mint_in or self.mint_in, mint_out or self.mint_out
-        request = SwapRequest(mint_in, mint_out, MAX_IN, Mode.EXACT_IN, 200)
-        return Quote("pool", request, MAX_IN, OUT, MIN_OUT, MAX_IN, 0, mint_in, 10_000, 0, 0, 0, ())
+        request = SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=MAX_IN, mode=Mode.EXACT_IN, slippage_bps=200)
+        return Quote(
+            venue="pool",
+            request=request,
+            amount_in=MAX_IN,
+            amount_out=OUT,
+            min_out=MIN_OUT,
+            max_in=MAX_IN,
+            fee=0,
+            fee_mint=mint_in,
+            network_fee=10_000,
+            price_impact_ppm=0,
+            expires_at_ms=0,
+            context_slot=0,
+            route=(),
+        )
 
     def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))

@@ -42,8 +42,8 @@ from tests.support.localnet.mock_venue_setup import SlotClock
 from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS, RecordingListener, open_chain
 from tests.support.swap_transactions import call, fixed
 
-SELL_SOL = SwapRequest(WSOL, USDC, 10_000_000, Mode.EXACT_IN, 50)
-BUY_SOL = SwapRequest(USDC, WSOL, 2_000_000, Mode.EXACT_IN, 50)
+SELL_SOL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
+BUY_SOL = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=2_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
 FINAL = 32
 """Blocks on top of one that is final."""
 VALID = 150
@@ -215,7 +215,8 @@ class SettlementSetup:
     ) -> SettlementResult:
         """Send it, and stay with it."""
         return await self.settlement.settle(
-            PendingAttempt(signed, request, math.inf, resumed, venue=self.venue), lambda: True
+            PendingAttempt(signed=signed, request=request, deadline=math.inf, resumed=resumed, venue=self.venue),
+            lambda: True,
         )
 
     # Nodes

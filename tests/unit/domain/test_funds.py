@@ -19,8 +19,12 @@ def of(amount: int, slot: int | None = None) -> Reserved:
 
 def test_promise_16_what_others_in_flight_may_spend_is_not_there() -> None:
     assert shortfall(spends(20), [of(80)]) is None
-    assert shortfall(spends(21), [of(40), of(40)]) == Shortfall(USDC, 21, 100, 80, 2)
-    assert shortfall(spends(20), [of(80), Reserved(None, {LAMPORTS: 991})]) == Shortfall(LAMPORTS, 5, 1_000, 996, 2)
+    assert shortfall(spends(21), [of(40), of(40)]) == Shortfall(
+        mint=USDC, needed=21, balance=100, reserved=80, orders=2
+    )
+    assert shortfall(spends(20), [of(80), Reserved(None, {LAMPORTS: 991})]) == Shortfall(
+        mint=LAMPORTS, needed=5, balance=1_000, reserved=996, orders=2
+    )
 
 
 def test_an_attempt_on_the_chain_counts_for_balances_of_before_it_alone() -> None:
@@ -36,7 +40,7 @@ def test_what_does_not_concern_a_mint_is_not_in_its_way() -> None:
 def test_alone_in_flight_whatever_was_simulated_fits() -> None:
     """Up to max-in may be more than there is, though the price of now is not."""
     assert shortfall(spends(101), []) is None
-    assert shortfall(spends(101), [of(1)]) == Shortfall(USDC, 101, 100, 1, 1)
+    assert shortfall(spends(101), [of(1)]) == Shortfall(mint=USDC, needed=101, balance=100, reserved=1, orders=1)
 
 
 @given(st.lists(st.integers(1, 60)), st.integers(0, 200))

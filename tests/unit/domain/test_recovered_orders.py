@@ -34,7 +34,10 @@ from tests.support.attempts import DIGEST
 ACCEPTED_MS = 1_790_000_000_123
 ORDER = uuid7(ACCEPTED_MS, bytes(10))
 PAIR = (WSOL, USDC)
-BUY, SELL = SwapRequest(WSOL, USDC, 10, Mode.EXACT_IN, 50), SwapRequest(USDC, WSOL, 10, Mode.EXACT_IN, 50)
+BUY, SELL = (
+    SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10, mode=Mode.EXACT_IN, slippage_bps=50),
+    SwapRequest(mint_in=USDC, mint_out=WSOL, amount=10, mode=Mode.EXACT_IN, slippage_bps=50),
+)
 BOUGHT = {WSOL: -10_000_000, USDC: 1_500_000}
 DEAD = NotSeen(height=151, history=True, node="n", slot=200)
 UNFINISHED = [status for status, after in TRANSITIONS.items() if after]
@@ -168,7 +171,7 @@ def test_an_order_whose_lost_attempt_failed_goes_on_with_the_next_number(status:
 
 @pytest.mark.parametrize(
     ("fate", "outcome"),
-    [(DEAD, "expired"), (FailedOnChain("slippage", "moved", 5_000, 60, finalized=True), "failed")],
+    [(DEAD, "expired"), (FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=60, finalized=True), "failed")],
     ids=["gone", "failed"],
 )
 def test_the_attempt_that_looked_open_was_over_when_the_lost_one_was_signed(fate: SwapStatus, outcome: str) -> None:
@@ -182,7 +185,7 @@ def test_the_attempt_that_looked_open_was_over_when_the_lost_one_was_signed(fate
 @pytest.mark.parametrize(
     "fate",
     [None, Unavailable("no node answers"), NotSeen(150, history=True, node="n"), NotSeen(151, history=False, node="n"),
-     FailedOnChain("slippage", "moved", 5_000, 60, finalized=False)],
+     FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=60, finalized=False)],
     ids=["not asked", "no answer", "may still land", "history not searched", "not final"],
 )  # fmt: skip
 def test_nothing_is_written_before_it_is_known_what_became_of_the_attempt_that_looks_open(

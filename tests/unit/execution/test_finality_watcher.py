@@ -64,7 +64,7 @@ async def test_what_is_only_confirmed_is_left_alone_until_its_next_look(scene: S
 async def test_what_the_chain_took_back_says_so_and_goes_the_normal_way_again(scene: Scene) -> None:
     back, failed, stays = [await scene.confirmed() for _ in range(3)]
     scene.tell(back, GONE)
-    scene.tell(failed, FailedOnChain("slippage", "moved", 5_000, 80, finalized=True))
+    scene.tell(failed, FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=80, finalized=True))
     await scene.look()
     assert scene.chain.asked[1:] == [([f"sig {back.new.id}"], True)], "the history is searched for what is not seen"
     for row in (back, failed):

@@ -24,7 +24,7 @@ ORIGIN, OTHER = b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba987
 
 
 def event(seq: int = 1, order_id: UUID | None = None, detail: dict[str, object] | None = None) -> Event:
-    return Event(order_id or uuid4(), seq, Status.ROUTING, AT, detail or {})
+    return Event(order_id=order_id or uuid4(), seq=seq, status=Status.ROUTING, at=AT, detail=detail or {})
 
 
 class FakeRedis:

@@ -192,7 +192,13 @@ def test_a_live_event_proves_after_seq() -> None:
 
 def test_an_announced_event_knows_whether_it_is_the_last() -> None:
     for status, final in ((Status.ROUTING, False), (Status.FAILED, True)):
-        payload = Event(ORDER, 7, status, datetime(2026, 1, 1, tzinfo=UTC), {"quotes": [{"final": True}]}).encode()
+        payload = Event(
+            order_id=ORDER,
+            seq=7,
+            status=status,
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            detail={"quotes": [{"final": True}]},
+        ).encode()
         assert EncodedEvent.from_announcement(Announcement(ORDER, 7, payload)) == EncodedEvent(7, final, payload)
 
 

@@ -12,14 +12,14 @@ from tests.support.scripted import SELL_ONE_SOL
 
 MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
 SWAP = ConfirmedSwap(
-    signed=SignedSwap("sig", b"bytes", last_valid_height=150, network="solana"),
+    signed=SignedSwap(signature="sig", payload=b"bytes", last_valid_height=150, network="solana"),
     request=SELL_ONE_SOL,
     others=(),
     landed_slot=7,
     signed_ago=60,
 )
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
-FAILED = FailedOnChain("slippage", "moved", 5_000, 9, finalized=True)
+FAILED = FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=9, finalized=True)
 GONE = NotSeen(height=100, history=True, node="n", slot=8)
 
 

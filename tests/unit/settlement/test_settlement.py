@@ -41,17 +41,27 @@ from dexexec.venue import BadAnswer, Capabilities, Network, QuoteExpired, Slippa
 from tests.support.attempts import an_attempt
 from tests.support.scripted import SELL_ONE_SOL, ScriptedChain, ScriptedVenue, quote_of, raising
 
-SIGNED = SignedSwap("sig", b"bytes", last_valid_height=150, network=Network.SIMULATED)
+SIGNED = SignedSwap(signature="sig", payload=b"bytes", last_valid_height=150, network=Network.SIMULATED)
 FILL = Fill(10, 20, 5_000, 7)
 MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
 QUOTE = quote_of("v", SELL_ONE_SOL, 150)
 SWAP = SimulatedSwap(
-    "v", QUOTE.request.mint_in, QUOTE.request.mint_out, QUOTE.amount_in, QUOTE.amount_out, QUOTE.min_out, QUOTE.max_in,
-    exact_in=True, payer="p", blockhash="recent", nonce="n", fee=5_000,
-)  # fmt: skip
+    venue="v",
+    mint_in=QUOTE.request.mint_in,
+    mint_out=QUOTE.request.mint_out,
+    amount_in=QUOTE.amount_in,
+    amount_out=QUOTE.amount_out,
+    min_out=QUOTE.min_out,
+    max_in=QUOTE.max_in,
+    exact_in=True,
+    payer="p",
+    blockhash="recent",
+    nonce="n",
+    fee=5_000,
+)
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
-FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=True)
+FAILED = FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True)
 ALIVE = NotSeen(height=100, history=True, node="n", slot=130)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
 NONE: Mapping[str, str] = {}
@@ -106,7 +116,15 @@ class Bench:
         age: float = 60,
     ) -> SettlementResult:
         signed_at = self.clock.monotonic() - age
-        pending = PendingAttempt(SIGNED, SELL_ONE_SOL, deadline, resumed, others, self.venue, signed_at)
+        pending = PendingAttempt(
+            signed=SIGNED,
+            request=SELL_ONE_SOL,
+            deadline=deadline,
+            resumed=resumed,
+            others=others,
+            venue=self.venue,
+            signed_at=signed_at,
+        )
         return await self.settlement.settle(pending, may_send)
 
 
@@ -257,7 +275,13 @@ async def test_promise_5_earlier_attempts_are_looked_for_on_every_chain_and_sile
 
 
 async def test_the_venue_says_what_its_programs_failure_means() -> None:
-    bench = Bench(replace(FAILED, code="program-error", failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench = Bench(
+        replace(
+            FAILED,
+            code="program-error",
+            failure=ProgramFailure(index=2, program="program", custom=6005, text="custom 6005"),
+        )
+    )
     bench.venue.explain = (  # type: ignore[method-assign]
         lambda failure: Slippage("too little") if failure.custom == 6005 else None
     )
@@ -352,7 +376,7 @@ async def test_a_venue_is_asked_neither_to_send_nor_what_became_of_its_swap() ->
     ids=["raises", "panics", "text", "unprintable", "object"],
 )
 async def test_nothing_that_a_venue_says_of_a_failure_keeps_it_from_being_told(explain: Any) -> None:
-    bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench = Bench(replace(FAILED, failure=ProgramFailure(index=2, program="program", custom=6005, text="custom 6005")))
     bench.venue.explain = explain  # type: ignore[method-assign]
     result = await bench.settle()
     assert (result.outcome, result.reason) == ("failed", "slippage")
@@ -363,13 +387,19 @@ async def test_a_reason_of_a_venues_own_making_is_told_as_the_one_that_it_is_a_k
     class Greed(Slippage):
         code = "nul\0 and worse"
 
-    bench = Bench(replace(FAILED, code="program-error", failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench = Bench(
+        replace(
+            FAILED,
+            code="program-error",
+            failure=ProgramFailure(index=2, program="program", custom=6005, text="custom 6005"),
+        )
+    )
     bench.venue.explain = lambda failure: Greed("too little")  # type: ignore[method-assign]
     assert (await bench.settle()).reason == "slippage"
 
 
 async def test_a_failure_of_a_venue_that_is_gone_keeps_the_chains_reason() -> None:
-    bench = Bench(replace(FAILED, failure=ProgramFailure(2, "program", 6005, "custom 6005")))
+    bench = Bench(replace(FAILED, failure=ProgramFailure(index=2, program="program", custom=6005, text="custom 6005")))
     bench.venue = None  # type: ignore[assignment]
     assert (await bench.settle()).reason == "slippage"
 
@@ -449,7 +479,7 @@ async def test_a_swap_that_stands_still_says_what_it_waits_for_and_one_that_land
 
     away = Unavailable("all nodes are away")
     bench = Bench(*[away] * 20, *[ALIVE] * 20, LANDED)
-    pending = PendingAttempt(SIGNED, SELL_ONE_SOL, 1e9, resumed=False)
+    pending = PendingAttempt(signed=SIGNED, request=SELL_ONE_SOL, deadline=1e9, resumed=False)
     await bench.settlement.settle(pending, lambda: True, hear)
     assert [one.reason for one in told] == [WaitsFor.NODE, WaitsFor.LANDING]
     told.clear()
@@ -473,7 +503,9 @@ async def test_a_swap_that_no_node_proves_gone_says_that_it_waits_for_proof() ->
     bench.chain = NoHistory()
     bench.chain.statuses = [*[EXPIRED] * 20, LANDED]
     bench.settlement = bench.settling_on(bench.chain)
-    await bench.settlement.settle(PendingAttempt(SIGNED, SELL_ONE_SOL, 1e9, resumed=False), lambda: True, hear)
+    await bench.settlement.settle(
+        PendingAttempt(signed=SIGNED, request=SELL_ONE_SOL, deadline=1e9, resumed=False), lambda: True, hear
+    )
     assert [one.reason for one in told] == [WaitsFor.PROOF]
     assert "history is not available" in told[0].detail
 

@@ -7,10 +7,10 @@ from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.settlement.stalled import REWORDED, STANDS_STILL, StandStill, waiting_of
 from dexexec.testing.clock import ManualClock
 
-SIGNED = SignedSwap("sig", b"bytes", 150)
+SIGNED = SignedSwap(signature="sig", payload=b"bytes", last_valid_height=150)
 ALIVE = NotSeen(100, history=False, node="n", slot=130)
 NO_HISTORY = Unavailable("n: transaction history is not available from this node")
-FAILED = FailedOnChain("slippage", "moved", 5_000, 7, finalized=False)
+FAILED = FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=False)
 
 
 class Heard:

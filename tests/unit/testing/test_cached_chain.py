@@ -11,7 +11,7 @@ from dexexec.venue import RateLimited
 from tests.support.raydium_accounts import BLOCKHASH, PROGRAM, RecordedChain, address, pool_accounts
 
 HELD = pool_accounts(address(1))
-SWAP = SignedSwap(base58.encode(bytes(64)), b"swap", 1)
+SWAP = SignedSwap(signature=base58.encode(bytes(64)), payload=b"swap", last_valid_height=1)
 ALL = AccountFilters(637)
 
 

@@ -391,12 +391,12 @@ def test_the_network_fee_is_counted_in_what_the_order_counts() -> None:
     # 5,000 lamports are 750 base units of USDC at 150 USDC per SOL, rounded up.
     assert net_amount(quote_of("v", SELL_ONE_SOL, 150_000_000)) == 150_000_000 - 750
     assert net_amount(quote_of("v", BUY_ONE_SOL, 150_000_000)) == 150_000_000 + 750
-    spend_usdc = SwapRequest(USDC, WSOL, 150_000_000, Mode.EXACT_IN, 0)
+    spend_usdc = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=150_000_000, mode=Mode.EXACT_IN, slippage_bps=0)
     assert net_amount(quote_of("v", spend_usdc, 1_000_000_000)) == 1_000_000_000 - 5_000
 
 
 def test_a_pair_without_sol_is_ranked_by_its_amounts_alone() -> None:
-    request = SwapRequest(USDC, "x" * 40, 100, Mode.EXACT_IN, 0)
+    request = SwapRequest(mint_in=USDC, mint_out="x" * 40, amount=100, mode=Mode.EXACT_IN, slippage_bps=0)
     assert net_amount(quote_of("v", request, 77, network_fee=10**9)) == 77
 
 

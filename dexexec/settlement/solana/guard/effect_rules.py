@@ -19,7 +19,7 @@ from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.token_account import TokenAccount, read_token_account
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
     """Accounts before and after a simulation, by address (None: no account), and what they are held to.
 

@@ -60,7 +60,7 @@ class GuardRules:
     spend_wrapped: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A transaction that somebody wants signed, and what it is for.
 

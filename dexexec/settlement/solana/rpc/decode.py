@@ -148,7 +148,7 @@ def read_failure(err: Any, programs: Sequence[str], logs: Sequence[str] = ()) ->
     custom = read_u64(what["Custom"]) if isinstance(what, dict) and "Custom" in what else None
     text = _name(what) if custom is None else f"custom program error: {custom:#x}"
     program = programs[index] if known else ""
-    instruction = ProgramFailure(index, program, custom, text, _origin(logs))
+    instruction = ProgramFailure(index=index, program=program, custom=custom, text=text, origin=_origin(logs))
     meant = explain(instruction)
     detail = f"instruction {index} ({program or 'unknown program'}) failed: {meant or text}"
     return TransactionFailure(meant.code if meant else FailureReason.PROGRAM_ERROR, detail, instruction)
@@ -160,13 +160,13 @@ def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]
     units, logs = read_u64(value.get("unitsConsumed") or 0), tuple(map(str, value.get("logs") or ()))
     if value["err"] is not None:
         failure = read_failure(value["err"], programs, logs)
-        return Simulation(slot, units, failure.detail, failure.instruction, logs)
+        return Simulation(slot=slot, units=units, error=failure.detail, failure=failure.instruction, logs=logs)
     shown = read_exactly(tuple(value.get("accounts") or ()), len(watched))
     after = {
         address: None if one is None or not one["lamports"] else read_account(one)
         for address, one in zip(watched, shown, strict=True)
     }
-    return Simulation(slot, units, logs=logs, after=after)
+    return Simulation(slot=slot, units=units, logs=logs, after=after)
 
 
 def _origin(logs: Sequence[str]) -> str:

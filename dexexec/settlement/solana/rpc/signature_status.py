@@ -97,7 +97,9 @@ class SignatureStatuses:
         if executed.failure is None:
             return Landed(executed.moved, executed.fee, slot, finalized)
         why = executed.failure
-        return FailedOnChain(why.code, why.detail, executed.fee, slot, finalized, why.instruction)
+        return FailedOnChain(
+            code=why.code, detail=why.detail, fee=executed.fee, slot=slot, finalized=finalized, failure=why.instruction
+        )
 
     async def _look_up(self, signatures: list[str], *, history: bool) -> list[LookupResult]:
         wanted = list(dict.fromkeys(signatures))

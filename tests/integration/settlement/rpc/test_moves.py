@@ -153,7 +153,9 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
         assert isinstance(status, FailedOnChain)
         assert (status.code, status.fee) == ("insufficient-funds", FEE)
         tokens = str(TOKEN_PROGRAM_ID)
-        assert status.failure == ProgramFailure(1, tokens, 1, "custom program error: 0x1", tokens)
+        assert status.failure == ProgramFailure(
+            index=1, program=tokens, custom=1, text="custom program error: 0x1", origin=tokens
+        )
         assert would.failure == status.failure
 
 

@@ -33,7 +33,7 @@ AT = address(1)
 MINTS = base58.decode(WSOL), base58.decode(USDC)
 OURS = pool_accounts(AT, pool_of((WSOL, USDC)))
 ALL = OURS | pool_accounts(address(2), pool_of((WSOL, address(9)), 2))
-SELL = SwapRequest(WSOL, USDC, 10**9, Mode.EXACT_IN, 50)
+SELL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**9, mode=Mode.EXACT_IN, slippage_bps=50)
 CLOCK = ManualClock(1_800_000_000_000)
 
 

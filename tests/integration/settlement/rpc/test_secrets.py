@@ -54,7 +54,7 @@ def questions() -> list[Callable[[RpcChain], Awaitable[Any]]]:
         lambda chain: chain.blockhash(),
         lambda chain: chain.status([unknown()]),
         lambda chain: chain.status([unknown()], history=True),
-        lambda chain: chain.submit(SignedSwap(unknown(), b"", 1)),
+        lambda chain: chain.submit(SignedSwap(signature=unknown(), payload=b"", last_valid_height=1)),
     ]
 
 

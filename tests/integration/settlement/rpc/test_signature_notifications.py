@@ -60,7 +60,7 @@ class Scene:
         sealers = {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}
         settlement = Settlement({Network.SIMULATED: self.chain}, sealers, clock, Observer(make_logger("critical")))
         here = replace(signed, network=Network.SIMULATED)
-        pending = PendingAttempt(here, SELL_ONE_SOL, clock.monotonic() + LONG, resumed=False)
+        pending = PendingAttempt(signed=here, request=SELL_ONE_SOL, deadline=clock.monotonic() + LONG, resumed=False)
         return await settlement.settle(pending, lambda: True)
 
 

@@ -49,7 +49,9 @@ async def test_what_fails_is_sent_all_the_same_and_lands_as_a_failure(tmp_path: 
         [status] = await chain.status([swap.signature])
         assert isinstance(status, FailedOnChain)
         system = "11111111111111111111111111111111"
-        assert status.failure == ProgramFailure(0, system, 1, "custom program error: 0x1", origin=system)
+        assert status.failure == ProgramFailure(
+            index=0, program=system, custom=1, text="custom program error: 0x1", origin=system
+        )
 
 
 @pytest.mark.parametrize("code", ["-32002", "-32003", "-32602", "another"])

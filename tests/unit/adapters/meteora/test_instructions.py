@@ -29,7 +29,11 @@ KEYS = PoolKeys(POOL, (WSOL, USDC), (VAULT_A, VAULT_B), (TOKEN, TOKEN))
 
 
 def steps(mint_in: str, mint_out: str, mode: Mode, pool: PoolKeys = KEYS) -> tuple[Quote, tuple[Instruction, ...]]:
-    quote = quote_of("meteora", SwapRequest(mint_in, mint_out, 1_000_000, mode, 50), 2_000_000)
+    quote = quote_of(
+        "meteora",
+        SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=1_000_000, mode=mode, slippage_bps=50),
+        2_000_000,
+    )
     return quote, swap_steps(PROGRAM, pool, quote, PAYER)
 
 

@@ -72,7 +72,10 @@ async def test_a_pool_is_refused_with_its_reason(changes: Any, error: type[Venue
 )
 async def test_an_amount_that_the_pool_cannot_do_is_no_route(amount: int, mode: Mode, message: str) -> None:
     with pytest.raises(NoRoute, match=message):
-        await ask(chain_of(pool_of(data=at.RANGE)), SwapRequest(WSOL, USDC, amount, mode, 50))
+        await ask(
+            chain_of(pool_of(data=at.RANGE)),
+            SwapRequest(mint_in=WSOL, mint_out=USDC, amount=amount, mode=mode, slippage_bps=50),
+        )
 
 
 async def test_what_the_vault_does_not_hold_is_no_route() -> None:
@@ -155,7 +158,7 @@ async def test_a_pair_that_cannot_be_is_unsupported_and_no_node_is_asked(
 ) -> None:
     chain = chain_of(pool_of())
     with pytest.raises(Unsupported, match=message):
-        await ask(chain, SwapRequest(mint_in, mint_out, 5, Mode.EXACT_IN, 50))
+        await ask(chain, SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=5, mode=Mode.EXACT_IN, slippage_bps=50))
     assert (chain.read, chain.searched) == ([], [])
 
 

@@ -62,7 +62,13 @@ async def test_every_recorded_swap_is_quoted_to_the_unit_from_the_accounts_alone
         mint_in, mint_out = mints if swap["direction"] == "a_to_b" else reversed(mints)
         exact_in = swap["kind"] == "exact_in"
         amount = swap["amount_in" if exact_in else "amount_out"]
-        request = SwapRequest(mint_in, mint_out, amount, Mode.EXACT_IN if exact_in else Mode.EXACT_OUT, 50)
+        request = SwapRequest(
+            mint_in=mint_in,
+            mint_out=mint_out,
+            amount=amount,
+            mode=Mode.EXACT_IN if exact_in else Mode.EXACT_OUT,
+            slippage_bps=50,
+        )
         quote = await ask(chain_of(data, clock=clock_account(swap["slot"], swap["unix"])), request)
         assert (quote.amount_in, quote.amount_out) == (swap["amount_in"], swap["amount_out"])
         assert quote.request == request
@@ -90,8 +96,14 @@ async def test_fee_and_price_impact_are_told_apart(data: bytes, request_: SwapRe
     gross = quote.amount_in if fee_mint == request_.mint_in else quote.amount_out + quote.fee
     assert quote.fee_mint == fee_mint
     assert quote.fee == -(-gross * 25 // 10_000)
-    small = await ask(chain_of(pool_of(data=data)), SwapRequest(WSOL, USDC, 10_000_000, Mode.EXACT_IN, 50))
-    large = await ask(chain_of(pool_of(data=data)), SwapRequest(WSOL, USDC, 10**13, Mode.EXACT_IN, 50))
+    small = await ask(
+        chain_of(pool_of(data=data)),
+        SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10_000_000, mode=Mode.EXACT_IN, slippage_bps=50),
+    )
+    large = await ask(
+        chain_of(pool_of(data=data)),
+        SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**13, mode=Mode.EXACT_IN, slippage_bps=50),
+    )
     assert small.price_impact_ppm <= 1 < 10_000 < large.price_impact_ppm
     assert abs(small.fee * 10_000 // (small.amount_out + small.fee) - 25) <= 1
 
@@ -108,8 +120,9 @@ def test_rounding_is_against_the_taker(data: bytes, sell: bool, amount: int, bps
     the least output is rounded down by less than a unit, the most input is rounded up by less."""
     chain = chain_of(pool_of(data=data))
     mints = (WSOL, USDC) if sell else (USDC, WSOL)
-    paid = asyncio.run(ask(chain, SwapRequest(*mints, amount, Mode.EXACT_IN, bps)))
-    more = asyncio.run(ask(chain, SwapRequest(*mints, paid.amount_out + 1, Mode.EXACT_OUT, bps)))
+    sells = SwapRequest(mint_in=mints[0], mint_out=mints[1], amount=amount, mode=Mode.EXACT_IN, slippage_bps=bps)
+    paid = asyncio.run(ask(chain, sells))
+    more = asyncio.run(ask(chain, replace(sells, amount=paid.amount_out + 1, mode=Mode.EXACT_OUT)))
     assert more.amount_in > amount
     assert 0 <= paid.amount_out * (10_000 - bps) - paid.min_out * 10_000 < 10_000
     assert 0 <= more.max_in * 10_000 - more.amount_in * (10_000 + bps) < 10_000
@@ -243,7 +256,9 @@ async def test_an_expired_or_foreign_quote_is_not_built() -> None:
 )
 def test_a_failure_of_the_program_has_a_name(custom: int, error: type[VenueError], message: str) -> None:
     venue = meteora(chain_of())
-    meant = venue.explain(ProgramFailure(4, PROGRAM.address, custom, f"custom program error: {custom:#x}"))
+    meant = venue.explain(
+        ProgramFailure(index=4, program=PROGRAM.address, custom=custom, text=f"custom program error: {custom:#x}")
+    )
     assert isinstance(meant, error)
     assert message in str(meant)
     assert f"{custom:#x}" in str(meant)
@@ -253,10 +268,10 @@ def test_a_failure_of_the_program_has_a_name(custom: int, error: type[VenueError
 @pytest.mark.parametrize(
     "failure",
     [
-        ProgramFailure(4, TOKEN, 6002, "another program's number"),
-        ProgramFailure(4, PROGRAM.address, None, "ProgramFailedToComplete"),
-        ProgramFailure(4, PROGRAM.address, 1, "the engine knows who is short"),
-        ProgramFailure(4, PROGRAM.address, 3012, "the engine knows which account is missing"),
+        ProgramFailure(index=4, program=TOKEN, custom=6002, text="another program's number"),
+        ProgramFailure(index=4, program=PROGRAM.address, custom=None, text="ProgramFailedToComplete"),
+        ProgramFailure(index=4, program=PROGRAM.address, custom=1, text="the engine knows who is short"),
+        ProgramFailure(index=4, program=PROGRAM.address, custom=3012, text="the engine knows which account is missing"),
     ],
 )
 def test_what_others_know_better_is_left_to_them(failure: ProgramFailure) -> None:

@@ -44,7 +44,7 @@ def venue(
 
 
 def spend(amount: int, mint_in: str = WSOL, mint_out: str = USDC, mode: Mode = Mode.EXACT_IN) -> SwapRequest:
-    return SwapRequest(mint_in, mint_out, amount, mode, 50)
+    return SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=amount, mode=mode, slippage_bps=50)
 
 
 async def best(clock: ManualClock, venues: list[MockVenue[Any]], request: SwapRequest) -> str:

@@ -48,7 +48,7 @@ def trade(
 ) -> SwapResult[Any] | None:
     """What a swap moves; None if the pool refuses."""
     mints = (WSOL, USDC) if direction is SELL else (USDC, WSOL)
-    request = SwapRequest(*mints, amount, mode, 0)
+    request = SwapRequest(mint_in=mints[0], mint_out=mints[1], amount=amount, mode=mode, slippage_bps=0)
     try:
         return venue.swap(venue.pool_of(base, quote, direction), request, direction, NOW)
     except (CurveError, NoRoute):

@@ -35,7 +35,7 @@ HELD: dict[Any, Mapping[str, Account]] = {
 }
 PROGRAMS = {raydium: RAYDIUM_CPMM["mainnet-beta"].program, meteora: METEORA_DAMM_V2["mainnet-beta"].program}
 CONFIG = key(RAYDIUM_POOL, CONFIG_AT)
-SELL = SwapRequest(WSOL, USDC, 1_000_000_000, Mode.EXACT_IN, 50)
+SELL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=1_000_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
 PROGRAM = Account("BPFLoaderUpgradeab1e11111111111111111111111", 1, bytes(36))
 
 each_venue = pytest.mark.parametrize("venue", HELD, ids=lambda venue: venue.__name__)

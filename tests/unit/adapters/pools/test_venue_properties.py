@@ -47,7 +47,13 @@ GROUNDS: dict[str, tuple[Any, Mapping[str, Account]]] = {
 each_ground = pytest.mark.parametrize("ground", GROUNDS)
 OWNERS = (TOKEN, TOKEN_2022, PROGRAM, at.PROGRAM.address, address(5))
 requests = st.builds(
-    lambda sell, amount, mode: SwapRequest(*((WSOL, USDC) if sell else (USDC, WSOL)), amount, mode, 50),
+    lambda sell, amount, mode: SwapRequest(
+        mint_in=WSOL if sell else USDC,
+        mint_out=USDC if sell else WSOL,
+        amount=amount,
+        mode=mode,
+        slippage_bps=50,
+    ),
     st.booleans(),
     st.integers(1, U64_MAX) | st.sampled_from([1, 10**6, 10**9, U64_MAX]),
     st.sampled_from(Mode),
@@ -110,9 +116,13 @@ def test_there_and_back_never_gains(ground: str, mints: tuple[str, str], amount:
         return quote
 
     async def both() -> tuple[Quote, Quote]:
-        there = await swapped(SwapRequest(*mints, amount, modes[0], 50))
+        there = await swapped(
+            SwapRequest(mint_in=mints[0], mint_out=mints[1], amount=amount, mode=modes[0], slippage_bps=50)
+        )
         wanted = there.amount_out if modes[1] is Mode.EXACT_IN else there.amount_in
-        return there, await swapped(SwapRequest(*mints[::-1], wanted, modes[1], 50))
+        return there, await swapped(
+            SwapRequest(mint_in=mints[1], mint_out=mints[0], amount=wanted, mode=modes[1], slippage_bps=50)
+        )
 
     try:
         there, back = asyncio.run(both())

@@ -77,7 +77,9 @@ async def test_a_swap_names_the_thirteen_accounts_in_order_with_their_marks(turn
     data = next(one.data for one in venue.context.chain.held.values() if len(one.data) == 637)  # type: ignore[attr-defined]
     mint_in, mint_out = (key(data, at) for at in ((200, 168) if turned else (168, 200)))
     vault_in, vault_out = (key(data, at) for at in ((104, 72) if turned else (72, 104)))
-    quote, steps = await built(venue, SwapRequest(mint_in, mint_out, 10**7, mode, 50))
+    quote, steps = await built(
+        venue, SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=10**7, mode=mode, slippage_bps=50)
+    )
     swap = swap_of(steps)
     assert swap.accounts == metas(
         (PAYER, "s"),
@@ -105,7 +107,9 @@ async def test_token_programs_follow_the_direction() -> None:
     venue = venue_of(USDC, PEPE, **{"token_0" if first == PEPE else "token_1": TOKEN_2022})
     for mint_in, mint_out in ((USDC, PEPE), (PEPE, USDC)):
         programs = [TOKEN_2022 if mint == PEPE else TOKEN for mint in (mint_in, mint_out)]
-        _, steps = await built(venue, SwapRequest(mint_in, mint_out, 10**7, EXACT_IN, 50))
+        _, steps = await built(
+            venue, SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=10**7, mode=EXACT_IN, slippage_bps=50)
+        )
         accounts = [meta.address for meta in swap_of(steps).accounts]
         assert accounts[8:12] == [*programs, mint_in, mint_out]
         assert accounts[4:6] == [
@@ -118,7 +122,9 @@ async def test_token_programs_follow_the_direction() -> None:
 
 
 async def test_tokens_for_tokens_is_the_account_that_receives_and_the_swap() -> None:
-    _, steps = await built(venue_of(USDC, PEPE), SwapRequest(PEPE, USDC, 10**7, EXACT_IN, 50))
+    _, steps = await built(
+        venue_of(USDC, PEPE), SwapRequest(mint_in=PEPE, mint_out=USDC, amount=10**7, mode=EXACT_IN, slippage_bps=50)
+    )
     target = associated(PAYER, USDC)
     assert steps == (
         Instruction(
@@ -132,7 +138,9 @@ async def test_tokens_for_tokens_is_the_account_that_receives_and_the_swap() -> 
 
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_sol_that_is_paid_is_wrapped_as_far_as_its_bound_and_the_rest_unwrapped(mode: Mode) -> None:
-    quote, steps = await built(venue_of(WSOL, USDC), SwapRequest(WSOL, USDC, 10**8, mode, 50))
+    quote, steps = await built(
+        venue_of(WSOL, USDC), SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=mode, slippage_bps=50)
+    )
     wrapped, target = associated(PAYER, WSOL), associated(PAYER, USDC)
     assert steps == (
         spl.create_associated_idempotent(PAYER, wrapped, PAYER, WSOL),
@@ -146,7 +154,9 @@ async def test_sol_that_is_paid_is_wrapped_as_far_as_its_bound_and_the_rest_unwr
 
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_sol_that_is_received_is_unwrapped(mode: Mode) -> None:
-    _, steps = await built(venue_of(WSOL, USDC), SwapRequest(USDC, WSOL, 10**8, mode, 50))
+    _, steps = await built(
+        venue_of(WSOL, USDC), SwapRequest(mint_in=USDC, mint_out=WSOL, amount=10**8, mode=mode, slippage_bps=50)
+    )
     wrapped = associated(PAYER, WSOL)
     assert steps == (
         spl.create_associated_idempotent(PAYER, wrapped, PAYER, WSOL),
@@ -159,7 +169,9 @@ async def test_sol_that_is_received_is_unwrapped(mode: Mode) -> None:
 @pytest.mark.parametrize("pair", [(WSOL, USDC), (USDC, WSOL), (USDC, PEPE)], ids=["sell", "buy", "tokens"])
 async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tuple[str, str], mode: Mode) -> None:
     venue = venue_of(*pair)
-    quote, steps = await built(venue, SwapRequest(*pair, 10**8, mode, 50))
+    quote, steps = await built(
+        venue, SwapRequest(mint_in=pair[0], mint_out=pair[1], amount=10**8, mode=mode, slippage_bps=50)
+    )
     attempt = an_attempt().memo(RECORD)
     message = compile_message(PAYER, (compute_unit_limit(200_000), *steps, memo(attempt)), BLOCKHASH.hash)
     assert 1 + 64 + len(message) <= 1232
@@ -183,7 +195,7 @@ async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tupl
 
 async def test_a_quote_is_built_until_it_expires_and_not_from_then_on() -> None:
     venue = venue_of(WSOL, USDC)
-    quote = await venue.quote(SwapRequest(WSOL, USDC, 10**8, EXACT_IN, 50), 1)
+    quote = await venue.quote(SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 1)
     clock: Any = venue.context.clock
     clock.advance(9.999)
     await venue.build(quote, PAYER, BLOCKHASH)
@@ -194,7 +206,7 @@ async def test_a_quote_is_built_until_it_expires_and_not_from_then_on() -> None:
 
 async def test_a_quote_of_another_venue_or_without_its_pool_is_not_built() -> None:
     venue = venue_of(WSOL, USDC)
-    quote = await venue.quote(SwapRequest(WSOL, USDC, 10**8, EXACT_IN, 50), 1)
+    quote = await venue.quote(SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 1)
     for other in (replace(quote, venue="meteora"), replace(quote, raw={}), replace(quote, raw={"pool": "x"})):
         with pytest.raises(Unsupported, match="cannot be built"):
             await venue.build(other, PAYER, BLOCKHASH)

@@ -104,7 +104,7 @@ async def test_a_request_that_no_pool_can_do_is_refused_with_its_reason(
 
 async def test_a_bound_that_does_not_fit_into_the_instruction_is_not_quoted() -> None:
     accounts = pool_accounts(POOL, amounts=(U64_MAX // 2, 10**12))
-    fits = SwapRequest(MINT_0, MINT_1, 4 * 10**11, EXACT_OUT, 0)
+    fits = SwapRequest(mint_in=MINT_0, mint_out=MINT_1, amount=4 * 10**11, mode=EXACT_OUT, slippage_bps=0)
     quote = await quoted(venue_on(accounts), fits)
     assert quote.max_in == quote.amount_in <= U64_MAX
     with pytest.raises(NoRoute, match="with its slippage the input is more than 64 bits hold"):
@@ -167,13 +167,15 @@ async def test_a_node_that_is_down_is_said_to_be() -> None:
 )
 def test_the_programs_numbers_are_explained(number: int, error: type[VenueError], meaning: str) -> None:
     venue = raydium(RecordedChain({}))
-    told = venue.explain(ProgramFailure(3, PROGRAM, number, f"custom program error: {number:#x}"))
+    told = venue.explain(
+        ProgramFailure(index=3, program=PROGRAM, custom=number, text=f"custom program error: {number:#x}")
+    )
     assert type(told) is error
     assert meaning in str(told)
     assert f"{number:#x}" in str(told)
-    assert venue.explain(ProgramFailure(3, TOKEN, number, "another program's number")) is None
+    assert venue.explain(ProgramFailure(index=3, program=TOKEN, custom=number, text="another program's number")) is None
 
 
 @pytest.mark.parametrize("number", [1, 3012, 6001, None])
 def test_what_the_program_does_not_say_is_left_to_the_engine(number: int | None) -> None:
-    assert raydium(RecordedChain({})).explain(ProgramFailure(3, PROGRAM, number, "?")) is None
+    assert raydium(RecordedChain({})).explain(ProgramFailure(index=3, program=PROGRAM, custom=number, text="?")) is None

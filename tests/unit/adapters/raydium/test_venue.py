@@ -62,7 +62,9 @@ async def test_every_recorded_swap_is_quoted_from_the_accounts_just_ahead_of_it_
         mode = EXACT_IN if swap["kind"] == "base_input" else EXACT_OUT
         amount = swap["amount_in"] if mode is EXACT_IN else swap["amount_out"]
         venue = venue_on(pool_accounts(POOL, b64decode(before["pool"]), (before["vault_0"], before["vault_1"])))
-        quote = await quoted(venue, SwapRequest(*mints, amount, mode, 50))
+        quote = await quoted(
+            venue, SwapRequest(mint_in=mints[0], mint_out=mints[1], amount=amount, mode=mode, slippage_bps=50)
+        )
         assert (quote.amount_in, quote.amount_out) == (swap["amount_in"], swap["amount_out"])
         seen.add((mints, mode))
     assert len(seen) == 4, "both ways, both modes"
@@ -107,7 +109,9 @@ async def test_a_creators_fee_from_the_output_is_told_in_the_output_together_wit
     # 2,500 of 10^6 go in; of the 997,499 that come out (rounded down) 499 to the creator, rounded up.
     assert (quote.amount_out, quote.fee_mint) == (997_499 - 499, MINT_1)
     assert quote.fee == 499 + 2_500
-    back = await quoted(venue_on(accounts), SwapRequest(MINT_1, MINT_0, 10**6, EXACT_IN, 50))
+    back = await quoted(
+        venue_on(accounts), SwapRequest(mint_in=MINT_1, mint_out=MINT_0, amount=10**6, mode=EXACT_IN, slippage_bps=50)
+    )
     assert (back.fee, back.fee_mint) == (3_000, MINT_1), "the other way it is taken from the input, with the trade fee"
 
 
@@ -146,7 +150,7 @@ async def test_a_search_is_remembered_for_a_while_and_prices_are_not() -> None:
     chain, clock = RecordedChain(pool_accounts(POOL)), ManualClock(OPEN_MS)
     venue = raydium(chain, clock, pool_max_age_ms=60_000)
     first = await quoted(venue)
-    await quoted(venue, SwapRequest(MINT_1, MINT_0, 10**9, EXACT_OUT, 50))
+    await quoted(venue, SwapRequest(mint_in=MINT_1, mint_out=MINT_0, amount=10**9, mode=EXACT_OUT, slippage_bps=50))
     chain.held = pool_accounts(POOL, amounts=(VAULT_AMOUNTS[0] * 2, VAULT_AMOUNTS[1]))
     assert (await quoted(venue)).amount_out < first.amount_out
     assert [program for program, _ in chain.searched] == [PROGRAM]
@@ -210,7 +214,7 @@ def test_rounding_is_never_to_the_takers_profit(
     wallet: the least output is rounded down by at most one unit, the most input up."""
     data = pool_of((WSOL, USDC), 1, (341, bytes(32)), (389, creator))
     venue = venue_on(pool_accounts(POOL, data, amounts, patched(CONFIG_DATA, (108, 500))))
-    request = SwapRequest(*mints, amount, mode, slippage_bps)
+    request = SwapRequest(mint_in=mints[0], mint_out=mints[1], amount=amount, mode=mode, slippage_bps=slippage_bps)
     try:
         quote = asyncio.run(quoted(venue, request))
     except NoRoute:

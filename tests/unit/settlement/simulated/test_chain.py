@@ -121,7 +121,13 @@ async def test_a_swap_lands_when_its_time_has_come_and_not_before() -> None:
     [landed] = await chain.status([swap.signature])
     assert isinstance(landed, Landed)
     assert landed.finalized
-    assert fill_of(landed, SwapRequest(SWAP.mint_in, SWAP.mint_out, 1, Mode.EXACT_IN, 0)) == fill
+    assert (
+        fill_of(
+            landed,
+            SwapRequest(mint_in=SWAP.mint_in, mint_out=SWAP.mint_out, amount=1, mode=Mode.EXACT_IN, slippage_bps=0),
+        )
+        == fill
+    )
 
 
 async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None:

@@ -19,7 +19,9 @@ from tests.support.swap_transactions import MINT_IN, OURS_IN, POOL_PROGRAM, VAUL
 
 
 def custom(number: int, program: str = Program.TOKEN_2022, origin: str = "") -> ProgramFailure:
-    return ProgramFailure(2, program, number, f"custom program error: {number:#x}", origin)
+    return ProgramFailure(
+        index=2, program=program, custom=number, text=f"custom program error: {number:#x}", origin=origin
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_a_venues_own_number_is_for_the_venue_to_explain() -> None:
     ],
 )
 def test_the_runtimes_words_have_a_reason_too(text: str, kind: type[VenueError]) -> None:
-    assert type(explain(ProgramFailure(0, POOL_PROGRAM, None, text))) is kind
+    assert type(explain(ProgramFailure(index=0, program=POOL_PROGRAM, custom=None, text=text))) is kind
 
 
 def test_the_logs_tell_which_program_failed_first() -> None:

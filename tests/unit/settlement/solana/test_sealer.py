@@ -97,8 +97,8 @@ class Node:
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         if self.failure is not None:
-            return Simulation(self.slot, 1_000, "it failed", self.failure)
-        return Simulation(self.slot, 1_000, after={one: self.after.get(one) for one in watched})
+            return Simulation(slot=self.slot, units=1_000, error="it failed", failure=self.failure)
+        return Simulation(slot=self.slot, units=1_000, after={one: self.after.get(one) for one in watched})
 
 
 async def seal(
@@ -176,7 +176,9 @@ async def test_promise_17_a_lack_that_a_lagging_node_shows_is_looked_at_again_as
 
 
 async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not_frozen_for_good() -> None:
-    failure = ProgramFailure(1, POOL_PROGRAM, 17, "custom program error: 0x11", Program.TOKEN)
+    failure = ProgramFailure(
+        index=1, program=POOL_PROGRAM, custom=17, text="custom program error: 0x11", origin=Program.TOKEN
+    )
     assert isinstance(await refused(Node([(10, state(frozen=True))], failure=failure), blockhash_slot=12), Unreachable)
 
 
@@ -217,7 +219,9 @@ async def test_a_node_whose_simulation_stays_behind_is_the_nodes_trouble() -> No
     ids=["ours", "another"],
 )
 async def test_a_frozen_account_is_named_and_not_tried_again(ours: bool, words: str) -> None:
-    failure = ProgramFailure(1, POOL_PROGRAM, 17, "custom program error: 0x11", Program.TOKEN)
+    failure = ProgramFailure(
+        index=1, program=POOL_PROGRAM, custom=17, text="custom program error: 0x11", origin=Program.TOKEN
+    )
     error = await refused(Node([(10, state(frozen=ours))], failure=failure))
     assert (type(error), error.code, error.retryable) == (AccountFrozen, "account-frozen", False)
     assert words in str(error)

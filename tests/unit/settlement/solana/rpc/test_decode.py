@@ -161,7 +161,7 @@ def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
     assert executed.failure == TransactionFailure(
         "program-error",
         f"instruction 1 ({VENUE}) failed: custom program error: 0x1786",
-        ProgramFailure(1, VENUE, 6022, "custom program error: 0x1786"),
+        ProgramFailure(index=1, program=VENUE, custom=6022, text="custom program error: 0x1786"),
     )
 
 
@@ -194,7 +194,7 @@ def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
             TransactionFailure(
                 "program-error",
                 f"instruction 0 ({SYSTEM}) failed: ProgramFailedToComplete",
-                ProgramFailure(0, SYSTEM, None, "ProgramFailedToComplete"),
+                ProgramFailure(index=0, program=SYSTEM, custom=None, text="ProgramFailedToComplete"),
             ),
         ),
         (
@@ -202,7 +202,7 @@ def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
             TransactionFailure(
                 "program-error",
                 "instruction 1 (unknown program) failed: BorshIoError",
-                ProgramFailure(1, "", None, "BorshIoError"),
+                ProgramFailure(index=1, program="", custom=None, text="BorshIoError"),
             ),
         ),
     ],
@@ -229,19 +229,20 @@ def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
 
 
 def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> None:
+    logs = ["Program 11111111111111111111111111111111 invoke [1]"]
     account = {"data": ["", "base64"], "executable": False, "lamports": 7, "owner": SYSTEM, "rentEpoch": 0, "space": 0}
     value = {
         "accounts": [account, None, account | {"lamports": 0}],
         "err": None,
         "innerInstructions": None,
-        "logs": ["Program 11111111111111111111111111111111 invoke [1]"],
+        "logs": logs,
         "replacementBlockhash": {"blockhash": VENUE, "lastValidBlockHeight": 3_100},
         "returnData": None,
         "unitsConsumed": 150,
     }
     found = decode.read_simulation({"context": CONTEXT, "value": value}, [WALLET, POOL, VAULT], [SYSTEM])
     after = {WALLET: Account(SYSTEM, 7, b""), POOL: None, VAULT: None}
-    assert found == Simulation(341_197_933, 150, None, None, tuple(value["logs"]), after)  # type: ignore[arg-type]
+    assert found == Simulation(slot=341_197_933, units=150, error=None, failure=None, logs=tuple(logs), after=after)
 
 
 def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> None:
@@ -253,7 +254,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
         "returnData": None,
     }
     found = decode.read_simulation({"context": CONTEXT, "value": value}, [WALLET], [SYSTEM, TOKENS])
-    failure = ProgramFailure(1, TOKENS, 1, "custom program error: 0x1")
+    failure = ProgramFailure(index=1, program=TOKENS, custom=1, text="custom program error: 0x1")
     assert (found.units, found.failure, found.after) == (300, failure, {})
     assert found.error == f"instruction 1 ({TOKENS}) failed: a token account holds too little ({failure.text})"
 
