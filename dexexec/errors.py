@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from dexexec.domain.funds import Shortfall
 
 
-def how_to_install(extra: str) -> str:
+def install_hint(extra: str) -> str:
     """What brings an extra of ours: it comes from where the source is, as no registry has it."""
     return f"run pip install '.[{extra}]' in the folder of dexexec's source (uv run has it already)"
 

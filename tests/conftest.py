@@ -122,15 +122,15 @@ def servers(short_dir: Path) -> Iterator[Servers]:
         host, redis_url = os.environ.get("TEST_PG_HOST"), os.environ.get("TEST_REDIS_URL")
         if host:
             address = Address(
-                host,
-                int(os.environ.get("TEST_PG_PORT", "5432")),
-                os.environ.get("TEST_PG_USER", "postgres"),
-                "postgres",
-                os.environ.get("TEST_PG_PASSWORD", ""),
+                host=host,
+                port=int(os.environ.get("TEST_PG_PORT", "5432")),
+                user=os.environ.get("TEST_PG_USER", "postgres"),
+                database="postgres",
+                password=os.environ.get("TEST_PG_PASSWORD", ""),
             )
         else:
             started = stack.enter_context(lifecycle.postgres(short_dir / "data"))
-            address = Address(started.host, started.port, started.user, started.dbname)
+            address = Address(host=started.host, port=started.port, user=started.user, database=started.dbname)
         yield Servers(address, redis_url or stack.enter_context(lifecycle.valkey(short_dir / "data")))
 
 

@@ -23,7 +23,7 @@ from tornado.httputil import (
 
 from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream, Phase
-from dexexec.api.handler import common_headers, encode, request_id, tell_refusal
+from dexexec.api.handler import common_headers, encode, log_refusal, request_id
 from dexexec.api.request_head import checked
 from dexexec.api.request_pacer import Pacer
 from dexexec.errors import BodyTooLargeError, RequestError
@@ -149,4 +149,4 @@ class _Limited(HTTPMessageDelegate):
             headers["Connection"] = "close"
         start_line = ResponseStartLine("HTTP/1.1", error.http_status, HTTPStatus(error.http_status).phrase)
         self._connection.write_headers(start_line, headers, b"" if self._request.method == "HEAD" else body)
-        tell_refusal(self._observer, self._request, error.http_status, error, identity)
+        log_refusal(self._observer, self._request, error.http_status, error, identity)

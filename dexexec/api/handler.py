@@ -68,7 +68,7 @@ class OrderHistory(Protocol):
         """Summaries, newest first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """What the handlers work with."""
 
@@ -238,17 +238,17 @@ def log_request(observer: Observer, every: bool, handler: RequestHandler) -> Non
         refusal, request_id = None, ""
         if isinstance(handler, ApiHandler):
             refusal, request_id = handler.refusal, handler.request_id
-        tell_refusal(observer, request, status, refusal, request_id)
+        log_refusal(observer, request, status, refusal, request_id)
     elif every:
-        tell_success(observer, request, status)
+        log_success(observer, request, status)
 
 
-def tell_success(observer: Observer, request: HTTPServerRequest, status: int) -> None:
+def log_success(observer: Observer, request: HTTPServerRequest, status: int) -> None:
     """What was asked and done."""
     observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
 
 
-def tell_refusal(
+def log_refusal(
     observer: Observer, request: HTTPServerRequest, status: int, refusal: RequestError | None, request_id: str
 ) -> None:
     """Who was refused what, and why. That the queue is full is told for many at once (`dexexec.intake.intake`)."""

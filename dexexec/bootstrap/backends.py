@@ -45,16 +45,16 @@ def servers(
         postgres = threads.submit(_postgres, settings, stack, tell, given_up)
         redis_url = threads.submit(_redis, settings, stack, tell, given_up) if with_redis else None
         threads.shutdown()  # wait for both, so that the stack stops whichever did start if the other failed
-        own = {"Postgres": settings.postgres() is None, "Redis": with_redis and settings.redis_url is None}
+        own = {"Postgres": settings.postgres_address() is None, "Redis": with_redis and settings.redis_url is None}
         started = tuple(name for name, ours in own.items() if ours)
         yield Servers(postgres.result(), redis_url.result() if redis_url else "", started)
 
 
 def _postgres(settings: Settings, stack: ExitStack, tell: lifecycle.Tell, given_up: Callable[[], bool]) -> Address:
-    if (given := settings.postgres()) is not None:
+    if (given := settings.postgres_address()) is not None:
         return given
     local = stack.enter_context(lifecycle.postgres(settings.data_folder(), tell=tell, given_up=given_up))
-    return Address(local.host, local.port, local.user, local.dbname, schema=settings.pg_schema)
+    return Address(host=local.host, port=local.port, user=local.user, database=local.dbname, schema=settings.pg_schema)
 
 
 def _redis(settings: Settings, stack: ExitStack, tell: lifecycle.Tell, given_up: Callable[[], bool]) -> str:

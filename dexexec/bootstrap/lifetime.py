@@ -44,12 +44,12 @@ async def live(life: Life, stop: asyncio.Event, observer: Observer, wait_seconds
                 raise
             if str(error) != told:
                 told = str(error)
-                observer.start_waits(told, left)
+                observer.start_delayed(told, left)
             await unless_stopped(stop, asyncio.sleep(min(START_PAUSE, left)))
             if stop.is_set():
                 break
     if not started.is_set():
-        observer.start_given_up()
+        observer.start_aborted()
 
 
 async def _live_once(life: Life, started: asyncio.Event, stop: asyncio.Event) -> None:
@@ -86,7 +86,7 @@ async def close_venues(venues: Iterable[AnyVenue], observer: Observer) -> None:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await venue.aclose()
         except Exception as error:  # noqa: BLE001 - it is an adapter's code, and everything is over
-            observer.venue_not_closed(venue.name, clean(error))
+            observer.adapter_close_failed(venue.name, clean(error))
 
 
 def quiet_collector() -> None:

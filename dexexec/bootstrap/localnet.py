@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dexexec.bootstrap.shutdown import Stopping
-from dexexec.errors import StartupError, how_to_install
+from dexexec.errors import StartupError, install_hint
 
 if TYPE_CHECKING:
     from dexexec.localnet.command import RunningLocalnet
@@ -97,7 +97,7 @@ def _command() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("solders"):
             raise
-        raise StartupError(f"localnet needs the solana extra: {how_to_install('solana')}") from error
+        raise StartupError(f"localnet needs the solana extra: {install_hint('solana')}") from error
     return command
 
 

@@ -19,7 +19,7 @@ from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
-from dexexec.errors import StartupError, UnreachableError, how_to_install
+from dexexec.errors import StartupError, UnreachableError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.recovery.chain_comparison import WalletOnChain
@@ -71,7 +71,7 @@ class Purpose(Enum):
         }[self]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
     """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
     there is none), what cluster the nodes are of (as `VenueContext.cluster`), and the hash of its first block
@@ -107,11 +107,20 @@ async def open_networks(
 
     Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
     """
-    networks = Networks({Network.SIMULATED: SimulatedChain(ledger)}, {})
+    networks = Networks(chains={Network.SIMULATED: SimulatedChain(ledger)}, sealers={})
     if purpose is Purpose.TRADE:
         networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
     async with AsyncExitStack() as stack:
-        solana = _Solana(networks, settings, clock, observer, purpose, reserved, record, pins or Pins())
+        solana = _Solana(
+            networks=networks,
+            settings=settings,
+            clock=clock,
+            observer=observer,
+            purpose=purpose,
+            reserved=reserved,
+            record=record,
+            pins=pins or Pins(),
+        )
         stack.push_async_callback(solana.aclose)
         try:
             if Network.LOCALNET in needed:
@@ -121,7 +130,7 @@ async def open_networks(
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in EXTRA:
                 raise
-            raise StartupError(f"settling on Solana needs the solana extra: {how_to_install('solana')}") from error
+            raise StartupError(f"settling on Solana needs the solana extra: {install_hint('solana')}") from error
         yield networks
 
 
@@ -170,7 +179,7 @@ def wallet_fault(account: Account | None, cluster: str) -> str:
     return ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Solana:
     """Adds the networks of real transactions. Imports stand where they are needed: the simulated mocks must not wait
     for Solana's libraries, nor need them."""
@@ -211,7 +220,7 @@ class _Solana:
         key = self.settings.solana_wallet_secret_key
         wallet: Wallet | None = None
         if self.purpose is not Purpose.QUOTE:
-            if key is not None and self.settings.names_a_key():
+            if key is not None and self.settings.has_wallet_key():
                 wallet = Wallet.read(key.get_secret_value())
             else:
                 wallet = Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)

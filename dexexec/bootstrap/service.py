@@ -6,17 +6,13 @@ sockets are closed with a request to reconnect, and only then do the servers sto
 """
 
 import asyncio
-import os
 import random
-import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TypeVar
 
-import redis.asyncio
 from tornado.httpserver import HTTPServer
 
 from dexexec.api.app import make_app, make_server
@@ -27,20 +23,17 @@ from dexexec.api.socket import SocketHandler, SocketRegistry
 from dexexec.bootstrap import localnet, standby_check
 from dexexec.bootstrap.backends import Servers
 from dexexec.bootstrap.banner import banner
-from dexexec.bootstrap.connection_errors import cut_short
-from dexexec.bootstrap.connections import ORDER_CONNECTIONS, READ_CONNECTIONS, open_database, open_pool, open_redis
+from dexexec.bootstrap.connections import open_database
 from dexexec.bootstrap.lifetime import Background, close_venues, live, quiet_collector, running
 from dexexec.bootstrap.networks import Networks, open_networks, prepare
+from dexexec.bootstrap.roles import Role
+from dexexec.bootstrap.shared import Shared, at_start, open_shared
 from dexexec.bootstrap.shutdown import Stopping, first_of
 from dexexec.bootstrap.sockets import reachable
-from dexexec.broker.permissions import channel
-from dexexec.broker.queue import Queue
-from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
-from dexexec.errors import UnavailableError
 from dexexec.execution.archiver import Retention
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
@@ -49,7 +42,6 @@ from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
 from dexexec.feed.feed import Feed
-from dexexec.feed.publisher import Publisher
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
@@ -59,20 +51,12 @@ from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.store import ChainComparisons, Database, Store, check_ownership, migrate
+from dexexec.store import ChainComparisons, check_ownership, migrate
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
 from dexexec.venues.router import Router
 
 T = TypeVar("T")
-
-
-class Role(StrEnum):
-    """Which halves run in this process."""
-
-    ALL = "all"
-    API = "api"
-    WORKER = "worker"
 
 
 async def migrate_only(servers: Servers, wait_seconds: float, stopping: Stopping, observer: Observer) -> list[str]:
@@ -82,7 +66,7 @@ async def migrate_only(servers: Servers, wait_seconds: float, stopping: Stopping
 
     async def life(started: Callable[[], None]) -> None:
         async with open_database(servers) as database:
-            applied.extend(await _prepared(migrate(database, observer.table_taken_over)))
+            applied.extend(await at_start(migrate(database, observer.existing_table_migrated)))
             started()
 
     with stopping.event() as stop:
@@ -111,7 +95,7 @@ async def serve(
     async def life(started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(
-                _shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
+                open_shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
             )
             api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
@@ -126,7 +110,7 @@ async def serve(
 
 
 async def _run(
-    shared: "Shared",
+    shared: Shared,
     api: "ApiHalf | None",
     half: "WorkerHalf | None",
     servers: Servers,
@@ -164,22 +148,6 @@ async def _run(
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What both halves stand on."""
-
-    settings: Settings
-    observer: Observer
-    clock: Clock
-    name: str
-    database: Database
-    redis: redis.asyncio.Redis
-    publisher: Publisher
-    store: Store
-    queue: Queue
-    limiter: RateLimiter
-
-
-@dataclass(frozen=True, slots=True)
 class ApiHalf:
     """HTTP and WebSockets, with what runs behind them."""
 
@@ -207,7 +175,16 @@ def make_api_half(shared: Shared) -> ApiHalf:
     sockets = SocketRegistry()
     reader, sites = BodyReader(settings), SiteCheck(settings)
     readiness = Readiness(shared.store, shared.queue, clock)
-    api = Api(settings, reader, intake, shared.store, readiness, clock, observer, sites)
+    api = Api(
+        settings=settings,
+        reader=reader,
+        intake=intake,
+        history=shared.store,
+        readiness=readiness,
+        clock=clock,
+        observer=observer,
+        sites=sites,
+    )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
     return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
 
@@ -222,7 +199,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
         PostgresLedger(shared.database, shared.clock),
         ChainComparisons(shared.database, shared.publisher.announce),
     )
-    record, pins = await _prepared(comparisons.record_name()), Pins.read(settings.venue_programs)
+    record, pins = await at_start(comparisons.record_name()), Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
         url, started = settings.localnet_url, None
         if Network.LOCALNET in needed and url is None and role is Role.ALL:
@@ -242,9 +219,9 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
             )
         )
         clusters, allowed = networks.clusters.values(), settings.allow_async_standby
-        await _prepared(standby_check.check_mainnet(shared.database, clusters, allowed=allowed))
+        await at_start(standby_check.check_mainnet(shared.database, clusters, allowed=allowed))
         if settings.keep_days is not None:
-            await _prepared(check_ownership(shared.database))
+            await at_start(check_ownership(shared.database))
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(close_venues, venues, shared.observer)
@@ -276,7 +253,7 @@ def make_permission(
             comparisons,
             record=record,
             venues=programs,
-            pair=settings.pair(),
+            pair=settings.default_pair(),
             clock=shared.clock,
             observer=shared.observer,
         )
@@ -356,43 +333,3 @@ def make_worker_half(
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)
-
-
-@asynccontextmanager
-async def _shared(
-    settings: Settings, role: Role, servers: Servers, *, observer: Observer, clock: Clock
-) -> AsyncIterator[Shared]:
-    """Postgres with its schema, Redis with its group, and what is built on them."""
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    prefix = settings.redis_prefix
-    async with (
-        open_database(servers) as database,
-        open_redis(servers, prefix) as client,
-        open_redis(servers, prefix) as blocking,
-        AsyncExitStack() as pools,
-    ):
-        await _prepared(migrate(database, observer.table_taken_over))
-        await _prepared(standby_check.warn(database, observer))
-        publisher = Publisher(client, channel(settings.redis_prefix), clock)
-        orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
-        if role is Role.ALL:
-            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
-        if role is not Role.WORKER:
-            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
-        timeout = settings.request_timeout_ms / 1000
-        store = Store(
-            database, publisher.announce, clock, timeout,
-            for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
-        )  # fmt: skip
-        queue = Queue(client, blocking, settings.redis_prefix, observer.redis_mended)
-        await _prepared(queue.prepare())
-        limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_mended)
-        yield Shared(settings, observer, clock, name, database, client, publisher, store, queue, limiter)
-
-
-async def _prepared(step: Awaitable[T]) -> T:
-    """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
-    try:
-        return await step
-    except UnavailableError as error:
-        raise cut_short(error) from error

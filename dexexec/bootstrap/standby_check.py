@@ -16,7 +16,7 @@ WARNING = (
 async def warn(database: Database, observer: Observer) -> None:
     """One line, if it is so. Raises `UnavailableError`."""
     if await has_asynchronous_standby(database):
-        observer.setting_doubtful(WARNING)
+        observer.suspicious_setting_found(WARNING)
 
 
 async def check_mainnet(database: Database, clusters: Iterable[str], *, allowed: bool) -> None:

@@ -23,6 +23,7 @@ from dexexec.bootstrap import sockets
 from dexexec.bootstrap.backends import Servers, servers
 from dexexec.bootstrap.banner import banner
 from dexexec.bootstrap.parent_link import NOTIFY, READY
+from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shutdown import Stopping, first_of
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
@@ -31,7 +32,6 @@ from dexexec.observe.observer import Observer
 from dexexec.venue import Network
 from dexexec.venues import registry
 
-ALL, API, WORKER = "all", "api", "worker"
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
 WELL_AFTER = 60.0
@@ -44,7 +44,7 @@ MOST_EMBEDDED = 16
 
 def serve(
     settings: Settings,
-    role: str,
+    role: Role,
     count: int,
     *,
     stopping: Stopping,
@@ -54,21 +54,21 @@ def serve(
 ) -> None:
     """Run `count` processes of `role` until this one is asked to stop, then drain them. `say` is handed the banner
     once all are ready. Raises `StartupError` when one of them cannot start at first."""
-    if settings.postgres() is None and count > MOST_EMBEDDED:
+    if settings.postgres_address() is None and count > MOST_EMBEDDED:
         raise StartupError(
             f"the embedded Postgres has connections for {MOST_EMBEDDED} processes: give --processes no more, or set"
             " PG_HOST to a Postgres of your own"
         )
     with ExitStack() as stack:
-        port = stack.enter_context(sockets.reserved(settings)) if role != WORKER else None
-        found = stack.enter_context(servers(settings, observer.embedded_server, stopping))
+        port = stack.enter_context(sockets.reserved(settings)) if role is not Role.WORKER else None
+        found = stack.enter_context(servers(settings, observer.embedded_server_changed, stopping))
         if not stopping.asked:
             event_loop(_parent(settings, role, count, port, found, stopping=stopping, observer=observer, say=say))
 
 
 async def _parent(
     settings: Settings,
-    role: str,
+    role: Role,
     count: int,
     port: int | None,
     found: Servers,
@@ -80,7 +80,7 @@ async def _parent(
     with stopping.event() as stop:
         async with AsyncExitStack() as stack:
             localnet = None
-            if role == ALL and _needs_localnet(settings):
+            if role is Role.ALL and _needs_localnet(settings):
                 localnet = await stack.enter_async_context(localnets.alongside(settings.data_folder()))
             localnet_url = localnet.url if localnet else None
 
@@ -88,8 +88,8 @@ async def _parent(
                 if port is not None:
                     say(banner(settings, found, sockets.reachable(settings.host, port), localnet_url))
 
-            family = Family(
-                [] if role == ALL else [role],
+            family = ChildSupervisor(
+                [] if role is Role.ALL else [role],
                 child_environment(os.environ, found, port, localnet_url),
                 count,
                 drain_seconds=settings.drain_seconds + GRACE_SECONDS,
@@ -145,7 +145,7 @@ class End:
         return f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
 
 
-class Family:
+class ChildSupervisor:
     """The children. `up` is called once, when all of them are ready."""
 
     def __init__(
@@ -172,7 +172,7 @@ class Family:
             if number in self._awaited and not end.asked_for:
                 raise StartupError(end.refusal or f"a process {end} before it was ready")
             pause = next_pause(pause, time.monotonic() - begun)
-            self._observer.process_ended(number, str(end), pause)
+            self._observer.process_exited(number, str(end), pause)
             await asyncio.sleep(pause)
 
     async def _live(self, number: int) -> End:

@@ -92,7 +92,7 @@ async def _results(
 ) -> tuple[list[Result], frozenset[str]]:
     """On the simulated chain, or on what a node shows; and the programs that it calls."""
     tokens, pairs = settings.token_list(), found.capabilities.pairs
-    pair = settings.pair() if pairs is None or frozenset(settings.pair()) in pairs else None
+    pair = settings.default_pair() if pairs is None or frozenset(settings.default_pair()) in pairs else None
     if found.capabilities.network == Network.SIMULATED:
         return await report(Harness(found, environ, tokens, pair)), frozenset()
     clock = SystemClock()

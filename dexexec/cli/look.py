@@ -54,7 +54,13 @@ def run(options: argparse.Namespace, settings: "Settings", environ: Mapping[str,
         return wallet.make(settings, sys.stdout)
     if options.command == "wallet":
         return wallet.run(settings, environ, observer, sys.stdout, as_json=options.json)
-    asked = quote.Question(options.sell, options.buy, options.amount, options.exact_out, options.slippage_bps)
+    asked = quote.Question(
+        sell=options.sell,
+        buy=options.buy,
+        amount=options.amount,
+        exact_out=options.exact_out,
+        slippage_bps=options.slippage_bps,
+    )
     return quote.run(asked, settings, environ, observer, sys.stdout, as_json=options.json)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap import localnet, parent_link
+from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shutdown import END_SECONDS, Stopping
 from dexexec.cli import look, orders
 from dexexec.errors import SettingsError, StartupError, UnavailableError
@@ -184,7 +185,7 @@ def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
         options.notify.when_gone(stopping.ask)
     else:
         for warning in loaded.warnings():
-            observer.setting_doubtful(warning)
+            observer.suspicious_setting_found(warning)
     seconds = loaded.drain_seconds + END_SECONDS
 
     def event_loop(work: Coroutine[object, object, T]) -> T:
@@ -194,7 +195,8 @@ def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
     if options.processes > 1:
         from dexexec.bootstrap import supervisor  # noqa: PLC0415
 
-        role, seconds = options.command or supervisor.ALL, seconds + supervisor.GRACE_SECONDS
+        role = Role(options.command or Role.ALL)
+        seconds += supervisor.GRACE_SECONDS
         supervisor.serve(
             loaded, role, options.processes, stopping=stopping, observer=observer, say=say, event_loop=event_loop
         )
@@ -206,7 +208,7 @@ def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
 
 def _leave(observer: "Observer", seconds: float) -> NoReturn:
     """As kill -9 would, which every process and server of ours stands at any moment."""
-    observer.process_left_behind(seconds)
+    observer.shutdown_timed_out(seconds)
     for output in (sys.stdout, sys.stderr):
         output.close()
     os._exit(1)
@@ -222,8 +224,8 @@ def _serve_here(
     from dexexec.bootstrap import service, sockets  # noqa: PLC0415
     from dexexec.bootstrap.backends import servers  # noqa: PLC0415
 
-    role = service.Role(options.command or "all") if options.command != "migrate" else None
-    alone = role in {service.Role.ALL, service.Role.API} and options.notify is None
+    role = Role(options.command or Role.ALL) if options.command != "migrate" else None
+    alone = role in {Role.ALL, Role.API} and options.notify is None
     # Before anything is started, so that a taken port costs nothing.
     listening = sockets.listen(loaded) if alone else []
 
@@ -232,13 +234,13 @@ def _serve_here(
 
     up = say if options.notify is None else options.notify.ready
     with (
-        servers(loaded, observer.embedded_server, stopping, with_redis=role is not None) as found,
+        servers(loaded, observer.embedded_server_changed, stopping, with_redis=role is not None) as found,
         contextlib.ExitStack() as stack,
     ):
         for one in listening:
             stack.callback(one.close)
         if stopping.asked:
-            observer.start_given_up()
+            observer.start_aborted()
         elif role is None:
             applied = event_loop(service.migrate_only(found, loaded.start_seconds, stopping, observer))
             if applied or not stopping.asked:

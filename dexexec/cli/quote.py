@@ -29,7 +29,7 @@ from dexexec.venues import registry
 from dexexec.venues.router import Router, Routing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """The command line. `sell` and `buy` are mints or known symbols; `amount` is a decimal of what is sold, with
     `exact_out` of what is bought. `slippage_bps` None: as of orders that name none."""

@@ -36,7 +36,7 @@ NO_VALUE = "-"
 FEE_NOTE = "The network fee is without the price for compute units: that is known when a swap is built."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quotes:
     """What was asked of whom, and the answers at Unix time `now_ms`. `places` is where each venue settles; `tokens` are
     known by name, and `unnamed` those of the pair that only the chain knows."""

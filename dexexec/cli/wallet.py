@@ -21,7 +21,7 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.solana import TokenBalance
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
-from dexexec.errors import StartupError, how_to_install
+from dexexec.errors import StartupError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.chain import MemoryLedger
 from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT
@@ -39,7 +39,7 @@ WALLET_FILE = "wallet.json"
 LAMPORTS = Token(WSOL, "SOL", 9)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
     """A wallet as the chain shows it. `fault` is why it can pay for nothing, if so; `lacking` are sentences about what
     orders may want."""
@@ -75,7 +75,7 @@ async def make(settings: Settings, out: TextIO) -> int:
     try:
         from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise StartupError(f"a wallet needs the solana extra: {how_to_install('solana')}") from error
+        raise StartupError(f"a wallet needs the solana extra: {install_hint('solana')}") from error
     path = settings.data_folder().absolute() / WALLET_FILE
     wallet = Wallet.new(path)
     lines = (("Wallet", wallet.address), ("File", str(path)), ("Setting", f"SOLANA_WALLET_SECRET_KEY=file:{path}"))
@@ -120,7 +120,7 @@ def _networks(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
     needed = registry.networks(registry.load(settings.adapters), environ) & {Network.LOCALNET, Network.SOLANA}
     if needed:
         return needed
-    if settings.solana_rpc_url and settings.solana_wallet_secret_key and settings.names_a_key():
+    if settings.solana_rpc_url and settings.solana_wallet_secret_key and settings.has_wallet_key():
         return frozenset({Network.SOLANA})
     raise StartupError(
         "the enabled venues settle on a simulated chain, which needs no wallet: enable others with DEXEXEC_ADAPTERS, or"
@@ -139,8 +139,14 @@ async def _look(networks: Networks, network: str, settings: Settings) -> Holding
     lamports = account.lamports if account else 0
     named = cluster or "unknown (none of Solana's own)"
     if network == Network.LOCALNET:  # where coins are free
-        return Holdings(address, named, lamports, accounts)
-    found = Holdings(address, named, lamports, accounts, wallet_fault(account, cluster or "the node's cluster"))
+        return Holdings(address=address, cluster=named, lamports=lamports, accounts=accounts)
+    found = Holdings(
+        address=address,
+        cluster=named,
+        lamports=lamports,
+        accounts=accounts,
+        fault=wallet_fault(account, cluster or "the node's cluster"),
+    )
     return replace(found, lacking=_lacks(found, settings))
 
 
@@ -153,7 +159,7 @@ def _lacks(found: Holdings, settings: Settings) -> tuple[str, ...]:
             f"At least {_sol(NEEDED)} SOL: a swap's fee, the rent of a new token account and what the wallet must keep."
         )
     totals, tokens = found.totals(), settings.token_list()
-    for side, mint in zip(("buy", "sell"), settings.pair(), strict=True):
+    for side, mint in zip(("buy", "sell"), settings.default_pair(), strict=True):
         if not totals.get(mint, (0, 0))[0]:
             lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend unless they say otherwise.")
     return tuple(lacking)

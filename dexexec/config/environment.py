@@ -67,7 +67,7 @@ class EnvFile(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The values that it holds and the environment does not, by what pydantic calls the fields."""
-        held, ours = in_capitals(env_file()), in_capitals(os.environ)
+        held, ours = uppercase_names(env_file()), uppercase_names(os.environ)
         found = {}
         for name, field in self.settings_cls.model_fields.items():
             known_as = variable(name, field, str(self.config.get("env_prefix", "")))
@@ -106,7 +106,7 @@ def pass_to_libpq(environ: MutableMapping[str, str] = os.environ) -> None:
             environ.setdefault(name, value)
 
 
-def doubts() -> Iterator[str]:
+def environment_warnings() -> Iterator[str]:
     """What was probably meant otherwise, of names that are no settings. No value is repeated."""
     given = environment()
     for name, ours in PLACES.items():
@@ -161,6 +161,6 @@ def _unset(value: str, given: Mapping[str, str]) -> Iterator[bool]:
             yield atom.default is None and atom.name not in given
 
 
-def in_capitals(environ: Mapping[str, str]) -> dict[str, str]:
+def uppercase_names(environ: Mapping[str, str]) -> dict[str, str]:
     """Names of settings ignore the case."""
     return {name.upper(): value for name, value in environ.items()}

@@ -5,7 +5,7 @@ when there is a Postgres to reach.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ class BadAddressError(ValueError):
     """Text that is no address of a Postgres. The message repeats nothing of it, since it may hold a password."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where a Postgres is. `host` may be the folder of a unix socket. `others` are hosts and ports that are tried as
     well: whichever is the primary is used. `parameters` are libpq's others, such as `sslmode`. Neither they nor the
@@ -96,7 +96,7 @@ class Address:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a URL, a conninfo or a list of hosts says. What it does not say is None."""
 
@@ -113,7 +113,7 @@ class Parts:
         if "://" in text or "=" in text:
             parts = cls._structured(text)
         else:
-            parts = cls(tuple(name for part in text.split(",") if (name := part.strip())))
+            parts = cls(hosts=tuple(name for part in text.split(",") if (name := part.strip())))
         if not parts.hosts or not all(parts.hosts):
             raise BadAddressError("must name a host")
         # What libpq reads as a host or a database may be the rest of a password that is not encoded.
@@ -142,12 +142,12 @@ class Parts:
         hosts = tuple((found.get("host") or found.get("hostaddr") or "").split(","))
         kept = {name for name in found if name not in _TAKEN_APART} | ({"hostaddr"} if "host" in found else set())
         return cls(
-            hosts,
-            _ports(found["port"], len(hosts)) if "port" in found else (),
-            found.get("user"),
-            found.get("dbname"),
-            found.get("password"),
-            tuple((name, value) for name, value in found.items() if name in kept),
+            hosts=hosts,
+            ports=_ports(found["port"], len(hosts)) if "port" in found else (),
+            user=found.get("user"),
+            database=found.get("dbname"),
+            password=found.get("password"),
+            parameters=tuple((name, value) for name, value in found.items() if name in kept),
         )
 
 
@@ -173,14 +173,44 @@ def address(parts: Parts, ports: tuple[int, ...], user: str, database: str, pass
         raise BadAddressError("names another number of hosts than PG_PORT has ports")
     (host, port), *others = zip(parts.hosts, ports * len(parts.hosts) if len(ports) == 1 else ports, strict=True)
     return Address(
-        host,
-        port,
-        parts.user or user,
-        parts.database or database,
-        password if parts.password is None else parts.password,
-        tuple(others),
-        parts.parameters,
+        host=host,
+        port=port,
+        user=parts.user or user,
+        database=parts.database or database,
+        password=password if parts.password is None else parts.password,
+        others=tuple(others),
+        parameters=parts.parameters,
     )
+
+
+def address_from_variables(
+    name: str,
+    text: str,
+    *,
+    explicitly_set: Collection[str],
+    ports: tuple[int, ...],
+    user: str,
+    database: str,
+    password: str,
+) -> Address:
+    """The address in the variable `name`, completed by PG_PORT, PG_USER, PG_DATABASE and PG_PASSWORD.
+
+    Raises `ValueError` when one of those is among `explicitly_set` and contradicts `text`.
+    """
+    try:
+        parts = Parts.parse(text) if text else Parts(hosts=("",))
+        pairs: dict[str, tuple[object, object]] = {
+            "PG_PORT": (frozenset(parts.ports), frozenset(ports)),
+            "PG_USER": (parts.user, user),
+            "PG_DATABASE": (parts.database, database),
+            "PG_PASSWORD": (parts.password, password),
+        }
+        for other, (inside, beside) in pairs.items():
+            if inside and other in explicitly_set and inside != beside:
+                raise ValueError(f"{name} and {other} contradict each other: leave one of them out")
+        return address(parts, ports, user, database, password)
+    except BadAddressError as error:
+        raise ValueError(f"{name} {error}") from None
 
 
 def _ports(text: str, hosts: int) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class Kind(StrEnum):
 DEFAULT_PORTS = {Kind.CLUSTER: 6379, Kind.SENTINEL: 26379}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
     """REDIS_URL, taken apart. `url` is what redis-py understands of it: how to speak to the server with our data."""
 
@@ -62,7 +62,7 @@ class RedisAddress:
             _named(single.hostname or "")
             if single.scheme != "unix" and not single.path.strip("/").isdecimal() and single.path.strip("/"):
                 raise ValueError("the database behind the host is no number")
-            return cls(Kind.SINGLE, url)
+            return cls(kind=Kind.SINGLE, url=url)
         kind = Kind(match["kind"])
         nodes = tuple(_place(text, DEFAULT_PORTS[kind]) for text in match["hosts"].split(","))
         path = (match["path"] or "/")[1:]
@@ -77,7 +77,7 @@ class RedisAddress:
         user = f"{match['user']}@" if match["user"] else ""
         host, port = nodes[0]
         plain = f"{match['scheme']}://{user}{_bracketed(host)}:{port}/{database or 0}?{urlencode(query)}"
-        return cls(kind, plain, nodes, service, login)
+        return cls(kind=kind, url=plain, nodes=nodes, service=service, login=login)
 
     @property
     def tls(self) -> bool:

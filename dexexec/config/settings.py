@@ -1,8 +1,6 @@
-"""The environment, read once into frozen settings. Secrets are `SecretStr` and never print.
+"""The settings: read once from the environment and `.env`, validated and frozen.
 
-Every field is documented by its description; `.env.example` and docs/SETTINGS.md are checked against them. A value
-that cannot be used, or a `DEXEXEC_*` name that does not exist, is a `SettingsError` that names it and what would be
-right; the value is only repeated where it can be no secret typed into the wrong variable.
+Each field's description is also its documentation; tests compare it with `.env.example` and docs/SETTINGS.md.
 """
 
 import os
@@ -16,14 +14,19 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import value_errors
-from dexexec.config.environment import ENV_FILE, FromEnvironment, doubts, environment, in_capitals, variable
+from dexexec.config.environment import (
+    ENV_FILE,
+    FromEnvironment,
+    environment,
+    environment_warnings,
+    uppercase_names,
+    variable,
+)
 from dexexec.config.host_names import ANY, is_host, is_loopback, normal_host, split_authority
 from dexexec.config.postgres_url import (
     DEFAULT_SCHEMA,
     Address,
-    BadAddressError,
-    Parts,
-    address,
+    address_from_variables,
     checked_schema,
     holds_an_address,
 )
@@ -300,35 +303,29 @@ class Settings(FromEnvironment):
             raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
         if self.retry_max_ms < self.retry_base_ms:
             raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
-        self.postgres()
+        self.postgres_address()
         if self.min_compute_price > self.max_compute_price:
             raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
         if not self.adapters:
             raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
         return self
 
-    def postgres(self) -> Address | None:
-        """The Postgres of DATABASE_URL or PG_HOST, with what PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE say beside
-        it; None where an embedded one is to be used. Raises `ValueError`, which names variables and no value."""
+    def postgres_address(self) -> Address | None:
+        """The Postgres of DATABASE_URL or PG_HOST, completed by PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE; None for
+        the embedded one. Raises `ValueError`, which names variables and no value."""
         if self.database_url is not None and self.pg_host is not None:
-            raise ValueError("DATABASE_URL and PG_HOST both say where Postgres is: set one of them")
-        name, given = ("PG_HOST", self.pg_host) if self.database_url is None else ("DATABASE_URL", self.database_url)
-        password = self.pg_password.get_secret_value() if self.pg_password else ""
-        try:
-            parts = Parts.parse(given.get_secret_value()) if given else Parts(("",))
-            said = {
-                "PG_PORT": (frozenset(parts.ports), frozenset(self.pg_port)),
-                "PG_USER": (parts.user, self.pg_user),
-                "PG_DATABASE": (parts.database, self.pg_database),
-                "PG_PASSWORD": (parts.password, password),
-            }
-            for other, (inside, beside) in said.items():
-                if inside and other.lower() in self.model_fields_set and inside != beside:
-                    raise ValueError(f"{name} and {other} say different things: leave that to one of them")
-            found = address(parts, self.pg_port, self.pg_user, self.pg_database, password)
-        except BadAddressError as error:
-            raise ValueError(f"{name} {error}") from None
-        return replace(found, schema=self.pg_schema) if given else None
+            raise ValueError("DATABASE_URL and PG_HOST both name a Postgres: set one of them")
+        name, url = ("PG_HOST", self.pg_host) if self.database_url is None else ("DATABASE_URL", self.database_url)
+        found = address_from_variables(
+            name,
+            url.get_secret_value() if url else "",
+            explicitly_set={field.upper() for field in self.model_fields_set},
+            ports=self.pg_port,
+            user=self.pg_user,
+            database=self.pg_database,
+            password=self.pg_password.get_secret_value() if self.pg_password else "",
+        )
+        return replace(found, schema=self.pg_schema) if url else None
 
     def data_folder(self) -> Path:
         """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home is known for it."""
@@ -344,21 +341,21 @@ class Settings(FromEnvironment):
         """The tokens that orders may name."""
         return Tokens((*KNOWN, *self.tokens))
 
-    def pair(self) -> tuple[str, str]:
+    def default_pair(self) -> tuple[str, str]:
         """The default pair: INPUT_MINT and OUTPUT_MINT where they are known tokens, else SOL and USDC."""
         tokens = self.token_list()
         mint_in = self.input_mint if tokens.get(self.input_mint) else WSOL
         mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
         return (mint_in, mint_out) if mint_in != mint_out else (WSOL, USDC)
 
-    def names_a_key(self) -> bool:
+    def has_wallet_key(self) -> bool:
         """Whether SOLANA_WALLET_SECRET_KEY looks like a key or a file with one, and not like a placeholder."""
         key = self.solana_wallet_secret_key.get_secret_value() if self.solana_wallet_secret_key else ""
         return len(key) >= 64 or key.startswith("file:")
 
     def warnings(self) -> list[str]:
         """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
-        tokens, found = self.token_list(), list(doubts())
+        tokens, found = self.token_list(), list(environment_warnings())
         for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
@@ -368,7 +365,7 @@ class Settings(FromEnvironment):
                 "DEXEXEC_HOST lets the network in, and this service asks nobody who they are: whoever reaches it may"
                 " trade. Keep it behind a firewall, or a proxy that authenticates"
             )
-        if self.solana_wallet_secret_key is not None and not self.names_a_key():
+        if self.solana_wallet_secret_key is not None and not self.has_wallet_key():
             found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
         return found
 
@@ -395,4 +392,4 @@ def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
         return Settings()
     except ValidationError as error:
         fields = {place: (name, info) for name, (field, info) in named.items() for place in (name, field)}
-        raise SettingsError(value_errors.explain_all(error, fields, in_capitals(given))) from None
+        raise SettingsError(value_errors.explain_all(error, fields, uppercase_names(given))) from None

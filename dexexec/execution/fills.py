@@ -55,7 +55,7 @@ class FillWriter:
             tries = await self._tries(job)
             told = {**told, "alsoLanded": [_told(one, tries) for one in earlier]}
             corrections = _corrections(earlier, tries)
-            self._observer.swapped_more_than_once(job.order.id, [signature, *(one.signature for one in earlier)])
+            self._observer.duplicate_swap_landed(job.order.id, [signature, *(one.signature for one in earlier)])
         trigger = Trigger.FINALIZE if final else Trigger.LAND
         await self._steps.write(
             job, ((trigger, told),), fill=fill, resolution=resolution, resume_in_ms=resume_in_ms,
@@ -74,7 +74,7 @@ class FillWriter:
         """End the order with the first of `earlier`, if that is final. `ended` and `resolution` are of a later attempt,
         which came to nothing."""
         first, *others = earlier
-        self._observer.earlier_attempt_landed(job.order.id, first.signature)
+        self._observer.abandoned_attempt_landed(job.order.id, first.signature)
         if not first.finalized:
             return False
         tries = await self._tries(job)
@@ -84,7 +84,7 @@ class FillWriter:
         told = {**about, **self._beside_quoted(job, venue, first.signature, first.fill, quoted), "finalized": True}
         if others:
             told["alsoLanded"] = [_told(one, tries) for one in others]
-            self._observer.swapped_more_than_once(job.order.id, [one.signature for one in earlier])
+            self._observer.duplicate_swap_landed(job.order.id, [one.signature for one in earlier])
         # The way to `submitted` goes along the table, as it did when that attempt was signed.
         before = (ended,) if ended else ()
         chosen = () if job.status is Status.BUILDING else ((Trigger.BUILD, {"venue": venue, "detail": FOUND_LATE}),)
@@ -101,7 +101,7 @@ class FillWriter:
         told = {**attempt.about(), "reason": UNCONFIRMED, "detail": found.detail, "proof": found.proof}
         open_again = Resolution(attempt.n, None, {})
         await self._steps.write(job, ((Trigger.UNLAND, told),), resolution=open_again, resume_in_ms=0)
-        self._observer.swap_unlanded(job.order.id, attempt.signed.signature)
+        self._observer.swap_rolled_back(job.order.id, attempt.signed.signature)
 
     def _beside_quoted(self, job: Job, venue: str, signature: str, fill: Fill, quoted: Detail) -> dict[str, object]:
         """A fill beside what was quoted. One past the order's bound is a promise that the venue's program broke, and

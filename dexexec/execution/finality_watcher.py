@@ -78,14 +78,14 @@ class FinalityWatcher:
             except UnavailableError as error:
                 if outage is None:
                     outage = self._clock.monotonic()
-                    self._observer.waiting_for("looking at confirmed orders", error)
+                    self._observer.server_unavailable("looking at confirmed orders", error)
             except asyncio.CancelledError:
                 raise_if_cancelled()  # else somebody else's work was given up, and the next look asks for it again
             except Exception as error:  # noqa: BLE001 - a bug must cost a look, not the worker its life
-                self._observer.look_failed(error)
+                self._observer.finality_check_failed(error)
             else:
                 if outage is not None:
-                    self._observer.back_again("looking at confirmed orders", self._clock.monotonic() - outage)
+                    self._observer.server_recovered("looking at confirmed orders", self._clock.monotonic() - outage)
                     outage = None
             raise_if_cancelled()
 
@@ -117,7 +117,7 @@ class FinalityWatcher:
                 why = self._settlement.out_of_reach(attempt.signed)
                 if why:
                     if self._is_new(one.order.id):
-                        self._observer.attempt_out_of_reach(one.order.id, attempt.venue, why)
+                        self._observer.attempt_chain_unavailable(one.order.id, attempt.venue, why)
                     waiting = Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}")
                     await self._note(Job.of(one, asked, lambda: False), waiting)
 
@@ -167,7 +167,7 @@ class FinalityWatcher:
                 case UnavailableError() | asyncio.CancelledError():
                     outage = result
                 case BaseException() if self._is_new(job.order.id):
-                    self._observer.order_crashed(job.order.id, job.order.claims, result)
+                    self._observer.order_run_crashed(job.order.id, job.order.claims, result)
         if outage is not None:
             raise outage
 

@@ -121,7 +121,7 @@ class Pipeline:
         if claimed.attempt is not None:
             attempt = located(claimed.attempt, self._venues)
             if why := self._settlement.out_of_reach(attempt.signed):
-                self._observer.attempt_out_of_reach(order.id, attempt.venue, why)
+                self._observer.attempt_chain_unavailable(order.id, attempt.venue, why)
                 await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
                 return await self._give_back(job, OUT_OF_REACH_PAUSE_MS)
             return await self._follow(job, attempt, resumed=True)
@@ -305,7 +305,7 @@ class Pipeline:
         """The order waits, and whoever looks at it should read what for."""
         if waiting.reason is not job.waits_for:
             job.waits_for = waiting.reason
-            self._observer.order_waits(job.order.id, waiting)
+            self._observer.order_waiting(job.order.id, waiting)
         await self._note(job, waiting)
 
     async def _note(self, job: Job, waiting: Waiting) -> None:
@@ -348,7 +348,7 @@ class Pipeline:
             job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if failed.asked else 0,
             refusals=refused, resume_in_ms=pause_ms,
         )  # fmt: skip
-        self._observer.order_retried(job.order.id, failed.reason, job.rounds, pause_ms)
+        self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
         return RetryAfter(pause_ms)
 
     async def _expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:

@@ -64,7 +64,7 @@ class Sweeper:
                 failing = False
             except UnavailableError as error:
                 if not failing:
-                    self._observer.waiting_for("sweeping", error)
+                    self._observer.server_unavailable("sweeping", error)
                 failing = True
             raise_if_cancelled()
             await asyncio.sleep(self._interval)
@@ -95,5 +95,5 @@ class Sweeper:
                 break  # the oldest are all on the queue, so it has not lost its beginning
             after, since = rows[-1]
         if swept:
-            self._observer.orders_swept(swept)
+            self._observer.orders_requeued(swept)
         return swept

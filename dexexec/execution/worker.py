@@ -127,7 +127,7 @@ class Worker:
                 session = await unless_stopped(self._stop, self._register())
             except UnavailableError as error:
                 if not told:
-                    self._observer.waiting_for("registering the worker", error)
+                    self._observer.server_unavailable("registering the worker", error)
                 told = True
                 await self._pause(OUTAGE_PAUSE)
                 continue
@@ -135,7 +135,7 @@ class Worker:
                 break
             self._lease_until = asked + self._limits.lease_seconds
             if told:
-                self._observer.back_again("registering the worker", self._clock.monotonic() - begun)
+                self._observer.server_recovered("registering the worker", self._clock.monotonic() - begun)
             self._observer.worker_started(self.name, session.id, self._limits.concurrency)
             return session
         return None
@@ -158,7 +158,7 @@ class Worker:
                     looks.append(beside.create_task(self._watcher.run(session.id)))
                 await self._lease_loop(session, heartbeat)
                 if heartbeat.done():
-                    self._observer.worker_lost_its_lease(self.name, heartbeat.result(), len(self._turns))
+                    self._observer.worker_lease_lost(self.name, heartbeat.result(), len(self._turns))
                     self._blameless.update(self._turns.order_ids)
                 else:
                     left = await self._drain()
@@ -224,7 +224,7 @@ class Worker:
                 again = [order_id for order_id, claim in astray.items() if before.get(order_id) == claim]
                 before = astray
                 for order_id in again:
-                    self._observer.order_handed_back(order_id, "it was claimed in our name, and nobody worked on it")
+                    self._observer.order_released(order_id, "it was claimed in our name, and nobody worked on it")
                     await self._store.release(Release(order_id, astray[order_id], blame=False, resume_in_ms=0))
                 await self._queue.enqueue(again)
             raise_if_cancelled()
@@ -266,11 +266,11 @@ class Worker:
             except UnavailableError as error:
                 if outage is None:
                     outage = self._clock.monotonic()
-                    self._observer.waiting_for("leasing orders", error)
+                    self._observer.server_unavailable("leasing orders", error)
                 await self._pause(OUTAGE_PAUSE)
             else:
                 if outage is not None:
-                    self._observer.back_again("leasing orders", self._clock.monotonic() - outage)
+                    self._observer.server_recovered("leasing orders", self._clock.monotonic() - outage)
                     outage = None
             finally:
                 self.direct.end_lease()

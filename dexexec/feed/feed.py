@@ -151,12 +151,12 @@ class Feed:
                         raise_if_cancelled()
                         await self._hear(pubsub)
                         if down_since is not None:
-                            self._observe.back_again("listening to events", monotonic() - down_since)
+                            self._observe.server_recovered("listening to events", monotonic() - down_since)
                         pause, down_since = FIRST_PAUSE, None
             except (RedisError, OSError) as error:
                 if down_since is None:
                     down_since = monotonic()
-                    self._observe.waiting_for("listening to events", error)
+                    self._observe.server_unavailable("listening to events", error)
             finally:
                 self.listening.clear()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -205,10 +205,10 @@ class Feed:
             except UnavailableError as error:
                 if down_since is None:
                     down_since = monotonic()
-                    self._observe.waiting_for("reading orders' versions", error)
+                    self._observe.server_unavailable("reading orders' versions", error)
             else:
                 if down_since is not None:
-                    self._observe.back_again("reading orders' versions", monotonic() - down_since)
+                    self._observe.server_recovered("reading orders' versions", monotonic() - down_since)
                 down_since = None
 
     async def _compare_versions(self) -> None:

@@ -120,7 +120,7 @@ class BodyReader:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = {token.mint: token for token in settings.token_list()}
-        self._input, self._output = (self._tokens[mint] for mint in settings.pair())
+        self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
         self._slippage_bps, self._deadline_seconds = settings.slippage_bps, settings.deadline_seconds
         self._max_price_impact_bps = settings.max_price_impact_bps
         known = [f"{token.mint} ({token.symbol})" for token in self._tokens.values()]

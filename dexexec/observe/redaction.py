@@ -80,7 +80,7 @@ class _Formatter(logging.Formatter):
         return self._redact(super().format(record))
 
 
-def shown_host(host: str) -> str:
+def masked_host(host: str) -> str:
     """A host's name without a key that its first label may be: `***.provider.example`. Addresses stay."""
     try:
         ipaddress.ip_address(host.strip("[]").partition("%")[0])
@@ -103,7 +103,7 @@ def _without_keys(rest: str) -> str:
     if match is None:
         return MASK
     name, colon, port = match["host"].rpartition(":")
-    host = f"{shown_host(name)}{colon}{port}" if name else shown_host(match["host"])
+    host = f"{masked_host(name)}{colon}{port}" if name else masked_host(match["host"])
     path = "/".join(MASK if _RANDOM.fullmatch(part) else part for part in match["path"].split("/"))
     return f"{MASK + at if user else at}{host}{path}{_VALUES.sub('=' + MASK, match['more'])}"
 
@@ -142,4 +142,4 @@ def _parts_of_url(url: str, key: re.Pattern[str]) -> Iterable[str]:
 def _keys_in_host(place: str) -> Iterable[str]:
     """The first label of a host that looks like a key, as it was typed and as libraries repeat it: in lower case."""
     label = place.partition(":")[0].partition(".")[0]
-    return (label, label.lower()) if shown_host(label) != label else ()
+    return (label, label.lower()) if masked_host(label) != label else ()

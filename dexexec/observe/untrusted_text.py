@@ -47,7 +47,7 @@ def code_of(error: VenueError) -> str:
     return slug(error.code, VenueError.code) if _is_ours(error) else kind_of(error).code
 
 
-def can_pass(error: VenueError) -> bool:
+def is_retryable(error: VenueError) -> bool:
     """Whether asking again may help, as the kind of error has it."""
     return error.retryable is True if _is_ours(error) else kind_of(error).retryable
 

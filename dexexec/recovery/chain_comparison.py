@@ -103,7 +103,7 @@ class Comparison:
             return False
         newest = await self._chain.newest_signatures(self._wallet.address)
         if newest is None:
-            self._observer.history_missing(self._wallet.address)
+            self._observer.wallet_history_unavailable(self._wallet.address)
             return True
         since = standing.complete_until - SKEW_SECONDS
         hinted = await self._hinted([one for one in newest if one.time is None or one.time >= since])
@@ -147,7 +147,7 @@ class Comparison:
             await self._comparisons.begin(*self._key, BegunComparison(standing.identity, dead_height, since))
         if self._told != standing.identity:
             self._told = standing.identity
-            self._observer.comparison_begun(self._wallet.address, standing.compared, standing.identity)
+            self._observer.comparison_started(self._wallet.address, standing.compared, standing.identity)
         await self._wait_until_dead(dead_height, begun - waited)
         histories = await self._chain.wallet_history(self._wallet.address, since)
         behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
@@ -156,8 +156,8 @@ class Comparison:
         found = await self._read_back(histories)
         restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
         for one in await self._comparisons.end_duplicates():
-            self._observer.order_duplicated(one.order_id, one.original, one.ended)
-        self._observer.comparison_done(self._wallet.address, restored, self._clock.monotonic() - begun)
+            self._observer.duplicate_order_found(one.order_id, one.original, one.ended)
+        self._observer.comparison_finished(self._wallet.address, restored, self._clock.monotonic() - begun)
 
     async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:
         """Until every node that answers has finalized a block in which nothing can land that was signed before.
@@ -177,7 +177,7 @@ class Comparison:
             raise_if_cancelled()
             now = self._clock.monotonic()
             if now - told >= TOLD_EVERY:
-                self._observer.comparison_waits(self._wallet.address, node, lowest, dead_height, round(most))
+                self._observer.comparison_waiting(self._wallet.address, node, lowest, dead_height, round(most))
                 told = now
             await self._clock.sleep(min(max((dead_height - lowest) * 0.05, SHORTEST_PAUSE), LONGEST_PAUSE))
 

@@ -64,6 +64,6 @@ class ComparedRecord:
             raise_if_cancelled()
             await self._clock.sleep(PAUSE)
         if told:
-            self._observer.signing_allowed()
+            self._observer.signing_resumed()
         if not all(self._identity.split("/")):
-            self._observer.identity_incomplete(self._identity)
+            self._observer.postgres_identity_incomplete(self._identity)

@@ -162,7 +162,7 @@ class Settlement:
             raise  # Postgres does not tell what is reserved: nothing that the venue did
         except VenueError as error:
             if isinstance(error, GuardError):
-                self._observer.guard_refused(venue.name, quote.request, clean(error))
+                self._observer.transaction_rejected(venue.name, quote.request, clean(error))
             raise
         except TimeoutError:
             raise Timeout(f"nothing was built within {CALL_TIMEOUT:.0f} s") from None
@@ -170,7 +170,7 @@ class Settlement:
             raise_if_cancelled()  # else it is the adapter's own doing
             raise BadAnswer("the adapter gave up while building") from error
         except BaseException as error:
-            self._observer.venue_misbehaved(venue.name, quote.request, error)
+            self._observer.adapter_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
     async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote, newest: int) -> Unsigned:

@@ -19,7 +19,7 @@ from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
 from dexexec.observe.observer import Observer
-from dexexec.observe.untrusted_text import can_pass, clean, code_of, is_shared
+from dexexec.observe.untrusted_text import clean, code_of, is_retryable, is_shared
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unreachable, Unsupported, VenueError
 from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.quote_check import checked, refusal_of
@@ -53,7 +53,7 @@ class Answer:
             elapsed_ms=elapsed_ms,
             code=code_of(error),
             detail=clean(error),
-            retryable=can_pass(error),
+            retryable=is_retryable(error),
             shared=is_shared(error),
         )
 
@@ -129,7 +129,9 @@ class Router:
     ) -> None:
         self._venues, self._clock, self._observer, self._timeout = venues, clock, observer, timeout_ms / 1000
         self._breakers = {
-            name: Breaker(breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_moved, name))
+            name: Breaker(
+                breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_state_changed, name)
+            )
             for name in venues
         }
         self._strays: set[asyncio.Task[Answer]] = set()
@@ -171,10 +173,10 @@ class Router:
         try:
             refusal = refusal_of(venue, replace(request))
         except BadAnswer as error:
-            self._observer.venue_misbehaved(name, request, error)
+            self._observer.adapter_misbehaved(name, request, error)
             return Answer.of(name, error)
         except BaseException as error:  # noqa: BLE001 - it is an adapter's code
-            self._observer.venue_misbehaved(name, request, error)
+            self._observer.adapter_misbehaved(name, request, error)
             return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to say what it does")
         if refusal:
             return Answer(venue=name, code=Unsupported.code, detail=clean(refusal), retryable=False)
@@ -231,13 +233,13 @@ class Router:
             return checked(name, asked, await venue.quote(request, deadline), self._clock.unix_ms())
         except VenueError as error:
             if isinstance(error, BadAnswer) and not is_shared(error):
-                self._observer.venue_misbehaved(name, asked, error)
+                self._observer.adapter_misbehaved(name, asked, error)
             raise
         except asyncio.CancelledError as error:
             raise_if_cancelled()  # else it is the adapter's own doing
             raise BadAnswer("the adapter gave up") from error
         except BaseException as error:  # a panic of a library in Rust is no Exception
-            self._observer.venue_misbehaved(name, asked, error)
+            self._observer.adapter_misbehaved(name, asked, error)
             raise BadAnswer("the adapter failed") from error
 
     def _since(self, begun: float) -> int:

@@ -48,7 +48,7 @@ def guarded() -> Iterator[tuple[Address, str]]:
         with redis.Redis.from_url(url) as client:
             client.config_set("requirepass", REDIS_SECRET)
             try:
-                address = Address("127.0.0.1", pg_port, "trader", "trades", PG_SECRET)
+                address = Address(host="127.0.0.1", port=pg_port, user="trader", database="trades", password=PG_SECRET)
                 wait_for_the_rules(address)
                 yield address, f"redis://:{REDIS_SECRET_IN_URL}@127.0.0.1:{redis_port}/3"
             finally:

@@ -253,7 +253,7 @@ async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_t
             say(f"all ended {time.monotonic() - restarted:.2f} s after the new start")
         assert len(watch.closes) == 1
         assert 0 < seen < sum(map(len, watch.events.values()))
-        address = Address(str(data_dir / "postgres"))
+        address = Address(host=str(data_dir / "postgres"))
         say(f"{judge(address, order_ids)}")
         agree(watch.events, address)
         assert await asyncio.to_thread(service.stop) == 0

@@ -162,7 +162,7 @@ async def test_a_signal_drains_all_of_them_and_then_stops_the_servers(
     embedded_service: Process, data_dir: Path, number: signal.Signals
 ) -> None:
     service, pids = embedded_service, children(embedded_service)
-    address = Address(str(data_dir / "postgres"))
+    address = Address(host=str(data_dir / "postgres"))
     async with http() as calls, asyncio.timeout(50):
         await asyncio.gather(*(calls.accepted(service.url) for _ in range(40)))
         await until(lambda: set(holders(address)) == set(pids), pause=POLL)
@@ -186,7 +186,7 @@ async def test_a_dead_embedded_server_is_brought_back_for_all_of_them(
         order_ids = await asyncio.gather(*(calls.accepted(url) for _ in range(10)))
         async with watching(lambda: url, order_ids):
             pass
-    assert judge(Address(str(data_dir / "postgres")), order_ids).statuses["confirmed"] == 10
+    assert judge(Address(host=str(data_dir / "postgres")), order_ids).statuses["confirmed"] == 10
     assert lines(embedded_service, "process ended") == []
     assert await asyncio.to_thread(embedded_service.stop) == 0
 

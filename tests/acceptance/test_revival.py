@@ -53,7 +53,7 @@ async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(
                 order_ids.append(await calls.accepted(url))
                 watch.also(order_ids[-1:])
         assert service.running
-        address = Address(str(data_dir / "postgres"))
+        address = Address(host=str(data_dir / "postgres"))
         say(f"{judge(address, order_ids)}")
         agree(watch.events, address)
         assert await asyncio.to_thread(service.stop) == 0

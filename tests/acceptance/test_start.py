@@ -115,7 +115,7 @@ def test_promise_15_a_service_whose_embedded_postgres_commits_nothing_stops_in_t
     """As with a synchronous standby that was made of it and is lost."""
     service = stand.start(DEXEXEC_DRAIN_SECONDS="0.5")
     service.ready()
-    home = Address(str(data_dir / "postgres"))
+    home = Address(host=str(data_dir / "postgres"))
     with connect(home) as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         connection.execute("SELECT pg_reload_conf()")

@@ -249,12 +249,12 @@ class CheckingObserver(Observer):
         super().__init__(LOG)
         self._checks = checks
 
-    def order_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
+    def order_run_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
         """Allowed only for an injected error."""
         if not isinstance(error, StruckError):
             self._checks.fail(f"{order_id} crashed: {error!r}")
 
-    def order_stranded(self, order_id: UUID, error: BaseException) -> None:
+    def order_release_failed(self, order_id: UUID, error: BaseException) -> None:
         """Allowed only for an injected error."""
         if not isinstance(error, StruckError):
             self._checks.fail(f"{order_id} stranded: {error!r}")

@@ -61,23 +61,23 @@ class Heard(Observer):
         super().__init__(make_logger("critical"))
         self.words: list[str] = []
 
-    def order_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
+    def order_run_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
         """A fault of ours."""
         self.words.append(f"crashed: {error!r}")
 
-    def attempt_out_of_reach(self, order_id: UUID, venue: str, why: str) -> None:
+    def attempt_chain_unavailable(self, order_id: UUID, venue: str, why: str) -> None:
         """A chain that is not set up."""
         self.words.append(f"out of reach: {why}")
 
-    def look_failed(self, error: BaseException) -> None:
+    def finality_check_failed(self, error: BaseException) -> None:
         """A fault of ours."""
         self.words.append("look failed")
 
-    def waiting_for(self, what: str, error: Exception) -> None:
+    def server_unavailable(self, what: str, error: Exception) -> None:
         """An outage."""
         self.words.append("waiting")
 
-    def back_again(self, what: str, seconds: float) -> None:
+    def server_recovered(self, what: str, seconds: float) -> None:
         """Its end."""
         self.words.append("back")
 

@@ -140,7 +140,16 @@ async def running_service(
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     readiness = Readiness(store, queue, clock)
-    api = Api(configured, BodyReader(configured), intake, store, readiness, clock, observer, SiteCheck(configured))
+    api = Api(
+        settings=configured,
+        reader=BodyReader(configured),
+        intake=intake,
+        history=store,
+        readiness=readiness,
+        clock=clock,
+        observer=observer,
+        sites=SiteCheck(configured),
+    )
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)

@@ -165,7 +165,14 @@ async def open_api(
     configured = Settings(**settings)  # type: ignore[arg-type]
     nobody: Any = None  # no orders are posted or read here
     handlers = HandlerApi(
-        configured, BodyReader(configured), nobody, nobody, nobody, clock, observer, SiteCheck(configured)
+        settings=configured,
+        reader=BodyReader(configured),
+        intake=nobody,
+        history=nobody,
+        readiness=nobody,
+        clock=clock,
+        observer=observer,
+        sites=SiteCheck(configured),
     )
     arguments = {"api": handlers, "feed": feed, "registry": registry}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))

@@ -64,7 +64,11 @@ async def test_sessions_that_a_network_forgot_cost_no_request(
     async with proxy(of_postgres(database_address)) as network:
         network.heal()
         by_network = Address(
-            "127.0.0.1", network.port, database_address.user, database_address.database, database_address.password
+            host="127.0.0.1",
+            port=network.port,
+            user=database_address.user,
+            database=database_address.database,
+            password=database_address.password,
         )
         database = Database(by_network, size=SIZE)
         await database.open()

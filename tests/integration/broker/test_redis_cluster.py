@@ -30,7 +30,7 @@ from tests.support.service.promise_checks import agree, judge
 from tests.support.streaming import memory_record, open_api
 from tests.support.waiting import until
 
-NOWHERE = Address("/nowhere")
+NOWHERE = Address(host="/nowhere")
 """Postgres has no part in it."""
 
 

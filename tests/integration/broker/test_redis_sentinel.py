@@ -24,7 +24,7 @@ from tests.support.service.process import QUICK, Stand, say, servers_at
 from tests.support.service.promise_checks import agree, judge
 from tests.support.waiting import until
 
-NOWHERE = Address("/nowhere")
+NOWHERE = Address(host="/nowhere")
 """Postgres has no part in it."""
 SECRET_IN_URL = quote(DATA_SECRET, safe="")
 

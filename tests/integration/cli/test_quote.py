@@ -28,7 +28,7 @@ from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_nodes import RecordingListener
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
-SELL_SOL = Question("SOL", "USDC", "0.01")
+SELL_SOL = Question(sell="SOL", buy="USDC", amount="0.01")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 MOCKS = ("mock-raydium", "mock-meteora")
 STILL = {"DEXEXEC_MOCK_LATENCY_MS": "0", "DEXEXEC_MOCK_DRIFT_PPM": "0"}
@@ -94,7 +94,7 @@ async def test_every_venue_is_shown_and_the_best_one_marked() -> None:
 
 
 async def test_an_exact_output_is_counted_in_what_is_bought() -> None:
-    found = await quotes(Question("sol", "usdc", "1.5", exact_out=True, slippage_bps=100))
+    found = await quotes(Question(sell="sol", buy="usdc", amount="1.5", exact_out=True, slippage_bps=100))
     assert (found["amount"], found["mode"], found["slippageBps"]) == ("1500000", Mode.EXACT_OUT, 100)
     best, other = found["quotes"]
     assert best["amountOut"] == best["minOut"] == "1500000"
@@ -127,14 +127,16 @@ async def test_a_refusal_stands_beside_the_quotes_with_its_reason() -> None:
 
 async def test_what_would_move_the_price_too_far_is_shown_and_not_taken() -> None:
     """A billion SOL, for which the mocks' pools have 50,000."""
-    found = await quotes(Question("SOL", "USDC", "1000000000"))
+    found = await quotes(Question(sell="SOL", buy="USDC", amount="1000000000"))
     [told] = [quote for quote in found["quotes"] if quote["venue"] == "mock-raydium"]
     assert (found["best"], told["reason"], told["selected"]) == (None, "price-impact", False)
     assert told["priceImpactBps"] == "9999.5"
     assert told["detail"] == "the swap would move the price by 99.995 %, and 10 % is allowed"
-    unlimited = await quotes(Question("SOL", "USDC", "1000000000"), max_price_impact_bps=10_000)
+    unlimited = await quotes(Question(sell="SOL", buy="USDC", amount="1000000000"), max_price_impact_bps=10_000)
     assert unlimited["best"] == "mock-raydium"
-    assert "price-impact: the swap would move" in (await asked(Question("SOL", "USDC", "1000000000")))[1]
+    assert (
+        "price-impact: the swap would move" in (await asked(Question(sell="SOL", buy="USDC", amount="1000000000")))[1]
+    )
 
 
 async def test_a_venue_that_needs_a_while_for_its_first_answer_is_asked_again() -> None:
@@ -149,12 +151,18 @@ async def test_a_venue_that_needs_a_while_for_its_first_answer_is_asked_again() 
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (Question("SOL", "BONK", "1"), "BUY 'BONK' is neither a known token (SOL, USDC) nor a mint's address"),
-        (Question(BONK, "SOL", "1"), f"SELL {BONK} is not a known token, and no enabled venue has a chain"),
-        (Question("SOL", WSOL, "1"), "SELL and BUY are both SOL"),
-        (Question("SOL", "USDC", "-1"), "AMOUNT is negative"),
-        (Question("SOL", "USDC", "0.0000000001"), "AMOUNT has more decimals than SOL"),
-        (Question("SOL", "USDC", "0.0000001", exact_out=True), "AMOUNT has more decimals than USDC"),
+        (
+            Question(sell="SOL", buy="BONK", amount="1"),
+            "BUY 'BONK' is neither a known token (SOL, USDC) nor a mint's address",
+        ),
+        (
+            Question(sell=BONK, buy="SOL", amount="1"),
+            f"SELL {BONK} is not a known token, and no enabled venue has a chain",
+        ),
+        (Question(sell="SOL", buy=WSOL, amount="1"), "SELL and BUY are both SOL"),
+        (Question(sell="SOL", buy="USDC", amount="-1"), "AMOUNT is negative"),
+        (Question(sell="SOL", buy="USDC", amount="0.0000000001"), "AMOUNT has more decimals than SOL"),
+        (Question(sell="SOL", buy="USDC", amount="0.0000001", exact_out=True), "AMOUNT has more decimals than USDC"),
     ],
 )
 async def test_a_question_that_is_none_says_what_would_be_right(question: Question, words: str) -> None:
@@ -168,13 +176,19 @@ async def test_decimals_of_a_mint_that_nobody_named_are_read_from_the_chain(tmp_
         await chain.fund(str((await net.funded()).pubkey()), BONK, 5, 1)
         await chain.aclose()
         await net.advance(2)
-        found = await quotes(Question(BONK, "SOL", "1.00001"), environ, localnet_url=net.url, data_dir=tmp_path)
+        found = await quotes(
+            Question(sell=BONK, buy="SOL", amount="1.00001"), environ, localnet_url=net.url, data_dir=tmp_path
+        )
         assert (found["sellDecimals"], found["amount"]) == (5, "100001")
         assert {one["settlesOn"] for one in found["quotes"]} == {"localnet"}
-        _, text = await asked(Question("SOL", BONK, "1"), environ, localnet_url=net.url, data_dir=tmp_path)
+        _, text = await asked(
+            Question(sell="SOL", buy=BONK, amount="1"), environ, localnet_url=net.url, data_dir=tmp_path
+        )
         assert f"DEXEXEC_TOKENS={BONK}:SYMBOL:5" in text
         with pytest.raises(StartupError, match=rf"BUY {USDC[:-1]}w is not a mint on localnet"):
-            await asked(Question("SOL", f"{USDC[:-1]}w", "1"), environ, localnet_url=net.url, data_dir=tmp_path)
+            await asked(
+                Question(sell="SOL", buy=f"{USDC[:-1]}w", amount="1"), environ, localnet_url=net.url, data_dir=tmp_path
+            )
     assert not (tmp_path / "localnet-wallet.json").exists()
 
 

@@ -16,7 +16,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from tornado.websocket import websocket_connect
 
-from dexexec.errors import StartupError, how_to_install
+from dexexec.errors import StartupError, install_hint
 from dexexec.localnet.command import Options, serve
 from dexexec.localnet.runtime import Runtime
 from tests.support.localnet.in_process import SOL, rpc, sign
@@ -136,7 +136,7 @@ WITHOUT = "import sys; sys.modules['solders'] = None; from dexexec.cli.main impo
         (
             ("localnet",),
             2,
-            f"dexexec: localnet needs the solana extra: {how_to_install('solana')}\n",
+            f"dexexec: localnet needs the solana extra: {install_hint('solana')}\n",
         ),
         (("localnet", "--help"), 0, "usage: python -m dexexec localnet"),
         (("adapters", "list"), 0, "mock-raydium"),

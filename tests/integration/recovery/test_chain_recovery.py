@@ -33,7 +33,7 @@ class Warned(Observer):
         super().__init__(make_logger("critical"))
         self.lines: list[str] = []
 
-    def setting_doubtful(self, warning: str) -> None:
+    def suspicious_setting_found(self, warning: str) -> None:
         self.lines.append(warning)
 
 

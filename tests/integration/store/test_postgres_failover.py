@@ -44,7 +44,7 @@ class Pair:
     @property
     def address(self) -> Address:
         """Both, the way the service is told."""
-        return Address(self.first.host, self.first.port, others=((self.second.host, self.second.port),))
+        return Address(host=self.first.host, port=self.first.port, others=((self.second.host, self.second.port),))
 
     def kill(self, name: str) -> None:
         """SIGQUIT, as `pg_ctl stop -m immediate`: every session is cut, and nothing is flushed to the other."""
@@ -63,7 +63,7 @@ class Pair:
 
     @property
     def standby(self) -> "AnyServer":
-        return AnyServer(self.second.host, self.second.port)
+        return AnyServer(host=self.second.host, port=self.second.port)
 
 
 class AnyServer(Address):
@@ -97,7 +97,7 @@ def a_pair(*, synchronous: bool = True) -> Iterator[Pair]:
         stack.enter_context(lifecycle.postgres(folder / "first", tcp_port=first))
         copy(first, folder / "second", second)
         stack.enter_context(lifecycle.postgres(folder / "second", tcp_port=second))
-        found = Pair(folder, Address("127.0.0.1", first), Address("127.0.0.1", second))
+        found = Pair(folder, Address(host="127.0.0.1", port=first), Address(host="127.0.0.1", port=second))
         if synchronous:
             configure(found.first, "synchronous_standby_names", "*")
         state, wanted = "SELECT sync_state FROM pg_stat_replication", "sync" if synchronous else "async"
@@ -125,7 +125,7 @@ def copy(port: int, data_dir: Path, own_port: int) -> None:
 
 async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
     """Wherever it stands in the list; and where there is nothing else, that is an outage."""
-    turned = Address(pair.second.host, pair.second.port, others=((pair.first.host, pair.first.port),))
+    turned = Address(host=pair.second.host, port=pair.second.port, others=((pair.first.host, pair.first.port),))
     connection = await Database(turned).dedicated()
     assert connection.info.port == pair.first.port
     await connection.close()

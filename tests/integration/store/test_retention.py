@@ -33,10 +33,10 @@ class Told(Observer):
     def partition_kept(self, partition: str) -> None:
         self.kept.append(partition)
 
-    def orders_dropped(self, tables: list[str]) -> None:
+    def archive_partitions_dropped(self, tables: list[str]) -> None:
         self.dropped += tables
 
-    def archive_busy(self, partition: str) -> None:
+    def archive_drop_deferred(self, partition: str) -> None:
         self.busy.append(partition)
 
 

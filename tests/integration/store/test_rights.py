@@ -129,7 +129,7 @@ async def test_a_right_that_is_lacking_in_redis_ends_the_start_with_its_name(
     administrator, url = least_redis
     administrator.execute_command("ACL", "SETUSER", redis_prefix, less)  # type: ignore[no-untyped-call]
     with pytest.raises(UnusableError, match=r"it refuses [A-Z ]+ to the user .*docs/SCALING\.md") as raised:
-        async with open_redis(Addresses(Address("/nowhere"), url, ()), redis_prefix):
+        async with open_redis(Addresses(Address(host="/nowhere"), url, ()), redis_prefix):
             pass
     assert less.removeprefix("-").upper() in str(raised.value) or less.startswith("reset")
     assert administrator.keys(f"{{{redis_prefix}}}:rights") == []

@@ -25,6 +25,7 @@ import uvloop
 from dexexec.bootstrap import service as serving
 from dexexec.bootstrap import sockets
 from dexexec.bootstrap.backends import servers
+from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shutdown import Stopping
 from dexexec.clock import SystemClock
 from dexexec.config import settings
@@ -115,11 +116,11 @@ def serve_here(
     observer = Observer(make_logger("info", "json"))
     listening = sockets.listen(loaded)
     url = f"http://127.0.0.1:{listening[0].getsockname()[1]}"
-    with servers(loaded, observer.embedded_server) as found:
+    with servers(loaded, observer.embedded_server_changed) as found:
         uvloop.run(
             serving.serve(
                 loaded,
-                serving.Role.ALL,
+                Role.ALL,
                 found,
                 stopping,
                 listen=lambda: listening,

@@ -38,19 +38,19 @@ class RecordingListener:
     def node_failed(self, node: str, why: str) -> None:
         self.lines.append(("failed", node, why))
 
-    def node_rests(self, node: str, why: str) -> None:
+    def node_rate_limited(self, node: str, why: str) -> None:
         self.lines.append(("rests", node, why))
 
-    def node_lags(self, node: str, blocks: int) -> None:
+    def node_lagging(self, node: str, blocks: int) -> None:
         self.lines.append(("lags", node, str(blocks)))
 
-    def node_back(self, node: str) -> None:
+    def node_recovered(self, node: str) -> None:
         self.lines.append(("back", node))
 
-    def socket_failed(self, node: str, why: str) -> None:
+    def node_websocket_failed(self, node: str, why: str) -> None:
         self.lines.append(("socket failed", node, why))
 
-    def socket_back(self, node: str) -> None:
+    def node_websocket_recovered(self, node: str) -> None:
         self.lines.append(("socket back", node))
 
     @property

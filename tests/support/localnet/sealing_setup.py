@@ -96,19 +96,19 @@ class FailingListener:
     def node_failed(self, node: str, why: str) -> None:
         raise AssertionError(why)
 
-    def node_rests(self, node: str, why: str) -> None:
+    def node_rate_limited(self, node: str, why: str) -> None:
         raise AssertionError(why)
 
-    def node_lags(self, node: str, blocks: int) -> None:
+    def node_lagging(self, node: str, blocks: int) -> None:
         raise AssertionError(blocks)
 
-    def node_back(self, node: str) -> None:
+    def node_recovered(self, node: str) -> None:
         raise AssertionError(node)
 
-    def socket_failed(self, node: str, why: str) -> None:
+    def node_websocket_failed(self, node: str, why: str) -> None:
         raise AssertionError(why)
 
-    def socket_back(self, node: str) -> None:
+    def node_websocket_recovered(self, node: str) -> None:
         raise AssertionError(node)
 
 

@@ -22,7 +22,7 @@ class Ground:
     def __init__(self, data_dir: Path, stack: ExitStack) -> None:
         self.data_dir, self._stack = data_dir, stack
         started = stack.enter_context(lifecycle.postgres(data_dir))
-        self.address = Address(started.host, started.port, started.user, started.dbname)
+        self.address = Address(host=started.host, port=started.port, user=started.user, database=started.dbname)
         self.redis_url = stack.enter_context(lifecycle.valkey(data_dir))
 
     @property

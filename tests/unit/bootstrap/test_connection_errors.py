@@ -25,7 +25,7 @@ from dexexec.store import Address, UnfitSessionError, UnwritableError
 
 ROOT = Path(__file__).parents[3]
 AT = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
-ADDRESS = Address("127.0.0.1", 5432, "me", "dex")
+ADDRESS = Address(host="127.0.0.1", port=5432, user="me", database="dex")
 REDIS = RedisAddress.parse("redis://:hunter2@cache:6379/0")
 SENTINELS = RedisAddress.parse("redis+sentinel://a,b/main")
 POSTGRES = [

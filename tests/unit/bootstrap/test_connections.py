@@ -11,7 +11,7 @@ from dexexec.bootstrap.connections import open_database, open_redis
 from dexexec.errors import UnreachableError
 from dexexec.store import Address
 
-SERVERS = Servers(Address("hunter2.example"), "redis://hunter2.example/0", ())
+SERVERS = Servers(Address(host="hunter2.example"), "redis://hunter2.example/0", ())
 
 
 @pytest.fixture(autouse=True)

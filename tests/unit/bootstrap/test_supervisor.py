@@ -13,8 +13,10 @@ from dexexec.bootstrap.supervisor import FIRST_PAUSE, LONGEST_PAUSE, WELL_AFTER,
 from dexexec.cli.main import parser
 from dexexec.store import Address
 
-EMBEDDED = Servers(Address("/data/postgres", 5432), "unix:///data/valkey/valkey.sock?db=0", ("Postgres", "Redis"))
-GIVEN = Servers(Address("db", 5433, "me", "orders", "hunter2"), "redis://cache/0", ())
+EMBEDDED = Servers(
+    Address(host="/data/postgres", port=5432), "unix:///data/valkey/valkey.sock?db=0", ("Postgres", "Redis")
+)
+GIVEN = Servers(Address(host="db", port=5433, user="me", database="orders", password="hunter2"), "redis://cache/0", ())  # noqa: S106
 
 
 def test_pauses_grow_up_to_a_limit_and_begin_again_after_a_good_life() -> None:

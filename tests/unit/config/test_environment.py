@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dexexec.config.environment import LIBPQ, doubts, environment, pass_to_libpq
+from dexexec.config.environment import LIBPQ, environment, environment_warnings, pass_to_libpq
 from dexexec.config.settings import load
 from dexexec.errors import SettingsError
 from dexexec.observe.redaction import Redactor
@@ -52,7 +52,7 @@ def test_a_setting_is_found_however_its_line_is_written(line: str) -> None:
 
 def test_a_password_that_loses_its_end_or_its_middle_is_told_without_it() -> None:
     write("PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine")
-    told = list(doubts())
+    told = list(environment_warnings())
     assert len(told) == 2
     assert told[0].startswith("PG_PASSWORD in .env ends before ` #`")
     assert told[1].startswith("REDIS_URL in .env names a variable in ${} that is not set")
@@ -84,13 +84,13 @@ def test_variables_that_say_where_a_postgres_is_do_not_count_and_are_told(monkey
     """They may be meant for psql: variables of other programs do not make the service use a Postgres."""
     monkeypatch.setenv("PGHOST", "db")
     write("PGUSER=me")
-    assert load().postgres() is None
-    assert list(doubts()) == [
+    assert load().postgres_address() is None
+    assert list(environment_warnings()) == [
         "PGHOST does not count: set PG_HOST, or DATABASE_URL",
         "PGUSER does not count: set PG_USER, or DATABASE_URL",
     ]
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@db/dex")
-    assert list(doubts()) == []
+    assert list(environment_warnings()) == []
 
 
 def test_promise_14_what_libpq_reads_is_masked() -> None:

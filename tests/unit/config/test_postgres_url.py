@@ -13,22 +13,28 @@ def read(text: str) -> Address:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("db.internal", Address("db.internal")),
-        ("/var/run/postgresql", Address("/var/run/postgresql")),
-        ("/home/jürgen/run", Address("/home/jürgen/run")),
-        ("a, b", Address("a", others=(("b", 5432),))),
-        ("postgresql://db", Address("db")),
-        ("postgres://me:p%40ss%2Fw@db:6000/trades", Address("db", 6000, "me", "trades", "p@ss/w")),
-        ("postgresql://me@[::1]:6000/trades", Address("::1", 6000, "me", "trades")),
-        ("postgresql://a:1,b:2/trades", Address("a", 1, database="trades", others=(("b", 2),))),
-        ("postgresql://a,b:2/trades", Address("a", database="trades", others=(("b", 2),))),
-        ("postgresql://a,b/trades", Address("a", database="trades", others=(("b", 5432),))),
-        ("postgresql:///trades?host=/run/pg&port=6000", Address("/run/pg", 6000, database="trades")),
-        ("host=db port=6000 user=me password='p w' dbname=trades", Address("db", 6000, "me", "trades", "p w")),
-        ("hostaddr=127.0.0.1", Address("127.0.0.1")),
+        ("db.internal", Address(host="db.internal")),
+        ("/var/run/postgresql", Address(host="/var/run/postgresql")),
+        ("/home/jürgen/run", Address(host="/home/jürgen/run")),
+        ("a, b", Address(host="a", others=(("b", 5432),))),
+        ("postgresql://db", Address(host="db")),
+        (
+            "postgres://me:p%40ss%2Fw@db:6000/trades",
+            Address(host="db", port=6000, user="me", database="trades", password="p@ss/w"),  # noqa: S106
+        ),
+        ("postgresql://me@[::1]:6000/trades", Address(host="::1", port=6000, user="me", database="trades")),
+        ("postgresql://a:1,b:2/trades", Address(host="a", port=1, database="trades", others=(("b", 2),))),
+        ("postgresql://a,b:2/trades", Address(host="a", database="trades", others=(("b", 2),))),
+        ("postgresql://a,b/trades", Address(host="a", database="trades", others=(("b", 5432),))),
+        ("postgresql:///trades?host=/run/pg&port=6000", Address(host="/run/pg", port=6000, database="trades")),
+        (
+            "host=db port=6000 user=me password='p w' dbname=trades",
+            Address(host="db", port=6000, user="me", database="trades", password="p w"),  # noqa: S106
+        ),
+        ("hostaddr=127.0.0.1", Address(host="127.0.0.1")),
         (
             "postgresql://db/trades?sslmode=verify-full&sslrootcert=/ca.pem&target_session_attrs=read-write",
-            Address("db", database="trades", parameters=(("sslmode", "verify-full"), ("sslrootcert", "/ca.pem"))),
+            Address(host="db", database="trades", parameters=(("sslmode", "verify-full"), ("sslrootcert", "/ca.pem"))),
         ),
     ],
 )

@@ -22,9 +22,9 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_without_an_environment_everything_has_a_default() -> None:
     settings = load()
-    assert (settings.port, settings.redis_url, settings.postgres()) == (3000, None, None)
+    assert (settings.port, settings.redis_url, settings.postgres_address()) == (3000, None, None)
     assert settings.adapters == ("mock-raydium", "mock-meteora")
-    assert settings.pair() == (WSOL, USDC)
+    assert settings.default_pair() == (WSOL, USDC)
     assert settings.warnings() == []
 
 
@@ -97,7 +97,7 @@ def test_placeholders_are_a_warning_and_the_default_pair_is_used(monkeypatch: py
     monkeypatch.setenv("SOLANA_WALLET_SECRET_KEY", "123456")
     monkeypatch.setenv("OUTPUT_MINT", "12345678")
     settings = load()
-    assert settings.pair() == (WSOL, USDC)
+    assert settings.default_pair() == (WSOL, USDC)
     warnings = settings.warnings()
     assert [w.split()[0] for w in warnings] == ["OUTPUT_MINT", "SOLANA_WALLET_SECRET_KEY"]
     assert "123456" not in " ".join(warnings)
@@ -110,7 +110,7 @@ def test_more_tokens_can_be_named_and_become_the_pair(monkeypatch: pytest.Monkey
     token = settings.token_list().get(MINT)
     assert token is not None
     assert (token.symbol, token.decimals) == ("mSOL", 9)
-    assert settings.pair() == (WSOL, MINT)
+    assert settings.default_pair() == (WSOL, MINT)
 
 
 def test_a_dotenv_file_is_read_and_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -137,7 +137,9 @@ def test_a_postgres_url_is_taken_with_what_is_set_beside_it(monkeypatch: pytest.
     monkeypatch.setenv(name, "postgresql://me@db:6000/trades?sslmode=require")
     monkeypatch.setenv("PG_PASSWORD", SECRET)
     monkeypatch.setenv("PG_USER", "me")
-    assert load().postgres() == Address("db", 6000, "me", "trades", SECRET, parameters=(("sslmode", "require"),))
+    assert load().postgres_address() == Address(
+        host="db", port=6000, user="me", database="trades", password=SECRET, parameters=(("sslmode", "require"),)
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_promise_14_an_address_in_a_wrong_place_is_refused_without_being_repeate
 def test_promise_14_an_address_of_postgres_is_in_no_repr(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(name, text)
     settings = load()
-    assert SECRET not in repr(settings) + str(settings.model_dump()) + repr(settings.postgres())
+    assert SECRET not in repr(settings) + str(settings.model_dump()) + repr(settings.postgres_address())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_several_postgres_hosts_have_one_port_or_each_its_own(
 ) -> None:
     monkeypatch.setenv("PG_HOST", "a, b")
     monkeypatch.setenv("PG_PORT", port)
-    found = load().postgres()
+    found = load().postgres_address()
     assert found is not None
     assert list(found.hosts) == hosts
 

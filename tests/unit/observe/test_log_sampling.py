@@ -60,10 +60,10 @@ def test_promise_3_an_alarm_about_money_is_never_left_out() -> None:
     observer = Observer(make_logger(style="json", out=written, sampler=Sampler(Seconds())))
     orders = [uuid4() for _ in range(LINES + 20)]
     alarms: list[Callable[[UUID], None]] = [
-        lambda order_id: observer.swapped_more_than_once(order_id, ["a", "b"]),
+        lambda order_id: observer.duplicate_swap_landed(order_id, ["a", "b"]),
         lambda order_id: observer.fill_out_of_bounds(order_id, "venue", "a"),
         lambda order_id: observer.record_contradicts_chain(order_id, "why"),
-        lambda order_id: observer.order_duplicated(order_id, orders[0], ended=False),
+        lambda order_id: observer.duplicate_order_found(order_id, orders[0], ended=False),
     ]
     for alarm in alarms:
         for order_id in orders:

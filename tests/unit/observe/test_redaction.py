@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from dexexec.observe.observer import make_logger
-from dexexec.observe.redaction import Redactor, shown_host
+from dexexec.observe.redaction import Redactor, masked_host
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 BASE58_KEY = "5" * 88
@@ -71,7 +71,7 @@ def test_a_long_text_takes_no_longer_than_its_length(piece: str) -> None:
     ],
 )
 def test_a_host_is_shown_without_a_key_in_its_first_label(host: str, shown: str) -> None:
-    assert shown_host(host) == shown
+    assert masked_host(host) == shown
 
 
 @pytest.mark.parametrize(

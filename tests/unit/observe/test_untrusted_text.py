@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.observe.untrusted_text import LONGEST, can_pass, clean, code_of, is_shared, slug
+from dexexec.observe.untrusted_text import LONGEST, clean, code_of, is_retryable, is_shared, slug
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.venue import BadAnswer, NoRoute, RateLimited, Unreachable, Unsupported, VenueError
 
@@ -105,7 +105,7 @@ class Liar(Unreachable):
     ],
 )
 def test_an_error_has_the_code_of_the_kind_that_it_is(error: VenueError, code: str, passes: bool, shared: bool) -> None:
-    assert (code_of(error), can_pass(error), is_shared(error)) == (code, passes, shared)
+    assert (code_of(error), is_retryable(error), is_shared(error)) == (code, passes, shared)
 
 
 @pytest.mark.parametrize("code", [None, 7, "", "Caps", "with space", "nul\0", "a" * 41, Sly("no-route"), "-x"])

@@ -21,10 +21,10 @@ class Listening(Observer):
     def signing_stopped(self, why: str) -> None:
         self.lines.append(f"stopped: {why}")
 
-    def signing_allowed(self) -> None:
+    def signing_resumed(self) -> None:
         self.lines.append("allowed")
 
-    def identity_incomplete(self, identity: str) -> None:
+    def postgres_identity_incomplete(self, identity: str) -> None:
         self.lines.append(f"incomplete: {identity}")
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2
 
-from dexexec.observe.redaction import shown_host
+from dexexec.observe.redaction import masked_host
 from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
 from dexexec.settlement.solana.rpc.methods import MethodCall
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
@@ -214,7 +214,7 @@ def url_secrets(url: str) -> list[str]:
     """The parts of a URL that may be keys, as written and as meant, the longest first."""
     parts = urlsplit(url)
     found = re.split(r"[/?&=@:#;,]", f"{parts.netloc.rpartition('@')[0]}/{parts.path}?{parts.query}#{parts.fragment}")
-    if parts.hostname and shown_host(parts.hostname) != parts.hostname:
+    if parts.hostname and masked_host(parts.hostname) != parts.hostname:
         found.append(parts.hostname.partition(".")[0])
     both = {secret for part in found for secret in (part, unquote(part)) if len(secret) >= _SHORTEST_SECRET}
     return sorted(both, key=len, reverse=True)
@@ -233,5 +233,5 @@ def _host(url: str, place: int) -> str:
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
         raise ValueError(f"the address of node {place} must be http://HOST or https://HOST, with a port or path if any")
-    host = f"[{host}]" if ":" in host else shown_host(host)
+    host = f"[{host}]" if ":" in host else masked_host(host)
     return host if port is None else f"{host}:{port}"

@@ -15,13 +15,13 @@ class NodeListener(WebSocketListener, Protocol):
     def node_failed(self, node: str, why: str) -> None:
         """A node gives no answer that can be used, or is not believed; others are asked, if there are any."""
 
-    def node_rests(self, node: str, why: str) -> None:
+    def node_rate_limited(self, node: str, why: str) -> None:
         """A node was asked too often and is left alone for a while; others are asked, if there are any."""
 
-    def node_lags(self, node: str, blocks: int) -> None:
+    def node_lagging(self, node: str, blocks: int) -> None:
         """A node is behind others, and not believed."""
 
-    def node_back(self, node: str) -> None:
+    def node_recovered(self, node: str) -> None:
         """A node answers again, or has caught up."""
 
 
@@ -38,7 +38,7 @@ class NodeReports:
             case WrongChainError():
                 self._tell(node, "foreign", partial(self._listener.node_failed, node.name, str(error)))
             case NodeRateLimitedError():
-                self._tell(node, "rests", partial(self._listener.node_rests, node.name, str(error)))
+                self._tell(node, "rests", partial(self._listener.node_rate_limited, node.name, str(error)))
             case NodeBehindError():
                 self.lags(node, error.behind)
             case _:
@@ -46,14 +46,14 @@ class NodeReports:
 
     def lags(self, node: Node, blocks: int) -> None:
         """A node is behind the others."""
-        self._tell(node, "lags", partial(self._listener.node_lags, node.name, blocks))
+        self._tell(node, "lags", partial(self._listener.node_lagging, node.name, blocks))
 
     def answered(self, node: Node, *, caught_up: bool) -> None:
         """A node gave an answer; `caught_up`: one that shows that it is not behind."""
         told = self._told.get(node)
         if told is not None and (caught_up or told != "lags"):
             del self._told[node]
-            self._listener.node_back(node.name)
+            self._listener.node_recovered(node.name)
 
     def disputed(self, node: Node, signature: str, deniers: Iterable[Node]) -> None:
         """A node knows a transaction that others do not know and had to."""

@@ -33,7 +33,7 @@ class TrustListener(Protocol):
     def node_failed(self, node: str, why: str) -> None:
         """A node is not believed."""
 
-    def node_back(self, node: str) -> None:
+    def node_recovered(self, node: str) -> None:
         """It is again."""
 
 
@@ -207,7 +207,7 @@ class NodeTrust:
             self._listener.node_failed(node.name, f"{why}: what it tells proves nothing until that has passed")
         elif not why and node in self._said:
             self._said.remove(node)
-            self._listener.node_back(node.name)
+            self._listener.node_recovered(node.name)
 
     def _record(self, node: Node) -> _Record:
         return self._records.setdefault(node, _Record())

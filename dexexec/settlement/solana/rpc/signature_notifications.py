@@ -38,10 +38,10 @@ _NO_CONNECTION = (OSError, TimeoutError, HTTPError, StreamClosedError, WebSocket
 class WebSocketListener(Protocol):
     """Who is told of the WebSocket, once per change."""
 
-    def socket_failed(self, node: str, why: str) -> None:
+    def node_websocket_failed(self, node: str, why: str) -> None:
         """There is no WebSocket: swaps are looked up again and again instead."""
 
-    def socket_back(self, node: str) -> None:
+    def node_websocket_recovered(self, node: str) -> None:
         """There is one again."""
 
 
@@ -192,9 +192,9 @@ class SignatureNotifications:
 
     def _tell(self, node: Node, why: str | None) -> None:
         if why is not None and not self._failed:
-            self._listener.socket_failed(node.name, why)
+            self._listener.node_websocket_failed(node.name, why)
         elif why is None and self._failed:
-            self._listener.socket_back(node.name)
+            self._listener.node_websocket_recovered(node.name)
         self._failed = why is not None
 
     async def _either(self, event: asyncio.Event, seconds: float) -> None:

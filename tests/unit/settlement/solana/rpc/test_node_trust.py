@@ -26,7 +26,7 @@ class Heard:
     def node_failed(self, node: str, why: str) -> None:
         self.lines.append((node, why))
 
-    def node_back(self, node: str) -> None:
+    def node_recovered(self, node: str) -> None:
         self.lines.append((node, "back"))
 
 

@@ -1,0 +1,95 @@
+"""The parts that the API and the worker share: Postgres with its schema, Redis, the order store and the queue."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis.asyncio
+
+from dexexec.bootstrap import standby_check
+from dexexec.bootstrap.backends import Servers
+from dexexec.bootstrap.connection_errors import cut_short
+from dexexec.bootstrap.connections import ORDER_CONNECTIONS, READ_CONNECTIONS, open_database, open_pool, open_redis
+from dexexec.bootstrap.roles import Role
+from dexexec.broker.permissions import channel
+from dexexec.broker.queue import Queue
+from dexexec.broker.rate_limiter import RateLimiter
+from dexexec.clock import Clock
+from dexexec.config.settings import Settings
+from dexexec.errors import UnavailableError
+from dexexec.feed.publisher import Publisher
+from dexexec.observe.observer import Observer
+from dexexec.store import Database, Store, migrate
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The parts that the API and the worker have in common."""
+
+    settings: Settings
+    observer: Observer
+    clock: Clock
+    name: str
+    database: Database
+    redis: redis.asyncio.Redis
+    publisher: Publisher
+    store: Store
+    queue: Queue
+    limiter: RateLimiter
+
+
+@asynccontextmanager
+async def open_shared(
+    settings: Settings, role: Role, servers: Servers, *, observer: Observer, clock: Clock
+) -> AsyncIterator[Shared]:
+    """Postgres with its schema, Redis with its group, and what is built on them."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    prefix = settings.redis_prefix
+    async with (
+        open_database(servers) as database,
+        open_redis(servers, prefix) as client,
+        open_redis(servers, prefix) as blocking,
+        AsyncExitStack() as pools,
+    ):
+        await at_start(migrate(database, observer.existing_table_migrated))
+        await at_start(standby_check.warn(database, observer))
+        publisher = Publisher(client, channel(settings.redis_prefix), clock)
+        orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
+        if role is Role.ALL:
+            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
+        if role is not Role.WORKER:
+            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
+        timeout = settings.request_timeout_ms / 1000
+        store = Store(
+            database, publisher.announce, clock, timeout,
+            for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
+        )  # fmt: skip
+        queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
+        await at_start(queue.prepare())
+        limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_repaired)
+        yield Shared(
+            settings=settings,
+            observer=observer,
+            clock=clock,
+            name=name,
+            database=database,
+            redis=client,
+            publisher=publisher,
+            store=store,
+            queue=queue,
+            limiter=limiter,
+        )
+
+
+async def at_start(step: Awaitable[T]) -> T:
+    """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
+    try:
+        return await step
+    except UnavailableError as error:
+        raise cut_short(error) from error
