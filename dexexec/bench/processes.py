@@ -225,7 +225,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def get_status(url: str) -> int:
-    """The status of a GET; 0 when nobody answers."""
+    """The status of a GET; 0 without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, to a server under test
             return int(answer.status)

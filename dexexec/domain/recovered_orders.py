@@ -73,7 +73,7 @@ class RecordedOrder:
 
     @property
     def open_attempt(self) -> RecordedAttempt | None:
-        """The one whose fate is open."""
+        """The open attempt."""
         return next((one for one in self.attempts if one.outcome is None), None)
 
 

@@ -161,7 +161,7 @@ class ChainComparisons:
             return str(name)
 
     async def state(self, genesis: str, wallet: str) -> ComparisonState:
-        """How the record stands to the chain."""
+        """How record and chain compare."""
         async with self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             row = await (await cursor.execute(STANDING, (genesis, wallet))).fetchone()

@@ -104,7 +104,7 @@ class Ground:
         ]
 
     async def everything(self, order_ids: Iterable[UUID]) -> list[object]:
-        """All that the store tells of these orders."""
+        """Everything that the store returns about these orders."""
         ids = list(order_ids)
         pages = [await self.store.orders(100, None, s) for s in (None, Status.CONFIRMED, Status.FAILED, Status.PENDING)]
         events, versions = await self.store.events_after([(i, 1) for i in ids]), await self.store.versions(ids)
@@ -115,7 +115,7 @@ class Ground:
 async def open_retention(
     address: Address, days: int = 30, observer: Observer | None = None, rest: timedelta = timedelta(0)
 ) -> AsyncIterator[Retention]:
-    """Retention as a worker process has it; orders rest in the hot tables for no time, unless said otherwise."""
+    """Retention as in a worker process; by default, orders stay in the hot tables for no time."""
     async with open_database(address) as database:
         observer = observer or Observer(make_logger("error"))
         yield Retention(database, days, clock=SystemClock(), observer=observer, rest=rest)

@@ -1,4 +1,4 @@
-"""Venues that each break one rule of the contract, and keep all the others. `BROKEN` says which."""
+"""Venues that each break one rule of the contract, and keep all the others. `BROKEN` maps each to its rule."""
 
 import asyncio
 from dataclasses import replace

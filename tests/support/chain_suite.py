@@ -1,4 +1,4 @@
-"""What settlement may rely on, whichever chain is under it. A chain joins by a `Harness`; see `test_chains.py`."""
+"""The contract of a chain, as settlement needs it. A chain joins by a `Harness`; see `test_chains.py`."""
 
 import asyncio
 import secrets

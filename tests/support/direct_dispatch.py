@@ -51,7 +51,7 @@ def intake_of(b: Bench) -> Intake:
 
 
 class Leases:
-    """Counts what the queue is asked for. Who asks when so many entries are `given` out waits for `go_on`."""
+    """Counts the requests to the queue. A request after `given` entries waits for `go_on`."""
 
     def __init__(self, b: Bench, given: int | None = None) -> None:
         self.asked: list[int] = []
@@ -70,7 +70,7 @@ class Leases:
         return entries
 
     async def found_nothing(self) -> None:
-        """Wait until the worker asks again, so that it knows what the first answer told."""
+        """Wait for the worker's next request, which shows that it has processed the first answer."""
         await until(lambda: len(self.asked) > 1)
 
 

@@ -1,5 +1,4 @@
-"""Confirmed orders on a store and a queue in memory, a chain that is told what to say, and watchers of them. Time
-passes by hand."""
+"""Confirmed orders on a store and a queue in memory, a scripted chain, and watchers of them, in manual time."""
 
 import random
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ GONE = NotSeen(height=100, history=True, node="n", slot=90)
 
 
 class ToldChain:
-    """Answers for each signature what it was told, and remembers what it was asked, and with a history or not."""
+    """Returns a scripted status for each signature, and records the calls, and whether the history was searched."""
 
     def __init__(self) -> None:
         self.known: dict[str, SwapStatus] = {}
@@ -43,7 +42,7 @@ class ToldChain:
         self.fault: BaseException | None = None
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """What it was told, confirmed unless it was told something."""
+        """The scripted status, or confirmed."""
         self.asked.append((list(signatures), history))
         if self.fault is not None:
             raise self.fault
@@ -62,7 +61,7 @@ class Heard(Observer):
         self.words: list[str] = []
 
     def order_run_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
-        """A fault of ours."""
+        """An unexpected exception."""
         self.words.append(f"crashed: {error!r}")
 
     def attempt_chain_unavailable(self, order_id: UUID, venue: str, why: str) -> None:
@@ -70,7 +69,7 @@ class Heard(Observer):
         self.words.append(f"out of reach: {why}")
 
     def finality_check_failed(self, error: BaseException) -> None:
-        """A fault of ours."""
+        """An unexpected exception."""
         self.words.append("look failed")
 
     def server_unavailable(self, what: str, error: Exception) -> None:
@@ -153,7 +152,7 @@ class Scene:
         return row
 
     def tell(self, row: OrderRow, status: SwapStatus) -> None:
-        """From now on the chain says that of the order's swap."""
+        """From now on the chain returns that status for the order's swap."""
         self.chain.known[row.attempts[-1].attempt.signed.signature] = status
 
     async def look(self, watcher: FinalityWatcher | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a venue that is wrong says and builds instead of what is right, drawn anew for each call."""
+"""A venue that quotes and builds wrong things, drawn anew for each call."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Greed(Slippage):
 
 
 class Lies:
-    """Of what a venue says, `share` is wrong. `tempting`: also quotes that are too good to be true, which an order is
+    """`share` of a venue's answers are wrong. `tempting`: also quotes that are too good to be true, which an order is
     then held to until its deadline."""
 
     def __init__(self, rng: random.Random, share: float, *, tempting: bool = True) -> None:
@@ -31,7 +31,7 @@ class Lies:
         return self._rng.random() < self._share
 
     def quote(self, quote: Quote) -> Any:
-        """The quote, or something wrong about it; or an error that nobody expects."""
+        """The quote, or a wrong one, or an unexpected error."""
         if not self.due():
             return quote
         if self._rng.random() < 0.2:
@@ -77,7 +77,7 @@ class Lies:
         return self._rng.choice((Network.SOLANA, "moon", "")) if self.due() else right
 
     def outcome(self, *_: Any, **__: Any) -> Any:
-        """What became of a swap, if anybody asked: it is all the same to it."""
+        """What became of a swap, if the engine still called this: any answer."""
         landed, failed = (
             Landed({}, 0, 1, finalized=True),
             FailedOnChain(code="lie", detail="lie", fee=0, slot=1, finalized=True),

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Switch:
-    """What a neighbour does when it is asked: answer, refuse, or not answer until it is switched again."""
+    """How a neighbour reacts to a call: answer, refuse, or not answer until it is switched again."""
 
     def __init__(self, name: str) -> None:
         self.name, self.up = name, True
@@ -141,7 +141,7 @@ class MemoryLimiter:
 
 
 class HeldClock:
-    """Time that only moves when a test moves it, or somebody sleeps."""
+    """Time that only moves when a test moves it, or a task sleeps."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

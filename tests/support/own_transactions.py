@@ -1,4 +1,4 @@
-"""Transactions as bytes that a wallet signed, with whatever memos."""
+"""Transactions as bytes that a wallet signed, with any memos."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def signature_of(payload: bytes) -> str:
 
 
 def unsigned(payload: bytes) -> bytes:
-    """The same with a signature that is none."""
+    """The same with an invalid signature."""
     return payload[:1] + bytes(64) + payload[65:]
 
 

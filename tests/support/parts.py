@@ -28,7 +28,7 @@ def new_order(
     key: str | None = None,
     body_hash: bytes = b"",
 ) -> NewOrder:
-    """A valid order: 0.01 SOL for USDC unless said otherwise."""
+    """A valid order: by default 0.01 SOL for USDC."""
     decimals = 9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6
     base = int(Decimal(amount).scaleb(decimals))
     return NewOrder(

@@ -28,7 +28,7 @@ needs_pgbouncer = pytest.mark.skipif(
 @contextmanager
 def pgbouncer(address: Address, pool_mode: str, **settings: str) -> Iterator[Address]:
     """The address of a PgBouncer that passes on to the server at `address`, with `settings` of its [pgbouncer]
-    section. It refuses to run as root, so it then runs as whoever owns the server's socket."""
+    section. It refuses to run as root, so then it runs as the owner of the server's socket."""
     assert PROGRAM is not None
     folder = Path(tempfile.mkdtemp(prefix="dxb"))
     users, config = folder / "users.txt", folder / "pgbouncer.ini"

@@ -1,7 +1,7 @@
-"""Ports for servers that are told theirs, or that come back to the same one after they were down.
+"""Ports for servers that need a known one, or that come back to the same one after they were down.
 
-They lie below the range from which the system gives ports to clients, and to servers that ask for any: between two
-starts nobody else gets them. Each worker of a parallel run has a range of its own.
+They are below the range from which the system gives ports to clients, and to servers with port 0: between two
+starts no other process gets them. Each worker of a parallel run has a separate range.
 """
 
 import itertools

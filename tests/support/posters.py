@@ -1,4 +1,4 @@
-"""A small load on the running service, through whatever happens to its servers."""
+"""A small load on the running service that continues while its servers fail."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ KEY = "Idempotency-Key"
 
 class Posters:
     """Clients, each of which posts one order after the other, with a pause (seconds) between two. `keys` are the
-    Idempotency-Keys of those that were accepted, `unknown` are orders of which the answer says that they may or may not
+    Idempotency-Keys of those that were accepted, `unknown` are orders whose answer was that they may or may not
     have been stored."""
 
     def __init__(self, calls: Http, url: str, pause: float = 0.0) -> None:

@@ -1,5 +1,5 @@
-"""An HTTP client by hand, one connection for each request: whatever becomes of a request, also when it is cancelled or
-its server is killed, its socket is closed before that is told."""
+"""A hand-made HTTP client with one connection per request. The socket is always closed before the result is returned,
+also when the request is cancelled or the server is killed."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ class Exchange:
 async def exchange(
     url: str, method: str = "GET", body: bytes = b"", headers: Mapping[str, str] | None = None, seconds: float = 20.0
 ) -> Exchange:
-    """Ask, and read the answer to its end. Raises OSError when there is none, or none in time, or only a part of it."""
+    """Send, and read the whole answer. Raises OSError when there is none, none in time, or only a part of it."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     fields = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}

@@ -1,5 +1,5 @@
-"""A WebSocket client by hand: for tests of peers that misbehave, and for tests whose servers are killed, since its
-socket is closed at the end of its block, whatever became of the handshake, the server and the block."""
+"""A hand-made WebSocket client, for tests of peers that misbehave, and for tests whose servers are killed: its socket
+is closed at the end of its block, after any failure of the handshake, the server or the block."""
 
 import asyncio
 import socket
@@ -25,8 +25,8 @@ def frame_bytes(
 
 
 class RawClient:
-    """A client that does only what it is told: it neither reads nor answers a ping by itself. `patience` is how many
-    seconds it waits for bytes; None: for ever."""
+    """A client that does only what the test calls: it neither reads nor answers a ping by itself. `patience` is how
+    many seconds it waits for bytes; None: for ever."""
 
     CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -41,8 +41,8 @@ class RawClient:
     async def connect(
         cls, port: int, *, patience: float | None = 20.0, handshake_seconds: float = 20.0, buffer: int | None = 16_384
     ) -> AsyncIterator["RawClient"]:
-        """Open a socket that buffers little on this side, unless `buffer` is None. Raises OSError when nobody shakes
-        hands."""
+        """Open a socket that buffers little on this side, unless `buffer` is None. Raises OSError without a
+        handshake."""
         with socket.socket() as connection:
             if buffer is not None:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)

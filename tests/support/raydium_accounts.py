@@ -93,7 +93,7 @@ def pool_of(mints: tuple[str, str], number: int = 1, *changes: tuple[int, Any]) 
 
 @dataclass
 class RecordedChain:
-    """Shows `held`, and keeps what it was asked. `searching` is what a search raises, if it does."""
+    """Returns `held`, and records its calls. `searching` is what a search raises, if it does."""
 
     held: Mapping[str, Account]
     slot: int = 400_000_000

@@ -51,7 +51,7 @@ RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] =
 
 @dataclass(frozen=True)
 class RecordedHarness(Harness):
-    """Each world has a fresh chain from `chain`, of mainnet. Nothing settles there."""
+    """Each run has a fresh chain from `chain`, of mainnet. Nothing settles there."""
 
     chain: Callable[[], RecordedChain] = field(kw_only=True)
 

@@ -22,7 +22,7 @@ from dexexec.embedded.servers import ValkeyServer
 from tests.support.ports import free_ports
 
 FAILURE_MS = 500
-"""Silence after which the others say that a node has failed."""
+"""Silence after which the others report a node as failed."""
 PRIMARY = "mymaster"
 DATA_SECRET, SENTINEL_SECRET = "data/hunter2", "sentinel hunter2"
 
@@ -93,7 +93,7 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def a_server(folder: Path) -> Iterator[Node]:
-    """One that stands alone."""
+    """A single server."""
     node = Node(folder, free_ports(1)[0], _data_options())
     try:
         node.start()
@@ -125,7 +125,7 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes or self.nodes)
 
     def prefix(self, owner: int = 0) -> str:
-        """One that nobody used, whose keys are with that primary."""
+        """An unused replica of that primary, with its keys."""
         while True:
             prefix = f"t{uuid4().hex[:10]}"
             if key_slot(f"{{{prefix}}}".encode()) * len(self.primaries) // REDIS_CLUSTER_HASH_SLOTS == owner:
@@ -197,7 +197,7 @@ class Watched:
 
     @property
     def primary(self) -> Node:
-        """Whom the Sentinels say it is."""
+        """The primary's address according to the Sentinels."""
         for sentinel in self.sentinels:
             try:
                 port = int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY)[1])
@@ -211,7 +211,7 @@ class Watched:
         return next(node for node in self.pair if node is not self.primary)
 
     def wait_until_whole(self) -> None:
-        """All Sentinels know all there is, and the replica is up to date."""
+        """All Sentinels have found all servers, and the replica is up to date."""
         for sentinel in self.sentinels:
             wait_until(partial(_knows_all, sentinel))
         wait_until(lambda: self.replica.info().get("master_link_status") == "up")

@@ -51,7 +51,7 @@ def document(answer: HTTPResponse, status: int, code: str) -> dict[str, Any]:
 
 
 class Echo(WebSocketHandler):
-    """Stands where the order stream does."""
+    """Replaces the order stream."""
 
     def on_message(self, message: str | bytes) -> None:
         self.write_message(message)
@@ -76,7 +76,7 @@ class Raw:
         return int(start.split()[1]), headers, await self.reader.readexactly(int(headers.get("Content-Length", "0")))
 
     async def closed(self) -> bytes:
-        """Whatever comes until the server closes."""
+        """All messages until the server closes."""
         return await self.reader.read()
 
 
@@ -97,7 +97,7 @@ class Service:
     async def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> HTTPResponse:
-        """One request, whatever its answer."""
+        """One request; returns any answer."""
         request = HTTPRequest(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,

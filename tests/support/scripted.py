@@ -1,4 +1,4 @@
-"""A venue and a chain that do exactly what a test tells them, step by step."""
+"""A venue and a chain that follow a test's script, step by step."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,10 +49,10 @@ def quote_of(venue: str, request: SwapRequest, other_amount: int, **changes: obj
 
 
 class ScriptedChain:
-    """Gives out the answers it was loaded with, in turn; the last one of each kind stays.
+    """Returns the loaded answers in turn; the last one of each kind stays.
 
-    Asked to search the whole history, it answers once more what it answered last; `earlier` is what it says of other
-    signatures: that they are gone, if it is told nothing.
+    A search of the whole history repeats the last answer; `earlier` has the answers for other signatures, by default
+    that they are gone.
     """
 
     def __init__(self) -> None:

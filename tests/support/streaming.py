@@ -37,7 +37,7 @@ LIFE = (Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Statu
 
 
 class Record(History, Protocol):
-    """Where events stand: what the feed reads, and a way to write them that announces nothing."""
+    """The record of events: what the feed reads, and a way to write them that announces nothing."""
 
     async def create(self) -> UUID:
         """A new order, with its first event."""
@@ -127,7 +127,7 @@ async def postgres_record(address: Address) -> AsyncIterator[PostgresRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A process that has sockets. What `publisher` is told, it has committed itself."""
+    """A process that has sockets. Events that `publisher` announces were committed by this process."""
 
     publisher: Publisher
     feed: Feed
@@ -138,7 +138,7 @@ class Api:
     clients: list["Client"]
 
     async def connect(self, query: str = "", **headers: str) -> "Client":
-        """A client that reads whenever it is asked to."""
+        """A client that reads only when the test calls it."""
         url = f"ws://127.0.0.1:{self.port}{EXECUTE}{query}"
         client = Client(await websocket_connect(HTTPRequest(url, headers=headers, request_timeout=30)))
         self.clients.append(client)
@@ -192,8 +192,8 @@ async def open_api(
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A record, a Redis and one API process. Steps are committed, and announced, by a worker process unless it is said
-    that the API process does, as when it is both."""
+    """A record, a Redis and one API process. By default, steps are committed and announced by a separate worker
+    process, otherwise by the API process, as when it is both."""
 
     record: Record
     redis: redis.asyncio.Redis
@@ -203,7 +203,7 @@ class Stage:
     api: Api
 
     async def step(self, order_id: UUID, status: Status, *, lost: bool = False, **detail: object) -> Event:
-        """The order's next event; if `lost`, its announcement reaches nobody. What is confirmed is final."""
+        """The order's next event; if `lost`, no process receives its announcement. A confirmed one is final."""
         if status is Status.CONFIRMED:
             detail["finalized"] = True
         event = await self.record.step(order_id, status, **detail)

@@ -1,4 +1,4 @@
-"""A swap of two token transfers, as plain values that a test changes one thing of: what it says and what it does.
+"""A swap of two token transfers, as plain values of which a test changes one: the message and its effects.
 
 Our wallet pays 100 of one mint to the venue's vault, and the vault pays 50 of another to us; our account for the second
 is opened on the way. The order allows at most 100 and at least 49.
@@ -23,7 +23,7 @@ from tests.support.attempts import RECORD, an_attempt
 
 
 def address(name: str) -> str:
-    """An address for a name: always the same, and nobody has its key."""
+    """An address for a name: always the same, without a known key."""
     return base58.encode(hashlib.sha256(name.encode()).digest())
 
 
@@ -167,8 +167,8 @@ AFTER: State = {
 
 @dataclass(frozen=True)
 class Swap:
-    """The good swap; a test gives one field anew. What is not in `before` or `after` is not there, unless it is
-    `hidden`: then nobody knows."""
+    """The good swap; a test replaces single fields. An account that is not in `before` or `after` does not exist,
+    unless it is `hidden`: then its data cannot be read."""
 
     steps: tuple[Instruction, ...] = STEPS
     before: State = field(default_factory=lambda: BEFORE)

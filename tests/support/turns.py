@@ -1,7 +1,7 @@
 """Turns between the workers of a parallel run: a test marked `alone` runs while no other test does.
 
-Two locks on files, as an `alone` test would otherwise wait for ever for a moment in which nobody else has one: who
-wants to begin takes the gate, and an `alone` test keeps it while it waits for the others to end.
+Two file locks keep an `alone` test from waiting for ever for a free moment: every test takes the gate before it
+begins, and an `alone` test keeps the gate while it waits for the others to end.
 """
 
 import fcntl

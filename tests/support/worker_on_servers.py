@@ -1,4 +1,4 @@
-"""A worker's surroundings: real Postgres and Valkey, venues and a chain that do as told, and a look at the result."""
+"""A worker's environment: real Postgres and Valkey, scripted venues and chain, and access to the result."""
 
 import itertools
 import random
@@ -45,7 +45,7 @@ LIMITS = Limits(
 
 @dataclass
 class Bench:
-    """One worker's surroundings. `chain` says landed unless told otherwise; `a` has the better price."""
+    """One worker's environment. By default `chain` answers that a swap landed; `a` has the better price."""
 
     store: Store
     queue: Queue

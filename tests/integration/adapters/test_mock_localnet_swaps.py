@@ -1,4 +1,4 @@
-"""Swaps of the mock venues on a localnet, one by one and at once: what moves, who pays, and what nobody signs."""
+"""Swaps of the mock venues on a localnet, one by one and at once: what moves, who pays, and what stays unsigned."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""/readyz on real servers that answer and take no writes: it says so before an order is refused, and why."""
+"""/readyz on real servers that answer but take no writes: it reports the cause before an order is refused."""
 
 import os
 import shutil

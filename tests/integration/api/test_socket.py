@@ -1,4 +1,5 @@
-"""The WebSocket, with a real server, a real Redis and real clients: every event once, in order, whatever happens."""
+"""The WebSocket, with a real server, a real Redis and real clients: every event once, in order, in spite of
+failures."""
 
 import asyncio
 import re

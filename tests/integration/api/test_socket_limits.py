@@ -1,4 +1,4 @@
-"""Slow, silent and foreign peers, and the drain: what ends a socket, and that it harms nobody else."""
+"""Slow, silent and foreign peers, and the drain: what ends a socket, and that no other client is affected."""
 
 import asyncio
 import json

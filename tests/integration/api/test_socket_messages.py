@@ -1,4 +1,4 @@
-"""What a client may say on the WebSocket: each mistake is answered, and only a flood ends the socket."""
+"""Client messages on the WebSocket: each mistake is answered, and only a flood ends the socket."""
 
 import asyncio
 import json

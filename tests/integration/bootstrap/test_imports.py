@@ -1,4 +1,4 @@
-"""What a start loads, and what it leaves alone until somebody needs it: the start is mostly imports."""
+"""Which modules a start imports, and which it leaves until they are needed: the start is mostly imports."""
 
 import subprocess
 import sys

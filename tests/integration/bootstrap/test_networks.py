@@ -1,4 +1,4 @@
-"""Which chain venues settle on, and what keeps a mock from real money and a service from a mainnet nobody meant."""
+"""The chain that venues settle on: a mock never uses real money, and no service trades on mainnet by accident."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence

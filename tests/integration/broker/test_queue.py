@@ -113,7 +113,7 @@ async def test_a_window_opens_again_when_its_oldest_grants_have_aged(servers: Se
 async def test_a_server_that_takes_no_writes_is_an_outage(
     tmp_path: Path, redis_prefix: str, trouble: tuple[str, ...]
 ) -> None:
-    """Also with a client that knows nothing of Sentinels or Clusters."""
+    """Also with a client without support for Sentinels or Clusters."""
     with a_server(tmp_path / "alone") as node:
         async with open_queue(f"redis://127.0.0.1:{node.port}", redis_prefix) as queue:
             node.ask(*trouble)

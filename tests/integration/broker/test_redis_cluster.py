@@ -1,5 +1,5 @@
-"""A real Redis Cluster of three primaries and a replica: everything of ours works on it, and what happens when a node
-dies or our keys move to another one."""
+"""A real Redis Cluster of three primaries and a replica: everything works on it, also when a node dies or the keys move
+to another one."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ def started() -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(started: Cluster) -> Cluster:
-    """Whole again, whatever the test before has done to it."""
+    """Complete again, after any damage by the test before."""
     started.mend()
     return started
 
@@ -52,7 +52,7 @@ def client(url: str, prefix: str) -> AbstractAsyncContextManager[redis.asyncio.R
 
 
 async def attempt(queue: Queue) -> bool:
-    """Whether the queue takes an id now; when not, it says so as it should."""
+    """Whether the queue takes an id now; if not, it raises the expected error."""
     try:
         await queue.enqueue([uuid4()])
     except UnavailableError:
@@ -110,7 +110,7 @@ async def test_orders_go_their_whole_way_and_all_keys_are_on_one_node(
 async def test_the_death_of_the_node_with_our_keys_delays_until_its_replica_takes_over(
     cluster: Cluster, database_address: Address
 ) -> None:
-    """Orders that were accepted are executed once, by processes that nobody touches."""
+    """Accepted orders are executed once, by processes that the test does not touch."""
     prefix, accepted = cluster.prefix(0), list[str]()
     with Stand(**servers_at(database_address, cluster.url(), prefix), **QUICK) as stand:
         api, worker = stand.start("api"), stand.start("worker")
@@ -193,7 +193,7 @@ async def test_our_keys_move_to_another_node_and_the_work_goes_on(cluster: Clust
 
 
 async def lease_until_one(queue: Queue, consumer: str) -> object:
-    """The first order that comes, through whatever outages."""
+    """The first order that arrives, through all outages."""
     while True:
         try:
             for entry in await queue.lease(consumer, 1, 500):

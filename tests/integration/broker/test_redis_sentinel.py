@@ -52,7 +52,7 @@ def client(address: str, prefix: str) -> AbstractAsyncContextManager[redis.async
 
 
 async def test_clients_leave_a_primary_that_lives_on_as_a_replica(watched: Watched, redis_prefix: str) -> None:
-    """A failover that an operator asks for: the old primary answers still, but takes no writes."""
+    """A failover that an operator requests: the old primary still answers, but takes no writes."""
     async with client(url(watched), redis_prefix) as one, client(url(watched), redis_prefix) as two:
         queue = Queue(one, two, redis_prefix)
         await queue.prepare()
@@ -131,7 +131,7 @@ async def test_a_sentinel_that_knows_no_better_is_not_believed_twice(watched: Wa
 async def test_no_order_is_lost_or_doubled_when_the_primary_dies_under_load(
     to_be_hurt: Watched, database_address: Address, redis_prefix: str
 ) -> None:
-    """The first Sentinel dies as well: the next one is asked."""
+    """The first Sentinel dies as well: the next one is used."""
     with Stand(**servers_at(database_address, url(to_be_hurt), redis_prefix), **QUICK) as stand:
         api, worker = stand.start("api"), stand.start("worker")
         await asyncio.to_thread(api.ready)

@@ -1,5 +1,5 @@
-"""A Redis that others use as well: keys of ours that somebody overwrote, entries of no order, and a server that is busy
-with somebody's script. It only delays, and no worker ends (promise 6)."""
+"""A Redis that other programs use as well: overwritten keys, entries without an order, and a server that is busy with
+another script. It only delays, and no worker ends (promise 6)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ FOREVER = "while true do end"
 
 @pytest.fixture
 def lines() -> list[str]:
-    """What the queue told."""
+    """The queue's reports."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""`python -m dexexec adapters check` of a venue of Solana's: asked on a node, which is only read."""
+"""`python -m dexexec adapters check` of a Solana venue: it uses a node, and only reads."""
 
 import asyncio
 import io
@@ -42,7 +42,7 @@ def put(net: InProcessLocalnet, held: Mapping[str, Account]) -> None:
 
 
 def environ(name: str, cluster: str = "mainnet-beta") -> dict[str, str]:
-    """A localnet's genesis is nobody's: what it is taken for is said by setting."""
+    """A localnet's genesis hash is unknown: a setting decides which cluster it counts as."""
     return {f"DEXEXEC_{name.upper()}_CLUSTER": cluster}
 
 

@@ -1,6 +1,6 @@
-"""The demo against servers that behave badly in one way each: it must get through, or say what was wrong.
+"""The demo against servers that misbehave in one way each: it must succeed, or report the error.
 
-Each server is a few lines of Tornado that follow the service's protocol but for that one way.
+Each server is a few lines of Tornado that follow the service's protocol except in that one way.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Misbehaviour:
     stop_after: int | None = None
     say_instead: object = None
     differ: bool = False
-    """The record tells the last event otherwise."""
+    """The record has another last event."""
     handshake: int | None = None
 
     bodies: dict[str, object] = field(default_factory=dict)

@@ -34,9 +34,9 @@ QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
 """A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
 FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
 FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0, "deadlineSeconds": 12}
-"""Prices move by up to 40 % between quote and landing: within the bounds of the first, and out of those of the second,
-which is tried three times and fails; or expires, where it is not even built for that. Quotes stand still, so that the
-next one is within the bound of the first."""
+"""Prices move by up to 40 % between quote and landing: within the bounds of the first order, and beyond those of the
+second, which gets three attempts and fails; or expires, where it is not even built for that. Quotes do not move, so
+the next one is within the bound of the first."""
 
 C = TypeVar("C")
 
@@ -91,8 +91,8 @@ async def workers_are(address: Address, count: int) -> None:
 
 
 async def changes_nothing(address: Address, wake: Callable[[], None], workers: int) -> None:
-    """Promise 10: what is woken changes no order and sends nothing that nobody has sent, until it has noticed that it
-    was declared dead, and begun anew, as one of so many `workers`."""
+    """Promise 10: a woken process changes no order and sends nothing new until it has noticed that it was declared
+    dead, and has started a new session, as one of `workers` registered workers."""
     await workers_are(address, workers - 1)
     before = picture(address)
     wake()
@@ -101,7 +101,7 @@ async def changes_nothing(address: Address, wake: Callable[[], None], workers: i
 
 
 async def all_survive(cases: Sequence[C], survive: Callable[[C], Awaitable[None]], at_once: int = AT_ONCE) -> None:
-    """Run all cases, and tell together which failed."""
+    """Run all cases, and report all failures together."""
     places = asyncio.Semaphore(at_once)
     failures: list[Exception] = []
 

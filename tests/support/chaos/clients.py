@@ -1,5 +1,5 @@
-"""Clients that will not be put off: orders posted under one key until somebody accepts them, and sockets that are hung
-up and opened again at any time."""
+"""Persistent clients: orders posted under one key until they are accepted, and sockets that are closed and opened
+again at any time."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,8 +20,8 @@ async def insist(
     key: str,
     refusals: Collection[int] = REFUSALS,
 ) -> str:
-    """Post until it is accepted; its id. Whatever was not answered is asked again, and the key makes that harmless.
-    `address` is asked for each request."""
+    """Post until it is accepted; returns its id. A request without an answer is repeated, and the key makes that
+    harmless. `address` is called for each request."""
     while True:
         answer = await _try(calls, address(), order, key)
         if answer is not None:
@@ -40,7 +40,7 @@ async def _try(calls: Http, url: str, order: Mapping[str, object], key: str) -> 
 
 @dataclass
 class Follower(Watch):
-    """A `Watch` for orders that keep coming: it ends once it was told that these are all, and all have ended."""
+    """A `Watch` for orders that keep coming: it ends once `complete` was called and all orders have ended."""
 
     _all_told: bool = False
     _more: asyncio.Event = field(default_factory=asyncio.Event)

@@ -47,7 +47,7 @@ LIES: list[dict[str, object]] = [
     {"failed": True, "finalized": True},
     {"genesis": "another"},
 ]
-"""What one of the nodes tells that is not so. The first four contradict what else it tells, so that all may."""
+"""The lies of one of the nodes. The first four contradict its other answers, so all nodes may tell them."""
 CONTRADICTIONS = 4
 METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
 LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
@@ -252,7 +252,7 @@ class Localnet:
 
 @asynccontextmanager
 async def a_localnet(stand: Stand, folder: Path) -> AsyncIterator[Localnet]:
-    """A healthy one, with a wallet that holds something. It ends with the stand."""
+    """A healthy localnet, with a wallet that has funds. It ends with the test's processes."""
     async with proxy(("127.0.0.1", 9)) as way:
         localnet = Localnet(stand, folder, way)
         await localnet.start()

@@ -64,7 +64,7 @@ class Scene:
 
     @property
     def urls(self) -> list[str]:
-        """Where the API processes serve, or where nobody does while there is none."""
+        """The addresses of the API processes, or one that refuses connections while there is none."""
         return [self._urls[process.pid] for process in self.ranks["api"]] or [NOWHERE]
 
     async def start_all(self) -> None:
@@ -95,7 +95,7 @@ class Scene:
     # Processes
 
     async def kill(self, process: Process) -> None:
-        """kill -9, whatever state it is in."""
+        """kill -9, in any state of the process."""
         self.faults[f"{rank_of(process)} killed"] += 1
         self.ranks[rank_of(process)].remove(process)
         await asyncio.to_thread(process.kill)
@@ -111,7 +111,7 @@ class Scene:
                 process.send(signal.SIGCONT)
 
     def look_for_the_dead(self) -> list[str]:
-        """Note every process that ended although nobody killed it; the ranks that miss one."""
+        """Record every process that ended without being killed; the ranks that miss one."""
         dead = [process for processes in self.ranks.values() for process in processes if not process.running]
         for process in dead:
             self.problems.append(f"{rank_of(process)} ended by itself, {process.wait()}: {process.err[-3_000:]}")

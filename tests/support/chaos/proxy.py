@@ -1,9 +1,8 @@
-"""A TCP proxy on loopback that can be a bad network: it holds bytes back, both ways or one way, delays them, resets
-connections, and refuses new ones, until it is told to heal.
+"""A TCP proxy on loopback that simulates a bad network, until it is healed.
 
-It stands before whatever is reached over a stream socket: Postgres, Redis, or a server of HTTP. What it holds back it
-delivers after healing, in order, as a network does after a partition. It acknowledges every byte itself, so a peer sees
-silence, never a host that is gone: time-outs of the peer's own are what must notice.
+It holds bytes back, both ways or one way, delays them, resets connections, and refuses new ones, in front of any
+stream socket: Postgres, Redis, or an HTTP server. Held bytes are delivered after healing, in order, as after a network
+partition. It acknowledges every byte itself, so a peer sees silence, never a missing host: only its own time-outs help.
 """
 
 import asyncio
@@ -48,7 +47,7 @@ class Gate:
 
 
 class Link:
-    """One client's connection and ours to the target behind it."""
+    """One client's connection, and the proxy's to the target behind it."""
 
     def __init__(self, client: socket.socket, gates: list[Gate], tap: Tap | None, caught: Callable[[], None]) -> None:
         self._client, self._server = client, socket.socket()
@@ -117,12 +116,12 @@ class Link:
 
 
 class Proxy:
-    """A port of its own before `target`. While it refuses connections nobody else can get the port."""
+    """A separate port in front of `target`. While it refuses connections no other process can get the port."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.caught = asyncio.Event()
-        """What a tap has found was answered, and the answer is held: whatever it did is done."""
+        """The statement that a tap has found was answered, and the answer is held: its effect is in place."""
         self._gates = [Gate(), Gate()]
         self._links: dict[asyncio.Task[None], Link] = {}
         self._tap: Callable[[], Tap] | None = None

@@ -1,4 +1,4 @@
-"""A tap that reads what a client says to Postgres, to find the moment at which a certain statement is executed.
+"""A tap that reads a client's messages to Postgres, to find the moment at which a certain statement is executed.
 
 A prepared statement's text is sent once and its executions only name it, so the tap keeps the names (protocol 3:
 Parse, Bind and Query; https://www.postgresql.org/docs/current/protocol-message-formats.html).
@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 STARTUP_ENDS = {3 << 16, 3 << 16 | 2}
-"""Protocol versions: a packet with one of these begins the session proper. Others ask for encryption first."""
+"""Protocol versions: a packet with one of these starts the session proper. Others request encryption first."""
 
 
 class Execution:

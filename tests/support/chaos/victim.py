@@ -1,8 +1,8 @@
-"""A process of the service that is struck at failpoints: killed, made to raise, or stalled as a whole.
+"""A process of the service with a fault at a failpoint: killed, made to raise, or frozen as a whole.
 
-It runs `bootstrap.service.serve` as the command line does, API and worker in one, with a clock of ours. The processes
-are forked from a server that has imported everything, so that one costs milliseconds. They tell the test over a pipe
-where they serve and that they were struck, and a stalled one waits there for the word to go on.
+It runs `bootstrap.service.serve` as the command line does, API and worker in one, with a special clock. The processes
+are forked from a server that has imported everything, so each costs milliseconds. They report their address and the
+fault to the test over a pipe, and a frozen one waits there for the signal to continue.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One blow, dealt to whoever comes first to that place, or after so many `passes`."""
+    """One fault, for the first task that reaches that place, or after `passes` of them."""
 
     at: Failpoint
     blow: Blow
@@ -64,11 +64,11 @@ class Strike:
 
 
 class StruckError(Exception):
-    """A fault that no part knows."""
+    """An unexpected exception."""
 
 
 class StrikingClock(SystemClock):
-    """Strikes as planned, one strike after the other. The last one is told over the pipe."""
+    """Executes the planned faults, one after the other. Reports the last one over the pipe."""
 
     def __init__(self, plan: Sequence[Strike], line: "Connection[object, object]") -> None:
         self._plan, self._line, self._passed = list(plan), line, 0
@@ -169,7 +169,7 @@ class Service:
         return await self.ended()
 
     def kill(self) -> None:
-        """SIGKILL, whatever it does."""
+        """SIGKILL, in any state of the process."""
         self._process.kill()
         self._process.join()
         self._line.close()

@@ -15,7 +15,7 @@ from dexexec_adapters.mock.venue import MockOptions
 from tests.support.lying_venue import Lies
 
 SHARE = 0.3
-"""Of what it says."""
+"""The share of wrong answers."""
 
 
 class Liar(MockRaydium):

@@ -34,7 +34,7 @@ from tests.support.fakes.wire import Direct, Wire
 
 
 class MemoryComparisons:
-    """One process's view of `database`. `announce` is told of events once they are committed."""
+    """One process's view of `database`. `announce` gets events once they are committed."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class MemoryComparisons:
         return await self._wire.call("record_name", lambda: "5f3c9a1e")
 
     async def state(self, genesis: str, wallet: str) -> ComparisonState:
-        """How the record stands to the chain."""
+        """How record and chain compare."""
         return await self._wire.call("standing", lambda: self._standing(genesis, wallet))
 
     def _standing(self, genesis: str, wallet: str) -> ComparisonState:
@@ -74,7 +74,7 @@ class MemoryComparisons:
 
     @asynccontextmanager
     async def exclusive(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
-        """Whether nobody else has the lock."""
+        """Whether no other process has the lock."""
         session = object()
         self._sessions.add(session)
         try:

@@ -45,8 +45,8 @@ class AttemptRow:
 
 @dataclass(slots=True)
 class OrderRow:
-    """A row of `orders`, with its events and attempts. `claim_of` says under which claim each event was written, which
-    Postgres does not keep: for a judge."""
+    """A row of `orders`, with its events and attempts. `claim_of` has the claim under which each event was written,
+    which Postgres does not store; the checks use it."""
 
     new: NewOrder
     created_at: int
@@ -77,7 +77,7 @@ class OrderRow:
 
     @property
     def open_attempt(self) -> AttemptRow | None:
-        """The one whose fate is open."""
+        """The open attempt."""
         return next((row for row in self.attempts if row.outcome is None), None)
 
 
@@ -138,7 +138,7 @@ class MemoryDatabase:
         self.made_at = self.now()
         self.comparisons: dict[tuple[str, str], ComparisonRow] = {}
         self.comparing: dict[tuple[str, str], object] = {}
-        """Wallets for which somebody has the lock, and who."""
+        """Wallets whose lock is held, and by which process."""
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
 
     def copy(self) -> dict[str, Any]:
@@ -370,7 +370,7 @@ class MemoryDatabase:
                 row.claims = max(row.claims - 1, 0)
 
     def idle(self, grace_ms: int, since: datetime, after: UUID, limit: int) -> list[tuple[UUID, datetime]]:
-        """Due for `grace_ms` and held by nobody alive, oldest first, behind the cursor."""
+        """Due for `grace_ms` and held by no living worker, oldest first, behind the cursor."""
         now, behind = self.now(), (us_of(since), after)
         found = sorted(
             (row.created_at, order_id)

@@ -84,7 +84,7 @@ class MemoryRedis:
         return True
 
     def _serve(self) -> None:
-        """Whoever waited longest gets what has come."""
+        """The consumer that waited longest gets the new entries."""
         while self._readers and self.fresh:
             reader = self._readers.pop(0)
             if not reader.answer.done():
@@ -99,7 +99,7 @@ class MemoryRedis:
         return [Entry(entry_id, self.entries[entry_id]) for entry_id in taken]
 
     def read(self, consumer: str, count: int, block_ms: int) -> "asyncio.Future[list[Entry]]":
-        """Entries that nobody has, now or within `block_ms`."""
+        """Entries that no consumer has, now or within `block_ms`."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Entry]] = loop.create_future()
         self.prepare()  # as the queue does when it is told that there is none
@@ -119,7 +119,7 @@ class MemoryRedis:
             self._readers.remove(reader)
 
     def take_over(self, consumer: str, whose: str | None, idle_ms: int, count: int) -> list[Entry]:
-        """Pending entries of `whose` (None: of anybody), idle that long, now `consumer`'s."""
+        """Pending entries of `whose` (None: of any consumer), idle that long, now `consumer`'s."""
         now = self._now_ms()
         found = [
             entry_id

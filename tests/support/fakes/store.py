@@ -57,7 +57,7 @@ class MemoryWorkerSession:
 
 
 class MemoryStore:
-    """One process's view of `database`. `announce` is told of events once they are committed."""
+    """One process's view of `database`. `announce` gets events once they are committed."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class MemoryStore:
         await self._wire.call("release", lambda: self.database.release(item))
 
     async def note(self, note: WaitNote) -> None:
-        """Let an order say what it waits for."""
+        """Record what an order waits for."""
         await self._wire.call("note", lambda: self.database.note(note))
 
     async def unblame(self, order_ids: Sequence[UUID]) -> None:

@@ -42,7 +42,7 @@ class RpcRefusedError(Exception):
 
 
 async def post(url: str, body: str | bytes, headers: dict[str, str] | None = None) -> HTTPResponse:
-    """One HTTP request, whatever its status."""
+    """One HTTP request; returns the answer with any status."""
     client = AsyncHTTPClient(force_instance=True)
     with closing(client):
         return await client.fetch(

@@ -67,7 +67,7 @@ class MockVenueSetup:
     sealer: SolanaSealer
 
     def venue(self, kind: VenueClass, **options: Any) -> Any:
-        """A venue without delays and price moves, unless `options` say otherwise."""
+        """A venue without delays and price moves, unless `options` change that."""
         still = {"settlement": "localnet", "latency_ms": 0, "slippage_ppm": 0}
         return kind(VenueContext(self.clock, TOKENS, self.chain, MockOptions(**(still | options))))
 
@@ -85,7 +85,7 @@ class MockVenueSetup:
         return status
 
     async def tokens(self, owner: str, mint: str) -> int:
-        """What an owner's associated token account holds, in base units, as processed; 0 if there is none."""
+        """What an owner's associated token account holds, in base units, as processed; 0 if it does not exist."""
         options = {"encoding": "jsonParsed", "commitment": "processed"}
         found = (await self.net.rpc("getAccountInfo", associated_token_account(owner, mint), options))["value"]
         return int(found["data"]["parsed"]["info"]["tokenAmount"]["amount"]) if found else 0
@@ -109,12 +109,12 @@ async def mock_venue_setup(folder: Path) -> AsyncIterator[MockVenueSetup]:
 
 @dataclass(frozen=True)
 class LocalnetHarness(Harness):
-    """The contract's harness, on a localnet: each world has its own, below `folder`."""
+    """The contract's harness, on a localnet: each run has its own, below `folder`."""
 
     folder: Path = field(default=Path())
 
     def options(self, condition: Condition) -> Any:
-        """The contract is tried on the simulated chain unless told otherwise."""
+        """By default the contract runs on the simulated chain."""
         return super().options(condition).model_copy(update={"settlement": Network.LOCALNET})
 
     @asynccontextmanager

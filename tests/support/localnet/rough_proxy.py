@@ -1,5 +1,5 @@
-"""An HTTP front before a localnet, as providers have them: it may allow few requests a second, answer a send that it
-passed on with whatever it likes, and have several nodes behind one address."""
+"""An unreliable HTTP proxy in front of a localnet, as some providers have: it may allow few requests a second, answer a
+send that it passed on with anything, and have several nodes behind one address."""
 
 import itertools
 import json
@@ -33,8 +33,8 @@ class SpoiledAnswer(StrEnum):
 
 @dataclass
 class RoughProxy:
-    """`nodes` are asked in turn. `spoils`: what to answer a `sendTransaction` once it has been passed on; in turn, too.
-    `refused` counts what was answered with 429."""
+    """`nodes` are used in turn. `spoils`: answers to a `sendTransaction` that has been passed on, also in turn.
+    `refused` counts the answers with 429."""
 
     url: str
     nodes: Sequence[str]
@@ -47,7 +47,7 @@ class RoughProxy:
     _turns: Callable[[], int] = field(default_factory=lambda: itertools.count().__next__)
 
     def limit(self, requests: int) -> None:
-        """Allow so many a second from now on. The next one is refused in any case, however slow a machine asks."""
+        """Allow so many a second from now on. The next one is always refused, also on a slow machine."""
         self._a_second = requests
 
     def allows(self) -> bool:
@@ -103,7 +103,7 @@ class _Asked(RequestHandler):
 
 @asynccontextmanager
 async def rough_proxy(*nodes: str) -> AsyncIterator[RoughProxy]:
-    """One that does nothing but pass on, until told otherwise."""
+    """A proxy that only passes requests on, until a test changes it."""
     listening, port = bind_unused_port()
     client = AsyncHTTPClient(force_instance=True, max_clients=100)
     front = RoughProxy(f"http://127.0.0.1:{port}", nodes, client)

@@ -31,7 +31,7 @@ LONG_TIMEOUTS, SHORT_TIMEOUTS = NodePoolOptions(timeout=10.0, grace=0.5), NodePo
 
 @dataclass
 class RecordingListener:
-    """A watcher that keeps what it is told."""
+    """A watcher that records what it gets."""
 
     lines: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -115,11 +115,11 @@ class JsonRpcError:
 
 @dataclass
 class ScriptedNode:
-    """A node that a test writes: what it was asked, and how it answers.
+    """A scripted node: it records its requests, and has scripted answers.
 
-    `answers` by method: a whole body (bytes), or a function from the parameters to the result. All else is passed on
+    `answers` by method: a whole body (bytes), or a function from the parameters to the result. All other requests go
     to the node at `behind`, or to each of `in_turn`. `statuses` by method: an HTTP status instead of 200.
-    There are only WebSockets once `hears` is set, which is given what each of them hears.
+    There are only WebSockets once `hears` is set, which gets the messages of each of them.
     """
 
     url: str
@@ -185,7 +185,7 @@ class _Socket(WebSocketHandler):
         self.write_message({"jsonrpc": "2.0", "id": call["id"], "result": number})
 
     def notify(self, number: int) -> None:
-        """The signature of subscription `number` is confirmed, this says."""
+        """A notification that the signature of subscription `number` is confirmed."""
         result = {"context": {"slot": 10**9}, "value": {"err": None}}
         params = {"result": result, "subscription": number}
         self.write_message({"jsonrpc": "2.0", "method": "signatureNotification", "params": params})
@@ -226,7 +226,7 @@ def forward_websocket(behind: str) -> Callable[[_Socket, Any], None]:
 
 @asynccontextmanager
 async def scripted_node(behind: str = "", **answers: bytes | Callable[[Any], Any]) -> AsyncIterator[ScriptedNode]:
-    """A node that answers as a test says, on a free port."""
+    """A node with a test's answers, on a free port."""
     listening, port = bind_unused_port()
     script = ScriptedNode(f"http://127.0.0.1:{port}", behind, answers)
     rules: list[Any] = [Rule(_Upgrade(script), _Socket, {"script": script}), (r"/.*", _Scripted, {"script": script})]

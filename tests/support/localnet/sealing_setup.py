@@ -1,4 +1,4 @@
-"""A wallet, a pool that builds what it is told, and a sealer between them, on the localnet."""
+"""A wallet, a pool that builds scripted swaps, and a sealer between them, on the localnet."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ SIGNATURES = 2 * FEE
 
 
 class ScriptedVenue(Venue[NoOptions]):
-    """A venue that builds what it is told, and co-signs as it likes."""
+    """A venue that builds scripted swaps, and co-signs in a scripted way."""
 
     name = "pool"
     steps: tuple[Instruction, ...] = ()
@@ -91,7 +91,7 @@ class NoWaitClock(SystemClock):
 
 
 class FailingListener:
-    """Nothing is to be told of the node here."""
+    """Fails the test when a node is reported as failed."""
 
     def node_failed(self, node: str, why: str) -> None:
         raise AssertionError(why)
@@ -142,7 +142,7 @@ class InjectingChain(RpcChain):
 
 
 def message_of(transaction: bytes) -> Message:
-    """What a transaction says."""
+    """The fields of a transaction."""
     return parse_message(transaction[1 + 64 * transaction[0] :])
 
 

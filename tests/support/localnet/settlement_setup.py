@@ -1,6 +1,6 @@
-"""Settlement on a real chain: a localnet in this process, everything that goes over the wire, and time by hand.
+"""Settlement on a real chain: a localnet in this process, everything that goes over the wire, and manual time.
 
-Blocks come while settlement pauses between two looks, and when a test says so; not otherwise.
+Blocks are made while settlement pauses between two looks, and when a test makes one; not otherwise.
 """
 
 import asyncio
@@ -59,10 +59,9 @@ Action = Callable[[], Awaitable[object]]
 
 
 class ScriptedClock(SlotClock):
-    """Time by hand, beginning where the machine's is, as deadlines are counted from there.
+    """Manual time, starting at the machine's, as deadlines are counted from there.
 
-    `meanwhile` are things that happen, one per pause, when somebody pauses. Whoever comes first to the failpoint
-    `stall` stays there until `go_on`.
+    `meanwhile` has one action per pause. The first task that reaches the failpoint `stall` stays there until `go_on`.
     """
 
     def __init__(self, net: InProcessLocalnet) -> None:
@@ -128,7 +127,7 @@ class RequestLog:
         return self.of("sendTransaction")
 
     def tap(self, chain: Localnet) -> None:
-        """Listen to all that a chain asks its nodes."""
+        """Record all requests of a chain to its nodes."""
         for node in chain._nodes.order:
             node._transport = _LoggingTransport(self, node.name, node._transport)  # type: ignore[assignment]
 
@@ -164,7 +163,7 @@ class _LoggingTransport(httpx2.AsyncBaseTransport):
 
 @dataclass
 class ChainWithoutNotifications:
-    """The chain without news: who waits for a swap waits by its own clock, which is in a test's hand."""
+    """The chain without notifications: waiting for a swap uses only the clock, which the test controls."""
 
     chain: Localnet
 
@@ -298,7 +297,7 @@ def payload_of(sent: LoggedRequest) -> bytes:
 
 
 def message_of(transaction: bytes) -> Message:
-    """What a transaction says."""
+    """The fields of a transaction."""
     return parse_message(transaction[1 + 64 * transaction[0] :])
 
 
@@ -306,7 +305,7 @@ def message_of(transaction: bytes) -> Message:
 async def settlement_setup(
     folder: Path, *nodes: str, timeouts: NodePoolOptions = LONG_TIMEOUTS, priority_fee: int = 0
 ) -> AsyncIterator[SettlementSetup]:
-    """A fresh localnet, asked through `nodes` of it (paths; the first one unless given)."""
+    """A fresh localnet, used through `nodes` of it (paths; by default the first one)."""
     listener, observer = RecordingListener(), Observer(make_logger("critical"))
     async with run_localnet(folder) as net:
         clock = ScriptedClock(net)

@@ -1,6 +1,6 @@
 """Workers on a real chain: the real pipeline over real Postgres and Valkey, whose swaps settle on a localnet.
 
-An order is on chain what its attempts say: `executed_once` counts there, not in the record.
+`executed_once` counts the swaps of an order on the chain, by the signatures of its attempts, not in the record.
 """
 
 import itertools
@@ -116,7 +116,7 @@ class WorkerSetup:
         await self.queue.enqueue([order_id])
 
     async def flush(self) -> None:
-        """All that the queue knows is gone."""
+        """The queue's data is gone."""
         keys = [key async for key in self.redis.scan_iter(f"*{self.prefix}*")]
         assert keys, "there was something to lose"
         await self.redis.delete(*keys)
@@ -140,7 +140,7 @@ class WorkerSetup:
         await until(there, pause=0.005)
 
     async def ended(self, order_id: UUID) -> list[str]:
-        """What an order was told to be, once it has ended; every step is one of the table."""
+        """The final status of an order's events; every step is one of the table."""
 
         async def final() -> bool:
             return (await self.events(order_id))[-1].final
@@ -159,8 +159,8 @@ class WorkerSetup:
         return await self.ended(order_id)
 
     async def executed_once(self, order_id: UUID) -> Any:
-        """The order as GET shows it: confirmed for good, by the only swap of the wallet that the chain has, which is
-        the only one of its attempts that the chain knows."""
+        """The order as GET shows it: confirmed for good, by the only swap of the wallet on the chain, which is the only
+        one of its attempts that is on the chain."""
         view = await self.view(order_id)
         signatures = [attempt["txHash"] for attempt in view["attempts"]]
         known = [

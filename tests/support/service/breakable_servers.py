@@ -68,7 +68,7 @@ class Ground:
 
 @contextmanager
 def broken_ground() -> Iterator[Ground]:
-    """Servers of one's own, stopped at the end whatever happened to them."""
+    """Separate servers, always stopped at the end."""
     root = Path(tempfile.mkdtemp(prefix="dxg"))
     try:
         with ExitStack() as stack:

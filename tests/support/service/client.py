@@ -86,10 +86,10 @@ async def http(timeout: float = 20) -> AsyncIterator[Http]:
 
 @dataclass
 class Watch:
-    """Follows orders, on one socket at a time, until each has its final event. A socket that closes, for whatever
-    reason, is followed by another that resumes behind the last `seq`; every event must come once, in order.
+    """Follows orders, on one socket at a time, until each has its final event. When a socket closes, with any code,
+    another one resumes after the last `seq`; every event must come once, in order.
 
-    `address` is asked for each connection.
+    `address` is called for each connection.
     """
 
     address: Callable[[], str]

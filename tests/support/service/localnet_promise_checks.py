@@ -1,10 +1,9 @@
-"""The oracle for orders that settle on a localnet: what landed is asked of the chain itself, over JSON-RPC.
+"""The oracle for orders that settle on a localnet: it reads over JSON-RPC from the chain itself what landed.
 
 It reads every finalized transaction of the wallet, and of the vaults that these traded with, and fails unless
-* each one that the wallet paid for is recorded as an attempt, and each attempt's record says what the chain says;
-* what each swap moved is the same seen from the wallet and from the vaults;
-* what wallet and vaults hold now is, to the unit, what they were given, and what the orders' fills and the network fees
-  made of it.
+* each one that the wallet paid for is recorded as an attempt, and each attempt's record matches the chain;
+* each swap moved the same amounts for the wallet and for the vaults;
+* wallet and vaults now hold, to the unit, what they were given plus the orders' fills, less the network fees.
 """
 
 import json
@@ -27,7 +26,7 @@ PAGE = 1_000
 AT_ONCE = 100
 """Calls in one request."""
 LAMPORTS = "lamports"
-"""Stands beside the mints where coins are counted: what wallets and accounts hold of the chain's own coin."""
+"""The key for the chain's own coin where balances are counted by mint."""
 SECONDS = 30.0
 
 Coins = Mapping[str, int]
@@ -96,7 +95,7 @@ class LocalnetChain:
         return moved
 
     def _held(self, transaction: Transaction) -> dict[str, int]:
-        """What the wallet holds more after a transaction: tokens by mint, and lamports in whatever account of its."""
+        """The change of the wallet's balances by a transaction: tokens by mint, and lamports over all its accounts."""
         mine = {self.wallet} | {account for account, owner, _ in transaction.tokens if owner == self.wallet}
         held: Counter[str] = Counter()
         held[LAMPORTS] = sum(change for account, change in transaction.lamports.items() if account in mine)
@@ -199,7 +198,7 @@ def _transaction(body: Any) -> Transaction:
 
 
 def _fills(address: Address) -> dict[str, int]:
-    """What the orders tell that they brought, all together."""
+    """The sum of the orders' recorded fills."""
     total: Counter[str] = Counter()
     for row in rows(address, FILLS):
         spent, received = str(row["input_mint"]), str(row["output_mint"])

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 OURS = ("DEXEXEC_", "PG", "DATABASE_URL", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PYTHON", "XDG_")
 POLL = 0.02
-"""Seconds between two looks at something that tells nobody when it changes."""
+"""Seconds between two checks of a condition that has to be polled."""
 SHOWN = 6_000
 """Characters of each output that a failed test shows."""
 
@@ -87,7 +87,7 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Where it serves HTTP, as its banner says."""
+        """The HTTP address, from its banner."""
         health = next(line for line in self.banner().splitlines() if line.strip().startswith("Health"))
         return health.split()[1].removesuffix("/readyz")
 
@@ -103,7 +103,7 @@ class Process:
         return found
 
     def ready(self) -> float:
-        """Wait until /readyz says so; seconds since the start of the process."""
+        """Wait until /readyz answers 200; returns the seconds since the start of the process."""
         url = self.url
         self._expect(lambda: status(f"{url}/readyz") == 200, "/readyz to answer 200")
         return time.monotonic() - self.started
@@ -127,7 +127,7 @@ class Process:
         return self.wait(seconds)
 
     def show(self) -> None:
-        """Print what it wrote, for whoever reads why a test failed."""
+        """Print its output, to show why a test failed."""
         state = "still runs" if self.running else f"exit code {self._popen.returncode}"
         say(f"\n--- dexexec {' '.join(self.arguments)} (pid {self.pid}, {state})")
         for name, text in (("stdout", self.out), ("stderr", self.err)):
@@ -153,7 +153,7 @@ class Stand:
         self._folder = Path(tempfile.mkdtemp(prefix="dxs"))
         self.processes: list[Process] = []
         self.prefix: tuple[str, ...] = ()
-        """A command that runs ours."""
+        """A command of this project."""
 
     def __enter__(self) -> Self:
         return self
@@ -205,7 +205,7 @@ def servers_at(address: Address, redis_url: str, prefix: str) -> dict[str, str]:
 
 
 def status(url: str) -> int:
-    """The status of a GET; 0 when nobody answers."""
+    """The status of a GET; 0 without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, to ourselves
             return int(answer.status)

@@ -1,4 +1,4 @@
-"""The judge: reads Postgres, and the simulated chain in it, and says whether the promises were kept."""
+"""Reads Postgres, and the simulated chain in it, and checks that the promises were kept."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ STRANGERS = "SELECT count(*) FROM simulated_swaps WHERE signature NOT IN (SELECT
 SLOT_MS = 400
 
 Chain = Callable[[Address], Mapping[str, Sequence[Landed]]]
-"""The oracle: what landed, by order, asked of whatever the swaps settle on."""
+"""The oracle: what landed, by order, read from the chain that the swaps settle on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def rows(address: Address, statement: str, values: Sequence[object] = ()) -> list[dict[str, object]]:
-    """Ask Postgres."""
+    """Query Postgres."""
     with psycopg.connect(address.conninfo(), autocommit=True, row_factory=dict_row) as connection:
         return list(connection.execute(statement.encode(), values))
 
@@ -52,8 +52,8 @@ def unfinished(address: Address) -> int:
 
 
 def on_the_simulated_chain(address: Address) -> dict[str, list[Landed]]:
-    """Order -> its swaps that the chain shows. Fails when the chain shows one that no attempt records, or when the
-    record says otherwise than the chain."""
+    """Order -> its swaps that the chain shows. Fails when the chain shows one that no attempt records, or when record
+    and chain differ."""
     landed: dict[str, list[Landed]] = {}
     for row in rows(address, ATTEMPTS):
         swap = _swap_of(row)
@@ -95,7 +95,7 @@ def agree(seen: Mapping[str, Sequence[Event]], address: Address) -> None:
 
 def picture(address: Address) -> dict[str, str]:
     """Every order with its events and attempts as text, to compare before and after. Without the number of turns that
-    count against it: a worker that lost its session takes its own back, whoever has the order by then."""
+    count against it: a worker that lost its session takes its own turns back, even if another worker has the order."""
     statement = """
     SELECT o.id, to_jsonb(o) - 'claims' AS o,
            (SELECT jsonb_agg(to_jsonb(e) ORDER BY seq) FROM order_events e WHERE order_id = o.id) AS e,
