@@ -51,7 +51,7 @@ from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.store import ChainComparisons, check_ownership, migrate
+from dexexec.store import ChainComparisons, Dispatcher, check_ownership, migrate
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
 from dexexec.venues.router import Router
@@ -97,10 +97,10 @@ async def serve(
             shared = await stack.enter_async_context(
                 open_shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
             )
-            api = make_api_half(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
-            if api and half:
-                shared.store.dispatcher = half.worker.direct
+            # The worker comes first: the store of the API half dispatches new orders to it.
+            dispatcher = half.worker.direct if half else None
+            api = make_api_half(shared, dispatcher) if role is not Role.WORKER else None
             quiet_collector()
             started()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
@@ -120,7 +120,7 @@ async def _run(
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.store.run, shared.publisher.run]
+    background: list[Background] = [shared.publisher.run]
     background += api.background if api else []
     background += half.background if half else []
     text = ""
@@ -167,26 +167,27 @@ class WorkerHalf:
     """The localnet that came up with it."""
 
 
-def make_api_half(shared: Shared) -> ApiHalf:
-    """Intake, feed and the HTTP server, which does not listen yet."""
+def make_api_half(shared: Shared, dispatcher: Dispatcher | None) -> ApiHalf:
+    """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
-    intake = Intake(shared.store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
-    feed = Feed(shared.store, shared.redis, shared.publisher, clock=clock, observe=observer)
+    store = shared.store(dispatcher=dispatcher)
+    intake = Intake(store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
+    feed = Feed(store, shared.redis, shared.publisher, shared.followed, clock=clock, observe=observer)
     sockets = SocketRegistry()
     reader, sites = BodyReader(settings), SiteCheck(settings)
-    readiness = Readiness(shared.store, shared.queue, clock)
+    readiness = Readiness(store, shared.queue, clock)
     api = Api(
         settings=settings,
         reader=reader,
         intake=intake,
-        history=shared.store,
+        history=store,
         readiness=readiness,
         clock=clock,
         observer=observer,
         sites=sites,
     )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
-    return ApiHalf(make_server(app, api), sockets, intake, [feed.run])
+    return ApiHalf(make_server(app, api), sockets, intake, [store.run, feed.run])
 
 
 @asynccontextmanager
@@ -213,7 +214,7 @@ async def worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
                 localnet_url=url,
                 clock=shared.clock,
                 observer=observer,
-                reserved=shared.store.reserved,
+                reserved=shared.store().reserved,
                 record=record,
                 pins=pins,
             )
@@ -261,9 +262,7 @@ def make_permission(
     ]
     if not compared:
         return Unrestricted()
-    permission = ComparedRecord(compared, shared.clock, shared.observer)
-    shared.store.restrict(permission.identity)
-    return permission
+    return ComparedRecord(compared, shared.clock, shared.observer)
 
 
 def make_worker_half(
@@ -271,6 +270,7 @@ def make_worker_half(
 ) -> WorkerHalf:
     """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
+    store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
     router = Router(
         venues,
@@ -283,7 +283,7 @@ def make_worker_half(
     settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis)
     presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
     pipeline = Pipeline(
-        store=shared.store,
+        store=store,
         router=router,
         settlement=settlement,
         venues=venues,
@@ -297,7 +297,7 @@ def make_worker_half(
         rng=random.Random(),
     )
     watcher = FinalityWatcher(
-        store=shared.store,
+        store=store,
         queue=shared.queue,
         settlement=settlement,
         venues=venues,
@@ -317,7 +317,7 @@ def make_worker_half(
     reachability = Reachability(venues.values(), networks.chains, clock)
     worker = Worker(
         name=shared.name,
-        store=shared.store,
+        store=store,
         queue=shared.queue,
         limiter=shared.limiter,
         pipeline=pipeline,
@@ -328,8 +328,8 @@ def make_worker_half(
         permission=permission,
         trouble=reachability.trouble,
     )
-    sweeper = Sweeper(shared.name, shared.store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
-    background: list[Background] = [*networks.background, sweeper.run, reachability.run]
+    sweeper = Sweeper(shared.name, store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
+    background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)

@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,9 +21,10 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.errors import UnavailableError
+from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher
 from dexexec.observe.observer import Observer
-from dexexec.store import Database, Store, migrate
+from dexexec.store import Database, Dispatcher, Store, migrate
 
 T = TypeVar("T")
 
@@ -39,9 +40,27 @@ class Shared:
     database: Database
     redis: redis.asyncio.Redis
     publisher: Publisher
-    store: Store
+    followed: FollowedOrders
     queue: Queue
     limiter: RateLimiter
+    order_pool: Database | None
+    read_pool: Database | None
+
+    def store(
+        self, *, dispatcher: Dispatcher | None = None, permitted_identity: Callable[[], str | None] = lambda: None
+    ) -> Store:
+        """Make a store for the API or the worker; each has its own."""
+        return Store(
+            self.database,
+            self.publisher.announce,
+            self.clock,
+            self.settings.request_timeout_ms / 1000,
+            for_orders=self.order_pool,
+            for_reads=self.read_pool,
+            dispatcher=dispatcher,
+            permitted_identity=permitted_identity,
+            unreadable=self.observer.order_unreadable,
+        )
 
 
 @asynccontextmanager
@@ -59,17 +78,13 @@ async def open_shared(
     ):
         await at_start(migrate(database, observer.existing_table_migrated))
         await at_start(standby_check.warn(database, observer))
-        publisher = Publisher(client, channel(settings.redis_prefix), clock)
+        followed = FollowedOrders()
+        publisher = Publisher(client, channel(settings.redis_prefix), clock, listener=followed.put_committed)
         orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
         if role is Role.ALL:
             orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
         if role is not Role.WORKER:
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
-        timeout = settings.request_timeout_ms / 1000
-        store = Store(
-            database, publisher.announce, clock, timeout,
-            for_orders=orders, for_reads=reads, unreadable=observer.order_unreadable,
-        )  # fmt: skip
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
         await at_start(queue.prepare())
         limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_repaired)
@@ -81,9 +96,11 @@ async def open_shared(
             database=database,
             redis=client,
             publisher=publisher,
-            store=store,
+            followed=followed,
             queue=queue,
             limiter=limiter,
+            order_pool=orders,
+            read_pool=reads,
         )
 
 

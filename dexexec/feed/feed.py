@@ -25,7 +25,8 @@ from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoint
-from dexexec.feed.publisher import Outgoing, Publisher, comes_from, decode
+from dexexec.feed.followed_orders import FollowedOrders
+from dexexec.feed.publisher import Publisher, comes_from, decode
 from dexexec.feed.subscriber import Follower, Sink
 from dexexec.feed.subscription import EncodedEvent, Subscription
 from dexexec.observe.observer import Observer
@@ -50,25 +51,28 @@ class History(Protocol):
 
 
 class Feed:
-    """One per process that has sockets. `redis` may be shared: the feed takes one connection of it for itself.
-    `publisher` is the one of the same process, and passes its events on to the feed from here on."""
+    """Delivers events to the subscribers of one process. `redis` may be shared: the feed takes one connection of it for
+    itself. `publisher` is the publisher of the same process, which puts its events into `followed`."""
 
     def __init__(
         self,
         history: History,
         redis: redis.asyncio.Redis,
         publisher: Publisher,
+        followed: FollowedOrders,
         *,
         clock: Clock,
         observe: Observer,
         poll_seconds: float = 2.0,
     ) -> None:
-        self._history, self._redis, self._clock = history, redis, clock
-        self._channel, self._origin = publisher.channel, publisher.origin
-        self._observe, self._poll_seconds = observe, poll_seconds
-        self._own: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
-        publisher.listener = self._take
-        self._followed: dict[UUID, dict[Subscription, Follower]] = {}
+        self._history = history
+        self._redis = redis
+        self._channel = publisher.channel
+        self._origin = publisher.origin
+        self._followed = followed
+        self._clock = clock
+        self._observe = observe
+        self._poll_seconds = poll_seconds
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
         self._stale = asyncio.Event()
         self.listening = asyncio.Event()
@@ -94,15 +98,11 @@ class Feed:
 
     def attach(self, subscription: Subscription, follower: Follower) -> None:
         """Pass the order's live events and versions to `follower`."""
-        self._followed.setdefault(subscription.order_id, {})[subscription] = follower
+        self._followed.attach(subscription, follower)
 
     def detach(self, subscription: Subscription) -> None:
         """Stop passing them. Harmless when repeated."""
-        subscribers = self._followed.get(subscription.order_id)
-        if subscribers is not None:
-            subscribers.pop(subscription, None)
-            if not subscribers:
-                del self._followed[subscription.order_id]
+        self._followed.detach(subscription)
 
     async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
         """For each order its events after a `seq`, perhaps some before; None: no such order.
@@ -121,22 +121,15 @@ class Feed:
 
     # This process
 
-    def _take(self, committed: Sequence[Outgoing]) -> None:
-        """Events were committed here. They are delivered by a task of ours: whatever a subscriber does wrong ends the
-        feed, as with events of others, and never comes between a commit and its answer."""
-        followed = [one for one in committed if one.event.order_id in self._followed]
-        if followed:
-            self._own.put_nowait(followed)
-
     async def _deliver_own(self) -> None:
         while True:
-            committed = await self._own.get()
+            committed = await self._followed.next_committed()
             await self._clock.failpoint(Failpoint.HEARD)
             for one in committed:
                 self._deliver(one.event.order_id, EncodedEvent.from_outgoing(one))
 
     def _deliver(self, order_id: UUID, event: EncodedEvent) -> None:
-        for subscription, follower in tuple(self._followed.get(order_id, {}).items()):
+        for subscription, follower in self._followed.followers(order_id):
             follower.offer(subscription, event)
 
     # Redis
@@ -176,7 +169,7 @@ class Feed:
             self._stale.set()
         elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
             await self._clock.failpoint(Failpoint.HEARD)
-            if self._followed:
+            if len(self._followed):
                 self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:
@@ -212,9 +205,9 @@ class Feed:
                 down_since = None
 
     async def _compare_versions(self) -> None:
-        followed = iter(tuple(self._followed))
+        followed = iter(self._followed.order_ids())
         while order_ids := list(islice(followed, MAX_POLL)):
             versions = await self._history.versions(order_ids)
             for order_id, version in versions.items():
-                for subscription, follower in tuple(self._followed.get(order_id, {}).items()):
+                for subscription, follower in self._followed.followers(order_id):
                     follower.learn(subscription, version)

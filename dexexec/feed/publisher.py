@@ -79,15 +79,24 @@ def _decode_line(line: bytes) -> Announcement | None:
 
 
 class Publisher:
-    """One per process. Passes events on behind the back of whoever commits them."""
+    """Publishes the committed events of this process in the background. There is one per process.
 
-    def __init__(self, redis: redis.asyncio.Redis, channel: str, clock: Clock) -> None:
+    `listener` is called with the events of a commit before `announce` returns: it must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        redis: redis.asyncio.Redis,
+        channel: str,
+        clock: Clock,
+        listener: Callable[[Sequence[Outgoing]], None] = lambda _: None,
+    ) -> None:
         self.channel = channel
         self.origin = uuid4().hex.encode()
         """The first line of what this process publishes."""
-        self.listener: Callable[[Sequence[Outgoing]], None] | None = None
-        """Told of events at once, within the writing of them: it must neither block nor raise."""
-        self._redis, self._clock = redis, clock
+        self._redis = redis
+        self._clock = clock
+        self._listener = listener
         self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self.lost = 0
@@ -98,8 +107,7 @@ class Publisher:
         buffer drops its oldest."""
         if events:
             outgoing = [Outgoing(event) for event in events]
-            if self.listener is not None:
-                self.listener(outgoing)
+            self._listener(outgoing)
             self.lost += max(0, len(self._waiting) + len(outgoing) - MAX_WAITING)
             self._waiting.extend(outgoing)
             self._wake.set()

@@ -22,12 +22,19 @@ PAUSE = 1.0
 class SigningPermission(Protocol):
     """What a worker waits for before it takes orders up."""
 
+    def identity(self) -> str | None:
+        """The identity of the Postgres where attempts may be recorded; None when any may be used."""
+
     async def obtain(self) -> None:
         """Returns once orders may be signed for."""
 
 
 class Unrestricted:
     """For chains whose ledger is in the record's own Postgres, so that neither has what the other lacks."""
+
+    def identity(self) -> str | None:
+        """No restriction."""
+        return None
 
     async def obtain(self) -> None:
         """At once."""

@@ -53,7 +53,9 @@ SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 class Store:
     """`announce` is told of events once they are durable; it must not block. `timeout` (seconds) bounds each statement;
     what is written in batches may wait for the batch before it as well, except for new orders. New orders and reads for
-    clients have connections of their own, if given, out of each other's and the worker's way. `unreadable` is told of
+    clients have connections of their own, if given, out of each other's and the worker's way. `dispatcher` leads to the
+    worker of this process, if new orders may go to it directly. `permitted_identity` returns the identity of the only
+    Postgres where attempts may be recorded and orders may end without a swap (None: any). `unreadable` is called for
     orders whose rows cannot be read."""
 
     def __init__(
@@ -65,23 +67,19 @@ class Store:
         *,
         for_orders: Database | None = None,
         for_reads: Database | None = None,
+        dispatcher: Dispatcher | None = None,
+        permitted_identity: Callable[[], str | None] = lambda: None,
         unreadable: Unreadable = lambda _, __: None,
     ) -> None:
         self._database, self._announce, self._clock, self._timeout = database, announce, clock, timeout
         self._unreadable = unreadable
         self._for_orders, self._for_reads = for_orders or database, for_reads or database
-        self.dispatcher: Dispatcher | None = None
-        """The worker of this process, if new orders may go to it directly."""
-        self._identity: Callable[[], str | None] = lambda: None
+        self._dispatcher = dispatcher
+        self._permitted_identity = permitted_identity
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
         self._notes: Batcher[WaitNote, None] = Batcher(lambda notes: self._bounded(wait_reasons.note(database, notes)))
-
-    def restrict(self, identity: Callable[[], str]) -> None:
-        """From now on attempts are only recorded, and orders only end without a swap, in the Postgres with the identity
-        that this gives at the time."""
-        self._identity = identity
 
     async def run(self) -> None:
         """Write what is put, until cancelled."""
@@ -118,7 +116,7 @@ class Store:
         return answer
 
     async def _create(self, requests: list[CreateRequest]) -> list[Created | DexexecError]:
-        dispatcher = self.dispatcher
+        dispatcher = self._dispatcher
         reservation = dispatcher.reserve(len(requests)) if dispatcher else None
         # When everybody in the batch has been answered, the statement is cancelled: it must not come to life later.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
@@ -206,7 +204,7 @@ class Store:
         return await self._bounded(reservations.reserved(self._database, wallet, slot, genesis))
 
     async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
-        answers = await self._bounded(claims.advance(self._database, steps, self._identity()))
+        answers = await self._bounded(claims.advance(self._database, steps, self._permitted_identity()))
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
 

@@ -2,7 +2,7 @@
 memory. A `RecordingDispatcher` takes the worker's place: it reserves capacity and records what it is given."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,49 +15,15 @@ from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.execution.sweeper import THE_BEGINNING
-from dexexec.store import CapacityReservation, Claimed, Created, Database, Store
+from dexexec.store import Created, Database
 from dexexec.store.database import Connection
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
 from tests.support.prepared_orders import NOBODY, ROUTED, Open, drop, step
+from tests.support.recording_dispatcher import RecordingDispatcher
 from tests.support.waiting import until
 
 T = TypeVar("T")
-
-
-class RecordingDispatcher:
-    """Reserves capacity for up to `room` orders in the name of `worker`. With `open` false it accepts no order."""
-
-    def __init__(self, worker: int, room: int = 100) -> None:
-        self.worker, self.room, self.open = worker, room, True
-        self.reserved: list[CapacityReservation] = []
-        self.settled: list[CapacityReservation] = []
-        self.taken: list[Claimed] = []
-
-    def reserve(self, wanted: int) -> CapacityReservation | None:
-        count = min(wanted, self.room)
-        if count <= 0:
-            return None
-        self.room -= count
-        self.reserved.append(CapacityReservation(self.worker, count, 0.0))
-        return self.reserved[-1]
-
-    def take(self, reservation: CapacityReservation, claimed: Sequence[Claimed]) -> bool:
-        assert len(claimed) <= reservation.count
-        self.settled.append(reservation)
-        self.taken += claimed
-        return self.open
-
-    @property
-    def in_order(self) -> bool:
-        """Whether each reservation was settled, once."""
-        return sorted(map(id, self.reserved)) == sorted(map(id, self.settled))
-
-
-def dispatch_directly(store: Store, worker: int, room: int = 100) -> RecordingDispatcher:
-    """Let the store dispatch new orders to a recording dispatcher."""
-    store.dispatcher = desk = RecordingDispatcher(worker, room)
-    return desk
 
 
 class _NoAnswer:
@@ -93,15 +59,16 @@ def loses_its_answers(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: Open, side: Side, mode: Mode) -> None:
     announced: list[Event] = []
-    async with stores(announced.extend) as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(announced.extend, dispatcher=dispatcher) as store:
         first, second = await store.begin("first", 20), await store.begin("second", 20)
-        desk = dispatch_directly(store, first.id)
+        dispatcher.serve(first.id)
         order = new_order(side=side, mode=mode, amount="1.250", key="k", deadline_ms=60_000)
         assert await store.create(order) == Created(order.id, replayed=False, taken=True)
-        assert desk.in_order
+        assert dispatcher.in_order
         (event,) = announced
         assert await store.events_after([(order.id, 0)]) == {order.id: [event]}
-        (claimed,) = desk.taken
+        (claimed,) = dispatcher.taken
         assert (claimed.order.claim, claimed.order.claims, claimed.order.created_at) == (1, 1, event.at)
         assert 0 < claimed.order.deadline_in_ms <= 60_000
         await first.end()
@@ -114,14 +81,15 @@ async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: 
 
 
 async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         first, second = await store.begin("first", 20), await store.begin("second", 20)
-        desk = dispatch_directly(store, first.id)
+        dispatcher.serve(first.id)
         order_id = (await store.create(new_order())).order_id
         assert await store.claim(second.id, [order_id]) == []
         assert await store.claim(first.id, [order_id]) == []
         assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == []
-        events = await store.advance(step(desk.taken[0], 1, *ROUTED))
+        events = await store.advance(step(dispatcher.taken[0], 1, *ROUTED))
         assert events is not None
         assert [event.seq for event in events] == [2, 3]
         await drop(first)
@@ -129,19 +97,20 @@ async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Ope
         assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [order_id]
         (again,) = await store.claim(second.id, [order_id])
         assert (again.order.claim, again.order.version) == (2, 3)
-        assert await store.advance(step(desk.taken[0], 3, *ROUTED)) is None
+        assert await store.advance(step(dispatcher.taken[0], 3, *ROUTED)) is None
         await second.end()
 
 
 async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker, other = await store.begin("w", 20), await store.begin("other", 20)
-        desk = dispatch_directly(store, worker.id, room=3)
+        dispatcher.serve(worker.id, room=3)
         answers = await asyncio.gather(*(store.create(new_order()) for _ in range(8)))
         taken = {one.order_id for one in answers if one.taken}
         assert len(taken) == 3
-        assert {one.order.id for one in desk.taken} == taken
-        assert desk.in_order
+        assert {one.order.id for one in dispatcher.taken} == taken
+        assert dispatcher.in_order
         left = [one.order_id for one in answers if not one.taken]
         assert {one.order.id for one in await store.claim(other.id, [one.order_id for one in answers])} == set(left)
         for each in (worker, other):
@@ -152,27 +121,29 @@ async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
 
 
 async def test_without_seats_nothing_is_claimed(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
-        desk = dispatch_directly(store, worker.id, room=0)
+        dispatcher.serve(worker.id, room=0)
         order = new_order()
         assert await store.create(order) == Created(order.id, replayed=False)
-        assert (desk.taken, desk.settled) == ([], [])
+        assert (dispatcher.taken, dispatcher.settled) == ([], [])
         (claimed,) = await store.claim(worker.id, [order.id])
         assert claimed.order.claim == 1
         await worker.end()
 
 
 async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         over, gone, heir = await store.begin("over", -1), await store.begin("gone", 20), await store.begin("heir", 20)
         await gone.end()
         ids = []
         for worker in (over.id, gone.id, heir.id + 100):
-            desk = dispatch_directly(store, worker)
+            dispatcher.serve(worker)
             order = new_order()
             assert await store.create(order) == Created(order.id, replayed=False)
-            assert (desk.taken, desk.in_order) == ([], True)
+            assert (dispatcher.taken, dispatcher.in_order) == ([], True)
             ids.append(order.id)
         assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == ids
         claimed = await store.claim(heir.id, ids)
@@ -182,45 +153,49 @@ async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores:
 
 
 async def test_a_repetition_is_not_claimed_again_and_gives_its_seat_back(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
         first = await store.create(new_order(key="k", body_hash=b"1"))
-        desk = dispatch_directly(store, worker.id)
+        dispatcher.serve(worker.id)
         again = await store.create(new_order(key="k", body_hash=b"1"))
         assert again == Created(first.order_id, replayed=True)
         with pytest.raises(IdempotencyMismatchError):
             await store.create(new_order(key="k", body_hash=b"2"))
-        assert (len(desk.reserved), desk.taken, desk.in_order) == (2, [], True)
+        assert (len(dispatcher.reserved), dispatcher.taken, dispatcher.in_order) == (2, [], True)
         await worker.end()
 
 
 async def test_a_key_posted_many_times_at_once_is_taken_by_one_worker_once(stores: Open) -> None:
-    async with stores() as one, stores() as two:
+    dispatchers = [RecordingDispatcher(), RecordingDispatcher()]
+    async with stores(dispatcher=dispatchers[0]) as one, stores(dispatcher=dispatchers[1]) as two:
         workers = [await store.begin("w", 20) for store in (one, two)]
-        desks = [dispatch_directly(store, worker.id) for store, worker in zip((one, two), workers, strict=True)]
+        for dispatcher, worker in zip(dispatchers, workers, strict=True):
+            dispatcher.serve(worker.id)
         posts = ((one, two)[n % 2].create(new_order(key="k", body_hash=b"1")) for n in range(20))
         answers = await asyncio.gather(*posts, return_exceptions=True)
         assert all(isinstance(answer, Created | IdempotencyInFlightError) for answer in answers)
         assert sum(isinstance(answer, Created) and answer.taken for answer in answers) == 1
-        (claimed,) = desks[0].taken + desks[1].taken
+        (claimed,) = dispatchers[0].taken + dispatchers[1].taken
         assert {answer.order_id for answer in answers if isinstance(answer, Created)} == {claimed.order.id}
-        assert all(desk.in_order for desk in desks)
+        assert all(dispatcher.in_order for dispatcher in dispatchers)
         for worker in workers:
             await worker.end()
 
 
 async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
         known = new_order()
         await store.create(known)
-        desk = dispatch_directly(store, worker.id)
+        dispatcher.serve(worker.id)
         good = [new_order() for _ in range(3)]
         results = await asyncio.gather(*(store.create(o) for o in (known, *good)), return_exceptions=True)
         assert isinstance(results[0], psycopg.IntegrityError)
         assert results[1:] == [Created(order.id, replayed=False, taken=True) for order in good]
-        assert sorted(one.order.id for one in desk.taken) == sorted(order.id for order in good)
-        assert desk.in_order
+        assert sorted(one.order.id for one in dispatcher.taken) == sorted(order.id for order in good)
+        assert dispatcher.in_order
         await worker.end()
 
 
@@ -228,35 +203,35 @@ async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stor
 
 
 async def test_what_comes_too_late_is_not_called_taken(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker, heir = await store.begin("w", 20), await store.begin("heir", 20)
-        desk = dispatch_directly(store, worker.id)
-        desk.open = False
+        dispatcher.serve(worker.id)
+        dispatcher.accepts = False
         await worker.end()
         order = new_order()
         assert await store.create(order) == Created(order.id, replayed=False)
-        second = dispatch_directly(store, heir.id)
-        second.open = False
+        dispatcher.serve(heir.id)
         late = new_order()
         assert await store.create(late) == Created(late.id, replayed=False), "although it was claimed"
-        assert [one.order.id for one in second.taken] == [late.id]
-        assert desk.in_order
-        assert second.in_order
+        assert [one.order.id for one in dispatcher.taken] == [late.id]
+        assert dispatcher.in_order
         await heir.end()
 
 
 async def test_a_lost_answer_settles_the_seats_and_the_order_may_be_claimed(
     stores: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stores() as store, stores() as near:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store, stores() as near:
         worker, heir = await near.begin("w", 20), await near.begin("heir", 20)
-        desk = dispatch_directly(store, worker.id)
+        dispatcher.serve(worker.id)
         loses_its_answers(store, monkeypatch)
         order = new_order()
         with pytest.raises(UnavailableError) as caught:
             await store.create(order)
         assert caught.value.order_id == str(order.id)
-        assert (len(desk.reserved), desk.taken, desk.in_order) == (1, [], True)
+        assert (len(dispatcher.reserved), dispatcher.taken, dispatcher.in_order) == (1, [], True)
         assert await near.claim(heir.id, [order.id]) == [], "it is the worker's, who does not know"
         assert await near.held(worker.id) == {order.id: 1}, "until it looks"
         await worker.end()
@@ -265,15 +240,16 @@ async def test_a_lost_answer_settles_the_seats_and_the_order_may_be_claimed(
 
 
 async def test_an_order_whose_poster_does_not_wait_is_taken_or_not_stored_at_all(stores: Open) -> None:
-    async with stores() as store:
+    dispatcher = RecordingDispatcher()
+    async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
-        desk = dispatch_directly(store, worker.id)
+        dispatcher.serve(worker.id)
         order = new_order()
         posting = asyncio.create_task(store.create(order))
-        await until(lambda: desk.reserved)
+        await until(lambda: dispatcher.reserved)
         posting.cancel()
-        await until(lambda: desk.settled)
+        await until(lambda: dispatcher.settled)
         stored = await store.versions([order.id])
-        assert [one.order.id for one in desk.taken] == list(stored)
-        assert desk.in_order
+        assert [one.order.id for one in dispatcher.taken] == list(stored)
+        assert dispatcher.in_order
         await worker.end()

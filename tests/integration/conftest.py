@@ -15,6 +15,7 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.localnet import worker_setup
 from tests.support.parts import open_queue, open_redis, open_store
+from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue
 from tests.support.streaming import OpenRecord, memory_record, postgres_record
 from tests.support.worker_on_servers import LANDED, Bench, OpenBench
@@ -35,17 +36,17 @@ def redis_url(servers: Servers) -> str:
 @asynccontextmanager
 async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterator[Bench]:
     """A `Bench` on the servers that are given."""
-    clock, chain = SystemClock(), ScriptedChain()
+    clock, chain, dispatcher = SystemClock(), ScriptedChain(), LateDispatcher()
     chain.statuses = [LANDED]
     async with (
-        open_store(address) as store,
+        open_store(address, dispatcher=dispatcher) as store,
         open_queue(redis_url, prefix) as queue,
         open_redis(redis_url) as client,
     ):
         a = ScriptedVenue("a", clock, 1_510_000, chain)
         b = ScriptedVenue("b", clock, 1_505_000, chain)
         limiter = RateLimiter(client, prefix, "p")
-        yield Bench(store, queue, limiter, chain, a, b, itertools.count())
+        yield Bench(store, queue, limiter, chain, a, b, itertools.count(), dispatcher)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import Any
 
 from dexexec.domain.event import Event
 from dexexec.failpoints import Failpoint
+from dexexec.recovery.signing_permission import SigningPermission, Unrestricted
+from dexexec.store import Dispatcher
 from tests.simulation.clock import VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.wires import Server, SimulatedWire
@@ -31,8 +33,11 @@ class MachineStore(MemoryStore):
         announce: Callable[[Sequence[Event]], None],
         wire: SimulatedWire,
         clock: VirtualClock,
+        *,
+        dispatcher: Dispatcher | None = None,
+        permitted_identity: Callable[[], str | None],
     ) -> None:
-        super().__init__(database, announce, wire, clock)
+        super().__init__(database, announce, wire, clock, dispatcher, permitted_identity)
         self.sessions: list[MemoryWorkerSession] = []
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
@@ -56,12 +61,17 @@ class Machine:
         self.stores: list[MachineStore] = []
         self.comparisons: list[MemoryComparisons] = []
         self.wires: list[SimulatedWire] = []
+        self.permission: SigningPermission = Unrestricted()
         self.stop: Callable[[], None] = lambda: None
         """SIGTERM, if the process handles it."""
         self.unexpected: list[BaseException] = []
         self._over = asyncio.Event()
 
     # Inside a process
+
+    def permitted_identity(self) -> str | None:
+        """Where the worker of this process may record attempts."""
+        return self.permission.identity()
 
     def clock(self) -> VirtualClock:
         """A clock of its own: its monotonic time begins anywhere, its wall clock is a little off."""

@@ -27,7 +27,7 @@ from dexexec.recovery.signing_permission import ComparedRecord
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.chain import SLOT_MS, MemoryLedger, SimulatedChain
 from dexexec.settlement.simulated.signer import SimulatedSigner
-from dexexec.store import Store
+from dexexec.store import Dispatcher, Store
 from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.venues.router import Router
 from tests.simulation.chains import ForkingChain, ForkingNode, ObservedChain, RemoteLedger
@@ -44,6 +44,7 @@ from tests.simulation.wires import Server
 from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import ComparisonRow, MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.worker_parts import pipeline_and_watcher
 
 LEASE = 3.0
@@ -128,15 +129,23 @@ class Scenario:
 
     # What processes do
 
-    def _store(self, machine: Machine, clock: VirtualClock) -> MachineStore:
-        store = MachineStore(self.database, self.checks.announced, machine.wire(self.postgres), clock)
+    def _store(self, machine: Machine, clock: VirtualClock, dispatcher: Dispatcher | None = None) -> MachineStore:
+        store = MachineStore(
+            self.database,
+            self.checks.announced,
+            machine.wire(self.postgres),
+            clock,
+            dispatcher=dispatcher,
+            permitted_identity=machine.permitted_identity,
+        )
         machine.stores.append(store)
         return store
 
     async def _serve(self, machine: Machine) -> None:
         """An API process, without HTTP; perhaps API and worker in one."""
         clock = machine.clock()
-        store = self._store(machine, clock)
+        dispatcher = LateDispatcher() if self.plan.together else None
+        store = self._store(machine, clock, dispatcher)
         intake = Intake(
             store,
             MemoryQueue(self.redis, machine.wire(self.valkey)),
@@ -146,17 +155,20 @@ class Scenario:
             observer=self.observer,
         )
         self.clients.connect(intake)
-        if not self.plan.together:
+        if dispatcher is None:
             await self.loop.create_future()
-        await self._work(machine, store)
+        await self._work(machine, store, dispatcher)
         await intake.close()
 
-    async def _work(self, machine: Machine, posted: MachineStore | None = None) -> None:
-        """A worker process: worker and sweeper. `posted` is where the same process stores new orders."""
+    async def _work(
+        self, machine: Machine, posted: MachineStore | None = None, dispatcher: LateDispatcher | None = None
+    ) -> None:
+        """A worker process: worker and sweeper. If the same process stores new orders, it does so in `posted`, which
+        has this `dispatcher`."""
         store = posted or self._store(machine, machine.clock())
         worker, sweeper = self._parts(machine, store.port)
-        if posted:
-            posted.dispatcher = worker.direct
+        if dispatcher:
+            dispatcher.target = worker.direct
         machine.stop = worker.stop
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(sweeper.run())
@@ -190,7 +202,7 @@ class Scenario:
             observer=self.observer,
             rng=machine.rng,
         )
-        permission = self._permission(machine, store, chain, clock) if self.plan.promotions else None
+        permission = self._permission(machine, chain, clock) if self.plan.promotions else None
         worker = Worker(
             name=name,
             store=store,
@@ -212,12 +224,12 @@ class Scenario:
         )
         return worker, Sweeper(name, store, queue, self.plan.sweep, clock=clock, observer=self.observer)
 
-    def _permission(self, machine: Machine, store: Store, chain: Chain, clock: VirtualClock) -> ComparedRecord:
+    def _permission(self, machine: Machine, chain: Chain, clock: VirtualClock) -> ComparedRecord:
         comparisons = MemoryComparisons(self.database, self.checks.announced, machine.wire(self.postgres))
         machine.comparisons.append(comparisons)
         history = ChainHistory(chain, machine.wire(self.node), clock, self._on_chain)
         permission = permission_of(comparisons, history, clock, self.observer)
-        store.restrict(permission.identity)
+        machine.permission = permission
         return permission
 
     def _is_compared(self) -> bool:

@@ -24,7 +24,7 @@ CREATE = statements.create
 def taking(b: Bench, **limits: Any) -> Worker:
     """A worker in one process with the store: new orders may go to it directly."""
     worker = b.worker(**limits)
-    b.store.dispatcher = worker.direct
+    b.dispatcher.target = worker.direct
     return worker
 
 

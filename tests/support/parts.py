@@ -14,7 +14,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL
-from dexexec.store import Address, Database, Store, migrate
+from dexexec.store import Address, Database, Dispatcher, Store, migrate
 
 
 def new_order(
@@ -75,11 +75,15 @@ async def open_database(address: Address) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_store(
-    address: Address, announce: Callable[[Sequence[Event]], None] = lambda _: None, timeout: float = 5.0
+    address: Address,
+    announce: Callable[[Sequence[Event]], None] = lambda _: None,
+    timeout: float = 5.0,
+    *,
+    dispatcher: Dispatcher | None = None,
 ) -> AsyncIterator[Store]:
     """A store on a migrated database, with its group commits running."""
     async with open_database(address) as database:
-        store = Store(database, announce, SystemClock(), timeout)
+        store = Store(database, announce, SystemClock(), timeout, dispatcher=dispatcher)
         async with running(store.run()):
             yield store
 

@@ -27,6 +27,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.feed.feed import Feed, History
+from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer, make_logger
@@ -151,8 +152,9 @@ async def open_api(
 ) -> AsyncIterator[Api]:
     """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
     clock, observer = SystemClock(), Observer(make_logger("error"))
-    publisher = Publisher(client, channel, clock)
-    feed = Feed(record, client, publisher, clock=clock, observe=observer, poll_seconds=poll_seconds)
+    followed = FollowedOrders()
+    publisher = Publisher(client, channel, clock, listener=followed.put_committed)
+    feed = Feed(record, client, publisher, followed, clock=clock, observe=observer, poll_seconds=poll_seconds)
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []

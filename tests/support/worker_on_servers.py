@@ -28,6 +28,7 @@ from dexexec.store import Store
 from dexexec.venue import Network, Slippage
 from dexexec.venues.router import Router
 from tests.support.parts import new_order
+from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue
 from tests.support.waiting import until
 from tests.support.worker_parts import pipeline_and_watcher
@@ -54,6 +55,7 @@ class Bench:
     a: ScriptedVenue
     b: ScriptedVenue
     names: "itertools.count[int]"
+    dispatcher: LateDispatcher
 
     def worker(
         self,

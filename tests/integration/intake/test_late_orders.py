@@ -19,10 +19,10 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Created, Database, Store
 from dexexec.store import orders as statements
 from dexexec.store.orders import CreateRequest
-from tests.contract.test_store_direct_dispatch import dispatch_directly
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue
 from tests.support.parts import new_order, open_database, open_store, running
 from tests.support.prepared_orders import ROUTED, claimed_by, one_order, step
+from tests.support.recording_dispatcher import RecordingDispatcher
 from tests.support.waiting import until
 
 CLOCK = SystemClock()
@@ -163,18 +163,19 @@ async def test_a_statement_that_nobody_could_cancel_stores_nothing_that_is_too_l
 
 async def test_what_is_being_written_when_its_client_goes_may_be_stored_and_is_taken(database_address: Address) -> None:
     async with one_connection(database_address) as database, outside(database_address) as others:
-        store = Store(database, lambda _: None, CLOCK)
+        dispatcher = RecordingDispatcher()
+        store = Store(database, lambda _: None, CLOCK, dispatcher=dispatcher)
         async with running(store.run()):
             await store.create(new_order())
             worker, order = await store.begin("w", 20), new_order()
-            desk = dispatch_directly(store, worker.id)
+            dispatcher.serve(worker.id)
             async with others.locked():
                 creating = asyncio.create_task(store.create(order))
                 await until(others.somebody_waits)
                 creating.cancel()
-            await until(lambda: desk.taken)
-            assert [one.order.id for one in desk.taken] == [order.id]
-            assert desk.in_order
+            await until(lambda: dispatcher.taken)
+            assert [one.order.id for one in dispatcher.taken] == [order.id]
+            assert dispatcher.in_order
             await worker.end()
 
 

@@ -2,7 +2,7 @@
 comes back into the record before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,11 +109,22 @@ class ScriptedHistory:
 
 
 @dataclass
+class Permitted:
+    """Which Postgres the store may record attempts in: all, unless a test restricts it."""
+
+    source: Callable[[], str | None] = lambda: None
+
+    def identity(self) -> str | None:
+        return self.source()
+
+
+@dataclass
 class Scene:
     """A record in Postgres, and a chain beside it. `now` is the database's time (Unix seconds)."""
 
     database: Database
     store: Store
+    permitted: Permitted
     comparisons: ChainComparisons
     chain: ScriptedHistory
     record: str
@@ -209,13 +220,14 @@ async def submit(scene: Scene, claimed: Claimed, signature: str, **about: Any) -
 async def scene(address: Address) -> AsyncIterator[Scene]:
     announced: list[Event] = []
     async with open_database(address) as database:
-        store = Store(database, announced.extend, SystemClock())
+        permitted = Permitted()
+        store = Store(database, announced.extend, SystemClock(), permitted_identity=permitted.identity)
         comparisons = ChainComparisons(database, announced.extend)
         async with running(store.run()), database.connection() as connection:
             row = await (await connection.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")).fetchone()
             assert row is not None
             record = await comparisons.record_name()
-            at = Scene(database, store, comparisons, ScriptedHistory(), record, row[0], announced)
+            at = Scene(database, store, permitted, comparisons, ScriptedHistory(), record, row[0], announced)
             try:
                 yield at
             finally:
@@ -296,13 +308,13 @@ async def test_without_a_node_that_lists_signatures_only_the_record_of_before_is
 async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(database_address: Address) -> None:
     async with scene(database_address) as at:
         permission = at.permission()
-        at.store.restrict(permission.identity)
+        at.permitted.source = permission.identity
         claimed = await at.order()
         assert await submit(at, claimed, "sig") is None, "not permitted yet"
         assert (await at.read(claimed.order.id))["status"] == "pending"
         await permission.obtain()
         assert await submit(at, claimed, "sig")
-        at.store.restrict(lambda: "1/00000001")
+        at.permitted.source = lambda: "1/00000001"
         other = await at.order()
         assert await submit(at, other, "sig-2") is None
         later = Step(order_id=claimed.order.id, claim=claimed.order.claim, version=4, events=((Status.CONFIRMED, {}),))
@@ -315,7 +327,7 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
 ) -> None:
     """A worker that has not noticed yet that another Postgres answers: the order may have swapped, and that be lost."""
     async with scene(database_address) as at:
-        at.store.restrict(lambda: "1/00000001")
+        at.permitted.source = lambda: "1/00000001"
         claimed = await at.order()
         ends = Step(
             order_id=claimed.order.id,
@@ -328,7 +340,7 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
         assert await at.store.advance(ends) is None
         assert (await at.read(claimed.order.id))["status"] == "pending"
         permission = at.permission()
-        at.store.restrict(permission.identity)
+        at.permitted.source = permission.identity
         await permission.obtain()
         assert await at.store.advance(ends)
 

@@ -65,15 +65,13 @@ class MemoryStore:
         announce: Callable[[Sequence[Event]], None] = lambda _: None,
         wire: Wire | None = None,
         clock: Clock | None = None,
+        dispatcher: Dispatcher | None = None,
+        permitted_identity: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
         self._clock = clock or SystemClock()
-        self.dispatcher: Dispatcher | None = None
-        self._identity: Callable[[], str | None] = lambda: None
-
-    def restrict(self, identity: Callable[[], str]) -> None:
-        """As the real one; the database is `MemoryDatabase.identity`."""
-        self._identity = identity
+        self._dispatcher = dispatcher
+        self._permitted_identity = permitted_identity
 
     @property
     def port(self) -> Store:
@@ -100,9 +98,9 @@ class MemoryStore:
 
     async def _created(self, request: CreateRequest) -> Created:
         """A dispatcher hears what became of the order although the caller may have gone."""
-        if self.dispatcher is None:
+        if self._dispatcher is None:
             return await self._create(request, None)
-        return await asyncio.shield(asyncio.create_task(self._create(request, self.dispatcher)))
+        return await asyncio.shield(asyncio.create_task(self._create(request, self._dispatcher)))
 
     async def _create(self, request: CreateRequest, dispatcher: Dispatcher | None) -> Created:
         now = self._clock.monotonic()
@@ -222,7 +220,7 @@ class MemoryStore:
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; its events, or None when the claim was stale."""
 
-        identity = self._identity()
+        identity = self._permitted_identity()
 
         def commit() -> list[Event] | None:
             events = self.database.advance(step, identity)

@@ -17,6 +17,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
 from dexexec.feed.feed import Feed
+from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Outgoing, Publisher, encode
 from dexexec.feed.subscriber import Follower
 from dexexec.observe.observer import Observer, make_logger
@@ -97,6 +98,7 @@ class Scene:
     channel: Channel
     clock: NotingClock
     publisher: Publisher
+    orders: FollowedOrders
     feed: Feed
     seen: Seen
     follower: Follower
@@ -113,12 +115,13 @@ class Scene:
 @asynccontextmanager
 async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
     record, channel, clock, seen = GatedRecord(), Channel(), NotingClock(), Seen()
-    publisher = Publisher(channel.client, "events", clock)
+    followed = FollowedOrders()
+    publisher = Publisher(channel.client, "events", clock, listener=followed.put_committed)
     observer = Observer(make_logger("error"))
-    feed = Feed(record, channel.client, publisher, clock=clock, observe=observer, poll_seconds=3_600)
+    feed = Feed(record, channel.client, publisher, followed, clock=clock, observe=observer, poll_seconds=3_600)
     follower = feed.follower(seen)
     async with running(*([publisher.run(), feed.run()] if run else [])):
-        yield Scene(record, channel, clock, publisher, feed, seen, follower)
+        yield Scene(record, channel, clock, publisher, followed, feed, seen, follower)
         follower.close()
 
 
@@ -211,8 +214,8 @@ async def test_an_event_that_nobody_here_follows_is_neither_kept_nor_encoded(mon
         it.follower.follow(followed, 0)
         it.publisher.announce([await it.record.step(other, Status.ROUTING), await it.record.step(followed, LIFE[1])])
         it.publisher.announce([await it.record.step(other, Status.BUILDING)])
-        assert it.feed._own.qsize() == 1
-        assert [one.event.order_id for one in it.feed._own.get_nowait()] == [followed]
+        assert it.orders._committed.qsize() == 1
+        assert [one.event.order_id for one in it.orders._committed.get_nowait()] == [followed]
         assert encoded == []
 
 

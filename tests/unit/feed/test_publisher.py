@@ -1,6 +1,7 @@
 """The publisher: what is published, which messages are believed, and that no caller ever waits for Redis."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID, uuid4
@@ -50,8 +51,8 @@ class FakeRedis:
         await until(lambda: len(self.published) >= count)
 
 
-def publisher_on(fake: FakeRedis) -> Publisher:
-    return Publisher(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock())
+def publisher_on(fake: FakeRedis, listener: Callable[[Sequence[Outgoing]], None] = lambda _: None) -> Publisher:
+    return Publisher(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock(), listener)
 
 
 @given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))
@@ -145,8 +146,7 @@ async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monke
 
     monkeypatch.setattr(Event, "encode", noted)
     fake, heard = FakeRedis(), list[Outgoing]()
-    subject = publisher_on(fake)
-    subject.listener = heard.extend
+    subject = publisher_on(fake, heard.extend)
     subject.announce([event(1), event(2)])
     assert [one.event.seq for one in heard] == [1, 2]
     assert made == []  # nobody needed it yet
@@ -169,8 +169,7 @@ async def test_what_is_published_names_the_process_it_comes_from() -> None:
 
 async def test_nothing_is_published_for_no_events() -> None:
     fake, told = FakeRedis(), list[object]()
-    subject = publisher_on(fake)
-    subject.listener = told.append
+    subject = publisher_on(fake, told.append)
     run = asyncio.create_task(subject.run())
     subject.announce([])
     subject.announce([event(1)])
