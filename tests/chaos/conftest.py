@@ -1,4 +1,4 @@
-"""A socket that nobody closed is an error of the test that left it."""
+"""A socket left open is an error of the test that opened it."""
 
 import gc
 from collections.abc import Iterator

@@ -255,8 +255,8 @@ class Soak:
         await restarts.restart_workers(self._scene, self._chance)
 
     async def _lose_last_commits(self) -> None:
-        """What was told since the standby was cut off may be told anew, and orders that had not swapped are gone: from
-        here on clients are to see what the record says after the comparison, from the first event on."""
+        """Events after the cut may be sent again, and orders that had not swapped are gone: from
+        here on clients must receive the record's events after the comparison, from the first one on."""
         if self._losses > (time.monotonic() - self._begun) / LOSS_EVERY:
             return  # the comparison takes some 10 s
         await self._calm()

@@ -1,4 +1,4 @@
-"""A connection to Redis that breaks while nobody looks, under the loop that the service runs on."""
+"""A Redis connection that breaks while it is idle, on the event loop of the service."""
 
 import asyncio
 

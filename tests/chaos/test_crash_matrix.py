@@ -1,6 +1,6 @@
 """The crash matrix: every failpoint, struck by kill -9, by an exception, and by a stall past the lease.
 
-In each case a process takes orders and works on them until the blow falls. Whoever posted goes on posting under the
+In each case a process accepts and executes orders until the strike. Clients go on posting under the
 same keys, and sockets go on following, there or at the process that comes to help. In the end every order has exactly
 one terminal status, no swap landed twice, and the sockets saw what Postgres has.
 """
@@ -51,7 +51,7 @@ ENDS_THE_PROCESS = {
     Failpoint.ANNOUNCING,
     Failpoint.HEARD,
 }
-"""Where a fault that nobody foresaw concerns no order in particular, a process goes down loudly; elsewhere it may cost
+"""An unexpected error that belongs to no single order ends the process; elsewhere it may cost
 one order its turn and nothing else."""
 
 BY_THE_QUEUE = {
@@ -80,7 +80,7 @@ class Case:
     passes: int = 0
     """How many pass there before it strikes."""
     drained: bool = False
-    """An order has ended by then, so that the worker knows the queue to be empty and takes new ones directly."""
+    """An order has ended by then, so that the queue is empty and the worker takes new orders directly."""
 
     @property
     def plan(self) -> list[Strike]:

@@ -32,13 +32,13 @@ SETTLING = [
     Failpoint.CONCLUDED,
 ]
 AT_ONCE = 5
-"""All cases ask one localnet, which is one process."""
+"""All cases share one localnet process."""
 FINAL_SECONDS = 3.0
 """A confirmed order rests so long that its swap is final when it is looked up again."""
 
 
 async def survive_on_localnet(servers: Servers, url: str, case: Case) -> None:
-    """Run one case with a wallet and vaults that nobody else uses."""
+    """Run one case with a wallet and vaults of its own."""
     wallet = Keypair()
     settings = settings_on(url, wallet) | {"DEXEXEC_MOCK_SEED": str(secrets.randbits(60))}
     if case.at in UNTIL_FINAL:

@@ -144,7 +144,7 @@ async def a_stage(
 
 
 def once(armed: asyncio.Event, tap: Tap) -> Tap:
-    """The same tap, which follows all that is said and finds nothing before it is armed."""
+    """The same tap: it follows all traffic and matches nothing before it is armed."""
     return lambda data: tap(data) and armed.is_set()
 
 
@@ -245,7 +245,7 @@ async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(serve
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
-    """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer does not know."""
+    """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer gets no answer."""
     new = [LostAnswer(*case) for case in product((Lost.CREATE, Lost.ADVANCE), (False, True))]
     queued = [LostAnswer(*case, queued=True) for case in product((Lost.CREATE, Lost.CLAIM), (False, True))]
     cases = new + queued

@@ -1,4 +1,4 @@
-"""The bad network does what it says."""
+"""The faults of the test proxy work as described."""
 
 import asyncio
 import socket

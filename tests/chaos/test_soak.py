@@ -1,4 +1,4 @@
-"""The short form of the soak. tests/chaos/README.md says how to run the long one, and this one's seed again."""
+"""The short form of the soak. tests/chaos/README.md describes the long form and how to repeat a seed."""
 
 import asyncio
 import random

@@ -1,8 +1,8 @@
 """A worker that was declared dead wakes up while its order is in the hands of another, who is not done with it.
 
-The first process stands still with the order at one place, past its lease. The second claims the order and is held at
-another place: just after its claim, when the record still looks as the first believes, or when it knows the fate of the
-swap and has not said so. Then the first goes on. Only its stale claim keeps it from writing now.
+The first process is stalled with the order at one place, past its lease. The second claims the order and is held at
+another place: just after its claim, when the record still looks as the first believes, or when it has proven the
+outcome of the swap and not written it yet. Then the first goes on. Only its stale claim keeps it from writing now.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SENT = "SELECT signature, sent_height FROM simulated_swaps ORDER BY signature"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where the first process stands still, and where the second is held meanwhile."""
+    """Where the first process is stalled, and where the second is held meanwhile."""
 
     zombie: Failpoint
     other: Failpoint

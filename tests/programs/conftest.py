@@ -15,7 +15,7 @@ SEED = "TEST_PROGRAMS_SEED"
 
 @pytest.fixture
 def runs() -> int:
-    """1, or what is asked for."""
+    """1, or the value of the option."""
     return int(os.environ.get(RUNS, "1"))
 
 

@@ -95,7 +95,7 @@ class Outside:
         return dict(total)
 
     async def judge(self, orders: Sequence[Order]) -> Tally:
-        """Fail unless the chain shows exactly what the orders tell. Amounts that differ from the quote are allowed
+        """Fail unless the chain shows exactly what the orders report. Amounts that differ from the quote are allowed
         only where another swap of the same pool came in between, and within the order's bound."""
         moves = await self.moves()
         recorded = {str(attempt["txHash"]) for order in orders for attempt in order["attempts"]}
@@ -146,7 +146,7 @@ class Outside:
             assert paid <= told["maxIn"]
 
     async def _move(self, signature: str) -> Move | None:
-        """None where somebody else paid."""
+        """None for another fee payer."""
         answer = await self.client.get_transaction(
             Signature.from_string(signature), encoding="json", max_supported_transaction_version=0
         )
@@ -173,7 +173,7 @@ class Outside:
 
 
 def told_of(order: Order) -> dict[str, Any]:
-    """What a confirmed order tells of the quote that it executed, and of what that brought."""
+    """The quote and the fill that a confirmed order reports."""
     [quote] = [one["quote"] for one in order["attempts"] if one["txHash"] == order["txHash"]]
     fill = order["fill"]
     quoted = int(quote["amountIn"]), int(quote["amountOut"])

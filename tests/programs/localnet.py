@@ -40,10 +40,10 @@ SECONDS = 60
 
 
 class Time(ManualClock):
-    """Time that both we and the chain have; blocks come when a test says so."""
+    """One clock for service and chain; a test decides when blocks come."""
 
     def unix(self) -> float:
-        """What the chain's blocks are told, in seconds."""
+        """The time for the chain's blocks, in seconds."""
         return self.unix_ms() / 1000
 
 
@@ -51,7 +51,7 @@ class SlotTime(SlotClock):
     """The same, but blocks come as time passes."""
 
     def unix(self) -> float:
-        """What the chain's blocks are told, in seconds."""
+        """The time for the chain's blocks, in seconds."""
         return self.unix_ms() / 1000
 
 
@@ -127,7 +127,7 @@ class Ground:
         return Held(amounts)
 
     def balances(self) -> dict[str, int]:
-        """What there is of every token, whoever holds it; of SOL what is wrapped in vaults and the payer's."""
+        """The total of every token over all holders; of SOL what is wrapped in vaults and what the payer has."""
         tip, total = self.net.ledger.blocks.tip, dict(self.held().amounts)
         for pool in self.market.pools:
             for mint, vault in zip(pool.mints, pool.vaults, strict=True):
@@ -140,7 +140,7 @@ class Ground:
 @asynccontextmanager
 async def ground(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[Ground]:
     """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
-    a test says so."""
+    a test decides it."""
     clock = Time()
     async with (
         run_localnet(folder, now=clock.unix) as net,
@@ -187,5 +187,5 @@ def sealer_of(chain: Localnet, clock: Clock, wallet: Keypair) -> SolanaSealer:
 
 
 def amount_of(data: bytes) -> int:
-    """What a token account says it holds."""
+    """The amount in a token account."""
     return int.from_bytes(data[64:72], "little")

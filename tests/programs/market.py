@@ -34,14 +34,14 @@ from tests.support.localnet.in_process import rpc, sign
 LEAST, MOST = 300_000, 3_000_000
 """USDC on each side of a pool."""
 OFF = 3_000
-"""Millionths that a pool's price may stand off: less than most fees, so that size decides which pool is best."""
+"""Millionths by which a pool's price may differ: less than most fees, so that size decides which pool is best."""
 UNITS = 10**6
 PLENTY = 2**50
 """Base units of each token that the creator and a trader have."""
 
 
 class Pool(NamedTuple):
-    """A pool as it was made. Reserves and vaults stand in the order of the mints, which is the program's."""
+    """A pool as it was made. Reserves and vaults are in the order of the mints, which is the program's."""
 
     venue: str
     kind: str
@@ -177,7 +177,7 @@ async def fund(url: str, owner: Pubkey, lamports: int = PLENTY, tokens: int = PL
 
 
 async def land(client: AsyncClient, steps: Sequence[Instruction], *signers: Keypair) -> str:
-    """Send a transaction of ours, which must succeed; it lands at once."""
+    """Send a transaction, which must succeed and lands at once."""
     blockhash = (await client.get_latest_blockhash()).value.blockhash
     transaction = sign(steps, *signers, blockhash=blockhash)
     return str((await client.send_transaction(transaction, TxOpts(preflight_commitment=Processed))).value)

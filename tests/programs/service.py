@@ -54,7 +54,7 @@ class Scene:
         return self.stand.start(**{**VENUES, **key, **settings})
 
     async def trader(self, **amounts: int) -> Keypair:
-        """A wallet that can trade, or has of lamports and tokens what is said; it is final then."""
+        """A wallet with the given lamports and tokens, or enough to trade; finalized on return."""
         wallet = Keypair()
         await fund(self.url, wallet.pubkey(), **amounts)
         slot: int = await rpc(self.url, "getSlot", {"commitment": "processed"})

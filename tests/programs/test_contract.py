@@ -32,11 +32,11 @@ pytestmark = dumps.needed
 CLUSTERS = {"DEXEXEC_RAYDIUM_CLUSTER": "localnet", "DEXEXEC_METEORA_CLUSTER": "localnet"}
 VENUES: tuple[VenueClass, ...] = (Raydium, Meteora)
 MOVES = [50, 1_000, 20_000]
-"""USDC worth of what somebody else swaps just before: from next to nothing to percents of a pool."""
+"""USDC worth of a third party's swap just before: from next to nothing to percents of a pool."""
 
 
 class MovingChain(Localnet):
-    """A localnet on which somebody else swaps the same way just before anything of ours lands."""
+    """A localnet on which a third party swaps the same way just before each of our transactions lands."""
 
     mover: "Mover | None" = None
 
@@ -71,14 +71,14 @@ class Mover:
 
 @dataclass(frozen=True)
 class ProgramHarness(Harness):
-    """Each world has a localnet of its own, below `folder`, with a market by one seed."""
+    """Each environment has its own localnet, below `folder`, with a market from one seed."""
 
     folder: Path = field(default=Path())
     seed: int = 1
 
     @asynccontextmanager
     async def chain_setup(self, condition: Condition) -> AsyncIterator[harness.ChainSetup]:
-        """A fresh market; when prices move, it is somebody else who moves them."""
+        """A fresh market; prices move by a third party's swaps."""
         pair = self.pair or self.default_pair()
         async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
             setup = harness.ChainSetup(on.clock, on.chain, on.sealer, "localnet", settles=True)

@@ -70,7 +70,7 @@ async def ended(calls: Http, url: str, order_id: str) -> Order:
 
 
 def words(order: Order) -> str:
-    """What its last event tells."""
+    """The detail of its last event."""
     return str(order["events"][-1]["detail"])
 
 
@@ -128,7 +128,7 @@ def body_of(request: SwapRequest) -> dict[str, Any]:
 async def front_run(
     on: Scene, calls: Http, url: str, order: dict[str, Any], mover: Keypair, request: SwapRequest
 ) -> Order:
-    """The order's swap is lost on its way until somebody else has swapped far more in its pool."""
+    """The order's swap is lost on its way until a third party has swapped far more in its pool."""
     await on.faults(drop=CROWD)
     order_id = await post(calls, url, order)
     watch = await followed(url, [order_id], "submitted")

@@ -26,7 +26,7 @@ from tests.support.raydium_accounts import address, patched
 pytestmark = dumps.needed
 
 STATUS = {"raydium": (329, b"\4"), "meteora": (481, b"\1")}
-"""Where a pool says that it is disabled, and how."""
+"""The field that marks a pool as disabled, and its value."""
 CLOSED = {"raydium": "closed", "meteora": "disabled"}
 CLONE = address(77)
 

@@ -62,7 +62,7 @@ def told(what: str, tally: Tally) -> None:
 
 
 def check_venues(orders: list[Order]) -> None:
-    """Both venues were asked for every order, and each of them won some, in each mode and direction."""
+    """Both venues quoted every order, and each won some, in each mode and direction."""
     for order in orders:
         assert {quote["venue"] for quote in order["quotes"]} == {"raydium", "meteora"}
     won = Counter((order["venue"], order["mode"]) for order in orders if order["status"] == "confirmed")

@@ -12,7 +12,7 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
 TOKENS = Tokens((*KNOWN, PEPE))
 SETTING = f"{PEPE.mint}:{PEPE.symbol}:{PEPE.decimals}"
-"""`DEXEXEC_TOKENS`, so that the service knows them all."""
+"""`DEXEXEC_TOKENS`, with all of them."""
 WORTH = {WSOL: 150_000, USDC: 1_000_000, PEPE.mint: 5_000_000}
 """Millionths of a USDC base unit per base unit: 150 USDC per SOL, 0.5 per PEPE."""
 RENT_EXEMPT = 2_039_280

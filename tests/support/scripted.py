@@ -86,7 +86,7 @@ class ScriptedChain:
 
 
 class ScriptedVenue(Venue[NoOptions]):
-    """`on_quote` and `on_build` may be replaced; `asked` counts."""
+    """`on_quote` and `on_build` may be replaced; `asked` counts calls."""
 
     name = "scripted"
     capabilities = Capabilities(network=Network.SIMULATED)

@@ -1,4 +1,4 @@
-"""The localnet that a scene's orders settle on: a process with a network before it, and every way to hurt it.
+"""The localnet that orders settle on: a process behind a proxy, with all its faults.
 
 What happens to it is called trouble: one after the other to the process, and beside it one after the other to its
 network.

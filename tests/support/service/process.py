@@ -1,7 +1,7 @@
 """The real program as processes: started with an environment, waited for, signalled, and never left behind.
 
-A `Stand` is what one test runs. Its processes get a working directory of their own (so that no `.env` is read) and
-only the settings that the test names. Leaving the stand kills what still runs, waits for the embedded servers of its
+A `Stand` has the processes of one test. They get a working directory of their own (so that no `.env` is read) and
+only the settings that the test names. Leaving it kills what still runs, waits for the embedded servers of its
 data folders to be gone, and, if the test failed, prints what every process wrote.
 """
 
