@@ -1,6 +1,6 @@
-"""The least that Tornado can do with a posted order: read its JSON and answer with an id. The limit of every API on it.
+"""The least that Tornado can do with a posted order: parse its JSON and answer with an id. The upper limit of any API.
 
-Ends with its standard input.
+Exits when its standard input ends.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from dexexec.bench.client.http import EXECUTE
-from dexexec.bench.client.main import fastest
+from dexexec.bench.client.main import run_on_fastest_loop
 
 
 class Execute(RequestHandler):
-    """`POST /api/orders/execute`, with nothing behind it."""
+    """`POST /api/orders/execute` without a service behind it."""
 
     def post(self) -> None:
         """202 with an id."""
@@ -28,7 +28,7 @@ class Execute(RequestHandler):
 
 
 async def main() -> None:
-    """Serve; the first line of the output is the URL."""
+    """Serve. The first line of the output is the URL."""
     server = HTTPServer(Application([(EXECUTE, Execute)], log_function=lambda _: None))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
@@ -40,4 +40,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    fastest(main())
+    run_on_fastest_loop(main())

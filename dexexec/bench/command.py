@@ -1,5 +1,8 @@
-"""`python -m dexexec bench`: its options, the parts in turn, and the report. The exit code is 1 when a figure cannot be
-trusted, because orders were lost, doubled, not answered or not confirmed, or because a part could not be measured."""
+"""`python -m dexexec bench`: runs the parts one after the other and prints the report.
+
+The exit code is 1 when a figure cannot be trusted: orders were lost, duplicated, not answered or not confirmed, or a
+part could not be measured.
+"""
 
 import argparse
 import json
@@ -16,12 +19,12 @@ from functools import partial
 from rich.console import Console
 
 from dexexec import __version__
-from dexexec.bench import environment
-from dexexec.bench.plan import FOREIGN_PARTS, PARTS, QUICK, Plan
+from dexexec.bench import sandbox
 from dexexec.bench.processes import BenchError, StoppedError
+from dexexec.bench.profile import FULL, PARTS, QUICK, REMOTE_PARTS, Profile
 from dexexec.bench.report import Report
-from dexexec.bench.scenarios import remote
-from dexexec.bench.scenarios.registry import PARTS_BY_NAME
+from dexexec.bench.scenarios.catalog import SCENARIOS
+from dexexec.bench.scenarios.remote import REMOTE_SCENARIOS
 from dexexec.bootstrap.shutdown import Stopping
 from dexexec.config.settings import Settings
 from dexexec.demo.client import check_url
@@ -31,20 +34,25 @@ SPARE_FILES = 200
 
 
 def main(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    """Measure; the exit code. Raises `StartupError`."""
-    plan = QUICK if options.quick else Plan()
-    names = [name for name in (PARTS if options.url is None else FOREIGN_PARTS) if name in (options.only or PARTS)]
+    """Measure, print the report and return the exit code. Raises `StartupError`."""
+    profile = QUICK if options.quick else FULL
+    names = [name for name in (PARTS if options.url is None else REMOTE_PARTS) if name in (options.only or PARTS)]
     if not names:
-        raise StartupError(f"with --url only these can be measured: {', '.join(FOREIGN_PARTS)}")
-    _allow_files(max(plan.idle_sockets, *plan.sockets) + SPARE_FILES)
+        raise StartupError(f"with --url only these can be measured: {', '.join(REMOTE_PARTS)}")
+    _raise_file_limit(max(profile.idle_sockets, *profile.sockets) + SPARE_FILES)
     stopping = Stopping()
     to_stdout = options.json is not None and str(options.json) == "-"
+    # With the JSON on standard output, everything for people goes to standard error.
     console = Console(file=sys.stderr if to_stdout else sys.stdout, highlight=False, soft_wrap=True)
-    report, begun = Report(), time.monotonic()
-    run = _Run(plan, report, stopping, console)
+    report = Report()
+    begun = time.monotonic()
+    run = _Run(profile, report, stopping, console)
     about = _about(options, environ)
     try:
-        about |= _theirs(run, names, options.url) if options.url else _ours(run, names, settings, environ)
+        if options.url:
+            _measure_remote(run, names, options.url)
+        else:
+            about |= _measure_own(run, names, settings, environ)
     except StoppedError:
         report.faults.append("stopped before all was measured")
     about["seconds"] = round(time.monotonic() - begun, 1)
@@ -62,52 +70,52 @@ def main(options: argparse.Namespace, settings: Settings, environ: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the parts have in common."""
+    """What all parts of a run share."""
 
-    plan: Plan
+    profile: Profile
     report: Report
     stopping: Stopping
     console: Console
 
-    def asked(self) -> bool:
+    def stop_requested(self) -> bool:
         return self.stopping.asked
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
 
 
-def _ours(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> dict[str, object]:
-    """Measure services of our own; what they ran on."""
-    with environment.open_bench_servers(settings, environ, run.asked, run.say) as here:
+def _measure_own(run: _Run, names: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> dict[str, object]:
+    """Measure services that the benchmark starts. Returns the versions of the servers that they ran on."""
+    with sandbox.open_bench_servers(settings, environ, run.stop_requested, run.say) as servers:
         for name in names:
-            _part(run, name, partial(PARTS_BY_NAME[name], here, run.plan, run.report))
-        return {**here.versions(), "embedded": list(here.servers.embedded)}
+            _measure_part(run, name, partial(SCENARIOS[name], servers, run.profile, run.report))
+        return {**servers.versions(), "embedded": list(servers.running.embedded)}
 
 
-def _theirs(run: _Run, names: Sequence[str], url: str) -> dict[str, object]:
-    """Measure what runs at `url`."""
+def _measure_remote(run: _Run, names: Sequence[str], url: str) -> None:
+    """Measure the server at `url`."""
     check_url(url)
-    with environment.open_client(environment.plain_environment(), run.asked) as (processes, load):
+    with sandbox.open_load_client(sandbox.plain_environment(), run.stop_requested) as (processes, load):
         for name in names:
-            _part(run, name, partial(remote.PARTS_BY_NAME[name], url, processes, load, run.plan, run.report))
-    return {}
+            _measure_part(run, name, partial(REMOTE_SCENARIOS[name], url, processes, load, run.profile, run.report))
 
 
-def _part(run: _Run, name: str, work: Callable[[], None]) -> None:
+def _measure_part(run: _Run, name: str, measure: Callable[[], None]) -> None:
     report = run.report
     run.say(f"{name} ...")
-    begun, known = time.monotonic(), len(report.figures)
+    begun = time.monotonic()
+    figures_before = len(report.figures)
     try:
-        work()
+        measure()
     except BenchError as error:
         report.faults.append(f"{name}: {error}")
     report.seconds[name] = time.monotonic() - begun
-    for figure in report.figures[known:]:
+    for figure in report.figures[figures_before:]:
         run.say(f"  {figure.name}: {'n/a' if figure.value is None else f'{figure.value:,.2f}'} {figure.unit}")
 
 
 def _about(options: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, object]:
-    given = {name: value for name, value in environ.items() if name.startswith("DEXEXEC_")}
+    settings = {name: value for name, value in environ.items() if name.startswith("DEXEXEC_")}
     return {
         "dexexec": __version__,
         "startedAt": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -115,13 +123,14 @@ def _about(options: argparse.Namespace, environ: Mapping[str, str]) -> dict[str,
         "url": options.url,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        # The cores that this process may use: a container may have fewer than the machine.
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "settings": {name: given[name] for name in sorted(given) if name not in environment.FIXED},
+        "settings": {name: settings[name] for name in sorted(settings) if name not in sandbox.FIXED_SETTINGS},
     }
 
 
-def _allow_files(count: int) -> None:
-    """For the children: they inherit what is allowed here."""
+def _raise_file_limit(count: int) -> None:
+    """Raise the limit of open files to `count`, for the child processes, which take over the limit of this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= count:
         return

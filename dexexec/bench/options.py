@@ -1,30 +1,38 @@
-"""The options of `python -m dexexec bench`, apart from all that it needs to run."""
+"""The options of `python -m dexexec bench`. Separate from `command`, so that `--help` imports little."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from dexexec.bench.plan import PARTS
+from dexexec.bench.profile import PARTS
 
 
 def add_parser(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="how fast it is on this machine",
-        description="Measure the service in processes of its own, on a record of its own that is removed at the end.",
+        help="measure the speed of the service on this machine",
+        description="Measure the service on this machine. It starts its own service processes and creates its own "
+        "database, which it removes at the end. docs/BENCHMARKS.md explains the figures.",
     )
     bench.add_argument(
-        "--only", type=_parts, default=(), metavar="PARTS", help=f"some parts, by comma: {', '.join(PARTS)}"
+        "--only",
+        type=_parts,
+        default=(),
+        metavar="PARTS",
+        help=f"run only these, separated by commas: {', '.join(PARTS)}",
     )
-    bench.add_argument("--quick", action="store_true", help="a short form, about a minute")
-    bench.add_argument("--url", default=None, help="measure what runs there: this service or another of the same API")
-    bench.add_argument("--json", type=Path, default=None, metavar="FILE", help="write JSON as well; - for stdout")
+    bench.add_argument("--quick", action="store_true", help="run a short form, which takes about a minute")
+    bench.add_argument(
+        "--url", default=None, help="measure the server at this URL: this service, or another with the same API"
+    )
+    bench.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write JSON to FILE (- for stdout)")
 
 
 def _parts(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = [name for name in names if name not in PARTS]
     if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is no part: there are {', '.join(PARTS)}")
+        problem = f"unknown part: {', '.join(unknown)}" if unknown else "no part given"
+        raise argparse.ArgumentTypeError(f"{problem} (choose from {', '.join(PARTS)})")
     return names

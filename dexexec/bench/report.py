@@ -1,4 +1,4 @@
-"""What a benchmark found: figures, the faults that would make them worthless; a table for people, JSON for machines."""
+"""The figures of a benchmark and the faults that make them worthless, as a table and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One number. `key` is stable (`part.case.what`), `limit` the key of the figure that bounds it, if any."""
+    """One number. `key` is stable (`part.case.what`); `limit` is the key of the figure that bounds it, if any."""
 
     key: str
     name: str
@@ -21,13 +21,13 @@ class Figure:
 
     @property
     def part(self) -> str:
-        """Which part measured it."""
+        """The part that measured it."""
         return self.key.partition(".")[0]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Report:
-    """Grows while parts run."""
+    """All results. The parts add to it while they run."""
 
     figures: list[Figure] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -36,20 +36,20 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, key: str, name: str, value: float | None, unit: str, limit: str = "") -> None:
-        """A figure."""
-        self.figures.append(Figure(key, name, value, unit, limit))
+        """Add a figure."""
+        self.figures.append(Figure(key=key, name=name, value=value, unit=unit, limit=limit))
 
     def value(self, key: str) -> float | None:
-        """A figure's value, None when it was not measured."""
+        """The value of a figure, or None if it was not measured."""
         return next((figure.value for figure in self.figures if figure.key == key), None)
 
     def share(self, figure: Figure) -> float | None:
-        """What part of its limit a figure is."""
+        """The figure divided by its limit."""
         limit = self.value(figure.limit) if figure.limit else None
         return figure.value / limit if limit and figure.value is not None else None
 
     def document(self, about: dict[str, object]) -> dict[str, object]:
-        """For machines: `about`, then everything. The shape is told in docs/BENCHMARKS.md."""
+        """The JSON: `about`, then all results. docs/BENCHMARKS.md describes its fields."""
         figures = [
             {
                 "key": figure.key,
@@ -68,7 +68,7 @@ class Report:
         }  # fmt: skip
 
     def show(self, console: Console) -> None:
-        """For people."""
+        """Print the tables, the notes and the faults."""
         for part in dict.fromkeys(figure.part for figure in self.figures):
             console.print(_table(part, [figure for figure in self.figures if figure.part == part], self))
         for note in self.notes:
@@ -80,19 +80,23 @@ class Report:
 def _table(part: str, figures: Sequence[Figure], report: Report) -> Table:
     names = {figure.key: figure.name for figure in report.figures}
     table = Table(title=part, title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("what")
+    table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("unit")
-    table.add_column("of its limit")
+    # Many parts have no figure with a limit: an empty column would only make the others narrow.
+    if any(report.share(figure) is not None for figure in figures):
+        table.add_column("share of its limit")
     for figure in figures:
         share = report.share(figure)
-        told = f"{share:.0%} of {names[figure.limit]}" if share is not None else ""
-        table.add_row(Text(figure.name), shown(figure.value), figure.unit, Text(told))
+        of_limit = f"{share:.0%} of {names[figure.limit]}" if share is not None else ""
+        cells = [figure.name, formatted(figure.value), figure.unit, of_limit]
+        # As Text, so that rich does not read brackets in a name as markup.
+        table.add_row(*map(Text, cells[: len(table.columns)]))
     return table
 
 
-def shown(value: float | None) -> str:
-    """A number as people read it."""
+def formatted(value: float | None) -> str:
+    """A number with as many digits as are meaningful."""
     if value is None:
         return "n/a"
     if abs(value) >= 1000:

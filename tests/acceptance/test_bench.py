@@ -113,7 +113,7 @@ def children(process: Process) -> set[int]:
     """The processes that it started and that run."""
     return {
         pid
-        for pid in process_usage.family(process.pid)
+        for pid in process_usage.process_and_children(process.pid)
         if pid != process.pid and process_usage.cpu_seconds(pid) is not None
     }
 

@@ -1,1 +1,1 @@
-"""The load client of the bench: a process of its own that posts orders and measures answers."""
+"""The benchmark's load client: a separate process that posts orders and times the answers."""

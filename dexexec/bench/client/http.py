@@ -1,7 +1,7 @@
-"""One keep-alive HTTP connection of the load client: requests encoded before, and the least parser for answers.
+"""One keep-alive HTTP connection of the load client. Requests are encoded in advance, and the parser is minimal.
 
-Only what the measured servers use: HTTP/1.1 with Content-Length. Anything else ends the connection, as a fault that is
-counted, never as a wrong figure.
+It reads only what the measured servers send: HTTP/1.1 with Content-Length. Anything else ends the connection and is
+counted as a fault, so it never becomes a wrong figure.
 """
 
 import asyncio
@@ -29,62 +29,69 @@ class Target:
 
 
 def order_request(target: Target, path: str = EXECUTE) -> bytes:
-    """The POST of an order, as both this service and others of the same API take it."""
+    """The POST of an order, in the form that every server of the same API accepts."""
     body = b'{"side":"buy","amount":"0.01"}'
     head = f"POST {path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def order_id(body: bytes) -> str:
-    """The id in the answer to a POST, "" when there is none."""
+    """The order id in the answer to a POST, or "" if the answer has none."""
+    # Not json.loads: the client must stay much faster than the server that it measures.
     at = body.find(_ID)
     if at < 0:
         return ""
     return body[at + len(_ID) : at + len(_ID) + ID_LENGTH].decode("ascii", "replace")
 
 
-class Answered(Protocol):
-    """Whoever uses a connection."""
+class ConnectionUser(Protocol):
+    """Receives the answers of a connection, and its end."""
 
     def answered(self, connection: "HttpConnection", status: int, body: bytes) -> None:
-        """The answer to the request under way."""
+        """The request in flight was answered."""
 
     def lost(self, connection: "HttpConnection", why: str) -> None:
-        """The connection has ended; a request that was under way has no answer."""
+        """The connection has ended; a request in flight will not be answered."""
 
 
 class HttpConnection(asyncio.Protocol):
-    """At most one request under way. `sent_at` and `order` are the user's."""
+    """A connection with at most one request in flight.
 
-    __slots__ = ("_buffer", "_transport", "_user", "busy", "order", "sent_at")
+    Its user sets `number` (of the order) and `timed_from` (when the latency of the request begins).
+    """
 
-    def __init__(self, user: Answered) -> None:
+    __slots__ = ("_buffer", "_transport", "_user", "busy", "number", "timed_from")
+
+    def __init__(self, user: ConnectionUser) -> None:
         self._user = user
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
         self.busy = False
-        self.sent_at = 0.0
-        self.order = 0
+        self.timed_from = 0.0
+        self.number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of that class
+        """Called by the event loop."""
+        # A cast and no isinstance: uvloop's transports do not inherit from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def send(self, request: bytes) -> None:
-        """Write a whole request."""
+        """Send a complete request."""
         if self._transport is None:
             return
         self.busy = True
         self._transport.write(request)
 
     def close(self) -> None:
-        """End the connection without a word to its user."""
-        transport, self._transport = self._transport, None
+        """Close the connection without notifying its user."""
+        transport = self._transport
+        # Cleared first: `connection_lost` takes a missing transport as our own close.
+        self._transport = None
         if transport is not None:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Called by the event loop."""
         buffer = self._buffer + data if self._buffer else data
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
@@ -105,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
         self._user.answered(self, int(head[9:12]), buffer[end + 4 : total])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
+        """Called by the event loop."""
         if self._transport is not None:
             self._transport = None
             self._user.lost(self, type(exc).__name__ if exc else "closed by the server")
@@ -115,8 +122,8 @@ class HttpConnection(asyncio.Protocol):
         self._user.lost(self, why)
 
 
-async def connect(target: Target, user: Answered) -> HttpConnection:
-    """Open one. Raises OSError."""
+async def connect(target: Target, user: ConnectionUser) -> HttpConnection:
+    """Open a connection. Raises OSError."""
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: HttpConnection(user), target.host, target.port)
     return connection

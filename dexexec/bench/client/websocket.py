@@ -1,4 +1,7 @@
-"""One WebSocket of the load client: the handshake, text frames, pings and the end, and no more of RFC 6455."""
+"""One WebSocket of the load client: the parts of RFC 6455 that the measured servers use.
+
+These are the handshake, text frames, pings and the closing frame.
+"""
 
 import asyncio
 import struct
@@ -7,12 +10,17 @@ from typing import cast
 
 from dexexec.bench.client.http import EXECUTE, Target
 
-TEXT, CLOSE, PING = 1, 8, 9
+# Opcodes (RFC 6455, section 5.2).
+TEXT = 0x1
+CLOSE = 0x8
+PING = 0x9
+PONG = 0xA
+_FINAL = 0x80
 _MASKED = 0x80
 
 
 def handshake(target: Target, order: str = "") -> bytes:
-    """The upgrade request, for one order or for none yet."""
+    """The upgrade request: for one order, or without `order` for a socket that follows no order yet."""
     path = f"{EXECUTE}?orderId={order}" if order else EXECUTE
     return (
         f"GET {path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -21,31 +29,39 @@ def handshake(target: Target, order: str = "") -> bytes:
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """A client's frame. The mask is zero, which is a mask like any other and leaves the payload as it is."""
+    """A frame from the client."""
     size = len(payload)
+    # Clients must mask their frames. A mask of zero is valid, and leaves the payload as it is.
     if size < 126:
-        return bytes((0x80 | opcode, _MASKED | size, 0, 0, 0, 0)) + payload
-    return struct.pack("!BBHI", 0x80 | opcode, _MASKED | 126, size, 0) + payload
+        return bytes((_FINAL | opcode, _MASKED | size, 0, 0, 0, 0)) + payload
+    return struct.pack("!BBHI", _FINAL | opcode, _MASKED | 126, size, 0) + payload
 
 
 class WebSocket(asyncio.Protocol):
-    """`text` is called with each message, `over` once with why the socket ended, unless `close` was called."""
+    """A socket that calls `on_text` with each message, and `on_end` once with the reason when it ends.
 
-    __slots__ = ("_buffer", "_over", "_text", "_transport", "_upgraded", "opened")
+    `close` ends it without calling `on_end`. `opened` is done when the handshake is complete.
+    """
 
-    def __init__(self, text: Callable[["WebSocket", bytes], None], over: Callable[["WebSocket", str], None]) -> None:
-        self._text, self._over = text, over
+    __slots__ = ("_buffer", "_on_end", "_on_text", "_transport", "_upgraded", "opened")
+
+    def __init__(
+        self, on_text: Callable[["WebSocket", bytes], None], on_end: Callable[["WebSocket", str], None]
+    ) -> None:
+        self._on_text = on_text
+        self._on_end = on_end
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
         self._upgraded = False
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of that class
+        """Called by the event loop."""
+        # A cast and no isinstance: uvloop's transports do not inherit from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def upgrade(self, request: bytes) -> None:
-        """Send the handshake; `opened` says when it is through."""
+        """Send the handshake; `opened` is done once the server has accepted it."""
         if self._transport is not None:
             self._transport.write(request)
 
@@ -55,14 +71,15 @@ class WebSocket(asyncio.Protocol):
             self._transport.write(frame(TEXT, text))
 
     def close(self) -> None:
-        """Cut the connection; nothing is told any more."""
-        transport, self._transport = self._transport, None
+        """Close the connection without a callback."""
+        transport = self._transport
+        self._transport = None
         self.opened.cancel()
         if transport is not None:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Called by the event loop."""
         self._buffer = buffer = self._buffer + data if self._buffer else data
         if not self._upgraded:
             end = buffer.find(b"\r\n\r\n")
@@ -75,12 +92,14 @@ class WebSocket(asyncio.Protocol):
             self._buffer = buffer = buffer[end + 4 :]
             if not self.opened.done():
                 self.opened.set_result(None)
-        self._frames(buffer)
+        self._read_frames(buffer)
 
-    def _frames(self, buffer: bytes) -> None:
+    def _read_frames(self, buffer: bytes) -> None:
         at = 0
         while len(buffer) - at >= 2:
-            size, start = buffer[at + 1], at + 2
+            # Frames of a server are not masked, so the second byte is the size, or the width of the size.
+            size = buffer[at + 1]
+            start = at + 2
             if size == 126:
                 start += 2
             elif size == 127:
@@ -91,37 +110,41 @@ class WebSocket(asyncio.Protocol):
                 size = int.from_bytes(buffer[at + 2 : start], "big")
             if len(buffer) < start + size:
                 break
-            opcode, payload = buffer[at] & 0x0F, buffer[start : start + size]
+            opcode = buffer[at] & 0x0F
+            payload = buffer[start : start + size]
             at = start + size
             if opcode == TEXT:
-                self._text(self, payload)
+                self._on_text(self, payload)
             elif opcode == PING and self._transport is not None:
-                self._transport.write(frame(10, payload))
+                self._transport.write(frame(PONG, payload))
             elif opcode == CLOSE:
                 self._end(f"closed with {int.from_bytes(payload[:2], 'big')}")
+            # A callback may have closed the socket.
             if self._transport is None:
                 return
         self._buffer = buffer[at:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
+        """Called by the event loop."""
         if self._transport is not None:
-            self._end("the connection broke")
+            self._end("disconnected")
 
     def _end(self, why: str) -> None:
-        transport, self._transport = self._transport, None
+        transport = self._transport
+        self._transport = None
         if transport is not None:
             transport.abort()
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(why))
-            self.opened.exception()  # whoever waits for it raises it; nobody has to
-        self._over(self, why)
+            # Marks the exception as retrieved, because nothing may be waiting for it.
+            self.opened.exception()
+        self._on_end(self, why)
 
 
 async def connect(
-    target: Target, text: Callable[[WebSocket, bytes], None], over: Callable[[WebSocket, str], None]
+    target: Target, on_text: Callable[[WebSocket, bytes], None], on_end: Callable[[WebSocket, str], None]
 ) -> WebSocket:
-    """A connection on which the handshake is still to be made. Raises OSError."""
+    """Open a connection, without the handshake. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, socket = await loop.create_connection(lambda: WebSocket(text, over), target.host, target.port)
+    _, socket = await loop.create_connection(lambda: WebSocket(on_text, on_end), target.host, target.port)
     return socket

@@ -1,1 +1,1 @@
-"""What the bench measures, one scenario a file."""
+"""The parts of the benchmark, one module for each scenario."""

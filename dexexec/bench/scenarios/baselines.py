@@ -1,21 +1,22 @@
-"""The limits, in the same run: what Postgres, Redis and Tornado do at most with nothing of the service around.
+"""The limits, measured in the same run: the maximum rates of Postgres, Redis and Tornado without the service.
 
-Rows are written as the service writes them: arrays into one statement, one commit per batch, one batch after the other
-on one connection, into tables made like its own.
+Rows are written as the service writes them: arrays in one statement, one commit per batch, one batch after the other on
+one connection, into a table with the same columns and indexes.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Callable
 
 import redis
 
-from dexexec.bench import measure
-from dexexec.bench.environment import BenchSandbox, BenchServers, plain_environment
-from dexexec.bench.plan import Plan
-from dexexec.bench.process_usage import Meter
+from dexexec.bench import load_run
+from dexexec.bench.process_usage import CpuMeter
 from dexexec.bench.processes import LoadClient, ProcessGroup
+from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
+from dexexec.bench.sandbox import BenchSandbox, BenchServers, plain_environment
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.store import connect
@@ -31,39 +32,39 @@ SELECT * FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::jsonb[]) RETURNING a
 DETAIL = json.dumps({"round": 1, "quotes": [{"venue": "mock", "price": "151.3", "amountOut": "1513000"}] * 2})
 
 
-def run(servers: BenchServers, plan: Plan, report: Report) -> None:
-    """Raises `BenchError`."""
-    bare(servers.processes, servers.load, plan, report)
+def run(servers: BenchServers, profile: Profile, report: Report) -> None:
+    """Measure all limits. Raises `BenchError`."""
+    bare_server(servers.processes, servers.load, profile, report)
     with servers.sandbox() as sandbox:
         sandbox.processes.start("dexexec migrate", ["-m", "dexexec", "migrate"], sandbox.environment).finish(
             START_SECONDS
         )
         for batch in BATCHES:
-            rate = _rows(sandbox, batch, plan.primitive_seconds)
-            words = "each row its own commit" if batch == 1 else f"{batch} rows per commit"
-            report.add(f"primitives.rows.{batch}", f"Postgres: events, {words}", rate, "rows/s")
+            rate = _rows(sandbox, batch, profile.primitive_seconds)
+            per_commit = "1 row per commit" if batch == 1 else f"{batch} rows per commit"
+            report.add(f"primitives.rows.{batch}", f"Postgres: events, {per_commit}", rate, "rows/s")
         report.add(
             "primitives.xadd",
             f"Redis: XADD, {PIPELINE} per pipeline",
-            _xadds(sandbox, plan.primitive_seconds),
+            _xadds(sandbox, profile.primitive_seconds),
             "entries/s",
         )
 
 
-def bare(processes: ProcessGroup, load: LoadClient, plan: Plan, report: Report) -> None:
-    """A Tornado that only reads and answers JSON, under the same client and the same number of connections."""
+def bare_server(processes: ProcessGroup, load: LoadClient, profile: Profile, report: Report) -> None:
+    """Measure a Tornado that only reads and answers JSON, with the same client and number of connections."""
     server = processes.start("the bare server", ["-m", "dexexec.bench.baseline_server"], plain_environment())
     url = server.line(START_SECONDS)
-    for clients in plan.clients:
-        load.do("closed", url, START_SECONDS, clients=clients, seconds=plan.warm_seconds / 2)
-        meter = Meter({"bare": [server.pid]})
-        answer = load.do("closed", url, START_SECONDS, clients=clients, seconds=plan.primitive_seconds)
+    for clients in profile.clients:
+        load.run_job("closed_loop", url, START_SECONDS, clients=clients, seconds=profile.warm_seconds / 2)
+        meter = CpuMeter({"bare": [server.pid]})
+        answer = load.run_job("closed_loop", url, START_SECONDS, clients=clients, seconds=profile.primitive_seconds)
         used = meter.read().get("bare")
-        measure.tell(report, f"bare POST, {clients} clients", answer)
+        load_run.report_client_faults(report, f"bare POST, {clients} clients", answer)
         rate = answer["acceptedInTime"] / answer["seconds"]
         report.add(f"primitives.bare_post.{clients}", f"bare Tornado POST, {clients} clients", rate, "requests/s")
-        cost = None if used is None else used * 1000 / max(answer["accepted"], 1)
-        report.add(f"primitives.bare_cpu.{clients}", f"bare Tornado's CPU per POST, {clients} clients", cost, "ms")
+        cpu_ms = None if used is None else used * 1000 / max(answer["accepted"], 1)
+        report.add(f"primitives.bare_cpu.{clients}", f"CPU of a bare Tornado POST, {clients} clients", cpu_ms, "ms")
         report.details[f"primitives.bare_post.{clients}"] = answer
     server.stop()
 
@@ -74,11 +75,12 @@ def _rows(sandbox: BenchSandbox, batch: int, seconds: float) -> float:
         connection.execute("CREATE TABLE bench_events (LIKE order_events INCLUDING ALL)")
         connection.prepare_threshold = 1
         statuses, details = [Status.ROUTING.value] * batch, [DETAIL] * batch
-        made = [0]
+        numbers = itertools.count()
 
         def write() -> int:
-            ids = [uuid7(int(time.time() * 1000), (made[0] + n).to_bytes(RANDOM_BYTES, "big")) for n in range(batch)]
-            made[0] += batch
+            # Ids that rise with time, as the service's: random ones would touch a new page of the index for each row.
+            now_ms = int(time.time() * 1000)
+            ids = [uuid7(now_ms, next(numbers).to_bytes(RANDOM_BYTES, "big")) for _ in range(batch)]
             connection.execute(INSERT, (ids, [2] * batch, statuses, details), prepare=True, binary=True).fetchall()
             return batch
 
@@ -88,7 +90,7 @@ def _rows(sandbox: BenchSandbox, batch: int, seconds: float) -> float:
 
 
 def _xadds(sandbox: BenchSandbox, seconds: float) -> float:
-    """Entries per second, in pipelines that are encoded before."""
+    """Stream entries per second, in pipelines that were encoded in advance."""
     with redis.Redis.from_url(sandbox.redis_url) as client:
         pool = client.connection_pool
         connection = pool.get_connection()
@@ -110,10 +112,11 @@ def _xadds(sandbox: BenchSandbox, seconds: float) -> float:
 
 
 def _rate(write: Callable[[], int], seconds: float, sandbox: BenchSandbox) -> float:
-    """How many per second, after a warm-up of a tenth."""
+    """Rows or entries per second, after a warm-up of a tenth of the time."""
     for share in (0.1, 1.0):
-        done, begun = 0, time.perf_counter()
+        done = 0
+        begun = time.perf_counter()
         while (took := time.perf_counter() - begun) < seconds * share:
             done += write()
-            sandbox.processes.check()
+            sandbox.processes.raise_if_stopped()
     return done / took

@@ -1,62 +1,64 @@
-"""Memory and CPU at rest, with sockets that only stand open, and the time from nothing to an imported program."""
+"""Memory and CPU when idle, memory with idle sockets, and the time to import the service."""
 
 import subprocess
 import sys
 import tempfile
 import time
 
-from dexexec.bench.environment import BenchSandbox, BenchServers, plain_environment
-from dexexec.bench.plan import Plan
-from dexexec.bench.process_usage import Meter, pss_and_rss, server_pids
+from dexexec.bench.process_usage import CpuMeter, pss_and_rss, server_pids
 from dexexec.bench.processes import SOURCES, BenchError
+from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
+from dexexec.bench.sandbox import BenchSandbox, BenchServers, plain_environment
 
 MIB = 1024 * 1024
 SOCKETS_SECONDS = 120.0
 
 
-def run(servers: BenchServers, plan: Plan, report: Report) -> None:
-    """Raises `BenchError`."""
-    report.add("memory.import", "start-up: interpreter and all imports", _import_seconds(), "s")
+def run(servers: BenchServers, profile: Profile, report: Report) -> None:
+    """Measure the three. Raises `BenchError`."""
+    report.add("memory.import", "start of an interpreter with all imports", _import_seconds(), "s")
     with servers.sandbox() as sandbox:
         service = sandbox.service()
         [child] = service.children
-        sandbox.processes.sleep(plan.idle_seconds / 2)
-        _add(report, "rest", "at rest", child.pid, sandbox)
-        meter, begun = Meter({"service": [child.pid]}), time.monotonic()
-        sandbox.processes.sleep(plan.idle_seconds)
+        sandbox.processes.sleep(profile.idle_seconds / 2)
+        _add_memory(report, "rest", "idle", child.pid, sandbox)
+        meter, begun = CpuMeter({"service": [child.pid]}), time.monotonic()
+        sandbox.processes.sleep(profile.idle_seconds)
         used, took = meter.read().get("service"), time.monotonic() - begun
-        report.add("memory.idle_cpu", "CPU at rest", None if used is None else used / took * 100, "% of a core")
+        report.add("memory.idle_cpu", "CPU when idle", None if used is None else used / took * 100, "% of a core")
         before = pss_and_rss(child.pid)
-        opened = sandbox.load.do("open", service.url, SOCKETS_SECONDS, count=plan.idle_sockets)
-        sandbox.processes.sleep(min(1.0, plan.idle_seconds))
+        opened = sandbox.load.run_job("open_sockets", service.url, SOCKETS_SECONDS, count=profile.idle_sockets)
+        sandbox.processes.sleep(min(1.0, profile.idle_seconds))
         after = pss_and_rss(child.pid)
-        name = f"with {plan.idle_sockets:,} idle sockets"
-        _add(report, "sockets", name, child.pid, sandbox)
-        each = (after[1] - before[1]) / plan.idle_sockets if before and after else None
-        report.add("memory.per_socket", "one idle socket", each, "bytes")
+        name = f"with {profile.idle_sockets:,} idle sockets"
+        _add_memory(report, "sockets", name, child.pid, sandbox)
+        per_socket = (after[1] - before[1]) / profile.idle_sockets if before and after else None
+        report.add("memory.per_socket", "per idle socket", per_socket, "bytes")
         report.details["memory"] = {"opened": opened}
-        sandbox.load.do("close", service.url, SOCKETS_SECONDS)
+        sandbox.load.run_job("close_sockets", service.url, SOCKETS_SECONDS)
         service.stop()
 
 
-def _add(report: Report, key: str, words: str, pid: int, sandbox: BenchSandbox) -> None:
+def _add_memory(report: Report, key: str, where: str, pid: int, sandbox: BenchSandbox) -> None:
     groups = {"service": [pid], **server_pids(sandbox.address, sandbox.redis_url)}
     for name, pids in groups.items():
-        sizes = [size for one in pids if (size := pss_and_rss(one)) is not None]
+        sizes = [size for process in pids if (size := pss_and_rss(process)) is not None]
         pss = sum(size[0] for size in sizes) / MIB if sizes else None
         rss = sum(size[1] for size in sizes) / MIB if sizes else None
-        report.add(f"memory.{key}.{name}.pss", f"{name}, {words}, PSS", pss, "MiB")
+        report.add(f"memory.{key}.{name}.pss", f"{name}, {where}, PSS", pss, "MiB")
+        # The processes of Postgres share most of their memory, so a sum of resident sizes would count it many times.
         if name == "service":
-            report.add(f"memory.{key}.{name}.rss", f"{name}, {words}, RSS", rss, "MiB")
+            report.add(f"memory.{key}.{name}.rss", f"{name}, {where}, RSS", rss, "MiB")
 
 
 def _import_seconds() -> float:
-    """The best of three, by a process of its own whose bytecode is compiled already, as after an installation."""
+    """The best of three imports in a new process, with compiled bytecode as after an installation."""
     best = float("inf")
     with tempfile.TemporaryDirectory(prefix="dxb") as compiled:
         environment = plain_environment() | {"PYTHONPYCACHEPREFIX": compiled, "PYTHONPATH": str(SOURCES)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        # The first of the four compiles the bytecode, so it is never the best.
         for _ in range(4):
             begun = time.perf_counter()
             done = subprocess.run(

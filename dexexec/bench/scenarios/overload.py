@@ -1,77 +1,80 @@
-"""Too many orders: from clients that never pause (intake), and at twice the rate that can be executed (overload)."""
+"""Too many orders: from clients that never pause (intake), and at twice the rate of execution (overload)."""
 
-from dexexec.bench import measure
-from dexexec.bench.environment import BenchServers
-from dexexec.bench.plan import Plan
+from dexexec.bench import load_run
+from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
+from dexexec.bench.sandbox import BenchServers
 
 CLIENTS = 64
 CROWD = 1_024
-"""Connections: more than may stand in line for room in the queue, so that some are refused."""
+"""Connections of the overload: more than may wait for room in the queue, so that some are refused."""
 CALM_RATE = 50
 
 
-def intake(servers: BenchServers, plan: Plan, report: Report) -> None:
-    """Clients that post as fast as they are answered, refused or not: is anything executed meanwhile, and how long does
-    an order wait? Raises `BenchError`."""
-    seconds = plan.intake_seconds
+def intake(servers: BenchServers, profile: Profile, report: Report) -> None:
+    """Measure clients that post as fast as they are answered: are orders executed meanwhile, and how long do they wait?
+
+    Raises `BenchError`.
+    """
+    seconds = profile.intake_seconds
     with servers.sandbox() as sandbox:
         service = sandbox.service()
-        found = measure.closed(sandbox, service, plan, clients=CLIENTS, seconds=seconds, backoff=0.0)
-        measure.require_orders(found, "intake")
-        measure.check(report, sandbox, "intake", found)
-        waits = sandbox.record.waits(found.since)
+        result = load_run.run_closed_loop(sandbox, service, profile, clients=CLIENTS, seconds=seconds, backoff=0.0)
+        load_run.require_orders(result, "intake")
+        load_run.compare_with_database(report, sandbox, "intake", result)
+        waits = sandbox.database.waits(result.since)
         service.stop()
-    outcome = found.outcome
-    report.add("intake.accepted", "accepted", found.accepted, "orders/s")
-    report.add("intake.completed", "completed meanwhile", outcome.finished / outcome.created * 100, "% of accepted")
+    counts = result.counts
+    report.add("intake.accepted", "accepted", result.accepted, "orders/s")
+    report.add("intake.completed", "finished meanwhile", counts.finished / counts.created * 100, "% of accepted")
     report.add("intake.wait_p50_last", "wait for a worker, last second, p50", waits[-1].p50, "s")
     report.add("intake.wait_max", "wait for a worker, longest", max(wait.longest for wait in waits), "s")
     report.details["intake"] = {
-        "client": found.answer,
+        "client": result.answer,
         "bySecond": [
             {
-                "second": w.second,
-                "orders": w.orders,
-                "waitP50": w.p50,
-                "waitMax": w.longest,
-                "finishedP99": w.finished_p99,
+                "second": wait.second,
+                "orders": wait.orders,
+                "waitP50": wait.p50,
+                "waitMax": wait.longest,
+                "finishedP99": wait.finished_p99,
             }
-            for w in waits
+            for wait in waits
         ],
     }
 
 
-def overload(servers: BenchServers, plan: Plan, report: Report) -> None:
-    """The peak first, then twice as much for a while, then calm. Raises `BenchError`."""
-    limit = {"DEXEXEC_MAX_QUEUE": str(plan.overload_queue)} if plan.overload_queue else {}
+def overload(servers: BenchServers, profile: Profile, report: Report) -> None:
+    """Measure the peak rate, then twice that rate, then a low rate. Raises `BenchError`."""
+    limit = {"DEXEXEC_MAX_QUEUE": str(profile.overload_queue)} if profile.overload_queue else {}
     with servers.sandbox() as sandbox:
         service = sandbox.service(**limit)
-        peak = measure.closed(sandbox, service, plan, clients=CLIENTS, seconds=plan.window_seconds)
-        measure.require_orders(peak, "overload")
-        capacity, seconds = peak.outcome.rate, plan.overload_seconds
-        found = measure.load(sandbox, service, plan, "paced", seconds=seconds, rate=2 * capacity, clients=CROWD)
-        measure.check(report, sandbox, "overload", found)
-        waits = sandbox.record.waits(found.since)
-        calm = sandbox.load.do(
-            "paced", service.url, plan.rate_seconds + measure.SLACK_SECONDS,
-            rate=CALM_RATE, seconds=plan.rate_seconds, clients=CLIENTS, follow_every=1,
+        peak = load_run.run_closed_loop(sandbox, service, profile, clients=CLIENTS, seconds=profile.window_seconds)
+        load_run.require_orders(peak, "overload")
+        capacity, seconds = peak.counts.rate, profile.overload_seconds
+        result = load_run.run_load(
+            sandbox, service, profile, "open_loop", seconds=seconds, rate=2 * capacity, clients=CROWD
+        )
+        load_run.compare_with_database(report, sandbox, "overload", result)
+        waits = sandbox.database.waits(result.since)
+        calm = sandbox.load.run_job(
+            "open_loop", service.url, profile.rate_seconds + load_run.SLACK_SECONDS,
+            rate=CALM_RATE, seconds=profile.rate_seconds, clients=CLIENTS, follow_every=1,
         )  # fmt: skip
-        measure.tell(report, "after the overload", calm)
+        load_run.report_client_faults(report, "after the overload", calm)
         service.stop()
-    answer, outcome = found.answer, found.outcome
-    refused = sum(n for status, n in answer["statuses"].items() if status in {"429", "503"})
+    answer, counts = result.answer, result.counts
     report.add("overload.peak", "peak", capacity, "orders/s")
-    report.add("overload.goodput", "goodput at 2x the peak", outcome.finished / seconds, "orders/s", "overload.peak")
-    report.add("overload.refused", "refused with 503 or 429", refused / answer["intended"] * 100, "%")
-    report.add("overload.refused_p99", "refusals: POST p99", answer["refused"]["p99"], "ms")
+    report.add("overload.goodput", "goodput at 2x the peak", counts.finished / seconds, "orders/s", "overload.peak")
+    report.add("overload.refused", "refused with 503 or 429", load_run.refused_percent(answer), "%")
+    report.add("overload.refused_p99", "refused orders: POST p99", answer["refused"]["p99"], "ms")
     report.add("overload.post_p99", "accepted orders: POST p99", answer["post"]["p99"], "ms")
     longest = max((wait.finished_p99 for wait in waits), default=None)
     report.add("overload.finished_p99", "accepted orders: created to finished, worst second's p99", longest, "s")
-    report.add("overload.drained", "until the last one had ended", outcome.seconds - seconds, "s after the burst")
+    report.add("overload.drained", "until the last order ended", counts.seconds - seconds, "s after the burst")
     report.add(
         "overload.calm_p50", f"afterwards at {CALM_RATE}/s: POST to confirmed p50", calm["confirmed"]["p50"], "ms"
     )
     report.details["overload"] = {"client": answer, "after": calm}
     if limit:
-        report.notes.append(f"overload: with room for {plan.overload_queue} waiting orders, so that it is full in time")
+        report.notes.append(f"overload: the queue was limited to {profile.overload_queue} orders, so that it fills up")

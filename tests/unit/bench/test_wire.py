@@ -1,4 +1,4 @@
-"""The load client's parsers work for input that arrives in any pieces."""
+"""The load client's parsers for HTTP and WebSocket, with input split in any place."""
 
 import asyncio
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from dexexec.bench.client.http import HttpConnection, Target, order_id, order_request
-from dexexec.bench.client.websocket import PING, TEXT, WebSocket, frame
+from dexexec.bench.client.websocket import PING, PONG, TEXT, WebSocket, frame
 
 ANSWER = b'HTTP/1.1 202 Accepted\r\nServer: x\r\nContent-Length: 17\r\n\r\n{"orderId":"abc"}'
 BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length:0\r\n\r\n"
 
 
 class Wire:
-    """A transport that remembers."""
+    """A transport that records what is written."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -27,7 +27,7 @@ class Wire:
 
 
 class User:
-    """The user of a connection."""
+    """Records the answers and losses of a connection."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
@@ -48,7 +48,7 @@ def connection() -> tuple[Any, User, Any]:
 
 
 @pytest.mark.parametrize("size", [1, 7, len(ANSWER)])
-def test_an_answer_is_read_in_whatever_pieces_it_comes(size: int) -> None:
+def test_an_answer_may_arrive_in_pieces(size: int) -> None:
     made, user, wire = connection()
     for answer in (ANSWER, BUSY):
         made.send(b"request")
@@ -65,7 +65,7 @@ def test_an_answer_is_read_in_whatever_pieces_it_comes(size: int) -> None:
     [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"SSH-2.0-x\r\n\r\n\r\n"],
     ids=["chunked", "not HTTP"],
 )
-def test_what_cannot_be_read_is_a_loss_and_never_an_answer(answer: bytes) -> None:
+def test_an_unreadable_answer_counts_as_lost(answer: bytes) -> None:
     made, user, wire = connection()
     made.send(b"request")
     made.data_received(answer)
@@ -74,14 +74,14 @@ def test_what_cannot_be_read_is_a_loss_and_never_an_answer(answer: bytes) -> Non
     assert wire.aborted
 
 
-def test_an_answer_that_nobody_asked_for_is_a_loss() -> None:
+def test_an_answer_without_a_request_counts_as_lost() -> None:
     made, user, _ = connection()
     made.data_received(ANSWER)
     assert user.answers == []
     assert len(user.losses) == 1
 
 
-def test_a_connection_that_breaks_is_told_once() -> None:
+def test_a_broken_connection_is_reported_once() -> None:
     made, user, _ = connection()
     made.send(b"request")
     made.connection_lost(ConnectionResetError())
@@ -90,37 +90,37 @@ def test_a_connection_that_breaks_is_told_once() -> None:
     assert made.busy, "its request has no answer"
 
 
-def test_an_id_is_found_or_empty() -> None:
-    one = "01234567-89ab-cdef-0123-456789abcdef"
-    assert order_id(b'{"orderId":"%s","more":1}' % one.encode()) == one
+def test_order_id_is_empty_for_an_answer_without_one() -> None:
+    order = "01234567-89ab-cdef-0123-456789abcdef"
+    assert order_id(b'{"orderId":"%s","more":1}' % order.encode()) == order
     assert order_id(b'{"error":"no"}') == ""
 
 
-def test_a_request_announces_its_body() -> None:
+def test_a_request_has_the_length_of_its_body() -> None:
     head, _, body = order_request(Target.of("http://127.0.0.1:3000")).partition(b"\r\n\r\n")
     assert b"Content-Length: %d" % len(body) in head
     assert b"Host: 127.0.0.1:3000" in head
 
 
-class Ears:
-    """The messages that a socket received."""
+class SocketUser:
+    """Records the messages and the end of a socket."""
 
     def __init__(self) -> None:
         self.texts: list[bytes] = []
         self.ends: list[str] = []
 
-    def text(self, _: WebSocket, payload: bytes) -> None:
+    def on_text(self, _: WebSocket, payload: bytes) -> None:
         self.texts.append(payload)
 
-    def over(self, _: WebSocket, why: str) -> None:
+    def on_end(self, _: WebSocket, why: str) -> None:
         self.ends.append(why)
 
 
-async def socket() -> tuple[Any, Ears, Any]:
-    wire, ears = Wire(), Ears()
-    made: Any = WebSocket(ears.text, ears.over)
+async def socket() -> tuple[Any, SocketUser, Any]:
+    wire, user = Wire(), SocketUser()
+    made: Any = WebSocket(user.on_text, user.on_end)
     made.connection_made(wire)
-    return made, ears, wire
+    return made, user, wire
 
 
 def server_frame(opcode: int, payload: bytes) -> bytes:
@@ -133,8 +133,8 @@ def server_frame(opcode: int, payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
-async def test_messages_of_every_length_are_read_in_whatever_pieces_they_come(size: int) -> None:
-    made, ears, wire = await socket()
+async def test_messages_of_every_length_may_arrive_in_pieces(size: int) -> None:
+    made, user, wire = await socket()
     texts = [b"", b"a" * 125, b"b" * 126, b"c" * 70_000]
     sent = b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + b"".join(server_frame(TEXT, text) for text in texts[:3])
     sent += server_frame(TEXT, texts[3]) if size > 1 else b""
@@ -142,19 +142,19 @@ async def test_messages_of_every_length_are_read_in_whatever_pieces_they_come(si
     for at in range(0, len(sent), size):
         made.data_received(sent[at : at + size])
     assert made.opened.done()
-    assert ears.texts == (texts if size > 1 else texts[:3])
-    assert wire.written == frame(10, b"x"), "a ping is answered"
-    assert ears.ends == []
+    assert user.texts == (texts if size > 1 else texts[:3])
+    assert wire.written == frame(PONG, b"x"), "a ping is answered"
+    assert user.ends == []
 
 
-async def test_a_refused_handshake_and_a_close_are_told() -> None:
-    made, ears, _ = await socket()
+async def test_a_refused_handshake_and_a_close_are_reported() -> None:
+    made, user, _ = await socket()
     made.data_received(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-    assert ears.ends == ["refused: HTTP/1.1 403"]
+    assert user.ends == ["refused: HTTP/1.1 403"]
     with pytest.raises(ConnectionError):
         await made.opened
-    made, ears, _ = await socket()
+    made, user, _ = await socket()
     made.data_received(b"HTTP/1.1 101 x\r\n\r\n" + server_frame(8, (4008).to_bytes(2, "big")))
     made.connection_lost(None)
-    assert ears.ends == ["closed with 4008"]
+    assert user.ends == ["closed with 4008"]
     await asyncio.wait_for(made.opened, 1)

@@ -1,13 +1,13 @@
-"""The parts of a benchmark of our own service, by name."""
+"""The parts of a benchmark of a service that the benchmark starts itself, by name."""
 
 from collections.abc import Callable
 
-from dexexec.bench.environment import BenchServers
-from dexexec.bench.plan import Plan
+from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
+from dexexec.bench.sandbox import BenchServers
 from dexexec.bench.scenarios import baselines, fanout, history, latency, memory, overload, throughput
 
-PARTS_BY_NAME: dict[str, Callable[[BenchServers, Plan, Report], None]] = {
+SCENARIOS: dict[str, Callable[[BenchServers, Profile, Report], None]] = {
     "primitives": baselines.run,
     "throughput": throughput.run,
     "latency": latency.run,

@@ -1,16 +1,16 @@
-"""How long and how much: the full benchmark and its short form."""
+"""How long and how large each part of the benchmark is: the full form and the quick one."""
 
 from dataclasses import dataclass
 
 PARTS = ("primitives", "throughput", "latency", "fanout", "memory", "intake", "overload", "history")
-"""In the order in which they run: limits first, what fills the disk last."""
-FOREIGN_PARTS = ("primitives", "throughput", "latency", "intake", "overload")
-"""Those that need nothing of a server but what its API offers."""
+"""In the order in which they run: the limits first, and what fills the disk last."""
+REMOTE_PARTS = ("primitives", "throughput", "latency", "intake", "overload")
+"""The parts that need only the server's API, for `--url`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Seconds and counts of each part."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Durations (seconds) and counts of each part. The defaults are the full benchmark."""
 
     warm_seconds: float = 2.0
     window_seconds: float = 8.0
@@ -29,7 +29,8 @@ class Plan:
     drain_seconds: float = 120.0
 
 
-QUICK = Plan(
+FULL = Profile()
+QUICK = Profile(
     warm_seconds=0.4,
     window_seconds=1.0,
     clients=(64,),
@@ -41,6 +42,7 @@ QUICK = Plan(
     idle_seconds=0.5,
     intake_seconds=1.5,
     overload_seconds=1.5,
+    # The default queue would not fill up within 1.5 s, so nothing would be refused.
     overload_queue=300,
     history_orders=5_000,
     primitive_seconds=0.6,

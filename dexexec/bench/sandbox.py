@@ -1,7 +1,7 @@
-"""Where a benchmark works: servers, and on them a database and a Redis prefix of its own for each part.
+"""Where a benchmark runs: its servers, and on them a new database and Redis prefix for each part.
 
-The servers are embedded ones in a temporary folder unless PG_HOST and REDIS_URL give others. Of given servers nothing
-is touched but what was made here, and that is removed at the end.
+The servers are embedded ones in a temporary folder, unless PG_HOST and REDIS_URL name others. On those, only what the
+benchmark created is changed, and it is removed at the end.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import redis
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from dexexec.bench.database_checks import Record
+from dexexec.bench.database import BenchDatabase
 from dexexec.bench.processes import LoadClient, ProcessGroup, Service
 from dexexec.bootstrap.backends import Servers, servers
 from dexexec.bootstrap.connections import open_database, open_redis
@@ -29,9 +29,9 @@ from dexexec.config.settings import Settings
 from dexexec.errors import StartupError
 from dexexec.store import Address, connect
 
-PLACES = ("PG_", "DATABASE_URL", "REDIS_URL", "SOLANA_", "PORT", "INPUT_MINT", "OUTPUT_MINT")
-"""Variables of the environment that do not reach the measured processes: they get these from here, or not at all."""
-FIXED = {
+WITHHELD_VARIABLES = ("PG_", "DATABASE_URL", "REDIS_URL", "SOLANA_", "PORT", "INPUT_MINT", "OUTPUT_MINT")
+"""Variables of the environment that are not passed to the measured processes."""
+FIXED_SETTINGS = {
     "DEXEXEC_ADAPTERS": "mock-raydium,mock-meteora",
     "DEXEXEC_MOCK_SETTLEMENT": "simulated",
     "DEXEXEC_MOCK_LATENCY_MS": "0",
@@ -43,13 +43,13 @@ FIXED = {
     "DEXEXEC_HOST": "127.0.0.1",
     "PORT": "0",
 }
-"""What every measurement rests on: venues that take no time and never fail, and no limit on what clients may post."""
-DEFAULTS = {"DEXEXEC_LOG_LEVEL": "warning", "DEXEXEC_LOG_FORMAT": "json"}
+"""Settings of every measured service: venues that take no time and never fail, and no rate limits."""
+DEFAULT_SETTINGS = {"DEXEXEC_LOG_LEVEL": "warning", "DEXEXEC_LOG_FORMAT": "json"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSandbox:
-    """The servers of one part. `environment` starts a service on it."""
+    """The database, Redis prefix and processes of one part. `environment` starts a service on them."""
 
     processes: ProcessGroup
     load: LoadClient
@@ -57,82 +57,92 @@ class BenchSandbox:
     redis_url: str = field(repr=False)
     prefix: str
     environment: Mapping[str, str] = field(repr=False)
-    record: Record
+    database: BenchDatabase
 
     def service(self, *roles: str, **settings: str) -> Service:
-        """Start the service in as many processes, and wait until it is ready."""
+        """Start the service with one process per role, and wait until it is ready."""
         return Service(self.processes, list(roles or ("all",)), {**self.environment, **settings}).ready()
 
 
 class BenchServers:
-    """Servers and a folder. `sandbox` gives each part its own piece of them."""
+    """Postgres and Redis of a benchmark. `sandbox` gives each part its own database on them."""
 
     def __init__(
         self,
-        found: Servers,
+        running: Servers,
         folder: Path,
         environ: Mapping[str, str],
         processes: ProcessGroup,
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> None:
-        self.servers, self.processes, self.tell = found, processes, tell
-        kept = {name: value for name, value in environ.items() if not name.startswith(PLACES)}
-        self.environment = {**DEFAULTS, **kept, **FIXED, "DEXEXEC_DATA_DIR": str(folder / "none")}
+        self.running = running
+        self.processes = processes
+        self.say = say
+        passed = {name: value for name, value in environ.items() if not name.startswith(WITHHELD_VARIABLES)}
+        self.environment = {**DEFAULT_SETTINGS, **passed, **FIXED_SETTINGS, "DEXEXEC_DATA_DIR": str(folder / "none")}
         self.load = LoadClient(processes, self.environment)
 
     @contextmanager
     def sandbox(self) -> Iterator[BenchSandbox]:
-        """A new database and prefix, gone at the end."""
+        """Create a database and a prefix, and remove them at the end."""
         name = f"dexexec_bench_{secrets.token_hex(6)}"
-        maintenance, address = self.servers.postgres, replace(self.servers.postgres, database=name)
+        maintenance = self.running.postgres
+        address = replace(maintenance, database=name)
         with _connect(maintenance) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             with _connect(address) as connection:
                 yield BenchSandbox(
-                    self.processes, self.load, address, self.servers.redis_url, name,
-                    self.environment | self._where(address, name), Record(connection),
-                )  # fmt: skip
+                    processes=self.processes,
+                    load=self.load,
+                    address=address,
+                    redis_url=self.running.redis_url,
+                    prefix=name,
+                    environment=self.environment | self._addresses(address, name),
+                    database=BenchDatabase(connection),
+                )
         finally:
-            self._forget(name)
+            self._delete_keys(name)
+            # FORCE, because a service that was killed may still have sessions open.
             with _connect(maintenance) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def versions(self) -> dict[str, str]:
-        """What the servers are."""
-        with _connect(self.servers.postgres) as connection:
+        """The versions of both servers."""
+        with _connect(self.running.postgres) as connection:
             postgres = connection.execute("SHOW server_version").fetchone()
-        with redis.Redis.from_url(self.servers.redis_url) as client:
+        with redis.Redis.from_url(self.running.redis_url) as client:
             info = client.info("server")
+        # Valkey also reports `redis_version`: the version of Redis that it is compatible with.
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info["redis_version"]
         return {"postgres": str(postgres[0]) if postgres else "", "redis": f"{name} {version}"}
 
-    def _where(self, address: Address, prefix: str) -> dict[str, str]:
+    def _addresses(self, address: Address, prefix: str) -> dict[str, str]:
         return {
             "PG_HOST": address.given(),
-            "REDIS_URL": self.servers.redis_url,
+            "REDIS_URL": self.running.redis_url,
             "DEXEXEC_REDIS_PREFIX": prefix,
         }
 
-    def _forget(self, prefix: str) -> None:
-        with redis.Redis.from_url(self.servers.redis_url) as client:
+    def _delete_keys(self, prefix: str) -> None:
+        with redis.Redis.from_url(self.running.redis_url) as client:
             keys = list(client.scan_iter(f"*{prefix}*", count=1000))
             if keys:
                 client.delete(*keys)
 
 
-async def _reach(found: Servers) -> None:
+async def _check_reachable(running: Servers) -> None:
     """Raises `UnreachableError` unless both servers answer."""
-    async with open_database(found), open_redis(found, "dexexec_bench"):
+    async with open_database(running), open_redis(running, "dexexec_bench"):
         pass
 
 
 @contextmanager
 def open_bench_servers(
-    settings: Settings, environ: Mapping[str, str], asked: Callable[[], bool], tell: Callable[[str], None]
+    settings: Settings, environ: Mapping[str, str], stop_requested: Callable[[], bool], say: Callable[[str], None]
 ) -> Iterator[BenchServers]:
-    """All that a benchmark stands on, gone at the end: children first, then servers, then the folder.
+    """Start or reach the servers. At the end, stop the children first, then the servers, then delete the folder.
 
     Raises `StartupError`.
     """
@@ -141,11 +151,11 @@ def open_bench_servers(
     folder = Path(tempfile.mkdtemp(prefix="dxb"))
     try:
         own = settings.model_copy(update={"data_dir": folder / "d", "pg_schema": DEFAULT_SCHEMA})
-        with servers(own, tell) as found:
-            asyncio.run(_reach(found))
-            processes = ProcessGroup(folder, asked)
+        with servers(own, say) as running:
+            asyncio.run(_check_reachable(running))
+            processes = ProcessGroup(folder, stop_requested)
             try:
-                yield BenchServers(found, folder, environ, processes, tell)
+                yield BenchServers(running, folder, environ, processes, say)
             finally:
                 processes.close()
     finally:
@@ -153,10 +163,12 @@ def open_bench_servers(
 
 
 @contextmanager
-def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterator[tuple[ProcessGroup, LoadClient]]:
-    """Only a load client, for a server that somebody else has started."""
+def open_load_client(
+    environ: Mapping[str, str], stop_requested: Callable[[], bool]
+) -> Iterator[tuple[ProcessGroup, LoadClient]]:
+    """A load client without servers, to measure a server that runs already."""
     with tempfile.TemporaryDirectory(prefix="dxb") as folder:
-        processes = ProcessGroup(Path(folder), asked)
+        processes = ProcessGroup(Path(folder), stop_requested)
         try:
             yield processes, LoadClient(processes, environ)
         finally:
@@ -164,12 +176,12 @@ def open_client(environ: Mapping[str, str], asked: Callable[[], bool]) -> Iterat
 
 
 def _connect(address: Address) -> psycopg.Connection[TupleRow]:
-    """A session as the service has it, but for its limit on how long a statement may take."""
+    """A session like the service's, without its limit on how long a statement may take."""
     connection = connect(address)
     connection.execute("SET statement_timeout = 0")
     return connection
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment for processes that read none of our settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("DEXEXEC_", *PLACES))}
+    """The environment without the service's settings, for processes that read none of them."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DEXEXEC_", *WITHHELD_VARIABLES))}
