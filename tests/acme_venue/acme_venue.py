@@ -1,4 +1,4 @@
-"""Acme: an adapter as somebody outside of the project would write it. It trades at one price, less a spread."""
+"""Acme: an example of a third-party adapter. It trades at one price, less a spread."""
 
 import secrets
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class _NoAnswer:
-    """A wire and a database whose answers are lost: what was asked has happened."""
+    """A database connection whose answers are lost after the statement was executed."""
 
     def __init__(self, database: Database | None = None) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The embedded servers, with the real programs: what survives a kill, who stops them, what is said when they fail."""
+"""The embedded servers, with the real programs: what survives a kill, which process stops them, and their errors."""
 
 import fcntl
 import os
@@ -99,7 +99,7 @@ def execute(address: PostgresAddress, statement: str) -> str:
 
 
 def server_pids(data_dir: Path) -> list[int]:
-    """Give the pids of Postgres and Valkey, by asking the running servers."""
+    """Get the pids of Postgres and Valkey from the running servers."""
     pid_file = data_dir / "postgres" / "data" / "postmaster.pid"
     with redis.Redis(unix_socket_path=str(data_dir / "valkey" / "valkey.sock")) as cache:
         return [int(pid_file.read_text().split()[0]), int(cache.info("server")["process_id"])]
@@ -285,7 +285,7 @@ EITHER = pytest.mark.parametrize(("start", "variable"), [(postgres, "PG_HOST"), 
 
 
 def refusal(start: Start, data_dir: Path) -> str:
-    """Give the error's message, which is one line whatever is wrong."""
+    """Get the error's message, which is always one line."""
     with pytest.raises(EmbeddedError) as caught, start(data_dir):
         pytest.fail("it started")
     message = str(caught.value)
@@ -334,7 +334,7 @@ def test_libpq_takes_no_comma_in_a_socket_folder_so_we_say_so() -> None:
 
 
 def test_an_initdb_that_finds_no_room_names_its_log_and_leaves_nothing_half_done(empty_dir: Path) -> None:
-    """A limit on the size of a file stands in for a full disk."""
+    """A limit on the size of a file replaces a full disk."""
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, allowed[1]))
     try:

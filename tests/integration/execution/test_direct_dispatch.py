@@ -145,7 +145,7 @@ async def test_who_does_not_run_yet_or_no_longer_takes_nothing(bench: OpenBench)
 async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """The seat was there. The commit, or its answer, comes when the session is over."""
+    """A reservation was available. The commit, or its answer, comes when the session is over."""
     async with bench() as b:
         worker, intake = taking(b), intake_of(b)
         task = asyncio.create_task(worker.run())

@@ -12,8 +12,8 @@ LIFE = ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
 async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_that_are_left(
     open_workers: OpenWorkers,
 ) -> None:
-    """One worker dies with a page of them in its hands. What is left takes them up by itself: nobody sweeps, nothing is
-    on the queue, and nothing is sent again."""
+    """One worker dies while it holds a page of them. The others take the page up without the sweeper and without the
+    queue, and nothing is sent again."""
     async with open_workers() as b:
         orders = [await b.post() for _ in range(ORDERS)]
         b.at.clock.stall = Failpoint.WATCHED

@@ -71,7 +71,7 @@ async def test_looking_and_not_finding_it_many_times_is_not_dropped(open_workers
 
 
 async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(open_workers: OpenWorkers) -> None:
-    """The deadline passes while a swap is on its way, the order is told to be expired, and then the swap lands."""
+    """The deadline passes while a swap may still land, the order is reported as expired, and then the swap lands."""
     async with open_workers() as b:
         await b.at.set_faults(late={"transactions": UNLIMITED, "slots": 120})
         order_id = await b.post(new_order(deadline_ms=20_000))
@@ -85,7 +85,7 @@ async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(o
 
 async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goes_on(open_workers: OpenWorkers) -> None:
     """A swap that failed on chain is reported as pending for ever, or as one that may be tried again at no cost; and
-    `failed` is told before an order is confirmed."""
+    `failed` is reported before an order is confirmed."""
     async with open_workers() as b:
         b.at.request_log.before["sendTransaction"] = b.at.burn_dollars
         order_id = await b.post(new_order(side=Side.SELL, amount="2", deadline_ms=LONG_MS))
@@ -107,7 +107,7 @@ async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goe
 
 
 async def test_a_failure_carries_its_proof(open_workers: OpenWorkers) -> None:
-    """ "Why did it not fill?": no reason is given, and nobody can check."""
+    """An order is not filled: no reason is given, and its client cannot check why."""
     async with open_workers() as b:
         at = b.at
         await at.set_faults(drop=UNLIMITED)
@@ -137,8 +137,8 @@ async def test_a_failure_carries_its_proof(open_workers: OpenWorkers) -> None:
 
 
 async def test_a_last_valid_height_belongs_to_the_blockhash_that_was_signed(open_workers: OpenWorkers) -> None:
-    """The height is asked for after signing, with another, newer blockhash: too late is then taken for in time. Here
-    blocks come while the swap is built, between the blockhash and the signature."""
+    """The height is read after signing, with another, newer blockhash: too late is then taken for in time. Here
+    blocks are made while the swap is built, between the blockhash and the signature."""
     async with open_workers() as b:
         at = b.at
         at.request_log.before["simulateTransaction"] = partial(at.advance, 20)
@@ -184,7 +184,7 @@ async def test_swaps_of_unknown_outcome_do_not_trip_a_venues_breaker(open_worker
 async def test_a_confirmed_swap_that_a_fork_takes_back_is_told_and_lands_again_as_the_same_bytes(
     open_workers: OpenWorkers,
 ) -> None:
-    """What was confirmed once is taken for done: the fill is gone and nobody hears of it, or it is bought anew."""
+    """A confirmed swap is taken for final: the fill is gone and no event reports it, or it is bought again."""
     async with open_workers() as b:
         order_id = await b.post()
         async with b.working():

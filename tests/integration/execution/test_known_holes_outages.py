@@ -1,6 +1,6 @@
-"""The known holes where a machine fails: workers that die, freeze and come back, nodes that lag, forget and die.
+"""The known errors where a machine fails: workers that die, freeze and come back, nodes that lag, forget and die.
 
-`test_known_holes.py` has those where the chain is misread, and says what is counted.
+`test_known_holes.py` has those where the chain is misread, and describes what is counted.
 """
 
 from functools import partial
@@ -93,8 +93,8 @@ async def test_no_order_is_lost_or_doubled_by_a_restart_although_the_queue_forge
 
 
 async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_workers: OpenWorkers) -> None:
-    """A worker freezes just before it sends, its lease runs out, another one resumes the attempt and settles it; then
-    the first one wakes and sends, too. (Swapped twice, or told to be failed after it was confirmed.)"""
+    """A worker freezes just before it sends, its lease ends, another one resumes the attempt and settles it; then
+    the first one wakes and sends, too. (Swapped twice, or reported as failed after it was confirmed.)"""
     async with open_workers() as b:
         clock = b.at.clock
         order_id = await b.post()
@@ -118,7 +118,7 @@ async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_workers:
 
 
 async def lapse(b: WorkerSetup) -> None:
-    """Time passes, and nobody's lease lives any more."""
+    """Time passes, and all leases end."""
     async with b.store._database.connection() as connection:
         await connection.execute("UPDATE workers SET lease_until = clock_timestamp() - interval '1 s'")
 
@@ -139,8 +139,8 @@ def node(b: WorkerSetup, place: int) -> str:
 async def test_what_a_lagging_node_does_not_know_is_not_believed(
     open_workers: OpenWorkers, slots: int, fault: dict[str, Any]
 ) -> None:
-    """The good node has the swap in its history alone, and does not answer when that is searched. Another one is
-    searched and says "none": but it is behind."""
+    """The good node has the swap only in its history, and does not answer when that is searched. Another one is
+    searched and answers "none": but it is behind."""
     async with open_workers("", "/nodes/behind") as b:
         at = b.at
 
@@ -205,7 +205,7 @@ async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_worker
 
 async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_workers: OpenWorkers) -> None:
     """A node that is a little behind answers "blockhash not found" to the first send, which is taken for a refusal,
-    and the swap is built anew. It is not asked to check, and passes the bytes on."""
+    and the swap is built anew. Here sends request no such check, and the node passes the bytes on."""
     async with open_workers() as b:
         at = b.at
         at.request_log.before["sendTransaction"] = partial(at.set_faults, lag=5)

@@ -1,4 +1,4 @@
-"""One order's story through the pipeline, on a real Postgres and a real Valkey, with venues that do as told."""
+"""One order's steps through the pipeline, on a real Postgres and a real Valkey, with scripted venues."""
 
 import asyncio
 import itertools
@@ -297,7 +297,7 @@ async def sent(b: Bench) -> bool:
 
 
 async def waits_for(b: Bench, order_id: UUID, reason: str) -> bool:
-    """Whether the order says that it waits for this."""
+    """Whether the order shows this reason to wait."""
     waiting = (await b.view(order_id))["waitingFor"]
     return waiting is not None and waiting["reason"] == reason
 
@@ -343,7 +343,7 @@ async def test_promise_13_an_order_past_its_deadline_expires_without_being_quote
 
 
 async def test_promise_13_the_next_venue_is_held_to_the_orders_first_quote(bench: OpenBench) -> None:
-    """The best venue cannot build, and the next one is 20 % worse: it is not taken, however often it is asked."""
+    """The best venue cannot build, and the next one is 20 % worse: it is never taken, however often it quotes."""
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.a.on_build, b.b.price = failing_to_build, 1_208_000
         order_id = await b.post()

@@ -1,4 +1,4 @@
-"""What an order on a real chain tells: why it failed, and what it offers the network."""
+"""The events of an order on a real chain: why it failed, and the priority fee that it offers."""
 
 from solders.account import Account
 from solders.pubkey import Pubkey
@@ -17,7 +17,7 @@ def sells_dollars() -> NewOrder:
 
 
 async def freeze(b: WorkerSetup, owner: str) -> str:
-    """The issuer freezes somebody's USDC; the account's address."""
+    """The issuer freezes the USDC account of an owner; returns the account's address."""
     address = Pubkey.from_string(associated_token_account(owner, USDC))
     runtime = b.at.net.ledger._runtime
     account = runtime.account(address)

@@ -1,4 +1,4 @@
-"""Orders that Postgres is too slow for, on a real one behind locks: who was told 503 has no order that comes to life
+"""Orders that Postgres is too slow for, on a real one behind locks: an order that was answered 503 is never executed
 later, and a deadline counts from when the request was read."""
 
 import asyncio
@@ -31,14 +31,14 @@ LATE = 60.0
 
 
 class Outside:
-    """Somebody else's session on the same database, which locks the table of orders and looks at it."""
+    """Another session on the same database, which locks the table of orders and reads it."""
 
     def __init__(self, connection: psycopg.AsyncConnection[tuple[datetime]]) -> None:
         self._connection = connection
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Nobody else reads or writes orders inside the block."""
+        """Locks the table of orders for the block."""
         async with self._connection.transaction():
             await self._connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
             yield

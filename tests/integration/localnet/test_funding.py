@@ -1,4 +1,4 @@
-"""`localnet_fund`: the faucet lets somebody hold at least an amount of anything, once however often it is asked."""
+"""`localnet_fund`: the faucet raises a balance to an amount of any token, and repeated calls change nothing."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The localnet's ledger under a random mix of transfers, blocks and forks: disk and memory always tell the same."""
+"""The localnet's ledger under a random mix of transfers, blocks and forks: disk and memory always agree."""
 
 import random
 import time
@@ -20,7 +20,7 @@ FEE = 5_000
 
 
 class Model:
-    """What a client that is told of every landing and every fork expects: signature -> what it moved."""
+    """What a client that sees every landing and every fork expects: signature -> what it moved."""
 
     def __init__(self, ledger: Ledger, wallets: list[Keypair]) -> None:
         self.ledger, self.wallets = ledger, wallets

@@ -161,14 +161,14 @@ class Scene:
             return str(row[0])
 
     async def moves_to_another_postgres(self) -> None:
-        """The record says that it was compared in another one than the one that answers: that was promoted, or is where
-        a backup was restored."""
+        """The record was compared in another Postgres than this one, which was promoted, or is where a backup was
+        restored."""
         async with self.database.connection() as connection:
             await connection.execute("UPDATE installation SET identity = '1/00000001'")
             await connection.execute("UPDATE chain_comparisons SET identity = '1/00000001'")
 
     def lands(self, attempt: AttemptId, *, payload: bytes | None = None, hint: bool = True, **about: Any) -> str:
-        """A transaction of ours for an attempt, a moment ago."""
+        """A transaction of our wallet for an attempt, a moment ago."""
         text = attempt.memo(self.record)
         listed = f"[{len(text)}] {text}" if hint else None
         return self.chain.lands(payload or swap(WALLET, text), time=self.now, memo=listed, **about)
@@ -356,7 +356,7 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
 async def test_a_role_that_may_not_ask_which_postgres_it_is_goes_on_with_what_it_may(
     database_address: Address, revoked: str, known: tuple[bool, bool]
 ) -> None:
-    """Each function is told apart; an operator hears what is not noticed then."""
+    """The missing right to each function is detected; a log line names the change that then stays unnoticed."""
     async with scene(database_address) as at, at.database.connection() as connection:
         await connection.execute(f"REVOKE EXECUTE ON FUNCTION {revoked} FROM PUBLIC".encode())
         role = f"dexexec_{database_address.database}"
@@ -478,7 +478,7 @@ async def test_what_is_not_ours_is_never_taken_in(database_address: Address) -> 
 
 
 async def test_a_strangers_memo_in_our_name_costs_a_look_at_it_and_no_comparison(database_address: Address) -> None:
-    """Else anybody could stop signing for a minute at each start, for the fee of one transaction."""
+    """Otherwise any wallet could stop signing for a minute at each start, for the fee of one transaction."""
     async with scene(database_address) as at:
         await at.permit()
         for order_id in (new_order().id, (await at.order()).order.id):
@@ -492,7 +492,7 @@ async def test_a_strangers_memo_in_our_name_costs_a_look_at_it_and_no_comparison
 async def test_a_memo_that_names_an_order_of_before_our_tables_keeps_nothing_from_being_signed(
     database_address: Address,
 ) -> None:
-    """Of an order that was taken over the record knows neither mints nor base units."""
+    """The record has neither mints nor base units of an order that was taken over."""
     async with scene(database_address) as at:
         await at.permit()
         old = uuid4()
@@ -568,7 +568,7 @@ async def test_new_orders_since_the_change_do_not_hide_what_is_missing(database_
 
 
 async def digest_of(at: Scene, key: str, body_hash: bytes) -> str:
-    """As it stood in the memo."""
+    """As in the memo."""
     async with at.database.connection() as connection:
         cursor = await connection.execute("SELECT key_digest(key_secret, %s, %s) FROM installation", (key, body_hash))
         row = await cursor.fetchone()
@@ -654,7 +654,7 @@ async def test_a_comparison_that_was_cut_off_is_taken_up_where_it_was(database_a
 async def test_promise_5_a_node_that_leaps_while_the_worker_restarts_does_not_shorten_the_wait(
     database_address: Address,
 ) -> None:
-    """The next worker knows nothing of what the node told before, but the record has when the wait began."""
+    """The next worker has no earlier reports of the node, but the record has the start of the wait."""
     async with scene(database_address) as at:
         await at.moves_to_another_postgres()
         at.lands(AttemptId(order_id := new_order().id, 1))

@@ -27,7 +27,7 @@ def asynchronous() -> Iterator[Pair]:
 
 
 class Warned(Observer):
-    """Keeps what is doubtful."""
+    """Records the conflicts."""
 
     def __init__(self) -> None:
         super().__init__(make_logger("critical"))

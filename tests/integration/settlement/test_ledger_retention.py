@@ -44,7 +44,7 @@ class Settled(Ground):
         return [signature for (signature,) in found]
 
     def known(self) -> set[str]:
-        """What the chain knows."""
+        """The signatures that the chain has."""
         return {signature for (signature,) in self.sql("SELECT signature FROM simulated_swaps")}
 
 
@@ -71,7 +71,7 @@ async def test_a_swap_goes_with_its_order_and_those_of_orders_that_are_kept_stay
 
 
 async def test_all_swaps_of_an_order_that_has_not_ended_stay_however_old_they_are(database_address: Address) -> None:
-    """A worker that takes it up asks about every one of them, also of those that were given up."""
+    """A worker that takes it up looks up every one of them, also those that were given up."""
     async with open_ground(database_address) as ground, open_retention(database_address, days=30) as retention:
         again, aside, unfinal = [await ground.submitted() for _ in range(3)]
         signatures = ground.sent(again.order.id) + ground.sent(aside.order.id) + ground.sent(unfinal.order.id)

@@ -1,6 +1,6 @@
-"""Nodes that tell what is not so: what lands on the chain is one swap, and nothing is taken for final that is not.
+"""Nodes that lie: one swap lands on the chain, and nothing is taken for final that is not.
 
-A lie is told by the localnet itself, which knows better; see `docs/LOCALNET.md`.
+The localnet itself tells the lies, although it has the right values; see `docs/LOCALNET.md`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ HEIGHTS: dict[str, dict[str, Any]] = {
 
 
 def why(at: SettlementSetup) -> str:
-    """All that the operator was told of nodes that are not believed."""
+    """All log lines about nodes that are not believed."""
     return "; ".join(line[2] for line in at.listener.lines if line[0] == "failed")
 
 
@@ -103,7 +103,7 @@ async def test_promise_5_of_two_that_contradict_each_other_the_lower_one_decides
 async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart_proves_nothing_out_of_time(
     tmp_path: Path,
 ) -> None:
-    """Whoever has just started knows nothing of what the node told before, but when the attempt was recorded."""
+    """A new process has no earlier reports of the node, only the time at which the attempt was recorded."""
     async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
         pending = PendingAttempt(
@@ -152,7 +152,7 @@ async def test_promise_3_an_order_is_swapped_once_although_one_of_three_nodes_li
 
 
 async def lie_consistently(b: WorkerSetup, **more: Any) -> None:
-    """The only node tells of 400 blocks that there are not, as soon as the first attempt is sent, which lands 20 slots
+    """The only node reports 400 blocks that do not exist, as soon as the first attempt is sent, which lands 20 slots
     late."""
     await b.at.set_faults(late={"transactions": 1, "slots": 20})
     lies = {"height": 400, "slot": 400, "lastValidHeight": 400}
@@ -182,7 +182,7 @@ async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_altho
 
 
 async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_workers: OpenWorkers) -> None:
-    """Nothing can keep them apart when all that there is to ask lies; so nothing may hide it."""
+    """Two swaps cannot be prevented if all available nodes lie; so the record must show both."""
     async with open_workers() as b:
         await lie_consistently(b)
         order_id = await b.post()
@@ -226,7 +226,7 @@ async def test_a_blockhash_of_an_honest_node_is_taken_instead(tmp_path: Path, li
 
 
 async def test_a_blockhash_is_taken_although_the_finalized_height_is_wrong_from_the_start(tmp_path: Path) -> None:
-    """It goes together with what the node says when it is asked for its newest height alone."""
+    """It is consistent with the node's answer when only its newest height is requested."""
     async with settlement_setup(tmp_path) as at:
         await leave_slots_behind(at)
         await at.set_faults(lies={"slotForHeight": True})
@@ -288,7 +288,8 @@ async def test_promise_5_one_of_three_cannot_make_a_swap_that_landed_a_failure(t
 
 
 async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp_path: Path) -> None:
-    """It does not answer at the start. When it does, its height is far past ours, and it knows none of our swaps."""
+    """It does not answer at the start. When it does, its height is far past the real one, and it has none of our
+    swaps."""
     async with run_localnet(tmp_path / "other") as other, settlement_setup(tmp_path / "ours", ONE) as at:
         await other.advance(2_000)
         chain = Localnet([other.url, at.net.url], at.clock, at.listener, LONG_TIMEOUTS)

@@ -1,5 +1,5 @@
-"""The whole service on a localnet behind a provider that is rough: busy, false about what it passed on, away, or in two
-minds. What happened is asked of the chain itself, which shows one swap for each order, and no more."""
+"""The whole service on a localnet behind an unreliable provider: busy, false about what it passed on, away, or two
+nodes behind one address. The chain itself shows what happened: one swap for each order, and no more."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,20 +30,20 @@ JUMPY = {
     "DEXEXEC_QUOTE_TIMEOUT_MS": "20000",
     "DEXEXEC_RETRY_MAX_MS": "500",
 }
-"""One failure that is booked on a venue opens its breaker, so that none goes unnoticed. A busy machine, where
-a quote takes long and a swap may expire in slots as short as these, is nobody's failure."""
+"""One failure that counts against a venue opens its breaker, so that none goes unnoticed. A busy machine, where a quote
+takes long and a swap may expire in such short slots, counts against no venue."""
 SLOWER_SLOT_MS = 100
 """A signed swap that waits for its turn to be sent then lives for 15 s, and not for 6."""
 A_SECOND, ORDERS = 10, 12
-"""Requests that are allowed, and who asks: some 80 would go out within a second."""
+"""Requests that are allowed, and the number of orders: some 80 would be sent within a second."""
 ROUNDS = 9
-"""In which an order asked in vain: more than a second passes meanwhile."""
+"""Rounds of an order without an answer: more than a second passes meanwhile."""
 UNREACHABLE = "SELECT count(*) AS n FROM order_events WHERE detail->>'reason' = 'unreachable' GROUP BY order_id"
 
 
 @dataclass
 class Scene:
-    """The service, told that its node is at the front, and the chain behind that."""
+    """The service, with the front as its node, and the chain behind that."""
 
     service: Process
     base: str
@@ -56,7 +56,7 @@ class Scene:
         return list(await asyncio.gather(*(self.calls.accepted(self.base) for _ in range(count))))
 
     def waited(self, count: int) -> bool:
-        """Whether so many orders were told often that their node cannot be reached."""
+        """Whether this many orders reported several times that their node cannot be reached."""
         return sum(int(str(row["n"])) >= ROUNDS for row in rows(self.address, UNREACHABLE)) >= count
 
     async def all_confirmed(self, order_ids: Sequence[str]) -> None:

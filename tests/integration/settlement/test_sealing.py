@@ -1,4 +1,4 @@
-"""Sealing on the localnet, with real token accounts: an honest swap is signed and lands, and what cannot be is told."""
+"""Sealing on the localnet, with real token accounts: an honest swap is signed and lands, others fail with a reason."""
 
 from collections.abc import Sequence
 from dataclasses import replace

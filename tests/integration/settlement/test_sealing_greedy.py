@@ -1,4 +1,4 @@
-"""Sealing on the localnet: what a venue takes beyond its swap is refused before anybody signs."""
+"""Sealing on the localnet: a venue that takes more than its swap is refused before anything is signed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -250,7 +250,7 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when
 
 
 async def until_looked(at: SettlementSetup, count: int) -> None:
-    """Wait until the chain was asked for statuses so often."""
+    """Wait until the chain has received that many requests for statuses."""
     await until(lambda: len(at.request_log.of("getSignatureStatuses")) >= count, pause=0.005)
 
 

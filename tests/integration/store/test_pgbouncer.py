@@ -18,7 +18,7 @@ from tests.support.service.promise_checks import judge, rows
 pytestmark = needs_pgbouncer
 
 DROPPING = {"ignore_startup_parameters": "options,extra_float_digits", "server_reset_query": ""}
-"""Start-up options are let in and forgotten, and a session is handed on as whoever had it left it."""
+"""Start-up options are accepted and ignored, and a session is handed on in the state that its last user left."""
 
 LOCKS_HERE = """
 SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND datname = current_database()
@@ -27,7 +27,7 @@ SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'ad
 
 @pytest.fixture
 def database(servers: Servers) -> Iterator[Address]:
-    """Of a role whose sessions begin with other settings than ours."""
+    """For a role whose sessions begin with foreign settings."""
     with database_of_a_role(servers.postgres, **HOSTILE) as address:
         yield address
 

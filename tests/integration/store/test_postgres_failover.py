@@ -43,7 +43,7 @@ class Pair:
 
     @property
     def address(self) -> Address:
-        """Both, the way the service is told."""
+        """Both addresses, in the form of the service's settings."""
         return Address(host=self.first.host, port=self.first.port, others=((self.second.host, self.second.port),))
 
     def kill(self, name: str) -> None:
@@ -124,7 +124,7 @@ def copy(port: int, data_dir: Path, own_port: int) -> None:
 
 
 async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
-    """Wherever it stands in the list; and where there is nothing else, that is an outage."""
+    """In any position of the list; and if there is no other host, that is an outage."""
     turned = Address(host=pair.second.host, port=pair.second.port, others=((pair.first.host, pair.first.port),))
     connection = await Database(turned).dedicated()
     assert connection.info.port == pair.first.port
@@ -212,7 +212,7 @@ async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_pro
 async def test_what_is_on_no_standby_is_never_acknowledged(
     to_be_parted: Pair, servers: Servers, redis_prefix: str
 ) -> None:
-    """Not even to a client that asks again with its key, although the primary has stored the order meanwhile: giving
+    """Not even to a client that posts again with its key, although the primary has stored the order meanwhile: giving
     up on a commit that waits for a standby makes it visible."""
     settings = servers_at(to_be_parted.first, servers.redis_url, redis_prefix) | {"DEXEXEC_REQUEST_TIMEOUT_MS": "500"}
     with Stand(**settings, **SLOW) as stand, ExitStack() as stack:
@@ -248,7 +248,7 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
     to_be_parted: Pair, servers: Servers, redis_prefix: str
 ) -> None:
     """The last synchronous standby is lost. One process has orders in hand, one cannot register its worker, and one
-    cannot make its tables; each is asked to stop, and what was in hand is finished by the next."""
+    cannot make its tables; each gets SIGTERM, and the next process finishes the orders."""
     settings = servers_at(to_be_parted.first, servers.redis_url, redis_prefix) | {"DEXEXEC_DRAIN_SECONDS": "1"}
     with psycopg.connect(to_be_parted.first.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE fresh")

@@ -22,7 +22,7 @@ BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() A
 
 
 class Told(Observer):
-    """An observer that remembers what it was told of partitions."""
+    """An observer that records the reports about partitions."""
 
     def __init__(self) -> None:
         super().__init__(make_logger("error"))

@@ -259,7 +259,7 @@ FROM generate_series(1, 5) seq
 async def test_orders_that_were_confirmed_before_finality_was_told_are_ended(
     database_address: Address, archived: bool
 ) -> None:
-    """Until 0003 `confirmed` was the end, and its event did not say so: whoever followed it waited for ever."""
+    """Until 0003 `confirmed` was the end, and its event did not show it: a client that followed it waited for ever."""
     order_id = OLD["confirmed"]
     with psycopg.ClientCursor(psycopg.connect(database_address.conninfo(), autocommit=True)) as cursor:
         cursor.execute(TABLE.encode())

@@ -1,4 +1,4 @@
-"""Sessions with Postgres whose settings are ours, whatever its database and its role begin them with."""
+"""Sessions with Postgres have the service's settings, whatever defaults its database and its role have."""
 
 import asyncio
 import os
@@ -158,7 +158,7 @@ async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_
 async def test_promise_15_a_server_that_hangs_is_left_behind(
     servers: Servers, database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped with kill -STOP: it neither answers nor ends what it is asked to end."""
+    """Stopped with kill -STOP: it neither answers nor closes connections."""
     if "TEST_PG_HOST" in os.environ:
         pytest.skip("stops a process of the server")
     monkeypatch.setattr(session, "CANCEL_SECONDS", 0.1)

@@ -1,5 +1,5 @@
-"""A Postgres in which somebody changes things while the service runs: statements are refused that were fine before. It
-is an outage for whoever asked, and nothing ends by it."""
+"""A Postgres that is changed while the service runs: it refuses statements that worked before. For their callers that
+is an outage, and no process ends."""
 
 import psycopg
 import pytest

@@ -58,7 +58,7 @@ async def test_migrations_apply_once_although_many_processes_start_together(data
 
 
 async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_end(database_address: Address) -> None:
-    """A newer version, or a person, wrote into its row what this version does not know."""
+    """A newer version, or a person, wrote a value into its row that this version cannot read."""
     told: list[UUID] = []
     async with open_database(database_address) as database:
         store = Store(database, lambda _: None, SystemClock(), unreadable=lambda order_id, _: told.append(order_id))

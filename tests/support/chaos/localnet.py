@@ -47,7 +47,7 @@ LIES: list[dict[str, object]] = [
     {"failed": True, "finalized": True},
     {"genesis": "another"},
 ]
-"""The lies of one of the nodes. The first four contradict its other answers, so all nodes may tell them."""
+"""The lies of one of the nodes. The first four contradict its other answers, so all nodes may use them."""
 CONTRADICTIONS = 4
 METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
 LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0

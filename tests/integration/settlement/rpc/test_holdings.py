@@ -1,4 +1,4 @@
-"""What `RpcChain` tells of an owner's tokens and of the price of block space."""
+"""`RpcChain` reads an owner's tokens and recent priority fees."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Nodes that are behind, or tell what cannot be: whom `RpcChain` believes."""
+"""Nodes that are behind, or report impossible values: which of them `RpcChain` believes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,7 +82,7 @@ async def test_what_a_lagging_node_does_not_know_is_not_taken_for_unknown(tmp_pa
 
 
 async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None:
-    """One address, two nodes behind it: one tells the height, the other looks."""
+    """One address, two nodes behind it: one returns the height, the other the statuses."""
     epoch = {"absoluteSlot": 900, "blockHeight": 800, "epoch": 0, "slotIndex": 0, "slotsInEpoch": 1}
     for slot, answer in ((899, Unavailable), (900, NotSeen)):
         looked = {"context": {"slot": slot}, "value": [None]}

@@ -1,4 +1,4 @@
-"""What `RpcChain` tells of real transactions: what they moved, what they would do, and the accounts they touch."""
+"""`RpcChain` on real transactions: what they moved, what they would do, and the accounts they touch."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""`RpcChain` with nodes that have limits: rests, one budget for all who ask, few requests, and no stale answer."""
+"""`RpcChain` with nodes that have limits: rests, one budget for all callers, few requests, and no stale answer."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Keys stand in the URLs of nodes, and nowhere else."""
+"""The keys in URLs of nodes show nowhere else."""
 
 import logging
 import traceback

@@ -1,4 +1,4 @@
-"""News over a WebSocket wake who waits for a swap, and prove nothing; without them it is looked up as ever."""
+"""Notifications over a WebSocket trigger a look-up of a swap, and prove nothing; without them it is polled."""
 
 import asyncio
 import time
@@ -80,7 +80,7 @@ async def subscribed(chain: RpcChain, signature: str) -> None:
 
 
 async def listening(chain: RpcChain, signature: str) -> None:
-    """Until its news come by themselves, and nothing is new."""
+    """Until notifications arrive by themselves and all are processed."""
     await asyncio.gather(chain.wait_for_notification(signature, LONG), subscribed(chain, signature))
     if chain._notifications._awaited[signature].woken.is_set():
         await chain.wait_for_notification(signature, LONG)
