@@ -1,15 +1,15 @@
-"""One tree of errors: a stable `code`, the HTTP status it is answered with, and whether trying again can help.
+"""The tree of errors. Each has a stable `code`, an HTTP status, and whether a retry can help.
 
     DexexecError
-    +- StartupError                 the process cannot start: one line that says what to do, exit code 2
+    +- StartupError                 the process cannot start: one line with the remedy, exit code 2
     |  +- SettingsError
     |  +- UnreachableError          a given Postgres or Redis does not answer
-    |  +- UnusableError             it answers, and waiting does not make it usable
+    |  +- UnusableError             it answers, but cannot be used until its operator acts
     |  +- EmbeddedError             an embedded server cannot be started here
     |  +- AdapterLoadError
-    +- ClaimLostError               somebody else has the order now: stop silently
+    +- ClaimLostError               another worker has claimed the order: stop silently
     +- FundsReservedError           other attempts in flight may spend what this one needs
-    +- RequestError                 answered to a client as a problem document
+    +- RequestError                 sent to the client as a problem document
        +- MalformedBodyError        400
        +- UnsupportedMediaTypeError 415
        +- BodyTooLargeError         413
@@ -26,7 +26,7 @@
        +- QueueFullError            503
        +- UnavailableError          503, Postgres or Redis does not answer
 
-What a venue may raise is a closed set of its own, in `dexexec.venue`.
+The errors that a venue may raise are a closed set in `dexexec.venue`.
 """
 
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ from dexexec.domain.funds import Shortfall
 
 
 def install_hint(extra: str) -> str:
-    """What brings an extra of ours: it comes from where the source is, as no registry has it."""
+    """How to install an optional extra of dexexec. It comes from the source folder, since no registry has it."""
     return f"run pip install '.[{extra}]' in the folder of dexexec's source (uv run has it already)"
 
 
 class DexexecError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base class of all errors that dexexec raises on purpose."""
 
     code = "internal"
     http_status = 500
@@ -49,26 +49,26 @@ class DexexecError(Exception):
 
 
 class StartupError(DexexecError):
-    """The process cannot start. The message is one line and says what to do."""
+    """The process cannot start. The message is one line that names the cause and the remedy."""
 
     code = "startup"
     exit_code = 2
 
 
 class SettingsError(StartupError):
-    """The environment holds a value or a name that cannot be used."""
+    """The environment has an invalid value, or a setting that does not exist."""
 
     code = "settings"
 
 
 class UnreachableError(StartupError):
-    """A server given by the environment does not answer."""
+    """A server that the environment names does not answer. Waiting may help."""
 
     code = "unreachable"
 
 
 class UnusableError(StartupError):
-    """A server given by the environment answers and cannot be used as it is: somebody has to change something."""
+    """A server that the environment names answers, but cannot be used until its operator changes something."""
 
     code = "unusable"
 
@@ -86,13 +86,13 @@ class AdapterLoadError(StartupError):
 
 
 class ClaimLostError(DexexecError):
-    """The claim went stale: another worker has the order, and this one writes nothing more about it."""
+    """The claim is stale: another worker has the order, and this worker writes nothing more about it."""
 
     code = "claim-lost"
 
 
 class FundsReservedError(DexexecError):
-    """What an attempt may spend does not fit beside what other attempts in flight may: nothing was written."""
+    """The wallet cannot cover this attempt on top of the attempts in flight. Nothing was written."""
 
     code = "funds-reserved"
     retryable = True
@@ -104,7 +104,7 @@ class FundsReservedError(DexexecError):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One bad field: its name ("" is the body as a whole), what is wrong, and what would be right."""
+    """One invalid field: its name ("" for the whole body), what is wrong, and what is expected."""
 
     field: str
     problem: str
@@ -112,7 +112,7 @@ class FieldProblem:
 
 
 class RequestError(DexexecError):
-    """Answered to the client as a problem document. `title` is fixed per class, the message is the detail."""
+    """Base class of errors that become a problem document. `title` is fixed per class; the message is the detail."""
 
     code = "bad-request"
     http_status = 400
@@ -123,7 +123,7 @@ class RequestError(DexexecError):
 
 
 class MalformedBodyError(RequestError):
-    """The body is not the JSON object that was expected."""
+    """The body is not a JSON object."""
 
     code = "malformed-body"
     title = "The body is not a JSON object"
@@ -138,7 +138,7 @@ class UnsupportedMediaTypeError(RequestError):
 
 
 class BodyTooLargeError(RequestError):
-    """The body is over the limit."""
+    """The body exceeds the limit."""
 
     code = "body-too-large"
     http_status = 413
@@ -146,7 +146,7 @@ class BodyTooLargeError(RequestError):
 
 
 class InvalidOrderError(RequestError):
-    """One or more fields of the order are wrong."""
+    """One or more fields of the order are invalid."""
 
     code = "invalid-order"
     http_status = 422
@@ -158,7 +158,7 @@ class InvalidOrderError(RequestError):
 
 
 class InvalidQueryError(InvalidOrderError):
-    """One or more query parameters are wrong."""
+    """One or more query parameters are invalid."""
 
     code = "invalid-query"
     http_status = 400
@@ -166,7 +166,7 @@ class InvalidQueryError(InvalidOrderError):
 
 
 class InvalidIdempotencyKeyError(InvalidOrderError):
-    """The Idempotency-Key header cannot be used."""
+    """The Idempotency-Key header is invalid."""
 
     code = "invalid-idempotency-key"
     http_status = 400
@@ -174,7 +174,7 @@ class InvalidIdempotencyKeyError(InvalidOrderError):
 
 
 class IdempotencyMismatchError(RequestError):
-    """The key was used before, with another body."""
+    """The key was used before with a different body."""
 
     code = "idempotency-key-reused"
     http_status = 422
@@ -192,7 +192,7 @@ class IdempotencyInFlightError(RequestError):
 
 
 class OrderNotFoundError(RequestError):
-    """No such order."""
+    """The order does not exist."""
 
     code = "order-not-found"
     http_status = 404
@@ -200,7 +200,7 @@ class OrderNotFoundError(RequestError):
 
 
 class TooManyOrdersError(RequestError):
-    """This client posted more orders than it may."""
+    """This client posts orders faster than DEXEXEC_CLIENT_ORDERS_PER_MINUTE allows."""
 
     code = "too-many-orders"
     http_status = 429
@@ -213,7 +213,7 @@ class TooManyOrdersError(RequestError):
 
 
 class TooManyConnectionsError(RequestError):
-    """As many connections are open as DEXEXEC_MAX_CONNECTIONS or DEXEXEC_CLIENT_CONNECTIONS allow, and none is idle."""
+    """DEXEXEC_MAX_CONNECTIONS or DEXEXEC_CLIENT_CONNECTIONS is reached, and no open connection is idle."""
 
     code = "too-many-connections"
     http_status = 503
@@ -223,7 +223,7 @@ class TooManyConnectionsError(RequestError):
 
 
 class TooManyReadsError(RequestError):
-    """Too many reads of orders by one client wait, run, or have answers that it has not read."""
+    """One client has too many reads of orders in flight: queued, running, or with an answer that it has not read."""
 
     code = "too-many-reads"
     http_status = 429
@@ -233,7 +233,7 @@ class TooManyReadsError(RequestError):
 
 
 class ReadsBusyError(RequestError):
-    """Too many reads of orders wait. Orders are still taken and executed."""
+    """Too many reads of orders are queued. New orders are still accepted and executed."""
 
     code = "reads-busy"
     http_status = 503
@@ -243,7 +243,7 @@ class ReadsBusyError(RequestError):
 
 
 class QueueFullError(RequestError):
-    """More orders wait than DEXEXEC_MAX_QUEUE allows."""
+    """The queue holds as many orders as DEXEXEC_MAX_QUEUE allows."""
 
     code = "queue-full"
     http_status = 503
@@ -253,7 +253,7 @@ class QueueFullError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """Postgres or Redis does not answer. Nothing was accepted; or, when `order_id` is set, nobody knows."""
+    """Postgres or Redis does not answer. Without `orderId`, no order was accepted; with it, the order may have been."""
 
     code = "unavailable"
     http_status = 503

@@ -1,1 +1,1 @@
-"""Logs: one method per event, sampling, redaction of secrets, cleaning of untrusted text."""
+"""Logging: one method per event, sampling, redaction of secrets, and sanitizing of untrusted text."""

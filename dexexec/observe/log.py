@@ -1,4 +1,4 @@
-"""The log of a running service: the observer's lines and those of libraries, sampled together on one stream."""
+"""Builds the loggers. A running service writes its own lines and those of libraries to one sampled stream."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ from dexexec.observe.redaction import Redactor
 Logger = structlog.typing.FilteringBoundLogger
 PATTERNS = Redactor()
 TX = "tx"
-"""The name of a transaction's signature in the log. It is public, and looks like a wallet's key."""
+"""The log field of a transaction signature. It is public but looks like a private key, so it is not redacted."""
 
 
 def make_logger(
@@ -27,12 +27,12 @@ def make_logger(
     out: TextIO | None = None,
     sampler: Sampler | None = None,
 ) -> Logger:
-    """A logger on `out`, by default stderr. `auto` is text on a terminal and JSON elsewhere; `redact` sees every value
-    before it is written; `sampler` leaves out lines that repeat too often, except at debug and critical."""
+    """Create a logger on `out` (default: stderr). The style `auto` is text on a terminal and JSON elsewhere. `redact`
+    masks secrets in every value. `sampler` drops lines that repeat too often, except at debug and critical."""
     out = out or sys.stderr
     text = style == "text" or (style == "auto" and out.isatty())
-    # Tracebacks without the values of variables, which structlog's own for terminals show.
-    last = (
+    # plain_traceback: structlog's default for terminals prints local variables, which may hold secrets.
+    renderer = (
         structlog.dev.ConsoleRenderer(
             colors=out.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
         )
@@ -45,14 +45,15 @@ def make_logger(
         structlog.processors.TimeStamper(fmt="iso", utc=not text),
         structlog.processors.format_exc_info,
         partial(_redacted, redact),
-        last,
+        renderer,
     ]
     logger = structlog.wrap_logger(
         structlog.WriteLogger(out),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
-    bound: Logger = logger.bind()  # the wrapper itself would be made anew for each call, also for a suppressed one
+    # Bound once: an unbound logger creates a wrapper for each call, also for a suppressed one.
+    bound: Logger = logger.bind()
     return bound
 
 
@@ -61,8 +62,9 @@ def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, A
 
 
 def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An error is counted apart, so that no flood of refusals hides it. What is critical is about money, and somebody
-    has to put each case right: it always passes."""
+    """Drop the line if its kind has used up its quota. Each level has its own quota: a flood of refused requests must
+    not hide an error."""
+    # Critical lines are about money, and a person must repair each case: none is dropped.
     if level not in {"debug", "critical"} and not sampler.admit(
         (level, event["event"]), TRACEBACK if event.get("exc_info") else 1
     ):
@@ -71,27 +73,29 @@ def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str,
 
 
 def open_log(level: str, style: Literal["auto", "text", "json"], redact: Redactor) -> Logger:
-    """A logger on stderr, beside which the libraries' warnings are written. If stderr is a `ThreadedWriter`, it uses
-    the same format for what it adds itself."""
+    """Create the service's logger on stderr and send the warnings of libraries there too. If stderr is a
+    `ThreadedWriter`, its own notices use the same format."""
     sampler = Sampler()
     handler = logging.StreamHandler()
     handler.setFormatter(redact.formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     handler.addFilter(lambda record: _admit(sampler, record))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # an outage is told once, by whoever waits for its end
+    # The part that waits for Postgres logs an outage once; the pool would log every failed connection.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     if isinstance(sys.stderr, ThreadedWriter):
-        sys.stderr.announce_by(LogNotices(sampler, style, redact))
+        sys.stderr.use_notices(LogNotices(sampler, style, redact))
     return make_logger(level, style, redact, sampler=sampler)
 
 
 def _admit(sampler: Sampler, record: logging.LogRecord) -> bool:
-    """The kind is the place in the code: a message may hold anything."""
+    """Whether the sampler lets a library's record pass."""
+    # The kind is the place in the code, because messages vary without bound.
     kind = (record.levelname.lower(), f"{record.name} ({record.module}:{record.lineno})")
     return sampler.admit(kind, TRACEBACK if record.exc_info else 1)
 
 
 class LogNotices:
-    """What the writer of the log adds, as lines of the log."""
+    """Formats the notices of the log writer as log lines."""
 
     def __init__(self, sampler: Sampler, style: Literal["auto", "text", "json"], redact: Redactor) -> None:
         self._sampler = sampler
@@ -99,24 +103,23 @@ class LogNotices:
         self._log = make_logger("info", style, redact, out=self._lines)
 
     def dropped(self, count: int) -> str:
-        """How many lines a reader missed that was too slow."""
-        self._log.warning("log lines were dropped", count=count, why="nobody read them fast enough")
+        """The line about `count` lines that were dropped because the reader was too slow."""
+        self._log.warning("log lines were dropped", count=count, why="the reader of the log is too slow")
         return self._lines.take()
 
     def due(self, *, everything: bool) -> list[str]:
-        """How many lines the sampler has left out, per kind."""
-        found = self._sampler.due(everything=everything)
-        return [self._more(kind, count) for kind, count in found]
+        """One line per kind of which the sampler has dropped lines."""
+        return [self._summary(kind, count) for kind, count in self._sampler.due(everything=everything)]
 
-    def _more(self, kind: Hashable, count: int) -> str:
+    def _summary(self, kind: Hashable, count: int) -> str:
         level, event = kind if isinstance(kind, tuple) else ("info", kind)
-        say = self._log.info if level == "info" else self._log.warning
-        say("more like this", event_left_out=event, level_left_out=level, count=count, seconds=SECONDS)
+        log = self._log.info if level == "info" else self._log.warning
+        log("more like this", event_left_out=event, level_left_out=level, count=count, seconds=SECONDS)
         return self._lines.take()
 
 
 class _Lines(io.StringIO):
-    """Holds what is written until it is taken. Colours are used where stderr has them."""
+    """A buffer for formatted lines. It reports itself as a terminal where stderr is one, so that colours are used."""
 
     def isatty(self) -> bool:
         return sys.stderr.isatty()

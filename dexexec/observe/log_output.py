@@ -1,8 +1,7 @@
-"""Writes standard output and standard error of a service on threads of their own.
+"""Writes stdout and stderr on threads, so that a blocked reader stops neither the event loop nor the exit.
 
-A reader that does not read (a full pipe, a stopped terminal, a full disk) then stops neither the event loop nor the
-exit. At most `LIMIT` bytes wait for it; what does not fit is dropped and counted, and the count is written once
-there is room again.
+A reader blocks when a pipe is full, a terminal is stopped or a disk is full. Up to `LIMIT` bytes are buffered for it;
+further lines are dropped and counted, and the count is written when there is room again.
 """
 
 import io
@@ -16,34 +15,34 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Protocol
 
 LIMIT = 1 << 20
-"""Bytes that may wait for a reader."""
+"""Bytes that are buffered for a reader."""
 CHUNK = 65_536
-"""Bytes that are handed to the system at once."""
+"""Bytes per write."""
 CLOSE_SECONDS = 1.0
-"""How long the exit may wait for a reader."""
+"""How long the exit waits for a reader."""
 RETRY_SECONDS = 1.0
-"""The pause before a write is repeated that the system refused: a full disk, a pipe whose reader has gone."""
+"""The pause after a failed write (full disk, closed pipe) before the next try."""
 
 
 class Notices(Protocol):
-    """What a writer adds by itself. Called on its thread."""
+    """Produces the lines that a writer adds by itself. Called on the writer's thread."""
 
     def dropped(self, count: int) -> str:
-        """The line that says how many lines were dropped."""
+        """The line about `count` dropped lines."""
 
     def due(self, *, everything: bool) -> list[str]:
-        """Lines that have become due meanwhile; with `everything`, those that would become due later as well."""
+        """The lines that are due now; with `everything`, also those that become due later."""
 
 
 class PlainNotices:
-    """For a writer that no logger uses."""
+    """Notices in plain text, for a writer without a logger."""
 
     def dropped(self, count: int) -> str:
-        """As a comment in the text."""
-        return f"dexexec: {count} lines were dropped, because nobody read them fast enough\n"
+        """The line about `count` dropped lines."""
+        return f"dexexec: {count} lines were dropped because the reader was too slow\n"
 
     def due(self, *, everything: bool) -> list[str]:
-        """None."""
+        """No lines: nothing is sampled here."""
         return []
 
 
@@ -52,19 +51,21 @@ class ThreadedWriter(io.TextIOBase):
 
     def __init__(self, descriptor: int, limit: int = LIMIT) -> None:
         super().__init__()
-        self._descriptor, self._limit = descriptor, limit
+        self._descriptor = descriptor
+        self._limit = limit
         self._notices: Notices = PlainNotices()
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._chunk = memoryview(b"")
-        """What the thread is writing. It counts in `_size` until it is written."""
+        """The bytes that the thread is writing. They count in `_size` until they are written."""
         self._size = 0
         self._dropped = 0
-        self._closing = self._ended = False
+        self._closing = False
+        self._ended = False
         self._thread: threading.Thread | None = None
 
-    def announce_by(self, notices: Notices) -> None:
-        """Use the logger's own format for what this adds, and let it add what the logger has left out."""
+    def use_notices(self, notices: Notices) -> None:
+        """Produce notices with the logger's format, including the lines that its sampler dropped."""
         self._notices = notices
 
     def fileno(self) -> int:
@@ -72,7 +73,7 @@ class ThreadedWriter(io.TextIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether people read it."""
+        """Whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
@@ -80,7 +81,7 @@ class ThreadedWriter(io.TextIOBase):
         return True
 
     def write(self, text: str, /) -> int:
-        """Queue `text`, or drop it where too much waits already."""
+        """Queue `text`, or drop it when the buffer is full."""
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             if self._ended or self._size + len(data) > self._limit:
@@ -91,7 +92,7 @@ class ThreadedWriter(io.TextIOBase):
         return len(text)
 
     def close(self) -> None:
-        """Write what waits, for `CLOSE_SECONDS` at most; what is written later is dropped."""
+        """Flush the buffer for at most `CLOSE_SECONDS`. Later writes are dropped."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -102,6 +103,7 @@ class ThreadedWriter(io.TextIOBase):
     def _queue(self, data: bytes) -> None:
         self._waiting.append(data)
         self._size += len(data)
+        # Started with the first line: a short command that prints nothing needs no thread.
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="output writer", daemon=True)
             self._thread.start()
@@ -119,7 +121,7 @@ class ThreadedWriter(io.TextIOBase):
                     self._changed.notify_all()
 
     def _take(self) -> None:
-        """Fill the chunk from what waits, and wait for that until notices may have become due."""
+        """Move queued lines into the chunk. With an empty queue, wait for lines at most until notices may be due."""
         with self._changed:
             if not self._waiting and self._dropped:
                 self._queue(self._notices.dropped(self._dropped).encode())
@@ -134,10 +136,11 @@ class ThreadedWriter(io.TextIOBase):
             self._chunk = memoryview(b"".join(taken))
 
     def _written(self, size: int) -> None:
-        """The system took so many bytes of the chunk; 0: it refuses them for now, and is asked again."""
+        """Account for `size` written bytes of the chunk. 0 means that the write failed: pause before the next try."""
         with self._changed:
             self._chunk = self._chunk[size:]
             self._size -= size
+            # During the exit a failed write is final: a full disk must not delay it.
             if not size and self._closing:
                 self._ended = True
                 self._changed.notify_all()
@@ -145,11 +148,11 @@ class ThreadedWriter(io.TextIOBase):
                 self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
 
     def _put(self) -> int:
-        """Bytes that the system took; 0 where it refuses them. Blocks while the reader does not read."""
+        """Write the chunk; the number of bytes written, 0 on failure. Blocks while the reader does not read."""
         while True:
             try:
                 return os.write(self._descriptor, self._chunk)
-            except BlockingIOError:  # somebody who shares the descriptor has made it non-blocking
+            except BlockingIOError:  # another process that shares the descriptor has made it non-blocking
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
@@ -159,10 +162,9 @@ class ThreadedWriter(io.TextIOBase):
 
 @contextmanager
 def threaded_output() -> Iterator[None]:
-    """Replace `sys.stdout` and `sys.stderr` by such writers while the block lasts, where they have file descriptors.
+    """Replace `sys.stdout` and `sys.stderr` by threaded writers for the block, if they have file descriptors.
 
-    An exception that nobody foresaw is printed to the new `sys.stderr` and becomes `SystemExit(1)`: printed later, by
-    Python itself, it could wait for its reader for ever.
+    An unexpected exception is printed to the new `sys.stderr` and becomes `SystemExit(1)`.
     """
     out, err = _writer(sys.stdout), _writer(sys.stderr)
     try:
@@ -170,6 +172,7 @@ def threaded_output() -> Iterator[None]:
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - it ends the process
+                # Printed here: after the block, Python would print it to the real stderr and could block for ever.
                 sys.excepthook(type(error), error, error.__traceback__)
                 raise SystemExit(1) from None
     finally:

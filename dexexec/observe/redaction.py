@@ -1,7 +1,7 @@
-"""Takes secrets out of text that people read: logs, errors, tracebacks, the banner.
+"""Masks secrets in text that people read: logs, errors, tracebacks, the banner.
 
-The last line of defence behind types that do not print. It knows the secrets of the process' own environment, and what
-secrets look like: users in URLs, keys in their paths, queries and host names, `password=`, and wallets' keys.
+The last defence behind `SecretStr`. It masks the secrets of the process environment, and anything that looks like one:
+users in URLs, keys in their paths, queries and host names, `password=`, and private keys of wallets.
 """
 
 import ipaddress
@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 MASK = "***"
 SHORTEST = 8
-"""Characters below which a value of the environment is not looked for: it may be a word of any sentence."""
+"""Shorter values of the environment are not masked: they may be ordinary words."""
 
-# Each of these takes a time that grows with the text alone, whatever is in it.
+# Each pattern runs in linear time: log lines hold text from outside, which must not be able to stall the process.
 _URL = re.compile(r"(?P<scheme>(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<rest>[^\s'\"<>]*)")
 _REST = re.compile(r"(?P<host>[^/?#]*)(?P<path>[^?#]*)(?P<more>.*)", re.DOTALL)
 _VALUES = re.compile(r"=[^&#]*")
@@ -28,7 +28,7 @@ _NUMBERS = re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){31,}\d{1,3}\s*\]?")
 _LONG = re.compile(r"(?<![A-Za-z0-9])(?:[1-9A-HJ-NP-Za-km-z]{80,}|(?:0x)?[0-9a-fA-F]{64,})(?![A-Za-z0-9])")
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|[A-Za-z]{24,}")
 _MIXED = re.compile(r"[a-z][A-Z].*[a-z]|[A-Za-z]\d.*[A-Za-z]")
-"""What is no word and no version, in the path of a node's address."""
+"""Matches what is neither a word nor a version in the path of an RPC URL."""
 _NEVER = re.compile(r"(?!)")
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
 _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
@@ -38,13 +38,14 @@ _SHOWN_NAMES = ("PG_USER", "PG_DATABASE", "DEXEXEC_REDIS_PREFIX")
 
 
 class Redactor:
-    """Masks secrets. `environ` is where the process' own stand."""
+    """Masks secrets. `environ` holds the secrets of the process."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        # The longest first, so that a secret within another does not leave the rest of it readable.
         self._known = sorted(set(_secrets(environ or {})), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """`text` without what is, or looks like, a secret. A transaction's signature looks like a wallet's key."""
+        """`text` with everything masked that is or looks like a secret, which includes transaction signatures."""
         for secret in self._known:
             text = text.replace(secret, MASK)
         text = _URL.sub(lambda match: match["scheme"] + _without_keys(match["rest"]), text)
@@ -53,21 +54,21 @@ class Redactor:
         return _LONG.sub(MASK, _NUMBERS.sub(MASK, text))
 
     def value(self, value: object) -> object:
-        """Any value that is logged: texts in it are masked. What only its repr would show is replaced by that."""
+        """A value for the log, with all text masked. An object whose repr holds a secret becomes its masked repr."""
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
             return self(value)
         if isinstance(value, dict):
-            return {name: self.value(one) for name, one in value.items()}
+            return {name: self.value(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(one) for one in value]
+            return [self.value(item) for item in value]
         shown = repr(value)
         masked = self(shown)
         return value if masked == shown else masked
 
     def formatter(self, layout: str) -> logging.Formatter:
-        """For the loggers of libraries: what they write, with its traceback, goes through here."""
+        """A formatter that masks the records of libraries, including their tracebacks."""
         return _Formatter(layout, self)
 
 
@@ -81,7 +82,7 @@ class _Formatter(logging.Formatter):
 
 
 def masked_host(host: str) -> str:
-    """A host's name without a key that its first label may be: `***.provider.example`. Addresses stay."""
+    """A host name with its first label masked if that looks like a key: `***.provider.example`. IP addresses stay."""
     try:
         ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
@@ -91,13 +92,13 @@ def masked_host(host: str) -> str:
 
 
 def _looks_random(part: str) -> bool:
-    """Letters and digits mixed in one word, or a word of no language."""
+    """Whether a label mixes letters and digits, or is too long for a word."""
     return len(part) >= 24 or (len(part) >= 6 and not _PLAIN.fullmatch(part))
 
 
 def _without_keys(rest: str) -> str:
-    """What follows a URL's scheme. A password may hold any character that is not encoded, so all before the last `@`
-    counts as one."""
+    """The part of a URL behind the scheme, with user, keys and query values masked."""
+    # The last `@`: people paste passwords with an `@` that is not percent-encoded.
     user, at, place = rest.rpartition("@")
     match = _REST.fullmatch(place)
     if match is None:
@@ -117,9 +118,9 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _parts(name: str, value: str) -> Iterable[str]:
-    """What of a variable's value is secret."""
+    """The secret parts of a variable's value."""
     if "://" in value:
-        key = _MIXED if "RPC_URL" in name else _NEVER  # the path of others is a database's name
+        key = _MIXED if "RPC_URL" in name else _NEVER  # in other URLs the path is the name of a database
         return chain.from_iterable(_parts_of_url(url, key) for url in value.split(","))
     if name == "PG_HOST":
         return (match["value"].strip("'") for match in _PAIR.finditer(value))
@@ -140,6 +141,6 @@ def _parts_of_url(url: str, key: re.Pattern[str]) -> Iterable[str]:
 
 
 def _keys_in_host(place: str) -> Iterable[str]:
-    """The first label of a host that looks like a key, as it was typed and as libraries repeat it: in lower case."""
+    """The first label of a host if it looks like a key: as typed, and in lower case as libraries repeat it."""
     label = place.partition(":")[0].partition(".")[0]
     return (label, label.lower()) if masked_host(label) != label else ()

@@ -1,7 +1,7 @@
-"""What adapters and nodes say, made fit for the record, for logs and for sockets: the one place that does it.
+"""Sanitizes text and error codes from adapters and nodes before they reach Postgres, logs and WebSockets.
 
-Text from outside may hold NUL (which Postgres' jsonb refuses), lone surrogates (which JSON refuses), line breaks,
-megabytes, or come from an object that raises when it is printed. Codes may be anything. Nothing here raises.
+Such text may hold NUL (refused by jsonb), lone surrogates (refused by JSON), line breaks or megabytes, or come from an
+object that raises when it is printed. Nothing here raises.
 """
 
 import re
@@ -11,7 +11,7 @@ from dexexec.observe.redaction import Redactor
 from dexexec.venue import VENUE_ERRORS, VenueError
 
 LONGEST = 500
-"""Characters of a sentence."""
+"""Characters of a sentence that are kept."""
 LONGEST_NAME = 100
 UNPRINTABLE = "(cannot be printed)"
 _redact = Redactor()
@@ -19,18 +19,19 @@ _SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 def clean(text: object, longest: int = LONGEST) -> str:
-    """`text` as one line of printable characters, cut to `longest`, without what looks like a secret."""
+    """`text` as one line of printable characters, at most `longest`, with anything like a secret masked."""
     try:
-        found = str.__getitem__(str(text), slice(0, 4 * longest))
-    except BaseException:  # noqa: BLE001 - whatever an object does when it is printed
+        # Cut before the loop below, since the text may have megabytes; unbound, since an adapter may subclass str.
+        start = str.__getitem__(str(text), slice(0, 4 * longest))
+    except BaseException:  # noqa: BLE001 - an adapter's __str__ may raise anything
         return UNPRINTABLE
-    line = "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in found)
+    line = "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in start)
     line = _redact(" ".join(line.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def slug(code: object, instead: str) -> str:
-    """`code` if it is a short code such as `no-route`, else `instead`."""
+    """`code` if it is a valid short code such as `no-route`, else `instead`."""
     if isinstance(code, FailureReason):
         return code
     # Not `isinstance`: the methods of an adapter's own subclass of str may lie or raise.
@@ -38,25 +39,25 @@ def slug(code: object, instead: str) -> str:
 
 
 def kind_of(error: VenueError) -> type[VenueError]:
-    """The error of the closed set that `error` is, or is a kind of."""
+    """The documented venue error that `error` is an instance of; `VenueError` if there is no closer one."""
     return next((kind for kind in VENUE_ERRORS if isinstance(error, kind)), VenueError)
 
 
 def code_of(error: VenueError) -> str:
-    """The documented code of an error: an adapter's own kind of error has that of the kind."""
+    """The documented code of an error. A subclass that an adapter defines has the code of its base class."""
     return slug(error.code, VenueError.code) if _is_ours(error) else kind_of(error).code
 
 
 def is_retryable(error: VenueError) -> bool:
-    """Whether asking again may help, as the kind of error has it."""
+    """Whether a retry may help, according to the documented error class."""
     return error.retryable is True if _is_ours(error) else kind_of(error).retryable
 
 
 def is_shared(error: VenueError) -> bool:
-    """Whether the cause is trouble that all venues share. An error that cannot tell is the venue's own."""
+    """Whether all venues share the cause of the error, such as an unreachable node."""
     try:
         return error.shared is True
-    except BaseException:  # noqa: BLE001 - an adapter's own error may have left out what ours sets
+    except BaseException:  # noqa: BLE001 - an adapter's subclass may not have called our constructor
         return False
 
 

@@ -65,7 +65,7 @@ async def test_a_stop_ends_the_wait(log: CapturingLogger) -> None:
         await asyncio.sleep(0)
     stop.set()
     await living
-    assert log.calls[-1].args == ("start given up: asked to stop",)
+    assert log.calls[-1].args == ("start given up: stop requested",)
 
 
 async def test_a_life_that_has_started_is_not_begun_again(log: CapturingLogger) -> None:

@@ -77,7 +77,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up_and_is_told_how_much_it_mis
     kept = lines.count("0123456789")
     assert 0 < kept <= 10_000 / 11 + 1
     assert lines == ["0123456789"] * kept + [
-        f"dexexec: {3_000 - kept} lines were dropped, because nobody read them fast enough"
+        f"dexexec: {3_000 - kept} lines were dropped because the reader was too slow"
     ]
     pipe.writer.write("after\n")
     assert pipe.lines("after") == ["after"]
@@ -145,7 +145,7 @@ def test_what_has_become_due_is_written_at_the_end(pipe: Pipe) -> None:
             self.left = 0
             return ["7 more like this\n"]
 
-    pipe.writer.announce_by(Notices())
+    pipe.writer.use_notices(Notices())
     pipe.writer.write("first\n")
     pipe.writer.close()
     assert pipe.lines("7 more") == ["first", "7 more like this"]
