@@ -14,18 +14,18 @@ ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.
 
 DIALECT = re.compile(
     r"\b(told|tells?|telling|says?|said|saying|asked|asks?|asking|nobody|whoever|whatever|whichever|anybody|somebody"
-    r"|everybody|ours|stands?|stood|knows?|knew|(?:is|are|was|were|that's) none|fates?|takers?|story|stories|seats?"
+    r"|everybody|ours|stands?|stood|knows?|knew|(?:is|are|was|were) (?-i:none)|fates?|takers?|story|stories|seats?"
     r"|news|knock\w*|bur(?:y|ied|ies)|inherit\w*|doubt\w*|purses?|keepers?|trials?|setbacks?|nursery|plots?|incarnations?"
     r"|worlds?|scenes?|grounds?)\b",
     re.IGNORECASE,
 )
 """Words of the project's old dialect, which most readers do not understand. docs/GLOSSARY.md has the replacements."""
 
-MAX_DIALECT_WORDS = {"docs": 1.5, "dexexec": 21.5, "adapters": 9.5, "tests": 20.4}
+MAX_DIALECT_WORDS = {"docs": 1.0, "dexexec": 21.5, "adapters": 9.5, "tests": 1.5}
 """Dialect words per 1,000 words, by area. Lower a limit when the area is better; never raise it."""
-MAX_LONG_PREAMBLES = 48
+MAX_LONG_PREAMBLES = 46
 """Modules whose docstring has more than `PREAMBLE_LINES` lines. Lower it; never raise it."""
-MIN_COMMENT_LINES = 5.0
+MIN_COMMENT_LINES = 6.5
 """Lines that are a comment, per 1,000 lines of dexexec/ and adapters/. Raise it; never lower it."""
 
 PREAMBLE_LINES = 5
