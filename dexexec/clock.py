@@ -1,14 +1,12 @@
-"""Time as a constructor argument, so that tests can hold it still, and stop it for good at a named place."""
+"""Time as a constructor argument, so that tests can control it."""
 
 import asyncio
 import time
 from typing import Protocol
 
-from dexexec.failpoints import Failpoint
-
 
 class Clock(Protocol):
-    """What the rest of the project may know of time."""
+    """The only source of time for the rest of the project."""
 
     def unix_ms(self) -> int:
         """Wall-clock time in milliseconds since the epoch."""
@@ -18,9 +16,6 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
-
-    async def failpoint(self, name: Failpoint) -> None:
-        """Pass a place where a test may strike."""
 
 
 class SystemClock:
@@ -37,6 +32,3 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
         await asyncio.sleep(seconds)
-
-    async def failpoint(self, name: Failpoint) -> None:
-        """Nothing strikes outside of tests."""

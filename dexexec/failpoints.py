@@ -1,10 +1,11 @@
-"""Named places between two effects of an order's way, where a test may kill, raise or stall the process."""
+"""Named places between two effects, where a test can kill, stop or fail the process."""
 
 from enum import StrEnum
+from typing import Protocol
 
 
 class Failpoint(StrEnum):
-    """The places between two effects of an order's way. A test's clock strikes there: kills, raises, stalls."""
+    """The places, in the order in which an order passes them."""
 
     # intake
     CREATING = "creating"  # the order may pass; nothing is stored
@@ -41,3 +42,20 @@ class Failpoint(StrEnum):
     # events
     ANNOUNCING = "announcing"  # events are committed; before they are published
     HEARD = "heard"  # an announcement has arrived; no socket has it
+
+
+class Failpoints(Protocol):
+    """What a part with failpoints is given by its constructor."""
+
+    async def reach(self, name: Failpoint) -> None:
+        """Called at each failpoint. A test's implementation may kill the process, raise or wait here."""
+
+
+class _NoFailpoints:
+    """For production: nothing happens."""
+
+    async def reach(self, name: Failpoint) -> None:
+        """Return at once."""
+
+
+NO_FAILPOINTS: Failpoints = _NoFailpoints()

@@ -30,7 +30,6 @@ from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start, open_shared
 from dexexec.bootstrap.shutdown import Stopping, first_of
 from dexexec.bootstrap.sockets import reachable
-from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
@@ -41,6 +40,7 @@ from dexexec.execution.next_round import Retries
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
+from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.feed.feed import Feed
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
@@ -83,11 +83,11 @@ async def serve(
     listen: Callable[[], Sequence[socket.socket]],
     observer: Observer,
     up: Callable[[str], None],
-    clock: Clock | None = None,
+    failpoints: Failpoints = NO_FAILPOINTS,
 ) -> None:
     """Run until the process is asked to stop, then drain. `listen` is asked for the sockets when requests can be
-    served; `up` is handed the banner once everything runs, which is empty for a worker; `clock` is the machine's unless
-    a test brings its own.
+    served; `up` is handed the banner once everything runs, which is empty for a worker; tests pass their own
+    `failpoints`.
 
     Raises `StartupError` when a server cannot be used, and whatever a part failed with.
     """
@@ -95,7 +95,7 @@ async def serve(
     async def life(started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(
-                open_shared(settings, role, servers, observer=observer, clock=clock or SystemClock())
+                open_shared(settings, role, servers, observer=observer, failpoints=failpoints)
             )
             half = await stack.enter_async_context(worker_half(shared, role)) if role is not Role.API else None
             # The worker comes first: the store of the API half dispatches new orders to it.
@@ -171,8 +171,17 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     store = shared.store(dispatcher=dispatcher)
-    intake = Intake(store, shared.queue, shared.limiter, settings=settings, clock=clock, observer=observer)
-    feed = Feed(store, shared.redis, shared.publisher, shared.followed, clock=clock, observe=observer)
+    failpoints = shared.failpoints
+    intake = Intake(
+        store,
+        shared.queue,
+        shared.limiter,
+        settings=settings,
+        clock=clock,
+        observer=observer,
+        failpoints=failpoints,
+    )
+    feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry()
     reader, sites = BodyReader(settings), SiteCheck(settings)
     readiness = Readiness(store, shared.queue, clock)
@@ -270,6 +279,7 @@ def make_worker_half(
 ) -> WorkerHalf:
     """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
+    failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
     router = Router(
@@ -280,7 +290,7 @@ def make_worker_half(
         breaker_failures=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
     )
-    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis)
+    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
     presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
     pipeline = Pipeline(
         store=store,
@@ -295,6 +305,7 @@ def make_worker_half(
         clock=clock,
         observer=observer,
         rng=random.Random(),
+        failpoints=failpoints,
     )
     watcher = FinalityWatcher(
         store=store,
@@ -305,6 +316,7 @@ def make_worker_half(
         finality_ms=finality_ms,
         clock=clock,
         observer=observer,
+        failpoints=failpoints,
     )
     limits = Limits(
         concurrency=settings.concurrency,
@@ -327,8 +339,17 @@ def make_worker_half(
         observer=observer,
         permission=permission,
         trouble=reachability.trouble,
+        failpoints=failpoints,
     )
-    sweeper = Sweeper(shared.name, store, shared.queue, settings.sweep_seconds, clock=clock, observer=observer)
+    sweeper = Sweeper(
+        shared.name,
+        store,
+        shared.queue,
+        settings.sweep_seconds,
+        clock=clock,
+        observer=observer,
+        failpoints=failpoints,
+    )
     background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
         background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)

@@ -18,9 +18,10 @@ from dexexec.bootstrap.roles import Role
 from dexexec.broker.permissions import channel
 from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
-from dexexec.clock import Clock
+from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
 from dexexec.errors import UnavailableError
+from dexexec.failpoints import Failpoints
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher
 from dexexec.observe.observer import Observer
@@ -36,6 +37,7 @@ class Shared:
     settings: Settings
     observer: Observer
     clock: Clock
+    failpoints: Failpoints
     name: str
     database: Database
     redis: redis.asyncio.Redis
@@ -65,9 +67,10 @@ class Shared:
 
 @asynccontextmanager
 async def open_shared(
-    settings: Settings, role: Role, servers: Servers, *, observer: Observer, clock: Clock
+    settings: Settings, role: Role, servers: Servers, *, observer: Observer, failpoints: Failpoints
 ) -> AsyncIterator[Shared]:
     """Postgres with its schema, Redis with its group, and what is built on them."""
+    clock = SystemClock()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     prefix = settings.redis_prefix
     async with (
@@ -79,7 +82,7 @@ async def open_shared(
         await at_start(migrate(database, observer.existing_table_migrated))
         await at_start(standby_check.warn(database, observer))
         followed = FollowedOrders()
-        publisher = Publisher(client, channel(settings.redis_prefix), clock, listener=followed.put_committed)
+        publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=followed.put_committed)
         orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
         if role is Role.ALL:
             orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
@@ -92,6 +95,7 @@ async def open_shared(
             settings=settings,
             observer=observer,
             clock=clock,
+            failpoints=failpoints,
             name=name,
             database=database,
             redis=client,

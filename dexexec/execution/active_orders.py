@@ -15,7 +15,7 @@ from dexexec.domain.order import Order
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.store import Claimed, Release, Store
 
@@ -42,7 +42,9 @@ class Turns:
         changed: Callable[[], None],
         clock: Clock,
         observer: Observer,
+        failpoints: Failpoints,
     ) -> None:
+        self._failpoints = failpoints
         self._store, self._timers, self._pipeline = store, timers, pipeline
         self._max_claims, self._lease_lives, self._changed = max_claims, lease_lives, changed
         self._clock, self._observer = clock, observer
@@ -102,7 +104,7 @@ class Turns:
         try:
             if direct:
                 await asyncio.sleep(0)  # whoever posted it is answered first
-                await self._clock.failpoint(Failpoint.TAKEN)
+                await self._failpoints.reach(Failpoint.TAKEN)
             if order.claims > self._max_claims:
                 if claimed.attempt is None:
                     await self._pipeline.poison(claimed)
@@ -128,8 +130,8 @@ class Turns:
 
     async def _release(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
         """Release the claim, so that the order is resumed from the record; without effect where it is another's."""
-        await self._clock.failpoint(Failpoint.RELEASING)
+        await self._failpoints.reach(Failpoint.RELEASING)
         with contextlib.suppress(UnavailableError):  # then the worker's next look finds it
             await self._store.release(Release(order.id, order.claim, blame, pause_ms))
-            await self._clock.failpoint(Failpoint.RELEASED)
+            await self._failpoints.reach(Failpoint.RELEASED)
             self._timers.add(order.id, pause_ms)

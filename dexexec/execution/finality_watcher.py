@@ -22,7 +22,7 @@ from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.fills import FillWriter
 from dexexec.execution.job import Job, StepWriter, located
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, Verdict
@@ -55,7 +55,9 @@ class FinalityWatcher:
         finality_ms: float,
         clock: Clock,
         observer: Observer,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._failpoints = failpoints
         self._store, self._queue, self._settlement, self._venues = store, queue, settlement, venues
         self._fills, self._finality_ms = FillWriter(store, StepWriter(store), presenter, clock, observer), finality_ms
         self._clock, self._observer = clock, observer
@@ -100,12 +102,12 @@ class FinalityWatcher:
             limit=PAGE,
         )
         async for asked, taken in self._pages(page, worker):
-            await self._clock.failpoint(Failpoint.WATCHING)
+            await self._failpoints.reach(Failpoint.WATCHING)
             jobs = [Job.of(one, asked, lambda: False) for one in taken]
             attempts = [self._attempt(one) for one in taken]
             swaps = [self._swap(job, attempt) for job, attempt in zip(jobs, attempts, strict=True)]
             verdicts = await self._settlement.look_again(network, swaps)
-            await self._clock.failpoint(Failpoint.WATCHED)
+            await self._failpoints.reach(Failpoint.WATCHED)
             await self._write(jobs, attempts, verdicts)
 
     async def tell_of_nobodys(self, worker: int) -> None:
@@ -151,7 +153,7 @@ class FinalityWatcher:
         """Write what was found of a page, all in one commit. What fails for one order keeps no other from it."""
         found = list(zip(jobs, attempts, verdicts, strict=True))
         results = await asyncio.gather(*(self._write_one(*one) for one in found), return_exceptions=True)
-        await self._clock.failpoint(Failpoint.BOOKED)
+        await self._failpoints.reach(Failpoint.BOOKED)
         back = [
             job.order.id
             for (job, _, verdict), result in zip(found, results, strict=True)

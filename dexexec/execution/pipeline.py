@@ -41,7 +41,7 @@ from dexexec.execution.fitting_size import fitting_size
 from dexexec.execution.job import Events, Job, StepWriter, located
 from dexexec.execution.next_round import Chance, FailedRound, Retries, failed_round_of, unbuilt, until_deadline
 from dexexec.execution.quote_acceptance import accept, impact_limit_ppm
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.sealing import Sealed
@@ -96,7 +96,9 @@ class Pipeline:
         clock: Clock,
         observer: Observer,
         rng: random.Random,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._failpoints = failpoints
         self._steps = StepWriter(store)
         self._fills = FillWriter(store, self._steps, presenter, clock, observer)
         self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
@@ -145,7 +147,7 @@ class Pipeline:
 
     async def _route(self, job: Job) -> RetryAfter | None:
         routing = await self._router.route(job.order.swap, job.deadline)
-        await self._clock.failpoint(Failpoint.QUOTED)
+        await self._failpoints.reach(Failpoint.QUOTED)
         job.rounds += 1
         accepted = accept(job.order, routing, self._max_price_impact_bps)
         routing, job.order, job.fixed = accepted.routing, accepted.order, accepted.fixed
@@ -155,7 +157,7 @@ class Pipeline:
         if accepted.bound is None or not routing.ranking:
             failed = failed_round_of(routing.answers, seen, routing.breakers_open_ms)
             return await self._retry_or_end(job, await self._with_size(job, routing, failed))
-        await self._clock.failpoint(Failpoint.CHOSEN)
+        await self._failpoints.reach(Failpoint.CHOSEN)
         return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))
 
     async def _with_size(self, job: Job, routing: Routing, failed: FailedRound) -> FailedRound:
@@ -184,7 +186,7 @@ class Pipeline:
                 failures.append(Answer.of(quote.venue, error))
                 told = ()
                 continue
-            await self._clock.failpoint(Failpoint.RECORDED)
+            await self._failpoints.reach(Failpoint.RECORDED)
             return await self._follow(job, attempt, resumed=False)
         return await self._retry_or_end(job, unbuilt(failures, routing.answers))
 
@@ -203,7 +205,7 @@ class Pipeline:
                     raise
                 await self._clock.sleep(min(pause, left))
                 continue
-            await self._clock.failpoint(Failpoint.SIGNED)
+            await self._failpoints.reach(Failpoint.SIGNED)
             fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
             attempt = Attempt(
                 n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted={**choice.quoted, **fee}
@@ -296,9 +298,9 @@ class Pipeline:
             signed_at=signed_at,
         )
         result = await self._settlement.settle(pending, job.may_send, partial(self._stand_still, job))
-        await self._clock.failpoint(Failpoint.PROVEN)
+        await self._failpoints.reach(Failpoint.PROVEN)
         later = await self._conclude(job, attempt, result)
-        await self._clock.failpoint(Failpoint.CONCLUDED)
+        await self._failpoints.reach(Failpoint.CONCLUDED)
         return later
 
     async def _stand_still(self, job: Job, waiting: Waiting) -> None:

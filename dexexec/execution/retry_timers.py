@@ -12,7 +12,7 @@ from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.errors import UnavailableError
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 
 MOST = 10_000
 """Timers of one process. Orders beyond that are left to the sweeper."""
@@ -23,8 +23,8 @@ BATCH = 500
 class RetryTimers:
     """Timers of one worker."""
 
-    def __init__(self, queue: Queue, clock: Clock) -> None:
-        self._queue, self._clock = queue, clock
+    def __init__(self, queue: Queue, clock: Clock, failpoints: Failpoints = NO_FAILPOINTS) -> None:
+        self._queue, self._clock, self._failpoints = queue, clock, failpoints
         self._timers: list[tuple[float, UUID]] = []  # a heap, by when they are due (monotonic seconds)
         self._sooner = asyncio.Event()  # there is a timer that is due before all others
 
@@ -50,11 +50,11 @@ class RetryTimers:
                         await self._sooner.wait()
                 continue
             due = self._due()
-            await self._clock.failpoint(Failpoint.RETRYING)
+            await self._failpoints.reach(Failpoint.RETRYING)
             with contextlib.suppress(UnavailableError):  # then the sweeper finds them
                 await self._queue.enqueue(due)
             raise_if_cancelled()
-            await self._clock.failpoint(Failpoint.RETRIED)
+            await self._failpoints.reach(Failpoint.RETRIED)
 
     def _due(self) -> list[UUID]:
         now, due = self._clock.monotonic(), list[UUID]()

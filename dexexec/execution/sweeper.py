@@ -15,7 +15,7 @@ from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.errors import UnavailableError
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.store import Store
 
@@ -48,8 +48,17 @@ class Sweeper:
     """Sweeps every `interval` seconds, beside the worker `worker`."""
 
     def __init__(
-        self, worker: str, store: Store, queue: Queue, interval: float, *, clock: Clock, observer: Observer
+        self,
+        worker: str,
+        store: Store,
+        queue: Queue,
+        interval: float,
+        *,
+        clock: Clock,
+        observer: Observer,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._failpoints = failpoints
         _, self._name = consumers_of(worker)
         self._store, self._queue, self._interval = store, queue, interval
         self._clock, self._observer = clock, observer
@@ -78,10 +87,10 @@ class Sweeper:
         for name in (one for worker in dead for one in consumers_of(worker)):
             entries += await self._queue.take_over_pending(self._name, name)
         if entries:
-            await self._clock.failpoint(Failpoint.RECLAIMED)
+            await self._failpoints.reach(Failpoint.RECLAIMED)
         await self._queue.ack(entries)
         if entries:
-            await self._clock.failpoint(Failpoint.REMOVED)
+            await self._failpoints.reach(Failpoint.REMOVED)
         swept = await self._queue.enqueue([entry.order_id for entry in entries])
         now = self._clock.monotonic()
         if dead or now >= self._forget_at:

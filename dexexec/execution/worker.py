@@ -22,7 +22,7 @@ from dexexec.execution.direct_dispatch import DirectDispatcher
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.recovery.signing_permission import SigningPermission, Unrestricted
 from dexexec.store import Claimed, Release, Store, WorkerSession
@@ -67,7 +67,9 @@ class Worker:
         observer: Observer,
         permission: SigningPermission | None = None,
         trouble: Callable[[], str] = str,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._failpoints = failpoints
         self.name = name
         self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
         self._watcher, self._limits, self._clock, self._observer = watcher, limits, clock, observer
@@ -78,7 +80,7 @@ class Worker:
         self._chores: set[asyncio.Task[None]] = set()
         self._claiming: frozenset[UUID] = frozenset()  # orders of a claim that has not been answered
         self._blameless: set[UUID] = set()  # orders whose turn was cut short by a stop or a lost session
-        self._timers = RetryTimers(queue, clock)
+        self._timers = RetryTimers(queue, clock, failpoints)
         self._turns = Turns(
             store=store,
             timers=self._timers,
@@ -88,6 +90,7 @@ class Worker:
             changed=self._changed.set,
             clock=clock,
             observer=observer,
+            failpoints=failpoints,
         )
         self.direct = DirectDispatcher(
             self._turns,
@@ -290,7 +293,7 @@ class Worker:
             entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
             self.direct.learn(queue_empty=len(entries) < wanted)
             if entries:
-                await self._clock.failpoint(Failpoint.LEASED)
+                await self._failpoints.reach(Failpoint.LEASED)
             if entries and (self._stop.is_set() or heartbeat.done()):
                 await self._put_back(entries)
             elif entries:
@@ -304,7 +307,7 @@ class Worker:
         self._claiming = frozenset(ids)
         try:
             claimed = await self._store.claim(session.id, ids, self._turns.suspects_wanted())
-            await self._clock.failpoint(Failpoint.CLAIMED)
+            await self._failpoints.reach(Failpoint.CLAIMED)
             for one in claimed:
                 self._turns.start(one, asked)
         except UnavailableError:
@@ -318,9 +321,9 @@ class Worker:
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
-            await self._clock.failpoint(Failpoint.ACKNOWLEDGING)
+            await self._failpoints.reach(Failpoint.ACKNOWLEDGING)
             await self._queue.ack(entries)
-            await self._clock.failpoint(Failpoint.ACKNOWLEDGED)
+            await self._failpoints.reach(Failpoint.ACKNOWLEDGED)
 
     async def _put_back(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they stay pending, and are reclaimed

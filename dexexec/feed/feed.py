@@ -19,12 +19,11 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher, comes_from, decode
 from dexexec.feed.subscriber import Follower, Sink
@@ -61,16 +60,16 @@ class Feed:
         publisher: Publisher,
         followed: FollowedOrders,
         *,
-        clock: Clock,
         observe: Observer,
         poll_seconds: float = 2.0,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._history = history
         self._redis = redis
         self._channel = publisher.channel
         self._origin = publisher.origin
         self._followed = followed
-        self._clock = clock
+        self._failpoints = failpoints
         self._observe = observe
         self._poll_seconds = poll_seconds
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
@@ -124,7 +123,7 @@ class Feed:
     async def _deliver_own(self) -> None:
         while True:
             committed = await self._followed.next_committed()
-            await self._clock.failpoint(Failpoint.HEARD)
+            await self._failpoints.reach(Failpoint.HEARD)
             for one in committed:
                 self._deliver(one.event.order_id, EncodedEvent.from_outgoing(one))
 
@@ -168,7 +167,7 @@ class Feed:
             self.listening.set()
             self._stale.set()
         elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
-            await self._clock.failpoint(Failpoint.HEARD)
+            await self._failpoints.reach(Failpoint.HEARD)
             if len(self._followed):
                 self._dispatch(message["data"])
 

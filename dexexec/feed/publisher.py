@@ -19,10 +19,9 @@ from uuid import UUID, uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 
 MAX_WAITING = 10_000
 MAX_BATCH = 500
@@ -88,14 +87,14 @@ class Publisher:
         self,
         redis: redis.asyncio.Redis,
         channel: str,
-        clock: Clock,
+        failpoints: Failpoints = NO_FAILPOINTS,
         listener: Callable[[Sequence[Outgoing]], None] = lambda _: None,
     ) -> None:
         self.channel = channel
         self.origin = uuid4().hex.encode()
         """The first line of what this process publishes."""
         self._redis = redis
-        self._clock = clock
+        self._failpoints = failpoints
         self._listener = listener
         self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
@@ -120,7 +119,7 @@ class Publisher:
             self._wake.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                await self._clock.failpoint(Failpoint.ANNOUNCING)
+                await self._failpoints.reach(Failpoint.ANNOUNCING)
                 try:
                     await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):

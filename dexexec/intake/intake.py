@@ -22,7 +22,7 @@ from dexexec.concurrency.cancellation import cancelled
 from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder
 from dexexec.errors import QueueFullError, RequestError, TooManyOrdersError, UnavailableError
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.store import Created
 
@@ -177,7 +177,9 @@ class Intake:
         settings: Settings,
         clock: Clock,
         observer: Observer,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._failpoints = failpoints
         self._store, self._queue, self._limiter, self._clock, self._observer = store, queue, limiter, clock, observer
         self._per_minute = settings.client_orders_per_minute
         self._timeout = settings.request_timeout_ms / 1000
@@ -256,9 +258,9 @@ class Intake:
     async def _create(self, order: NewOrder, read_at: float, answer_by: float) -> Created:
         new = False
         try:
-            await self._clock.failpoint(Failpoint.CREATING)
+            await self._failpoints.reach(Failpoint.CREATING)
             created = await self._store.create(order, read_at=read_at, answer_by=answer_by)
-            await self._clock.failpoint(Failpoint.CREATED)
+            await self._failpoints.reach(Failpoint.CREATED)
             new = not created.replayed
             return created
         finally:
@@ -278,9 +280,9 @@ class Intake:
                 del self._waiting[:ENQUEUE_LIMIT]
                 try:
                     async with asyncio.timeout(self._timeout):
-                        await self._clock.failpoint(Failpoint.ENQUEUING)
+                        await self._failpoints.reach(Failpoint.ENQUEUING)
                         await self._queue.enqueue(batch)
-                        await self._clock.failpoint(Failpoint.ENQUEUED)
+                        await self._failpoints.reach(Failpoint.ENQUEUED)
                 except (UnavailableError, TimeoutError):
                     self._observer.orders_not_enqueued(len(batch))
                 finally:

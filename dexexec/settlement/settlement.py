@@ -33,7 +33,7 @@ from dexexec.domain.swap import (
     too_high,
 )
 from dexexec.errors import ClaimLostError, UnavailableError
-from dexexec.failpoints import Failpoint
+from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import UNPRINTABLE, clean, code_of, slug
 from dexexec.settlement.backoff import FIRST, Pauses
@@ -116,9 +116,12 @@ class Settlement:
         clock: Clock,
         observer: Observer,
         genesis: Mapping[str, str] = MappingProxyType({}),
+        *,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._chains, self._sealers, self._clock, self._observer = chains, sealers, clock, observer
         self._genesis = genesis
+        self._failpoints = failpoints
 
     @property
     def networks(self) -> Mapping[str, str]:
@@ -344,7 +347,7 @@ class Settlement:
     async def _submit(self, pending: PendingAttempt, may_send: Callable[[], bool]) -> SubmitAnswer:
         if not may_send():
             raise ClaimLostError("the lease ran out: nothing more is sent")
-        await self._clock.failpoint(Failpoint.SENDING)
+        await self._failpoints.reach(Failpoint.SENDING)
         answer: SubmitAnswer
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
@@ -354,7 +357,7 @@ class Settlement:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong while sending, the swap may be on its way
             self._observer.settlement_failed(pending.signed.network, pending.signed.signature, error)
             answer = Unknown("sending failed")
-        await self._clock.failpoint(Failpoint.SENT)
+        await self._failpoints.reach(Failpoint.SENT)
         return answer
 
     async def _status(self, pending: PendingAttempt, signatures: Sequence[str], *, history: bool) -> list[SwapStatus]:

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from dexexec.failpoints import Failpoint
-
 
 class ManualClock:
     """`dexexec.clock.Clock` whose time passes only by `advance` and by `sleep`.
@@ -42,6 +40,3 @@ class ManualClock:
                     await asyncio.sleep(0)
         finally:
             self._wakings.remove(waking)
-
-    async def failpoint(self, name: Failpoint) -> None:
-        """Nothing strikes here."""

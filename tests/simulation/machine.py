@@ -12,6 +12,7 @@ from dexexec.store import Dispatcher
 from tests.simulation.clock import VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.wires import Server, SimulatedWire
+from tests.support.failpoints import ScriptedFailpoints
 from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore, MemoryWorkerSession
@@ -65,6 +66,7 @@ class Machine:
         self.stop: Callable[[], None] = lambda: None
         """SIGTERM, if the process handles it."""
         self.unexpected: list[BaseException] = []
+        self.failpoints = ScriptedFailpoints(self._strike)
         self._over = asyncio.Event()
 
     # Inside a process
@@ -75,7 +77,7 @@ class Machine:
 
     def clock(self) -> VirtualClock:
         """A clock of its own: its monotonic time begins anywhere, its wall clock is a little off."""
-        return VirtualClock(self.loop, self._strike, self.rng.uniform(0, 1e6), self.rng.randint(-1_500, 1_500))
+        return VirtualClock(self.loop, self.rng.uniform(0, 1e6), self.rng.randint(-1_500, 1_500))
 
     def wire(self, server: Server) -> SimulatedWire:
         """A way to a server."""

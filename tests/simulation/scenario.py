@@ -104,7 +104,7 @@ class Scenario:
         self.healed_within += self.plan.promotions * COMPARED_WITHIN
         self.observer = CheckingObserver(self.checks)
         self.postgres, self.valkey, self.node = Server("Postgres"), Server("Redis"), Server("the chain")
-        clock = VirtualClock(self.loop, no_strike)
+        clock = VirtualClock(self.loop)
         self.ledger = MemoryLedger(clock)
         self.forking = ForkingNode(
             clock.unix_ms, random.Random(self.rng.random()), self.plan.forks or 0, self.plan.recent
@@ -153,6 +153,7 @@ class Scenario:
             settings=SETTINGS,
             clock=clock,
             observer=self.observer,
+            failpoints=machine.failpoints,
         )
         self.clients.connect(intake)
         if dispatcher is None:
@@ -194,13 +195,20 @@ class Scenario:
             store=store,
             queue=queue,
             router=router,
-            settlement=Settlement({Network.SIMULATED: chain}, {Network.SIMULATED: SEALER}, clock, self.observer),
+            settlement=Settlement(
+                {Network.SIMULATED: chain},
+                {Network.SIMULATED: SEALER},
+                clock,
+                self.observer,
+                failpoints=machine.failpoints,
+            ),
             venues=venues,
             retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
             finality_ms=1_500,
             clock=clock,
             observer=self.observer,
             rng=machine.rng,
+            failpoints=machine.failpoints,
         )
         permission = self._permission(machine, chain, clock) if self.plan.promotions else None
         worker = Worker(
@@ -221,8 +229,18 @@ class Scenario:
             clock=clock,
             observer=self.observer,
             permission=permission,
+            failpoints=machine.failpoints,
         )
-        return worker, Sweeper(name, store, queue, self.plan.sweep, clock=clock, observer=self.observer)
+        sweeper = Sweeper(
+            name,
+            store,
+            queue,
+            self.plan.sweep,
+            clock=clock,
+            observer=self.observer,
+            failpoints=machine.failpoints,
+        )
+        return worker, sweeper
 
     def _permission(self, machine: Machine, chain: Chain, clock: VirtualClock) -> ComparedRecord:
         comparisons = MemoryComparisons(self.database, self.checks.announced, machine.wire(self.postgres))
@@ -439,10 +457,6 @@ class Scenario:
             server.up, server.trouble = True, 0.0
         for machine in self.machines:
             machine.heal()
-
-
-async def no_strike(_: Any) -> None:
-    """Nothing is injected outside of processes."""
 
 
 def run(seed: int) -> ScenarioResult:

@@ -19,7 +19,7 @@ from dexexec.venue import Network, VenueError
 from dexexec.venues.router import Router
 from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import Unlimited, no_strike
+from tests.simulation.scenario import Unlimited
 from tests.simulation.venue import SeededVenue
 from tests.support.fakes.database import MemoryDatabase, OrderRow
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
@@ -57,7 +57,7 @@ class TroubledVenue(SeededVenue):
 def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: float) -> list[OrderRow]:
     """What the orders are after so many virtual seconds with one worker and these venues."""
     loop = VirtualLoop(random.Random(1))
-    clock, observer = VirtualClock(loop, no_strike), Observer(make_logger("critical"))
+    clock, observer = VirtualClock(loop), Observer(make_logger("critical"))
     database = MemoryDatabase(lambda: START_MS * 1_000 + int(loop.time() * 1e6))
     queue = MemoryQueue(MemoryRedis(lambda: START_MS + int(loop.time() * 1_000))).port
     store = MemoryStore(database)

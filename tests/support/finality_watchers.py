@@ -18,6 +18,7 @@ from dexexec.store import ConfirmedPage, NewAttempt, Resolution, Step
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Chain, Network
 from dexexec.venues.router import Router
+from tests.support.failpoints import ScriptedFailpoints
 from tests.support.fakes.database import MemoryDatabase, OrderRow
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
 from tests.support.fakes.store import MemoryStore
@@ -86,6 +87,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock, self.chain, self.heard = ManualClock(), ToldChain(), Heard()
+        self.failpoints = ScriptedFailpoints()
         self.database = MemoryDatabase(lambda: self.clock.unix_ms() * 1_000)
         self.events: list[Event] = []
         self.redis = MemoryRedis(self.clock.unix_ms)
@@ -109,6 +111,7 @@ class Scene:
             clock=self.clock,
             observer=observer,
             rng=random.Random(1),
+            failpoints=self.failpoints,
         )
         return watcher
 

@@ -10,7 +10,6 @@ from dexexec.clock import Clock
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
-from dexexec.failpoints import Failpoint
 from dexexec.store import Created, Cursor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -155,6 +154,3 @@ class HeldClock:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
-
-    async def failpoint(self, name: Failpoint) -> None:
-        pass

@@ -153,8 +153,8 @@ async def open_api(
     """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
     clock, observer = SystemClock(), Observer(make_logger("error"))
     followed = FollowedOrders()
-    publisher = Publisher(client, channel, clock, listener=followed.put_committed)
-    feed = Feed(record, client, publisher, followed, clock=clock, observe=observer, poll_seconds=poll_seconds)
+    publisher = Publisher(client, channel, listener=followed.put_committed)
+    feed = Feed(record, client, publisher, followed, observe=observer, poll_seconds=poll_seconds)
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []
@@ -228,7 +228,7 @@ async def open_stage(
     channel = f"{prefix}:events"
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_redis(redis_url))
-        worker = Publisher(client, channel, SystemClock())
+        worker = Publisher(client, channel)
         await stack.enter_async_context(running(worker.run()))
         api = await stack.enter_async_context(open_api(record, client, channel, **options))  # type: ignore[arg-type]
         yield Stage(record, client, channel, api.publisher if one_process else worker, api)

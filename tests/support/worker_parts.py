@@ -10,6 +10,7 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.next_round import Retries
 from dexexec.execution.pipeline import Pipeline
+from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.settlement import Settlement
 from dexexec.store import Store
@@ -30,6 +31,7 @@ def pipeline_and_watcher(
     observer: Observer,
     rng: random.Random,
     watching: Clock | None = None,
+    failpoints: Failpoints = NO_FAILPOINTS,
 ) -> tuple[Pipeline, FinalityWatcher]:
     """Both, for one worker. The watcher's clock is `watching`, if that is another one."""
     presenter = Presenter(Tokens(KNOWN))
@@ -46,6 +48,7 @@ def pipeline_and_watcher(
         clock=clock,
         observer=observer,
         rng=rng,
+        failpoints=failpoints,
     )
     watcher = FinalityWatcher(
         store=store,
@@ -56,5 +59,6 @@ def pipeline_and_watcher(
         finality_ms=finality_ms,
         clock=watching or clock,
         observer=observer,
+        failpoints=failpoints,
     )
     return pipeline, watcher

@@ -17,7 +17,6 @@ from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
 from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
-from dexexec.clock import SystemClock
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError, UnusableError
 from dexexec.feed.publisher import Publisher
@@ -74,7 +73,7 @@ async def test_a_feed_hears_what_another_process_announces_without_asking_postgr
     prefix = cluster.prefix(1)
     url, channel = cluster.url(), f"{prefix}:events"
     async with memory_record() as record, client(url, prefix) as near, client(url, prefix) as far:
-        publisher = Publisher(far, channel, SystemClock())
+        publisher = Publisher(far, channel)
         async with running(publisher.run()), open_api(record, near, channel) as api:
             order_id = await record.create()
             listener = await api.connect()

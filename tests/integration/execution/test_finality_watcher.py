@@ -16,11 +16,11 @@ async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_tha
     queue, and nothing is sent again."""
     async with open_workers() as b:
         orders = [await b.post() for _ in range(ORDERS)]
-        b.at.clock.stall = Failpoint.WATCHED
+        b.at.failpoints.stall = Failpoint.WATCHED
         async with b.working():
             for order_id in orders:
                 await b.reached(order_id, Status.CONFIRMED)
-            await b.at.clock.stalled.wait()
+            await b.at.failpoints.stalled.wait()
         await b.at.advance(FINAL)
         assert await b.queue.depth() == 0
         sent = len(b.at.request_log.sends)

@@ -30,10 +30,10 @@ STEPS = [
 
 async def dies_at(b: WorkerSetup, where: Failpoint) -> None:
     """A worker takes up what is on the queue, comes to `where`, and is no more."""
-    b.at.clock.stall = where
-    b.at.clock.stalled.clear()
+    b.at.failpoints.stall = where
+    b.at.failpoints.stalled.clear()
     async with b.working():
-        await b.at.clock.stalled.wait()
+        await b.at.failpoints.stalled.wait()
 
 
 # ---- workers that die, freeze and come back --------------------------------------------------------------------------
@@ -96,12 +96,12 @@ async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_workers:
     """A worker freezes just before it sends, its lease ends, another one resumes the attempt and settles it; then
     the first one wakes and sends, too. (Swapped twice, or reported as failed after it was confirmed.)"""
     async with open_workers() as b:
-        clock = b.at.clock
+        failpoints = b.at.failpoints
         order_id = await b.post()
-        clock.stall = Failpoint.SENDING
+        failpoints.stall = Failpoint.SENDING
         frozen = b.worker(concurrency=1, heartbeat_seconds=3_600)
         async with running(frozen.run(), b.sweeper().run()):  # what it leases when it may not claim, the sweeper finds
-            await clock.stalled.wait()
+            await failpoints.stalled.wait()
             assert b.at.request_log.sends == []
             await lapse(b)
             async with b.working():
@@ -109,7 +109,7 @@ async def test_two_workers_with_the_same_attempt_in_hand_swap_once(open_workers:
                 await b.reached(order_id, Status.CONFIRMED)
                 before = await b.events(order_id)
                 assert len(b.at.request_log.sends) == 1
-                clock.go_on.set()
+                failpoints.go_on.set()
                 await until(lambda: len(b.at.request_log.sends) == 2, pause=0.005)
                 await b.at.advance(FINAL)
                 await b.ended(order_id)

@@ -92,10 +92,10 @@ async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it
 ) -> None:
     async with open_workers() as b, AsyncExitStack() as stack:
         await keep_dollars(b, 100 * DOLLAR)
-        b.at.clock.stall = Failpoint.RECORDED
+        b.at.failpoints.stall = Failpoint.RECORDED
         first = await b.post(sells_dollars("80"))
         await two_processes(b, stack)
-        await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
+        await asyncio.wait_for(b.at.failpoints.stalled.wait(), 20)
         seen: list[Any] = []
 
         async def look() -> None:
@@ -116,7 +116,7 @@ async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it
             assert (waits["status"], waits["detail"]) == ("building", f"{words} 80 USDC")
             assert view["events"][-1]["detail"] == waits["detail"]
             assert 0 < waits["waitMs"] <= 3_000
-        b.at.clock.go_on.set()
+        b.at.failpoints.go_on.set()
         assert await all_over(b, [first]) == [Status.CONFIRMED]
         assert await b.at.swaps(failed=True) == []
 
@@ -126,13 +126,13 @@ async def test_a_price_that_moves_meanwhile_does_not_keep_an_order_that_the_wall
 ) -> None:
     async with open_workers() as b, AsyncExitStack() as stack:
         await keep_lamports(b, 9_000 * SOL)
-        b.at.clock.stall = Failpoint.RECORDED
+        b.at.failpoints.stall = Failpoint.RECORDED
         first = await b.post(sells_sol("5400"))
         await two_processes(b, stack)
-        await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
+        await asyncio.wait_for(b.at.failpoints.stalled.wait(), 20)
 
         async def go_on() -> None:
-            b.at.clock.go_on.set()
+            b.at.failpoints.go_on.set()
             await b.reached(first, Status.CONFIRMED)
 
         b.at.clock.meanwhile.append(go_on)
@@ -157,15 +157,15 @@ async def test_promise_16_exact_outputs_for_sol_do_not_wait_for_each_other_where
     open_workers: OpenWorkers,
 ) -> None:
     async with open_workers() as b, AsyncExitStack() as stack:
-        b.at.clock.stall = Failpoint.RECORDED
+        b.at.failpoints.stall = Failpoint.RECORDED
         bought = new_order(amount="50", mode=Mode.EXACT_OUT, deadline_ms=LONG_MS)
         first = await b.post(bought)
         await two_processes(b, stack)
-        await asyncio.wait_for(b.at.clock.stalled.wait(), 20)
+        await asyncio.wait_for(b.at.failpoints.stalled.wait(), 20)
         second = await b.post(replace(bought, id=uuid4()))
         await b.reached(second, Status.CONFIRMED)
         assert not [event for event in await b.events(second) if "waitMs" in event.detail]
-        b.at.clock.go_on.set()
+        b.at.failpoints.go_on.set()
         assert await all_over(b, [first, second]) == [Status.CONFIRMED] * 2
 
 
@@ -175,10 +175,10 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
     async with open_workers() as b:
         await keep_dollars(b, 100 * DOLLAR)
         at, wallet = b.at, b.at.wallet.address
-        at.clock.stall = Failpoint.RECORDED
+        at.failpoints.stall = Failpoint.RECORDED
         first = await b.post(sells_dollars("80"))
         dies = asyncio.create_task(b.worker().run())
-        await asyncio.wait_for(at.clock.stalled.wait(), 20)
+        await asyncio.wait_for(at.failpoints.stalled.wait(), 20)
         assert (await b.store.reserved(wallet, 0))[USDC] == 80 * DOLLAR
         second = await b.post(sells_dollars("80"))
         async with b.working():
@@ -196,12 +196,12 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
 async def test_promise_16_fees_and_rent_are_reserved_too(open_workers: OpenWorkers) -> None:
     async with open_workers() as b:
         at = b.at
-        at.clock.stall = Failpoint.RECORDED
+        at.failpoints.stall = Failpoint.RECORDED
         await b.post(sells_sol("0.01"))
         async with b.working():
-            await asyncio.wait_for(at.clock.stalled.wait(), 20)
+            await asyncio.wait_for(at.failpoints.stalled.wait(), 20)
             reserved = await b.store.reserved(at.wallet.address, 0)
             rent = await at.net.rpc("getMinimumBalanceForRentExemption", 165)
             assert reserved == {LAMPORTS: SOL // 100 + rent + 2 * 5_000}
             assert WSOL not in reserved
-            at.clock.go_on.set()
+            at.failpoints.go_on.set()

@@ -1,8 +1,8 @@
 """A process of the service with a fault at a failpoint: killed, made to raise, or frozen as a whole.
 
-It runs `bootstrap.service.serve` as the command line does, API and worker in one, with a special clock. The processes
-are forked from a server that has imported everything, so each costs milliseconds. They report their address and the
-fault to the test over a pipe, and a frozen one waits there for the signal to continue.
+It runs `bootstrap.service.serve` as the command line does, API and worker in one, with special failpoints. The
+processes are forked from a server that has imported everything, so each costs milliseconds. They report their address
+and the fault to the test over a pipe, and a frozen one waits there for the signal to continue.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from dexexec.bootstrap import sockets
 from dexexec.bootstrap.backends import servers
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shutdown import Stopping
-from dexexec.clock import SystemClock
 from dexexec.config import settings
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer, make_logger
@@ -67,13 +66,13 @@ class StruckError(Exception):
     """An unexpected exception."""
 
 
-class StrikingClock(SystemClock):
+class StrikingFailpoints:
     """Executes the planned faults, one after the other. Reports the last one over the pipe."""
 
     def __init__(self, plan: Sequence[Strike], line: "Connection[object, object]") -> None:
         self._plan, self._line, self._passed = list(plan), line, 0
 
-    async def failpoint(self, name: Failpoint) -> None:
+    async def reach(self, name: Failpoint) -> None:
         """Pass, or be struck."""
         if not self._plan or self._plan[0].at is not name:
             return
@@ -126,7 +125,7 @@ def serve_here(
                 listen=lambda: listening,
                 observer=observer,
                 up=lambda _: line.send(url),
-                clock=StrikingClock(plan, line),
+                failpoints=StrikingFailpoints(plan, line),
             )
         )
     stopping.over()

@@ -3,7 +3,6 @@
 Blocks are made while settlement pauses between two looks, and when a test makes one; not otherwise.
 """
 
-import asyncio
 import base64
 import json
 import math
@@ -23,7 +22,6 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Instruction
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
-from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
 from dexexec.settlement.solana.guard.message_rules import GuardRules
@@ -37,6 +35,7 @@ from dexexec.venue import Network, VenueContext
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
+from tests.support.failpoints import StallingFailpoints
 from tests.support.localnet.in_process import InProcessLocalnet, rpc, run_localnet
 from tests.support.localnet.mock_venue_setup import SlotClock
 from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS, RecordingListener, open_chain
@@ -69,8 +68,6 @@ class ScriptedClock(SlotClock):
         self._base = time.monotonic()
         self.meanwhile: deque[Action] = deque()
         self.pauses = 0
-        self.stall: Failpoint | None = None
-        self.stalled, self.go_on = asyncio.Event(), asyncio.Event()
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -82,13 +79,6 @@ class ScriptedClock(SlotClock):
         if self.meanwhile:
             await self.meanwhile.popleft()()
         await super().sleep(seconds)
-
-    async def failpoint(self, name: Failpoint) -> None:
-        """Pass, or stay."""
-        if name is self.stall:
-            self.stall = None
-            self.stalled.set()
-            await self.go_on.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +177,7 @@ class SettlementSetup:
     net: InProcessLocalnet
     chain: Localnet
     clock: ScriptedClock
+    failpoints: StallingFailpoints
     request_log: RequestLog
     wallet: Wallet
     sealer: SolanaSealer
@@ -308,7 +299,7 @@ async def settlement_setup(
     """A fresh localnet, used through `nodes` of it (paths; by default the first one)."""
     listener, observer = RecordingListener(), Observer(make_logger("critical"))
     async with run_localnet(folder) as net:
-        clock = ScriptedClock(net)
+        clock, failpoints = ScriptedClock(net), StallingFailpoints()
         chain = Localnet([net.url + node for node in nodes or ("",)], clock, listener, timeouts)
         async with open_chain(chain):
             request_log = RequestLog(clock)
@@ -318,9 +309,15 @@ async def settlement_setup(
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
             settlement = Settlement(
-                {Network.LOCALNET: ChainWithoutNotifications(chain)}, {Network.LOCALNET: sealer}, clock, observer
+                {Network.LOCALNET: ChainWithoutNotifications(chain)},
+                {Network.LOCALNET: sealer},
+                clock,
+                observer,
+                failpoints=failpoints,
             )
-            at = SettlementSetup(net, chain, clock, request_log, wallet, sealer, venue, settlement, listener, observer)
+            at = SettlementSetup(
+                net, chain, clock, failpoints, request_log, wallet, sealer, venue, settlement, listener, observer
+            )
             await at.signed()  # which fills vaults and wallet
             await at.advance(FINAL + 10)
             request_log.requests.clear()

@@ -24,12 +24,11 @@ from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.execution.next_round import Retries
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Worker
-from dexexec.failpoints import Failpoint
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.store import Address, Store
 from dexexec.venues.router import Router
 from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS
-from tests.support.localnet.settlement_setup import FINAL, ScriptedClock, SettlementSetup, settlement_setup
+from tests.support.localnet.settlement_setup import FINAL, SettlementSetup, settlement_setup
 from tests.support.parts import new_order, open_queue, open_redis, open_store, running
 from tests.support.waiting import until
 from tests.support.worker_on_servers import LIMITS
@@ -37,17 +36,6 @@ from tests.support.worker_parts import pipeline_and_watcher
 
 LONG_MS = 3_600_000
 """A deadline that time by hand does not reach."""
-
-
-class WorkerClock(SystemClock):
-    """The machine's time, as leases are Postgres's; who is to stall does so here, too."""
-
-    def __init__(self, clock: ScriptedClock) -> None:
-        self._clock = clock
-
-    async def failpoint(self, name: Failpoint) -> None:
-        """Pass, or stay."""
-        await self._clock.failpoint(name)
 
 
 @dataclass
@@ -80,7 +68,8 @@ class WorkerSetup:
             clock=at.clock,
             observer=at.observer,
             rng=random.Random(1),
-            watching=WorkerClock(at.clock),
+            watching=SystemClock(),
+            failpoints=at.failpoints,
         )
         return Worker(
             name=f"worker-{next(self.names)}",
@@ -90,8 +79,9 @@ class WorkerSetup:
             pipeline=pipeline,
             watcher=watcher,
             limits=replace(LIMITS, **limits),
-            clock=WorkerClock(at.clock),
+            clock=SystemClock(),  # leases run on the time of Postgres
             observer=at.observer,
+            failpoints=at.failpoints,
         )
 
     def sweeper(self) -> Sweeper:

@@ -14,6 +14,7 @@ from dexexec.execution.finality_watcher import NOBODYS_MS, PAGE
 from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.failpoints import Failpoint
 from dexexec.settlement.solana.rpc.methods import MAX_STATUSES
+from tests.support.failpoints import pass_through
 from tests.support.fakes.database import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.finality_watchers import FINALITY, GONE, HERE, LANDED, Scene
@@ -101,10 +102,10 @@ async def test_promise_2_wherever_a_watcher_dies_the_next_one_ends_each_order_on
             raise KeyboardInterrupt
 
     dying = scene.watcher()
-    passes, scene.clock.failpoint = scene.clock.failpoint, strike  # type: ignore[method-assign]
+    scene.failpoints.strike = strike
     with pytest.raises(KeyboardInterrupt):
         await dying.look(HERE, scene.worker)
-    scene.clock.failpoint = passes  # type: ignore[method-assign]
+    scene.failpoints.strike = pass_through
     scene.clock.advance(FINALITY + 1)
     await scene.look()
     assert (statuses(final), statuses(back)) == (["confirmed"] * 2, ["confirmed", "submitted"])
@@ -125,7 +126,7 @@ async def test_promise_10_a_watcher_that_comes_late_writes_nothing(scene: Scene)
             scene.tell(row, LANDED)
             await heir.look(HERE, scene.worker)
 
-    scene.clock.failpoint = others_first  # type: ignore[method-assign]
+    scene.failpoints.strike = others_first
     await scene.watcher().look(HERE, scene.worker)
     assert statuses(row) == ["confirmed"] * 2
     assert scene.queued() == [], "it is not handed back either"

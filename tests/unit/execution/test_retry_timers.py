@@ -41,11 +41,9 @@ def tell() -> Iterator[Callable[[Story], NotedQueue]]:
     """Runs a scenario in virtual time, with timers at work beside it."""
     loop = VirtualLoop(random.Random(1))
 
-    async def no_strike(_: object) -> None: ...
-
     def run(story: Story) -> NotedQueue:
         queue = NotedQueue()
-        timers = RetryTimers(cast("Queue", queue), VirtualClock(loop, no_strike))
+        timers = RetryTimers(cast("Queue", queue), VirtualClock(loop))
 
         async def main() -> None:
             task = asyncio.create_task(timers.run())

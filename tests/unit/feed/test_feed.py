@@ -12,7 +12,6 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
@@ -68,11 +67,11 @@ class Channel:
         await until(lambda: self.taken > taken)
 
 
-class NotingClock(SystemClock):
+class NotingFailpoints:
     def __init__(self) -> None:
         self.passed: list[Failpoint] = []
 
-    async def failpoint(self, name: Failpoint) -> None:
+    async def reach(self, name: Failpoint) -> None:
         self.passed.append(name)
 
 
@@ -96,7 +95,7 @@ class Scene:
 
     record: GatedRecord
     channel: Channel
-    clock: NotingClock
+    failpoints: NotingFailpoints
     publisher: Publisher
     orders: FollowedOrders
     feed: Feed
@@ -114,14 +113,16 @@ class Scene:
 
 @asynccontextmanager
 async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
-    record, channel, clock, seen = GatedRecord(), Channel(), NotingClock(), Seen()
+    record, channel, failpoints, seen = GatedRecord(), Channel(), NotingFailpoints(), Seen()
     followed = FollowedOrders()
-    publisher = Publisher(channel.client, "events", clock, listener=followed.put_committed)
+    publisher = Publisher(channel.client, "events", failpoints, listener=followed.put_committed)
     observer = Observer(make_logger("error"))
-    feed = Feed(record, channel.client, publisher, followed, clock=clock, observe=observer, poll_seconds=3_600)
+    feed = Feed(
+        record, channel.client, publisher, followed, observe=observer, poll_seconds=3_600, failpoints=failpoints
+    )
     follower = feed.follower(seen)
     async with running(*([publisher.run(), feed.run()] if run else [])):
-        yield Scene(record, channel, clock, publisher, followed, feed, seen, follower)
+        yield Scene(record, channel, failpoints, publisher, followed, feed, seen, follower)
         follower.close()
 
 
@@ -181,7 +182,7 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
         later = [await it.record.step(order_id, status) for status in LIFE[1:]]
         for event in later:
             it.publisher.announce([event])
-        await until(lambda: it.clock.passed.count(Failpoint.HEARD) == len(later))
+        await until(lambda: it.failpoints.passed.count(Failpoint.HEARD) == len(later))
         assert it.seen.said == []
         it.record.gate.set()
         await until(lambda: len(it.seen.said) == len(LIFE))
@@ -242,11 +243,11 @@ async def test_a_failpoint_stands_between_the_arrival_and_the_sockets_on_both_wa
         order_id = await it.followed()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         await until(lambda: len(it.seen.said) == 2)
-        assert it.clock.passed.count(Failpoint.HEARD) == 1
-        await until(lambda: Failpoint.ANNOUNCING in it.clock.passed)
+        assert it.failpoints.passed.count(Failpoint.HEARD) == 1
+        await until(lambda: Failpoint.ANNOUNCING in it.failpoints.passed)
         await until(it.channel.messages.empty)
-        assert it.clock.passed.count(Failpoint.HEARD) == 1
+        assert it.failpoints.passed.count(Failpoint.HEARD) == 1
         event = await it.record.step(order_id, Status.BUILDING)
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(event)]))
         await until(lambda: len(it.seen.said) == 3)
-        assert it.clock.passed.count(Failpoint.HEARD) == 2
+        assert it.failpoints.passed.count(Failpoint.HEARD) == 2

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.feed import publisher
@@ -52,7 +51,7 @@ class FakeRedis:
 
 
 def publisher_on(fake: FakeRedis, listener: Callable[[Sequence[Outgoing]], None] = lambda _: None) -> Publisher:
-    return Publisher(cast("redis.asyncio.Redis", fake), "dexexec:events", SystemClock(), listener)
+    return Publisher(cast("redis.asyncio.Redis", fake), "dexexec:events", listener=listener)
 
 
 @given(st.lists(st.tuples(st.uuids(), st.integers(1, 2**31 - 1), st.text()), max_size=8))
