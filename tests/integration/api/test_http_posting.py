@@ -10,7 +10,7 @@ import pytest
 from dexexec.api.app import EXECUTE
 from dexexec.api.request_pacer import Pacer
 from dexexec.errors import QueueFullError
-from dexexec.intake.intake import LINE
+from dexexec.intake.queue_gate import MAX_WAITING
 from tests.support.parts import new_order
 from tests.support.running_api import GOOD, HEAD, JSON, document, problem, running_service
 from tests.support.waiting import until
@@ -180,7 +180,7 @@ async def test_a_full_queue_is_503_with_retry_after() -> None:
 async def test_while_not_even_the_line_has_room_an_order_is_refused_unread() -> None:
     async with running_service(max_queue=1) as service:
         await service.post()
-        line = [asyncio.create_task(service.intake.accept(new_order())) for _ in range(LINE)]
+        line = [asyncio.create_task(service.intake.accept(new_order())) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
         document(await service.post({"side": "hold"}), 503, "queue-full")
         assert isinstance((await asyncio.gather(*line, return_exceptions=True))[-1], QueueFullError)

@@ -10,7 +10,7 @@ from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
 from dexexec.broker.queue import Queue
 from dexexec.clock import SystemClock
-from dexexec.intake.intake import DEPTH_TIMEOUT_SECONDS, QueueGate
+from dexexec.intake.queue_gate import DEPTH_TIMEOUT_SECONDS, QueueGate
 from dexexec.store import Address, Database, session
 from tests.conftest import Servers
 from tests.support.chaos.networks import by_way, of_postgres, of_redis

@@ -13,7 +13,8 @@ from dexexec.errors import (
     TooManyOrdersError,
     UnavailableError,
 )
-from dexexec.intake.intake import FRESH_SECONDS, LINE, LINE_SECONDS, STALE_SECONDS, Intake
+from dexexec.intake.intake import Intake
+from dexexec.intake.queue_gate import FRESH_SECONDS, MAX_WAIT_SECONDS, MAX_WAITING, STALE_SECONDS
 from dexexec.observe.observer import Observer
 from tests.support.memory_ports import HeldClock, MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import new_order
@@ -138,7 +139,7 @@ async def test_a_full_queue_is_waited_for_a_while() -> None:
     setup = Setup(max_queue=3)
     setup.queue.others = 3
     posting = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(3)]
-    while setup.clock.now < 1_000 + LINE_SECONDS / 2:
+    while setup.clock.now < 1_000 + MAX_WAIT_SECONDS / 2:
         await asyncio.sleep(0)
     assert setup.store.created == []
     setup.queue.others = 1
@@ -151,14 +152,14 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
     await setup.intake.accept(new_order())
     setup.queue.others = 3
     setup.clock.now += STALE_SECONDS * 2
-    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(LINE)]
+    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(MAX_WAITING)]
     await asyncio.sleep(0)
     since = setup.clock.now
     with pytest.raises(QueueFullError):
         await setup.intake.accept(new_order())
     with pytest.raises(QueueFullError):
         setup.intake.check_capacity()
-    assert setup.clock.now - since < LINE_SECONDS / 10
+    assert setup.clock.now - since < MAX_WAIT_SECONDS / 10
     assert not any(task.done() for task in line)
     await asyncio.gather(*line, return_exceptions=True)
     assert len(setup.store.created) == 1
@@ -166,7 +167,7 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
 
 
 async def test_orders_that_a_full_queue_refuses_are_one_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dexexec.intake.intake.TELL_SECONDS", 0.2)
+    monkeypatch.setattr("dexexec.intake.intake.REFUSALS_LOG_SECONDS", 0.2)
     setup = Setup(max_queue=1)
     setup.queue.others = 1
     for _ in range(5):
@@ -318,7 +319,7 @@ async def test_who_goes_while_waiting_for_room_leaves_the_line_and_nothing_is_st
     setup = Setup(max_queue=1)
     setup.queue.others = 1
     setup.clock.sleep = asyncio.sleep  # type: ignore[method-assign, assignment]
-    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(LINE)]
+    line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(MAX_WAITING)]
     await until(lambda: refuses(setup.intake))
     for task in line:
         task.cancel()
