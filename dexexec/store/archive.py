@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from secrets import token_hex
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
-from dexexec.store.database import Connection, Database, translate_postgres_errors
+from dexexec.store.database import Connection, Database, fetch_row, fetch_rows, translate_postgres_errors
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 3
@@ -68,7 +67,7 @@ LEFT JOIN (SELECT order_id, json_agg(a ORDER BY n) AS tries FROM a GROUP BY 1) a
 """
 
 PARTITIONS = r"""
-SELECT c.relname, bounds[1]::timestamptz, bounds[2]::timestamptz
+SELECT c.relname AS name, bounds[1]::timestamptz AS start, bounds[2]::timestamptz AS end
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
      regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') AS bounds
 WHERE i.inhparent = 'archived_orders'::regclass AND bounds IS NOT NULL
@@ -76,14 +75,15 @@ ORDER BY 2
 """
 
 DETACHED = r"""
-SELECT relname FROM pg_class
+SELECT relname AS name FROM pg_class
 WHERE relkind = 'r' AND relname LIKE 'dropping\_orders\_%' AND pg_table_is_visible(oid)
 """
 
-ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s)"
+ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s) AS found"
 
 NEXT = """
-SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) FROM {} WHERE id > %s ORDER BY id LIMIT %s
+SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) AS signatures
+FROM {} WHERE id > %s ORDER BY id LIMIT %s
 """
 
 DROP_KEYS = """
@@ -134,8 +134,8 @@ class ArchiveSession:
         try:
             with translate_postgres_errors():
                 lock = (lock_class(database.address.schema, LOCK_CLASS),)
-                row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, 0)", lock)).fetchone()
-            yield cls(connection, days_kept) if row and row[0] else None
+                row = await fetch_row(connection, "SELECT pg_try_advisory_lock(%s, 0) AS locked", lock)
+            yield cls(connection, days_kept) if row and row.locked else None
         finally:
             await connection.close()
 
@@ -143,12 +143,12 @@ class ArchiveSession:
         """Move up to `limit` orders that ended `rest` ago, oldest first, behind `after`; where they stood."""
         values = {"since": after[0], "after": after[1], "rest": rest, "limit": limit}
         with translate_postgres_errors():
-            ended: list[Place] = await (await self._connection.execute(ENDED, values)).fetchall()
+            ended = await fetch_rows(self._connection, ENDED, values)
             if ended:
                 async with self._connection.transaction():
-                    await self._make_partitions([created_at for created_at, _ in ended])
-                    await self._connection.execute(MOVE, ([order_id for _, order_id in ended],))
-        return ended
+                    await self._make_partitions([row.created_at for row in ended])
+                    await self._connection.execute(MOVE, ([row.id for row in ended],))
+        return [(row.created_at, row.id) for row in ended]
 
     async def _make_partitions(self, times: Sequence[datetime]) -> None:
         there = await self._partitions()
@@ -162,15 +162,16 @@ class ArchiveSession:
         """Made aside and attached, because that lets readers of the archive go on."""
         name, bounds = sql.Identifier(partition.name), (sql.Literal(partition.start), sql.Literal(partition.end))
         # A table that somebody detached to keep it is not in the way.
-        taken = await self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", (partition.name,))
-        if await taken.fetchone() == (True,):
+        exists = await fetch_row(self._connection, "SELECT to_regclass(%s) IS NOT NULL AS found", (partition.name,))
+        if exists.found:
             name = sql.Identifier(f"{partition.name}_{token_hex(4)}")
         await self._connection.execute(sql.SQL("CREATE TABLE {} (LIKE archived_orders)").format(name))
         attach = sql.SQL("ALTER TABLE archived_orders ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})")
         await self._connection.execute(attach.format(name, *bounds))
 
     async def _partitions(self) -> list[Partition]:
-        return [Partition(*row) for row in await (await self._connection.execute(PARTITIONS)).fetchall()]
+        rows = await fetch_rows(self._connection, PARTITIONS)
+        return [Partition(name=row.name, start=row.start, end=row.end) for row in rows]
 
     async def expired(self) -> tuple[list[Partition], list[Partition]]:
         """Partitions whose time is over: those that may go, and those that an order which ended late still keeps."""
@@ -178,12 +179,12 @@ class ArchiveSession:
         may_go: list[Partition] = []
         must_stay: list[Partition] = []
         with translate_postgres_errors():
-            row = await (await self._connection.execute("SELECT clock_timestamp() - %s", (kept,))).fetchone()
+            oldest = await fetch_row(self._connection, "SELECT clock_timestamp() - %s AS at", (kept,))
             for partition in await self._partitions():
-                if row and partition.end <= row[0]:
-                    ask = sql.SQL(ENDED_SINCE).format(sql.Identifier(partition.name))
-                    late = await (await self._connection.execute(ask, (kept,))).fetchone()
-                    (must_stay if late and late[0] else may_go).append(partition)
+                if partition.end <= oldest.at:
+                    query = sql.SQL(ENDED_SINCE).format(sql.Identifier(partition.name))
+                    late = await fetch_row(self._connection, query, (kept,))
+                    (must_stay if late.found else may_go).append(partition)
         return may_go, must_stay
 
     async def detach(self, partition: Partition) -> bool:
@@ -207,14 +208,15 @@ class ArchiveSession:
         """Drop what was taken out of the archive, after its idempotency keys and its swaps on the simulated chain; the
         tables' names."""
         with translate_postgres_errors():
-            names = [name for (name,) in await (await self._connection.execute(DETACHED)).fetchall()]
+            names = [row.name for row in await fetch_rows(self._connection, DETACHED)]
             for name in names:
-                table, after = sql.Identifier(name), UUID(int=0)
-                ask = sql.SQL(NEXT).format(table)
-                while rows := await (await self._connection.execute(ask, (after, CLEARED))).fetchall():
-                    ids, tried = zip(*rows, strict=True)
-                    await self._connection.execute(DROP_KEYS, {"ids": list(ids)})
-                    await self._connection.execute(DROP_SWAPS, (list(chain.from_iterable(tried)), PAST))
-                    after = ids[-1]
+                table = sql.Identifier(name)
+                query = sql.SQL(NEXT).format(table)
+                after = UUID(int=0)
+                while rows := await fetch_rows(self._connection, query, (after, CLEARED)):
+                    signatures = [signature for row in rows for signature in row.signatures]
+                    await self._connection.execute(DROP_KEYS, {"ids": [row.id for row in rows]})
+                    await self._connection.execute(DROP_SWAPS, (signatures, PAST))
+                    after = rows[-1].id
                 await self._connection.execute(sql.SQL("DROP TABLE {}").format(table))
         return names

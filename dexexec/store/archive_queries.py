@@ -7,12 +7,13 @@ partitions that they need.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow, TupleRow, dict_row
+from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.status import Status
-from dexexec.store.database import Connection
+from dexexec.store.database import Connection, fetch_rows
 
 SUMMARY = """
     id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
@@ -55,15 +56,16 @@ async def order(connection: Connection, order_id: UUID) -> DictRow | None:
     return row
 
 
-async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]]) -> list[TupleRow]:
-    """(order, seq, status, at, detail), in order; one row with a `seq` of None for an order without newer events."""
+async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]]) -> list[Any]:
+    """Rows with `id`, `seq`, `status`, `at` and `detail`, in order; one with a `seq` of None for an order without newer
+    events."""
     values = ([order_id for order_id, _ in wanted], [seq for _, seq in wanted])
-    return await (await connection.execute(EVENTS_AFTER, values, prepare=False)).fetchall()
+    return await fetch_rows(connection, EVENTS_AFTER, values, prepare=False)
 
 
-async def versions(connection: Connection, order_ids: Sequence[UUID]) -> list[TupleRow]:
-    """(order, seq of its last event) of those that are here."""
-    return await (await connection.execute(VERSIONS, (list(order_ids),), prepare=False)).fetchall()
+async def versions(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The `seq` of the last event of each order that is here."""
+    return {row.id: row.version for row in await fetch_rows(connection, VERSIONS, (list(order_ids),), prepare=False)}
 
 
 async def newest(

@@ -21,13 +21,15 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
 from dexexec.store import restored_keys
-from dexexec.store.database import Database, json_rows, translate_postgres_errors
+from dexexec.store.database import Database, fetch_row, json_rows, translate_postgres_errors
 from dexexec.store.restored_keys import Duplicate
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 4
 
 NAME = "SELECT name FROM installation"
+
+LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(%s)) AS locked"
 
 # What was committed before the newest attempt is here, whatever is missing: a copy lacks only what came last. Orders do
 # not tell that: new ones are taken in at once, attempts are only recorded after the comparison.
@@ -64,7 +66,9 @@ ON CONFLICT (genesis, wallet) DO UPDATE SET
 RETURNING identity
 """
 
-IS_STOPPED = "SELECT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s')"
+IS_STOPPED = """
+SELECT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s') AS stopped
+"""
 
 # Orders that were taken over lack most of it. They have ended, so nobody asks for it.
 REQUEST = """coalesce(o.input_mint, '') AS input_mint, coalesce(o.output_mint, '') AS output_mint,
@@ -157,8 +161,8 @@ class ChainComparisons:
     async def record_name(self) -> str:
         """What the record is called in memos: 8 hex digits."""
         async with self._database.connection() as connection:
-            [name] = await (await connection.execute(NAME)).fetchone() or ("",)
-            return str(name)
+            row = await fetch_row(connection, NAME)
+        return str(row.name) if row else ""
 
     async def state(self, genesis: str, wallet: str) -> ComparisonState:
         """How record and chain compare."""
@@ -176,9 +180,8 @@ class ChainComparisons:
         try:
             with translate_postgres_errors():
                 values = (lock_class(self._database.address.schema, LOCK_CLASS), f"{genesis}/{wallet}")
-                cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", values)
-                row = await cursor.fetchone()
-            yield bool(row and row[0])
+                row = await fetch_row(connection, LOCK, values)
+            yield bool(row and row.locked)
         finally:
             await connection.close()
 
@@ -194,7 +197,7 @@ class ChainComparisons:
         """The record of the Postgres with this identity has all that the chain has. False when another answers now."""
         values = {"genesis": genesis, "wallet": wallet, "identity": identity}
         async with self._database.connection() as connection:
-            return await (await connection.execute(COMPARED, values)).fetchone() is not None
+            return await fetch_row(connection, COMPARED, values) is not None
 
     async def orders(self, order_ids: Sequence[UUID]) -> dict[UUID, RecordedOrder]:
         """Those of the orders that the record has, wherever they are kept."""
@@ -206,13 +209,12 @@ class ChainComparisons:
     async def restore(self, found: Restoration) -> bool:
         """Write what the record learns of an order, in one commit; False when the order has changed meanwhile."""
         async with self._database.connection() as connection, connection.transaction():
-            at = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
-            assert at is not None  # noqa: S101 - a SELECT without FROM
-            values = _values(found, at[0])
+            now = await fetch_row(connection, "SELECT clock_timestamp() AS at")
+            values = _values(found, now.at)
             if found.lost is not None and found.lost.key_digest is not None:
                 await restored_keys.keep(connection, found.lost.key_digest, found.order_id)
             statement = UPDATE_ORDER if found.lost is None else INSERT_ORDER
-            if await (await connection.execute(statement, values)).fetchone() is None:
+            if await fetch_row(connection, statement, values) is None:
                 return False
             if found.resolved is not None:
                 n, outcome, proof = found.resolved
@@ -223,7 +225,7 @@ class ChainComparisons:
         events = enumerate(found.events, found.version + 1)
         self._announce(
             [
-                Event(order_id=found.order_id, seq=seq, status=status, at=at[0], detail=detail)
+                Event(order_id=found.order_id, seq=seq, status=status, at=now.at, detail=detail)
                 for seq, (status, detail) in events
             ]
         )
@@ -245,8 +247,8 @@ class ChainComparisons:
 async def is_stopped(database: Database) -> bool:
     """Whether a worker may not sign at present, as record and chain are not compared yet."""
     async with database.connection() as connection:
-        row = await (await connection.execute(IS_STOPPED)).fetchone()
-        return bool(row and row[0])
+        row = await fetch_row(connection, IS_STOPPED)
+    return bool(row and row.stopped)
 
 
 def _recorded(row: DictRow) -> RecordedOrder:

@@ -8,9 +8,8 @@ has no gaps, whoever dies when.
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
-
-from psycopg.rows import TupleRow
 
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Event
@@ -20,7 +19,7 @@ from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store import reservations
-from dexexec.store.database import REFUSALS, Connection, Database, json_rows
+from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, json_rows
 from dexexec.store.reservations import Rooms
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, NewAttempt, Release, Resolution, Step
 
@@ -42,16 +41,16 @@ PAUSE = """(CASE WHEN o.claims <= 3 THEN interval '0' ELSE
 CLAIMED = """
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
        c.claim, c.claims, c.attempts, c.rounds,
-       (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint, c.created_at,
+       (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint AS deadline_in_ms, c.created_at,
        CASE WHEN c.attempts > 0
-           THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END,
+           THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END AS signatures,
        c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
-           WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END,
-       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::numeric,
-       coalesce(a.network, ''), coalesce(a.genesis, ''),
-       greatest(0, extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint
+           WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END AS cause,
+       a.n, a.venue, a.signature, a.payload, a.last_valid_height, a.quote, (a.proof->>'slot')::numeric AS slot,
+       coalesce(a.network, '') AS network, coalesce(a.genesis, '') AS genesis,
+       greatest(0, extract(epoch FROM clock_timestamp() - a.created_at) * 1000)::bigint AS age_ms
 FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = ''
 """
 
@@ -161,8 +160,8 @@ async def claim(
     """Claim what can be claimed of `order_ids` for `worker`, in one commit; of suspects, up to `suspects`."""
     values = {"worker": worker, "ids": list(order_ids), "suspects": suspects}
     async with database.connection() as connection:
-        cursor = await connection.execute(CLAIM, values, prepare=True, binary=True)
-        return read_all(await cursor.fetchall(), unreadable)
+        rows = await fetch_rows(connection, CLAIM, values, prepare=True, binary=True)
+    return read_all(rows, unreadable)
 
 
 async def advance(
@@ -195,8 +194,8 @@ async def _advance(connection: Connection, steps: Sequence[Step], identity: str 
     values = [
         json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
     ]
-    rows = await (await connection.execute(ADVANCE, values, prepare=True, binary=True)).fetchall()
-    times: dict[UUID, datetime] = dict(rows)
+    rows = await fetch_rows(connection, ADVANCE, values, prepare=True, binary=True)
+    times: dict[UUID, datetime] = {row.id: row.at for row in rows}
     return [_written(step, times.get(step.order_id)) for step in steps]
 
 
@@ -213,7 +212,7 @@ async def release(database: Database, items: Sequence[Release]) -> list[None]:
 async def held(database: Database, worker: int) -> dict[UUID, int]:
     """The orders that `worker` holds, with their claims."""
     async with database.connection() as connection:
-        return dict(await (await connection.execute(HELD, (worker,))).fetchall())
+        return {row.id: row.claim for row in await fetch_rows(connection, HELD, (worker,))}
 
 
 async def unblame(database: Database, order_ids: Sequence[UUID]) -> None:
@@ -228,7 +227,7 @@ async def idle(
     """Orders that should be moving and are not, oldest first, behind (`since`, `after`)."""
     values = {"grace": grace_ms, "since": since, "after": after, "limit": limit}
     async with database.connection() as connection:
-        return list(await (await connection.execute(IDLE, values)).fetchall())
+        return [(row.id, row.created_at) for row in await fetch_rows(connection, IDLE, values)]
 
 
 def _order_row(step: Step, identity: str | None) -> dict[str, object]:
@@ -300,7 +299,7 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
     ]
 
 
-def read_all(rows: Sequence[TupleRow], unreadable: Unreadable) -> list[Claimed]:
+def read_all(rows: Sequence[Any], unreadable: Unreadable) -> list[Claimed]:
     """Rows of `CLAIMED`. One that cannot be read (a newer version wrote it, or a person) is told of and left out: it
     must keep no other order waiting."""
     claimed = []
@@ -308,49 +307,54 @@ def read_all(rows: Sequence[TupleRow], unreadable: Unreadable) -> list[Claimed]:
         try:
             claimed.append(_read(row))
         except (ValueError, TypeError, ArithmeticError) as error:
-            unreadable(row[0], error)
+            unreadable(row.id, error)
     return claimed
 
 
-def _read(row: TupleRow) -> Claimed:
-    (order_id, side, amount, base, mode, mint_in, mint_out, slippage, status, *rest) = row
-    (version, claim_number, claims, attempts, rounds, deadline_in_ms, created_at, signatures, *rest) = rest
-    refusals, least, most, bound_open, quoted_in, quoted_out, max_impact, digest, cause, *open_attempt = rest
+def _read(row: Any) -> Claimed:
+    bound = None if row.min_out is None or row.max_in is None else Bound(int(row.min_out), int(row.max_in))
     order = Order(
-        id=order_id,
-        side=Side(side),
-        amount=amount,
-        amount_base=int(base),
-        mode=Mode(mode),
-        input_mint=mint_in,
-        output_mint=mint_out,
-        slippage_bps=slippage,
-        status=Status(status),
-        version=version,
-        claim=claim_number,
-        claims=claims,
-        attempts=attempts,
-        rounds=rounds,
-        deadline_in_ms=deadline_in_ms,
-        created_at=created_at,
-        refusals=refusals,
-        bound=None if least is None or most is None else Bound(int(least), int(most)),
-        bound_open=bound_open,
-        first_quote=None if quoted_in is None else (int(quoted_in), int(quoted_out)),
-        max_price_impact_bps=max_impact,
-        key_digest=digest,
+        id=row.id,
+        side=Side(row.side),
+        amount=row.amount,
+        amount_base=int(row.amount_base),
+        mode=Mode(row.mode),
+        input_mint=row.input_mint,
+        output_mint=row.output_mint,
+        slippage_bps=row.slippage_bps,
+        status=Status(row.status),
+        version=row.version,
+        claim=row.claim,
+        claims=row.claims,
+        attempts=row.attempts,
+        rounds=row.rounds,
+        deadline_in_ms=row.deadline_in_ms,
+        created_at=row.created_at,
+        refusals=row.refusals,
+        bound=bound,
+        bound_open=row.bound_open,
+        first_quote=None if row.quoted_in is None else (int(row.quoted_in), int(row.quoted_out)),
+        max_price_impact_bps=row.max_price_impact_bps,
+        key_digest=row.key_digest,
     )
-    told = (cause[0], cause[1] or cause[0]) if cause else None
-    return Claimed(order=order, attempt=_attempt(tuple(open_attempt)), signatures=tuple(signatures or ()), cause=told)
+    cause = (row.cause[0], row.cause[1] or row.cause[0]) if row.cause else None
+    return Claimed(order=order, attempt=_attempt(row), signatures=tuple(row.signatures or ()), cause=cause)
 
 
-def _attempt(columns: TupleRow) -> Attempt | None:
-    n, venue, signature, payload, height, quoted, slot, network, genesis, age_ms = columns
-    if n is None:
+def _attempt(row: Any) -> Attempt | None:
+    if row.n is None:
         return None
-    signed = SignedSwap(
-        signature=signature, payload=bytes(payload), last_valid_height=height, network=network, genesis=genesis
-    )
     return Attempt(
-        n=n, venue=venue, signed=signed, quoted=quoted, landed_slot=None if slot is None else int(slot), age_ms=age_ms
+        n=row.n,
+        venue=row.venue,
+        signed=SignedSwap(
+            signature=row.signature,
+            payload=bytes(row.payload),
+            last_valid_height=row.last_valid_height,
+            network=row.network,
+            genesis=row.genesis,
+        ),
+        quoted=row.quote,
+        landed_slot=None if row.slot is None else int(row.slot),
+        age_ms=row.age_ms,
     )

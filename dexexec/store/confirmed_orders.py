@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from dexexec.store.claims import CLAIMED, Unreadable, read_all
-from dexexec.store.database import Database
+from dexexec.store.database import Database, fetch_rows
 from dexexec.store.steps import Claimed
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
@@ -74,6 +74,6 @@ async def take_confirmed(database: Database, worker: int, page: ConfirmedPage, u
         "after": page.behind[1],
     }
     async with database.connection() as connection:
-        cursor = await connection.execute(TAKE, values, prepare=True, binary=True)
-        taken = read_all(await cursor.fetchall(), unreadable)
+        rows = await fetch_rows(connection, TAKE, values, prepare=True, binary=True)
+    taken = read_all(rows, unreadable)
     return sorted(taken, key=lambda one: (one.order.created_at, one.order.id))

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import orjson
 import psycopg
+from psycopg.abc import Params, QueryNoTemplate
+from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from dexexec.concurrency.cancellation import cancelled
@@ -29,6 +32,29 @@ REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
 def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows for `json_to_recordset`: one parameter for any number of columns, about half the work that arrays are."""
     return orjson.dumps(rows).decode()
+
+
+async def fetch_rows(
+    connection: psycopg.AsyncConnection[Any],
+    statement: QueryNoTemplate,
+    values: Params | None = None,
+    *,
+    prepare: bool | None = None,
+    binary: bool | None = None,
+) -> list[Any]:
+    """Run a statement and return its rows, with their columns as attributes."""
+    # Named tuples: against plain tuples they cost about 0.2 us per row of a claim, dictionaries five times as much.
+    cursor = connection.cursor(row_factory=namedtuple_row)
+    await cursor.execute(statement, values, prepare=prepare, binary=binary)
+    return await cursor.fetchall()
+
+
+async def fetch_row(
+    connection: psycopg.AsyncConnection[Any], statement: QueryNoTemplate, values: Params | None = None
+) -> Any:
+    """Run a statement and return its first row, with its columns as attributes; None without one."""
+    cursor = connection.cursor(row_factory=namedtuple_row)
+    return await (await cursor.execute(statement, values)).fetchone()
 
 
 WORDS = {

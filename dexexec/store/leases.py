@@ -9,7 +9,7 @@ there is nothing to clean up but the row.
 import asyncio
 
 from dexexec.errors import UnavailableError
-from dexexec.store.database import OUTAGES, Connection, Database, translate_postgres_errors
+from dexexec.store.database import OUTAGES, Connection, Database, fetch_row, fetch_rows, translate_postgres_errors
 from dexexec.store.session import lock_class
 
 LOCK_CLASS = 1
@@ -34,7 +34,7 @@ RETURNING name
 
 # A session lock is held by whoever lives. One that can execute orders comes first.
 TROUBLE = """
-SELECT coalesce(trouble, '') FROM workers w
+SELECT coalesce(trouble, '') AS trouble FROM workers w
 WHERE lease_until > clock_timestamp() AND EXISTS (
     SELECT FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = %s AND l.objid = w.id
@@ -57,13 +57,13 @@ class WorkerSession:
         try:
             with translate_postgres_errors():  # a commit that waits for a lost synchronous standby is given up, too
                 async with asyncio.timeout(database.timeout):
-                    row = await (await connection.execute(REGISTER, (name, lease_seconds, _locks(database)))).fetchone()
+                    row = await fetch_row(connection, REGISTER, (name, lease_seconds, _locks(database)))
             if row is None:
                 raise UnavailableError("Postgres did not register the worker")
         except BaseException:
             await connection.close()
             raise
-        return cls(row[0], connection, lease_seconds, database.timeout)
+        return cls(row.id, connection, lease_seconds, database.timeout)
 
     async def renew(self, trouble: str = "") -> bool:
         """Renew every lease, and tell why orders cannot be executed now, if so; False when this session was declared
@@ -71,8 +71,7 @@ class WorkerSession:
         with translate_postgres_errors():
             async with asyncio.timeout(self._timeout):
                 await self._connection.check_if_due()  # the session lock is only ours while the session is
-                cursor = await self._connection.execute(RENEW, (self._lease, trouble, self.id))
-                return await cursor.fetchone() is not None
+                return await fetch_row(self._connection, RENEW, (self._lease, trouble, self.id)) is not None
 
     async def end(self) -> None:
         """Give everything back: the row goes, and with the session its lock."""
@@ -88,7 +87,7 @@ class WorkerSession:
 async def remove_dead_workers(database: Database) -> list[str]:
     """Remove the rows of dead workers, which frees their orders; returns their names."""
     async with database.connection() as connection:
-        return [name for (name,) in await (await connection.execute(REMOVE_DEAD, (_locks(database),))).fetchall()]
+        return [row.name for row in await fetch_rows(connection, REMOVE_DEAD, (_locks(database),))]
 
 
 def _locks(database: Database) -> int:
@@ -98,5 +97,5 @@ def _locks(database: Database) -> int:
 async def trouble(database: Database) -> str | None:
     """Why no living worker can execute orders now; nothing when one can, None without one."""
     async with database.connection() as connection:
-        row = await (await connection.execute(TROUBLE, (_locks(database),))).fetchone()
-        return None if row is None else str(row[0])
+        row = await fetch_row(connection, TROUBLE, (_locks(database),))
+        return None if row is None else str(row.trouble)

@@ -7,7 +7,7 @@ by the statement itself when it had to wait for a lock.
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from dexexec.clock import Clock
@@ -15,7 +15,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
-from dexexec.store.database import REFUSALS, Connection, Database, json_rows
+from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, json_rows
 from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.steps import Claimed
 
@@ -63,6 +63,7 @@ WITH t AS MATERIALIZED (
 )
 SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body,
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
+           AS replay_logged
 FROM t LEFT JOIN o USING (id)
        LEFT JOIN LATERAL (
            SELECT order_id, body_digest = right(t.digest, 4) AS same_body FROM restored_keys
@@ -154,34 +155,33 @@ async def create(
                 request.sent = True
                 rows.append(_row(request, details[request.order.id], now, direct=len(rows) < direct))
         values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
-        answered = (
-            await (await connection.execute(CREATE, values, prepare=True, binary=True)).fetchall() if rows else []
-        )
-    found = {row[0]: row[1:] for row in answered}
+        answers = await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
+    found = {row.id: row for row in answers}
     stored = Stored([], [], [])
     for request in requests:
         order = request.order
-        late, at, claim, digest, known, same_body, *_ = found.get(order.id, (True, None, None, None, None, None))
-        if at is not None:
-            stored.answers.append(Created(order.id, replayed=False, taken=claim > 0))
-            stored.events.append(
-                Event(order_id=order.id, seq=1, status=Status.PENDING, at=at, detail=details[order.id])
-            )
-            if claim > 0:
-                stored.claimed.append(Claimed(order=_under_claim(request, claim, at, now, digest), attempt=None))
-        elif known is not None and same_body:
-            stored.answers.append(Created(known, replayed=True))
-        elif known is not None:
-            stored.answers.append(
-                IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
-            )
-        elif late:
-            stored.answers.append(UnavailableError("Postgres did not answer in time: nothing was stored"))
-        else:
-            stored.answers.append(
-                IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
-            )
+        row = found.get(order.id)
+        if row is None or row.created_at is None:
+            stored.answers.append(_not_stored(row))
+            continue
+        stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0))
+        stored.events.append(
+            Event(order_id=order.id, seq=1, status=Status.PENDING, at=row.created_at, detail=details[order.id])
+        )
+        if row.claim > 0:
+            stored.claimed.append(Claimed(order=_under_claim(request, row, now), attempt=None))
     return stored
+
+
+def _not_stored(row: Any) -> Created | DexexecError:
+    """The answer for an order that was not inserted; `row` is None when it was not sent."""
+    if row is not None and row.order_id is not None:
+        if row.same_body:
+            return Created(row.order_id, replayed=True)
+        return IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
+    if row is None or row.late:
+        return UnavailableError("Postgres did not answer in time: nothing was stored")
+    return IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
 
 
 async def _prepare(connection: Connection) -> None:
@@ -217,8 +217,8 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
     }
 
 
-def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float, digest: str | None) -> Order:
-    """As `work.claim` would read it."""
+def _under_claim(request: CreateRequest, row: Any, now: float) -> Order:
+    """The order as `claims.claim` would read it."""
     order = request.order
     return Order(
         id=order.id,
@@ -231,14 +231,14 @@ def _under_claim(request: CreateRequest, claim: int, at: datetime, now: float, d
         slippage_bps=order.slippage_bps,
         status=Status.PENDING,
         version=1,
-        claim=claim,
-        claims=claim,
+        claim=row.claim,
+        claims=row.claim,
         attempts=0,
         rounds=0,
         deadline_in_ms=int(request.deadline_in_ms(now)),
-        created_at=at,
+        created_at=row.created_at,
         bound=order.bound,
         bound_open=order.bound_open,
         max_price_impact_bps=order.max_price_impact_bps,
-        key_digest=digest,
+        key_digest=row.digest,
     )

@@ -3,7 +3,7 @@
 import json
 
 from dexexec.config.postgres_url import Address
-from dexexec.store.database import Connection, Database
+from dexexec.store.database import Connection, Database, fetch_row
 from dexexec.store.schema import MIGRATIONS, quoted, unusable
 
 RIGHTS = {
@@ -29,8 +29,8 @@ ORDER BY 1, 2
 """
 
 OWNED = """
-SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')),
-       min(pg_get_userbyid(relowner))
+SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')) AS owned,
+       min(pg_get_userbyid(relowner)) AS owner
 FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
   AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'idempotency_keys', 'simulated_swaps')
 """
@@ -38,15 +38,14 @@ FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
 
 async def check_rights(connection: Connection, address: Address) -> None:
     """Raises `UnusableError` unless our role may do with the tables what a running service does."""
-    rows = await (await connection.execute(LACKING, (json.dumps(RIGHTS), address.schema))).fetchall()
-    if rows:
-        table, privilege = rows[0]
-        row = await (await connection.execute("SELECT current_user")).fetchone()
-        role = row[0] if row else ""
+    lacking = await fetch_row(connection, LACKING, (json.dumps(RIGHTS), address.schema))
+    if lacking is not None:
+        table = lacking.name
+        role = (await fetch_row(connection, "SELECT current_user AS role")).role
         raise unusable(
             address,
-            f"the role {role} lacks rights, {privilege} on {table} first of all: let the tables' owner run GRANT"
-            f" {RIGHTS[table]} ON {quoted(address.schema)}.{table} TO {quoted(role)}; docs/SCALING.md has all",
+            f"the role {role} lacks rights, {lacking.privilege} on {table} first of all: let the tables' owner run"
+            f" GRANT {RIGHTS[table]} ON {quoted(address.schema)}.{table} TO {quoted(role)}; docs/SCALING.md has all",
         )
 
 
@@ -54,10 +53,10 @@ async def check_ownership(database: Database) -> None:
     """Raises `UnusableError` unless our role may make, attach and drop partitions of the archive."""
     address = database.address
     async with database.connection() as connection:
-        row = await (await connection.execute(OWNED, (address.schema,))).fetchone()
-    if row and not row[0]:
+        row = await fetch_row(connection, OWNED, (address.schema,))
+    if not row.owned:
         raise unusable(
             address,
             f"DEXEXEC_KEEP_DAYS is set, and the archive's partitions are made and dropped by the owner of the tables:"
-            f" run workers as {row[1]}, or unset it",
+            f" run workers as {row.owner}, or unset it",
         )

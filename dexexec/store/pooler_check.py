@@ -53,5 +53,5 @@ async def _share(first: Connection, second: Connection, backend: int) -> bool:
 
 
 async def _backend(connection: Connection, *, stay: bool = False) -> int:
-    [[backend]] = await ask_unsettled(connection, "SELECT pg_backend_pid()", stay=stay)
-    return int(backend)
+    [row] = await ask_unsettled(connection, "SELECT pg_backend_pid() AS backend", stay=stay)
+    return int(row.backend)

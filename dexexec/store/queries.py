@@ -15,7 +15,7 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
-from dexexec.store.database import Database
+from dexexec.store.database import Database, fetch_rows
 from dexexec.store.wait_reasons import waiting_for
 
 ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
@@ -150,27 +150,26 @@ async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int
     """Events with a `seq` above the given one, per order; an order that does not exist is absent."""
     async with database.connection() as connection:
         values = ([i for i, _ in wanted], [seq for _, seq in wanted])
-        cursor = await connection.execute(EVENTS_AFTER, values, prepare=True, binary=True)
-        rows = await cursor.fetchall()
-        there = {row[0] for row in rows}
+        rows = await fetch_rows(connection, EVENTS_AFTER, values, prepare=True, binary=True)
+        there = {row.id for row in rows}
         if elsewhere := [item for item in wanted if item[0] not in there]:
             rows += await archive_queries.events_after(connection, elsewhere)
     found: dict[UUID, list[Event]] = {}
-    for order_id, seq, status, at, detail in rows:
-        events = found.setdefault(order_id, [])
-        if seq is not None:
-            events.append(Event(order_id=order_id, seq=seq, status=Status(status), at=at, detail=detail))
+    for row in rows:
+        events = found.setdefault(row.id, [])
+        if row.seq is not None:
+            status = Status(row.status)
+            events.append(Event(order_id=row.id, seq=row.seq, status=status, at=row.at, detail=row.detail))
     return found
 
 
 async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The `seq` of the last event of each order that exists."""
     async with database.connection() as connection:
-        found: dict[UUID, int] = dict(
-            await (await connection.execute(VERSIONS, (list(order_ids),), prepare=True, binary=True)).fetchall()
-        )
+        rows = await fetch_rows(connection, VERSIONS, (list(order_ids),), prepare=True, binary=True)
+        found: dict[UUID, int] = {row.id: row.version for row in rows}
         if elsewhere := [order_id for order_id in order_ids if order_id not in found]:
-            found |= dict(await archive_queries.versions(connection, elsewhere))
+            found |= await archive_queries.versions(connection, elsewhere)
     return found
 
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dexexec.domain.funds import Reserved, Shortfall, Spending, reserved_at, shortfall
-from dexexec.store.database import Connection, Database
+from dexexec.store.database import Connection, Database, fetch_rows
 
 LOCK = "SELECT pg_advisory_xact_lock(6, hashtext(%s))"
 
 # What has ended counts as long as a balance may be in use that is of a slot before its own: a minute is far more.
 RESERVED = """
-SELECT wallet, coalesce(genesis, ''),
-       CASE WHEN jsonb_typeof(proof->'slot') = 'number' THEN (proof->>'slot')::bigint END, spends
+SELECT wallet, coalesce(genesis, '') AS genesis,
+       CASE WHEN jsonb_typeof(proof->'slot') = 'number' THEN (proof->>'slot')::bigint END AS slot, spends
 FROM attempts
 WHERE wallet = ANY(%s) AND (resolved_at IS NULL OR resolved_at > clock_timestamp() - interval '60 s')
   AND (outcome IS NULL OR proof ? 'slot')
@@ -67,7 +67,7 @@ async def reserved(database: Database, wallet: str, slot: int, genesis: str) -> 
 
 async def _look(connection: Connection, wallets: Sequence[str]) -> Rooms:
     rooms = Rooms()
-    cursor = await connection.execute(RESERVED, (list(wallets),), prepare=True)
-    for wallet, genesis, slot, spends in await cursor.fetchall():
-        rooms.add(wallet, genesis, Reserved(slot, {mint: int(amount) for mint, amount in spends.items()}))
+    for row in await fetch_rows(connection, RESERVED, (list(wallets),), prepare=True):
+        amounts = {mint: int(amount) for mint, amount in row.spends.items()}
+        rooms.add(row.wallet, row.genesis, Reserved(row.slot, amounts))
     return rooms

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from dexexec.config.postgres_url import Address
 from dexexec.errors import UnusableError
-from dexexec.store.database import Connection
+from dexexec.store.database import Connection, fetch_row, fetch_rows
 
 OLDEST = 13
 """The first version of Postgres that has all that the statements use."""
@@ -53,7 +53,7 @@ ORDER BY 1
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 """Errors that say nothing about what was asked for: they are an outage."""
 COPIED = f"""
-SELECT count(*), count(o.id) FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
+SELECT count(*) AS rows, count(o.id) AS copied FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
 """  # noqa: S608 - a constant
 
 _MADE = re.compile(r"^CREATE (?:UNIQUE )?(?:TABLE|INDEX)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE)
@@ -209,14 +209,13 @@ async def _applied(
             f" {quoted(role['role'])}; docs/SCALING.md has all rights that are needed",
         )
     read = sql.SQL("SELECT name FROM {}").format(sql.Identifier(address.schema, MIGRATIONS))
-    return frozenset(name for (name,) in await (await connection.execute(read)).fetchall())
+    return frozenset(row.name for row in await fetch_rows(connection, read))
 
 
 async def count_taken_over(connection: Connection) -> tuple[int, int]:
     """Rows of the table of before, and how many of them are orders of ours now."""
-    row = await (await connection.execute(COPIED)).fetchone()
-    rows, copied = row or (0, 0)
-    return rows, copied
+    row = await fetch_row(connection, COPIED)
+    return row.rows, row.copied
 
 
 def unusable(address: Address, problem: str) -> UnusableError:

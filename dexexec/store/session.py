@@ -16,7 +16,7 @@ from zlib import crc32
 import psycopg
 from psycopg import waiting
 from psycopg.abc import RV, PQGen
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow, dict_row, namedtuple_row
 
 from dexexec.config.postgres_url import DEFAULT_SCHEMA, Address
 
@@ -244,10 +244,11 @@ class Session(psycopg.AsyncConnection[TupleRow]):
         return await cursor.fetchone() or {}
 
 
-async def ask_unsettled(fresh: psycopg.AsyncConnection[Any], question: str, *, stay: bool = False) -> list[TupleRow]:
+async def ask_unsettled(fresh: psycopg.AsyncConnection[Any], question: str, *, stay: bool = False) -> list[Any]:
     """The rows of `question`, asked in a transaction that sets its time limits for itself alone, since it is not known
     yet whose session that is. With `stay` the transaction stays open."""
-    cursor = await fresh.execute(f"{UNHURRIED} {question}{'' if stay else '; COMMIT'}".encode(), prepare=False)
+    cursor = fresh.cursor(row_factory=namedtuple_row)
+    await cursor.execute(f"{UNHURRIED} {question}{'' if stay else '; COMMIT'}".encode(), prepare=False)
     await cursor.set_result(-1 if stay else -2)
     return await cursor.fetchall()
 
@@ -256,9 +257,9 @@ async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any], schema: str
     """Orders that were stored where the role's or the database's `search_path` points must not be forgotten. Raises
     `UnfitSessionError` when there are tables of ours there, and none in `public`, unless another `schema` is asked for;
     `fresh` is not settled."""
-    for (other,) in await ask_unsettled(fresh, ELSEWHERE) if schema == DEFAULT_SCHEMA else ():
+    for row in await ask_unsettled(fresh, ELSEWHERE) if schema == DEFAULT_SCHEMA else ():
         raise UnfitSessionError(
-            f"its tables are in the schema {other}, and are looked for in {schema}: set PG_SCHEMA={other}"
+            f"its tables are in the schema {row.nspname}, and are looked for in {schema}: set PG_SCHEMA={row.nspname}"
         )
 
 

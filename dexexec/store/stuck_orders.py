@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from dexexec.store.database import Database
+from dexexec.store.database import Database, fetch_rows
 from dexexec.store.steps import SUSPECT_AFTER
 
 STUCK = f"""
@@ -57,7 +57,7 @@ async def retry(database: Database, order_ids: Sequence[UUID] | None) -> list[UU
     `UnavailableError`."""
     async with database.connection() as connection:
         if order_ids is None:
-            cursor = await connection.execute(RETRY_ALL)
+            rows = await fetch_rows(connection, RETRY_ALL)
         else:
-            cursor = await connection.execute(RETRY, {"ids": list(order_ids)})
-        return [order_id for (order_id,) in await cursor.fetchall()]
+            rows = await fetch_rows(connection, RETRY, {"ids": list(order_ids)})
+    return [row.id for row in rows]
