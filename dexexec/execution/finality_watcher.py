@@ -106,7 +106,7 @@ class FinalityWatcher:
             jobs = [Job.of(one, asked, lambda: False) for one in taken]
             attempts = [self._attempt(one) for one in taken]
             swaps = [self._swap(job, attempt) for job, attempt in zip(jobs, attempts, strict=True)]
-            verdicts = await self._settlement.look_again(network, swaps)
+            verdicts = await self._settlement.check_finality(network, swaps)
             await self._failpoints.reach(Failpoint.WATCHED)
             await self._write(jobs, attempts, verdicts)
 
@@ -116,7 +116,7 @@ class FinalityWatcher:
         async for asked, taken in self._pages(page, worker):
             for one in taken:
                 attempt = self._attempt(one)
-                why = self._settlement.out_of_reach(attempt.signed)
+                why = self._settlement.why_unreachable(attempt.signed)
                 if why:
                     if self._is_new(one.order.id):
                         self._observer.attempt_chain_unavailable(one.order.id, attempt.venue, why)
@@ -144,7 +144,9 @@ class FinalityWatcher:
         return ConfirmedSwap(
             signed=attempt.signed,
             request=job.order.swap,
-            others=tuple(signature for signature in job.signatures if signature != attempt.signed.signature),
+            earlier_signatures=tuple(
+                signature for signature in job.signatures if signature != attempt.signed.signature
+            ),
             landed_slot=attempt.landed_slot,
             signed_ago=ago,
         )

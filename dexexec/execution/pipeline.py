@@ -44,8 +44,9 @@ from dexexec.execution.quote_acceptance import accept, impact_limit_ppm
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
+from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
+from dexexec.settlement.settlement import Settlement
 from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Store, WaitNote
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, VenueError
 from dexexec.venues.router import Answer, Router, Routing
@@ -122,12 +123,12 @@ class Pipeline:
         job = Job.of(claimed, claimed_at, may_send)
         if claimed.attempt is not None:
             attempt = located(claimed.attempt, self._venues)
-            if why := self._settlement.out_of_reach(attempt.signed):
+            if why := self._settlement.why_unreachable(attempt.signed):
                 self._observer.attempt_chain_unavailable(order.id, attempt.venue, why)
                 await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
                 return await self._give_back(job, OUT_OF_REACH_PAUSE_MS)
             return await self._follow(job, attempt, resumed=True)
-        if job.signatures and (earlier := await self._settlement.landed(job.signatures, order.swap)):
+        if job.signatures and (earlier := await self._settlement.find_landed(job.signatures, order.swap)):
             if await self._fills.end_with_earlier(job, earlier):
                 return None
             await self._note(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
@@ -293,7 +294,7 @@ class Pipeline:
             request=job.order.swap,
             deadline=deadline,
             resumed=resumed,
-            others=others,
+            earlier_signatures=others,
             venue=venue,
             signed_at=signed_at,
         )

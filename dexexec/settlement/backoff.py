@@ -1,17 +1,19 @@
-"""How long to wait between two looks at a swap's status where nothing tells that there is something to see."""
+"""The pauses between two look-ups of a swap, on a chain that sends no notifications."""
 
-FIRST, LONGEST = 0.01, 0.4
-"""Seconds: growing by half, up to the length of a slot."""
+FIRST_PAUSE = 0.01
+"""Seconds. Short, because a swap of a mock venue may land at once."""
+LONGEST_PAUSE = 0.4
+"""Seconds: the length of a slot. Nothing changes faster."""
 
 
-class Pauses:
-    """The pauses of one swap, one after the other."""
+class LookupPauses:
+    """The pauses of one swap, each half as long again as the one before."""
 
     def __init__(self) -> None:
-        self._next = FIRST
+        self._next = FIRST_PAUSE
 
     def next(self) -> float:
-        """Seconds."""
+        """Returns the next pause in seconds."""
         pause = self._next
-        self._next = min(pause * 1.5, LONGEST)
+        self._next = min(pause * 1.5, LONGEST_PAUSE)
         return pause

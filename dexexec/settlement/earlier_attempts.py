@@ -1,6 +1,6 @@
-"""Earlier attempts of an order that are on chain although they were proven gone, as by a node that told a false height.
+"""Earlier attempts of an order that landed although they were proven gone, as by a node that reported a false height.
 
-They are looked for whenever an order's way would go on without them. Pure.
+They are looked up whenever an order is about to end or to be tried again. Pure.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dexexec.domain.swap import Landed, SwapStatus, fill_of
 
 @dataclass(frozen=True, slots=True)
 class EarlierLanding:
-    """An earlier attempt that the chain shows, and what it brought. `finalized`: nothing can undo it any more."""
+    """An earlier attempt that landed, and its fill. `finalized`: the chain can no longer take it back."""
 
     signature: str
     fill: Fill
@@ -22,10 +22,11 @@ class EarlierLanding:
 def landings(
     signatures: Sequence[str], statuses: Sequence[SwapStatus], request: SwapRequest
 ) -> tuple[EarlierLanding, ...]:
-    """Those of `signatures` that landed, by their `statuses`; what is final comes first."""
-    found = [
+    """Returns those of `signatures` that landed, by their `statuses`; finalized ones come first."""
+    landed = [
         EarlierLanding(signature, fill_of(status, request), status.finalized)
         for signature, status in zip(signatures, statuses, strict=True)
         if isinstance(status, Landed)
     ]
-    return tuple(sorted(found, key=lambda one: not one.finalized))
+    # The first one becomes the order's fill, so it should be one that stays.
+    return tuple(sorted(landed, key=lambda landing: not landing.finalized))

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from dexexec.settlement import settlement
+from dexexec.settlement import attempt_lookup
 from dexexec.settlement.solana.rpc import lag_survey, node_trust, status_quorum
 from tests.simulation.lying_node import NodeScenario, run
 
@@ -31,7 +31,7 @@ def test_an_engine_that_believes_the_highest_height_is_found_out(monkeypatch: py
     monkeypatch.setattr(status_quorum, "min", max, raising=False)
     monkeypatch.setattr(node_trust.NodeTrust, "judge", lambda *_: "")
     monkeypatch.setattr(node_trust.NodeTrust, "judge_tip", lambda *_: "")
-    monkeypatch.setattr(settlement, "too_high", lambda *_: False)
+    monkeypatch.setattr(attempt_lookup, "too_high", lambda *_: False)
     for module in (node_trust, lag_survey):
         monkeypatch.setattr(
             module, "compare_heights", lambda heights, *_: {node: node_trust.NodeWeight() for node in heights}

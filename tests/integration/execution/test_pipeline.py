@@ -16,7 +16,7 @@ from dexexec.domain.swap import FailedOnChain, SwapStatus, Unavailable, Unknown
 from dexexec.domain.token import KNOWN
 from dexexec.execution import pipeline
 from dexexec.execution.next_round import Retries
-from dexexec.settlement import stalled
+from dexexec.settlement import waiting
 from dexexec.venue import InsufficientFunds, Network, NoRoute, Slippage, Timeout, Unreachable, Unsupported
 from tests.support.parts import new_order, running
 from tests.support.scripted import quote_of, raising
@@ -241,12 +241,12 @@ async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
 async def test_an_order_that_stands_still_says_what_it_waits_for_and_no_more_when_it_moves_on(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stalled, "STANDS_STILL", 0.05)
+    monkeypatch.setattr(waiting, "REPORT_AFTER", 0.05)
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [Unavailable("no node answers")]
         order_id = await b.post()
         await until(lambda: waits_for(b, order_id, "node"), pause=0.02)
-        assert (await b.view(order_id))["waitingFor"]["detail"] == "no node says what became of it: no node answers"
+        assert (await b.view(order_id))["waitingFor"]["detail"] == "no node reports its status: no node answers"
         b.chain.statuses = [LANDED]
         await b.ended(order_id)
         assert (await b.view(order_id))["waitingFor"] is None

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, Unavailable, past_expiry
 from dexexec.domain.token import WSOL
-from dexexec.settlement.settlement import PendingAttempt, Settlement
+from dexexec.settlement.attempt import PendingAttempt
+from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.settlement.solana.rpc.genesis_check import VALID_SECONDS
 from dexexec.venue import BadAnswer, Network, VenueError

@@ -23,7 +23,8 @@ from dexexec.domain.solana import Instruction
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
+from dexexec.settlement.attempt import PendingAttempt, SettlementResult
+from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.message import Message, Program
 from dexexec.settlement.solana.rpc import Localnet

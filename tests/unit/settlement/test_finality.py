@@ -14,7 +14,7 @@ MOVED = {SELL_ONE_SOL.mint_in: -10, SELL_ONE_SOL.mint_out: 20}
 SWAP = ConfirmedSwap(
     signed=SignedSwap(signature="sig", payload=b"bytes", last_valid_height=150, network="solana"),
     request=SELL_ONE_SOL,
-    others=(),
+    earlier_signatures=(),
     landed_slot=7,
     signed_ago=60,
 )

@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketError
 
 from dexexec.clock import Clock
-from dexexec.settlement.backoff import Pauses
+from dexexec.settlement.backoff import LookupPauses
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.websocket import (
     Notification,
@@ -54,12 +54,12 @@ class _Awaited:
     waiting: int = 0
     number: int | None = None
     told: bool = False
-    pauses: Pauses = field(default_factory=Pauses)
+    pauses: LookupPauses = field(default_factory=LookupPauses)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
         """Something may have happened; from now on it is looked at often, until there is a subscription again."""
-        self.number, self.pauses = None, Pauses()
+        self.number, self.pauses = None, LookupPauses()
         self.woken.set()
 
 

@@ -14,7 +14,8 @@ from solders.pubkey import Pubkey
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import SignedSwap
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.settlement.settlement import PendingAttempt, Settlement, SettlementResult
+from dexexec.settlement.attempt import PendingAttempt, SettlementResult
+from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain

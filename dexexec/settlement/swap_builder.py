@@ -1,0 +1,87 @@
+"""Builds a swap from a quote and has it sealed. Nothing is sent: the caller records the signed bytes first."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+
+from dexexec.clock import Clock
+from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.bound import Bound
+from dexexec.domain.quote import Quote
+from dexexec.errors import UnavailableError
+from dexexec.observe.observer import Observer
+from dexexec.observe.untrusted_text import clean
+from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.sealing import Sealed, Sealer
+from dexexec.settlement.status_lookup import CALL_TIMEOUT
+from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, VenueError
+
+
+class SwapBuilder:
+    """Builds and seals for the chains of the enabled networks. `genesis` has each chain's genesis hash, if any."""
+
+    def __init__(
+        self,
+        chains: Mapping[str, Chain],
+        sealers: Mapping[str, Sealer],
+        clock: Clock,
+        observer: Observer,
+        genesis: Mapping[str, str],
+    ) -> None:
+        self._chains = chains
+        self._sealers = sealers
+        self._clock = clock
+        self._observer = observer
+        self._genesis = genesis
+
+    async def build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
+        """Returns the sealed swap of `quote`. Raises `VenueError`, whatever the adapter raised; `GuardError` where the
+        quote is looser than `bound`, the order's own."""
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await self._build(venue, quote, deadline, attempt, bound)
+        except UnavailableError:
+            raise  # Postgres could not read what is reserved: this is no fault of the venue
+        except VenueError as error:
+            if isinstance(error, GuardError):
+                self._observer.transaction_rejected(venue.name, quote.request, clean(error))
+            raise
+        except TimeoutError:
+            raise Timeout(f"nothing was built within {CALL_TIMEOUT:.0f} s") from None
+        except asyncio.CancelledError as error:
+            raise_if_cancelled()  # if this task was not cancelled, the adapter raised the error by itself
+            raise BadAnswer("the adapter gave up while building") from error
+        # Libraries in Rust panic with a `BaseException`: an adapter's panic must not end the worker.
+        except BaseException as error:
+            self._observer.adapter_misbehaved(venue.name, quote.request, error)
+            raise BadAnswer("the adapter failed while building") from error
+
+    async def _build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
+        network = venue.capabilities.network
+        sealer = self._sealers[network]
+        if not bound.allows(quote):
+            raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
+        blockhash = await self._chains[network].blockhash()
+        # The adapter gets a copy: the guard compares the transaction with our quote, which it cannot change.
+        copy = replace(quote, request=replace(quote.request))
+        unsigned = await self._built(venue.build(copy, sealer.payer, blockhash), sealer, quote, blockhash.slot)
+        # The last valid height decides when an attempt counts as expired. A false one would be a false proof.
+        if unsigned.blockhash != blockhash:
+            raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
+        if self._clock.monotonic() >= deadline:
+            raise QuoteExpired("the order's deadline passed while the swap was built")
+        sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
+        # Recorded with the bytes, so that no other chain is ever searched for them.
+        signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
+        return replace(sealed, signed=signed)
+
+    async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote, newest: int) -> Unsigned:
+        try:
+            return await building
+        except Slippage as error:
+            # Waiting for a better price is pointless if the wallet could not pay for the swap anyway.
+            lacking = await sealer.shortage(quote, newest)
+            if lacking is None:
+                raise
+            raise lacking from error
