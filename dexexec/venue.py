@@ -1,11 +1,8 @@
-"""The adapter interface: what a venue is to the engine. Public: adapters from outside this repository build on it.
+"""The public adapter interface: what the engine needs of a venue.
 
-An adapter prices and builds; the engine signs, records, sends, retries and confirms. An adapter never sees the signer,
-the store or the queue, and never retries by itself: a second try could be a second swap. It imports only this module
-and `dexexec.domain`.
-
-A minimal adapter subclasses `Venue`, sets `name` and `capabilities`, and writes `quote` and `build`. It cannot say
-what became of its own swap: the engine sends it to the venue's network and looks it up there by itself.
+An adapter prices and builds; the engine signs, records, sends, retries and looks up. An adapter gets neither signer,
+store nor queue, and never retries by itself, since that could swap twice. It imports only this module and
+`dexexec.domain`. A minimal one subclasses `Venue`, sets `name` and `capabilities`, and has `quote` and `build`.
 """
 
 from abc import ABC, abstractmethod
@@ -28,11 +25,11 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 class VenueError(Exception):
     """Base of the closed set of errors that an adapter may raise from `quote` and `build`.
 
-    `code` is machine-readable and stable. `retryable` says whether the same question may be answered later. An
-    exception of any other type is taken as a fault of the adapter, and never reaches a client as such.
+    `code` is machine-readable and stable. `retryable`: the same request may succeed later. An exception of any other
+    type counts as a bug of the adapter, and is never shown to a client.
 
-    The nodes of a network serve all its venues. What the chain raises because a node failed, was too slow, too busy or
-    not believed is marked `shared`: it says nothing against the venue, whose breaker must not count it.
+    The nodes of a network serve all its venues. An error of the chain because a node failed, was too slow, too busy or
+    not believed is marked `shared`: it does not count against the venue, and its breaker ignores it.
     """
 
     code: ClassVar[str] = FailureReason.VENUE_ERROR
@@ -45,8 +42,8 @@ class VenueError(Exception):
 
     @property
     def shared(self) -> bool:
-        """Whether the cause is trouble that all venues of the network share. An error that is raised `from` such a one
-        is such a one."""
+        """Whether the cause is trouble that all venues of the network share. It is passed on to errors that are raised
+        `from` such an error."""
         return self._shared or (isinstance(self.__cause__, VenueError) and self.__cause__.shared)
 
 
@@ -58,13 +55,13 @@ class NoRoute(VenueError):  # noqa: N818 - the field's own names for these answe
 
 
 class Unsupported(VenueError):  # noqa: N818
-    """The adapter does not do this pair, mode or kind of pool."""
+    """The adapter does not support this pair, mode or kind of pool."""
 
     code: ClassVar[str] = FailureReason.UNSUPPORTED
 
 
 class RateLimited(VenueError):  # noqa: N818
-    """The venue asked us to slow down."""
+    """The venue requires a lower rate of requests."""
 
     code: ClassVar[str] = FailureReason.RATE_LIMITED
     retryable = True
@@ -78,14 +75,14 @@ class Timeout(VenueError):  # noqa: N818
 
 
 class Unreachable(VenueError):  # noqa: N818
-    """The venue or its node cannot be reached, or answers with an error of its own."""
+    """The venue or its node cannot be reached, or answers with a server error."""
 
     code: ClassVar[str] = FailureReason.UNREACHABLE
     retryable = True
 
 
 class BadAnswer(VenueError):  # noqa: N818
-    """The venue answered something that cannot be right."""
+    """The venue's answer is invalid."""
 
     code: ClassVar[str] = FailureReason.BAD_ANSWER
     retryable = True
@@ -124,14 +121,14 @@ class TokenRestricted(VenueError):  # noqa: N818
 
 
 class AccountChanged(VenueError):  # noqa: N818
-    """An account is not what the swap was built for: closed, opened or owned by another meanwhile."""
+    """An account has changed since the swap was built: closed, opened or owned by another program."""
 
     code: ClassVar[str] = FailureReason.ACCOUNT_CHANGED
     retryable = True
 
 
 class ComputeExceeded(VenueError):  # noqa: N818
-    """The transaction needs more compute units than its limit, which a new simulation sets anew."""
+    """The transaction needs more compute units than its limit, which a new simulation will raise."""
 
     code: ClassVar[str] = FailureReason.COMPUTE_EXCEEDED
     retryable = True
@@ -152,16 +149,16 @@ VENUE_ERRORS: tuple[type[VenueError], ...] = (
     AccountChanged,
     ComputeExceeded,
 )
-"""The closed set."""
+"""All errors that an adapter may raise."""
 
 
 Unsigned = UnsignedSwap | SwapInstructions
-"""What `build` may give: a finished message, or instructions."""
+"""What `build` may return: a finished message, or instructions."""
 
 
 class Network:
-    """The networks a venue can settle on, a closed set: the engine looks swaps up there by itself. `localnet` is Solana
-    with free coins, on this machine."""
+    """The networks that a venue can settle on, a closed set, since the engine looks swaps up there by itself.
+    `localnet` is Solana with free coins, on this machine."""
 
     SIMULATED = "simulated"
     LOCALNET = "localnet"
@@ -171,7 +168,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an adapter can do. `pairs` is None for "any", else unordered pairs of mints."""
+    """What an adapter supports. `pairs` is a set of unordered pairs of mints, or None for any."""
 
     modes: frozenset[Mode] = frozenset(Mode)
     pairs: frozenset[frozenset[str]] | None = None
@@ -179,7 +176,7 @@ class Capabilities:
     needs_wallet: bool = True
 
     def refusal(self, request: SwapRequest) -> str | None:
-        """Why this request need not be asked, or None."""
+        """Why the venue cannot serve this request, or None."""
         if request.mode not in self.modes:
             return f"mode {request.mode} is not supported"
         if self.pairs is not None and frozenset((request.mint_in, request.mint_out)) not in self.pairs:
@@ -194,11 +191,11 @@ class Chain(Protocol):
         """A recent blockhash with its last valid height, both from one answer. Raises `VenueError`."""
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
-        """Send the bytes as they are. Never raises. The answer is for the log: none of them proves anything."""
+        """Send the bytes unchanged. Never raises. The answer is for the log: no answer proves anything."""
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """What the chain knows of each signature, in their order; with `history` it must search all of it, which costs
-        a node more. Never raises."""
+        """The status of each signature, in their order; with `history` the whole history is searched, which costs a
+        node more. Never raises."""
 
 
 @runtime_checkable
@@ -209,11 +206,11 @@ class SolanaChain(Chain, Protocol):
         """The accounts as confirmed, all in one answer. Raises `VenueError`."""
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
-        """The accounts of a program that match, as confirmed. Costs a node much, and not every node does it: for what
-        is asked rarely and can be had otherwise. Raises `VenueError`."""
+        """The accounts of a program that match, as confirmed. Expensive for a node, and not every node supports it:
+        only for rare requests with an alternative. Raises `VenueError`."""
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
-        """What a transaction (signed or not) would do now, and to the accounts `watched`. Raises `VenueError`."""
+        """Simulate a transaction (signed or not), with its effects on the accounts `watched`. Raises `VenueError`."""
 
 
 @runtime_checkable
@@ -221,29 +218,29 @@ class Faucet(Protocol):
     """A chain whose coins are free: the network `localnet`."""
 
     async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:
-        """Let `owner` hold at least `amount` base units of `mint`, in its associated token account; for wrapped SOL
-        that, too. With `mint` empty: that many lamports. Asked twice, it is done once. Raises `VenueError`."""
+        """Raise the balance of `owner` to at least `amount` base units of `mint`, in its associated token account; for
+        wrapped SOL as well. An empty `mint` means lamports. Repeated calls change nothing. Raises `VenueError`."""
 
 
 @runtime_checkable
 class NotifyingChain(Protocol):
-    """A chain that tells by itself when something happened to a signature, so that it need not be asked often."""
+    """A chain that sends notifications about signatures, so that it can be polled less often."""
 
     async def wait_for_notification(self, signature: str, seconds: float) -> None:
-        """Returns when something may have happened to `signature`, after `seconds` at the latest. It proves nothing:
-        `status` is asked then. Never raises."""
+        """Return when something may have happened to `signature`, at the latest after `seconds`. It proves nothing: the
+        caller then uses `status`. Never raises."""
 
 
 class NoOptions(BaseModel):
-    """For adapters without settings of their own."""
+    """For adapters without settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class VenueContext(Generic[OptionsT]):
-    """What the engine hands to an adapter: time, tokens, the chain of its network, its own options. No secrets.
+    """What an adapter gets from the engine: time, tokens, the chain of its network, its own options. No secrets.
 
-    `cluster` is what the chain's nodes are of: one of Solana's own names (`devnet`, `mainnet-beta`, `testnet`),
-    `localnet`, or empty where it is none of these.
+    `cluster` names the Solana cluster of the chain's nodes: `devnet`, `mainnet-beta`, `testnet` or `localnet`; empty
+    for a chain with another genesis hash.
     """
 
     clock: Clock
@@ -270,7 +267,7 @@ class Venue(ABC, Generic[OptionsT]):
         self.options = context.options
 
     async def prepare(self) -> None:
-        """Called once before the first quote: find out whether what the venue needs is there. Raises one of
+        """Called once before the first quote: check that everything the venue needs exists. Raises one of
         `VENUE_ERRORS`, which ends the start with its text."""
         return
 
@@ -283,23 +280,23 @@ class Venue(ABC, Generic[OptionsT]):
 
     @abstractmethod
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
-        """What executes `quote` for the wallet `payer`, with its bounds inside: instructions on Solana, the finished
-        message on the simulated chain. Raises one of `VENUE_ERRORS`, `QuoteExpired` among them."""
+        """Build the swap that executes `quote` for the wallet `payer`, with its limits inside: instructions on Solana,
+        the finished message on the simulated chain. Raises one of `VENUE_ERRORS`, including `QuoteExpired`."""
 
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
-        """Signatures (64 bytes) by address for a message of ours that names accounts of the venue as signers. A venue
-        signs only what it built, as it stands, and as long as it holds. Raises one of `VENUE_ERRORS`."""
+        """Signatures (64 bytes) by address for a message that names accounts of the venue as signers. A venue signs
+        only what it built, unchanged, and only while the quote is valid. Raises one of `VENUE_ERRORS`."""
         return {}
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
-        """What a failed instruction means, if it is one of this venue's programs that says so; None otherwise."""
+        """The meaning of a failed instruction of one of this venue's programs; None for other programs."""
         return None
 
     @property
     def programs(self) -> frozenset[str]:
-        """Programs of its own (base58) that its instructions call, beside Solana's: system, compute budget, token,
-        token 2022, associated token account, memo. It decides nothing: the wallet signs for programs that the operator
-        pinned, and the service does not start unless these are among them."""
+        """The venue's own programs (base58) that its instructions call, besides Solana's: system, compute budget,
+        token, token 2022, associated token account, memo. This grants nothing: the wallet signs only for programs that
+        the operator pinned, and the service does not start unless these are among them."""
         return frozenset()
 
     async def aclose(self) -> None:
@@ -315,14 +312,14 @@ class Venue(ABC, Generic[OptionsT]):
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:
-        """The network that it settles on with these options."""
+        """The network that the venue settles on with these options."""
         return cls.capabilities.network
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Adapters that one name in DEXEXEC_ADAPTERS switches on together, with variables of theirs: `settings` is what the
-    name stands for, so that another value is an error; `defaults` hold where the environment says nothing."""
+    """Adapters that one name in DEXEXEC_ADAPTERS enables together, with some of their variables: `settings` are fixed
+    by the name, so that another value is an error; `defaults` apply if the environment has no value."""
 
     adapters: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -330,4 +327,4 @@ class Preset:
 
 
 AnyVenue = Venue[Any]
-"""A venue whatever its options."""
+"""A venue with any options."""

@@ -1,9 +1,4 @@
-"""Group commit: whatever comes while one write is running is written together by the next.
-
-There is no timer: a lone item waits for nothing, a crowd shares one commit. Each caller gets its own answer once the
-write that carried its item is done, so durability is not traded away. An item whose caller has been cancelled before
-its write began is dropped: nobody acts on what it would change.
-"""
+"""Group commit: items that arrive while one write is running are written together by the next."""
 
 import asyncio
 from collections import deque
@@ -52,7 +47,7 @@ class Batcher(Generic[T, R]):
             self._waiting.clear()
 
     def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
-        """The longest waiting items whose callers still wait; empty when there are none."""
+        """The items that have waited longest and whose callers still wait; may be empty."""
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while self._waiting and len(batch) < self._limit:
             item, future = self._waiting.popleft()

@@ -1,8 +1,8 @@
-"""Cancellations that got lost on the way, tasks that take their time to end, and errors that nobody waits for any more.
+"""Ending tasks: cancellations that were swallowed, tasks that end slowly, and errors without a waiter.
 
-redis-py and psycopg wait with `asyncio.wait_for`, and that of Python 3.11 swallows a cancellation which arrives just as
-what it waits for has finished (CPython issue 86296, fixed in 3.12). A loop around Redis or Postgres would then never
-end, so it asks here.
+redis-py and psycopg wait with `asyncio.wait_for`, which swallows a cancellation in Python 3.11 if its work has just
+finished (CPython issue 86296, fixed in 3.12). Loops around Redis or Postgres would then never end, so they call
+`raise_if_cancelled`.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CANCEL_SECONDS = 2.0
-"""How long a task may take to end that was cancelled."""
+"""How long a cancelled task may take to end."""
 
 
 def raise_if_cancelled() -> None:
-    """Raise CancelledError when the current task was cancelled and nobody has taken that back."""
+    """Raise CancelledError if the current task was cancelled and the cancellation was not taken back."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
 def ignore_exception(task: asyncio.Future[Any]) -> None:
-    """A callback for what may end with an error that nobody waits for any more: it is not reported as forgotten."""
+    """A callback for a task whose error has no waiter any more: it is not reported as "never retrieved"."""
     if not task.cancelled():
         task.exception()
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], grace: float = 0.0) -> T | None:
-    """The result of `work`; None when it has none `grace` seconds after the stop: then it is cancelled."""
+    """The result of `work`; None if it has no result `grace` seconds after the stop: then it is cancelled."""
     task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -46,7 +46,7 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], grac
 
 
 async def cancelled(tasks: Iterable[asyncio.Future[Any]], seconds: float = CANCEL_SECONDS) -> set[asyncio.Future[Any]]:
-    """Cancel the tasks and let them end; those that have not after `seconds`."""
+    """Cancel the tasks and wait until they end; returns those that have not ended after `seconds`."""
     waiting = set(tasks)
     for task in waiting:
         task.cancel()

@@ -1,8 +1,8 @@
-"""An amount as a client writes it, into an exact decimal and base units. No float on the way, and no rounding.
+"""Parses a client's amount into an exact decimal and base units, without floats and without rounding.
 
-A string is a plain decimal: ASCII digits, with one dot between digits where needed, no sign, no exponent, no leading
-zero. A JSON number is read from its literal text, and may have an exponent, because that is how serialisers write
-small numbers (`1e-7`). Nothing here allocates by the size of an exponent.
+A string is a plain decimal: ASCII digits, optionally with a dot between digits, no sign, no exponent, no leading zero.
+A JSON number is read from its literal text, and may have an exponent, since serialisers write small numbers that way
+(`1e-7`). No memory is allocated by the size of an exponent.
 """
 
 import re
@@ -28,7 +28,7 @@ class JsonNumber(str):
 
 
 class AmountError(Exception):
-    """`problem` is what is wrong with it, `expected` what would be right."""
+    """`problem` names the error, `expected` a correct value."""
 
     def __init__(self, problem: str, expected: str) -> None:
         super().__init__(problem)
@@ -62,7 +62,7 @@ def read_amount(text: str, token: Token | None) -> tuple[Decimal, int]:
 
 
 def expected_amount(token: Token | None) -> str:
-    """What a right amount looks like."""
+    """The description of a correct amount."""
     decimals = f" with at most {token.decimals} decimals ({token.symbol})" if token else ""
     return f'a positive decimal string such as "0.01",{decimals}'.rstrip(",")
 

@@ -1,9 +1,9 @@
-"""What an order accepts at worst. Fixed once, in the record; it holds over all venues, rounds and restarts.
+"""The bound of an order: the worst amounts that it accepts, fixed once in the record for all venues, rounds and
+restarts.
 
-A client gives it as an amount or as a price, or else the first round's best quote and the order's slippage fix it. A
-price is what one token of the pair's input mint is worth in the output mint, whichever side the order is on: 150 for
-SOL/USDC. A buy wants at least that price for the SOL it spends, a sell pays at most that price for the SOL it gets.
-Rounding is always against looseness.
+A client gives it as an amount or a price; otherwise the first round's best quote and the order's slippage fix it. A
+price is output tokens per input token of the pair, for both sides: at 150 SOL/USDC a buy gets at least 150 USDC per SOL
+that it spends, a sell pays at most 150 per SOL that it gets. Rounding never loosens a bound.
 """
 
 import math
@@ -22,15 +22,15 @@ class Bound:
 
     @classmethod
     def of(cls, quote: Quote) -> "Bound":
-        """What the swap of a quote is held to."""
+        """The limits of a quote, which its swap must keep."""
         return cls(quote.min_out, quote.max_in)
 
     def holds(self, amount_in: int, amount_out: int) -> bool:
-        """Whether a swap of these amounts keeps it."""
+        """Whether a swap of these amounts is within the bound."""
         return amount_in <= self.max_in and amount_out >= self.min_out
 
     def allows(self, quote: Quote) -> bool:
-        """Whether the bounds of `quote`, which its swap is held to, are no looser."""
+        """Whether the limits of `quote`, which its swap must keep, are no looser than this bound."""
         return quote.min_out >= self.min_out and quote.max_in <= self.max_in
 
     def and_also(self, other: "Bound") -> "Bound":
@@ -38,11 +38,11 @@ class Bound:
         return Bound(max(self.min_out, other.min_out), min(self.max_in, other.max_in))
 
     def tighten(self, quote: Quote) -> Quote:
-        """`quote` with bounds that are no looser than this."""
+        """`quote` with limits that are no looser than this bound."""
         return replace(quote, min_out=max(quote.min_out, self.min_out), max_in=min(quote.max_in, self.max_in))
 
     def excess(self, quote: Quote) -> str:
-        """By how much `quote` is worse, in words; empty when it is within."""
+        """How much `quote` is worse than the bound, as text; empty if it is within."""
         if self.holds(quote.amount_in, quote.amount_out):
             return ""
         if quote.amount_out < self.min_out:
@@ -55,7 +55,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class FixedBound:
-    """A bound as it goes into the record, with the amounts of the first quote (base units)."""
+    """A bound as it is stored, with the amounts of the first quote (base units)."""
 
     bound: Bound
     quoted_in: int
@@ -63,12 +63,12 @@ class FixedBound:
 
 
 def bound_of(mode: Mode, amount: int, other: int) -> Bound:
-    """The bound by `other`, which a swap of `amount` leaves open: least received, or most paid."""
+    """The bound of a swap that fixes `amount`: `other` is the least received, or the most paid."""
     return Bound(other, amount) if mode is Mode.EXACT_IN else Bound(amount, other)
 
 
 def bound_by_slippage(quote: Quote) -> Bound:
-    """The bound that a first quote and the slippage of its request make."""
+    """The bound from a first quote and the slippage of its request."""
     request = quote.request
     exact_in, bps = request.mode is Mode.EXACT_IN, request.slippage_bps
     other = min_out(quote.amount_out, bps) if exact_in else max_in(quote.amount_in, bps)
@@ -76,7 +76,7 @@ def bound_by_slippage(quote: Quote) -> Bound:
 
 
 def amount_at(price: Fraction, amount: int, *, given_in_output: bool, mode: Mode) -> int:
-    """The amount (base units) of the other token that `price` allows at worst for `amount`: least received (exact in),
+    """The worst amount (base units) of the other token that `price` allows for `amount`: least received (exact in),
     rounded up; most paid (exact out), rounded down.
 
     `price` is base units of the pair's output mint per base unit of its input mint. `given_in_output`: `amount` counts

@@ -15,13 +15,13 @@ Detail = Mapping[str, object]
 
 @lru_cache(maxsize=64)
 def timestamp(at: datetime) -> str:
-    """RFC 3339, UTC, milliseconds: `2026-01-31T12:00:00.123Z`. Remembered, as all events of one commit share it."""
+    """RFC 3339, UTC, milliseconds: `2026-01-31T12:00:00.123Z`. Cached, since all events of one commit share it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`detail` is what this step knows: venue, quotes, txHash, reason, attempt ... (JSON values only)."""
+    """`detail` has the fields of this step: venue, quotes, txHash, reason, attempt ... (JSON values only)."""
 
     order_id: UUID
     seq: int
@@ -36,7 +36,7 @@ class Event:
         return taken_over or ends(self.status, finalized=self.detail.get("finalized") is True)
 
     def message(self) -> dict[str, object]:
-        """The JSON object that clients see, the same over HTTP and WebSocket."""
+        """The JSON object for clients, the same over HTTP and WebSocket."""
         return {
             "orderId": str(self.order_id),
             "seq": self.seq,
@@ -47,5 +47,5 @@ class Event:
         }
 
     def encode(self) -> bytes:
-        """`message()` as compact JSON: encoded once, whoever it goes to."""
+        """`message()` as compact JSON: encoded once for all receivers."""
         return orjson.dumps(self.message())

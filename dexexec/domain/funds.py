@@ -1,18 +1,18 @@
-"""What an attempt may still spend of the wallet, and whether that fits beside what others in flight may spend. Pure.
+"""What an attempt may still spend of the wallet, and whether it fits beside other open attempts. Pure.
 
-Amounts are base units by mint. SOL that is not wrapped has the name `LAMPORTS`: one attempt may take of both.
+Amounts are base units by mint. Unwrapped SOL counts under `LAMPORTS`: one attempt may take both.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LAMPORTS = ""
-"""In the place of a mint: lamports of the wallet's own account, for fees, rent, tips and SOL that is wrapped."""
+"""Instead of a mint: lamports of the wallet's own account, for fees, rent, tips and SOL to wrap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`amount` base units of `mint` that may be taken, and the `balance` that can be: all of it but what must stay."""
+    """`amount` base units of `mint` that may be taken, and the `balance` that is available: all but what must stay."""
 
     mint: str
     amount: int
@@ -21,7 +21,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What an attempt may take of `wallet`, whose balances are those of `slot` (as confirmed)."""
+    """What an attempt may take from `wallet`, whose balances are those of `slot` (as confirmed)."""
 
     wallet: str
     slot: int
@@ -34,20 +34,20 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What another attempt of the wallet may take. `slot` is where it is on the chain, None while that is not known."""
+    """What another attempt of the wallet may take. `slot` is where it is on the chain, None if that is not recorded."""
 
     slot: int | None
     amounts: Mapping[str, int]
 
     def counts_at(self, slot: int) -> bool:
-        """Whether a balance of `slot` still has what it may take. One that landed and is not known to have counts twice
-        for that moment, which only delays."""
+        """Whether a balance of `slot` still includes what the attempt may take. One that landed, but whose landing is
+        not recorded yet, counts twice for that moment, which only delays."""
         return self.slot is None or self.slot > slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortfall:
-    """Base units of `mint`: `needed`, while `reserved` of the `balance` belong to the attempts of `orders` orders."""
+    """Base units of `mint`: `needed`, while the attempts of `orders` orders have `reserved` of the `balance`."""
 
     mint: str
     needed: int
@@ -67,8 +67,8 @@ def reserved_at(slot: int, others: Sequence[Reserved]) -> dict[str, int]:
 
 
 def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | None:
-    """The first need that does not fit beside what `others` may take, or None. Where nothing is reserved everything
-    fits: whether the wallet can pay at all is judged before it is signed."""
+    """The first need that does not fit beside what `others` may take, or None. If nothing is reserved everything fits:
+    whether the wallet can pay at all is checked before signing."""
     reserved = reserved_at(spending.slot, others)
     for need in spending.needs:
         taken = reserved.get(need.mint, 0)
@@ -80,8 +80,8 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
 
 @dataclass(frozen=True, slots=True)
 class PriorityFee:
-    """What is offered for each compute unit, in micro-lamports: `price`, and what bounds it. `market` is what others
-    paid lately, None where nobody was asked."""
+    """The price offered per compute unit, in micro-lamports: `price`, and its `cap`. `market` is the recent price of
+    other transactions, None if no node was queried."""
 
     price: int
     cap: int
@@ -89,7 +89,7 @@ class PriorityFee:
 
     @property
     def capped(self) -> bool:
-        """Whether the cap binds: others pay more than is offered, so the transaction may wait or never land."""
+        """Whether the cap binds: others pay more than this offers, so the transaction may wait or never land."""
         return self.market is not None and self.market > self.cap
 
     def detail(self) -> dict[str, object]:

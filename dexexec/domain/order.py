@@ -1,4 +1,4 @@
-"""An order: what the client asked for, in values that cannot be misread. First stop on the order's way."""
+"""An order: the client's request as validated values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,12 +22,12 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """A validated order that is not yet stored.
+    """A validated order that is not stored yet.
 
     `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
     token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
-    client's, and `bound_open` says whether the first quote has still to fix or tighten it. `max_price_impact_bps` is
-    None for what the worker's setting says. `request_id` is that of the HTTP request, and stands in the first event.
+    client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
+    the worker's setting applies. `request_id` is that of the HTTP request; the first event has it.
     """
 
     id: UUID
@@ -50,16 +50,15 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A stored order as the worker sees it under its claim.
+    """A stored order as a worker reads it under its claim.
 
-    `version` is the `seq` of the last event, `claim` the fencing number that every write repeats, `attempts` how many
-    transactions were signed so far, `rounds` how many times venues were asked, `refusals` in how many of these every
-    venue refused the order itself, `deadline_in_ms` what is left until the deadline when the row was read (may be
+    `version` is the `seq` of the last event, `claim` the fencing number that every write repeats, `attempts` the number
+    of transactions signed so far, `rounds` the number of rounds of quotes, `refusals` the number of these in which
+    every venue refused the order itself, `deadline_in_ms` the time until the deadline when the row was read (may be
     negative).
 
-    `bound` is what it accepts at worst, once that is known, `bound_open` as in `NewOrder`, `first_quote` the amounts
-    (in and out) of the first quote that it could have taken. `key_digest` goes into its transactions' memos, as in
-    `AttemptId`.
+    `bound` is the worst that it accepts, once fixed, `bound_open` as in `NewOrder`, `first_quote` the amounts (in and
+    out) of the first acceptable quote. `key_digest` goes into its transactions' memos, as in `AttemptId`.
     """
 
     id: UUID
@@ -87,7 +86,7 @@ class Order:
 
     @property
     def swap(self) -> SwapRequest:
-        """What to ask venues for: the side resolved into a direction."""
+        """The request to venues: the side resolved into a direction."""
         mint_in, mint_out = self.input_mint, self.output_mint
         if self.side is Side.SELL:
             mint_in, mint_out = mint_out, mint_in

@@ -1,4 +1,4 @@
-"""What a venue is asked and what it answers. All amounts are integers in base units; there is no float in a price.
+"""Requests to venues and their quotes. All amounts are integers in base units; a price is never a float.
 
 Slippage bounds follow the clients of the real programs: `min_out = floor(quote x (10000 - bps) / 10000)`,
 `max_in = ceil(quote x (10000 + bps) / 10000)`.
@@ -31,12 +31,12 @@ class SwapRequest:
 
 
 def min_out(amount_out: int, slippage_bps: int) -> int:
-    """The least the taker accepts, in base units of the output."""
+    """The least that the order accepts, in base units of the output."""
     return amount_out * (BPS - slippage_bps) // BPS
 
 
 def max_in(amount_in: int, slippage_bps: int) -> int:
-    """The most the taker pays, in base units of the input."""
+    """The most that the order pays, in base units of the input."""
     return -(-amount_in * (BPS + slippage_bps) // BPS)
 
 
@@ -44,10 +44,10 @@ def max_in(amount_in: int, slippage_bps: int) -> int:
 class Quote:
     """A venue's price for one request.
 
-    `fee` is what the venue keeps, in base units of `fee_mint`, already inside the amounts; `network_fee` is lamports
-    the transaction will cost on top. `price_impact_ppm` is the price moved by the swap's own size, fee left out, in
-    parts per million. `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding, whatever the mode.
-    `route` names the pools passed through; `raw` keeps what the adapter needs to build, and its venue's own answer.
+    `fee` is what the venue keeps, in base units of `fee_mint`, already inside the amounts; `network_fee` is the
+    lamports that the transaction costs in addition. `price_impact_ppm` is the price change by the swap's own size,
+    without the fee, in parts per million. `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding in both
+    modes. `route` names the pools on the way; `raw` has what the adapter needs to build, and its venue's own answer.
     """
 
     venue: str
@@ -73,7 +73,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """What really moved, in base units, as the chain shows it. `fee` is lamports paid to the network."""
+    """What a swap moved, in base units, as the chain shows it. `fee` is lamports paid to the network."""
 
     amount_in: int
     amount_out: int

@@ -1,7 +1,7 @@
-"""What the record has to learn of one order, from the transactions on chain that it does not know. Pure.
+"""Restores one order from transactions on chain that the record lost with its last commits. Pure.
 
-The order's way: its attempts were signed, recorded and sent, and then the record lost them with its last commits. All
-transactions here are finalized, so each is the end of its attempt: a swap that stands, or a failure that had no effect.
+All transactions here are finalized, so each is the end of its attempt: a swap that is final, or a failure without
+effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _TO_SUBMITTED: Mapping[Status, tuple[Trigger, ...]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainAttempt:
     """A finalized transaction that our wallet signed as an attempt of an order. `moved` is base units by mint, as in
-    `Landed`; `fee` is lamports; `failure` says why it had no effect, if it had none."""
+    `Landed`; `fee` is lamports; `failure` is the reason if it had no effect."""
 
     attempt: AttemptId
     signature: str
@@ -52,7 +52,7 @@ class ChainAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedAttempt:
-    """An attempt that the record knows; `outcome` is None while its fate is open."""
+    """An attempt in the record; an open one has no `outcome`."""
 
     n: int
     signature: str
@@ -62,7 +62,7 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedOrder:
-    """An order as the record has it. `ended`: nothing follows its last event."""
+    """An order as the record has it. `ended`: no event follows its last one."""
 
     order_id: UUID
     status: Status
@@ -79,9 +79,9 @@ class RecordedOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostOrder:
-    """What can be told of an order that the record does not have at all. Where nothing landed, its sides are unknown:
-    the mints are empty and the amount is 0; and its Idempotency-Key is free, as nothing keeps it from being posted
-    again: `key_digest` is only told of an order that has swapped."""
+    """What the chain shows of an order that the record lost completely. If nothing landed, its mints are unknown
+    (empty, with the amount 0) and its Idempotency-Key is free, since the order may be posted again: only an order that
+    swapped has a `key_digest`."""
 
     side: Side
     input_mint: str
@@ -107,9 +107,9 @@ class RestoredAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """What to write of an order, in one commit. `lost`: the order's row is to be made, else it has `version` now.
-    `resolved` is the fate of the attempt that the record holds for open: its number, outcome and proof. `alarm` is for
-    somebody to look at."""
+    """The changes of an order to write, in one commit. `lost`: the order's row has to be created, else it has `version`
+    now. `resolved` is the outcome of the attempt that is open in the record: its number, outcome and proof. `alarm` is
+    a message for the operator."""
 
     order_id: UUID
     version: int
@@ -124,58 +124,60 @@ class Restoration:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing follows."""
+        """Whether no event follows."""
         return self.status in {Status.CONFIRMED, Status.FAILED}
 
 
 class UnsettledError(Exception):
-    """It is not known yet what became of an earlier attempt of the order."""
+    """The outcome of an earlier attempt of the order is not proven yet."""
 
 
 class ContradictionError(Exception):
-    """Record and chain cannot both be right about an order: somebody has to look, and nothing is written."""
+    """Record and chain contradict each other about an order: nothing is written, and an operator has to decide."""
 
 
 def restore(
-    known: RecordedOrder | None, found: Sequence[ChainAttempt], open_fate: SwapStatus | None, pair: tuple[str, str]
+    known: RecordedOrder | None, found: Sequence[ChainAttempt], open_status: SwapStatus | None, pair: tuple[str, str]
 ) -> Restoration:
-    """What the record has to learn of the order that `found` are attempts of, none of which it has.
+    """The changes that restore the order from `found`, its attempts that are missing in the record.
 
-    `open_fate` is what the chain says of the attempt that the record holds for open, looked for when its blockhash was
-    dead. `pair` (input and output mint) is the one that the sides of an unknown order are told by. Raises
+    `open_status` is the chain's answer about the attempt that is open in the record, looked up after its blockhash had
+    expired. `pair` (input and output mint) decides the side of an order that the record lost. Raises
     `ContradictionError`, `UnsettledError`.
     """
     found = sorted(found, key=lambda one: (one.attempt.attempt, one.slot))
     order_id = found[0].attempt.order_id
     landed = [one for one in found if one.failure is None]
     if known is None:
-        story = _Story(Status.PENDING, [(Status.PENDING, {})], set())
+        builder = _EventBuilder(Status.PENDING, [(Status.PENDING, {})], set())
         lost = _lost_order(found, landed[0] if landed else None, pair)
-        story.events[0] = (Status.PENDING, _first_detail(lost))
+        builder.events[0] = (Status.PENDING, _first_detail(lost))
         version, request = 0, None
     else:
         if known.ended:
             raise ContradictionError(f"the order ended as {known.status}, and has {found[0].signature} on chain")
-        story = _Story(known.status, [], {one.n for one in known.attempts})
-        _settle_open(story, known.open_attempt, open_fate)
+        builder = _EventBuilder(known.status, [], {one.n for one in known.attempts})
+        _settle_open(builder, known.open_attempt, open_status)
         lost, version, request = None, known.version, known.request
     for one in [*(one for one in found if one.failure is not None), *landed[:1]]:
-        story.attempt(one, request)
+        builder.attempt(one, request)
     for one in landed[1:]:
-        story.keep(one, story.number_of(one), Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
+        builder.keep(
+            one, builder.number_of(one), Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True}
+        )
     if known is None and not landed:
         words = "the record lost this order: nothing was swapped, and it can be posted again"
-        story.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})
+        builder.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})
     return Restoration(
         order_id=order_id,
         version=version,
         lost=lost,
-        status=story.status,
-        events=tuple(story.events),
-        attempts=tuple(story.attempts),
-        resolved=story.resolved,
-        fill=story.fill,
-        reason=FailureReason.RECORD_LOST if story.status is Status.FAILED else None,
+        status=builder.status,
+        events=tuple(builder.events),
+        attempts=tuple(builder.attempts),
+        resolved=builder.resolved,
+        fill=builder.fill,
+        reason=FailureReason.RECORD_LOST if builder.status is Status.FAILED else None,
         alarm=f"{len(landed)} swaps of it landed" if len(landed) > 1 else "",
     )
 
@@ -192,8 +194,8 @@ def end_duplicate(status: Status, original: UUID) -> tuple[Status, Detail]:
 
 
 @dataclass(slots=True)
-class _Story:
-    """The events that bring an order from where it stands to where the chain shows it."""
+class _EventBuilder:
+    """Collects the events that bring an order from its recorded status to the state on chain."""
 
     status: Status
     events: list[tuple[Status, Detail]]
@@ -203,12 +205,12 @@ class _Story:
     fill: Fill | None = None
 
     def step(self, trigger: Trigger, detail: Detail) -> None:
-        """One event, along the table."""
+        """Add one event, along the table of statuses."""
         self.status = advance(self.status, trigger)
         self.events.append((self.status, {"recovered": True, **detail}))
 
     def attempt(self, one: ChainAttempt, request: SwapRequest | None) -> None:
-        """One transaction: `submitted`, and what it came to."""
+        """Add the events of one transaction: `submitted`, and its outcome."""
         number = self.number_of(one)
         about: dict[str, object] = {"venue": one.venue, "attempt": number, "txHash": one.signature}
         *before, submit = _TO_SUBMITTED[self.status]
@@ -217,14 +219,14 @@ class _Story:
         self.step(submit, {**about, "detail": READ_BACK})
         if one.failure is not None:
             proof = {"slot": one.slot, "detail": one.failure, "fee": str(one.fee), "recovered": True}
-            told = {
+            detail = {
                 **about,
                 "outcome": Outcome.FAILED,
                 "reason": FailureReason.PROGRAM_ERROR,
                 "detail": one.failure,
                 "proof": proof,
             }
-            self.step(Trigger.ROUTE, told)
+            self.step(Trigger.ROUTE, detail)
             self.keep(one, number, Outcome.FAILED, proof)
             return
         self.fill = _fill(one, request)
@@ -232,13 +234,13 @@ class _Story:
         self.keep(one, number, Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
 
     def number_of(self, one: ChainAttempt) -> int:
-        """Its number; the next free one where the record has used that again since."""
+        """Its number; the next free one if the record has used that number again since."""
         number = one.attempt.attempt if one.attempt.attempt not in self.numbers else max(self.numbers) + 1
         self.numbers.add(number)
         return number
 
     def keep(self, one: ChainAttempt, number: int, outcome: Outcome, proof: Detail) -> None:
-        """A row for the attempt."""
+        """Add a row for the attempt."""
         self.attempts.append(
             RestoredAttempt(
                 n=number,
@@ -252,18 +254,18 @@ class _Story:
         )
 
 
-def _settle_open(story: _Story, attempt: RecordedAttempt | None, fate: SwapStatus | None) -> None:
-    """A later attempt was signed, so the open one had been proven gone, and that was lost as well: what the chain says
-    of it must bear that out."""
+def _settle_open(builder: _EventBuilder, attempt: RecordedAttempt | None, status: SwapStatus | None) -> None:
+    """Resolve the open attempt. A later attempt was signed, so it had been proven expired, and the record lost that:
+    the chain has to confirm it."""
     if attempt is None:
         return
-    match fate:
-        case NotSeen(height, _, node) if proves_expiry(fate, attempt.last_valid_height):
+    match status:
+        case NotSeen(height, _, node) if proves_expiry(status, attempt.last_valid_height):
             proof: dict[str, object] = {"heightSeen": height, "historySearched": True, "node": node, "recovered": True}
-            story.resolved = (attempt.n, Outcome.EXPIRED, proof)
+            builder.resolved = (attempt.n, Outcome.EXPIRED, proof)
         case FailedOnChain(code=code, detail=detail, fee=fee, slot=slot, finalized=True):
             proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "recovered": True}
-            story.resolved = (attempt.n, Outcome.FAILED, proof)
+            builder.resolved = (attempt.n, Outcome.FAILED, proof)
         case Landed():
             raise ContradictionError(f"{attempt.signature} landed, and a later attempt is on chain as well")
         case _:
@@ -300,7 +302,7 @@ def _lost_order(found: Sequence[ChainAttempt], landed: ChainAttempt | None, pair
 
 
 def _sides(moved: Mapping[str, int]) -> tuple[str, str]:
-    """The mints that a swap spent and received; empty where that is not clear. SOL counts only where nothing else is on
+    """The mints that a swap spent and received; empty if that is ambiguous. SOL counts only if no other token is on
     that side: rent and tips are paid in it as well."""
 
     def one_of(mints: list[str]) -> str:
@@ -313,7 +315,7 @@ def _sides(moved: Mapping[str, int]) -> tuple[str, str]:
 
 
 def _created_at(order_id: UUID, landed_at: int | None) -> datetime:
-    """When the order was accepted: its id has the millisecond; of an id without one, when its first transaction
+    """When the order was accepted: its id has the millisecond; for an id without one, when its first transaction
     landed."""
     if order_id.version == 7:
         return datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)

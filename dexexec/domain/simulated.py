@@ -1,8 +1,8 @@
 """A simulated swap: the transaction format of the mock venues, and what executing it does.
 
-The bytes carry everything that decides their fate, so that executing them is a pure function: any process, before or
-after a restart, comes to the same fill. `move_ppm` is how far the price moves against the taker between quote and
-landing; when that breaks the bound, the swap fails on chain as `slippage`, as the real programs do.
+The bytes decide the result, so executing them is a pure function: every process, before or after a restart, computes
+the same fill. `move_ppm` is how far the price moves against the order between quote and landing; if that breaks the
+limits, the swap fails on chain with `slippage`, as in the real programs.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedSwap:
-    """`exact_in` says which amount is fixed. `landing_ms` passes between sending and landing; with `dropped` the
-    first send is lost on the way, as happens to real ones, and only sending the same bytes again helps."""
+    """`exact_in`: `amount_in` is fixed, else `amount_out`. `landing_ms` passes between sending and landing. With
+    `dropped` the first send is lost, as can happen on a real chain, and only sending the same bytes again helps."""
 
     venue: str
     mint_in: str
@@ -49,7 +49,7 @@ class SimulatedSwap:
             raise ValueError(f"not a simulated swap: {error}") from error
 
     def execute(self, slot: int) -> Landed | FailedOnChain:
-        """What landing in `slot` does, for good: there are no forks here. Rounding is against the taker."""
+        """The final result of landing in `slot`: there are no forks here. Rounding is against the order."""
         amount_in, amount_out = self.amount_in, self.amount_out
         if self.exact_in:
             amount_out = amount_out * (PPM - self.move_ppm) // PPM

@@ -1,6 +1,6 @@
-"""Solana's own values, as plain data: what an adapter builds a transaction of, and what a node shows of accounts.
+"""Solana's values as plain data: what an adapter builds a transaction from, and what a node returns about accounts.
 
-Addresses are base58 text, so that nothing here needs a Solana library; the engine compiles instructions to a message.
+Addresses are base58 text, so nothing here needs a Solana library; the engine compiles instructions to a message.
 """
 
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ class Instruction:
 class SwapInstructions:
     """A swap as an adapter builds it for Solana: its instructions in order, with min-out and max-in inside.
 
-    The engine adds the compute budget and what makes the bytes unlike any other order's, compiles a version 0 message
-    for the wallet that pays, and signs it. An adapter builds as if the wallet had no account for wrapped SOL: it opens
-    the associated one, pays lamports to it, syncs and closes it. Where there is one, the engine keeps it open and pays
-    less to it if the order may spend what it holds.
+    The engine adds the compute budget and a memo that makes the bytes unique, compiles a version 0 message for the
+    wallet that pays, and signs it. An adapter builds as if the wallet had no account for wrapped SOL: it opens the
+    associated one, pays lamports to it, syncs and closes it. If the wallet has one, the engine keeps it open, and pays
+    less to it if the order may spend its balance.
 
-    `signers` are other accounts that must sign: the venue's own, which is asked to (`Venue.cosign`).
+    `signers` are other accounts that must sign: the venue's own, which signs in `Venue.cosign`.
     """
 
     instructions: tuple[Instruction, ...]
@@ -46,7 +46,7 @@ class SwapInstructions:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as a node shows it."""
+    """An account as a node returns it."""
 
     owner: str
     lamports: int
@@ -55,7 +55,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Accounts read in one answer: `found` is in the order asked, None where there is no account, as of `slot`."""
+    """Accounts read in one answer, as of `slot`: `found` is in the order of the request, None for a missing account."""
 
     slot: int
     found: tuple[Account | None, ...]
@@ -63,14 +63,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class AccountFilters:
-    """Which of a program's accounts are wanted: those of `size` bytes of data that have, for each (offset, bytes) of
-    `matches`, these bytes there. Nodes take at most three, of at most 128 bytes each."""
+    """A filter for a program's accounts: those with `size` bytes of data that have, for each (offset, bytes) of
+    `matches`, these bytes at that offset. Nodes accept at most three, of at most 128 bytes each."""
 
     size: int
     matches: tuple[tuple[int, bytes], ...] = ()
 
     def suits(self, account: Account) -> bool:
-        """Whether it is one of those."""
+        """Whether the account matches."""
         return len(account.data) == self.size and all(
             account.data[offset : offset + len(wanted)] == wanted for offset, wanted in self.matches
         )
@@ -86,7 +86,7 @@ class ProgramAccounts:
 
 @dataclass(frozen=True, slots=True)
 class TokenBalance:
-    """A token account of somebody: how many base units of `mint` it holds, and the mint's decimals."""
+    """A token account: how many base units of `mint` it holds, and the mint's decimals."""
 
     address: str
     mint: str
@@ -96,9 +96,9 @@ class TokenBalance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What a node says a transaction would do now. `units` are compute units used; `error` is the runtime's word for
-    why it would fail, with `failure` if an instruction is to blame. `after` has the accounts that were asked for as
-    they would be, by address; an account that would be gone is None."""
+    """A node's simulation of a transaction. `units` are compute units used; `error` is the runtime's reason if it would
+    fail, with `failure` if an instruction caused it. `after` has the requested accounts by address as they would be
+    afterwards; a closed account is None."""
 
     slot: int
     units: int

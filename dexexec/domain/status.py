@@ -1,14 +1,7 @@
-"""The life of an order as one table: (status, trigger) -> status. Nothing else in the project sets a status.
+"""The life of an order as one table: (status, trigger) -> status. No other module sets a status.
 
-    pending -> routing -> building -> submitted <-> confirmed
-                  ^          |            |
-                  +----------+------------+   back only when nothing was sent, or the attempt is proven unlandable
-
-Every step may also end in `failed` or `expired`. From `submitted` an order ends without a fill, or is routed again,
-only with proof that its attempt can never land: the triggers of that kind are listed in `NEEDS_PROOF`.
-
-`confirmed` is terminal once it is finalized. Until then the chain may take the swap back, and the order is `submitted`
-again: its attempt is open as long as that can happen.
+`confirmed` is terminal once it is finalized. Until then the chain may take the swap back: its attempt stays open, and
+the order can become `submitted` again.
 """
 
 from collections.abc import Mapping
@@ -17,7 +10,7 @@ from types import MappingProxyType
 
 
 class Status(StrEnum):
-    """Where an order stands. `TERMINAL` names the ones that never change again, whatever led there."""
+    """The status of an order. `TERMINAL` has the statuses that never change again, in all cases."""
 
     PENDING = "pending"
     WAITING = "waiting"
@@ -33,15 +26,15 @@ class Status(StrEnum):
 class Trigger(StrEnum):
     """What happened to an order."""
 
-    ROUTE = "route"  # venues were asked for quotes (again)
+    ROUTE = "route"  # venues were queried for quotes (again)
     BUILD = "build"  # a venue was chosen
     SUBMIT = "submit"  # an attempt was signed and recorded
     LAND = "land"  # the chain shows the swap, and may still take it back
     FINALIZE = "finalize"  # the chain shows the swap for good
-    UNLAND = "unland"  # the chain has taken it back: its fate is open again
+    UNLAND = "unland"  # the chain has taken it back: its outcome is open again
     FAIL = "fail"  # it will not be tried again
     EXPIRE = "expire"  # its deadline passed before anything was sent
-    WAIT = "wait"  # it rests until a condition holds
+    WAIT = "wait"  # it waits until a condition holds
     CANCEL = "cancel"  # the client took it back
 
 
@@ -54,6 +47,12 @@ class IllegalTransitionError(Exception):
 
 _UNSENT = {Trigger.FAIL: Status.FAILED, Trigger.EXPIRE: Status.EXPIRED, Trigger.CANCEL: Status.CANCELLED}
 
+# pending -> routing -> building -> submitted <-> confirmed
+#               ^          |            |
+#               +----------+------------+   back only when nothing was sent, or the attempt is proven unlandable
+#
+# Every step may also end in `failed` or `expired`. From `submitted` an order ends without a fill, or is routed again,
+# only with proof that its attempt can never land: see `NEEDS_PROOF`.
 TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
     {
         Status.PENDING: {Trigger.ROUTE: Status.ROUTING, Trigger.WAIT: Status.WAITING, **_UNSENT},
@@ -93,5 +92,5 @@ def advance(status: Status, trigger: Trigger) -> Status:
 
 
 def ends(status: Status, *, finalized: bool) -> bool:
-    """Whether nothing follows `status`. `finalized` says whether the chain can still take a swap back."""
+    """Whether no event follows `status`. `finalized`: the chain can no longer take a swap back."""
     return status in TERMINAL or (status is Status.CONFIRMED and finalized)

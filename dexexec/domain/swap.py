@@ -1,8 +1,8 @@
-"""A swap on its way to the chain: unsigned, signed, and what the chain says of it.
+"""A swap on its way to the chain: unsigned, signed, and the chain's answers about it.
 
-The answers are told apart by type so that nothing unknown can be taken for a failure: only a finalized `FailedOnChain`
-and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no effect. An answer
-to a send and `Unavailable` prove nothing.
+The answers have different types so that an unknown outcome cannot be taken for a failure: only a finalized
+`FailedOnChain` and a `NotSeen` past the last valid height (with the whole history searched) prove that a swap has no
+effect. An answer to a send and `Unavailable` prove nothing.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ VALID_FOR = 150
 SLOTS_PER_SECOND = 50.0
 """No chain is faster: a bound and not a measure. Mainnet makes 5 slots in a second, a quick localnet 25."""
 ALLOWANCE = 1_024
-"""Slots, on top of what time allows, by which an honest node may move at once: it was behind and caught up. Of two
-nodes that are further apart one is wrong."""
+"""Slots, in addition to what time allows, by which an honest node may move at once after it was behind. If two nodes
+differ by more, one of them is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blockhash:
     """A recent blockhash and the last block height at which a transaction that names it can land, from one answer.
 
-    `slot` is the one that the answer is of, 0 where the network has none.
+    `slot` is the slot of the answer, 0 if the network has none.
     """
 
     hash: str
@@ -33,9 +33,9 @@ class Blockhash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramFailure:
-    """Which instruction of a transaction failed, and how: `program` is the one that was called there (base58), `custom`
-    its own error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called
-    by that one or itself; empty where nobody tells."""
+    """Which instruction of a transaction failed, and how: `program` is the one called there (base58), `custom` its own
+    error number if it gave one, `text` the runtime's words. `origin` is the program that failed first, called by that
+    one or itself; empty if unknown."""
 
     index: int
     program: str
@@ -54,10 +54,10 @@ class UnsignedSwap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedSwap:
-    """What is recorded before it is sent. The signature identifies the swap: the same bytes sent twice are one swap.
+    """A signed swap, recorded before it is sent. The signature identifies it: the same bytes sent twice are one swap.
 
-    `network` is the one that it was signed for, and the only one where it is sent and looked up; `genesis` is the hash
-    of its first block, where there is one. Both are empty in records from before they were kept.
+    It is sent and looked up only on `network`, which it was signed for; `genesis` is the hash of that chain's first
+    block, if it has one. Both are empty in records from before they were stored.
     """
 
     signature: str
@@ -74,7 +74,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A refusal, a timeout, a transport error: the swap may or may not be on its way."""
+    """A refusal, a timeout, a transport error: the swap may land or not."""
 
     detail: str
 
@@ -86,9 +86,9 @@ SubmitAnswer = Accepted | Unknown
 class Landed:
     """The swap is on chain and succeeded.
 
-    `moved` is what the wallet holds more (or less, if negative) of each mint for it, in base units; SOL counts as
-    wrapped SOL, and neither the network fee nor rent for accounts of its own is in it. `fee` is lamports paid to the
-    network. `finalized`: nothing can undo it any more.
+    `moved` is the change of the wallet's balance of each mint, in base units; SOL counts as wrapped SOL, without the
+    network fee and rent for the wallet's own accounts. `fee` is lamports paid to the network. `finalized`: it can no
+    longer be undone.
     """
 
     moved: Mapping[str, int]
@@ -99,8 +99,8 @@ class Landed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedOnChain:
-    """The transaction is on chain and had no effect but its fee (lamports). `finalized`: that cannot be undone, and
-    the same bytes cannot land again. `failure` tells which instruction is to blame, where one is."""
+    """The transaction is on chain and had no effect but its fee (lamports). `finalized`: that can no longer be undone,
+    and the same bytes cannot land again. `failure` names the instruction that failed, if one did."""
 
     code: str
     detail: str
@@ -112,11 +112,7 @@ class FailedOnChain:
 
 @dataclass(frozen=True, slots=True)
 class NotSeen:
-    """The node does not know the signature.
-
-    `height` is the finalized height it was at before it looked, and `slot` the one its look-up was as of. `history`
-    says whether its whole history was searched or only the recent statuses. `node` names who said so.
-    """
+    """The node does not have the signature."""
 
     height: int
     history: bool
@@ -126,7 +122,7 @@ class NotSeen:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The node could not be asked."""
+    """The node did not answer."""
 
     detail: str
 
@@ -135,25 +131,25 @@ SwapStatus = Landed | FailedOnChain | NotSeen | Unavailable
 
 
 def fill_of(landed: Landed, request: SwapRequest) -> Fill:
-    """What a landed swap brought for `request`: from what really moved, not from what was quoted."""
+    """The fill of a landed swap for `request`: from what moved, not from what was quoted."""
     spent, received = -landed.moved.get(request.mint_in, 0), landed.moved.get(request.mint_out, 0)
     return Fill(spent, received, landed.fee, landed.slot)
 
 
 def past_expiry(answer: NotSeen, last_valid_height: int) -> bool:
-    """Whether the node's finalized height is past the last one that would take the transaction: looked for in its whole
-    history now, a transaction it does not know can never land."""
+    """Whether the node's finalized height is past the last one at which the transaction can land: if a search of its
+    whole history does not find the transaction now, it never lands."""
     return answer.height > last_valid_height
 
 
 def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
-    """Whether `answer` proves that a transaction can never land: it was looked for in the whole history, by a node
-    whose finalized height is past the last one that would take it."""
+    """Whether `answer` proves that a transaction can never land: a node searched its whole history for it, and that
+    node's finalized height is past the last one at which it can land."""
     return answer.history and past_expiry(answer, last_valid_height)
 
 
 def too_high(answer: NotSeen, last_valid_height: int, seconds: float) -> bool:
-    """Whether a height cannot be right `seconds` after a transaction with that last valid height was signed: no chain
-    has come so far since. This holds against the record, and so after a restart too, when nothing else is known. A
-    clock that was set back counts as no time."""
+    """Whether a height is impossible `seconds` after a transaction with that last valid height was signed, because no
+    chain moves that fast. This needs only the record, so it also works after a restart. A clock that was set back
+    counts as no time."""
     return answer.height > last_valid_height - VALID_FOR + ALLOWANCE + SLOTS_PER_SECOND * max(0.0, seconds)

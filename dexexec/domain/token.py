@@ -12,7 +12,7 @@ USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A mint, its ticker, and how many decimals one base unit is below one token."""
+    """A mint, its ticker, and the number of decimals between a base unit and a token."""
 
     mint: str
     symbol: str
@@ -28,13 +28,13 @@ def looks_like_mint(text: str) -> bool:
 
 
 class Tokens:
-    """The tokens this service knows, by mint."""
+    """The configured tokens, by mint."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._by_mint: Mapping[str, Token] = MappingProxyType({token.mint: token for token in tokens})
 
     def get(self, mint: str) -> Token | None:
-        """The token, or None when its decimals are not known here."""
+        """The token, or None if it is not configured."""
         return self._by_mint.get(mint)
 
     def __iter__(self) -> Iterator[Token]:

@@ -1,4 +1,4 @@
-"""Order ids: UUIDs of version 7 (RFC 9562, section 5.7). They grow with time, and so an index grows at its end."""
+"""Order ids: UUIDs of version 7 (RFC 9562, section 5.7). They grow with time, so an index grows only at its end."""
 
 from uuid import UUID
 

@@ -1,24 +1,24 @@
-"""What an order that stands still waits for, so that whoever looks at it can read it. It decides nothing."""
+"""Reasons why an order makes no progress, for people who look at it. They decide nothing."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class WaitsFor(StrEnum):
-    """What has to happen before the order moves on."""
+    """What an order waits for."""
 
-    WORKER = "worker"  # it is accepted, and no worker has taken it up
-    FUNDS = "funds"  # what it needs of the wallet may be spent by other orders in flight
+    WORKER = "worker"  # accepted, and no worker has claimed it yet
+    FUNDS = "funds"  # other orders in flight may spend what it needs of the wallet
     LANDING = "landing"  # its transaction is sent, and may still land
-    NODE = "node"  # no node says what became of its transaction
+    NODE = "node"  # no node reports the outcome of its transaction
     PROOF = "proof"  # its transaction can hardly land any more, and no node proves that
-    FINALITY = "finality"  # what the chain shows can still be undone
-    NETWORK = "network"  # its transaction is of a chain that is not set up here
+    FINALITY = "finality"  # the chain can still take its swap back
+    NETWORK = "network"  # its transaction belongs to a chain that is not configured here
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why an order stands still, in words for people."""
+    """Why an order makes no progress, as text for people."""
 
     reason: WaitsFor
     detail: str

@@ -1,4 +1,4 @@
-"""What a chain shows of a wallet's past: which transactions name it, and what one of them did."""
+"""A wallet's past on chain: which transactions name it, and what one of them did."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from dexexec.domain.swap import Blockhash, SwapStatus
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A transaction that names the wallet, whoever signed it. `time` is its block's (Unix seconds). `memos` is how the
-    node lists its memos, and a hint only: not every node does, and nothing proves it."""
+    """A transaction that names the wallet, signed by any key. `time` is its block's (Unix seconds). `memos` is the
+    node's list of its memos, and only a hint: not every node has it, and nothing proves it."""
 
     signature: str
     slot: int
@@ -20,8 +20,8 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodeHistory:
-    """What one node knows of a wallet, the newest first. `height` is the finalized one that it was at before;
-    None where what it tells of heights is not believed: what it lists counts all the same."""
+    """One node's list of a wallet's transactions, the newest first. `height` is its finalized height before that; None
+    if its heights are not believed. The list counts in both cases."""
 
     node: str
     height: int | None
@@ -30,8 +30,8 @@ class NodeHistory:
 
 @dataclass(frozen=True, slots=True)
 class KeptTransaction:
-    """A finalized transaction as a node keeps it: its bytes (`payload`), its block's time (Unix seconds), and the
-    decimals of the mints in it. What came of it is for `Chain.status` to say."""
+    """A finalized transaction as a node stores it: its bytes (`payload`), its block's time (Unix seconds), and the
+    decimals of the mints in it. Its outcome comes from `Chain.status`."""
 
     signature: str
     payload: bytes
@@ -41,7 +41,7 @@ class KeptTransaction:
 
 @runtime_checkable
 class WalletHistory(Protocol):
-    """A chain that can be asked for a wallet's past. Every method raises `VenueError` when no node answers."""
+    """A chain with the history of a wallet. Every method raises `VenueError` when no node answers."""
 
     async def blockhash(self) -> Blockhash:
         """As `Chain`."""
@@ -53,12 +53,12 @@ class WalletHistory(Protocol):
         """The finalized height of every node that answers and is believed, by its name."""
 
     async def newest_signatures(self, wallet: str) -> list[HistoryEntry] | None:
-        """One page of the newest transactions that name the wallet, as confirmed, of one node; None where no node keeps
-        such lists."""
+        """One page of the newest confirmed transactions that name the wallet, from one node; None if no node has such
+        lists."""
 
     async def wallet_history(self, wallet: str, since: int) -> list[NodeHistory]:
-        """All finalized transactions that name the wallet, back to `since` (Unix seconds), as each node that answers
-        has them: any of them may lack a part. Raises `VenueError` when one of them stops answering on the way."""
+        """All finalized transactions that name the wallet, back to `since` (Unix seconds), from each node that answers:
+        each may lack a part. Raises `VenueError` when one of them stops answering meanwhile."""
 
     async def kept_transaction(self, signature: str) -> KeptTransaction | None:
-        """A finalized transaction; None where no node has it."""
+        """A finalized transaction; None if no node has it."""
