@@ -20,7 +20,7 @@ from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
-from dexexec.config import file_descriptors
+from dexexec.config import descriptor_limit
 
 EXECUTE = front_page.EXECUTE
 
@@ -101,7 +101,7 @@ def make_server(
     Tornado's own defaults are about 100 MB of body, no time limit for it or for the answer, and an hour without a word.
     """
     settings = api.settings
-    most = min(settings.max_connections, file_descriptors.for_clients())
+    most = min(settings.max_connections, descriptor_limit.for_clients())
     table = ConnectionTable(
         ConnectionLimits(
             connections=most,

@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream
+from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.read_gate import (
     LISTS_AT_ONCE,
     LISTS_PER_CLIENT,
@@ -30,7 +31,6 @@ from dexexec.api.read_gate import (
 )
 from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
-from dexexec.api.site_check import SiteCheck
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder

@@ -25,7 +25,7 @@ from dexexec.bench.profile import FULL, PARTS, QUICK, REMOTE_PARTS, Profile
 from dexexec.bench.report import Report
 from dexexec.bench.scenarios.catalog import SCENARIOS
 from dexexec.bench.scenarios.remote import REMOTE_SCENARIOS
-from dexexec.bootstrap.shutdown import Stopping
+from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.config.settings import Settings
 from dexexec.demo.client import check_url
 from dexexec.errors import StartupError
@@ -40,7 +40,7 @@ def main(options: argparse.Namespace, settings: Settings, environ: Mapping[str, 
     if not names:
         raise StartupError(f"with --url only these can be measured: {', '.join(REMOTE_PARTS)}")
     _raise_file_limit(max(profile.idle_sockets, *profile.sockets) + SPARE_FILES)
-    stopping = Stopping()
+    stopping = StopRequest()
     to_stdout = options.json is not None and str(options.json) == "-"
     # With the JSON on standard output, everything for people goes to standard error.
     console = Console(file=sys.stderr if to_stdout else sys.stdout, highlight=False, soft_wrap=True)
@@ -64,8 +64,8 @@ def main(options: argparse.Namespace, settings: Settings, environ: Mapping[str, 
         print(text)  # noqa: T201
     elif options.json is not None:
         console.print(f"JSON: {options.json}", markup=False)
-    stopping.over()
-    return 130 if stopping.asked else 1 if report.faults else 0
+    stopping.block_signals()
+    return 130 if stopping.requested else 1 if report.faults else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class _Run:
 
     profile: Profile
     report: Report
-    stopping: Stopping
+    stopping: StopRequest
     console: Console
 
     def stop_requested(self) -> bool:
-        return self.stopping.asked
+        return self.stopping.requested
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)

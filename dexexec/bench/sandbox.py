@@ -21,8 +21,8 @@ from psycopg.rows import TupleRow
 
 from dexexec.bench.database import BenchDatabase
 from dexexec.bench.processes import LoadClient, ProcessGroup, Service
-from dexexec.bootstrap.backends import Servers, servers
 from dexexec.bootstrap.connections import open_database, open_redis
+from dexexec.bootstrap.servers import Servers, open_servers
 from dexexec.config.postgres_url import DEFAULT_SCHEMA
 from dexexec.config.redis_url import Kind, RedisAddress
 from dexexec.config.settings import Settings
@@ -151,7 +151,7 @@ def open_bench_servers(
     folder = Path(tempfile.mkdtemp(prefix="dxb"))
     try:
         own = settings.model_copy(update={"data_dir": folder / "d", "pg_schema": DEFAULT_SCHEMA})
-        with servers(own, say) as running:
+        with open_servers(own, say) as running:
             asyncio.run(_check_reachable(running))
             processes = ProcessGroup(folder, stop_requested)
             try:

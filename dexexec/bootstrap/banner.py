@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dexexec import __version__
-from dexexec.bootstrap.backends import Servers
+from dexexec.bootstrap.servers import Servers
 from dexexec.config.settings import Settings
 
 DEMO_DEFAULT = "http://127.0.0.1:3000"

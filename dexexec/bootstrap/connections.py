@@ -9,12 +9,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from dexexec.bootstrap.backends import Servers
-from dexexec.bootstrap.connection_errors import (
+from dexexec.bootstrap.servers import Servers
+from dexexec.bootstrap.startup_diagnosis import (
+    check_certificate_files,
     postgres_failure,
     redis_failure,
     redis_url_problem,
-    refuse_missing_files,
 )
 from dexexec.broker.locator import Locator, at_located_server, with_connection_errors
 from dexexec.broker.permissions import check_rights
@@ -81,7 +81,7 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
             protocol=2,
         )
         pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
-        refuse_missing_files(pool.connection_kwargs)
+        check_certificate_files(pool.connection_kwargs)
         if issubclass(pool.connection_class, redis.asyncio.Connection):
             pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     except (ValueError, TypeError, RedisError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dexexec.bootstrap.shutdown import Stopping
+from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.errors import StartupError, install_hint
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> None:
 
 
 async def serve(
-    options: argparse.Namespace, data_folder: Callable[[], Path], stopping: Stopping, say: Callable[[str], None]
+    options: argparse.Namespace, data_folder: Callable[[], Path], stopping: StopRequest, say: Callable[[str], None]
 ) -> None:
     """Run it until the process is asked to stop. Raises `StartupError`."""
     command = _command()

@@ -8,7 +8,6 @@ The worker half opens them to trade, so only worker processes hold a key, and ea
 open them for less: a quote needs no key at all.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError, UnreachableError, install_hint
 from dexexec.observe.observer import Observer
-from dexexec.observe.untrusted_text import clean
 from dexexec.recovery.chain_comparison import WalletOnChain
 from dexexec.settlement.sealing import Sealer
 from dexexec.settlement.simulated.chain import Ledger, SimulatedChain
@@ -30,7 +28,7 @@ from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.spending import Reservations, ReservationsByChain, nothing_reserved
-from dexexec.venue import AnyVenue, Chain, Network, RateLimited, Timeout, Unreachable, VenueError
+from dexexec.venue import Chain, Network, RateLimited, Timeout, Unreachable, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
@@ -47,8 +45,6 @@ PUBLIC_CLUSTERS = {
 }
 """Genesis hashes, from the Solana documentation (clusters)."""
 FREE_CLUSTERS = frozenset({"devnet", "testnet"})
-PREPARE_SECONDS = 30.0
-"""How long a venue may take to get ready."""
 
 
 class Purpose(Enum):
@@ -134,36 +130,12 @@ async def open_networks(
         yield networks
 
 
-@asynccontextmanager
-async def running(networks: Networks) -> AsyncIterator[None]:
-    """What runs behind the networks, as long as the block lasts."""
-    tasks = [asyncio.create_task(one()) for one in networks.background]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _failure(error: VenueError) -> type[StartupError]:
-    """Whether waiting may help."""
+def startup_error(error: VenueError) -> type[StartupError]:
+    """The class of a start-up error: `UnreachableError` if waiting may help."""
     return UnreachableError if isinstance(error, Unreachable | Timeout | RateLimited) else StartupError
 
 
-async def prepare(venues: Iterable[AnyVenue]) -> None:
-    """Let each venue find out whether what it needs is there. Raises `StartupError`."""
-    for venue in venues:
-        try:
-            async with asyncio.timeout(PREPARE_SECONDS):
-                await venue.prepare()
-        except VenueError as error:
-            raise _failure(error)(f"{venue.name}: {clean(error)}") from error
-        except TimeoutError:
-            raise UnreachableError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
-
-
-def addresses(listed: str) -> list[str]:
+def split_node_urls(listed: str) -> list[str]:
     """The addresses of a chain's nodes, which stand in one variable by comma."""
     return [url.strip() for url in listed.split(",") if url.strip()]
 
@@ -205,7 +177,7 @@ class _Solana:
         from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
 
         try:
-            chain = Localnet(addresses(url), self.clock, self.observer)
+            chain = Localnet(split_node_urls(url), self.clock, self.observer)
         except ValueError as error:
             raise StartupError(f"DEXEXEC_LOCALNET_URL: {error}") from error
         self.opened.append(chain)
@@ -213,7 +185,7 @@ class _Solana:
             genesis = await chain.genesis_hash()
         except VenueError as error:
             hint = "start one with `python -m dexexec localnet`, or check DEXEXEC_LOCALNET_URL"
-            raise _failure(error)(f"the localnet does not answer ({error}): {hint}") from error
+            raise startup_error(error)(f"the localnet does not answer ({error}): {hint}") from error
         if genesis in PUBLIC_CLUSTERS:
             cluster = PUBLIC_CLUSTERS[genesis]
             raise StartupError(f"DEXEXEC_LOCALNET_URL is a node of {cluster}: mocks only settle on a localnet")
@@ -229,7 +201,7 @@ class _Solana:
     async def cluster(self) -> None:
         """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
         listed = self.settings.solana_rpc_url.get_secret_value() if self.settings.solana_rpc_url else ""
-        urls = addresses(listed)
+        urls = split_node_urls(listed)
         if not urls:
             raise StartupError(
                 f"{self.purpose.needs_nodes}: set SOLANA_RPC_URL to the addresses of its nodes, by comma"
@@ -257,7 +229,7 @@ class _Solana:
                 if fault:
                     raise StartupError(f"the wallet {wallet.address} {fault}")
         except VenueError as error:
-            raise _failure(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
+            raise startup_error(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
         self._add(Network.SOLANA, chain, wallet, cluster, genesis)
 
     def _may_trade(self, cluster: str) -> None:

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import redis.asyncio
 
-from dexexec.bootstrap import standby_check
-from dexexec.bootstrap.backends import Servers
-from dexexec.bootstrap.connection_errors import cut_short
+from dexexec.bootstrap import async_standby
 from dexexec.bootstrap.connections import ORDER_CONNECTIONS, READ_CONNECTIONS, open_database, open_pool, open_redis
 from dexexec.bootstrap.roles import Role
+from dexexec.bootstrap.servers import Servers
+from dexexec.bootstrap.startup_diagnosis import lost_during_start
 from dexexec.broker.permissions import channel
 from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
@@ -80,7 +80,7 @@ async def open_shared(
         AsyncExitStack() as pools,
     ):
         await at_start(migrate(database, observer.existing_table_migrated))
-        await at_start(standby_check.warn(database, observer))
+        await at_start(async_standby.warn(database, observer))
         followed = FollowedOrders()
         publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=followed.put_committed)
         orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
@@ -113,4 +113,4 @@ async def at_start(step: Awaitable[T]) -> T:
     try:
         return await step
     except UnavailableError as error:
-        raise cut_short(error) from error
+        raise lost_during_start(error) from error

@@ -2,7 +2,7 @@
 
 They are noted and never raised: an exception in the middle of starting or stopping a server would leave it behind.
 Installed once and never replaced, not even by the event loop, so that no signal falls into a gap between two handlers.
-Every wait on the way down has a bound; `Stopping.bounded` is for what hangs all the same.
+Every wait on the way down has a bound; `StopRequest.bounded` is for what hangs all the same.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ END_SECONDS = 10.0
 """What a process may take to end, beside DEXEXEC_DRAIN_SECONDS for the orders in flight."""
 
 
-class Stopping:
+class StopRequest:
     """Whether the process was asked to stop. Made in the main thread, before anything that must be stopped."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._told: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one thing that a signal's handler may put to
         self._ended = threading.Event()
         for number in SIGNALS:
-            signal.signal(number, lambda _number, _frame: self.ask())
+            signal.signal(number, lambda _number, _frame: self.request())
 
     @contextmanager
     def event(self) -> Iterator[asyncio.Event]:
@@ -34,7 +34,7 @@ class Stopping:
         event = asyncio.Event()
         self._told = asyncio.get_running_loop(), event
         try:
-            if self.asked:
+            if self.requested:
                 event.set()
             yield event
         finally:
@@ -55,21 +55,21 @@ class Stopping:
         if not self._ended.wait(seconds):
             then()
 
-    def over(self) -> None:
+    def block_signals(self) -> None:
         """All is stopped: a signal now could only spoil the exit code while the interpreter ends. It is held back, not
         ignored: one that came a moment ago still looks for its handler."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask it to stop, as a signal does; from any thread."""
-        self.asked = True
+        self.requested = True
         self._ending.put(None)
         if self._told is not None:
             loop, event = self._told
             loop.call_soon_threadsafe(event.set)
 
 
-async def first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
+async def wait_for_stop(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
     """Wait for the stop; a task that ends before it has failed, and so has the process."""
     for task in tasks:
         task.add_done_callback(lambda _: stop.set())

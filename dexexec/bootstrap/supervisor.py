@@ -18,13 +18,13 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from dexexec.bootstrap import listening_sockets
 from dexexec.bootstrap import localnet as localnets
-from dexexec.bootstrap import sockets
-from dexexec.bootstrap.backends import Servers, servers
 from dexexec.bootstrap.banner import banner
 from dexexec.bootstrap.parent_link import NOTIFY, READY
 from dexexec.bootstrap.roles import Role
-from dexexec.bootstrap.shutdown import Stopping, first_of
+from dexexec.bootstrap.servers import Servers, open_servers
+from dexexec.bootstrap.shutdown import StopRequest, wait_for_stop
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
 from dexexec.errors import StartupError
@@ -47,7 +47,7 @@ def serve(
     role: Role,
     count: int,
     *,
-    stopping: Stopping,
+    stopping: StopRequest,
     observer: Observer,
     say: Callable[[str], None],
     event_loop: Callable[[Coroutine[Any, Any, None]], None],
@@ -60,9 +60,9 @@ def serve(
             " PG_HOST to a Postgres of your own"
         )
     with ExitStack() as stack:
-        port = stack.enter_context(sockets.reserved(settings)) if role is not Role.WORKER else None
-        found = stack.enter_context(servers(settings, observer.embedded_server_changed, stopping))
-        if not stopping.asked:
+        port = stack.enter_context(listening_sockets.reserved(settings)) if role is not Role.WORKER else None
+        found = stack.enter_context(open_servers(settings, observer.embedded_server_changed, stopping))
+        if not stopping.requested:
             event_loop(_parent(settings, role, count, port, found, stopping=stopping, observer=observer, say=say))
 
 
@@ -73,7 +73,7 @@ async def _parent(
     port: int | None,
     found: Servers,
     *,
-    stopping: Stopping,
+    stopping: StopRequest,
     observer: Observer,
     say: Callable[[str], None],
 ) -> None:
@@ -86,7 +86,7 @@ async def _parent(
 
             def up() -> None:
                 if port is not None:
-                    say(banner(settings, found, sockets.reachable(settings.host, port), localnet_url))
+                    say(banner(settings, found, listening_sockets.reachable(settings.host, port), localnet_url))
 
             family = ChildSupervisor(
                 [] if role is Role.ALL else [role],
@@ -100,7 +100,7 @@ async def _parent(
             if localnet:
                 tasks.append(asyncio.create_task(localnet.watch()))
             try:
-                await first_of(stop, tasks)
+                await wait_for_stop(stop, tasks)
             finally:
                 for task in tasks:
                     task.cancel()

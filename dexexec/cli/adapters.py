@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from dexexec.bootstrap.networks import Purpose, open_networks, running
+from dexexec.bootstrap.background import running
+from dexexec.bootstrap.networks import Purpose, open_networks
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.errors import AdapterLoadError
@@ -108,7 +109,7 @@ async def _results(
             observer=observer,
             purpose=Purpose.QUOTE,
         ) as opened,
-        running(opened),
+        running(opened.background),
     ):
         chain = opened.chains[network]
         if not isinstance(chain, SolanaChain):

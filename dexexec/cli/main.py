@@ -14,7 +14,7 @@ from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap import localnet, parent_link
 from dexexec.bootstrap.roles import Role
-from dexexec.bootstrap.shutdown import END_SECONDS, Stopping
+from dexexec.bootstrap.shutdown import END_SECONDS, StopRequest
 from dexexec.cli import look, orders
 from dexexec.errors import SettingsError, StartupError, UnavailableError
 from dexexec.observe.log_output import threaded_output
@@ -140,9 +140,9 @@ def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for eac
 
         return command.main(options, loaded, environment())
     if options.command == "localnet":
-        stopping = Stopping()
+        stopping = StopRequest()
         _event_loop(localnet.serve(options, loaded.data_folder, stopping, say))
-        stopping.over()
+        stopping.block_signals()
         return 0
     if options.command in look.COMMANDS:
         return _event_loop(look.run(options, loaded, environment()))
@@ -152,17 +152,17 @@ def _command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for eac
 
 
 def _orders(options: argparse.Namespace, loaded: "Settings") -> int:
-    from dexexec.bootstrap.backends import servers  # noqa: PLC0415
-    from dexexec.bootstrap.connection_errors import cut_short  # noqa: PLC0415
+    from dexexec.bootstrap.servers import open_servers  # noqa: PLC0415
+    from dexexec.bootstrap.startup_diagnosis import lost_during_start  # noqa: PLC0415
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr)  # noqa: T201
 
-    with servers(loaded, tell, with_redis=False) as found:
+    with open_servers(loaded, tell, with_redis=False) as found:
         try:
             return _event_loop(orders.run(options, found, sys.stdout))
         except UnavailableError as error:
-            raise cut_short(error) from error
+            raise lost_during_start(error) from error
 
 
 def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[str, str]) -> int:
@@ -174,15 +174,15 @@ def _adapters(options: argparse.Namespace, loaded: "Settings", environ: Mapping[
 
 
 def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
-    from dexexec.config import file_descriptors  # noqa: PLC0415
+    from dexexec.config import descriptor_limit  # noqa: PLC0415
     from dexexec.observe.log import open_log  # noqa: PLC0415
     from dexexec.observe.observer import Observer  # noqa: PLC0415
 
-    file_descriptors.raise_limit()
-    stopping = Stopping()
+    descriptor_limit.raise_limit()
+    stopping = StopRequest()
     observer = Observer(open_log(loaded.log_level, loaded.log_format, redactor()))
     if options.notify is not None:
-        options.notify.when_gone(stopping.ask)
+        options.notify.when_gone(stopping.request)
     else:
         for warning in loaded.warnings():
             observer.suspicious_setting_found(warning)
@@ -202,7 +202,7 @@ def _serve(options: argparse.Namespace, loaded: "Settings") -> int:
         )
     else:
         _serve_here(options, loaded, stopping, observer, event_loop)
-    stopping.over()
+    stopping.block_signals()
     return 0
 
 
@@ -217,33 +217,33 @@ def _leave(observer: "Observer", seconds: float) -> NoReturn:
 def _serve_here(
     options: argparse.Namespace,
     loaded: "Settings",
-    stopping: Stopping,
+    stopping: StopRequest,
     observer: "Observer",
     event_loop: Callable[[Coroutine[object, object, Any]], Any],
 ) -> None:
-    from dexexec.bootstrap import service, sockets  # noqa: PLC0415
-    from dexexec.bootstrap.backends import servers  # noqa: PLC0415
+    from dexexec.bootstrap import listening_sockets, service  # noqa: PLC0415
+    from dexexec.bootstrap.servers import open_servers  # noqa: PLC0415
 
     role = Role(options.command or Role.ALL) if options.command != "migrate" else None
     alone = role in {Role.ALL, Role.API} and options.notify is None
     # Before anything is started, so that a taken port costs nothing.
-    listening = sockets.listen(loaded) if alone else []
+    listening = listening_sockets.listen(loaded) if alone else []
 
     def listen() -> "Sequence[socket.socket]":
-        return listening if alone else sockets.listen(loaded, shared=True)
+        return listening if alone else listening_sockets.listen(loaded, shared=True)
 
     up = say if options.notify is None else options.notify.ready
     with (
-        servers(loaded, observer.embedded_server_changed, stopping, with_redis=role is not None) as found,
+        open_servers(loaded, observer.embedded_server_changed, stopping, with_redis=role is not None) as found,
         contextlib.ExitStack() as stack,
     ):
         for one in listening:
             stack.callback(one.close)
-        if stopping.asked:
+        if stopping.requested:
             observer.start_aborted()
         elif role is None:
             applied = event_loop(service.migrate_only(found, loaded.start_seconds, stopping, observer))
-            if applied or not stopping.asked:
+            if applied or not stopping.requested:
                 say(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         else:
             event_loop(service.serve(loaded, role, found, stopping, listen=listen, observer=observer, up=up))

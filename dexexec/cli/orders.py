@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from dexexec.bootstrap.backends import Servers
+    from dexexec.bootstrap.servers import Servers
     from dexexec.store import Database
 
 SHOWN = 1_000

@@ -10,8 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TextIO
 
+from dexexec.bootstrap.background import running
 from dexexec.bootstrap.localnet import usual_url
-from dexexec.bootstrap.networks import Networks, Purpose, open_networks, prepare, running
+from dexexec.bootstrap.networks import Networks, Purpose, open_networks
+from dexexec.bootstrap.venues import prepare_venues
 from dexexec.cli.quote_table import Quotes, quotes_json, write_quotes
 from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
@@ -68,7 +70,7 @@ async def run(
                 purpose=Purpose.QUOTE,
             )
         )
-        await stack.enter_async_context(running(networks))
+        await stack.enter_async_context(running(networks.background))
         known = settings.token_list()
         sell, buy = [
             await _token(text, place, known, networks) for text, place in ((asked.sell, "SELL"), (asked.buy, "BUY"))
@@ -78,7 +80,7 @@ async def run(
         venues = registry.create(classes, environ, clock, tokens, networks.chains, networks.clusters)
         for venue in venues:
             stack.push_async_callback(venue.aclose)
-        await prepare(venues)
+        await prepare_venues(venues)
         router = Router(
             {venue.name: venue for venue in venues},
             clock,

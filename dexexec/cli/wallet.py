@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dexexec.bootstrap.background import running
 from dexexec.bootstrap.localnet import usual_url
-from dexexec.bootstrap.networks import Networks, Purpose, open_networks, running, wallet_fault
+from dexexec.bootstrap.networks import Networks, Purpose, open_networks, wallet_fault
 from dexexec.cli.quote_table import write_aligned
 from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
@@ -104,7 +105,7 @@ async def run(
         observer=observer,
         purpose=Purpose.LOOK,
     )
-    async with opened as networks, running(networks):
+    async with opened as networks, running(networks.background):
         found = [await _look(networks, network, settings) for network in networks.wallets]
     tokens = settings.token_list()
     if as_json:

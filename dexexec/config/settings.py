@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from dexexec.config import value_errors
+from dexexec.config import validation_messages
 from dexexec.config.environment import (
     ENV_FILE,
     FromEnvironment,
@@ -385,11 +385,11 @@ def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
     if unknown:
         known |= adapter_options()
         for name in (name for name in unknown if name not in known):
-            near = value_errors.nearest(name, known, prefix=PREFIX)
+            near = validation_messages.nearest(name, known, prefix=PREFIX)
             hint = f"did you mean {near}?" if near else "see .env.example for all of them"
             raise SettingsError(f"{name} is not a setting: {hint}")
     try:
         return Settings()
     except ValidationError as error:
         fields = {place: (name, info) for name, (field, info) in named.items() for place in (name, field)}
-        raise SettingsError(value_errors.explain_all(error, fields, uppercase_names(given))) from None
+        raise SettingsError(validation_messages.explain_all(error, fields, uppercase_names(given))) from None

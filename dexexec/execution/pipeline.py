@@ -357,11 +357,11 @@ class Pipeline:
     async def _expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
         """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
         deadline itself cut this one short, of the round before."""
-        cut_short = (
+        lost_during_start = (
             failed.reason in (FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT)
             and job.cause is not None
         )
-        reason, words = job.cause if cut_short and job.cause else (failed.reason, failed.words)
+        reason, words = job.cause if lost_during_start and job.cause else (failed.reason, failed.words)
         if reason != FailureReason.DEADLINE:
             words = f"the deadline passed, and the order could not be filled before: {words}"
         await self._end(job, Trigger.EXPIRE, replace(failed, reason=reason, words=words), resolution)

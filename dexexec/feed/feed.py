@@ -1,6 +1,6 @@
 """The feed: fans events out to the subscribers in this process, whichever process made them.
 
-Between the announcements and `api.socket` on an order's way. What this process commits comes directly, what others
+Between the announcements and `api` on an order's way. What this process commits comes directly, what others
 commit comes by Redis pub/sub. Postgres makes it complete: it is read at the start of a subscription, when a `seq` is
 missing, and when a poll of the followed orders' versions shows that a message never came. The poll runs every few
 seconds and at once after every (re)connection to Redis, since what was published in between reached nobody.

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from dexexec.clock import Clock
-from dexexec.config import value_errors
+from dexexec.config import validation_messages
 from dexexec.domain.token import Tokens
 from dexexec.errors import AdapterLoadError
 from dexexec.venue import Capabilities, Chain, Network, Venue, VenueContext, VenueError
@@ -113,7 +113,7 @@ def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
         return found.read_options(environ)
     except ValidationError as error:
         fields = {name: (_variable(found, name), info) for name, info in found.Options.model_fields.items()}
-        text = value_errors.explain_all(error, fields, environ)
+        text = validation_messages.explain_all(error, fields, environ)
         # Without its cause: a validation error repeats the value, which may be a secret.
         raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
 
@@ -153,7 +153,7 @@ def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
     point = points.get(name)
     if point is None:
         known, groups = ", ".join(points) or "none", presets.installed()
-        near = value_errors.nearest(name, [*points, *groups])
+        near = validation_messages.nearest(name, [*points, *groups])
         hint = f"did you mean {near}? " if near else ""
         more = f"; presets are {', '.join(groups)}" if groups else ""
         raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {known}{more}")

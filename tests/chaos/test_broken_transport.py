@@ -6,8 +6,8 @@ import pytest
 import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Found
 from tests.conftest import Servers
 from tests.support.chaos.networks import by_way, of_redis
 from tests.support.chaos.proxy import proxy

@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Found
 from dexexec.broker.queue import Queue
 from dexexec.errors import UnavailableError
 from tests.conftest import Servers

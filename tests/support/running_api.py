@@ -14,10 +14,10 @@ from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketHandler
 
 from dexexec.api.app import EXECUTE, make_app, make_server
+from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
-from dexexec.api.site_check import SiteCheck
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.intake.intake import Intake

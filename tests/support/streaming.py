@@ -18,9 +18,9 @@ from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from dexexec.api.app import EXECUTE
+from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api as HandlerApi
-from dexexec.api.site_check import SiteCheck
-from dexexec.api.socket import SocketHandler, SocketRegistry
+from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.event import Event

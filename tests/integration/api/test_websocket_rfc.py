@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from dexexec.api import websocket
+from dexexec.api import websocket_connection
 from dexexec.api.app import EXECUTE
 from tests.support.raw_websocket import RawClient, frame_bytes
 from tests.support.streaming import memory_record, open_stage
@@ -160,7 +160,7 @@ async def test_a_peer_that_floods_on_behind_the_close_is_cut(
         while True:
             await client.send_bytes(frame_bytes(PONG) * 10_000)
 
-    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 3_600)
+    monkeypatch.setattr(websocket_connection, "CLOSE_SECONDS", 3_600)
     async with (
         memory_record() as record,
         open_stage(record, redis_url, redis_prefix) as stage,

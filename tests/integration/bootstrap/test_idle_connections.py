@@ -6,8 +6,8 @@ import asyncio
 import psycopg
 import pytest
 
-from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Found
 from dexexec.broker.queue import Queue
 from dexexec.clock import SystemClock
 from dexexec.intake.queue_gate import DEPTH_TIMEOUT_SECONDS, QueueGate

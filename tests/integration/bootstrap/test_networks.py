@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from dexexec.bootstrap.networks import PUBLIC_CLUSTERS, Networks, Purpose, open_networks, prepare
+from dexexec.bootstrap.networks import PUBLIC_CLUSTERS, Networks, Purpose, open_networks
+from dexexec.bootstrap.venues import prepare_venues
 from dexexec.config.settings import Settings
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.swap import Blockhash
@@ -206,11 +207,11 @@ async def test_each_venue_gets_ready_and_one_that_cannot_ends_the_start_with_its
     clock = ManualClock()
     chain = SimulatedChain(MemoryLedger(clock))
     venues = [Picky(VenueContext(clock, Tokens(KNOWN), chain, NoOptions())) for _ in range(2)]
-    await prepare(venues)
+    await prepare_venues(venues)
     assert [venue.prepared for venue in venues] == [1, 1]
     venues[1].problem = Unsupported("its program is not on devnet")
     with pytest.raises(StartupError, match=r"^picky: its program is not on devnet$"):
-        await prepare(venues)
+        await prepare_venues(venues)
 
 
 async def test_nodes_of_different_chains_are_refused() -> None:

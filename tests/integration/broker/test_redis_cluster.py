@@ -13,8 +13,8 @@ import pytest
 import redis.asyncio
 from redis.crc import key_slot
 
-from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Found
 from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.domain.status import Status

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 import redis.asyncio
 
-from dexexec.bootstrap.backends import Servers as Found
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Found
 from dexexec.broker.queue import Queue
 from dexexec.errors import StartupError, UnavailableError, UnusableError
 from dexexec.store import Address

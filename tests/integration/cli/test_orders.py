@@ -4,7 +4,7 @@ import io
 from argparse import Namespace
 from uuid import UUID, uuid4
 
-from dexexec.bootstrap.backends import Servers
+from dexexec.bootstrap.servers import Servers
 from dexexec.cli import orders
 from dexexec.domain.status import Status
 from dexexec.store import Address

@@ -94,7 +94,7 @@ async def test_promise_11_an_order_whose_swap_may_land_is_looked_up_however_ofte
         assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
-async def cut_short(b: Bench, order_id: UUID, *, session: bool) -> None:
+async def lost_during_start(b: Bench, order_id: UUID, *, session: bool) -> None:
     """A worker takes the order up and is stopped without time to finish it; with `session`, after Postgres has ended
     its session, as a restart of it does."""
     worker = b.worker(max_claims=2, drain_seconds=0)
@@ -127,7 +127,7 @@ async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(bench: OpenB
             async with running(b.worker().run()):
                 await b.reached(order_id, Status.SUBMITTED)
         for turn in range(6):
-            await cut_short(b, order_id, session=turn % 2 == 1)
+            await lost_during_start(b, order_id, session=turn % 2 == 1)
         go_on.set()
         b.chain.statuses = [LANDED]
         async with running(b.worker(max_claims=2).run(), b.sweeper().run()):

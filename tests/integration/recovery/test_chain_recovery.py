@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from dexexec.bootstrap import standby_check
+from dexexec.bootstrap import async_standby
 from dexexec.bootstrap.networks import MAINNET
 from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer, make_logger
@@ -48,19 +48,19 @@ async def test_a_standby_that_commits_do_not_wait_for_is_warned_of_and_refused_f
     database, observer = Database(replace(asynchronous.first, user=user)), Warned()
     await database.open()
     try:
-        await standby_check.warn(database, observer)
+        await async_standby.warn(database, observer)
         assert ["synchronous_standby_names" in line for line in observer.lines] == [True]
-        await standby_check.check_mainnet(database, ["devnet"], allowed=False)
-        await standby_check.check_mainnet(database, [MAINNET], allowed=True)
+        await async_standby.check_mainnet(database, ["devnet"], allowed=False)
+        await async_standby.check_mainnet(database, [MAINNET], allowed=True)
         with pytest.raises(StartupError, match="DEXEXEC_ALLOW_ASYNC_STANDBY=1"):
-            await standby_check.check_mainnet(database, [MAINNET], allowed=False)
+            await async_standby.check_mainnet(database, [MAINNET], allowed=False)
         configure(asynchronous.first, "synchronous_standby_names", "*")
 
         async def in_step() -> bool:
             return not await has_asynchronous_standby(database)
 
         await until(in_step)
-        await standby_check.check_mainnet(database, [MAINNET], allowed=False)
+        await async_standby.check_mainnet(database, [MAINNET], allowed=False)
     finally:
         await database.close()
         configure(asynchronous.first, "synchronous_standby_names", "")

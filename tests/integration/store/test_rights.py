@@ -12,8 +12,8 @@ import pytest
 import redis
 from psycopg import sql
 
-from dexexec.bootstrap.backends import Servers as Addresses
 from dexexec.bootstrap.connections import open_redis
+from dexexec.bootstrap.servers import Servers as Addresses
 from dexexec.errors import UnusableError
 from dexexec.store import Address, check_ownership
 from tests.conftest import Servers

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import uvloop
 
+from dexexec.bootstrap import listening_sockets
 from dexexec.bootstrap import service as serving
-from dexexec.bootstrap import sockets
-from dexexec.bootstrap.backends import servers
 from dexexec.bootstrap.roles import Role
-from dexexec.bootstrap.shutdown import Stopping
+from dexexec.bootstrap.servers import open_servers
+from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.config import settings
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer, make_logger
@@ -108,14 +108,14 @@ def serve_here(
     os.dup2(log, 2)
     os.environ.clear()
     os.environ.update(environment)
-    stopping = Stopping()
+    stopping = StopRequest()
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     loaded = settings.load(registry.option_names)
     observer = Observer(make_logger("info", "json"))
-    listening = sockets.listen(loaded)
+    listening = listening_sockets.listen(loaded)
     url = f"http://127.0.0.1:{listening[0].getsockname()[1]}"
-    with servers(loaded, observer.embedded_server_changed) as found:
+    with open_servers(loaded, observer.embedded_server_changed) as found:
         uvloop.run(
             serving.serve(
                 loaded,
@@ -128,7 +128,7 @@ def serve_here(
                 failpoints=StrikingFailpoints(plan, line),
             )
         )
-    stopping.over()
+    stopping.block_signals()
 
 
 class Service:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dexexec.bootstrap.backends import Servers
 from dexexec.bootstrap.connections import open_database, open_redis
+from dexexec.bootstrap.servers import Servers
 from dexexec.errors import UnreachableError
 from dexexec.store import Address
 

@@ -5,9 +5,9 @@ import sys
 
 HANGS = """
 import os, signal, threading
-from dexexec.bootstrap.shutdown import Stopping
+from dexexec.bootstrap.shutdown import StopRequest
 
-stopping = Stopping()
+stopping = StopRequest()
 with stopping.bounded({seconds}, lambda: os._exit(7)):
     {what}
 """

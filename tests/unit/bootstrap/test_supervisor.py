@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from dexexec.bootstrap.backends import Servers
 from dexexec.bootstrap.parent_link import MOST, READY, Notify
+from dexexec.bootstrap.servers import Servers
 from dexexec.bootstrap.supervisor import FIRST_PAUSE, LONGEST_PAUSE, WELL_AFTER, End, child_environment, next_pause
 from dexexec.cli.main import parser
 from dexexec.store import Address

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dexexec.api import socket
+from dexexec.api import websocket_handler
 from dexexec.api.app import ROUTES, Route
 from dexexec.api.problems import PROBLEMS
 from dexexec.cli.main import parser
@@ -128,9 +128,9 @@ def test_every_error_code_of_the_stream_is_documented_and_no_other() -> None:
 
 
 def test_every_close_code_of_the_stream_is_documented() -> None:
-    names = {call.args[0] for call in calls([ROOT / "dexexec" / "api" / "socket.py"], "_shut") if call.args}
-    codes = {getattr(socket, name.id) for name in names if isinstance(name, ast.Name)}
-    assert socket.RESUME in codes
+    names = {call.args[0] for call in calls([ROOT / "dexexec" / "api" / "websocket_handler.py"], "_shut") if call.args}
+    codes = {getattr(websocket_handler, name.id) for name in names if isinstance(name, ast.Name)}
+    assert websocket_handler.RESUME in codes
     for code in codes | {1009}:
         assert re.search(rf"^\| {code} \|", STREAM.read_text(), re.MULTILINE), code
 

@@ -127,7 +127,7 @@ def redis_url_problem(error: Exception) -> str:
     return f"REDIS_URL cannot be used ({words}): it must look like {SHAPES}."
 
 
-def refuse_missing_files(options: Mapping[str, object]) -> None:
+def check_certificate_files(options: Mapping[str, object]) -> None:
     """redis-py would tell of a missing file as if the server were missing. Raises `UnusableError`."""
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
         path = options.get(name)
@@ -139,7 +139,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).partition("\n")[0] or type(error).__name__)[:LONGEST].strip().rstrip(".")
 
 
-def cut_short(error: Exception) -> StartupError:
+def lost_during_start(error: Exception) -> StartupError:
     """What a server went away or refused with in the middle of the start, after a first contact that was good."""
     cause = str(error.__cause__ or "").strip().partition("\n")[0][:LONGEST].rstrip(".")
     because = f" ({cause})" if cause else ""

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from tornado.iostream import IOStream, StreamClosedError
 
-from dexexec.api.socket_outbox import HEADER, MAX_WRITE, Outbox, text_frame
+from dexexec.api.websocket_outbox import HEADER, MAX_WRITE, Outbox, text_frame
 from tests.support.waiting import until
 
 

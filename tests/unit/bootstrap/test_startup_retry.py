@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import CapturingLogger
 
-from dexexec.bootstrap import lifetime
-from dexexec.bootstrap.lifetime import live
+from dexexec.bootstrap import startup_retry
+from dexexec.bootstrap.startup_retry import run_with_retries
 from dexexec.errors import UnreachableError, UnusableError
 from dexexec.observe.observer import Observer
 
@@ -28,7 +28,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifetime, "START_PAUSE", 0)
+    monkeypatch.setattr(startup_retry, "START_PAUSE", 0)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def log() -> CapturingLogger:
 
 async def test_a_server_that_is_away_is_waited_for_and_that_is_told_once(log: CapturingLogger) -> None:
     server = Server(away=5)
-    await live(server.life, asyncio.Event(), Observer(log), 60)
+    await run_with_retries(server.life, asyncio.Event(), Observer(log), 60)
     assert server.tries == 6
     [told] = log.calls
     assert (told.method_name, told.kwargs["why"]) == ("warning", "Redis does not answer")
@@ -47,20 +47,20 @@ async def test_a_server_that_is_away_is_waited_for_and_that_is_told_once(log: Ca
 async def test_a_server_that_stays_away_ends_the_start(log: CapturingLogger) -> None:
     server = Server(away=1)
     with pytest.raises(UnreachableError):
-        await live(server.life, asyncio.Event(), Observer(log), 0)
+        await run_with_retries(server.life, asyncio.Event(), Observer(log), 0)
     assert (server.tries, log.calls) == (1, [])
 
 
 async def test_what_waiting_does_not_mend_ends_the_start_at_once(log: CapturingLogger) -> None:
     server = Server(away=1, error=UnusableError("the password is wrong"))
     with pytest.raises(UnusableError):
-        await live(server.life, asyncio.Event(), Observer(log), 60)
+        await run_with_retries(server.life, asyncio.Event(), Observer(log), 60)
     assert server.tries == 1
 
 
 async def test_a_stop_ends_the_wait(log: CapturingLogger) -> None:
     server, stop = Server(away=10_000_000), asyncio.Event()
-    living = asyncio.create_task(live(server.life, stop, Observer(log), 3_600))
+    living = asyncio.create_task(run_with_retries(server.life, stop, Observer(log), 3_600))
     while server.tries < 2:
         await asyncio.sleep(0)
     stop.set()
@@ -78,7 +78,7 @@ async def test_a_life_that_has_started_is_not_begun_again(log: CapturingLogger) 
         raise UnreachableError("later")
 
     with pytest.raises(UnreachableError):
-        await live(life, asyncio.Event(), Observer(log), 60)
+        await run_with_retries(life, asyncio.Event(), Observer(log), 60)
     assert lives == 1
 
 
@@ -91,7 +91,7 @@ async def test_a_stop_cancels_what_the_start_waits_for(log: CapturingLogger) -> 
         finally:
             gone.set()
 
-    living = asyncio.create_task(live(life, stop, Observer(log), 60))
+    living = asyncio.create_task(run_with_retries(life, stop, Observer(log), 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     stop.set()

@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
-from dexexec.api.site_check import SiteCheck
 from dexexec.config.settings import Settings, load
 from dexexec.errors import RequestError, SettingsError
 

@@ -16,8 +16,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from dexexec.bootstrap import connection_errors
-from dexexec.bootstrap.connection_errors import cut_short, postgres_failure, redis_failure, redis_url_problem
+from dexexec.bootstrap import startup_diagnosis
+from dexexec.bootstrap.startup_diagnosis import lost_during_start, postgres_failure, redis_failure, redis_url_problem
 from dexexec.broker.permissions import PROBES
 from dexexec.config.redis_url import RedisAddress
 from dexexec.errors import StartupError, UnavailableError, UnreachableError, UnusableError
@@ -50,7 +50,7 @@ POSTGRES = [
 async def test_what_postgres_says_is_told_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, words: str, ping: pq.Ping, kind: type[StartupError], told: str
 ) -> None:
-    monkeypatch.setattr(connection_errors, "_ping", lambda _: ping)
+    monkeypatch.setattr(startup_diagnosis, "_ping", lambda _: ping)
     found = await postgres_failure(ADDRESS, OperationalError(words))
     assert type(found) is kind
     assert told in str(found)
@@ -116,7 +116,7 @@ def test_what_redis_py_does_not_take_of_the_url_is_told_in_the_words_of_the_url(
 def test_what_is_refused_in_the_middle_of_the_start_is_a_sentence() -> None:
     error = UnavailableError("Redis refuses writes for now")
     error.__cause__ = ResponseError("MISCONF Redis is configured to save RDB snapshots.\nMore.")
-    assert str(cut_short(error)) == (
+    assert str(lost_during_start(error)) == (
         "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), in the middle of the start:"
         " start again once that is over."
     )

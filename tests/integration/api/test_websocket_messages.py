@@ -9,7 +9,7 @@ import pytest
 from tests.support.raw_websocket import RawClient
 from tests.support.streaming import LIFE, OpenRecord, memory_record, open_stage
 from tests.support.waiting import until
-from tests.unit.api.test_socket_messages import BAD
+from tests.unit.api.test_websocket_messages import BAD
 
 ALL = list(range(1, len(LIFE) + 1))
 

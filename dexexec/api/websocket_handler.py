@@ -10,12 +10,12 @@ from uuid import UUID
 
 from tornado.iostream import IOStream
 
-from dexexec.api import socket_messages, websocket
+from dexexec.api import websocket_connection, websocket_messages
 from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
 from dexexec.api.request_pacer import Pacer
-from dexexec.api.socket_messages import BadMessageError, Subscribe, Unsubscribe
-from dexexec.api.socket_outbox import SEND_BUFFER, Outbox
-from dexexec.api.websocket import READS_PER_TURN, WebSocket
+from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
+from dexexec.api.websocket_messages import BadMessageError, Subscribe, Unsubscribe
+from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
@@ -97,7 +97,7 @@ class SocketHandler(ApiHandler):
 
     async def get(self, *_args: str) -> None:
         """The handshake, and the connection until its end. Other methods are answered elsewhere."""
-        response = websocket.accept(self.request)
+        response = websocket_connection.accept(self.request)
         for name, value in common_headers(self.request_id).items():
             response.headers[name] = value
         stream = self.detach()
@@ -129,7 +129,7 @@ class SocketHandler(ApiHandler):
             self.go_away()
             return
         try:
-            command = socket_messages.parse_query(self.request.query_arguments)
+            command = websocket_messages.parse_query(self.request.query_arguments)
         except BadMessageError as error:
             self._answer_error(error)
         else:
@@ -140,7 +140,7 @@ class SocketHandler(ApiHandler):
         """Do what a client asks, or say why not. It is paid for already."""
         self._alive = True
         try:
-            command = socket_messages.parse(message)
+            command = websocket_messages.parse(message)
         except BadMessageError as error:
             if self.pay(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
@@ -204,10 +204,10 @@ class SocketHandler(ApiHandler):
                 )
             )
         else:
-            self._outbox.send(socket_messages.unsubscribed(command.order_id, seq))
+            self._outbox.send(websocket_messages.unsubscribed(command.order_id, seq))
 
     def _answer_error(self, error: BadMessageError) -> None:
-        self._outbox.send(socket_messages.error(error.code, str(error), error.order_id))
+        self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))
 
     def pay(self, cost: float) -> bool:
         """Take the cost of what the peer sent from its budget, and close where that is spent."""
@@ -216,7 +216,7 @@ class SocketHandler(ApiHandler):
         if self._bucket.take(cost, self._loop.time()):
             return True
         reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
-        self._shut(POLICY_VIOLATION, reason, socket_messages.error(StreamErrorCode.FLOODING, reason))
+        self._shut(POLICY_VIOLATION, reason, websocket_messages.error(StreamErrorCode.FLOODING, reason))
         return False
 
     # Liveness
@@ -252,7 +252,7 @@ class SocketHandler(ApiHandler):
 
     def over(self, order_id: UUID, seq: int) -> None:
         """Nothing follows what the client has already."""
-        self._outbox.send(socket_messages.unsubscribed(order_id, seq))
+        self._outbox.send(websocket_messages.unsubscribed(order_id, seq))
 
     def refused(self, order_id: UUID, code: StreamErrorCode, message: str) -> None:
         """There is no such order or event."""

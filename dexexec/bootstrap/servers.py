@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from dexexec.bootstrap.shutdown import Stopping
+from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.config.redis_url import RedisAddress
 from dexexec.config.settings import Settings
 from dexexec.embedded import lifecycle
@@ -30,8 +30,8 @@ class Servers:
 
 
 @contextmanager
-def servers(
-    settings: Settings, tell: lifecycle.Tell, stopping: Stopping | None = None, *, with_redis: bool = True
+def open_servers(
+    settings: Settings, tell: lifecycle.Tell, stopping: StopRequest | None = None, *, with_redis: bool = True
 ) -> Iterator[Servers]:
     """Both servers, as long as the block lasts; what was started is stopped again if nobody else uses it. The embedded
     ones start side by side, and one that dies is started again: `tell` is handed lines about that, in threads. Without
@@ -39,7 +39,7 @@ def servers(
     not up yet. Raises `EmbeddedError`."""
 
     def given_up() -> bool:
-        return stopping is not None and stopping.asked
+        return stopping is not None and stopping.requested
 
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
         postgres = threads.submit(_postgres, settings, stack, tell, given_up)

@@ -5,7 +5,7 @@ import json
 import pytest
 from tornado.httpclient import HTTPClientError
 
-from dexexec.api import site_check
+from dexexec.api import cross_site_check
 from dexexec.api.app import EXECUTE
 from tests.support.running_api import GOOD, JSON, document, running_service
 from tests.support.streaming import memory_record, open_stage
@@ -39,7 +39,7 @@ async def test_promise_18_a_proxy_s_name_is_served_once_it_is_listed() -> None:
 
 async def test_the_address_that_a_connection_came_in_on_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with several addresses that listens on all of them."""
-    monkeypatch.setattr(site_check, "is_loopback", lambda _: False)
+    monkeypatch.setattr(cross_site_check, "is_loopback", lambda _: False)
     async with running_service(host="0.0.0.0") as service:  # noqa: S104 - the test binds by itself
         assert (await service.ask("GET", "/healthz", None, {"Host": f"127.0.0.1:{service.port}"})).code == 200
         assert (await service.ask("GET", "/healthz", None, {"Host": "127.0.0.2"})).code == 421

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dexexec.bootstrap.sockets import listen, reachable
+from dexexec.bootstrap.listening_sockets import listen, reachable
 from dexexec.config.settings import Settings
 
 ALL = "0.0.0.0"  # noqa: S104

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.api.socket import TokenBucket
-from dexexec.api.socket_messages import (
+from dexexec.api.websocket_handler import TokenBucket
+from dexexec.api.websocket_messages import (
     MAX_MESSAGE,
     MAX_SEQ,
     BadMessageError,

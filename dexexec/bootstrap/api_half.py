@@ -1,0 +1,59 @@
+"""Assembles the API half of the service: intake, feed, WebSockets and the HTTP server."""
+
+from dataclasses import dataclass
+
+from tornado.httpserver import HTTPServer
+
+from dexexec.api.app import make_app, make_server
+from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.handler import Api
+from dexexec.api.readiness import Readiness
+from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
+from dexexec.bootstrap.background import Background
+from dexexec.bootstrap.shared import Shared
+from dexexec.feed.feed import Feed
+from dexexec.intake.intake import Intake
+from dexexec.intake.order_body import BodyReader
+from dexexec.store import Dispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHalf:
+    """HTTP and WebSockets, with what runs behind them."""
+
+    server: HTTPServer
+    sockets: SocketRegistry
+    intake: Intake
+    background: list[Background]
+
+
+def make_api_half(shared: Shared, dispatcher: Dispatcher | None) -> ApiHalf:
+    """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    store = shared.store(dispatcher=dispatcher)
+    failpoints = shared.failpoints
+    intake = Intake(
+        store,
+        shared.queue,
+        shared.limiter,
+        settings=settings,
+        clock=clock,
+        observer=observer,
+        failpoints=failpoints,
+    )
+    feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
+    sockets = SocketRegistry()
+    reader, sites = BodyReader(settings), SiteCheck(settings)
+    readiness = Readiness(store, shared.queue, clock)
+    api = Api(
+        settings=settings,
+        reader=reader,
+        intake=intake,
+        history=store,
+        readiness=readiness,
+        clock=clock,
+        observer=observer,
+        sites=sites,
+    )
+    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
+    return ApiHalf(make_server(app, api), sockets, intake, [store.run, feed.run])

@@ -1,0 +1,36 @@
+"""Prepares the enabled venues at the start, and closes them at the end."""
+
+import asyncio
+from collections.abc import Iterable
+
+from dexexec.bootstrap.networks import startup_error
+from dexexec.concurrency.cancellation import CANCEL_SECONDS
+from dexexec.errors import UnreachableError
+from dexexec.observe.observer import Observer
+from dexexec.observe.untrusted_text import clean
+from dexexec.venue import AnyVenue, VenueError
+
+PREPARE_SECONDS = 30.0
+"""How long a venue may take to prepare."""
+
+
+async def prepare_venues(venues: Iterable[AnyVenue]) -> None:
+    """Let each venue check that everything it needs is available. Raises `StartupError`."""
+    for venue in venues:
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await venue.prepare()
+        except VenueError as error:
+            raise startup_error(error)(f"{venue.name}: {clean(error)}") from error
+        except TimeoutError:
+            raise UnreachableError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
+
+
+async def close_venues(venues: Iterable[AnyVenue], observer: Observer) -> None:
+    """Close each venue. A venue that fails to close does not stop the others."""
+    for venue in venues:
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await venue.aclose()
+        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+            observer.adapter_close_failed(venue.name, clean(error))

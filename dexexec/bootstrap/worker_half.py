@@ -1,0 +1,198 @@
+"""Assembles the worker half of the service: venues, settlement, the order pipeline, the worker and the sweeper."""
+
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from dexexec.bootstrap import async_standby, localnet
+from dexexec.bootstrap.background import Background
+from dexexec.bootstrap.networks import Networks, open_networks
+from dexexec.bootstrap.roles import Role
+from dexexec.bootstrap.shared import Shared, at_start
+from dexexec.bootstrap.venues import close_venues, prepare_venues
+from dexexec.config.environment import environment
+from dexexec.execution.archiver import Retention
+from dexexec.execution.event_detail import Presenter
+from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.next_round import Retries
+from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.sweeper import Sweeper, leave
+from dexexec.execution.worker import Limits, Worker
+from dexexec.recovery.chain_comparison import Comparison
+from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
+from dexexec.settlement.reachability import Reachability
+from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
+from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.store import ChainComparisons, check_ownership
+from dexexec.venue import AnyVenue, Network
+from dexexec.venues import registry
+from dexexec.venues.router import Router
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHalf:
+    """The worker, with what runs behind it."""
+
+    worker: Worker
+    background: list[Background]
+    localnet_url: str | None
+    """The localnet that came up with it."""
+
+
+@asynccontextmanager
+async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
+    """Venues with their networks, router, settlement, pipeline, worker and sweeper; the all-in-one start brings a
+    localnet where a venue needs one and none is given. Raises `StartupError`."""
+    settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
+    needed = registry.networks(classes, environment())
+    ledger, comparisons = (
+        PostgresLedger(shared.database, shared.clock),
+        ChainComparisons(shared.database, shared.publisher.announce),
+    )
+    record, pins = await at_start(comparisons.record_name()), Pins.read(settings.venue_programs)
+    async with AsyncExitStack() as stack:
+        url, started = settings.localnet_url, None
+        if Network.LOCALNET in needed and url is None and role is Role.ALL:
+            started = await stack.enter_async_context(localnet.alongside(settings.data_folder()))
+            url = started.url
+        networks = await stack.enter_async_context(
+            open_networks(
+                settings,
+                needed,
+                ledger=ledger,
+                localnet_url=url,
+                clock=shared.clock,
+                observer=observer,
+                reserved=shared.store().reserved,
+                record=record,
+                pins=pins,
+            )
+        )
+        clusters, allowed = networks.clusters.values(), settings.allow_async_standby
+        await at_start(async_standby.check_mainnet(shared.database, clusters, allowed=allowed))
+        if settings.keep_days is not None:
+            await at_start(check_ownership(shared.database))
+        tokens = settings.token_list()
+        venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
+        stack.push_async_callback(close_venues, venues, shared.observer)
+        await prepare_venues(venues)
+        pins.settle(venues, registry.built_in(classes))
+        programs = {venue.name: pins.of(venue.name) for venue in venues}
+        permission = _signing_permission(shared, programs, networks, comparisons, record)
+        half = _assemble(shared, venues, networks, permission)
+        half.background.append(ledger.run)
+        stack.push_async_callback(leave, shared.name, shared.queue)
+        if started:
+            half.background.append(started.watch)
+        yield replace(half, localnet_url=started.url if started else None)
+
+
+def _signing_permission(
+    shared: Shared,
+    programs: Mapping[str, frozenset[str]],
+    networks: Networks,
+    comparisons: ChainComparisons,
+    record: str,
+) -> SigningPermission:
+    """What the worker waits for before it signs: `programs` tell by their venues where a swap was made. Attempts are
+    only recorded where it permits."""
+    settings = shared.settings
+    compared = [
+        Comparison(
+            payer,
+            comparisons,
+            record=record,
+            venues=programs,
+            pair=settings.default_pair(),
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+        for payer in networks.payers.values()
+    ]
+    if not compared:
+        return Unrestricted()
+    return ComparedRecord(compared, shared.clock, shared.observer)
+
+
+def _assemble(
+    shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
+) -> WorkerHalf:
+    """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
+    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    failpoints = shared.failpoints
+    store = shared.store(permitted_identity=permission.identity)
+    venues = {venue.name: venue for venue in adapters}
+    router = Router(
+        venues,
+        clock,
+        observer,
+        timeout_ms=settings.quote_timeout_ms,
+        breaker_failures=settings.breaker_failures,
+        breaker_seconds=settings.breaker_seconds,
+    )
+    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
+    presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
+    pipeline = Pipeline(
+        store=store,
+        router=router,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
+        max_price_impact_bps=settings.max_price_impact_bps,
+        finality_ms=finality_ms,
+        funds_wait_ms=settings.funds_wait_ms,
+        clock=clock,
+        observer=observer,
+        rng=random.Random(),
+        failpoints=failpoints,
+    )
+    watcher = FinalityWatcher(
+        store=store,
+        queue=shared.queue,
+        settlement=settlement,
+        venues=venues,
+        presenter=presenter,
+        finality_ms=finality_ms,
+        clock=clock,
+        observer=observer,
+        failpoints=failpoints,
+    )
+    limits = Limits(
+        concurrency=settings.concurrency,
+        orders_per_minute=settings.orders_per_minute,
+        max_claims=settings.max_claims,
+        lease_seconds=settings.lease_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    reachability = Reachability(venues.values(), networks.chains, clock)
+    worker = Worker(
+        name=shared.name,
+        store=store,
+        queue=shared.queue,
+        limiter=shared.limiter,
+        pipeline=pipeline,
+        watcher=watcher,
+        limits=limits,
+        clock=clock,
+        observer=observer,
+        permission=permission,
+        trouble=reachability.trouble,
+        failpoints=failpoints,
+    )
+    sweeper = Sweeper(
+        shared.name,
+        store,
+        shared.queue,
+        settings.sweep_seconds,
+        clock=clock,
+        observer=observer,
+        failpoints=failpoints,
+    )
+    background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
+    if settings.keep_days is not None:
+        background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
+    return WorkerHalf(worker, background, None)
