@@ -23,7 +23,7 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
-from dexexec.settlement.solana.rpc.node import MIN_CONTEXT_SLOT_NOT_REACHED, REFUSALS
+from dexexec.settlement.solana.rpc.node_errors import MIN_CONTEXT_SLOT_NOT_REACHED, REQUEST_ERRORS
 from tests.simulation.chains import ForkingNode, OnChainPeriod
 from tests.simulation.clock import START_MS
 from tests.simulation.wires import Server, SimulatedWire
@@ -135,7 +135,7 @@ class SimulatedNode:
     def _send(self, payload: bytes) -> dict[str, Any]:
         signature = self._chain.send(payload, swallowed=Lie.SWALLOWS in self.lies)
         if Lie.REFUSES in self.lies:
-            return {"error": {"code": self._rng.choice(sorted(REFUSALS)), "message": "it would fail"}}
+            return {"error": {"code": self._rng.choice(sorted(REQUEST_ERRORS)), "message": "it would fail"}}
         return {"result": signature}
 
     def _result(self, method: str, params: Sequence[Any], slot: int) -> Any:
@@ -241,7 +241,7 @@ def chain_over(nodes: Sequence[SimulatedNode], clock: Clock, wire: Callable[[Ser
     chain = RpcChain([f"http://{node.server.name}" for node in nodes], clock, Observer(make_logger("critical")))
     for place, node in zip(chain._nodes.order, nodes, strict=True):
         place._transport = WiredTransport(node, wire(node.server))  # type: ignore[assignment]
-    chain._nodes.is_of(GENESIS, [])
+    chain._nodes.expect_genesis(GENESIS, [])
     return chain
 
 

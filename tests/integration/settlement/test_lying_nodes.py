@@ -304,7 +304,7 @@ async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp
                 assert isinstance(status, NotSeen)
                 assert not past_expiry(status, signed.last_valid_height)
             assert (await chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
-            assert "is of another chain" in why(at)
+            assert "serves another chain" in why(at)
 
 
 async def test_a_node_that_is_exchanged_for_one_of_another_chain_is_noticed_when_it_is_back(tmp_path: Path) -> None:

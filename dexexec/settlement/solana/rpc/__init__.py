@@ -1,8 +1,7 @@
-"""Solana over JSON-RPC: the chain that swaps really settle on, asked through one or several nodes.
+"""Solana over JSON-RPC: the chain that swaps settle on, through one or several nodes.
 
-A node may be slow, rate-limited, behind, or a crowd behind one address. So what a node does not know proves something
-only where its own answers show that it should have known: see `looking`. And bytes that were sent are never taken for
-refused because somebody else refused them: see `sending`.
+A node may be slow, rate-limited or behind, may lie, or may be several behind one address. So an answer proves something
+only together with the node's other answers (`node_trust`, `status_quorum`), and no answer to a send proves anything.
 """
 
 from dexexec.settlement.solana.rpc.chain import Localnet, RpcChain

@@ -1,7 +1,7 @@
-"""Accounts that several ask for at once are read by one request, and each gets all of its own from that one answer.
+"""Batches account reads: concurrent reads share one request, and each gets all its accounts from that one answer.
 
-Nobody waits for others to come: what is asked for in the same moment goes together, and what comes while a few
-requests are on their way (or wait for the budget) is gathered for the next.
+Reads that start in the same moment go together. Reads that start while the allowed requests are running are collected
+for the next one; there is no timer.
 """
 
 import asyncio
@@ -11,96 +11,98 @@ from dataclasses import dataclass
 
 from dexexec.domain.solana import Accounts
 from dexexec.settlement.solana.rpc.methods import MAX_ACCOUNTS
-from dexexec.settlement.solana.rpc.node import NodeRefusedError
+from dexexec.settlement.solana.rpc.node_errors import NodeRefusedError
 
-AT_ONCE = 4
-"""Requests on their way at the same time."""
+MAX_CONCURRENT_REQUESTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _PendingRead:
     addresses: tuple[str, ...]
-    answer: asyncio.Future[Accounts]
+    result: asyncio.Future[Accounts]
 
 
 class AccountBatcher:
-    """`read` asks for addresses, at most `MAX_ACCOUNTS` of them."""
+    """Combines reads into calls of `fetch`, which reads at most `MAX_ACCOUNTS` addresses."""
 
-    def __init__(self, read: Callable[[Sequence[str]], Awaitable[Accounts]]) -> None:
-        self._read = read
-        self._waiting: deque[_Reader] = deque()
+    def __init__(self, fetch: Callable[[Sequence[str]], Awaitable[Accounts]]) -> None:
+        self._fetch = fetch
+        self._pending: deque[_PendingRead] = deque()
         self._requests: set[asyncio.Task[None]] = set()
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
-        """The accounts, from one answer. Raises what `read` raises."""
+        """The accounts, from one answer. Raises what `fetch` raises."""
         if len(addresses) > MAX_ACCOUNTS:
-            return await self._read(addresses)  # a node says what is wrong with that
-        reader = _Reader(tuple(addresses), asyncio.get_running_loop().create_future())
-        self._waiting.append(reader)
-        if len(self._requests) < AT_ONCE:
-            self._requests.add(asyncio.create_task(self._work()))
-        return await reader.answer
+            return await self._fetch(addresses)  # the node's refusal explains the limit
+        read = _PendingRead(tuple(addresses), asyncio.get_running_loop().create_future())
+        self._pending.append(read)
+        if len(self._requests) < MAX_CONCURRENT_REQUESTS:
+            self._requests.add(asyncio.create_task(self._run_requests()))
+        return await read.result
 
     async def aclose(self) -> None:
-        """Ask no more. Who waits is cancelled."""
+        """Cancels all requests and all waiting reads."""
         requests = list(self._requests)
         for task in requests:
             task.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
-        for reader in self._waiting:
-            reader.answer.cancel()
+        for read in self._pending:
+            read.result.cancel()
 
-    async def _work(self) -> None:
+    async def _run_requests(self) -> None:
+        """Sends requests until no read is pending."""
         try:
-            await asyncio.sleep(0)  # all that is asked for in this moment
-            while readers := self._next():
+            await asyncio.sleep(0)  # lets all reads of this moment join the first request
+            while batch := self._next_batch():
                 try:
-                    await self._together(readers)
+                    await self._send(batch)
                 finally:
-                    for reader in readers:
-                        reader.answer.cancel()  # of no effect where there is an answer
+                    for read in batch:
+                        read.result.cancel()  # has no effect on a read that has its result
         finally:
-            # Here and not by a callback, which would come after somebody who counts on this task.
+            # Not in a done callback: that runs later, and a new read would still count this task as running.
             self._requests.discard(asyncio.current_task())
 
-    def _next(self) -> list[_Reader]:
-        """Those who came first and whose addresses fit into one request."""
-        readers: list[_Reader] = []
-        wanted: set[str] = set()
-        while self._waiting and len(wanted.union(self._waiting[0].addresses)) <= MAX_ACCOUNTS:
-            reader = self._waiting.popleft()
-            if not reader.answer.done():  # else it was given up
-                readers.append(reader)
-                wanted.update(reader.addresses)
-        return readers
+    def _next_batch(self) -> list[_PendingRead]:
+        """The oldest reads whose addresses fit into one request."""
+        batch: list[_PendingRead] = []
+        addresses: set[str] = set()
+        while self._pending and len(addresses.union(self._pending[0].addresses)) <= MAX_ACCOUNTS:
+            read = self._pending.popleft()
+            if not read.result.done():  # done here means cancelled by its caller
+                batch.append(read)
+                addresses.update(read.addresses)
+        return batch
 
-    async def _together(self, readers: Sequence[_Reader]) -> None:
+    async def _send(self, batch: Sequence[_PendingRead]) -> None:
         try:
-            found = await self._asked(readers)
+            accounts_for = await self._fetch_together(batch)
         except NodeRefusedError as error:
-            if len(readers) == 1:
-                _fail(readers, error)
+            if len(batch) == 1:
+                _fail(batch, error)
                 return
-            for reader in readers:  # one that is wrong fails alone
-                await self._together([reader])
-        except Exception as error:  # noqa: BLE001 - every reader gets it; none may be left waiting
-            _fail(readers, error)
+            # One malformed address makes the node refuse all: sent one by one, only that read fails.
+            for read in batch:
+                await self._send([read])
+        except Exception as error:  # noqa: BLE001 - goes to every read; otherwise they would wait forever
+            _fail(batch, error)
         else:
-            for reader in readers:
-                if not reader.answer.done():
-                    reader.answer.set_result(found(reader.addresses))
+            for read in batch:
+                if not read.result.done():
+                    read.result.set_result(accounts_for(read.addresses))
 
-    async def _asked(self, readers: Sequence[_Reader]) -> Callable[[Sequence[str]], Accounts]:
-        if len(readers) == 1:
-            whole = await self._read(readers[0].addresses)
-            return lambda _: whole
-        addresses = list(dict.fromkeys(address for reader in readers for address in reader.addresses))
-        answer = await self._read(addresses)
-        by_address = dict(zip(addresses, answer.found, strict=True))
-        return lambda wanted: Accounts(answer.slot, tuple(by_address[address] for address in wanted))
+    async def _fetch_together(self, batch: Sequence[_PendingRead]) -> Callable[[Sequence[str]], Accounts]:
+        """Fetches the batch. Returns a function from addresses to their accounts."""
+        if len(batch) == 1:
+            only = await self._fetch(batch[0].addresses)
+            return lambda _: only
+        unique = list(dict.fromkeys(address for read in batch for address in read.addresses))
+        answer = await self._fetch(unique)
+        by_address = dict(zip(unique, answer.found, strict=True))
+        return lambda addresses: Accounts(answer.slot, tuple(by_address[address] for address in addresses))
 
 
-def _fail(readers: Sequence[_Reader], error: Exception) -> None:
-    for reader in readers:
-        if not reader.answer.done():
-            reader.answer.set_exception(error)
+def _fail(batch: Sequence[_PendingRead], error: Exception) -> None:
+    for read in batch:
+        if not read.result.done():
+            read.result.set_exception(error)

@@ -1,67 +1,69 @@
-"""Which chain each node is of: looked at before anything that the node says counts, and again now and then.
+"""Checks by their genesis hashes that all nodes serve our chain: before their first answer counts, and once a minute.
 
-A node may be away when the others are compared, and come back as one of another chain; or another one is put behind its
-address. Whatever it says of heights and signatures would be true, and of a chain that has nothing to do with ours.
+A node may be down when the nodes are compared at the start and come back on another chain. Its heights and signatures
+would then be right for that chain and wrong for this one.
 """
 
 from collections.abc import Sequence
 
 from dexexec.clock import Clock
-from dexexec.settlement.solana.rpc.node import Node, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_errors import NodeUnavailableError
 from dexexec.venue import BadAnswer
 
 VALID_SECONDS = 60.0
-"""How long a node is known to be of our chain, or of another one, until it is asked again."""
+"""How long the result of a check holds, good or bad."""
 
 
 class WrongChainError(NodeUnavailableError):
-    """The node is of another chain: nothing that it says is about ours."""
+    """The node serves another chain: none of its answers can be used."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, BadAnswer, sent=False)
 
 
 class GenesisCheck:
-    """The genesis hash of our chain, and which nodes have shown it. Nothing is looked at until the chain is `ours`."""
+    """The expected genesis hash, and which nodes have shown it. Nothing is checked until a hash is expected."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.ours: str | None = None
-        self._known: dict[Node, float] = {}
-        self._foreign: dict[Node, tuple[str, float]] = {}
+        self.expected: str | None = None
+        self._confirmed_at: dict[Node, float] = {}
+        self._wrong: dict[Node, tuple[str, float]] = {}
 
-    def is_ours(self, genesis: str, nodes: Sequence[Node]) -> None:
-        """This is our chain, as these nodes say."""
-        self.ours = genesis
+    def expect(self, genesis: str, nodes: Sequence[Node]) -> None:
+        """Sets the expected hash, which these nodes have shown."""
+        self.expected = genesis
         for node in nodes:
-            self.meet(node, genesis)
+            self.record(node, genesis)
 
-    def meet(self, node: Node, genesis: str) -> None:
-        """Take note of the chain that a node is of. Raises `WrongChainError` when that is another one than ours."""
+    def record(self, node: Node, genesis: str) -> None:
+        """Records the hash that a node has shown. Raises `WrongChainError` if it is not the expected one."""
         now = self._clock.monotonic()
-        if genesis == self.ours:
-            self._foreign.pop(node, None)
-            self._known[node] = now
+        if genesis == self.expected:
+            self._wrong.pop(node, None)
+            self._confirmed_at[node] = now
             return
-        self._known.pop(node, None)
-        self._foreign[node] = (genesis, now)
+        self._confirmed_at.pop(node, None)
+        self._wrong[node] = (genesis, now)
         self._refuse(node, genesis)
 
     def forget(self, node: Node) -> None:
-        """The node failed: what comes back behind its address may be another one."""
-        self._known.pop(node, None)
+        """Requires a new check after a failure: another node may have taken over the address."""
+        self._confirmed_at.pop(node, None)
 
-    def is_open(self, node: Node) -> bool:
-        """Whether the node has to be asked. Raises `WrongChainError` for one that was of another chain just now."""
-        if self.ours is None:
+    def is_due(self, node: Node) -> bool:
+        """Whether the node must be checked now. Raises `WrongChainError` if its last check failed recently."""
+        if self.expected is None:
             return False
-        genesis, seen = self._foreign.get(node, ("", 0.0))
-        if genesis and self._clock.monotonic() - seen < VALID_SECONDS:
+        now = self._clock.monotonic()
+        genesis, seen_at = self._wrong.get(node, ("", 0.0))
+        if genesis and now - seen_at < VALID_SECONDS:
             self._refuse(node, genesis)
-        known = self._known.get(node)
-        return known is None or self._clock.monotonic() - known >= VALID_SECONDS
+        confirmed_at = self._confirmed_at.get(node)
+        return confirmed_at is None or now - confirmed_at >= VALID_SECONDS
 
     def _refuse(self, node: Node, genesis: str) -> None:
         raise WrongChainError(
-            f"{node.name} is of another chain (genesis hash {genesis}, ours is {self.ours}): it is not used"
+            f"{node.name} serves another chain and is not used: its genesis hash is {genesis}, ours is {self.expected}"
         )

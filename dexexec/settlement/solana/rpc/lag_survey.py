@@ -1,4 +1,4 @@
-"""Who keeps up with the others, by what the nodes answer to one method: all are asked now and then, one in between."""
+"""Finds the nodes that lag, by the heights that they report for one method."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, REMEMBERED, STUC
 
 
 @dataclass(slots=True)
-class _Told:
-    """A height that a node told, when first and when last (monotonic seconds)."""
+class _ReportedHeight:
+    """A height, and when a node first and last reported it (monotonic seconds)."""
 
     height: int
     first: float
@@ -19,44 +19,49 @@ class _Told:
 
 
 class LagSurvey:
-    """The heights that nodes told for `method`. `lag`: blocks by which a node may be behind."""
+    """The heights that nodes report for `method`. `max_lag`: blocks by which a node may be behind."""
 
-    def __init__(self, method: str, clock: Clock, lag: int) -> None:
+    def __init__(self, method: str, clock: Clock, max_lag: int) -> None:
         self.method = method
-        self._clock, self._lag = clock, lag
-        self._told: dict[Node, _Told] = {}
-        self._at = float("-inf")
+        self._clock = clock
+        self._max_lag = max_lag
+        self._reported: dict[Node, _ReportedHeight] = {}
+        self._began_at = float("-inf")
 
     def is_due(self, seconds: float) -> bool:
-        """Whether all nodes were last asked so long ago."""
-        return self._clock.monotonic() >= self._at + seconds
+        """Whether the last survey of all nodes began at least `seconds` ago."""
+        return self._clock.monotonic() >= self._began_at + seconds
 
     def begin(self) -> None:
-        """All nodes are asked now."""
-        self._at = self._clock.monotonic()
+        """Records the start of a survey of all nodes."""
+        self._began_at = self._clock.monotonic()
 
     def note(self, node: Node, height: int) -> None:
-        """A node tells a height."""
-        now, told = self._clock.monotonic(), self._told.get(node)
-        if told is not None and told.height == height:
-            told.last = now
+        """Records the height that a node reports."""
+        now = self._clock.monotonic()
+        reported = self._reported.get(node)
+        if reported is not None and reported.height == height:
+            reported.last = now
         else:
-            self._told[node] = _Told(height, now, now)
+            self._reported[node] = _ReportedHeight(height, now, now)
 
     def weigh(self, nodes: Iterable[Node]) -> dict[Node, NodeWeight]:
-        """What those who told a height just now count, beside what the others told lately."""
+        """The weight of each of `nodes`, which have just reported, compared with recent reports of the others."""
         now = self._clock.monotonic()
-        lately = {node: told for node, told in self._told.items() if now - told.last <= REMEMBERED}
-        best = max((told.height for told in lately.values()), default=0)
+        recent = {node: reported for node, reported in self._reported.items() if now - reported.last <= REMEMBERED}
+        best = max((reported.height for reported in recent.values()), default=0)
+        # A height that is far behind and does not move is no height to compare with.
         moving = {
-            node: told.height
-            for node, told in lately.items()
-            if best - told.height <= ALLOWANCE or told.last - told.first < STUCK
+            node: reported.height
+            for node, reported in recent.items()
+            if best - reported.height <= ALLOWANCE or reported.last - reported.first < STUCK
         }
-        asked = set(nodes)
-        silent = [height for node, height in moving.items() if node not in asked]
-        weights = compare_heights({node: height for node, height in moving.items() if node in asked}, silent, self._lag)
+        answering = set(nodes)
+        silent = [height for node, height in moving.items() if node not in answering]
+        heights = {node: height for node, height in moving.items() if node in answering}
+        weights = compare_heights(heights, silent, self._max_lag)
         stuck = {
-            node: replace(NO_WEIGHT, behind=best - lately[node].height, stuck=True) for node in asked - weights.keys()
+            node: replace(NO_WEIGHT, behind=best - recent[node].height, stuck=True)
+            for node in answering - weights.keys()
         }
         return weights | stuck

@@ -1,6 +1,6 @@
-"""What a node is asked: each JSON-RPC method with the parameters used here and the reading of its answer.
+"""The JSON-RPC calls that are made here: method, parameters, and how to decode the result.
 
-What is acted upon is read at `confirmed`; what proves that a swap is gone is read at `finalized`.
+What is acted on is read at `confirmed`. What proves that a swap can no longer land is read at `finalized`.
 """
 
 import base64
@@ -13,126 +13,147 @@ from dexexec.domain import base58
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
-from dexexec.settlement.solana.rpc import decode, decode_accounts, decode_history, decode_values
 from dexexec.settlement.solana.rpc.called_programs import called_programs
+from dexexec.settlement.solana.rpc.decode import accounts as decode_accounts
+from dexexec.settlement.solana.rpc.decode import history as decode_history
+from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition, read_blockhash, read_position, read_priority_fees
+from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatuses, read_statuses
+from dexexec.settlement.solana.rpc.decode.transactions import ExecutedTransaction, read_simulation, read_transaction
+from dexexec.settlement.solana.rpc.decode.values import read_text, read_u64
 
 T = TypeVar("T")
+
+# The limits below are those of Solana's own RPC server.
 MAX_STATUSES = 256
-"""Signatures in one look-up."""
+"""Signatures in one `getSignatureStatuses`."""
 MAX_ACCOUNTS = 100
-"""Accounts in one answer."""
+"""Accounts in one `getMultipleAccounts`."""
 MAX_FEE_ACCOUNTS = 128
-"""Accounts whose priority fees are asked for at once."""
+"""Accounts in one `getRecentPrioritizationFees`."""
 MAX_SIGNATURES = 1_000
-"""Signatures in one page of an address' history."""
+"""Signatures in one page of `getSignaturesForAddress`."""
 CONFIRMED = {"commitment": "confirmed"}
+FINALIZED_COMMITMENT = {"commitment": "finalized"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCall(Generic[T]):
-    """A call of a node; `read` makes a value of its result, or raises one of `shapes.UNREADABLE`. `slot` is the
-    confirmed slot that the value is of, where it says so."""
+    """A call of a JSON-RPC method.
+
+    `decode` turns the result into a value, or raises one of `DECODE_ERRORS`. `slot` returns the confirmed slot that a
+    value is of, for the methods that report it.
+    """
 
     method: str
     params: Sequence[object]
-    read: Callable[[Any], T]
+    decode: Callable[[Any], T]
     slot: Callable[[T], int] | None = None
 
     def not_before(self, slot: int) -> "MethodCall[T]":
-        """The same as of `slot` or later: a node that is not there yet says so."""
-        *first, how = self.params
-        return replace(self, params=[*first, {**how, "minContextSlot": slot}]) if isinstance(how, dict) else self
+        """The same call, which a node refuses until it has reached `slot`."""
+        *first, options = self.params
+        if not isinstance(options, dict):
+            return self
+        return replace(self, params=[*first, {**options, "minContextSlot": slot}])
 
 
-GENESIS_HASH = MethodCall("getGenesisHash", [], decode_values.read_text)
+GENESIS_HASH = MethodCall(method="getGenesisHash", params=[], decode=read_text)
 BLOCKHASH: MethodCall[Blockhash] = MethodCall(
-    "getLatestBlockhash", [CONFIRMED], decode.read_blockhash, lambda one: one.slot
+    method="getLatestBlockhash", params=[CONFIRMED], decode=read_blockhash, slot=lambda blockhash: blockhash.slot
 )
-FINALIZED: MethodCall[decode.ChainPosition] = MethodCall(
-    "getEpochInfo", [{"commitment": "finalized"}], decode.read_epoch
+FINALIZED: MethodCall[ChainPosition] = MethodCall(
+    method="getEpochInfo", params=[FINALIZED_COMMITMENT], decode=read_position
 )
-BLOCK_HEIGHT: MethodCall[int] = MethodCall("getBlockHeight", [CONFIRMED], decode_values.read_u64)
+BLOCK_HEIGHT: MethodCall[int] = MethodCall(method="getBlockHeight", params=[CONFIRMED], decode=read_u64)
 
 
 def send(payload: bytes) -> MethodCall[str]:
-    """Send a transaction; its signature. The node neither checks it, which was done before it was signed, nor resends
-    it, which is done here, and seen."""
-    how = {"encoding": "base64", "maxRetries": 0, "skipPreflight": True}
-    return MethodCall("sendTransaction", [_base64(payload), how], decode_values.read_text)
+    """Sends a signed transaction. Returns its signature."""
+    # No preflight: the engine simulated this message before it signed. No retries by the node: the engine sends the
+    # bytes again itself, so that every send is counted.
+    options = {"encoding": "base64", "maxRetries": 0, "skipPreflight": True}
+    return MethodCall(method="sendTransaction", params=[_base64(payload), options], decode=read_text)
 
 
-def statuses(signatures: Sequence[str], *, history: bool) -> MethodCall[decode.ReportedStatuses]:
-    """What is known of signatures, in the recent statuses or in the whole history."""
+def statuses(signatures: Sequence[str], *, history: bool) -> MethodCall[ReportedStatuses]:
+    """The statuses of signatures, from the node's recent ones or from its whole history."""
     params = [list(signatures), {"searchTransactionHistory": history}]
-    return MethodCall("getSignatureStatuses", params, partial(decode.read_statuses, count=len(signatures)))
+    decode = partial(read_statuses, count=len(signatures))
+    return MethodCall(method="getSignatureStatuses", params=params, decode=decode)
 
 
-def transaction(signature: str) -> MethodCall[decode.ExecutedTransaction | None]:
+def transaction(signature: str) -> MethodCall[ExecutedTransaction | None]:
     """What a transaction did."""
-    how = {"encoding": "json", "maxSupportedTransactionVersion": 0, **CONFIRMED}
-    return MethodCall("getTransaction", [signature, how], partial(decode.read_transaction, signature=signature))
+    options = {"encoding": "json", "maxSupportedTransactionVersion": 0, **CONFIRMED}
+    decode = partial(read_transaction, signature=signature)
+    return MethodCall(method="getTransaction", params=[signature, options], decode=decode)
 
 
 def signatures(
-    address: str, commitment: str, before: str | None = None, slot: int | None = None
+    address: str, commitment: str, before: str | None = None, min_slot: int | None = None
 ) -> MethodCall[list[HistoryEntry]]:
-    """A page of the transactions that name an address, the newest first, behind the one with the signature `before`; of
-    a node that is not before `slot`."""
-    how: dict[str, object] = {"limit": MAX_SIGNATURES, "commitment": commitment}
-    how |= {name: value for name, value in (("before", before), ("minContextSlot", slot)) if value is not None}
-    return MethodCall("getSignaturesForAddress", [address, how], decode_history.read_signatures)
+    """A page of the transactions that name an address, newest first, older than the signature `before`. A node that has
+    not reached `min_slot` refuses."""
+    options: dict[str, object] = {"limit": MAX_SIGNATURES, "commitment": commitment}
+    if before is not None:
+        options["before"] = before
+    if min_slot is not None:
+        options["minContextSlot"] = min_slot
+    params = [address, options]
+    return MethodCall(method="getSignaturesForAddress", params=params, decode=decode_history.read_signatures)
 
 
 def kept_transaction(signature: str) -> MethodCall[KeptTransaction | None]:
     """A finalized transaction with its bytes."""
-    how = {"encoding": "base64", "maxSupportedTransactionVersion": 1, "commitment": "finalized"}
-    read = partial(decode_history.read_kept, signature=signature)
-    return MethodCall("getTransaction", [signature, how], read)
+    options = {"encoding": "base64", "maxSupportedTransactionVersion": 1, **FINALIZED_COMMITMENT}
+    decode = partial(decode_history.read_kept, signature=signature)
+    return MethodCall(method="getTransaction", params=[signature, options], decode=decode)
 
 
 def accounts(addresses: Sequence[str]) -> MethodCall[Accounts]:
-    """Accounts, all in one answer."""
+    """Accounts, all as of one slot."""
     params = [list(addresses), {"encoding": "base64", **CONFIRMED}]
-    read = partial(decode_accounts.read_accounts, count=len(addresses))
-    return MethodCall("getMultipleAccounts", params, read, lambda one: one.slot)
+    decode = partial(decode_accounts.read_accounts, count=len(addresses))
+    return MethodCall(method="getMultipleAccounts", params=params, decode=decode, slot=lambda found: found.slot)
 
 
 def program_accounts(program: str, filters: AccountFilters) -> MethodCall[ProgramAccounts]:
-    """The accounts of a program that match."""
+    """The accounts of a program that match the filters."""
     matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
-    wanted = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
-    params = [program, {"encoding": "base64", "withContext": True, "filters": wanted, **CONFIRMED}]
-    read = partial(decode_accounts.read_program_accounts, program=program, filters=filters)
-    return MethodCall("getProgramAccounts", params, read)
+    rpc_filters = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
+    params = [program, {"encoding": "base64", "withContext": True, "filters": rpc_filters, **CONFIRMED}]
+    decode = partial(decode_accounts.read_program_accounts, program=program, filters=filters)
+    return MethodCall(method="getProgramAccounts", params=params, decode=decode)
 
 
 def token_balances(owner: str, program: str) -> MethodCall[list[TokenBalance]]:
-    """What an owner holds of the tokens of one token program."""
+    """The balances of an owner in the tokens of one token program."""
     params = [owner, {"programId": program}, {"encoding": "jsonParsed", **CONFIRMED}]
-    read = partial(decode_accounts.read_token_balances, owner=owner, program=program)
-    return MethodCall("getTokenAccountsByOwner", params, read)
+    decode = partial(decode_accounts.read_token_balances, owner=owner, program=program)
+    return MethodCall(method="getTokenAccountsByOwner", params=params, decode=decode)
 
 
 def recent_priority_fees(addresses: Sequence[str]) -> MethodCall[list[int]]:
-    """What transactions that write to all these accounts paid at least for a compute unit. Raises `ValueError` for more
-    than `MAX_FEE_ACCOUNTS`."""
+    """The lowest price per compute unit, per slot, of transactions that wrote to all these accounts. Raises
+    `ValueError` for more than `MAX_FEE_ACCOUNTS`."""
     if len(addresses) > MAX_FEE_ACCOUNTS:
-        raise ValueError(f"priority fees are told for {MAX_FEE_ACCOUNTS} accounts at most, not {len(addresses)}")
-    return MethodCall("getRecentPrioritizationFees", [list(addresses)], decode_accounts.read_priority_fees)
+        raise ValueError(f"priority fees can be read for {MAX_FEE_ACCOUNTS} accounts at most, not {len(addresses)}")
+    return MethodCall(method="getRecentPrioritizationFees", params=[list(addresses)], decode=read_priority_fees)
 
 
 def simulation(payload: bytes, watched: Sequence[str]) -> MethodCall[Simulation]:
-    """What a transaction would do now, signed or not. Raises `ValueError` for bytes that are none."""
-    how: dict[str, object] = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True, **CONFIRMED}
+    """What a transaction, signed or not, would do now. Raises `ValueError` for bytes that are not a transaction."""
+    options: dict[str, object] = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True, **CONFIRMED}
     if watched:
-        how["accounts"] = {"encoding": "base64", "addresses": list(watched)}
-    read = partial(decode.read_simulation, watched=watched, programs=called_programs(payload))
-    return MethodCall("simulateTransaction", [_base64(payload), how], read, lambda one: one.slot)
+        options["accounts"] = {"encoding": "base64", "addresses": list(watched)}
+    decode = partial(read_simulation, watched=watched, programs=called_programs(payload))
+    params = [_base64(payload), options]
+    return MethodCall(method="simulateTransaction", params=params, decode=decode, slot=lambda found: found.slot)
 
 
 def fund(owner: str, mint: str, decimals: int, amount: int) -> MethodCall[None]:
-    """Coins for nothing, on a localnet."""
-    return MethodCall("localnet_fund", [owner, mint, decimals, amount], lambda _: None)
+    """Free coins from the faucet of a localnet."""
+    return MethodCall(method="localnet_fund", params=[owner, mint, decimals, amount], decode=lambda _: None)
 
 
 def _base64(payload: bytes) -> str:

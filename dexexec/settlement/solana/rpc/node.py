@@ -1,8 +1,7 @@
-"""One JSON-RPC endpoint over HTTP: asked once per call, answered or not within a bounded time and size.
+"""One JSON-RPC endpoint over HTTP: sends a call once, and limits the time and size of its answer.
 
-URLs of nodes hold keys, in their path, query or user part. So a node is known by its host and port alone, what it says
-is cleaned of the rest, and requests go straight to the transport, as the client above it logs URLs and follows
-redirects.
+The URL may hold keys. So a node is shown by its name only, messages from it are cleaned of the URL's parts, and
+requests go to the transport directly: httpx's client would log URLs and follow redirects.
 """
 
 import asyncio
@@ -11,81 +10,40 @@ import json
 import re
 import time
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import httpx2
 
-from dexexec.observe.redaction import masked_host
-from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS
 from dexexec.settlement.solana.rpc.methods import MethodCall
-from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
+from dexexec.settlement.solana.rpc.node_errors import (
+    MIN_CONTEXT_SLOT_NOT_REACHED,
+    REQUEST_ERRORS,
+    TOO_MANY_REQUESTS,
+    UNSUPPORTED,
+    MethodUnsupportedError,
+    NodeBehindError,
+    NodeRateLimitedError,
+    NodeRefusedError,
+    NodeUnavailableError,
+)
+from dexexec.settlement.solana.rpc.node_urls import url_secrets
+from dexexec.venue import BadAnswer, Timeout, Unreachable, VenueError
 
 T = TypeVar("T")
-MAX_ANSWER = 16 * 1024 * 1024
-"""Bytes of one answer."""
-KEPT_SECONDS = 15.0
-"""How long a connection is kept that rests."""
-LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=KEPT_SECONDS)
-BROKEN = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
-"""A connection that was made, and broke before its answer came."""
-PREFLIGHT_FAILURE, INVALID_PARAMS = -32002, -32602
-SIGNATURE_FAILURE, PRECOMPILE_FAILURE = -32003, -32006
-REFUSALS = {PREFLIGHT_FAILURE, SIGNATURE_FAILURE, PRECOMPILE_FAILURE, INVALID_PARAMS}
-"""Errors that are about what was asked. Any other is about the node, and another one may do better."""
-TOO_MANY = {429, -32429}
-MIN_CONTEXT_SLOT_NOT_REACHED = -32016
-METHOD_NOT_FOUND, NOT_INDEXED, NO_HISTORY = -32601, -32010, -32011
-LACKING = {METHOD_NOT_FOUND, NOT_INDEXED, NO_HISTORY}
-"""Errors which say that a node does not do that, and nothing about what else it does."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+KEEPALIVE_SECONDS = 15.0
+"""How long an idle connection is kept."""
+LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=KEEPALIVE_SECONDS)
+BROKEN_CONNECTION = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+"""Errors of a connection that was established and broke before its answer came."""
 _FORBIDDEN = {403, 410}
-SEARCH, SEND = "getProgramAccounts", "sendTransaction"
-_LONGEST_MESSAGE = 300
-_SHORTEST_SECRET = 6
-
-
-class NodeUnavailableError(Exception):
-    """The node gave no answer that can be used. `kind` says so to others; `sent` whether it may have got the request,
-    and acted on it."""
-
-    def __init__(self, message: str, kind: type[VenueError], *, sent: bool = True) -> None:
-        super().__init__(message)
-        self.kind, self.sent = kind, sent
-
-
-class NodeRateLimitedError(NodeUnavailableError):
-    """The node was asked too often, and takes nothing for now: for `wanted` seconds, if it says so."""
-
-    def __init__(self, message: str, wanted: float | None = None, *, sent: bool = True) -> None:
-        super().__init__(message, RateLimited, sent=sent)
-        self.wanted = wanted
-
-
-class NodeBehindError(NodeUnavailableError):
-    """The node has not come yet to the slot that was asked for. Nothing is wrong with it otherwise."""
-
-    def __init__(self, message: str, behind: int = 0) -> None:
-        super().__init__(message, Unreachable)
-        self.behind = behind
-
-
-class MethodUnsupportedError(NodeUnavailableError):
-    """The node does not do what it was asked, whoever asks. Nothing is wrong with it otherwise."""
-
-    def __init__(self, message: str, method: str) -> None:
-        super().__init__(message, Unreachable)
-        self.method = method
-
-
-class NodeRefusedError(Exception):
-    """The node answers that the request is wrong: a JSON-RPC error of `REFUSALS`."""
-
-    def __init__(self, message: str, code: int, data: Any) -> None:
-        super().__init__(message)
-        self.code, self.data = code, data
+SEARCH = "getProgramAccounts"
+SEND = "sendTransaction"
+_MAX_MESSAGE_LENGTH = 300
 
 
 class Node:
-    """An endpoint. `timeout` bounds one call, in seconds. Raises `ValueError` for a URL that is none, without it."""
+    """An endpoint. `timeout` limits one call, in seconds. Raises `ValueError`, without the URL, for an invalid URL."""
 
     def __init__(self, url: str, name: str, timeout: float) -> None:
         self.name = name
@@ -95,58 +53,70 @@ class Node:
         try:
             target = httpx2.URL(url)
         except httpx2.InvalidURL:
-            raise ValueError(f"the address of {name} is no URL") from None
+            # `from None`: the original error quotes the URL.
+            raise ValueError(f"the address of {name} is not a valid URL") from None
         if target.userinfo:
             user = f"{target.username}:{target.password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
         self.host = target.host
         self.endpoint = f"{target.host}:{target.port or target.scheme}"
-        self.url, self.headers = target.copy_with(username=None, password=None), headers
+        self.url = target.copy_with(username=None, password=None)
+        self.headers = headers
         self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=target.scheme == "https")
         self._calls = 0
-        self._answered_at = -KEPT_SECONDS
+        self._answered_at = -KEEPALIVE_SECONDS
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
 
-    async def ask(self, question: MethodCall[T]) -> T:
-        """The answer. Raises `NodeUnavailableError` or `NodeRefusedError`, nothing else."""
+    async def call(self, call: MethodCall[T]) -> T:
+        """The decoded result. Raises only `NodeUnavailableError` and `NodeRefusedError`."""
         self._calls += 1
         number = self._calls
-        call = {"jsonrpc": "2.0", "id": number, "method": question.method, "params": question.params}
-        result = self._result(await self._post(json.dumps(call).encode(), question.method), number, question.method)
+        request = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
+        body = await self._post(json.dumps(request).encode(), call.method)
+        result = self._result(body, number, call.method)
         try:
-            return question.read(result)
+            return call.decode(result)
         except DECODE_ERRORS:
-            raise self._unavailable(f"answered {question.method} in a shape that is none", BadAnswer) from None
+            raise self._unavailable(f"answered {call.method} with an unreadable result", BadAnswer) from None
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         await self._transport.aclose()
 
     async def _post(self, body: bytes, method: str) -> bytes:
         """The body of an answer with status 200."""
+        # Half of the time at most for a connection, so that the other half is left for the answer.
         phases = {"connect": self._timeout / 2, "pool": self._timeout / 2}
         request = httpx2.Request("POST", self.url, headers=self.headers, content=body, extensions={"timeout": phases})
         kind: type[VenueError] = Unreachable
+        sent = True
         try:
             async with asyncio.timeout(self._timeout):
                 try:
                     return await self._exchange(request, method)
-                except BROKEN:
-                    if method == SEND or time.monotonic() > self._answered_at + KEPT_SECONDS:
+                except BROKEN_CONNECTION:
+                    if not self._may_retry(method):
                         raise
-                # The connection was one that had rested, and broke as it was taken up again.
                 return await self._exchange(request, method)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            why, sent = f"cannot be connected to ({self.clean(error)})", False
+            why = f"cannot be connected to ({self.clean(error)})"
+            sent = False
         except (TimeoutError, httpx2.TimeoutException):
-            why, kind, sent = f"did not answer within {self._timeout:g} s", Timeout, True
+            why = f"did not answer within {self._timeout:g} s"
+            kind = Timeout
         except (httpx2.TransportError, httpx2.StreamError, OSError, AttributeError) as error:
-            # The last two are anyio's, of a connection that was reset just as it was made: it has no address any more.
-            why, sent = f"broke off ({self.clean(error)})", True
-        # Raised here, so that nothing that knows the URL hangs on to it.
+            # anyio raises the last two for a connection that is reset while it asks the new socket for its address.
+            why = f"broke off ({self.clean(error)})"
+        # Raised outside the except blocks: the original error, which knows the URL, must not become its context.
         raise self._unavailable(why, kind, sent=sent)
+
+    def _may_retry(self, method: str) -> bool:
+        """Whether to repeat a request whose connection broke."""
+        # A server may close an idle connection in the moment it is used again; that can only have happened shortly
+        # after the last answer. A send is never repeated here: settlement counts each send.
+        return method != SEND and time.monotonic() <= self._answered_at + KEEPALIVE_SECONDS
 
     async def _exchange(self, request: httpx2.Request, method: str) -> bytes:
         response = await self._transport.handle_async_request(request)
@@ -156,82 +126,58 @@ class Node:
             body = bytearray()
             async for part in response.aiter_raw():
                 body += part
-                if len(body) > MAX_ANSWER:
-                    raise self._unavailable(f"answered with more than {MAX_ANSWER} bytes", BadAnswer)
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise self._unavailable(f"answered with more than {MAX_ANSWER_BYTES} bytes", BadAnswer)
             self._answered_at = time.monotonic()
             return bytes(body)
         finally:
+            # Also for an answer that is not read: otherwise its connection stays in use.
             await response.aclose()
 
     def _status_error(self, response: httpx2.Response, method: str) -> NodeUnavailableError:
         why = f"{self.name} answered with HTTP status {response.status_code}"
-        if response.status_code in TOO_MANY:
-            return NodeRateLimitedError(why, _seconds(response.headers.get("Retry-After", "")))
+        if response.status_code in TOO_MANY_REQUESTS:
+            return NodeRateLimitedError(why, _read_seconds(response.headers.get("Retry-After", "")))
+        # Providers forbid searches in cheap plans while they allow everything else.
         if response.status_code in _FORBIDDEN and method == SEARCH:
             return MethodUnsupportedError(why, method)
         return NodeUnavailableError(why, Unreachable)
 
-    def _result(self, body: bytes, call: int, method: str) -> Any:
+    def _result(self, body: bytes, number: int, method: str) -> Any:
+        """The result of call `number`. Raises the error that the node answered with."""
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
-            raise self._unavailable("answered what is no JSON", BadAnswer) from None
+            raise self._unavailable("answered with invalid JSON", BadAnswer) from None
         match document:
-            case {"id": answered, "error": {"code": int(code), "message": str(message), **rest}} if answered == call:
+            case {"id": answered, "error": {"code": int(code), "message": str(message), **rest}} if answered == number:
                 message = f"{self.name}: {self.clean(message)} ({code})"
-                if code in REFUSALS:
+                if code in REQUEST_ERRORS:
                     raise NodeRefusedError(message, code, rest.get("data"))
-                if code in TOO_MANY:
+                if code in TOO_MANY_REQUESTS:
                     raise NodeRateLimitedError(message)
-                if code in LACKING:
+                if code in UNSUPPORTED:
                     raise MethodUnsupportedError(message, method)
                 if code == MIN_CONTEXT_SLOT_NOT_REACHED:
                     raise NodeBehindError(f"{self.name} lags behind: {self.clean(rest.get('data') or code)}")
                 raise NodeUnavailableError(message, Unreachable)
-            case {"id": answered, "result": result} if answered == call:
+            case {"id": answered, "result": result} if answered == number:
                 return result
-        raise self._unavailable("answered what is no JSON-RPC", BadAnswer)
+        raise self._unavailable("answered with something other than JSON-RPC", BadAnswer)
 
     def _unavailable(self, why: str, kind: type[VenueError], *, sent: bool = True) -> NodeUnavailableError:
         return NodeUnavailableError(f"{self.name} {why}", kind, sent=sent)
 
-    def clean(self, said: object) -> str:
-        """One short line without control characters, and without anything of the URL's that may be secret."""
-        text = " ".join(str(said).split())
+    def clean(self, message: object) -> str:
+        """One short line without control characters and without the URL's secrets."""
+        text = " ".join(str(message).split())
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return "".join(letter for letter in text if letter.isprintable())[:_LONGEST_MESSAGE]
+        return "".join(letter for letter in text if letter.isprintable())[:_MAX_MESSAGE_LENGTH]
 
 
-def node_names(urls: list[str]) -> list[str]:
-    """Host without a key in its first label, and port if it is given; with its place in the list where that would not
-    tell two nodes apart. Raises `ValueError` for one that is no URL of a node, naming its place only."""
-    hosts = [_host(url, place) for place, url in enumerate(urls, 1)]
-    return [host if hosts.count(host) == 1 else f"{host} ({place})" for place, host in enumerate(hosts, 1)]
-
-
-def url_secrets(url: str) -> list[str]:
-    """The parts of a URL that may be keys, as written and as meant, the longest first."""
-    parts = urlsplit(url)
-    found = re.split(r"[/?&=@:#;,]", f"{parts.netloc.rpartition('@')[0]}/{parts.path}?{parts.query}#{parts.fragment}")
-    if parts.hostname and masked_host(parts.hostname) != parts.hostname:
-        found.append(parts.hostname.partition(".")[0])
-    both = {secret for part in found for secret in (part, unquote(part)) if len(secret) >= _SHORTEST_SECRET}
-    return sorted(both, key=len, reverse=True)
-
-
-def _seconds(text: str) -> float | None:
-    """`Retry-After` in seconds; the other form, a date, is of somebody else's clock and not read."""
-    return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text.strip()) else None
-
-
-def _host(url: str, place: int) -> str:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or parts.scheme not in ("http", "https"):
-        raise ValueError(f"the address of node {place} must be http://HOST or https://HOST, with a port or path if any")
-    host = f"[{host}]" if ":" in host else masked_host(host)
-    return host if port is None else f"{host}:{port}"
+def _read_seconds(retry_after: str) -> float | None:
+    """`Retry-After` in seconds. Its other form, a date, is ignored: it is from a clock that may differ from this
+    machine's."""
+    text = retry_after.strip()
+    return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else None

@@ -1,67 +1,84 @@
-"""What an operator is told of the nodes: once per change, whoever asks them."""
+"""Reports changes in the state of nodes to the operator, each change once."""
 
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
 from dexexec.settlement.solana.rpc.genesis_check import WrongChainError
-from dexexec.settlement.solana.rpc.node import Node, NodeBehindError, NodeRateLimitedError, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_errors import NodeBehindError, NodeRateLimitedError, NodeUnavailableError
 from dexexec.settlement.solana.rpc.signature_notifications import WebSocketListener
 
 
 class NodeListener(WebSocketListener, Protocol):
-    """Who is told of the nodes, once per change."""
+    """Receives changes in the state of nodes, each one once."""
 
     def node_failed(self, node: str, why: str) -> None:
-        """A node gives no answer that can be used, or is not believed; others are asked, if there are any."""
+        """A node gives no usable answer or is not believed. Other nodes are used, if there are any."""
 
     def node_rate_limited(self, node: str, why: str) -> None:
-        """A node was asked too often and is left alone for a while; others are asked, if there are any."""
+        """A node refused too many requests and gets none for a while. Other nodes are used, if there are any."""
 
     def node_lagging(self, node: str, blocks: int) -> None:
-        """A node is behind others, and not believed."""
+        """A node is behind the others, and its answers are not used."""
 
     def node_recovered(self, node: str) -> None:
         """A node answers again, or has caught up."""
 
 
+class _State(Enum):
+    """The last reported state of a node that is not well."""
+
+    FAILED = auto()
+    WRONG_CHAIN = auto()
+    COOLING_DOWN = auto()
+    LAGGING = auto()
+
+
 class NodeReports:
-    """What was told last of each node."""
+    """Passes a node's state to the listener when it changes."""
 
     def __init__(self, listener: NodeListener) -> None:
         self._listener = listener
-        self._told: dict[Node, str] = {}
+        self._reported: dict[Node, _State] = {}
 
     def failed(self, node: Node, error: NodeUnavailableError) -> None:
-        """A node gave no answer that can be used."""
+        """A node gave no usable answer."""
+        failed = partial(self._listener.node_failed, node.name, str(error))
         match error:
             case WrongChainError():
-                self._tell(node, "foreign", partial(self._listener.node_failed, node.name, str(error)))
+                # A state of its own: it is reported even if the node had failed in another way before.
+                self._change(node, _State.WRONG_CHAIN, failed)
             case NodeRateLimitedError():
-                self._tell(node, "rests", partial(self._listener.node_rate_limited, node.name, str(error)))
+                self._change(
+                    node, _State.COOLING_DOWN, partial(self._listener.node_rate_limited, node.name, str(error))
+                )
             case NodeBehindError():
                 self.lags(node, error.behind)
             case _:
-                self._tell(node, "failed", partial(self._listener.node_failed, node.name, str(error)))
+                self._change(node, _State.FAILED, failed)
 
     def lags(self, node: Node, blocks: int) -> None:
         """A node is behind the others."""
-        self._tell(node, "lags", partial(self._listener.node_lagging, node.name, blocks))
+        self._change(node, _State.LAGGING, partial(self._listener.node_lagging, node.name, blocks))
 
     def answered(self, node: Node, *, caught_up: bool) -> None:
-        """A node gave an answer; `caught_up`: one that shows that it is not behind."""
-        told = self._told.get(node)
-        if told is not None and (caught_up or told != "lags"):
-            del self._told[node]
+        """A node answered. `caught_up`: its answer shows that it does not lag."""
+        state = self._reported.get(node)
+        # A lagging node answers too, so an answer alone does not end that state.
+        if state is not None and (caught_up or state is not _State.LAGGING):
+            del self._reported[node]
             self._listener.node_recovered(node.name)
 
-    def disputed(self, node: Node, signature: str, deniers: Iterable[Node]) -> None:
-        """A node knows a transaction that others do not know and had to."""
-        names = ", ".join(sorted(one.name for one in deniers))
-        self._listener.node_failed(node.name, f"knows the transaction {signature}, and {names} do not: it is not final")
+    def disputed(self, node: Node, signature: str, denied_by: Iterable[Node]) -> None:
+        """A node has a transaction that others do not have and should."""
+        names = ", ".join(sorted(one.name for one in denied_by))
+        self._listener.node_failed(
+            node.name, f"has the transaction {signature}, and {names} do not: it is not taken as final"
+        )
 
-    def _tell(self, node: Node, what: str, tell: Callable[[], None]) -> None:
-        """Once, until something else is so."""
-        if self._told.get(node) != what:
-            self._told[node] = what
-            tell()
+    def _change(self, node: Node, state: _State, report: Callable[[], None]) -> None:
+        if self._reported.get(node) is not state:
+            self._reported[node] = state
+            report()

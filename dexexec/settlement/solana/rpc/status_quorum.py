@@ -1,8 +1,7 @@
-"""What nodes say of a signature, alone and together: who is believed when they differ. Pure.
+"""Decides what several nodes' answers about a signature prove together. Pure.
 
-Knowing a signature counts whoever knows it. Not knowing it counts only where the node's heights are believed, and all
-those nodes must agree. That a landing is final, or that it failed for good, ends an order or lets another swap be
-signed: so it needs more nodes for it than against it.
+One node that has a signature is enough to find it. That no node has it is proof only if every node with a believed
+height agrees. That a landing is final ends an order or allows another swap, so more nodes must confirm it than deny it.
 """
 
 from collections import Counter
@@ -10,122 +9,146 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dexexec.domain.swap import NotSeen, Unavailable
-from dexexec.settlement.solana.rpc.decode import COMMITMENTS, ChainPosition, ReportedStatus, ReportedStatuses
+from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition
+from dexexec.settlement.solana.rpc.decode.statuses import COMMITMENTS, ReportedStatus, ReportedStatuses
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_trust import NodeWeight
 
-CONFIRMED, FINALIZED = COMMITMENTS.index("confirmed"), COMMITMENTS.index("finalized")
-RECENT = 150
-"""Slots for which every node knows what landed, also one without a history."""
+CONFIRMED = COMMITMENTS.index("confirmed")
+FINALIZED = COMMITMENTS.index("finalized")
+RECENT_SLOTS = 150
+"""Slots for which every node has a landed signature, also a node without a history."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAnswer:
-    """A node, where it was before the look-up, and what it counts when it does not know; then what it answered. What
-    it did not answer is None."""
+    """What one node answered.
+
+    `position` is its finalized position before the lookup and `weight` what its not having a signature counts for.
+    A part without an answer is empty; `failure` is then the reason.
+    """
 
     node: Node
-    epoch: ChainPosition | None
+    position: ChainPosition | None
     weight: NodeWeight
-    sightings: ReportedStatuses | None = None
-    silence: str = ""
-    """Why it did not answer."""
+    reported: ReportedStatuses | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A node knows the signature.
+    """A node has the signature.
 
-    `final`: that cannot be undone. `overdue`: it should be final by now, and is not. `denied_by`: nodes that do not
-    know it and had to; it is `doubtful` when those are more than know it.
+    `final`: it cannot be undone. `overdue`: by the node's own finalized slot it should be final, and is not.
+    `denied_by`: nodes that do not have it and should. `disputed`: more nodes deny it than confirm it.
     """
 
     node: Node
-    sighting: ReportedStatus
+    status: ReportedStatus
     final: bool = False
     overdue: bool = False
     denied_by: frozenset[Node] = frozenset()
-    doubtful: bool = False
+    disputed: bool = False
 
     @property
     def landing(self) -> tuple[int, bool]:
-        """Where it landed, and whether it failed there."""
-        return self.sighting.slot, self.sighting.failed
+        """The slot in which it landed, and whether it failed there."""
+        return self.status.slot, self.status.failed
 
 
 LookupResult = Found | NotSeen | Unavailable
 
 
-def answer_of_node(view: NodeAnswer, place: int, *, history: bool) -> LookupResult:
-    """What one node says of a signature. With `history`, its whole history was searched."""
-    node, epoch, sightings = view.node, view.epoch, view.sightings
-    if sightings is None:
+def answer_of_node(answer: NodeAnswer, index: int, *, history: bool) -> LookupResult:
+    """What one node's answer means for the signature at `index`. `history`: the whole history was searched."""
+    node = answer.node
+    position = answer.position
+    if answer.reported is None:
         return Unavailable(f"{node.name} does not answer")
-    sighting = sightings.found[place]
-    if sighting is not None:
-        # Only where the node itself has finalized the slot. It told that before, so it may be the next look that finds
-        # it so.
-        past = epoch is not None and sighting.slot <= epoch.slot
-        final = past and sighting.certainty == FINALIZED
-        return Found(node=node, sighting=sighting, final=final, overdue=past and not final)
-    if epoch is None or not (view.weight.counts if history else view.weight.keeps_up):
-        return Unavailable(f"{node.name} does not know it, and {view.weight.why or 'lags behind'}")
-    if sightings.slot < epoch.slot:
-        return Unavailable(f"{node.name} looked as of slot {sightings.slot}, before its finalized slot {epoch.slot}")
-    return NotSeen(epoch.height, history, node.name, sightings.slot)
+    status = answer.reported.statuses[index]
+    if status is not None:
+        # Final only if the node itself had finalized that slot before. The next lookup will find it so.
+        past = position is not None and status.slot <= position.slot
+        final = past and status.commitment == FINALIZED
+        return Found(node=node, status=status, final=final, overdue=past and not final)
+    # The recent statuses of a lagging node prove nothing, but its history up to a believed height does.
+    if position is None or not (answer.weight.counts if history else answer.weight.keeps_up):
+        return Unavailable(f"{node.name} does not have it, and {answer.weight.why or 'lags behind'}")
+    # Several nodes may share one address: the one that looked must have reached the slot of the one that told the
+    # height.
+    if answer.reported.slot < position.slot:
+        return Unavailable(
+            f"{node.name} looked as of slot {answer.reported.slot}, before its finalized slot {position.slot}"
+        )
+    return NotSeen(position.height, history, node.name, answer.reported.slot)
 
 
-def combine_answers(views: Sequence[NodeAnswer], place: int, denied: frozenset[Node] = frozenset()) -> LookupResult:
-    """What all that answered say of one signature whose whole history they searched: of those who know it the surest,
-    else the most careful one. `denied` are nodes that did not know it when they had to."""
-    found = {
-        view.node: (view, answer_of_node(view, place, history=True)) for view in views if view.sightings is not None
+def combine_answers(
+    answers: Sequence[NodeAnswer], index: int, denied_before: frozenset[Node] = frozenset()
+) -> LookupResult:
+    """What the answers of all nodes, each from its whole history, mean together for the signature at `index`.
+
+    `denied_before` are nodes that did not have the signature when they should have had it.
+    """
+    results = {
+        answer.node: (answer, answer_of_node(answer, index, history=True))
+        for answer in answers
+        if answer.reported is not None
     }
-    seen = [one for _, one in found.values() if isinstance(one, Found)]
-    if seen:
-        same = Counter(one.landing for one in seen)
-        best = max(seen, key=lambda one: (same[one.landing], one.sighting.certainty))
-        return _agreed(best, [one for node, one in found.items() if node is not best.node], denied)
-    counted = [(view, one) for view, one in found.values() if view.weight.counts]
-    doubts = [one for _, one in counted if isinstance(one, Unavailable)]
-    unseen = [one for _, one in counted if isinstance(one, NotSeen)]
-    if doubts:
-        return doubts[0]
-    if not any(view.weight.keeps_up for view, _ in counted):
-        return Unavailable(_why_not(views))
-    names = ", ".join(one.node for one in unseen)
-    return NotSeen(min(one.height for one in unseen), True, names, min(one.slot for one in unseen))
+    found = [result for _, result in results.values() if isinstance(result, Found)]
+    if found:
+        agreeing = Counter(result.landing for result in found)
+        best = max(found, key=lambda result: (agreeing[result.landing], result.status.commitment))
+        others = [result for node, result in results.items() if node is not best.node]
+        return _weigh_landing(best, others, denied_before)
+    counted = [(answer, result) for answer, result in results.values() if answer.weight.counts]
+    unavailable = [result for _, result in counted if isinstance(result, Unavailable)]
+    unseen = [result for _, result in counted if isinstance(result, NotSeen)]
+    if unavailable:
+        return unavailable[0]
+    if not any(answer.weight.keeps_up for answer, _ in counted):
+        return Unavailable(_failures(answers))
+    names = ", ".join(result.node for result in unseen)
+    # The lowest height decides: a height that is too high would be a false proof of expiry.
+    return NotSeen(min(result.height for result in unseen), True, names, min(result.slot for result in unseen))
 
 
-def _agreed(best: Found, others: Sequence[tuple[NodeAnswer, LookupResult]], denied: frozenset[Node]) -> LookupResult:
-    """What is left of a landing when the others are heard. It is final only if more nodes know it so than know it
-    otherwise, or do not and had to, and if not more are past it without knowing it, who may have no history."""
-    # One that stands still far behind will never have it.
-    others = [(view, one) for view, one in others if view.weight.counts and not view.weight.stuck]
-    knowing = [one for _, one in others if isinstance(one, Found)]
-    for_it = 1 + sum(one.final and one.landing == best.landing for one in knowing)
-    otherwise = sum(one.overdue or one.landing != best.landing for one in knowing)
-    missing = [view for view, one in others if not isinstance(one, Found) and _is_past(view, best)]
-    against = frozenset(view.node for view in missing if _is_recent(view, best) or view.node in denied)
-    # Whoever keeps up and has not come to that slot yet soon will have. Another swap follows a failure: so it waits for
-    # one that lags, too, which of two may only look so by the other one's slots.
-    failed = best.sighting.failed
-    waits = for_it == 1 and any((view.weight.keeps_up or failed) and not _is_past(view, best) for view, _ in others)
-    final = best.final and not waits and len(against) + otherwise < for_it and len(missing) <= for_it
-    return replace(best, final=final, denied_by=against, doubtful=len(against) > for_it)
+def _weigh_landing(
+    best: Found, others: Sequence[tuple[NodeAnswer, LookupResult]], denied_before: frozenset[Node]
+) -> LookupResult:
+    """Decides whether a landing is final, given the other nodes' answers.
+
+    It is final if more nodes confirm it than have another landing or deny it, and if not more nodes are past its slot
+    without having it, since those may have no history.
+    """
+    # A node that is stuck far behind will never have it.
+    others = [(answer, result) for answer, result in others if answer.weight.counts and not answer.weight.stuck]
+    having = [result for _, result in others if isinstance(result, Found)]
+    confirming = 1 + sum(result.final and result.landing == best.landing for result in having)
+    contradicting = sum(result.overdue or result.landing != best.landing for result in having)
+    missing = [answer for answer, result in others if not isinstance(result, Found) and _is_past(answer, best)]
+    denying = frozenset(answer.node for answer in missing if _is_recent(answer, best) or answer.node in denied_before)
+    # A node that keeps up and has not reached the slot will have it soon. After a failure another swap may follow, so a
+    # lagging node is waited for as well: of two nodes, one may only seem to lag because of the other's false slots.
+    failed = best.status.failed
+    waits = confirming == 1 and any(
+        (answer.weight.keeps_up or failed) and not _is_past(answer, best) for answer, _ in others
+    )
+    final = best.final and not waits and len(denying) + contradicting < confirming and len(missing) <= confirming
+    return replace(best, final=final, denied_by=denying, disputed=len(denying) > confirming)
 
 
-def _is_past(view: NodeAnswer, seen: Found) -> bool:
-    return view.epoch is not None and view.epoch.slot >= seen.sighting.slot
+def _is_past(answer: NodeAnswer, found: Found) -> bool:
+    return answer.position is not None and answer.position.slot >= found.status.slot
 
 
-def _is_recent(view: NodeAnswer, seen: Found) -> bool:
-    return view.sightings is not None and view.sightings.slot - seen.sighting.slot <= RECENT
+def _is_recent(answer: NodeAnswer, found: Found) -> bool:
+    return answer.reported is not None and answer.reported.slot - found.status.slot <= RECENT_SLOTS
 
 
-def _why_not(views: Sequence[NodeAnswer]) -> str:
+def _failures(answers: Sequence[NodeAnswer]) -> str:
     return "; ".join(
-        view.silence
-        or f"{view.node.name} {view.weight.why or ('lags behind' if view.sightings else 'does not answer')}"
-        for view in views
+        answer.failure
+        or f"{answer.node.name} {answer.weight.why or ('lags behind' if answer.reported else 'does not answer')}"
+        for answer in answers
     )

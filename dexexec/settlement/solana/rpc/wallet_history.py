@@ -1,8 +1,7 @@
-"""A wallet's past, as the nodes keep it. Every node is asked, as each may lack a part; what one knows is enough.
+"""Reads a wallet's past from all nodes, since each may lack a part.
 
-A list of signatures comes in pages, each behind the last signature of the one before, and of one node, since another
-may not know that one. Behind one address there may be several nodes: so each page must be as of the slot that was told
-before, or later.
+Each list of signatures is read page by page from one node, because another node may not have the last signature of the
+page before. Several nodes may share an address, so every page must be as of the first one's slot or later.
 """
 
 import asyncio
@@ -10,14 +9,15 @@ from dataclasses import dataclass
 
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.node import MethodUnsupportedError, Node, NodeRefusedError, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_errors import MethodUnsupportedError, NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.solana.rpc.node_pool import NodePool
 from dexexec.venue import BadAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class _Position:
-    """A node, the slot that it has finalized, and the height if that is believed."""
+class _NodePosition:
+    """A node and its finalized slot. It has no `height` if the node's heights are not believed."""
 
     node: Node
     slot: int
@@ -27,28 +27,34 @@ class _Position:
 async def heights(nodes: NodePool) -> dict[str, int]:
     """The finalized height of every node that answers and is believed. Raises `NodeUnavailableError`,
     `NodeRefusedError`."""
-    told = {one.node.name: one.height for one in await _positions(nodes) if one.height is not None}
-    if not told:
-        raise NodeUnavailableError("no node is believed in what it tells of heights", BadAnswer)
-    return told
+    believed = {
+        position.node.name: position.height for position in await _positions(nodes) if position.height is not None
+    }
+    if not believed:
+        raise NodeUnavailableError("the heights of no node are believed", BadAnswer)
+    return believed
 
 
-async def _positions(nodes: NodePool) -> list[_Position]:
+async def _positions(nodes: NodePool) -> list[_NodePosition]:
     positions = await nodes.positions()
     weights = nodes.trust.weigh(positions)
-    return [_Position(node, at.slot, at.height if weights[node].counts else None) for node, at in positions]
+    return [
+        _NodePosition(node, position.slot, position.height if weights[node].counts else None)
+        for node, position in positions
+    ]
 
 
 async def newest(nodes: NodePool, wallet: str) -> list[HistoryEntry] | None:
-    """The newest page of the first node that answers; None when no node does that. Raises `NodeUnavailableError`,
+    """The newest page of the first node that answers. None: no node keeps such lists. Raises `NodeUnavailableError`,
     `NodeRefusedError`."""
-    question = methods.signatures(wallet, "confirmed")
+    call = methods.signatures(wallet, "confirmed")
     failure: NodeUnavailableError | None = None
-    for node in nodes.order_for(question.method):
+    for node in nodes.order_for(call.method):
         try:
-            return await nodes.ask(node, question)
+            return await nodes.call_node(node, call)
         except NodeUnavailableError as error:
             nodes.failed(node, error)
+            # A node without such lists is no failure: None is returned only if all nodes are without them.
             failure = failure if isinstance(error, MethodUnsupportedError) else error
     if failure is not None:
         raise failure
@@ -56,44 +62,53 @@ async def newest(nodes: NodePool, wallet: str) -> list[HistoryEntry] | None:
 
 
 async def wallet_history(nodes: NodePool, wallet: str, since: int) -> list[NodeHistory]:
-    """Of every node that answers and keeps such lists. Raises `NodeUnavailableError`, `NodeRefusedError` when one that
-    is believed does not give its whole list: what it would have said is not known."""
-    found = await asyncio.gather(*(_of_node(nodes, one, wallet, since) for one in await _positions(nodes)))
-    histories = [one for one in found if isinstance(one, NodeHistory)]
+    """The lists of all nodes that answer and keep such lists, back to the time `since`.
+
+    Raises `NodeUnavailableError` or `NodeRefusedError` if a believed node does not return its whole list, because the
+    missing part may hold a transaction that no other node has.
+    """
+    answers = await asyncio.gather(
+        *(_history_of(nodes, position, wallet, since) for position in await _positions(nodes))
+    )
+    histories = [answer for answer in answers if isinstance(answer, NodeHistory)]
     if not histories:
-        raise next(one for one in found if not isinstance(one, NodeHistory))
+        raise next(answer for answer in answers if not isinstance(answer, NodeHistory))
     return histories
 
 
-async def _of_node(nodes: NodePool, at: _Position, wallet: str, since: int) -> NodeHistory | NodeUnavailableError:
-    node = at.node
+async def _history_of(
+    nodes: NodePool, position: _NodePosition, wallet: str, since: int
+) -> NodeHistory | NodeUnavailableError:
+    """The whole list of one node, or why it can be left out."""
+    node = position.node
     entries: dict[str, HistoryEntry] = {}
     before: str | None = None
     try:
-        while page := await nodes.ask(node, methods.signatures(wallet, "finalized", before, at.slot)):
+        while page := await nodes.call_node(node, methods.signatures(wallet, "finalized", before, position.slot)):
             fresh = {entry.signature: entry for entry in page if entry.signature not in entries}
+            # A node that ignores `before` would otherwise be asked for the same page forever.
             if not fresh:
-                raise NodeUnavailableError(f"{node.name} lists the same signatures again and again", BadAnswer)
+                raise NodeUnavailableError(f"{node.name} returns the same signatures again and again", BadAnswer)
             entries |= fresh
             before = page[-1].signature
             if page[-1].time is not None and page[-1].time < since:
                 break
     except NodeUnavailableError as error:
         nodes.failed(node, error)
-        if isinstance(error, MethodUnsupportedError) or at.height is None:
+        if isinstance(error, MethodUnsupportedError) or position.height is None:
             return error
         raise
-    return NodeHistory(node.name, at.height, tuple(entries.values()))
+    return NodeHistory(node.name, position.height, tuple(entries.values()))
 
 
 async def kept_transaction(nodes: NodePool, signature: str) -> KeptTransaction | None:
-    """Of the first node that has it. Raises `NodeUnavailableError`, `NodeRefusedError` when none has it, and one did
-    not answer."""
-    question = methods.kept_transaction(signature)
+    """The transaction, from the first node that has it. Raises `NodeUnavailableError` or `NodeRefusedError` if no node
+    has it and one did not answer."""
+    call = methods.kept_transaction(signature)
     failure: NodeUnavailableError | NodeRefusedError | None = None
-    for node in nodes.order_for(question.method):
+    for node in nodes.order_for(call.method):
         try:
-            found = await nodes.ask(node, question)
+            found = await nodes.call_node(node, call)
         except NodeUnavailableError as error:
             nodes.failed(node, error)
             failure = error

@@ -1,7 +1,6 @@
-"""The WebSocket of a node: where it is, and what is said over it (JSON-RPC with `signatureSubscribe`).
+"""The WebSocket of a node: its addresses, its messages (`signatureSubscribe` over JSON-RPC), and an open connection.
 
-Its address is the node's own with another scheme. A validator serves its WebSocket one port above, so an address with
-a port and without TLS stands for both. As for HTTP, the address holds keys and is never shown.
+The address is that of the node with another scheme. It may hold keys and is never shown.
 """
 
 import asyncio
@@ -16,102 +15,105 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from dexexec.concurrency.cancellation import ignore_exception
-from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS, read_u64
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS, read_u64
 
-MAX_MESSAGE = 1024 * 1024
-"""Bytes."""
+MAX_MESSAGE_BYTES = 1024 * 1024
 PING_SECONDS = 20.0
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionReply:
-    """The request `request` is subscription `number`; None if it was refused."""
+    """The reply to the request `request`: its subscription number, None if the node refused."""
 
     request: int
-    number: int | None
+    subscription: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something happened to what subscription `number` is about. What, is not read: it would be no proof."""
+    """An event of a subscription. Its content is not read: it would be no proof."""
 
-    number: int
+    subscription: int
 
 
-def subscribe(request: int, signature: str) -> str:
-    """The message that asks to hear of a signature once it is confirmed."""
+def subscribe_message(request: int, signature: str) -> str:
+    """Requests a notification once `signature` is confirmed."""
     return _call(request, "signatureSubscribe", [signature, {"commitment": "confirmed"}])
 
 
-def unsubscribe(request: int, number: int) -> str:
-    """The message that gives a subscription up."""
-    return _call(request, "signatureUnsubscribe", [number])
+def unsubscribe_message(request: int, subscription: int) -> str:
+    """Ends a subscription."""
+    return _call(request, "signatureUnsubscribe", [subscription])
 
 
 def read_message(message: str | bytes) -> SubscriptionReply | Notification | None:
-    """What a node says; None for what nobody waits for."""
+    """Decodes a message from a node. None: it matters to no subscription, or is not readable."""
     try:
         match json.loads(message):
-            case {"method": "signatureNotification", "params": {"subscription": number}}:
-                return Notification(read_u64(number))
-            case {"id": request, "result": bool()}:  # of an unsubscription
-                return None
-            case {"id": request, "result": number}:
-                return SubscriptionReply(read_u64(request), read_u64(number))
+            case {"method": "signatureNotification", "params": {"subscription": subscription}}:
+                return Notification(read_u64(subscription))
+            case {"id": _, "result": bool()}:
+                return None  # the reply to an unsubscription
+            case {"id": request, "result": subscription}:
+                return SubscriptionReply(read_u64(request), read_u64(subscription))
             case {"id": request, "error": _}:
                 return SubscriptionReply(read_u64(request), None)
     except (*DECODE_ERRORS, RecursionError):
-        pass
+        pass  # a node that sends nonsense costs a notification, and polling replaces that
     return None
 
 
-def websocket_urls(target: httpx2.URL) -> list[httpx2.URL]:
-    """Where the WebSocket of the node at `target` may be, the likeliest first."""
-    if target.scheme == "https":
-        return [target.copy_with(scheme="wss")]
-    here = target.copy_with(scheme="ws")
-    if target.port is None or target.port >= 65535:
-        return [here]
-    return [here, here.copy_with(port=target.port + 1)]
+def websocket_urls(url: httpx2.URL) -> list[httpx2.URL]:
+    """Where the WebSocket of the node at `url` may be, the likeliest address first."""
+    if url.scheme == "https":
+        return [url.copy_with(scheme="wss")]
+    same_port = url.copy_with(scheme="ws")
+    if url.port is None or url.port >= _MAX_PORT:
+        return [same_port]
+    # A validator serves WebSocket one port above HTTP; a proxy in front of it serves both on one port.
+    return [same_port, same_port.copy_with(port=url.port + 1)]
 
 
 class RpcWebSocket:
-    """An open connection."""
+    """An open connection to a node."""
 
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: httpx2.URL, headers: dict[str, str], seconds: float) -> "RpcWebSocket":
-        """Raises `OSError`, `TimeoutError` or one of tornado's own errors: whatever it is, there is no connection."""
-        given = HTTPHeaders({name: value for name, value in headers.items() if name == "Authorization"})
-        request = HTTPRequest(str(address), headers=given, connect_timeout=seconds, follow_redirects=False)
+    async def open(cls, url: httpx2.URL, headers: dict[str, str], seconds: float) -> "RpcWebSocket":
+        """Connects within `seconds`. Raises `OSError`, `TimeoutError` or one of tornado's own errors."""
+        authorization = HTTPHeaders({name: value for name, value in headers.items() if name == "Authorization"})
+        # No redirects: the keys in the URL and headers are for this host only.
+        request = HTTPRequest(str(url), headers=authorization, connect_timeout=seconds, follow_redirects=False)
         opening = asyncio.ensure_future(
             websocket_connect(
-                request, ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, max_message_size=MAX_MESSAGE
+                request, ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, max_message_size=MAX_MESSAGE_BYTES
             )
         )
         try:
             async with asyncio.timeout(seconds):
                 return cls(await asyncio.shield(opening))
         except (TimeoutError, asyncio.CancelledError):
-            opening.add_done_callback(_close)  # it cannot be stopped, so it may still come to be
+            # Tornado's connect cannot be cancelled. If it succeeds later, the connection is closed at once.
+            opening.add_done_callback(_close_unused)
             raise
 
-    def say(self, message: str) -> None:
-        """Send it; if the connection is gone, whoever listens will hear that."""
+    def send(self, message: str) -> None:
+        """Sends a message. A lost connection is reported by `receive`, not here."""
         try:
             written: Any = self._connection.write_message(message)
         except (WebSocketClosedError, StreamClosedError):
             return
         written.add_done_callback(ignore_exception)
 
-    async def hear(self) -> str | bytes | None:
-        """The next message; None when the connection is gone."""
+    async def receive(self) -> str | bytes | None:
+        """The next message. None: the connection is lost."""
         return await self._connection.read_message()
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Closes the connection."""
         self._connection.close()
 
 
@@ -119,7 +121,6 @@ def _call(request: int, method: str, params: list[object]) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": request, "method": method, "params": params})
 
 
-def _close(opening: "asyncio.Future[WebSocketClientConnection]") -> None:
-    """Nobody waits for this connection any more."""
+def _close_unused(opening: "asyncio.Future[WebSocketClientConnection]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

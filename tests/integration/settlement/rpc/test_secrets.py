@@ -105,7 +105,7 @@ async def test_the_keys_reach_the_node() -> None:
 
 
 async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(node, "MAX_ANSWER_BYTES", 10_000)
     async with (
         scripted_node(getGenesisHash=lambda _: "x" * 20_000) as script,
         keyed(script.url, RecordingListener()) as chain,

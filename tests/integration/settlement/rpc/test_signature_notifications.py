@@ -77,13 +77,18 @@ async def scene(folder: Path, *, sockets: bool = True) -> AsyncIterator[Scene]:
 
 async def subscribed(chain: RpcChain, signature: str) -> None:
     """Until there is a subscription."""
-    await until(lambda: (one := chain._notifications._awaited.get(signature)) is not None and one.number is not None)
+    await until(
+        lambda: (
+            (one := chain._notifications._subscriptions._watched.get(signature)) is not None
+            and one.subscription is not None
+        )
+    )
 
 
 async def listening(chain: RpcChain, signature: str) -> None:
     """Until notifications arrive by themselves and all are processed."""
     await asyncio.gather(chain.wait_for_notification(signature, LONG), subscribed(chain, signature))
-    if chain._notifications._awaited[signature].woken.is_set():
+    if chain._notifications._subscriptions._watched[signature].wake_up.is_set():
         await chain.wait_for_notification(signature, LONG)
 
 
@@ -224,16 +229,15 @@ async def test_what_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> Non
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)
         async with open_chain(RpcChain([node.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain:
-            while given_up not in {
-                chain._notifications._numbers.get(number) for number in chain._notifications._numbers
-            }:
+            subscriptions = chain._notifications._subscriptions._subscriptions
+            while given_up not in subscriptions.values():
                 await chain.wait_for_notification(given_up, 0.1)
-            number = next(iter(chain._notifications._numbers))
+            number = next(iter(subscriptions))
             clock.advance(31)
             await chain.wait_for_notification(unknown(), 0.1)
             await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.heard))
             assert [one["params"] for one in node.heard if one["method"] == "signatureUnsubscribe"] == [[number]]
-            assert given_up not in chain._notifications._awaited
+            assert given_up not in chain._notifications._subscriptions._watched
 
 
 async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 from dexexec.domain.swap import ProgramFailure
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.program_failures import explain
-from dexexec.settlement.solana.rpc.decode import read_failure, read_transaction
+from dexexec.settlement.solana.rpc.decode.failures import read_failure
+from dexexec.settlement.solana.rpc.decode.transactions import read_transaction
 from dexexec.venue import (
     AccountChanged,
     AccountFrozen,

@@ -16,16 +16,17 @@ from solders.transaction import VersionedTransaction
 from dexexec.domain.solana import Account, Simulation
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.solana.rpc import decode
 from dexexec.settlement.solana.rpc.called_programs import called_programs
-from dexexec.settlement.solana.rpc.decode import (
-    ChainPosition,
+from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition, read_blockhash, read_position
+from dexexec.settlement.solana.rpc.decode.failures import TransactionFailure, read_failure
+from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatus, ReportedStatuses, read_statuses
+from dexexec.settlement.solana.rpc.decode.transactions import (
     ExecutedTransaction,
-    ReportedStatus,
-    ReportedStatuses,
-    TransactionFailure,
+    balance_changes,
+    read_simulation,
+    read_transaction,
 )
-from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS
 
 WALLET, POOL, VAULT, VENUE = (str(Pubkey([n] * 32)) for n in range(1, 5))
 TOKENS = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
@@ -92,7 +93,7 @@ def test_tokens_move_by_the_owner_of_their_accounts_and_the_fee_moves_nothing() 
     held = [balance(1, WALLET, USDC, 900), balance(2, POOL, USDC, 10), balance(3, WALLET, VENUE, 1)]
     holds = [balance(1, WALLET, USDC, 650), balance(2, POOL, USDC, 260), balance(3, WALLET, VENUE, 8)]
     rents = [RENT] * 3
-    assert decode.balance_changes(meta([10**9, *rents], [10**9 - 5_000, *rents], held, holds), WALLET) == {
+    assert balance_changes(meta([10**9, *rents], [10**9 - 5_000, *rents], held, holds), WALLET) == {
         USDC: -250,
         VENUE: 7,
     }
@@ -101,42 +102,42 @@ def test_tokens_move_by_the_owner_of_their_accounts_and_the_fee_moves_nothing() 
 def test_two_accounts_of_one_mint_count_together_and_what_cancels_is_left_out() -> None:
     held = [balance(1, WALLET, USDC, 5), balance(2, WALLET, USDC, 7)]
     holds = [balance(1, WALLET, USDC, 2), balance(2, WALLET, USDC, 10)]
-    assert decode.balance_changes(meta([100, 9, 9], [95, 9, 9], held, holds, fee=5), WALLET) == {}
+    assert balance_changes(meta([100, 9, 9], [95, 9, 9], held, holds, fee=5), WALLET) == {}
 
 
 def test_sol_that_is_wrapped_stays_the_wallets_own() -> None:
     holds = [balance(1, WALLET, WSOL, 3 * 10**9)]
     lamports = [10**10, 0], [10**10 - 5_000 - RENT - 3 * 10**9, RENT + 3 * 10**9]
-    assert decode.balance_changes(meta(*lamports, [], holds), WALLET) == {}
+    assert balance_changes(meta(*lamports, [], holds), WALLET) == {}
 
 
 def test_sol_that_is_unwrapped_by_closing_the_account_stays_the_wallets_own() -> None:
     held = [balance(1, WALLET, WSOL, 3 * 10**9)]
     lamports = [10**9, RENT + 3 * 10**9], [4 * 10**9 + RENT - 5_000, 0]
-    assert decode.balance_changes(meta(*lamports, held, []), WALLET) == {}
+    assert balance_changes(meta(*lamports, held, []), WALLET) == {}
 
 
 def test_wrapped_sol_that_is_swapped_moves_under_its_mint_once() -> None:
     held = [balance(1, WALLET, WSOL, 10**9), balance(2, POOL, WSOL, 7), balance(3, WALLET, USDC, 0)]
     holds = [balance(1, WALLET, WSOL, 0), balance(2, POOL, WSOL, 10**9 + 7), balance(3, WALLET, USDC, 150)]
     before, after = [10**8, RENT + 10**9, RENT + 7, RENT], [10**8 - 5_000, RENT, RENT + 10**9 + 7, RENT]
-    assert decode.balance_changes(meta(before, after, held, holds), WALLET) == {WSOL: -(10**9), USDC: 150}
+    assert balance_changes(meta(before, after, held, holds), WALLET) == {WSOL: -(10**9), USDC: 150}
 
 
 def test_rent_of_an_account_of_its_own_is_not_spent_and_that_of_anothers_is() -> None:
     holds = [balance(1, WALLET, USDC, 4), balance(2, POOL, USDC, 0)]
     lamports = [10**9, 0, 0], [10**9 - 5_000 - 2 * RENT, RENT, RENT]
-    assert decode.balance_changes(meta(*lamports, [], holds), WALLET) == {USDC: 4, WSOL: -RENT}
+    assert balance_changes(meta(*lamports, [], holds), WALLET) == {USDC: 4, WSOL: -RENT}
 
 
 def test_lamports_that_lay_at_an_accounts_address_before_it_was_opened_are_no_gain() -> None:
     lamports = [10**9, 700], [10**9 - 5_000 - RENT + 700, RENT]
-    assert decode.balance_changes(meta(*lamports, [], [balance(1, WALLET, USDC, 0)]), WALLET) == {}
+    assert balance_changes(meta(*lamports, [], [balance(1, WALLET, USDC, 0)]), WALLET) == {}
 
 
 def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
     held, holds = [balance(1, WALLET, USDC, 9)], [balance(1, POOL, USDC, 9)]
-    assert decode.balance_changes(meta([10**9, RENT], [10**9 - 5_000, RENT], held, holds), WALLET) == {
+    assert balance_changes(meta([10**9, RENT], [10**9 - 5_000, RENT], held, holds), WALLET) == {
         USDC: -9,
         WSOL: -RENT,
     }
@@ -147,15 +148,13 @@ def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
 
 def test_a_transaction_that_succeeded_tells_its_slot_its_fee_and_what_it_moved() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 10_000, 2_005, 3_005, 1, 1], [], [], fee=5_000)
-    assert decode.read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(
-        341_197_900, 5_000, {WSOL: -5_000}, None
-    )
+    assert read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(341_197_900, 5_000, {WSOL: -5_000}, None)
 
 
 def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 5_000, 5, 5, 1, 1], [], [])
     values["err"] = {"InstructionError": [1, {"Custom": 6022}]}
-    executed = decode.read_transaction(shown(values), SIGNATURE)
+    executed = read_transaction(shown(values), SIGNATURE)
     assert executed is not None
     assert (executed.fee, executed.moved) == (5_000, {})
     assert executed.failure == TransactionFailure(
@@ -166,12 +165,12 @@ def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
 
 
 def test_a_transaction_that_the_node_does_not_have_is_none() -> None:
-    assert decode.read_transaction(None, SIGNATURE) is None
+    assert read_transaction(None, SIGNATURE) is None
 
 
 def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
     with pytest.raises(DECODE_ERRORS):
-        decode.read_transaction(shown(meta([1], [1], [], [])), VENUE)
+        read_transaction(shown(meta([1], [1], [], [])), VENUE)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
     ],
 )
 def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failure: TransactionFailure) -> None:
-    assert decode.read_failure(err, [SYSTEM]) == failure
+    assert read_failure(err, [SYSTEM]) == failure
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
@@ -216,14 +215,14 @@ def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failur
 
 def test_a_blockhash_and_its_last_valid_height_are_of_one_answer() -> None:
     result = {"context": CONTEXT, "value": {"blockhash": VENUE, "lastValidBlockHeight": 319_337_180}}
-    assert decode.read_blockhash(result) == Blockhash(VENUE, 319_337_180, 341_197_933)
+    assert read_blockhash(result) == Blockhash(VENUE, 319_337_180, 341_197_933)
 
 
 def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
     known = {"confirmationStatus": "finalized", "confirmations": None, "err": None, "slot": 48, "status": {"Ok": None}}
     fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
     result = {"context": CONTEXT, "value": [known, None, fresh]}
-    assert decode.read_statuses(result, 3) == ReportedStatuses(
+    assert read_statuses(result, 3) == ReportedStatuses(
         341_197_933, (ReportedStatus(48, 2, False), None, ReportedStatus(72, 0, True))
     )
 
@@ -240,7 +239,7 @@ def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> Non
         "returnData": None,
         "unitsConsumed": 150,
     }
-    found = decode.read_simulation({"context": CONTEXT, "value": value}, [WALLET, POOL, VAULT], [SYSTEM])
+    found = read_simulation({"context": CONTEXT, "value": value}, [WALLET, POOL, VAULT], [SYSTEM])
     after = {WALLET: Account(SYSTEM, 7, b""), POOL: None, VAULT: None}
     assert found == Simulation(slot=341_197_933, units=150, error=None, failure=None, logs=tuple(logs), after=after)
 
@@ -253,7 +252,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
         "unitsConsumed": 300,
         "returnData": None,
     }
-    found = decode.read_simulation({"context": CONTEXT, "value": value}, [WALLET], [SYSTEM, TOKENS])
+    found = read_simulation({"context": CONTEXT, "value": value}, [WALLET], [SYSTEM, TOKENS])
     failure = ProgramFailure(index=1, program=TOKENS, custom=1, text="custom program error: 0x1")
     assert (found.units, found.failure, found.after) == (300, failure, {})
     assert found.error == f"instruction 1 ({TOKENS}) failed: a token account holds too little ({failure.text})"
@@ -279,16 +278,16 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
 )
 def test_a_blockhash_in_another_shape_is_none(value: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        decode.read_blockhash({"context": CONTEXT, "value": value})
+        read_blockhash({"context": CONTEXT, "value": value})
 
 
 @pytest.mark.parametrize(
     "result", [None, 7, [], {"absoluteSlot": 9}, {"absoluteSlot": 9, "blockHeight": None}, {"blockHeight": 7}]
 )
 def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
-    assert decode.read_epoch({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == ChainPosition(9, 7)
+    assert read_position({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == ChainPosition(9, 7)
     with pytest.raises(DECODE_ERRORS):
-        decode.read_epoch(result)
+        read_position(result)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +295,7 @@ def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
 )
 def test_statuses_in_another_shape_or_number_are_none(value: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        decode.read_statuses({"context": CONTEXT, "value": value}, 1)
+        read_statuses({"context": CONTEXT, "value": value}, 1)
 
 
 @pytest.mark.parametrize("key", ["err", "fee", "preBalances", "postBalances", "preTokenBalances", "postTokenBalances"])
@@ -305,15 +304,15 @@ def test_a_transaction_without_one_of_its_parts_is_none(key: str) -> None:
     values = copy.deepcopy(whole)
     del values["meta"][key]
     with pytest.raises(DECODE_ERRORS):
-        decode.read_transaction(values, SIGNATURE)
+        read_transaction(values, SIGNATURE)
     with pytest.raises(DECODE_ERRORS):
-        decode.read_transaction(whole | {"meta": None}, SIGNATURE)
+        read_transaction(whole | {"meta": None}, SIGNATURE)
 
 
 @pytest.mark.parametrize("err", [{}, {"A": 1, "B": 2}, 7, {"InstructionError": 3}, {"InstructionError": ["x", "y"]}])
 def test_an_error_in_another_shape_is_none(err: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        decode.read_failure(err, [])
+        read_failure(err, [])
 
 
 # ---- a transaction's own bytes ---------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from dexexec.domain.solana import Account, Accounts, TokenBalance
-from dexexec.settlement.solana.rpc import decode_accounts, methods
-from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
+from dexexec.settlement.solana.rpc import methods
+from dexexec.settlement.solana.rpc.decode.accounts import read_accounts
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS
 from tests.support.raydium_accounts import address
 
 OWNER, MINT, AT, OTHER = (address(n) for n in range(1, 5))
@@ -24,9 +25,7 @@ def test_accounts_come_with_their_bytes_and_none_where_there_is_none() -> None:
         "space": 3,
     }
     result = {"context": CONTEXT, "value": [None, one]}
-    assert decode_accounts.read_accounts(result, 2) == Accounts(
-        341_197_933, (None, Account(TOKENS, 1_461_600, b"\1\2\3"))
-    )
+    assert read_accounts(result, 2) == Accounts(341_197_933, (None, Account(TOKENS, 1_461_600, b"\1\2\3")))
 
 
 def held(amount: str = "18446744073709551615", **changed: Any) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def held(amount: str = "18446744073709551615", **changed: Any) -> dict[str, Any]
 
 
 def read(*accounts: Any) -> list[TokenBalance]:
-    return methods.token_balances(OWNER, TOKENS).read({"context": CONTEXT, "value": list(accounts)})
+    return methods.token_balances(OWNER, TOKENS).decode({"context": CONTEXT, "value": list(accounts)})
 
 
 def test_what_somebody_holds_is_told_in_base_units_with_the_decimals() -> None:
@@ -76,8 +75,8 @@ def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
     fees = [{"slot": slot, "prioritizationFee": fee} for slot, fee in ((9, 3), (7, 1), (8, 10_000))]
     asked = methods.recent_priority_fees([OWNER, MINT])
     assert (asked.method, asked.params) == ("getRecentPrioritizationFees", [[OWNER, MINT]])
-    assert asked.read(fees) == [1, 10_000, 3]
-    assert asked.read([]) == []
+    assert asked.decode(fees) == [1, 10_000, 3]
+    assert asked.decode([]) == []
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
 )
 def test_priority_fees_in_another_shape_are_none(result: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        methods.recent_priority_fees([]).read(result)
+        methods.recent_priority_fees([]).decode(result)
 
 
 def test_priority_fees_are_told_for_128_accounts_at_once() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dexexec.settlement.solana.rpc.host_pacing import LEAST, MOST, HostPacing
+from dexexec.settlement.solana.rpc.host_pacing import MAX_RATE, MIN_RATE, HostPacing
 from dexexec.settlement.solana.rpc.methods import GENESIS_HASH
-from dexexec.settlement.solana.rpc.node import NodeRateLimitedError, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node_errors import NodeRateLimitedError, NodeUnavailableError
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
-from dexexec.settlement.solana.rpc.throttled_node import ThrottledNodes
+from dexexec.settlement.solana.rpc.throttled_nodes import ThrottledNodes
 from dexexec.testing.clock import ManualClock
 
 
@@ -24,7 +24,7 @@ class Limited:
         self.taken: deque[float] = deque()
         self.refused = 0
 
-    async def ask(self, question: Any) -> Any:
+    async def call(self, question: Any) -> Any:
         await self.clock.sleep(0.05)
         now = self.clock.monotonic()
         while self.taken and self.taken[0] <= now - 1:
@@ -37,13 +37,13 @@ class Limited:
 
 
 async def ask_all(throttled: ThrottledNodes, node: Any, count: int) -> list[Any]:
-    waiting = [throttled.ask(node, GENESIS_HASH, until=60.0) for _ in range(count)]
+    waiting = [throttled.call(node, GENESIS_HASH, until=60.0) for _ in range(count)]
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_promise_17_all_slow_down_together_and_get_their_answers() -> None:
     clock = ManualClock()
-    node, throttled = Limited(clock, 10), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
+    node, throttled = Limited(clock, 10), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, max_lag=10)
     assert await ask_all(throttled, node, 60) == ["hash"] * 60
     assert clock.monotonic() < 40, "it does not crawl"
     before = node.refused
@@ -54,9 +54,9 @@ async def test_promise_17_all_slow_down_together_and_get_their_answers() -> None
 
 async def test_who_has_no_time_left_fails_at_once() -> None:
     clock = ManualClock()
-    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
+    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, max_lag=10)
     with pytest.raises(NodeUnavailableError):
-        await throttled.ask(node, GENESIS_HASH, until=0.1)  # type: ignore[arg-type]
+        await throttled.call(node, GENESIS_HASH, until=0.1)  # type: ignore[arg-type]
     assert clock.monotonic() < 1
 
 
@@ -74,16 +74,16 @@ def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
     assert pace.bucket() is not None
     assert pace.rate == pytest.approx(10 * 1.1**10)
     pace.slow_down()
-    assert pace.rate == LEAST, "it answered nothing in the last second"
+    assert pace.rate == MIN_RATE, "it answered nothing in the last second"
     clock.advance(1_000)
-    assert pace.bucket() is None, f"past {MOST:g} there is no limit any more"
+    assert pace.bucket() is None, f"past {MAX_RATE:g} there is no limit any more"
 
 
 async def test_promise_17_one_complaint_in_a_quiet_moment_does_not_make_all_crawl() -> None:
     """No request was answered just before, because none was sent: that is no measure of the allowed rate."""
     clock = ManualClock()
-    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, lag=10)
-    first = asyncio.ensure_future(throttled.ask(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]
+    node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, max_lag=10)
+    first = asyncio.ensure_future(throttled.call(node, GENESIS_HASH, until=60.0))  # type: ignore[arg-type]
     while not node.refused:
         await asyncio.sleep(0)
     node.per_second = 30

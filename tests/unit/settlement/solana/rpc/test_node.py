@@ -4,7 +4,8 @@ import httpx2
 import pytest
 
 from dexexec.settlement.solana.rpc.methods import GENESIS_HASH
-from dexexec.settlement.solana.rpc.node import Node, NodeUnavailableError
+from dexexec.settlement.solana.rpc.node import Node
+from dexexec.settlement.solana.rpc.node_errors import NodeUnavailableError
 
 
 @pytest.mark.parametrize("error", [AttributeError("no attribute 'getpeername'"), OSError(107, "")])
@@ -19,6 +20,6 @@ async def test_a_connection_that_is_reset_just_as_it_is_made_is_one_that_broke_o
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", reset)
     node = Node("http://node", "node", 1.0)
     with pytest.raises(NodeUnavailableError, match="broke off") as caught:
-        await node.ask(GENESIS_HASH)
+        await node.call(GENESIS_HASH)
     assert caught.value.sent
     await node.aclose()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dexexec.settlement.solana.rpc.node import node_names, url_secrets
+from dexexec.settlement.solana.rpc.node_urls import node_names, url_secrets
 
 
 def test_a_node_is_known_by_its_host_and_port() -> None:

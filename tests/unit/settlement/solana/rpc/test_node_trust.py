@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.swap import SLOTS_PER_SECOND
-from dexexec.settlement.solana.rpc.decode import ChainPosition
+from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_trust import CALM, PROBATION, STUCK, NodeTrust, compare_heights
 from dexexec.testing.clock import ManualClock
@@ -74,7 +74,7 @@ def test_promise_5_a_height_above_the_nodes_own_newest_block_proves_nothing(lie:
     [(node, why)] = scene.heard.lines
     assert node == "node0"
     assert str(scene.epoch(lie).height) in why, "the number"
-    assert "proves nothing" in why, "and what follows"
+    assert "its numbers prove nothing until that has passed" in why, "and what follows"
 
 
 def test_promise_5_a_slot_told_for_a_height_proves_nothing() -> None:
@@ -163,7 +163,7 @@ def test_promise_5_one_liar_of_three_counts_for_nothing_and_makes_nobody_look_be
     assert scene.weigh(0, 10_000, 2) == [True, False, True]
     [(node, why)] = scene.heard.lines
     assert node == "node1"
-    assert "others tell" in why
+    assert "others report" in why
     weights = compare_heights({scene.nodes[0]: 500, scene.nodes[1]: 10**7, scene.nodes[2]: 495}, (), LAG)
     assert [weights[node].keeps_up for node in scene.nodes] == [True, False, True]
 

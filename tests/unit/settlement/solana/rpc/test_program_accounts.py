@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dexexec.domain.solana import Account, AccountFilters, ProgramAccounts
 from dexexec.settlement.solana.rpc import methods
-from dexexec.settlement.solana.rpc.decode_values import DECODE_ERRORS
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS
 from tests.support.raydium_accounts import address
 
 PROGRAM, AT, OTHER = address(1), address(2), address(3)
@@ -39,10 +39,10 @@ def test_the_question_is_asked_at_confirmed_and_for_the_slot() -> None:
 
 
 def test_accounts_come_by_address_with_the_slot() -> None:
-    found = ASKED.read(answer({"pubkey": AT, "account": RIGHT}, {"pubkey": OTHER, "account": RIGHT}))
+    found = ASKED.decode(answer({"pubkey": AT, "account": RIGHT}, {"pubkey": OTHER, "account": RIGHT}))
     account = Account(PROGRAM, 5, b"\1\2\3\4")
     assert found == ProgramAccounts(77, {AT: account, OTHER: account})
-    assert ASKED.read(answer()) == ProgramAccounts(77, {})
+    assert ASKED.decode(answer()) == ProgramAccounts(77, {})
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_accounts_come_by_address_with_the_slot() -> None:
 )
 def test_what_was_not_asked_for_is_no_answer(result: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        ASKED.read(result)
+        ASKED.decode(result)
 
 
 @given(data=st.binary(max_size=12), size=st.integers(0, 12), offset=st.integers(0, 14), wanted=st.binary(max_size=4))

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.settlement.solana.rpc.request_budget import (
-    LONGEST_REST,
+    MAX_COOLDOWN,
+    MIN_COOLDOWN,
     PUBLIC_LIMITS,
-    SHORTEST_REST,
     BudgetExhaustedError,
     Cooldown,
     RequestBudget,
@@ -164,11 +164,11 @@ def pauses(wanted: list[float | None]) -> list[float]:
 
 
 def test_a_nodes_rests_grow_up_to_a_bound() -> None:
-    assert pauses([None] * 8) == [0.5, 1, 2, 4, 8, 16, LONGEST_REST, LONGEST_REST]
+    assert pauses([None] * 8) == [0.5, 1, 2, 4, 8, 16, MAX_COOLDOWN, MAX_COOLDOWN]
 
 
 def test_what_a_node_asks_for_goes_first_within_the_bounds() -> None:
-    assert pauses([3.0, None, 0.0, 1e6]) == [3, 6, SHORTEST_REST, LONGEST_REST]
+    assert pauses([3.0, None, 0.0, 1e6]) == [3, 6, MIN_COOLDOWN, MAX_COOLDOWN]
 
 
 def test_a_node_that_answers_again_rests_briefly_the_next_time() -> None:
@@ -178,7 +178,7 @@ def test_a_node_that_answers_again_rests_briefly_the_next_time() -> None:
             clock.advance(rest.left)
         rest.end()
         rest.begin(None)
-        assert rest.left == SHORTEST_REST
+        assert rest.left == MIN_COOLDOWN
 
 
 def test_what_was_on_its_way_when_a_rest_began_neither_ends_nor_lengthens_it() -> None:

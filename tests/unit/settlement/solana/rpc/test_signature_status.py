@@ -9,7 +9,8 @@ import pytest
 from dexexec.domain import base58
 from dexexec.domain.swap import Landed, Unavailable
 from dexexec.settlement.solana.rpc import signature_status
-from dexexec.settlement.solana.rpc.decode import ExecutedTransaction, ReportedStatus
+from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatus
+from dexexec.settlement.solana.rpc.decode.transactions import ExecutedTransaction
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_pool import NodePool
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
@@ -35,7 +36,7 @@ class Sighted(SignatureStatuses):
 
     async def _look_up(self, signatures: list[str], *, history: bool) -> Sequence[LookupResult]:  # type: ignore[override]
         node = Node("http://node.example", "node", 1.0)
-        return [Found(node=node, sighting=ReportedStatus(SLOT, FINALIZED, False), final=True) for _ in signatures]
+        return [Found(node=node, status=ReportedStatus(SLOT, FINALIZED, False), final=True) for _ in signatures]
 
 
 async def test_a_transaction_that_no_node_shows_keeps_no_other_from_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:

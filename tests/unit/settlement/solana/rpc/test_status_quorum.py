@@ -3,13 +3,14 @@
 import pytest
 
 from dexexec.domain.swap import NotSeen, Unavailable
-from dexexec.settlement.solana.rpc.decode import ChainPosition, ReportedStatus, ReportedStatuses
+from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition
+from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatus, ReportedStatuses
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeWeight
 from dexexec.settlement.solana.rpc.status_quorum import (
     CONFIRMED,
     FINALIZED,
-    RECENT,
+    RECENT_SLOTS,
     Found,
     LookupResult,
     NodeAnswer,
@@ -24,14 +25,16 @@ COUNTS, LAGS = NodeWeight(), NodeWeight(keeps_up=False, behind=60)
 STUCK = NodeWeight(keeps_up=False, behind=2_000, stuck=True)
 
 
-def view(node: int, sighting: ReportedStatus | None, *, past: int = 10, weight: NodeWeight = COUNTS) -> NodeAnswer:
+def view(node: int, status: ReportedStatus | None, *, past: int = 10, weight: NodeWeight = COUNTS) -> NodeAnswer:
     """A node that has finalized so many slots past the landing, and looked 32 slots later."""
-    epoch = ChainPosition(SLOT + past, SLOT + past)
-    return NodeAnswer(NODES[node], epoch, weight, ReportedStatuses(epoch.slot + 32, (sighting,)))
+    position = ChainPosition(SLOT + past, SLOT + past)
+    return NodeAnswer(
+        node=NODES[node], position=position, weight=weight, reported=ReportedStatuses(position.slot + 32, (status,))
+    )
 
 
 def silent(node: int) -> NodeAnswer:
-    return NodeAnswer(NODES[node], None, NO_WEIGHT)
+    return NodeAnswer(node=NODES[node], position=None, weight=NO_WEIGHT)
 
 
 def seen(*views: NodeAnswer) -> Found:
@@ -61,8 +64,8 @@ def seen(*views: NodeAnswer) -> Found:
         ([view(0, FINAL), view(1, FAILED)], False),
         ([view(0, FINAL), view(1, FAILED), view(2, FINAL)], True),
         ([view(0, FINAL), view(1, ELSEWHERE)], False),
-        ([view(0, FINAL), view(1, None, past=RECENT)], True),
-        ([view(0, FINAL), view(1, None, past=RECENT), view(2, None, past=RECENT)], False),
+        ([view(0, FINAL), view(1, None, past=RECENT_SLOTS)], True),
+        ([view(0, FINAL), view(1, None, past=RECENT_SLOTS), view(2, None, past=RECENT_SLOTS)], False),
         ([view(0, FINAL), view(1, None, weight=NO_WEIGHT)], True),
     ],
     ids=[
@@ -86,19 +89,19 @@ def test_promise_5_a_failure_that_one_node_tells_waits_for_another_one_that_lags
 
 def test_promise_5_what_most_nodes_know_of_a_landing_is_what_it_is_whoever_is_asked_first() -> None:
     found = seen(view(0, FAILED), view(1, FINAL), view(2, FINAL))
-    assert (found.sighting, found.node, found.final) == (FINAL, NODES[1], True)
+    assert (found.status, found.node, found.final) == (FINAL, NODES[1], True)
 
 
 def test_a_landing_that_most_deny_is_in_doubt_and_the_operator_can_hear_who_does() -> None:
     found = seen(view(0, FINAL), view(1, None), view(2, None))
-    assert found.doubtful
+    assert found.disputed
     assert found.denied_by == {NODES[1], NODES[2]}
-    assert not seen(view(0, FINAL), view(1, None)).doubtful
+    assert not seen(view(0, FINAL), view(1, None)).disputed
 
 
 def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> None:
-    views = [view(0, FINAL), view(1, None, past=RECENT)]
-    finding = combine_answers(views, 0, denied=frozenset({NODES[1]}))
+    views = [view(0, FINAL), view(1, None, past=RECENT_SLOTS)]
+    finding = combine_answers(views, 0, denied_before=frozenset({NODES[1]}))
     assert isinstance(finding, Found)
     assert not finding.final
 
@@ -106,7 +109,7 @@ def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> Non
 def test_who_knows_it_is_heard_whatever_else_it_tells() -> None:
     for knows in (
         view(0, FINAL, weight=NO_WEIGHT),
-        NodeAnswer(NODES[0], None, NO_WEIGHT, ReportedStatuses(SLOT, (FINAL,))),
+        NodeAnswer(node=NODES[0], position=None, weight=NO_WEIGHT, reported=ReportedStatuses(SLOT, (FINAL,))),
     ):
         assert isinstance(combine_answers([knows, view(1, None), view(2, None)], 0), Found)
 
@@ -136,7 +139,12 @@ def test_promise_5_a_node_that_is_not_believed_proves_nothing_and_holds_up_nothi
 
 
 def test_promise_5_a_node_that_looked_too_early_holds_up_the_proof() -> None:
-    early = NodeAnswer(NODES[1], ChainPosition(SLOT, SLOT), COUNTS, ReportedStatuses(SLOT - 1, (None,)))
+    early = NodeAnswer(
+        node=NODES[1],
+        position=ChainPosition(SLOT, SLOT),
+        weight=COUNTS,
+        reported=ReportedStatuses(SLOT - 1, (None,)),
+    )
     assert isinstance(not_seen(view(0, None), early), Unavailable)
 
 

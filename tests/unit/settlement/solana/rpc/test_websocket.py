@@ -10,8 +10,8 @@ from dexexec.settlement.solana.rpc.websocket import (
     Notification,
     SubscriptionReply,
     read_message,
-    subscribe,
-    unsubscribe,
+    subscribe_message,
+    unsubscribe_message,
     websocket_urls,
 )
 
@@ -32,13 +32,13 @@ def test_a_websocket_is_at_the_nodes_own_address_or_one_port_above(url: str, add
 
 
 def test_a_signature_is_asked_for_at_confirmed() -> None:
-    assert json.loads(subscribe(7, "signature")) == {
+    assert json.loads(subscribe_message(7, "signature")) == {
         "jsonrpc": "2.0",
         "id": 7,
         "method": "signatureSubscribe",
         "params": ["signature", {"commitment": "confirmed"}],
     }
-    assert json.loads(unsubscribe(8, 5))["params"] == [5]
+    assert json.loads(unsubscribe_message(8, 5))["params"] == [5]
 
 
 @pytest.mark.parametrize(

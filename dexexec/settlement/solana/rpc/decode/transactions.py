@@ -1,0 +1,107 @@
+"""Decodes executed and simulated transactions: what they moved, what they cost, and why they failed."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.solana import Simulation
+from dexexec.domain.swap import ProgramFailure
+from dexexec.domain.token import WSOL
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS
+from dexexec.settlement.solana.program_failures import INSUFFICIENT
+from dexexec.settlement.solana.rpc.decode.accounts import read_account
+from dexexec.settlement.solana.rpc.decode.failures import TransactionFailure, read_failure
+from dexexec.settlement.solana.rpc.decode.values import read_exactly, read_text, read_u64
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedTransaction:
+    """A transaction on the chain: its fee in lamports, and the balance changes of its payer or why it failed."""
+
+    slot: int
+    fee: int
+    moved: Mapping[str, int]
+    failure: TransactionFailure | None
+
+
+def read_transaction(result: Any, signature: str) -> ExecutedTransaction | None:
+    """Decodes `getTransaction` with encoding `json`. None: the node does not have the transaction."""
+    if result is None:
+        return None
+    meta = result["meta"]
+    transaction = result["transaction"]
+    if transaction["signatures"][0] != signature:
+        raise ValueError("another transaction")
+    keys = transaction["message"]["accountKeys"]
+    programs = [keys[call["programIdIndex"]] for call in transaction["message"]["instructions"]]
+    failure = None if meta["err"] is None else read_failure(meta["err"], programs, meta.get("logMessages") or ())
+    if failure is not None and _is_of_another_wallet(failure.instruction, meta, transaction["message"]):
+        # The vault of a venue lacks tokens, not our wallet: `insufficient-funds` would blame the wrong side.
+        failure = replace(failure, code=FailureReason.PROGRAM_ERROR)
+    moved = {} if failure else balance_changes(meta, keys[0])
+    return ExecutedTransaction(read_u64(result["slot"]), read_u64(meta["fee"]), moved, failure)
+
+
+def balance_changes(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
+    """The change of each mint's balance for the wallet that pays, in base units.
+
+    A token account counts by its owner. SOL is the sum of the lamports in the wallet and in all its token accounts,
+    without the network fee: wrapping, unwrapping and rent for the wallet's own accounts change nothing.
+    """
+    before, after = (_token_accounts(meta[f"{when}TokenBalances"]) for when in ("pre", "post"))
+    moved: defaultdict[str, int] = defaultdict(int)
+    for sign, accounts in ((-1, before), (1, after)):
+        for owner, mint, amount in accounts.values():
+            if owner == wallet and mint != WSOL:
+                moved[mint] += sign * amount
+    moved[WSOL] = read_u64(meta["fee"])
+    for index, (was, now) in enumerate(zip(meta["preBalances"], meta["postBalances"], strict=True)):
+        # An account that this transaction opens or closes is listed on one side only. Its owner is the same on the
+        # other side, so that rent which is paid or returned stays with the wallet.
+        owned_before = before.get(index) or after.get(index)
+        owned_after = after.get(index) or before.get(index)
+        moved[WSOL] -= read_u64(was) if index == 0 or (owned_before and owned_before[0] == wallet) else 0
+        moved[WSOL] += read_u64(now) if index == 0 or (owned_after and owned_after[0] == wallet) else 0
+    return {mint: change for mint, change in moved.items() if change}
+
+
+def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:
+    """Decodes `simulateTransaction` for the accounts `watched`."""
+    value = result["value"]
+    slot = read_u64(result["context"]["slot"])
+    units = read_u64(value.get("unitsConsumed") or 0)
+    logs = tuple(map(str, value.get("logs") or ()))
+    if value["err"] is not None:
+        # A failed transaction changes no account, so there is nothing to read from `accounts`.
+        failure = read_failure(value["err"], programs, logs)
+        return Simulation(slot=slot, units=units, error=failure.detail, failure=failure.instruction, logs=logs)
+    accounts = read_exactly(tuple(value.get("accounts") or ()), len(watched))
+    after = {
+        # An account with no lamports no longer exists; some nodes still list it.
+        address: None if account is None or not account["lamports"] else read_account(account)
+        for address, account in zip(watched, accounts, strict=True)
+    }
+    return Simulation(slot=slot, units=units, logs=logs, after=after)
+
+
+def _is_of_another_wallet(failure: ProgramFailure | None, meta: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether a top-level token instruction failed because an account of another wallet holds too little."""
+    if failure is None or failure.custom != INSUFFICIENT or failure.program not in TOKEN_PROGRAMS:
+        return False
+    source = message["instructions"][failure.index]["accounts"][0]
+    account = _token_accounts(meta["preTokenBalances"]).get(source)
+    return account is not None and account[0] != message["accountKeys"][0]
+
+
+def _token_accounts(balances: Any) -> dict[int, tuple[str, str, int]]:
+    """Owner, mint and amount of each token account, by its index among the transaction's accounts."""
+    return {
+        read_u64(balance["accountIndex"]): (
+            read_text(balance["owner"]),
+            read_text(balance["mint"]),
+            read_u64(int(balance["uiTokenAmount"]["amount"])),
+        )
+        for balance in balances or ()
+    }

@@ -1,0 +1,184 @@
+"""Calls one node within the request budget, at the pace of its host, outside its cooldown, and only on our chain.
+
+A call that waits for its turn fails only when its time is up. A call that is not sent proves nothing about a swap:
+neither that it is on its way nor that it is not.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import TypeVar
+
+from dexexec.clock import Clock
+from dexexec.concurrency.cancellation import ignore_exception
+from dexexec.settlement.solana.rpc.genesis_check import GenesisCheck
+from dexexec.settlement.solana.rpc.host_pacing import HostPacing
+from dexexec.settlement.solana.rpc.methods import GENESIS_HASH, MethodCall
+from dexexec.settlement.solana.rpc.node import SEARCH, SEND, Node
+from dexexec.settlement.solana.rpc.node_errors import (
+    MethodUnsupportedError,
+    NodeBehindError,
+    NodeRateLimitedError,
+    NodeRefusedError,
+    NodeUnavailableError,
+)
+from dexexec.settlement.solana.rpc.request_budget import BudgetExhaustedError, Cooldown, RequestBudget
+from dexexec.settlement.solana.rpc.slot_tracker import SlotTracker
+from dexexec.venue import RateLimited
+
+T = TypeVar("T")
+BEHIND_RETRY_SECONDS = 0.1
+"""Pause before a node that was behind is called again: shorter than a slot of any cluster."""
+NEVER_WAITING = frozenset({SEARCH, SEND})
+"""Methods that do not wait for the end of a cooldown: pools are found in other ways too, and sends are repeated."""
+MAX_REFUSALS = 3
+"""How often one call may be refused as too many requests."""
+
+
+class NotSentError(NodeUnavailableError):
+    """The request was not sent: our own budget is exhausted. The node is not at fault."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, RateLimited, sent=False)
+
+
+class ThrottledNodes:
+    """Calls nodes. `timeout`: seconds for which a call may wait for its turn. `max_lag`: slots by which an answer may
+    be older than the best."""
+
+    def __init__(self, clock: Clock, budget: RequestBudget, timeout: float, max_lag: int) -> None:
+        self.slots = SlotTracker(clock)
+        self.genesis = GenesisCheck(clock)
+        self._clock = clock
+        self._budget = budget
+        self._timeout = timeout
+        self._max_lag = max_lag
+        # Searches have their own, lower limits at most providers: a node that refuses them still answers the rest.
+        self._cooldowns: defaultdict[tuple[Node, bool], Cooldown] = defaultdict(lambda: Cooldown(clock))
+        self._pacings: dict[str, HostPacing] = {}
+        self._checks: dict[Node, asyncio.Future[None]] = {}
+
+    def deadline(self) -> float:
+        """Until when a call that starts now may wait for its turn (monotonic seconds)."""
+        return self._clock.monotonic() + self._timeout
+
+    async def call(self, node: Node, call: MethodCall[T], until: float | None = None, *, patient: bool = True) -> T:
+        """The answer of `node`. Waits for the budget until `until` (monotonic seconds), and if `patient` also for the
+        end of the node's cooldown. Raises `NodeUnavailableError`, `NodeRefusedError`."""
+        until = self.deadline() if until is None else until
+        if not self.genesis.is_due(node):
+            return await self._call(node, call, until, patient=patient)
+        # The check runs at the same time, so that it costs no extra time. The answer is used only if it passes.
+        check = self._checks.get(node) or self._begin_check(node, until)
+        answer = await self._call(node, call, until, patient=patient)
+        await asyncio.shield(check)
+        return answer
+
+    async def fresh(
+        self,
+        node: Node,
+        call: MethodCall[T],
+        until: float | None = None,
+        *,
+        min_slot: int | None = None,
+        wait: bool = True,
+        patient: bool = True,
+    ) -> T:
+        """As `call`, but not older than `min_slot`; without that, not far behind the best slot of any node.
+
+        Raises `NodeBehindError` if there is no such answer by `until`, or at once without `wait`.
+        """
+        until = self.deadline() if until is None else until
+        attempt = call
+        while True:
+            required = max(0, self.slots.best() - self._max_lag) if min_slot is None else min_slot
+            try:
+                answer = await self.call(node, attempt, until, patient=patient)
+                slot = call.slot(answer) if call.slot else required
+                if slot >= required:
+                    return answer
+                behind = required - slot if min_slot is not None else self.slots.behind(slot)
+                raise NodeBehindError(
+                    f"{node.name} lags behind: its answer is of slot {slot}, {behind} slots ago", behind
+                )
+            except NodeBehindError:
+                if not wait or self._clock.monotonic() + BEHIND_RETRY_SECONDS > until:
+                    raise
+            # Several nodes may share the address, of which one is behind: another one may answer next.
+            await self._clock.sleep(BEHIND_RETRY_SECONDS)
+            attempt = call.not_before(required)
+
+    def _begin_check(self, node: Node, until: float) -> asyncio.Future[None]:
+        """Starts a check that concurrent calls share; a caller that gives up does not end it."""
+        check = self._checks[node] = asyncio.ensure_future(self.check_chain(node, until))
+        check.add_done_callback(ignore_exception)
+        check.add_done_callback(lambda _: self._checks.pop(node, None))
+        return check
+
+    async def check_chain(self, node: Node, until: float | None = None) -> None:
+        """Checks the node's genesis hash, if one is expected. Raises `WrongChainError`, and as `call`."""
+        if self.genesis.expected is not None:
+            until = self.deadline() if until is None else until
+            self.genesis.record(node, await self._call(node, GENESIS_HASH, until, patient=True))
+
+    async def aclose(self) -> None:
+        """Ends running checks."""
+        running = list(self._checks.values())
+        for check in running:
+            check.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _call(self, node: Node, call: MethodCall[T], until: float, *, patient: bool) -> T:
+        cooldown = self._cooldowns[node, call.method == SEARCH]
+        pacing = self._pacing(node.endpoint)
+        cooldown_until = until if patient and call.method not in NEVER_WAITING else float("-inf")
+        refusals = 0
+        while True:
+            await self._wait_for_cooldown(node, cooldown, cooldown_until)
+            await self._wait_for_budget(node, call.method, pacing, until)
+            # Another call may have been refused while this one waited for the budget.
+            if cooldown.left:
+                continue
+            try:
+                answer = await node.call(call)
+            except NodeRateLimitedError as error:
+                # Refusals of requests that were on their way together slow the host down once.
+                if cooldown.begin(error.retry_after) and call.method != SEARCH:
+                    pacing.slow_down()
+                refusals += 1
+                if refusals == MAX_REFUSALS or self._clock.monotonic() + cooldown.left > cooldown_until:
+                    raise
+            except NodeRefusedError:
+                cooldown.end()
+                pacing.answered()
+                raise
+            except NodeUnavailableError as error:
+                # After a real failure another node may answer at this address.
+                if not isinstance(error, NodeBehindError | MethodUnsupportedError):
+                    self.genesis.forget(node)
+                raise
+            else:
+                cooldown.end()
+                pacing.answered()
+                if call.slot is not None:
+                    self.slots.note(node, call.slot(answer))
+                return answer
+
+    async def _wait_for_cooldown(self, node: Node, cooldown: Cooldown, until: float) -> None:
+        """Raises `NodeRateLimitedError` if the cooldown ends after `until`."""
+        while left := cooldown.left:
+            if self._clock.monotonic() + left > until:
+                message = f"{node.name} refused too many requests and gets none for {left:.1f} s"
+                raise NodeRateLimitedError(message, sent=False)
+            await self._clock.sleep(left)
+
+    async def _wait_for_budget(self, node: Node, method: str, pacing: HostPacing, until: float) -> None:
+        """Raises `NotSentError` if there is no budget by `until`."""
+        try:
+            await self._budget.take(node.host, method, until, pacing.bucket())
+        except BudgetExhaustedError as error:
+            raise NotSentError(f"nothing was sent to {node.name}: {error}") from None
+
+    def _pacing(self, endpoint: str) -> HostPacing:
+        if endpoint not in self._pacings:
+            self._pacings[endpoint] = HostPacing(self._clock, endpoint)
+        return self._pacings[endpoint]
