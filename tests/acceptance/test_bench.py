@@ -69,7 +69,7 @@ def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> 
 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
-def test_the_other_parts_run_and_say_what_the_documentation_says(given: dict[str, str]) -> None:
+def test_the_other_parts_run_and_print_the_documented_figures(given: dict[str, str]) -> None:
     document = measured("--only", "latency,fanout,memory,history", environment=given)
     assert document["faults"] == []
     assert set(document) == set(re.findall(r'^  "([a-zA-Z]+)":', DOCUMENT.read_text(), re.MULTILINE))
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
         ((), "Postgres at 127.0.0.1:1/postgres does not answer"),
     ],
 )
-def test_what_cannot_be_measured_is_said_in_one_line(options: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_measured_is_reported_in_one_line(options: tuple[str, ...], said: str) -> None:
     with Stand() as stand:
         process = stand.start("bench", *options, PG_HOST="127.0.0.1", PG_PORT="1", REDIS_URL="redis://127.0.0.1:1")
         assert process.wait() == 2

@@ -113,7 +113,7 @@ async def test_a_client_that_is_cancelled_has_no_socket_left(
         assert to_port(port) == 0
 
 
-async def test_a_request_that_nobody_waits_for_any_more_ends_with_its_client() -> None:
+async def test_a_request_without_a_waiter_ends_with_its_client() -> None:
     async with server(is_silent) as port:
         async with http() as calls:
             asking = asyncio.create_task(calls.get(f"http://127.0.0.1:{port}/readyz"))

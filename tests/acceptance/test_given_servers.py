@@ -122,7 +122,7 @@ def secrets_in_environment() -> list[str]:
 
 
 @pytest.mark.parametrize("wrong", ["PG_PASSWORD", "REDIS_URL"])
-def test_a_wrong_password_is_told_in_one_line_without_it(
+def test_a_wrong_password_is_an_error_of_one_line_without_it(
     nothing_embedded: Stand, guarded: tuple[Address, str], wrong: str
 ) -> None:
     address, url = guarded
@@ -159,7 +159,7 @@ WRONG_PLACES = {
 }
 
 
-def test_promise_14_an_address_that_cannot_be_used_is_told_without_its_password(nothing_embedded: Stand) -> None:
+def test_promise_14_an_address_that_cannot_be_used_is_reported_without_its_password(nothing_embedded: Stand) -> None:
     """All reasons in one test, since each takes a start."""
     redis_url = "redis://127.0.0.1:1/0"
     processes = {
@@ -174,7 +174,7 @@ def test_promise_14_an_address_that_cannot_be_used_is_told_without_its_password(
 
 
 @pytest.mark.parametrize("command", [["demo", "--orders"], ["adapters", "check"], []])
-def test_promise_14_what_is_typed_in_a_wrong_place_is_told_without_its_password(command: list[str]) -> None:
+def test_promise_14_a_value_in_a_wrong_variable_is_reported_without_its_password(command: list[str]) -> None:
     with pytest.raises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as err:
         raise SystemExit(main([*command, "postgresql://me:hunter2@db/x"]))
     assert "postgresql://***@db/x" in err.getvalue()

@@ -116,7 +116,7 @@ def test_an_adapter_from_elsewhere_does_not_start_before_its_programs_are_pinned
     refuses(process, "elsewhere calls AMM1", "DEXEXEC_VENUE_PROGRAMS=elsewhere=AMM1")
 
 
-def test_a_worker_without_a_localnet_says_how_to_get_one(stand: Stand) -> None:
+def test_a_worker_without_a_localnet_fails_with_the_way_to_start_one(stand: Stand) -> None:
     refuses(stand.start("worker"), "python -m dexexec localnet", "DEXEXEC_LOCALNET_URL")
 
 
@@ -126,7 +126,7 @@ def test_a_localnet_that_does_not_answer_is_named_by_its_setting(stand: Stand) -
 
 
 @pytest.mark.parametrize("key", ["x" * 88, "[1, 2, 3]" + " " * 80, "file:/nowhere/hunter2.json"])
-def test_a_wallet_that_is_none_is_refused_without_repeating_it(stand: Stand, key: str) -> None:
+def test_an_invalid_wallet_is_refused_without_repeating_it(stand: Stand, key: str) -> None:
     process = stand.start(SOLANA_WALLET_SECRET_KEY=key)
     refuses(process, "SOLANA_WALLET_SECRET_KEY")
     assert key.strip() not in process.err

@@ -28,7 +28,7 @@ def localnet(stand: Stand) -> str:
     return line.split()[1]
 
 
-def test_quote_shows_every_venue_and_its_exit_code_says_whether_one_can(stand: Stand) -> None:
+def test_quote_shows_every_venue_and_its_exit_code_whether_one_can(stand: Stand) -> None:
     able, document = stand.start("quote", "SOL", "USDC", "0.01"), stand.start("quote", "SOL", "USDC", "0.01", "--json")
     assert (able.wait(), document.wait()) == (0, 0), able.err
     assert {line.split()[0] for line in able.out.splitlines()[2:]} == {"mock-raydium", "mock-meteora"}

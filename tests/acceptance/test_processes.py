@@ -242,7 +242,7 @@ def test_they_share_the_localnet_that_comes_up_with_them(data_dir: Path) -> None
 # What cannot start
 
 
-def test_what_no_process_can_start_with_is_said_once(stand: Stand) -> None:
+def test_a_cause_that_stops_every_process_is_reported_once(stand: Stand) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -252,7 +252,7 @@ def test_what_no_process_can_start_with_is_said_once(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("sharing", [False, True])
-def test_a_port_that_somebody_has_is_not_shared_with_them(stand: Stand, sharing: bool) -> None:
+def test_a_port_of_another_process_is_not_shared(stand: Stand, sharing: bool) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         other.bind(("127.0.0.1", 0))

@@ -99,7 +99,7 @@ def test_a_redis_that_does_not_answer(stand: Stand, given: dict[str, str], close
 
 
 @pytest.mark.parametrize("url", [f"http://:{REDIS_SECRET}@127.0.0.1", f"redis://:{REDIS_SECRET}@h:x/0"])
-def test_a_redis_url_that_is_none(stand: Stand, given: dict[str, str], data_dir: Path, url: str) -> None:
+def test_an_invalid_redis_url(stand: Stand, given: dict[str, str], data_dir: Path, url: str) -> None:
     refuses(stand.start(**(given | {"REDIS_URL": url, "DEXEXEC_DATA_DIR": str(data_dir)})), "REDIS_URL")
 
 

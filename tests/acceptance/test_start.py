@@ -187,7 +187,7 @@ def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> N
         assert process.stop() == 0
 
 
-def test_migrate_applies_everything_once_whoever_else_does_it(given: dict[str, str], database_address: Address) -> None:
+def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, str], database_address: Address) -> None:
     with Stand(**given) as stand:
         together = [stand.start("migrate") for _ in range(2)]
         assert [process.wait() for process in together] == [0, 0]

@@ -28,7 +28,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """Runs a command whose standard error is a full pipe. The command itself holds the reading end, and never reads."""
 
 
-def test_a_log_that_nobody_reads_stops_neither_the_service_nor_its_exit(
+def test_a_log_without_a_reader_stops_neither_the_service_nor_its_exit(
     servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
     with Stand(**QUICK) as stand:

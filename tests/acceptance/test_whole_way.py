@@ -162,9 +162,7 @@ async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again
     judge(database_address, kept)
 
 
-async def test_a_client_that_posts_too_many_orders_is_told_when_to_come_back(
-    stand: Stand, database_address: Address
-) -> None:
+async def test_a_client_that_posts_too_many_orders_gets_a_retry_after(stand: Stand, database_address: Address) -> None:
     apis = [stand.start("api", DEXEXEC_CLIENT_ORDERS_PER_MINUTE="10", DEXEXEC_TRUST_PROXY="true") for _ in range(2)]
     urls = await asyncio.to_thread(lambda: [api.url for api in apis])
     async with http() as calls, asyncio.timeout(50):

@@ -13,7 +13,7 @@ from tests.support.chaos.networks import by_way, of_redis
 from tests.support.chaos.proxy import proxy
 
 
-def test_a_write_after_a_reset_is_a_broken_connection_and_no_fault_of_ours(servers: Servers) -> None:
+def test_a_write_after_a_reset_is_a_broken_connection_and_no_internal_error(servers: Servers) -> None:
     """uvloop raises RuntimeError for a write to a transport that has closed."""
 
     async def write() -> None:

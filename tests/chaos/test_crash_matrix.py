@@ -155,9 +155,7 @@ def _judge_exits(case: Case, exit_code: int | None) -> None:
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 @pytest.mark.parametrize("blow", [Blow.KILL, Blow.RAISE, Blow.STALL])
-async def test_no_order_is_lost_or_doubled_whatever_strikes_between_any_two_effects(
-    blow: Blow, servers: Servers
-) -> None:
+async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(blow: Blow, servers: Servers) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
     here = [at for at in slow_first if at not in UNTIL_FINAL]
     cases = [Case(at, blow, drained=at not in BY_THE_QUEUE) for at in here]

@@ -55,7 +55,7 @@ def cases(blow: Blow) -> Sequence[Case]:
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
 @pytest.mark.parametrize("blow", [Blow.KILL, Blow.STALL])
-async def test_no_transaction_is_lost_or_doubled_whatever_strikes_while_it_settles(
+async def test_no_transaction_is_lost_or_doubled_by_a_fault_while_it_settles(
     blow: Blow, servers: Servers, tmp_path: Path
 ) -> None:
     with localnet_processes(tmp_path) as start:

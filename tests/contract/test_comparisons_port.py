@@ -54,7 +54,7 @@ def restoration(order_id: UUID, **about: Any) -> Restoration:
 # Which database, and what was compared
 
 
-async def test_a_record_stands_as_compared_in_the_database_that_it_was_made_in(records: OpenRecord) -> None:
+async def test_a_record_counts_as_compared_in_the_database_that_it_was_made_in(records: OpenRecord) -> None:
     async with records() as record:
         standing = await record.comparisons.state(*WALLET)
         assert (standing.identity, standing.pending, standing.begun_seconds) == (standing.compared, None, 0)
@@ -83,7 +83,7 @@ async def test_what_one_began_another_takes_up_until_it_is_done(records: OpenRec
         )  # fmt: skip
 
 
-async def test_each_wallet_stands_for_itself(records: OpenRecord) -> None:
+async def test_each_wallet_is_reserved_separately(records: OpenRecord) -> None:
     async with records() as record:
         await record.moves_to_another_database()
         identity = (await record.comparisons.state(*WALLET)).identity
@@ -102,7 +102,7 @@ async def test_one_at_a_time_compares_for_a_wallet(records: OpenRecord) -> None:
             assert again
 
 
-async def test_the_newest_attempt_says_up_to_when_a_record_is_complete(records: OpenRecord) -> None:
+async def test_the_newest_attempt_marks_up_to_when_a_record_is_complete(records: OpenRecord) -> None:
     async with records() as record:
         order = await record.claimed()
         before = (await record.comparisons.state(*WALLET)).complete_until
@@ -113,7 +113,7 @@ async def test_the_newest_attempt_says_up_to_when_a_record_is_complete(records: 
 # What it knows, and what it learns
 
 
-async def test_what_the_record_knows_of_orders(records: OpenRecord) -> None:
+async def test_orders_of_the_record_are_read(records: OpenRecord) -> None:
     async with records() as record:
         order = await record.claimed(side=Side.SELL)
         await submitted(record.store, order, "sig")

@@ -79,13 +79,13 @@ async def test_its_time_goes_on_and_is_that_by_which_landings_are_late(open_ledg
         assert await ledger.now_ms() >= first
 
 
-async def test_nothing_asked_is_nothing_answered(open_ledger: Open) -> None:
+async def test_an_empty_request_is_an_empty_answer(open_ledger: Open) -> None:
     async with open_ledger() as ledger:
         assert await ledger.record([]) == []
         assert await ledger.find([]) == []
 
 
-async def test_the_first_record_of_a_signature_stands(open_ledger: Open) -> None:
+async def test_the_first_record_of_a_signature_is_kept(open_ledger: Open) -> None:
     async with open_ledger() as ledger:
         first = landing()
         await ledger.record([first])
@@ -128,7 +128,7 @@ async def test_a_dropped_one_that_is_sent_again_too_late_stays_lost(open_ledger:
         assert await ledger.find([first.signature]) == [None]
 
 
-async def test_many_at_once_are_answered_in_their_order_each_by_its_own_fate(open_ledger: Open) -> None:
+async def test_concurrent_items_are_answered_in_their_order_each_by_its_own_result(open_ledger: Open) -> None:
     async with open_ledger() as ledger:
         known, fresh, lost, late = landing(), landing(), landing(dropped=True), landing(valid_until_ms=LONG_AGO)
         await ledger.record([known])

@@ -272,7 +272,7 @@ async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(grounds: Open)
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_a_consumer_that_waits_during_a_flush_is_told_of_an_outage_or_gets_nothing(grounds: Open) -> None:
+async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(grounds: Open) -> None:
     async with grounds() as ground:
         waiting = asyncio.create_task(ground.queue.lease("a", 1, 2_000))
 

@@ -80,7 +80,7 @@ async def test_a_new_order_is_claimed_and_read_as_a_claim_would_read_it(stores: 
         await second.end()
 
 
-async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Open) -> None:
+async def test_a_claimed_order_belongs_to_no_other_worker_while_the_lease_is_valid(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
         first, second = await store.begin("first", 20), await store.begin("second", 20)
@@ -101,7 +101,7 @@ async def test_what_is_claimed_is_nobody_elses_while_the_lease_lives(stores: Ope
         await second.end()
 
 
-async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
+async def test_no_more_are_claimed_than_there_are_reservations(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
         worker, other = await store.begin("w", 20), await store.begin("other", 20)
@@ -120,7 +120,7 @@ async def test_no_more_are_claimed_than_there_are_seats(stores: Open) -> None:
 # What is not
 
 
-async def test_without_seats_nothing_is_claimed(stores: Open) -> None:
+async def test_without_reservations_nothing_is_claimed(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
@@ -152,7 +152,7 @@ async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores:
             await each.end()
 
 
-async def test_a_repetition_is_not_claimed_again_and_gives_its_seat_back(stores: Open) -> None:
+async def test_a_repetition_is_not_claimed_again_and_returns_its_reservation(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
@@ -183,7 +183,7 @@ async def test_a_key_posted_many_times_at_once_is_taken_by_one_worker_once(store
             await worker.end()
 
 
-async def test_a_refused_order_gives_its_seat_back_and_the_others_are_taken(stores: Open) -> None:
+async def test_a_refused_order_returns_its_reservation_and_the_others_are_taken(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
         worker = await store.begin("w", 20)
@@ -219,7 +219,7 @@ async def test_what_comes_too_late_is_not_called_taken(stores: Open) -> None:
         await heir.end()
 
 
-async def test_a_lost_answer_settles_the_seats_and_the_order_may_be_claimed(
+async def test_a_lost_answer_releases_the_reservations_and_the_order_may_be_claimed(
     stores: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dispatcher = RecordingDispatcher()

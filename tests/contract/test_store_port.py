@@ -54,7 +54,7 @@ async def test_an_unknown_order_is_absent_and_one_with_nothing_new_is_empty(stor
         assert await store.order(unknown) is None
 
 
-async def test_a_key_is_one_order_whoever_repeats_it_and_another_body_is_refused(stores: Open) -> None:
+async def test_a_key_is_one_order_for_every_client_and_another_body_is_refused(stores: Open) -> None:
     async with stores() as store:
         first = await store.create(new_order(key="k", body_hash=b"1"))
         again = await store.create(new_order(key="k", body_hash=b"1", client="10.0.0.9"))
@@ -243,7 +243,7 @@ async def test_turns_that_crash_make_an_order_wait(stores: Open) -> None:
         await worker.end()
 
 
-async def test_a_turn_that_was_cut_short_is_taken_back_whoever_has_the_order_now(stores: Open) -> None:
+async def test_a_turn_that_was_cut_short_is_taken_back_although_another_worker_has_the_order(stores: Open) -> None:
     async with stores() as store:
         order_id, other = await one_order(store), await one_order(store)
         first, second = await store.begin("first", 20), await store.begin("second", 20)

@@ -97,7 +97,7 @@ async def test_a_step_that_gives_back_lets_the_order_rest_until_its_time(stores:
             await one.end()
 
 
-async def test_the_next_claim_is_told_what_kept_the_order_from_being_filled_and_how_often_it_was_refused(
+async def test_the_next_claim_returns_what_kept_the_order_from_being_filled_and_how_often_it_was_refused(
     stores: Open,
 ) -> None:
     async with stores() as store:
@@ -187,7 +187,7 @@ async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: O
         await worker.end()
 
 
-async def test_a_stale_claim_does_not_say_what_an_order_waits_for(stores: Open) -> None:
+async def test_a_stale_claim_does_not_write_what_an_order_waits_for(stores: Open) -> None:
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         claimed = await claimed_by(store, worker, order_id)

@@ -167,7 +167,7 @@ async def test_who_is_not_registered_or_whose_lease_is_over_takes_nothing(stores
             await each.end()
 
 
-async def test_what_the_chain_took_back_is_claimed_like_any_other_and_tells_why(stores: Open) -> None:
+async def test_a_swap_that_the_chain_took_back_is_claimed_like_any_other_and_has_the_reason(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         order_id = await confirmed(store, worker)

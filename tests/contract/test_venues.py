@@ -75,7 +75,7 @@ async def test_knobs_that_people_turn_do_not_break_the_contract(venue_class: typ
     assert [result.rule for result in results if result.verdict is not Verdict.OK] == []
 
 
-async def test_what_cannot_be_tried_without_real_money_is_skipped_and_said() -> None:
+async def test_rules_that_need_real_money_are_skipped_and_reported() -> None:
     class OnMainnet(MockRaydium):
         name = "on-mainnet"
         capabilities = Capabilities(network=Network.SOLANA)
@@ -88,7 +88,7 @@ async def test_what_cannot_be_tried_without_real_money_is_skipped_and_said() -> 
         await next(check for check in CHECKS if check.rule == "fill-equals-quote")(Harness(OnMainnet))
 
 
-def test_every_rule_says_what_it_promises() -> None:
+def test_every_rule_prints_what_it_promises() -> None:
     assert len({check.rule for check in CHECKS}) == len(CHECKS)
     assert all(len(check.promise) > 30 for check in CHECKS)
 
@@ -105,7 +105,7 @@ def test_check_prints_a_line_for_each_rule_and_is_content() -> None:
     assert lines[-1] == f"{len(CHECKS)} of {len(CHECKS)} rules kept, 0 broken, 0 not applicable"
 
 
-def test_check_says_which_rule_is_broken_and_why_and_is_not_content() -> None:
+def test_check_names_the_broken_rule_and_the_reason_and_fails() -> None:
     out = io.StringIO()
     assert check_adapter("tests.support.bad_venues:RoundsUp", {}, out=out) == 1
     [broken] = [line for line in out.getvalue().splitlines() if "FAIL" in line]
@@ -119,7 +119,7 @@ def test_check_of_an_unknown_adapter_names_the_known_ones() -> None:
         check_adapter("nobody", {}, out=io.StringIO())
 
 
-def test_check_of_an_adapter_of_solanas_says_what_it_needs() -> None:
+def test_check_of_a_solana_adapter_names_what_it_needs() -> None:
     for name in ("raydium", "devnet"):
         with pytest.raises(StartupError, match="set SOLANA_RPC_URL"):
             check_adapter(name, {}, Settings(_env_file=None, solana_rpc_url=None), io.StringIO())
@@ -151,7 +151,7 @@ def test_list_shows_what_a_preset_enables_and_sets() -> None:
     assert load(["devnet", "mock-raydium"]) == [Raydium, Meteora, MockRaydium]
 
 
-def test_list_tells_of_an_enabled_adapter_that_cannot_be_loaded() -> None:
+def test_list_shows_an_enabled_adapter_that_cannot_be_loaded() -> None:
     out = io.StringIO()
     assert list_adapters(["mock-raydium", "no_such_package:X"], out) == 1
     assert "No module named 'no_such_package'" in out.getvalue()

@@ -56,7 +56,7 @@ def pool_data(on: Ground, name: str) -> bytes:
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("name", KINDS)
-async def test_a_pool_that_was_disabled_after_it_was_quoted_is_told(
+async def test_a_pool_that_was_disabled_after_it_was_quoted_is_reported(
     tmp_path: Path, name: str, mode: Mode, seed: int
 ) -> None:
     async with ground(tmp_path / "ledger", seed, (WSOL, USDC)) as on:

@@ -19,7 +19,7 @@ SERIAL, AT_ONCE, BATCHES = 20, 60, 2
 
 
 @pytest.mark.gen_test(timeout=800)
-async def test_orders_one_after_the_other_realise_their_quotes_and_in_flight_all_that_nobody_came_before(
+async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_were_not_overtaken(
     given: dict[str, str], tmp_path: Path, seed: int, runs: int
 ) -> None:
     async with scene(given, tmp_path, seed) as on:

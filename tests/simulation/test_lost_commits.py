@@ -51,7 +51,7 @@ def test_promise_3_an_engine_that_reads_the_history_too_soon_is_found_out(monkey
     assert is_found_out("promise 3")
 
 
-def test_the_stories_lose_orders_that_had_swapped() -> None:
+def test_the_scenarios_lose_orders_that_had_swapped() -> None:
     """Some come back, some that were posted again fail as duplicates of them."""
     gone = reasons = 0
     for scenario in map(Scenario, seeds(60)):

@@ -13,7 +13,7 @@ SEEDS, BATCH = 24, 12
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, BATCH))
-def test_promise_5_whatever_one_node_tells_nothing_is_signed_again_that_may_still_land(first: int) -> None:
+def test_promise_5_no_lie_of_one_node_makes_a_second_signature_while_the_first_may_land(first: int) -> None:
     statuses: Counter[str] = Counter()
     for seed in range(first, first + BATCH):
         result = run(seed)
@@ -22,7 +22,7 @@ def test_promise_5_whatever_one_node_tells_nothing_is_signed_again_that_may_stil
     assert {"confirmed", "expired"} <= statuses.keys(), "the results have become too short to mean anything"
 
 
-def test_a_story_of_nodes_is_told_the_same_way_each_time() -> None:
+def test_a_scenario_of_nodes_is_the_same_each_time() -> None:
     assert run(2) == run(2)
 
 

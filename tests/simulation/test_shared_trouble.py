@@ -50,7 +50,7 @@ def test_promise_17_forty_orders_outlast_a_server_that_allows_ten_questions_a_se
     assert [row.status for row in rows] == [Status.CONFIRMED] * 40
 
 
-def test_promise_17_what_stays_away_expires_an_order_at_its_deadline_and_the_cause_is_told() -> None:
+def test_promise_17_what_stays_away_expires_an_order_at_its_deadline_with_the_cause() -> None:
     trouble = away(10_000, shared=False)
     [row] = lived(orders(1, 30_000), {"a": trouble, "b": trouble}, 45)
     last = row.events[-1]
@@ -64,7 +64,7 @@ def test_promise_17_what_stays_away_expires_an_order_at_its_deadline_and_the_cau
     assert all(isinstance(detail["retryInMs"], int) for detail in waits)
 
 
-def test_promise_17_whenever_the_deadline_strikes_the_cause_is_told() -> None:
+def test_promise_17_at_the_deadline_the_cause_is_reported_in_every_state() -> None:
     """Also when it strikes within a round, which is then cut short."""
     new = [order for n in range(60) for order in orders(1, 3_000 + 97 * n)]
     new = [replace(order, id=UUID(int=n + 1)) for n, order in enumerate(new)]

@@ -10,7 +10,7 @@ SEEDS, BATCH = 160, 40
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, BATCH))
-def test_every_promise_is_kept_whatever_the_seed_does(first: int) -> None:
+def test_every_promise_is_kept_for_every_seed(first: int) -> None:
     statuses: Counter[str] = Counter()
     for seed in range(first, first + BATCH):
         result = run(seed)
@@ -19,11 +19,11 @@ def test_every_promise_is_kept_whatever_the_seed_does(first: int) -> None:
     assert {"confirmed", "expired"} <= statuses.keys(), "the results have become too short to mean anything"
 
 
-def test_a_seed_is_told_the_same_way_each_time() -> None:
+def test_a_seed_gives_the_same_scenario_each_time() -> None:
     assert [run(seed) for seed in range(5)] == [run(seed) for seed in range(5)]
 
 
-def test_the_stories_have_what_they_are_told_for() -> None:
+def test_the_scenarios_contain_the_faults_that_they_are_for() -> None:
     """Forks that un-confirm, processes that are started again, and orders that do not go over the queue."""
     results = [run(seed) for seed in range(1, 21)]
     assert sum(result.unlanded for result in results) > 0

@@ -89,7 +89,7 @@ class ChainRules(ABC):
             assert second.hash != first.hash
             assert second.last_valid_height == first.last_valid_height + 3
 
-    async def test_many_who_ask_at_once_get_the_same_blockhash(self, tmp_path: Path) -> None:
+    async def test_concurrent_callers_get_the_same_blockhash(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as harness:
             found = await asyncio.gather(*(harness.chain.blockhash() for _ in range(20)))
             assert len(set(found)) == 1
@@ -135,7 +135,7 @@ class ChainRules(ABC):
                 [status] = await harness.chain.status([text], history=True)
                 assert not isinstance(status, Landed | FailedOnChain)
 
-    async def test_statuses_come_in_the_order_asked_and_doubled_ones_twice(self, tmp_path: Path) -> None:
+    async def test_statuses_come_in_the_order_of_the_request_and_doubled_ones_twice(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as harness:
             good, bad, unsent = await harness.swap(), await harness.swap(good=False), await harness.swap()
             await harness.chain.submit(good)
@@ -148,7 +148,7 @@ class ChainRules(ABC):
                 assert found[1] == found[3]
             assert await harness.chain.status([]) == []
 
-    async def test_many_who_ask_at_once_get_their_own_answers(self, tmp_path: Path) -> None:
+    async def test_concurrent_callers_get_their_own_answers(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as harness:
             good, bad = await harness.swap(), await harness.swap(good=False)
             await harness.chain.submit(good)

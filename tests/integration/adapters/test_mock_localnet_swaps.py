@@ -154,7 +154,7 @@ async def test_a_swap_that_others_pushed_past_its_bound_is_not_built(tmp_path: P
 
 
 @each_venue
-async def test_the_knob_moves_the_price_against_the_taker_within_the_bounds(
+async def test_the_option_moves_the_price_against_the_order_within_the_bounds(
     tmp_path: Path, venue_class: VenueClass
 ) -> None:
     async with mock_venue_setup(tmp_path) as on:

@@ -29,7 +29,7 @@ async def test_an_order_can_be_read_back_by_its_location() -> None:
 
 
 @pytest.mark.parametrize("name", [str(UUID(int=7)), "7", "%7B00000000-0000-0000-0000-000000000007%7D", "x" * 2_000])
-async def test_an_id_of_no_order_is_404_whatever_it_looks_like(name: str) -> None:
+async def test_an_id_of_no_order_is_404_in_any_form(name: str) -> None:
     async with running_service() as service:
         document(await service.ask("GET", f"/api/orders/{name}"), 404, "order-not-found")
 
@@ -52,7 +52,7 @@ async def test_the_list_is_walked_to_its_end_by_following_its_links() -> None:
         assert pages == [ids[6:3:-1], ids[3:0:-1], ids[0:1]]
 
 
-async def test_the_list_has_twenty_orders_by_default_and_its_last_page_says_so() -> None:
+async def test_the_list_has_twenty_orders_by_default_and_its_last_page_has_no_cursor() -> None:
     async with running_service() as service:
         for _ in range(21):
             await service.post()
@@ -91,14 +91,14 @@ async def test_a_bad_query_parameter_is_named(query: str, field: str, wrong: str
 # Health
 
 
-async def test_alive_says_so_even_when_all_else_is_down() -> None:
+async def test_alive_answers_even_when_all_else_is_down() -> None:
     async with running_service() as service:
         service.store.switch.up = service.queue.depth_switch.up = False
         answer = await service.ask("GET", "/healthz")
         assert (answer.code, json.loads(answer.body)) == (200, {"status": "alive"})
 
 
-async def test_ready_says_so_when_everything_is_there() -> None:
+async def test_ready_is_200_when_everything_is_there() -> None:
     async with running_service() as service:
         answer = await service.ask("GET", "/readyz")
         checks = {"postgres": True, "redis": True, "worker": True}
@@ -177,7 +177,7 @@ async def test_a_get_on_the_posting_path_is_the_websocket_only_with_its_handshak
         assert (await service.post(Upgrade="websocket", Connection="upgrade")).code == 202
 
 
-async def test_a_problem_s_type_can_be_asked_for() -> None:
+async def test_a_problem_s_type_can_be_requested() -> None:
     async with running_service() as service:
         refused = document(await service.post({"side": "hold"}), 422, "invalid-order")
         answer = await service.ask("GET", refused["type"])
@@ -250,14 +250,14 @@ async def test_the_front_page_repeats_a_host_as_text_alone() -> None:
         assert "http://a&#x27;&amp;b/api" in page.replace("&#39;", "&#x27;")
 
 
-async def test_answers_say_nothing_about_versions_and_are_not_to_be_stored() -> None:
+async def test_answers_contain_no_versions_and_are_not_to_be_stored() -> None:
     async with running_service() as service:
         for answer in (await service.post(), await service.ask("GET", "/healthz"), await service.ask("GET", "/no")):
             assert (answer.headers["Server"], answer.headers["Cache-Control"]) == ("dexexec", "no-store")
             assert "Etag" not in answer.headers
 
 
-async def test_a_fault_of_ours_is_logged_with_its_traceback_and_answered_without_it(
+async def test_an_internal_error_is_logged_with_its_traceback_and_answered_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_service() as service:

@@ -56,7 +56,7 @@ def lines(service: Service, event: str) -> list[dict[str, object]]:
 # How many there are
 
 
-async def test_idle_connections_give_way_to_clients_that_ask() -> None:
+async def test_idle_connections_give_way_to_active_clients() -> None:
     async with running_service(max_connections=16, client_connections=16) as service, AsyncExitStack() as stack:
         for _ in range(40):
             await stack.enter_async_context(service.raw())
@@ -65,7 +65,7 @@ async def test_idle_connections_give_way_to_clients_that_ask() -> None:
         assert len(service.server.table) <= 16
 
 
-async def test_a_connection_that_has_asked_before_gives_way_after_one_that_never_asked() -> None:
+async def test_a_connection_that_has_sent_a_request_gives_way_after_one_that_never_did() -> None:
     async with running_service(max_connections=16, client_connections=16) as service, AsyncExitStack() as stack:
         kept = await stack.enter_async_context(service.raw())
         silent = [await stack.enter_async_context(service.raw()) for _ in range(15)]
@@ -78,7 +78,7 @@ async def test_a_connection_that_has_asked_before_gives_way_after_one_that_never
         assert (await kept.answer())[0] == 202
 
 
-async def test_a_connection_in_use_is_kept_and_the_one_too_many_is_told() -> None:
+async def test_a_connection_in_use_is_kept_and_the_one_too_many_is_refused() -> None:
     async with running_service(max_connections=16, client_connections=16) as service, AsyncExitStack() as stack:
         service.store.switch.hang()
         busy = [await stack.enter_async_context(service.raw()) for _ in range(16)]
@@ -116,7 +116,7 @@ async def test_behind_a_proxy_its_address_is_no_client() -> None:
         service.store.switch.go_on.set()
 
 
-async def test_without_descriptors_nothing_is_accepted_for_a_while_and_one_line_says_so(
+async def test_without_descriptors_nothing_is_accepted_for_a_while_and_one_line_reports_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_service() as service:
@@ -150,7 +150,7 @@ async def test_a_header_that_trickles_in_ends_the_connection() -> None:
         assert service.told() == []
 
 
-async def test_an_answer_that_nobody_reads_ends_the_connection_and_few_requests_were_served() -> None:
+async def test_an_answer_without_a_reader_ends_the_connection_and_few_requests_were_served() -> None:
     async with running_service() as service:
         assert (await service.post()).code == 202
         service.store.created *= 100
@@ -237,7 +237,7 @@ async def test_lists_wait_for_each_other_and_neither_an_order_nor_its_details_wa
         assert [(await raw.answer())[0] for raw in (first, second)] == [200, 200]
 
 
-async def test_a_client_with_many_lists_in_flight_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_with_many_lists_in_flight_gets_a_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_gate, "WAIT_SECONDS", 60.0)
     async with running_service() as service, AsyncExitStack() as stack:
         service.store.list_switch.hang()

@@ -69,7 +69,7 @@ async def test_an_announced_giant_is_413_at_once_and_is_not_read_to_its_end(leng
         assert await raw.closed() == b""
 
 
-async def test_a_client_that_asks_before_sending_is_told_not_to() -> None:
+async def test_a_client_with_an_expect_header_is_refused_before_it_sends_its_body() -> None:
     async with running_service() as service, service.raw() as raw:
         await raw.send(HEAD + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n")
         assert (await raw.answer())[0] == 413
@@ -129,7 +129,9 @@ HEALTH = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
         (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
     ],
 )
-async def test_a_head_that_cannot_be_served_is_told_why(request_bytes: bytes, status: int, code: str) -> None:
+async def test_a_head_that_cannot_be_served_gets_an_error_with_the_reason(
+    request_bytes: bytes, status: int, code: str
+) -> None:
     async with running_service() as service, service.raw() as raw:
         await raw.send(request_bytes)
         found, headers, body = await raw.answer()
@@ -155,7 +157,7 @@ async def test_of_a_whole_url_as_target_the_host_in_it_counts(target: bytes, hos
         assert (await raw.answer())[0] == status
 
 
-async def test_a_client_may_ask_in_any_case_whether_to_send_its_body() -> None:
+async def test_an_expect_header_in_any_case_is_answered() -> None:
     async with running_service() as service, service.raw() as raw:
         await raw.send(HEAD + b"Expect: 100-Continue\r\nContent-Length: %d\r\n\r\n" % len(GOOD))
         assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
@@ -216,7 +218,7 @@ async def test_pipelined_requests_are_answered_in_order_and_junk_behind_them_end
         assert len(service.store.created) == 3
 
 
-async def test_a_client_that_leaves_before_its_answer_harms_nobody() -> None:
+async def test_a_client_that_leaves_before_its_answer_affects_no_other() -> None:
     async with running_service() as service:
         service.store.switch.hang()
         async with service.raw() as raw:

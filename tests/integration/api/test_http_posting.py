@@ -162,7 +162,7 @@ async def test_the_clients_address_is_the_proxys_word_only_when_the_proxy_is_tru
         ("", "127.0.0.1"),
     ],
 )
-async def test_an_ipv6_client_is_its_network_and_nonsense_is_nobody(forwarded: str, client: str) -> None:
+async def test_an_ipv6_client_is_its_network_and_an_invalid_address_is_empty(forwarded: str, client: str) -> None:
     async with running_service(trust_proxy=True) as service:
         await service.post(X_Forwarded_For=forwarded)
         assert [order.client for order in service.store.created] == [client]
@@ -205,7 +205,7 @@ async def test_postgres_down_is_503_for_every_route_that_needs_it() -> None:
         assert {line["level"] for line in service.told()} == {"error"}
 
 
-async def test_an_order_whose_fate_is_unknown_is_named_so_that_the_client_can_look() -> None:
+async def test_an_order_whose_outcome_is_unknown_is_named_so_that_the_client_can_look() -> None:
     async with running_service(request_timeout_ms=100) as service:
         service.store.switch.hang()
         UUID(document(await service.post(), 503, "unavailable")["orderId"])

@@ -108,7 +108,7 @@ def small_disk(servers: Servers) -> Iterator[tuple[Address, Path]]:
         yield replace(servers.postgres, database=database), folder
 
 
-async def test_a_full_disk_is_told_before_an_order_is_refused(
+async def test_a_full_disk_is_reported_before_an_order_is_refused(
     small_disk: tuple[Address, Path], servers: Servers, redis_prefix: str
 ) -> None:
     address, folder = small_disk
@@ -142,7 +142,7 @@ async def test_a_backup_that_reads_the_probe_is_not_waited_for(
         assert await causes(found) == {}
 
 
-async def test_a_worker_whose_session_is_over_is_none_although_its_lease_lives(
+async def test_a_worker_whose_session_is_over_does_not_count_although_its_lease_is_valid(
     database_address: Address, servers: Servers, redis_prefix: str
 ) -> None:
     async with open_store(database_address) as store, open_queue(servers.redis_url, redis_prefix) as queue:

@@ -24,7 +24,7 @@ ALL = list(range(1, len(LIFE) + 1))
 
 @pytest.mark.parametrize("one_process", [False, True])
 @pytest.mark.parametrize("before", ALL)
-async def test_wherever_an_order_stands_its_whole_life_is_seen(
+async def test_in_any_status_an_orders_whole_life_is_seen(
     open_record: OpenRecord, redis_url: str, redis_prefix: str, before: int, one_process: bool
 ) -> None:
     async with (
@@ -51,7 +51,7 @@ async def test_after_seq_resumes(open_record: OpenRecord, redis_url: str, redis_
         assert await client.seqs(order_id, len(LIFE) - after) == ALL[after:]
 
 
-async def test_a_message_has_what_the_protocol_says(redis_url: str, redis_prefix: str) -> None:
+async def test_a_message_has_the_fields_of_the_protocol(redis_url: str, redis_prefix: str) -> None:
     async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
         order_id = await record.create()
         client = await stage.api.connect()
@@ -119,7 +119,7 @@ async def test_messages_that_arrive_twice_and_out_of_order_are_delivered_once(
         assert await client.seqs(order_id, 3) == [2, 3, 4]
 
 
-async def test_a_foreign_message_on_the_channel_harms_nobody(redis_url: str, redis_prefix: str) -> None:
+async def test_a_foreign_message_on_the_channel_has_no_effect(redis_url: str, redis_prefix: str) -> None:
     async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
         order_id = await record.create()
         client = await stage.api.connect()

@@ -15,7 +15,7 @@ from tests.support.waiting import until
 # Promise 12: a slow socket costs a bounded number of bytes and delays nobody.
 
 
-async def test_a_reader_that_stops_is_closed_with_resume_and_delays_nobody(redis_url: str, redis_prefix: str) -> None:
+async def test_a_reader_that_stops_is_closed_with_resume_and_delays_no_other(redis_url: str, redis_prefix: str) -> None:
     limit, events = 65_536, 600
     async with (
         memory_record() as record,
@@ -181,7 +181,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(redis_url: str, redis_
         assert len(stage.api.feed) == 0
 
 
-async def test_a_fault_of_ours_closes_the_socket_instead_of_leaving_it_waiting(
+async def test_an_internal_error_closes_the_socket_instead_of_leaving_it_waiting(
     redis_url: str, redis_prefix: str, io_loop: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:

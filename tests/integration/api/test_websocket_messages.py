@@ -77,7 +77,7 @@ async def test_an_after_seq_that_never_was_is_an_error(
         assert await client.seqs(order_id, 1) == [1]
 
 
-async def test_resuming_after_the_final_event_says_that_nothing_follows(
+async def test_resuming_after_the_final_event_returns_an_end(
     open_record: OpenRecord, redis_url: str, redis_prefix: str
 ) -> None:
     async with open_record() as record, open_stage(record, redis_url, redis_prefix) as stage:

@@ -124,7 +124,7 @@ async def test_a_message_may_come_in_fragments_with_pings_between_them(redis_url
     [frame_bytes(PONG), frame_bytes(PING), frame_bytes(CONTINUATION, fin=False), frame_bytes(PONG, bytes(125))],
     ids=["pongs", "pings", "empty-fragments", "long-pongs"],
 )
-async def test_whatever_a_peer_sends_is_counted_and_a_flood_is_closed(
+async def test_every_frame_of_a_peer_is_counted_and_a_flood_is_closed(
     redis_url: str, redis_prefix: str, frame: bytes
 ) -> None:
     async with (
@@ -202,9 +202,7 @@ HANDSHAKES: Mapping[str, tuple[dict[str, str], int]] = {
 }
 
 
-async def test_a_handshake_is_checked_and_a_wrong_one_is_told_what_is_missing(
-    redis_url: str, redis_prefix: str
-) -> None:
+async def test_a_handshake_is_checked_and_a_wrong_one_names_what_is_missing(redis_url: str, redis_prefix: str) -> None:
     async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
 
         async def ask(headers: dict[str, str], protocol: str = "HTTP/1.1") -> tuple[int, str]:

@@ -94,7 +94,7 @@ async def test_a_localnet_is_solana_with_free_coins_and_a_wallet_of_its_own(tmp_
     assert (tmp_path / "localnet-wallet.json").exists()
 
 
-async def test_promise_16_a_wallet_is_asked_for_what_is_reserved_on_its_own_chain(tmp_path: Path) -> None:
+async def test_promise_16_only_what_is_reserved_on_its_own_chain_counts_for_a_wallet(tmp_path: Path) -> None:
     asked: list[tuple[str, int, str]] = []
 
     async def reserved(wallet: str, slot: int, genesis: str) -> Mapping[str, int]:
@@ -159,7 +159,7 @@ async def test_a_wallet_is_not_checked_where_its_coins_may_come_later() -> None:
         assert Network.SOLANA in await opened([Network.SOLANA], **given)
 
 
-async def test_whoever_only_looks_needs_no_leave_and_no_coins() -> None:
+async def test_reading_alone_needs_no_permission_and_no_coins() -> None:
     async with node_of(MAINNET, None) as given, networks([Network.SOLANA], Purpose.LOOK, **given) as found:
         assert (found.wallets, found.sealers) == ({Network.SOLANA: ADDRESS}, {})
 

@@ -69,7 +69,7 @@ async def test_a_rate_limit_holds_over_all_processes(cluster: Cluster) -> None:
         assert (await limiters[1].take("client:0", 5, 5)).granted == len(grants[0].units)
 
 
-async def test_a_feed_hears_what_another_process_announces_without_asking_postgres(cluster: Cluster) -> None:
+async def test_a_feed_receives_what_another_process_announces_without_reading_postgres(cluster: Cluster) -> None:
     prefix = cluster.prefix(1)
     url, channel = cluster.url(), f"{prefix}:events"
     async with memory_record() as record, client(url, prefix) as near, client(url, prefix) as far:
@@ -222,7 +222,7 @@ def move(cluster: Cluster, source: Node, target: Node, prefix: str) -> None:
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", there)
 
 
-def test_the_wrong_kind_of_address_is_told_in_one_line(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_wrong_kind_of_address_is_an_error_of_one_line(cluster: Cluster, tmp_path: Path) -> None:
     port = cluster.primaries[0].port
     with pytest.raises(UnusableError, match=rf"set REDIS_URL to redis\+cluster://127\.0\.0\.1:{port}$"):
         asyncio.run(first_contact(f"redis://127.0.0.1:{port}"))

@@ -84,7 +84,7 @@ async def test_clients_leave_a_primary_that_lives_on_as_a_replica(watched: Watch
         (PRIMARY, "wrong-hunter2", r"invalid username-password pair.*\. Check REDIS_URL"),
     ],
 )
-def test_what_is_wrong_with_the_address_is_told_in_one_line(
+def test_an_error_in_the_address_is_reported_in_one_line(
     watched: Watched, service: str, secret: str, words: str
 ) -> None:
     with pytest.raises(StartupError, match=words) as caught:
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_the_address_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_sentinel_taken_for_a_server_is_told_with_what_would_be_right(watched: Watched) -> None:
+def test_a_sentinel_taken_for_a_server_is_an_error_with_the_right_url(watched: Watched) -> None:
     port = watched.sentinels[0].port
     with pytest.raises(UnusableError, match=rf"set REDIS_URL to redis\+sentinel://127\.0\.0\.1:{port}/NAME"):
         asyncio.run(first_contact(f"redis://:{quote(SENTINEL_SECRET)}@127.0.0.1:{port}"))
@@ -104,7 +104,7 @@ async def first_contact(address: str) -> None:
         pass
 
 
-async def test_a_sentinel_that_knows_no_better_is_not_believed_twice(watched: Watched, redis_prefix: str) -> None:
+async def test_a_sentinel_with_an_outdated_answer_is_not_believed_twice(watched: Watched, redis_prefix: str) -> None:
     """One that is cut off from the others goes on naming a primary that is gone."""
     asked = []
     [nobody] = free_ports(1)

@@ -51,7 +51,7 @@ async def passes(queue: Queue) -> bool:
 @pytest.mark.parametrize(
     "first", ["enqueue", "depth", "lease", "reclaim", "take_over_pending", "remove_consumers", "ack", "prepare"]
 )
-async def test_promise_6_keys_of_another_type_are_made_anew_whoever_meets_them_first(
+async def test_promise_6_keys_of_another_type_are_made_anew_by_every_operation(
     servers: Servers, redis_prefix: str, lines: list[str], first: str
 ) -> None:
     async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
@@ -117,7 +117,9 @@ async def test_a_window_of_another_type_is_made_anew(servers: Servers, redis_pre
         assert lines == [f"{key} was not what it has to be, and was made anew"] * 2
 
 
-async def test_promise_6_a_worker_outlives_keys_that_somebody_overwrites(bench: OpenBench, servers: Servers) -> None:
+async def test_promise_6_a_worker_outlives_keys_that_other_programs_overwrite(
+    bench: OpenBench, servers: Servers
+) -> None:
     async with bench() as b, open_redis(servers.redis_url) as client, running(b.worker().run(), b.sweeper().run()):
         await client.set(b.queue.work, "spoiled")
         await client.set(b.queue.queued, "spoiled")

@@ -79,7 +79,7 @@ async def test_both_of_a_preset_are_checked(tmp_path: Path) -> None:
             await checked(net.url, "devnet", {})
 
 
-async def test_without_the_program_or_a_pool_it_says_so_in_one_line(tmp_path: Path) -> None:
+async def test_without_the_program_or_a_pool_the_error_is_one_line(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         with pytest.raises(StartupError, match="set DEXEXEC_RAYDIUM_PROGRAM_ID"):
             await checked(net.url, "raydium", {})

@@ -112,7 +112,7 @@ async def test_in_a_pipe_there_is_a_complete_line_for_each_venue() -> None:
     assert all(" USDC " in line and " USDC/SOL " in line and "0.000005 SOL" in line for line in lines)
 
 
-async def test_a_refusal_stands_beside_the_quotes_with_its_reason() -> None:
+async def test_a_refusal_is_listed_beside_the_quotes_with_its_reason() -> None:
     environ = {"DEXEXEC_MOCK_FAILURE_RATE": "1"}
     code, text = await asked(SELL_SOL, environ)
     assert code == 1
@@ -139,7 +139,7 @@ async def test_what_would_move_the_price_too_far_is_shown_and_not_taken() -> Non
     )
 
 
-async def test_a_venue_that_needs_a_while_for_its_first_answer_is_asked_again() -> None:
+async def test_a_venue_that_is_slow_once_is_used_again() -> None:
     found = await quotes(SELL_SOL, adapters="tests.integration.cli.test_quote:Slow", quote_timeout_ms=20)
     assert found["best"] == "slow"
     never = await quotes(
@@ -165,12 +165,12 @@ async def test_a_venue_that_needs_a_while_for_its_first_answer_is_asked_again() 
         (Question(sell="SOL", buy="USDC", amount="0.0000001", exact_out=True), "AMOUNT has more decimals than USDC"),
     ],
 )
-async def test_a_question_that_is_none_says_what_would_be_right(question: Question, words: str) -> None:
+async def test_an_invalid_argument_is_an_error_with_the_expected_value(question: Question, words: str) -> None:
     with pytest.raises(StartupError, match=re.escape(words)):
         await asked(question)
 
 
-async def test_decimals_of_a_mint_that_nobody_named_are_read_from_the_chain(tmp_path: Path) -> None:
+async def test_decimals_of_a_mint_that_is_not_configured_are_read_from_the_chain(tmp_path: Path) -> None:
     async with localnet(tmp_path) as (net, environ):
         chain = Localnet([net.url], SystemClock(), RecordingListener())
         await chain.fund(str((await net.funded()).pubkey()), BONK, 5, 1)
@@ -192,7 +192,7 @@ async def test_decimals_of_a_mint_that_nobody_named_are_read_from_the_chain(tmp_
     assert not (tmp_path / "localnet-wallet.json").exists()
 
 
-async def test_a_localnet_that_is_not_there_is_told_how_to_get_one() -> None:
+async def test_a_missing_localnet_is_an_error_with_the_way_to_start_one() -> None:
     with pytest.raises(StartupError, match="python -m dexexec localnet"):
         await asked(SELL_SOL, {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}, localnet_url="http://127.0.0.1:9")
 
@@ -210,7 +210,7 @@ def shown_until_hang_up(screen: io.FileIO) -> str:
 
 
 @pytest.mark.parametrize(("width", "beside"), [(50, False), (80, True), (160, True)])
-async def test_on_a_terminal_venues_stand_side_by_side_as_far_as_they_fit(
+async def test_on_a_terminal_venues_are_shown_side_by_side_as_far_as_they_fit(
     width: int, beside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")

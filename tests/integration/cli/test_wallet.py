@@ -82,7 +82,7 @@ async def test_a_wallet_is_shown_with_its_cluster_its_tokens_and_their_sums() ->
     assert wallet["lacking"] == []
 
 
-async def test_what_is_lacking_to_trade_is_told() -> None:
+async def test_what_is_lacking_to_trade_is_shown() -> None:
     async with devnet(NEEDED - 1) as given:
         code, text = await shown(**given)
     assert code == 1
@@ -127,7 +127,7 @@ async def test_the_wallet_that_is_kept_for_a_localnet_is_shown_and_filled_by_the
     assert kept[1:40] not in text
 
 
-async def test_without_a_wallet_it_says_what_to_set() -> None:
+async def test_without_a_wallet_the_error_names_the_setting() -> None:
     with pytest.raises(StartupError, match="settle on a simulated chain, which needs no wallet"):
         await shown()
     for key in ("not a key", SECRET[:-9] + "]", "x" * 88):

@@ -184,7 +184,7 @@ async def test_orders_are_posted_and_each_is_followed_on_one_socket_of_its_own()
     assert sum(line.split()[-2:] == ["confirmed", "v"] for line in lines) == 60
 
 
-async def test_a_dropped_socket_is_resumed_after_the_last_seq_and_said_so_once() -> None:
+async def test_a_dropped_socket_is_resumed_after_the_last_seq_and_reported_once() -> None:
     way = Misbehaviour(drop_after=3)
     async with serving(way) as url:
         found, orders, text = await watch(url, 10)
@@ -243,7 +243,7 @@ async def test_an_order_that_does_not_end_in_time_is_a_fault() -> None:
     assert "time is up: 2 of 2 orders have not ended after 2 s (see --timeout)" in text
 
 
-async def test_a_busy_server_is_asked_again_when_it_says_so() -> None:
+async def test_a_busy_server_is_retried_after_its_retry_after() -> None:
     way = Misbehaviour(busy=3)
     async with serving(way) as url:
         found, _, text = await watch(url, 1)
@@ -277,7 +277,7 @@ async def test_an_order_whose_answer_was_lost_is_sent_again_under_the_same_key()
     assert way.orders == {order.key: order.order_id for order in orders}
 
 
-async def test_a_server_that_is_not_ready_is_used_and_said_to_be_so() -> None:
+async def test_a_server_that_is_not_ready_is_used_and_reported() -> None:
     async with serving(Misbehaviour(missing=["worker"])) as url:
         found, _, text = await watch(url)
     assert found.exit_code == 0
@@ -306,14 +306,14 @@ async def test_a_refused_handshake_is_not_tried_again() -> None:
     assert way.sockets == 0
 
 
-async def test_no_server_is_one_line_that_says_what_to_do() -> None:
+async def test_a_missing_server_is_one_line_with_the_remedy() -> None:
     with pytest.raises(UnreachableError, match="is it running\\? Start it with python -m dexexec") as caught:
         await watch(f"http://127.0.0.1:{free_port()}")
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
 
 
-async def test_another_server_is_told_apart() -> None:
+async def test_another_server_is_recognised() -> None:
     async with serving(Misbehaviour()) as url:
         with pytest.raises(UnreachableError, match=r"is not dexexec \(HTTP 404 for /readyz\)"):
             await watch(f"{url}/elsewhere")

@@ -294,7 +294,7 @@ def refusal(start: Start, data_dir: Path) -> str:
 
 
 @EITHER
-def test_a_missing_wheel_is_an_error_that_says_what_to_install(
+def test_a_missing_wheel_is_an_error_that_names_what_to_install(
     start: Start, variable: str, empty_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(servers, "find_spec", lambda name: None)
@@ -329,7 +329,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(start: Start, variable: str,
     assert f"set {variable}" in message
 
 
-def test_libpq_takes_no_comma_in_a_socket_folder_so_we_say_so() -> None:
+def test_a_comma_in_a_socket_folder_is_an_error_since_libpq_takes_none() -> None:
     assert "comma" in refusal(postgres, Path(tempfile.gettempdir(), "dx,dx"))
 
 
@@ -346,7 +346,7 @@ def test_an_initdb_that_finds_no_room_names_its_log_and_leaves_nothing_half_done
     assert not (empty_dir / "postgres" / "data").exists()
 
 
-def test_a_full_disk_is_told_as_such_whatever_fails_afterwards(empty_dir: Path) -> None:
+def test_a_full_disk_is_reported_as_such_although_later_steps_fail(empty_dir: Path) -> None:
     server = PostgresServer(empty_dir, None)
     server.home.mkdir()
     log = "FATAL:  could not write to file: No space left on device\nPANIC:  cannot abort transaction 1\n"

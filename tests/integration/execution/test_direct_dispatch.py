@@ -48,7 +48,7 @@ async def test_intake_puts_on_the_queue_what_is_not_taken_and_nothing_else(bench
         assert leases.entries == 1
 
 
-async def test_no_more_orders_are_in_flight_than_allowed_whichever_way_they_come(bench: OpenBench) -> None:
+async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(bench: OpenBench) -> None:
     async with bench() as b:
         queued = [new_order() for _ in range(6)]
         for order in queued:

@@ -83,7 +83,7 @@ async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(o
         await only_attempt(b, order_id)
 
 
-async def test_an_error_on_chain_is_told_as_one_with_its_proof_and_the_order_goes_on(open_workers: OpenWorkers) -> None:
+async def test_an_error_on_chain_is_reported_with_its_proof_and_the_order_goes_on(open_workers: OpenWorkers) -> None:
     """A swap that failed on chain is reported as pending for ever, or as one that may be tried again at no cost; and
     `failed` is reported before an order is confirmed."""
     async with open_workers() as b:
@@ -181,7 +181,7 @@ async def test_swaps_of_unknown_outcome_do_not_trip_a_venues_breaker(open_worker
 # ---- forks -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_confirmed_swap_that_a_fork_takes_back_is_told_and_lands_again_as_the_same_bytes(
+async def test_a_confirmed_swap_that_a_fork_takes_back_is_reported_and_lands_again_as_the_same_bytes(
     open_workers: OpenWorkers,
 ) -> None:
     """A confirmed swap is taken for final: the fill is gone and no event reports it, or it is bought again."""

@@ -136,7 +136,7 @@ def node(b: WorkerSetup, place: int) -> str:
     [(EXPIRED, {"lag": EXPIRED + 10}), (EXPIRED + 60, {"lag": 60, "forgets": "all"})],
     ids=["before-the-swap", "past-expiry-and-empty"],
 )
-async def test_what_a_lagging_node_does_not_know_is_not_believed(
+async def test_what_a_lagging_node_does_not_have_is_not_believed(
     open_workers: OpenWorkers, slots: int, fault: dict[str, Any]
 ) -> None:
     """The good node has the swap only in its history, and does not answer when that is searched. Another one is
@@ -168,7 +168,7 @@ def searched(asked: LoggedRequest) -> bool:
     return asked.method == "getSignatureStatuses" and asked.options["searchTransactionHistory"]
 
 
-async def test_a_node_without_a_history_is_no_proof_while_another_one_knows(open_workers: OpenWorkers) -> None:
+async def test_a_node_without_a_history_is_no_proof_while_another_one_has_the_swap(open_workers: OpenWorkers) -> None:
     async with open_workers("/nodes/empty", "") as b:
         at = b.at
 
@@ -203,7 +203,7 @@ async def test_another_node_takes_over_in_the_middle_of_a_settlement(open_worker
         assert at.listener.kinds == ["failed"]
 
 
-async def test_a_node_that_does_not_know_the_blockhash_yet_refuses_nothing(open_workers: OpenWorkers) -> None:
+async def test_a_node_that_does_not_have_the_blockhash_yet_refuses_nothing(open_workers: OpenWorkers) -> None:
     """A node that is a little behind answers "blockhash not found" to the first send, which is taken for a refusal,
     and the swap is built anew. Here sends request no such check, and the node passes the bytes on."""
     async with open_workers() as b:

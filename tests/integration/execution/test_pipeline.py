@@ -117,7 +117,7 @@ async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_anot
         assert "no answer in time" in str(events[3].detail["detail"])
 
 
-async def test_a_proven_failure_is_tried_again_and_told_only_once_at_the_end(bench: OpenBench) -> None:
+async def test_a_proven_failure_is_tried_again_and_reported_only_once_at_the_end(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True)]
         events = await b.ended(await b.post())
@@ -190,7 +190,7 @@ async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_atte
         assert [row["orderId"] for row in await b.store.orders(5, None, Status.CONFIRMED)] == [str(order_id)]
 
 
-async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_says_so(bench: OpenBench) -> None:
+async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_shows_it(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, ALIVE, ALIVE, LANDED]
         events = await b.ended(await b.post())
@@ -238,7 +238,7 @@ async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["landed"]
 
 
-async def test_an_order_that_stands_still_says_what_it_waits_for_and_no_more_when_it_moves_on(
+async def test_an_order_without_progress_shows_what_it_waits_for_until_it_moves_on(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "REPORT_AFTER", 0.05)
@@ -252,7 +252,7 @@ async def test_an_order_that_stands_still_says_what_it_waits_for_and_no_more_whe
         assert (await b.view(order_id))["waitingFor"] is None
 
 
-async def test_an_order_between_two_rounds_says_what_it_waits_for(bench: OpenBench) -> None:
+async def test_an_order_between_two_rounds_shows_what_it_waits_for(bench: OpenBench) -> None:
     async with bench() as b:
         b.a.on_quote = b.b.on_quote = raising(Unreachable("away"))
         slow = Retries(attempts=3, base_ms=60_000, max_ms=60_000)
@@ -384,7 +384,7 @@ async def test_promise_13_the_bound_holds_for_the_worker_that_comes_after_a_rest
         assert (await b.view(order_id))["attempts"][0]["quote"]["minOut"] == "1502450"
 
 
-async def test_a_clients_own_bound_is_told_and_waited_for(bench: OpenBench) -> None:
+async def test_a_clients_own_bound_is_shown_and_waited_for(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         bound = Bound(1_600_000, 10_000_000)
         order_id = await b.post(replace(new_order(), bound=bound, bound_open=False))
@@ -407,7 +407,7 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: Op
         assert "no size was found that is within it" in str(events[-1].detail["detail"])
 
 
-async def test_an_order_that_is_too_large_is_told_what_size_would_do(bench: OpenBench) -> None:
+async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(bench: OpenBench) -> None:
     async def deep(request: SwapRequest) -> Quote:
         """A pool of 0.09 SOL."""
         impact = 1_000_000 * request.amount // (90_000_000 + request.amount)
@@ -469,7 +469,7 @@ async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_w
         assert (told(events)[-1], events[3].detail["reason"]) == ("confirmed", "bad-answer")
 
 
-async def test_both_sides_and_both_modes_ask_for_the_right_swap(bench: OpenBench) -> None:
+async def test_both_sides_and_both_modes_request_the_right_swap(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run()):
         asked: list[SwapRequest] = []
 

@@ -38,7 +38,7 @@ async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_
         assert f"our account {frozen}" in view["events"][-1]["detail"]
 
 
-async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(open_workers: OpenWorkers) -> None:
+async def test_a_frozen_vault_counts_for_the_venue_and_not_for_our_accounts(open_workers: OpenWorkers) -> None:
     async with open_workers() as b:
         await freeze(b, b.at.pool)
         order_id = await b.post(sells_dollars())
@@ -49,7 +49,7 @@ async def test_a_frozen_vault_is_the_venues_and_no_account_of_ours_is_blamed(ope
         assert "our account" not in view["events"][-1]["detail"]
 
 
-async def test_submitted_tells_what_is_offered_to_the_network_and_whether_the_cap_binds(
+async def test_submitted_has_the_priority_fee_and_whether_the_cap_binds(
     open_workers: OpenWorkers,
 ) -> None:
     async with open_workers() as b:

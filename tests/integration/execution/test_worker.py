@@ -251,7 +251,9 @@ async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBen
         assert lost
 
 
-async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_claim_still_stood(bench: OpenBench) -> None:
+async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_claim_was_still_valid(
+    bench: OpenBench,
+) -> None:
     async with bench() as b:
         worker = b.worker()
         overdue = iter([False])

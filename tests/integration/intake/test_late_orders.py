@@ -142,7 +142,7 @@ async def test_a_statement_ends_with_the_time_of_those_who_wait_for_it(
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-async def test_a_statement_that_nobody_could_cancel_stores_nothing_that_is_too_late(
+async def test_a_statement_that_was_not_cancelled_stores_nothing_that_is_too_late(
     database_address: Address, prepared: bool
 ) -> None:
     async with one_connection(database_address) as database, outside(database_address) as others:

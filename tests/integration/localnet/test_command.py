@@ -25,7 +25,7 @@ from tests.support.localnet.process import MANUAL_SLOTS, blockhash, localnet_pro
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 
 
-async def test_the_banner_says_where_it_is_and_sigterm_ends_it(tmp_path: Path) -> None:
+async def test_the_banner_has_the_address_and_sigterm_ends_it(tmp_path: Path) -> None:
     with localnet_processes(tmp_path) as start:
         process = start()
         url = await process.url()
@@ -96,7 +96,7 @@ async def test_programs_and_accounts_come_from_files_and_stay(tmp_path: Path) ->
             await process.kill()
 
 
-async def test_a_clock_by_hand_needs_somebody_who_may_move_it(tmp_path: Path) -> None:
+async def test_a_stopped_clock_without_faults_is_refused(tmp_path: Path) -> None:
     with localnet_processes(tmp_path) as start:
         process = start("--slot-ms", "0")
         assert await process.ended() == 2

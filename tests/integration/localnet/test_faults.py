@@ -84,7 +84,7 @@ async def test_a_node_can_answer_wrongly_so_many_times(tmp_path: Path, answer: s
         assert json.loads((await post(net.url, CALL)).body)["result"] == 0
 
 
-async def test_a_node_can_say_that_it_is_unhealthy(tmp_path: Path) -> None:
+async def test_a_node_can_report_that_it_is_unhealthy(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         await net.set_faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])
         assert await net.rpc("getHealth") == "ok", "another method"
@@ -118,7 +118,7 @@ async def test_a_front_can_answer_with_the_signature_of_another_transaction(tmp_
         assert await net.balance(friend) == SOL
 
 
-async def test_a_node_can_say_nothing_until_the_client_gives_up(tmp_path: Path) -> None:
+async def test_a_node_can_hang_until_the_client_gives_up(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         await net.set_faults(answers=[{"answer": "hang"}])
         waiting = asyncio.ensure_future(post(net.url, CALL))

@@ -29,7 +29,7 @@ async def mint_info(net: InProcessLocalnet, mint: str) -> dict[str, Any]:
     return info
 
 
-async def test_a_token_nobody_made_yet_is_there_after_funding_and_its_supply_is_what_is_held(tmp_path: Path) -> None:
+async def test_a_missing_token_is_created_by_funding_and_its_supply_is_what_is_held(tmp_path: Path) -> None:
     async with run_localnet(tmp_path, allow_faults=False) as net:
         owner = Pubkey.new_unique()
         signature = await net.rpc("localnet_fund", str(owner), USDC, 6, 1_500_000)

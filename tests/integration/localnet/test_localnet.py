@@ -131,7 +131,7 @@ async def test_an_expired_blockhash_is_refused_by_preflight_and_dropped_without(
         assert await net.balance(friend) == 2 * SOL
 
 
-async def test_preflight_does_not_know_a_blockhash_younger_than_its_commitment(tmp_path: Path) -> None:
+async def test_preflight_does_not_accept_a_blockhash_younger_than_its_commitment(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(40)
@@ -170,7 +170,7 @@ async def test_what_fails_before_it_is_executed_leaves_no_trace(tmp_path: Path) 
         assert await net.status(signature, search=True) is None
 
 
-async def test_preflight_says_why_with_the_logs_and_nothing_lands(tmp_path: Path) -> None:
+async def test_preflight_reports_the_reason_with_the_logs_and_nothing_lands(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded(SOL)
         transaction = await net.signed([pay(wallet, Pubkey.new_unique(), 50 * SOL)], wallet)

@@ -91,7 +91,7 @@ async def test_a_bad_parameter_is_named(tmp_path: Path, method: str, params: lis
         assert problem in refused.value.message
 
 
-async def test_the_node_and_its_blocks_are_told_of(tmp_path: Path) -> None:
+async def test_the_node_and_its_blocks_are_described(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         await net.advance(39)
         assert (await net.client.get_slot(Processed)).value == 40
@@ -109,7 +109,7 @@ async def test_the_node_and_its_blocks_are_told_of(tmp_path: Path) -> None:
         assert (await net.client.get_minimum_balance_for_rent_exemption(165)).value == 2_039_280
 
 
-async def test_an_airdrop_below_rent_says_so(tmp_path: Path) -> None:
+async def test_an_airdrop_below_rent_is_an_error(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         with pytest.raises(RpcRefusedError, match="rent-exempt") as refused:
             await net.rpc("requestAirdrop", KEY, 1)
@@ -128,7 +128,7 @@ async def test_http_is_for_json_by_post_at_one_path(tmp_path: Path) -> None:
         client.close()
 
 
-async def test_a_signature_is_told_of_once_when_it_reaches_the_commitment(tmp_path: Path) -> None:
+async def test_a_signature_is_notified_once_when_it_reaches_the_commitment(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
         wallet = await net.funded()
         transaction = await net.signed([pay(wallet, Pubkey.new_unique(), SOL)], wallet)
@@ -143,14 +143,14 @@ async def test_a_signature_is_told_of_once_when_it_reaches_the_commitment(tmp_pa
         assert (told.subscription, told.result.context.slot) == (later.subscription_id, 1)
 
 
-async def test_a_signature_that_landed_before_is_told_of_at_once(tmp_path: Path) -> None:
+async def test_a_signature_that_landed_before_is_notified_at_once(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, SolanaWsClient(net.url.replace("http", "ws")) as socket:
         signature = (await net.client.request_airdrop(Pubkey.new_unique(), SOL)).value
         subscription = await socket.signature_subscribe(signature=signature, commitment=Processed)
         assert (await socket.recv()).subscription == subscription.subscription_id
 
 
-async def test_slots_are_told_of_until_nobody_wants_to_know(tmp_path: Path) -> None:
+async def test_slots_are_notified_until_the_client_unsubscribes(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         socket = await websocket_connect(net.url.replace("http", "ws"))
 

@@ -18,7 +18,7 @@ PROGRAMS = pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROG
 
 
 @PROGRAMS
-async def test_tokens_are_minted_moved_and_told_of_in_the_transaction(tmp_path: Path, program: Pubkey) -> None:
+async def test_tokens_are_minted_moved_and_listed_in_the_transaction(tmp_path: Path, program: Pubkey) -> None:
     async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         mint = await make_mint(net, wallet, program)

@@ -268,7 +268,7 @@ async def test_nothing_is_signed_in_another_postgres_before_all_that_was_signed_
         assert at.chain.asked == ["newest"], "once is enough"
 
 
-async def test_while_no_node_answers_nothing_is_signed_and_readiness_says_so(database_address: Address) -> None:
+async def test_while_no_node_answers_nothing_is_signed_and_readiness_reports_it(database_address: Address) -> None:
     async with scene(database_address) as at:
         await at.moves_to_another_postgres()
         at.chain.down = Unreachable("a did not answer")
@@ -353,7 +353,7 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
         ("pg_control_system(), pg_current_wal_lsn()", (False, False)),
     ],
 )
-async def test_a_role_that_may_not_ask_which_postgres_it_is_goes_on_with_what_it_may(
+async def test_a_role_that_may_not_read_the_identity_goes_on_with_what_it_may(
     database_address: Address, revoked: str, known: tuple[bool, bool]
 ) -> None:
     """The missing right to each function is detected; a log line names the change that then stays unnoticed."""
@@ -444,7 +444,7 @@ async def test_an_attempt_that_looks_open_is_over_when_a_later_one_is_on_chain(d
         assert (found["status"], told) == ("confirmed", [(1, "expired"), (2, "landed")])
 
 
-async def test_what_the_record_knows_is_left_alone(database_address: Address) -> None:
+async def test_transactions_in_the_record_are_left_alone(database_address: Address) -> None:
     async with scene(database_address) as at:
         claimed = await at.order()
         await at.moves_to_another_postgres()
@@ -458,7 +458,7 @@ async def test_what_the_record_knows_is_left_alone(database_address: Address) ->
         assert "transaction" not in at.chain.asked, "what is known need not be read"
 
 
-async def test_what_is_not_ours_is_never_taken_in(database_address: Address) -> None:
+async def test_foreign_transactions_are_never_taken_in(database_address: Address) -> None:
     """Transactions of the same wallet by other hands, and a stranger's that names it and forges a memo."""
     async with scene(database_address) as at:
         await at.moves_to_another_postgres()
@@ -525,7 +525,7 @@ async def test_what_is_listed_and_not_certain_yet_keeps_signing_stopped(database
         assert (await at.read(order_id))["status"] == "confirmed"
 
 
-async def test_a_backup_that_was_restored_in_place_is_noticed_by_what_it_does_not_know(
+async def test_a_backup_that_was_restored_in_place_is_noticed_by_missing_transactions(
     database_address: Address,
 ) -> None:
     async with scene(database_address) as at:

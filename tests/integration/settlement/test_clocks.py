@@ -94,7 +94,7 @@ async def test_promise_5_a_clock_that_is_ahead_proves_nothing_gone_that_may_stil
 
 
 @pytest.mark.parametrize("skew", SKEWS)
-async def test_orders_are_filled_whatever_the_workers_clock_says(
+async def test_orders_are_filled_with_any_clock_of_the_worker(
     bench: OpenBench, database_address: Address, skew: float
 ) -> None:
     clock = SkewedClock(skew)

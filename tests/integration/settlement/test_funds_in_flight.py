@@ -87,7 +87,7 @@ async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(o
         assert await b.store.reserved(b.at.wallet.address, 2**60) == {}
 
 
-async def test_promise_16_what_others_may_spend_is_told_and_waited_for_before_it_is_a_reason(
+async def test_promise_16_what_others_may_spend_is_shown_and_waited_for_before_it_is_a_reason(
     open_workers: OpenWorkers,
 ) -> None:
     async with open_workers() as b, AsyncExitStack() as stack:

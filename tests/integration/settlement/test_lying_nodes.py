@@ -76,7 +76,7 @@ async def test_promise_5_a_single_node_that_contradicts_itself_proves_nothing(
 
 
 @pytest.mark.parametrize("lie", HEIGHTS.values(), ids=HEIGHTS)
-async def test_promise_5_one_liar_of_three_gives_no_false_proof_and_makes_nobody_lag(
+async def test_promise_5_one_lying_node_of_three_gives_no_false_proof_and_makes_no_other_lag(
     tmp_path: Path, lie: dict[str, Any]
 ) -> None:
     async with settlement_setup(tmp_path, LIAR, ONE, TWO) as at:
@@ -124,7 +124,7 @@ async def test_promise_5_a_single_node_whose_numbers_go_together_after_a_restart
         assert await at.swaps() == [signed.signature]
 
 
-async def test_promise_3_an_order_is_swapped_once_although_its_only_node_tells_a_false_height(
+async def test_promise_3_an_order_is_swapped_once_although_its_only_node_reports_a_false_height(
     open_workers: OpenWorkers,
 ) -> None:
     async with open_workers() as b:
@@ -182,7 +182,7 @@ async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_altho
         assert len(sent) == 2, "nothing more was signed"
 
 
-async def test_promise_3_two_swaps_of_one_order_are_told_as_two(open_workers: OpenWorkers) -> None:
+async def test_promise_3_two_swaps_of_one_order_are_reported_as_two(open_workers: OpenWorkers) -> None:
     """Two swaps cannot be prevented if all available nodes lie; so the record must show both."""
     async with open_workers() as b:
         await lie_consistently(b)
@@ -322,7 +322,7 @@ async def test_a_node_that_is_exchanged_for_one_of_another_chain_is_noticed_when
         await at.chain.accounts([])
 
 
-async def test_a_node_is_asked_now_and_then_which_chain_it_is_of(tmp_path: Path) -> None:
+async def test_a_nodes_genesis_hash_is_checked_now_and_then(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
         await at.chain.genesis_hash()
         await at.set_faults(lies={"genesis": "another"})
@@ -334,7 +334,7 @@ async def test_a_node_is_asked_now_and_then_which_chain_it_is_of(tmp_path: Path)
         assert len(at.request_log.of("getGenesisHash")) == 1, "whoever asks"
 
 
-async def test_no_expiry_is_proven_without_asking_which_chain_it_is(tmp_path: Path) -> None:
+async def test_no_expiry_is_proven_without_checking_the_chains_genesis(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
         await at.chain.genesis_hash()
         signed = await at.signed()

@@ -84,7 +84,7 @@ async def scene(front: str, node: str, servers: Servers, address: Address, prefi
 
 
 @pytest.mark.gen_test(timeout=110)
-async def test_promise_17_orders_pass_a_provider_that_refuses_what_is_asked_too_fast(
+async def test_promise_17_orders_pass_a_provider_that_limits_requests(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
     with localnet_processes(tmp_path) as start:
@@ -98,7 +98,7 @@ async def test_promise_17_orders_pass_a_provider_that_refuses_what_is_asked_too_
             assert front.refused
 
 
-async def test_promise_3_orders_swap_once_whatever_a_front_answers_to_what_it_passed_on(
+async def test_promise_3_orders_swap_once_with_any_answer_of_a_proxy_to_what_it_passed_on(
     tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
     with localnet_processes(tmp_path) as start:

@@ -130,7 +130,7 @@ async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_pat
         assert (await at.net.client.get_account_info(Pubkey.from_string(wrapped))).value is None
 
 
-async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
+async def test_a_wallet_without_the_tokens_is_reported(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
         await at.lands(await at.seal(*at.honest()))
         drain = transfer(at.ours(at.mint_in), at.theirs(at.mint_in), at.wallet, HELD - MAX_IN - 99)
@@ -145,7 +145,7 @@ async def test_a_wallet_without_the_tokens_is_told_so(tmp_path: Path) -> None:
                 await at.seal(*at.honest(), quote=quote)
 
 
-async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
+async def test_a_wallet_without_lamports_is_reported(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
         for lamports, price in ((0, 0), (890_880, 0), (1_000_000, 0), (2_950_000, 1_000_000)):
             poor = replace(at, key=await at.net.funded(lamports) if lamports else Keypair())
@@ -158,7 +158,7 @@ async def test_a_wallet_without_lamports_is_told_so(tmp_path: Path) -> None:
                 await sealer.seal(at.venue, poor.quote(), unsigned, SystemClock().monotonic() + 60, an_attempt())
 
 
-async def test_what_the_wallet_lacks_for_certain_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
+async def test_what_the_wallet_certainly_lacks_is_reported_before_anything_is_simulated(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
         poor = replace(at, key=await at.net.funded(2_900_000))
         await at.net.advance(2)
@@ -187,7 +187,7 @@ async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the
             await at.sealer(priority_fee=1_000_000).seal(at.venue, at.quote(), unsigned, later, an_attempt())
 
 
-async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own_accounts(tmp_path: Path) -> None:
+async def test_the_price_is_read_for_shared_accounts_and_never_for_our_own(tmp_path: Path) -> None:
     """Else what we paid before were the market that we follow."""
     async with sealing_setup(tmp_path) as at:
         asked: list[Sequence[str]] = []
@@ -206,7 +206,7 @@ async def test_the_price_is_asked_for_what_others_write_to_and_never_for_our_own
         assert set(addresses).isdisjoint({at.wallet, at.ours(at.mint_in), at.ours(at.mint_out)})
 
 
-async def test_what_the_venue_makes_of_a_failure_comes_first_and_its_own_shortage_is_not_ours(tmp_path: Path) -> None:
+async def test_the_venues_explanation_comes_first_and_its_own_shortage_is_not_the_wallets(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
         steps = (at.opens(), at.pays(), at.gets(VAULT + 1))
         with pytest.raises(BadAnswer, match=r"instruction 3 of the transaction would fail: custom program error: 0x1"):
@@ -246,7 +246,7 @@ async def test_a_venue_that_does_not_sign_for_itself_is_a_bad_answer(tmp_path: P
                 await at.seal(*at.honest())
 
 
-async def test_a_venue_that_need_not_sign_is_not_asked(tmp_path: Path) -> None:
+async def test_a_venue_that_need_not_sign_gets_no_message_to_sign(tmp_path: Path) -> None:
     """Its program signs for its vault by itself."""
     async with sealing_setup(tmp_path) as at:
         at.chain.inside = (at.pays(), at.gets())

@@ -48,7 +48,7 @@ GREEDY: dict[str, tuple[Rule, Callable[[SealingSetup], tuple[Instruction, ...]]]
 
 
 @pytest.mark.parametrize("name", GREEDY)
-async def test_what_a_greedy_venue_says_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
+async def test_the_message_of_a_greedy_venue_is_refused_before_signing(tmp_path: Path, name: str) -> None:
     rule, steps = GREEDY[name]
     async with sealing_setup(tmp_path) as at:
         with pytest.raises(GuardError) as caught:
@@ -97,7 +97,7 @@ INSIDE: dict[str, tuple[Rule | None, Callable[[SealingSetup], tuple[Instruction,
 
 
 @pytest.mark.parametrize("name", INSIDE)
-async def test_what_a_venues_program_does_inside_is_refused_before_anybody_signs(tmp_path: Path, name: str) -> None:
+async def test_the_effects_of_a_venues_program_are_refused_before_signing(tmp_path: Path, name: str) -> None:
     rule, inside = INSIDE[name]
     async with sealing_setup(tmp_path) as at:
         at.chain.inside = inside(at)

@@ -176,7 +176,7 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
 @pytest.mark.parametrize(
     "answer", ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
 )
-async def test_rule_5_whatever_a_send_is_answered_with_is_unknown_and_never_failed(
+async def test_rule_5_any_answer_to_a_send_is_unknown_and_never_failed(
     tmp_path: Path, answer: str, executed: bool
 ) -> None:
     async with settlement_setup(tmp_path, timeouts=timeouts_for(answer)) as at:
@@ -212,7 +212,7 @@ async def test_rule_6_a_landed_error_is_final_its_fee_is_paid_and_it_had_no_effe
         assert (await at.swaps(failed=True), await at.swaps()) == ([signed.signature], [])
 
 
-async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_told_when_confirmed_and_booked_when_finalized(
+async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_reported_when_confirmed_and_final_when_finalized(
     open_workers: OpenWorkers,
 ) -> None:
     async with open_workers() as b:

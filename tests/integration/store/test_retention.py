@@ -135,7 +135,7 @@ async def test_an_order_that_has_not_ended_is_kept_however_old_and_still_ends(da
         assert (await ground.store.versions(ids))[unfinal.order.id] == 6, "its day is made again for it"
 
 
-async def test_what_ended_late_keeps_its_partition_which_is_told_once(database_address: Address) -> None:
+async def test_what_ended_late_keeps_its_partition_which_is_logged_once(database_address: Address) -> None:
     told = Told()
     async with (
         open_ground(database_address) as ground,
@@ -242,7 +242,7 @@ async def test_long_reads_of_the_archive_put_the_drop_off_and_nothing_waits_behi
         assert await ground.store.versions([old]) == {}
 
 
-async def test_partitions_are_made_for_whatever_time_an_order_has(database_address: Address) -> None:
+async def test_partitions_are_made_for_the_time_of_any_order(database_address: Address) -> None:
     async with open_ground(database_address) as ground, open_retention(database_address, days=36_000) as months:
         ids = [await ground.confirmed(days) for days in (4_000, 400, 30)]
         async with open_retention(database_address, days=36_500) as retention:

@@ -83,7 +83,7 @@ def as_user(url: str, user: str) -> str:
 LIMITS = {"DEXEXEC_ORDERS_PER_MINUTE": "1000", "DEXEXEC_CLIENT_ORDERS_PER_MINUTE": "1000"}
 
 
-async def test_the_service_runs_with_the_least_rights_that_are_documented_whatever_its_sessions_begin_with(
+async def test_the_service_runs_with_the_documented_least_rights_and_any_initial_session_settings(
     least_postgres: tuple[Address, Address],
     least_redis: tuple[redis.Redis, str],
     redis_prefix: str,

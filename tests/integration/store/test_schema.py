@@ -163,7 +163,7 @@ def role_without_rights(servers: Servers) -> Iterator[tuple[Address, Address]]:
         yield owner, replace(other, database=owner.database)
 
 
-async def test_a_role_that_may_not_make_tables_is_told_which_right_it_needs(
+async def test_a_role_that_may_not_make_tables_gets_an_error_with_the_missing_right(
     role_without_rights: tuple[Address, Address],
 ) -> None:
     """Since Postgres 15 only the owner of the schema public may."""
@@ -176,7 +176,7 @@ async def test_a_role_that_may_not_make_tables_is_told_which_right_it_needs(
             pass
 
 
-async def test_a_role_that_only_runs_is_told_which_rights_it_lacks_one_after_the_other(
+async def test_a_role_that_only_runs_gets_errors_for_its_missing_rights_one_after_the_other(
     role_without_rights: tuple[Address, Address],
 ) -> None:
     owner, other = role_without_rights
@@ -219,7 +219,7 @@ def test_every_table_has_its_rights() -> None:
     assert made | {"schema_migrations"} == set(RIGHTS)
 
 
-async def test_orders_go_their_whole_way_in_a_schema_of_their_own_whatever_a_session_begins_with(
+async def test_orders_are_executed_in_a_separate_schema_with_any_initial_session_settings(
     servers: Servers, redis_prefix: str
 ) -> None:
     """Beside other tables of the same names, and beside another installation, whose worker has the same number."""
@@ -256,7 +256,7 @@ FROM generate_series(1, 5) seq
 
 
 @pytest.mark.parametrize("archived", [False, True])
-async def test_orders_that_were_confirmed_before_finality_was_told_are_ended(
+async def test_orders_that_were_confirmed_before_finality_was_stored_are_ended(
     database_address: Address, archived: bool
 ) -> None:
     """Until 0003 `confirmed` was the end, and its event did not show it: a client that followed it waited for ever."""

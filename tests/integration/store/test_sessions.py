@@ -36,7 +36,7 @@ async def in_force(connection: Session) -> dict[str, Any]:
     return dict(zip(names, await cursor.fetchone() or (), strict=True))
 
 
-async def test_every_setting_is_ours_in_pooled_and_in_dedicated_sessions(hostile: Address) -> None:
+async def test_every_setting_is_set_in_pooled_and_in_dedicated_sessions(hostile: Address) -> None:
     expected = {**SETTINGS, "search_path": '"public", pg_temp', "synchronous_commit": "on"}
     async with open_database(hostile) as database:
         dedicated = await database.dedicated()
@@ -66,7 +66,7 @@ async def test_promise_1_commits_are_as_durable_as_configured_and_never_less_tha
 
 
 @pytest.mark.parametrize(("encoding", "settings"), [("UTF8", HOSTILE), ("SQL_ASCII", {})], ids=["hostile", "SQL_ASCII"])
-async def test_orders_run_as_ever_whatever_a_session_begins_with(
+async def test_orders_are_executed_as_usual_with_any_initial_session_settings(
     servers: Servers, redis_prefix: str, encoding: str, settings: dict[str, str]
 ) -> None:
     with database_of_a_role(servers.postgres, encoding, **settings) as address:
@@ -102,7 +102,7 @@ async def test_orders_that_were_stored_in_another_schema_are_not_forgotten(serve
         await Database(replace(address, schema="trading")).check_first_contact()
 
 
-async def test_a_setting_that_cannot_be_changed_is_told_by_its_name(
+async def test_a_setting_that_cannot_be_changed_is_reported_by_its_name(
     hostile: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "DURABLE", frozenset({"remote_apply"}))
@@ -174,7 +174,7 @@ async def test_promise_15_a_server_that_hangs_is_left_behind(
         os.kill(backend, signal.SIGCONT)
 
 
-async def test_promise_2_a_process_that_stands_still_in_a_transaction_holds_up_nobody(
+async def test_promise_2_a_process_that_freezes_in_a_transaction_delays_no_other(
     database_address: Address,
 ) -> None:
     """As one that is stopped between recording attempts and their commit: their orders and the wallet are locked."""

@@ -126,7 +126,7 @@ async def test_promise_9_the_same_key_and_body_is_the_same_order_and_another_bod
             await store.create(new_order(key="k", body_hash=b"2"))
 
 
-async def test_promise_9_while_the_first_is_in_flight_the_second_is_told_so(database_address: Address) -> None:
+async def test_promise_9_while_the_first_is_in_flight_the_second_is_refused(database_address: Address) -> None:
     async with open_store(database_address) as one, open_store(database_address) as two:
         orders = [new_order(key="k", body_hash=b"1") for _ in range(20)]
         stores = [one, two] * 10
@@ -274,7 +274,7 @@ async def test_a_worker_that_was_declared_dead_learns_it_at_its_next_heartbeat(d
         await worker.end()
 
 
-async def test_orders_are_released_together_whatever_number_their_pause_is(database_address: Address) -> None:
+async def test_orders_are_released_together_with_pauses_of_any_length(database_address: Address) -> None:
     async with open_store(database_address) as store, open_database(database_address) as database:
         orders = [(await store.create(new_order())).order_id for _ in range(2)]
         worker = await store.begin("w", 20)
@@ -300,7 +300,7 @@ async def test_a_released_order_rests_until_its_time_and_then_anyone_may_have_it
         await worker.end()
 
 
-async def test_of_a_long_history_the_newest_events_are_read_and_whatever_tells_of_a_transaction(
+async def test_of_a_long_history_the_newest_events_and_all_with_a_transaction_are_read(
     database_address: Address,
 ) -> None:
     async with open_store(database_address) as store:

@@ -65,7 +65,7 @@ def test_promise_18_this_machine_by_any_of_its_names_is_served(host: str) -> Non
         "",
     ],
 )
-def test_promise_18_a_name_that_somebody_pointed_at_this_machine_is_refused(host: str) -> None:
+def test_promise_18_a_foreign_name_that_points_at_this_machine_is_refused(host: str) -> None:
     assert outcome({"Host": host}) is HostNotAllowedError
     own = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
     assert outcome(own) is HostNotAllowedError
@@ -193,6 +193,6 @@ def test_origins_of_the_setting_are_served(allowed: str, origin: str, served: bo
     ("host", "warned"),
     [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],  # noqa: S104
 )
-def test_promise_18_a_start_that_lets_the_network_in_says_what_protects_it(host: str, warned: bool) -> None:
+def test_promise_18_a_start_that_lets_the_network_in_warns_about_it(host: str, warned: bool) -> None:
     warnings = " ".join(Settings(_env_file=None, host=host).warnings())
     assert ("DEXEXEC_HOST" in warnings and "firewall" in warnings) is warned

@@ -24,7 +24,7 @@ def causes(error: type[RequestError] = RequestError) -> list[type[RequestError]]
     return [found for child in error.__subclasses__() for found in (child, *causes(child))]
 
 
-def test_every_cause_has_a_type_of_its_own_that_can_be_asked_for() -> None:
+def test_every_cause_has_a_type_of_its_own_that_can_be_requested() -> None:
     ours = [cause for cause in causes() if cause.__module__ in {errors.__name__, problems.__name__}]
     assert {cause.code: cause for cause in ours} == dict(problems.PROBLEMS)
     assert len(ours) == len(problems.PROBLEMS)
@@ -45,7 +45,7 @@ def test_an_unknown_code_has_no_explanation() -> None:
     assert problems.explanation("nothing") is None
 
 
-def test_a_document_holds_all_that_the_error_knows() -> None:
+def test_a_document_has_all_fields_of_the_error() -> None:
     error = InvalidOrderError([FieldProblem("side", "is missing", '"buy" or "sell"')])
     assert problems.document(error, "r1") == {
         "type": "/problems/invalid-order",
@@ -58,7 +58,7 @@ def test_a_document_holds_all_that_the_error_knows() -> None:
     assert problems.headers(error) == {"Content-Type": "application/problem+json"}
 
 
-def test_a_document_without_details_still_says_what_is_wrong() -> None:
+def test_a_document_without_details_still_names_the_error() -> None:
     assert problems.document(OrderNotFoundError(), "r1")["detail"] == "No such order"
 
 
@@ -73,7 +73,7 @@ def test_retry_after_is_exact_in_the_document_and_never_too_early_in_the_header(
     assert problems.document(error, "r1")["retryAfterMs"] == milliseconds
 
 
-def test_an_unknown_outcome_names_the_order_to_ask_for() -> None:
+def test_an_unknown_outcome_names_the_order_to_look_up() -> None:
     assert problems.document(UnavailableError("no answer", "an-id"), "r1")["orderId"] == "an-id"
     assert "orderId" not in problems.document(QueueFullError("full"), "r1")
 
@@ -94,7 +94,7 @@ def test_a_form_that_tornado_cannot_read_is_an_unsupported_media_type() -> None:
 
 
 @pytest.mark.parametrize("exception", [ValueError("password=hunter2"), None])
-def test_a_fault_of_ours_shows_nothing_of_itself(exception: Exception | None) -> None:
+def test_an_internal_error_shows_no_details_to_clients(exception: Exception | None) -> None:
     document = problems.document(problems.from_exception(exception, 500), "r1")
     assert (document["type"], document["status"], document["instance"]) == ("/problems/internal", 500, "r1")
     assert "hunter2" not in json.dumps(document)

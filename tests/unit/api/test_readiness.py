@@ -23,7 +23,7 @@ async def test_nothing_is_missing_when_all_can_be_written_and_a_worker_lives() -
     assert (await Scene().readiness.answer()).ready
 
 
-async def test_however_many_ask_there_is_one_look_at_a_time() -> None:
+async def test_concurrent_requests_share_one_check_at_a_time() -> None:
     scene = Scene()
     scene.store.write_switch.hang()
     asking = [asyncio.create_task(scene.causes()) for _ in range(50)]
@@ -45,7 +45,7 @@ async def test_an_answer_counts_for_a_second() -> None:
     assert scene.store.writes_checked == 2
 
 
-async def test_a_write_that_is_not_committed_in_time_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_is_not_committed_in_time_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.01)
     scene = Scene()
     scene.store.write_switch.hang()
@@ -63,7 +63,7 @@ async def test_each_thing_that_is_missing_has_its_cause() -> None:
     }
 
 
-async def test_a_worker_that_cannot_execute_says_why() -> None:
+async def test_a_worker_that_cannot_execute_reports_why() -> None:
     scene = Scene()
     scene.store.trouble = "no node of the chain answers"
     assert await scene.causes() == {"node": "no node of the chain answers"}

@@ -80,7 +80,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("message", "code", "says"), BAD)
-def test_a_bad_message_is_told_its_cause(message: str | bytes, code: str, says: str) -> None:
+def test_a_bad_message_gets_an_error_with_its_cause(message: str | bytes, code: str, says: str) -> None:
     with pytest.raises(BadMessageError) as caught:
         parse(message)
     assert caught.value.code == code
@@ -106,7 +106,7 @@ json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(
 
 
 @given(st.dictionaries(st.sampled_from(["orderId", "afterSeq", "action", "x"]), json_values, max_size=4))
-def test_whatever_is_accepted_is_in_range(message: dict[str, object]) -> None:
+def test_every_accepted_value_is_in_range(message: dict[str, object]) -> None:
     try:
         command = parse(json.dumps(message))
     except BadMessageError:
@@ -136,13 +136,13 @@ def test_the_url_may_carry_the_first_subscription() -> None:
         ({"orderId": [ID.encode()], "afterSeq": [b"9" * 5_000]}, "invalid-after-seq"),
     ],
 )
-def test_a_bad_url_is_told_its_cause(arguments: dict[str, list[bytes]], code: str) -> None:
+def test_a_bad_url_gets_an_error_with_its_cause(arguments: dict[str, list[bytes]], code: str) -> None:
     with pytest.raises(BadMessageError) as caught:
         parse_query(arguments)
     assert caught.value.code == code
 
 
-def test_the_end_of_a_subscription_says_where_to_resume() -> None:
+def test_the_end_of_a_subscription_has_the_seq_to_resume_after() -> None:
     assert json.loads(unsubscribed(ORDER, 4)) == {"orderId": ID, "unsubscribed": True, "afterSeq": 4}
 
 

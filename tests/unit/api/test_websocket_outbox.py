@@ -102,7 +102,7 @@ async def test_a_write_is_bounded_and_the_next_waits_until_the_peer_took_it() ->
     assert told.progress == 1
 
 
-async def test_what_is_over_the_limit_is_not_queued_and_is_told() -> None:
+async def test_requests_over_the_limit_are_not_queued_and_get_an_error() -> None:
     stream = FakeStream()
     stream.stuck = True
     told = Told()
@@ -151,7 +151,7 @@ async def test_a_large_event_of_a_history_passes_when_nothing_waits() -> None:
     await asyncio.wait_for(outbox(FakeStream(), 1_000).room(5_000), 1)
 
 
-async def test_a_closed_outbox_drops_what_waits_and_keeps_nobody_waiting() -> None:
+async def test_a_closed_outbox_drops_what_waits_and_ends_all_waits() -> None:
     stream = FakeStream()
     stream.stuck = True
     subject = outbox(stream, 1_000)

@@ -32,7 +32,7 @@ def answers(host: str, port: int) -> bool:
 @pytest.mark.parametrize(
     ("host", "at"), [("::", {"127.0.0.1", "::1"}), (ALL, {"127.0.0.1"}), ("::1", {"::1"}), ("127.0.0.1", {"127.0.0.1"})]
 )
-def test_it_listens_where_it_was_told_to_and_the_url_that_is_shown_answers(host: str, at: set[str]) -> None:
+def test_it_listens_on_the_configured_address_and_the_url_that_is_shown_answers(host: str, at: set[str]) -> None:
     sockets = listen(Settings(_env_file=None, host=host, port=0))
     try:
         port = sockets[0].getsockname()[1]

@@ -27,5 +27,5 @@ def test_what_ends_in_time_is_not() -> None:
     assert run(3_600, "os.kill(os.getpid(), signal.SIGTERM)") == 0
 
 
-def test_nothing_is_bounded_before_the_process_is_asked_to_stop() -> None:
+def test_nothing_is_bounded_before_the_process_has_to_stop() -> None:
     assert run(0, "threading.Event().wait(0.05)") == 0

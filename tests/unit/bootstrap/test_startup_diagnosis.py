@@ -47,7 +47,7 @@ POSTGRES = [
 
 
 @pytest.mark.parametrize(("words", "ping", "kind", "told"), POSTGRES, ids=[words for words, *_ in POSTGRES])
-async def test_what_postgres_says_is_told_with_what_to_do(
+async def test_an_error_of_postgres_is_reported_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, words: str, ping: pq.Ping, kind: type[StartupError], told: str
 ) -> None:
     monkeypatch.setattr(startup_diagnosis, "_ping", lambda _: ping)
@@ -81,7 +81,7 @@ REDIS_WORDS: list[tuple[RedisError, type[StartupError], str]] = [
 
 
 @pytest.mark.parametrize(("error", "kind", "told"), REDIS_WORDS, ids=[str(error) for error, *_ in REDIS_WORDS])
-def test_what_redis_says_is_told_with_what_to_do(error: RedisError, kind: type[StartupError], told: str) -> None:
+def test_an_error_of_redis_is_reported_with_the_remedy(error: RedisError, kind: type[StartupError], told: str) -> None:
     found = redis_failure(REDIS, error)
     assert type(found) is kind
     assert told in str(found)
@@ -94,7 +94,7 @@ def test_what_redis_says_is_told_with_what_to_do(error: RedisError, kind: type[S
     [("unknown command 'SENTINEL'", UnusableError), ("NOAUTH Authentication required.", UnusableError),
      ("nobody knows it", UnreachableError), ("Error 111 connecting to a:26379.", UnreachableError)],
 )  # fmt: skip
-def test_what_sentinels_say_is_no_word_of_the_server_that_they_name(why: str, kind: type[StartupError]) -> None:
+def test_an_error_of_sentinels_is_no_error_of_the_server_that_they_name(why: str, kind: type[StartupError]) -> None:
     found = redis_failure(SENTINELS, RedisConnectionError(f"{SENTINELS.place()} cannot be found: {why}"))
     assert type(found) is kind
     assert f"cannot be found: {why.rstrip('.')}. Check REDIS_URL" in str(found)
@@ -109,7 +109,7 @@ def test_what_sentinels_say_is_no_word_of_the_server_that_they_name(why: str, ki
         (ValueError("something else"), "it must look like redis://"),
     ],
 )  # fmt: skip
-def test_what_redis_py_does_not_take_of_the_url_is_told_in_the_words_of_the_url(error: Exception, told: str) -> None:
+def test_options_of_the_url_that_redis_py_refuses_are_reported_as_in_the_url(error: Exception, told: str) -> None:
     assert told in redis_url_problem(error)
 
 

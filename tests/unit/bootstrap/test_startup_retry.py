@@ -36,7 +36,7 @@ def log() -> CapturingLogger:
     return CapturingLogger()
 
 
-async def test_a_server_that_is_away_is_waited_for_and_that_is_told_once(log: CapturingLogger) -> None:
+async def test_a_server_that_is_away_is_waited_for_and_reported_once(log: CapturingLogger) -> None:
     server = Server(away=5)
     await run_with_retries(server.life, asyncio.Event(), Observer(log), 60)
     assert server.tries == 6

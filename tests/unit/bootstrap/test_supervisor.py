@@ -29,7 +29,7 @@ def test_pauses_grow_up_to_a_limit_and_begin_again_after_a_good_life() -> None:
     assert next_pause(LONGEST_PAUSE, lived=WELL_AFTER) == FIRST_PAUSE
 
 
-def test_children_are_told_where_the_embedded_servers_are_over_whatever_was_set() -> None:
+def test_children_get_the_address_of_the_embedded_servers_over_all_settings() -> None:
     ours = {"HOME": "/home/me", "port": "0", "PG_USER": "somebody", "PG_DATABASE": "other", "PG_PORT": "1"}
     assert child_environment(ours, EMBEDDED, 4000, "http://127.0.0.1:8899") == {
         "HOME": "/home/me",
@@ -58,11 +58,11 @@ def test_children_find_given_servers_as_we_did() -> None:
         (End(2, "PORT: not a number"), "PORT: not a number", False),
     ],
 )
-def test_an_end_says_how_it_was(end: End, words: str, asked_for: bool) -> None:
+def test_an_end_has_its_signal_or_exit_code(end: End, words: str, asked_for: bool) -> None:
     assert (str(end), end.asked_for) == (words, asked_for)
 
 
-def test_a_child_says_one_line_and_notices_that_its_parent_is_gone() -> None:
+def test_a_child_writes_one_line_and_notices_that_its_parent_is_gone() -> None:
     parent, child = socket.socketpair()
     gone = threading.Event()
     notify = Notify(child)
@@ -87,7 +87,7 @@ def test_a_child_says_one_line_and_notices_that_its_parent_is_gone() -> None:
         ("demo", "demo", 1),
     ],
 )
-def test_the_number_of_processes_may_stand_before_or_behind_the_role(
+def test_the_number_of_processes_may_come_before_or_after_the_role(
     line: str, command: str | None, processes: int
 ) -> None:
     options = parser().parse_args(line.split())
@@ -95,14 +95,14 @@ def test_the_number_of_processes_may_stand_before_or_behind_the_role(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", str(MOST + 1), "1.5", "²"])
-def test_a_number_of_processes_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_number_of_processes_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--processes", value])
     assert f"is not an integer from 1 to {MOST}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["x", "987654"])
-def test_nobody_else_can_use_the_line_of_a_child(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_other_process_can_use_the_pipe_of_a_child(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--notify", value])
     assert "--processes" in capsys.readouterr().err

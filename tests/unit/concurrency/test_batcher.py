@@ -66,7 +66,7 @@ async def test_an_error_reaches_every_caller_of_its_batch_and_no_other() -> None
         assert await batcher.put(3) == "3"
 
 
-async def test_a_refused_item_fails_alone_when_its_error_says_so() -> None:
+async def test_a_refused_item_fails_alone_if_its_error_allows_that() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write, separate=(ValueError,))
     async with running(batcher.run()):
@@ -133,7 +133,7 @@ async def test_what_is_written_again_after_a_refusal_is_not_when_its_caller_gave
     assert ledger.batches == [[-1, 2, 3], [-1], [3]]
 
 
-async def test_nobody_is_left_waiting_when_the_batcher_stops() -> None:
+async def test_no_caller_is_left_waiting_when_the_batcher_stops() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     ledger.open.clear()

@@ -50,7 +50,7 @@ def test_a_setting_is_found_however_its_line_is_written(line: str) -> None:
     assert load().port == 4000
 
 
-def test_a_password_that_loses_its_end_or_its_middle_is_told_without_it() -> None:
+def test_a_password_that_loses_its_end_or_its_middle_is_not_repeated() -> None:
     write("PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine")
     told = list(environment_warnings())
     assert len(told) == 2
@@ -73,14 +73,14 @@ def test_a_file_that_cannot_be_read_stops_the_start() -> None:
         load()
 
 
-def test_libpq_is_given_what_the_file_says_unless_the_environment_does() -> None:
+def test_libpq_gets_the_values_of_the_file_unless_the_environment_has_them() -> None:
     write("PGSSLMODE=verify-full", "PGSSLROOTCERT=/ca.pem", "PGPASSFILE=", "PGAPPNAME=x", "PGPASSWORD='a b'")
     given = {"PGSSLROOTCERT": "/other.pem"}
     pass_to_libpq(given)
     assert given == {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/other.pem", "PGPASSWORD": "a b"}
 
 
-def test_variables_that_say_where_a_postgres_is_do_not_count_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_name_a_postgres_do_not_count_and_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """They may be meant for psql: variables of other programs do not make the service use a Postgres."""
     monkeypatch.setenv("PGHOST", "db")
     write("PGUSER=me")

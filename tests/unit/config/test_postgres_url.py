@@ -42,7 +42,7 @@ def test_an_address_is_read_as_libpq_reads_it(text: str, expected: Address) -> N
     assert read(text) == expected
 
 
-def test_what_libpq_understands_reaches_it_and_the_primary_is_asked_for() -> None:
+def test_libpqs_parameters_reach_it_and_the_primary_is_required() -> None:
     url = "postgresql://me:hunter2@a:1,b:2/trades?sslmode=require&connect_timeout=9&target_session_attrs=any"
     found = conninfo_to_dict(read(url).conninfo())
     assert (found["host"], found["port"], found["password"]) == ("a,b", "1,2", "hunter2")

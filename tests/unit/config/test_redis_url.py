@@ -67,7 +67,7 @@ def test_data_and_sentinels_have_logins_of_their_own() -> None:
         ("redis+sentinel://a,b/mymaster/hunter2", "no such database"),
     ],
 )
-def test_what_is_no_address_is_told_without_repeating_it(url: str, why: str) -> None:
+def test_an_invalid_address_is_reported_without_repeating_it(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
         RedisAddress.parse(url)
     assert "hunter2" not in str(caught.value)

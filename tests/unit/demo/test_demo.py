@@ -72,7 +72,7 @@ def test_a_missing_event_is_a_fault() -> None:
     assert order_faults(followed(life(1, 2, 4, 5))) == ["event 3 is missing"]
 
 
-def test_an_order_without_a_final_event_is_a_fault_whatever_its_record_says_by_now() -> None:
+def test_an_order_without_a_final_event_is_a_fault_although_its_record_has_ended() -> None:
     assert order_faults(followed(life(1, 2))) == ["has not ended: routing was the last that its socket heard"]
 
 
@@ -87,12 +87,12 @@ def test_an_event_that_the_record_lacks_is_a_fault() -> None:
     assert order_faults(followed(record=record)) == ["event 4 is not in its record"]
 
 
-def test_an_event_that_the_record_tells_otherwise_is_a_fault() -> None:
+def test_an_event_that_the_record_has_otherwise_is_a_fault() -> None:
     record = {"status": "confirmed", "events": [*life(1, 2, 3, 4), event(5, "confirmed", venue="another")]}
     assert order_faults(followed(record=record)) == ["event 5 differs from its record"]
 
 
-def test_a_record_that_stands_elsewhere_than_its_events_is_a_fault() -> None:
+def test_a_record_that_differs_from_its_events_is_a_fault() -> None:
     record = {"status": "failed", "events": life(1, 2, 3, 4, 5)}
     assert order_faults(followed(record=record)) == ["its record says failed, its socket heard confirmed"]
 
@@ -115,7 +115,7 @@ def test_a_record_that_cannot_be_read_is_a_fault() -> None:
     assert order_faults(order) == ["its record could not be read"]
 
 
-def test_an_order_that_was_never_accepted_is_a_fault_that_says_why() -> None:
+def test_an_order_that_was_never_accepted_is_a_fault_with_the_reason() -> None:
     order = DemoOrder("buy", "0.01", "k", note="503 busy")
     assert order_faults(order) == ["could not be posted in time: 503 busy"]
     order.given_up = "422 bad"
@@ -139,7 +139,7 @@ def test_what_is_no_event_of_the_order_is_not_taken(message: dict[str, object]) 
     assert order.events == []
 
 
-def test_a_resumed_socket_asks_for_what_follows_the_highest_seq() -> None:
+def test_a_resumed_socket_subscribes_after_the_highest_seq() -> None:
     assert DemoOrder("buy", "0.01", "k", ID).last_seq == 0
     assert followed(life(1, 2, 3)).last_seq == 3
 
@@ -203,7 +203,7 @@ def test_planned_orders_alternate_and_each_has_a_key_of_its_own() -> None:
     assert len({(order.side, order.amount) for order in orders}) == 8
 
 
-def test_a_plain_line_tells_all_that_is_known() -> None:
+def test_a_plain_line_has_all_known_fields() -> None:
     order = followed([*life(1), event(2, "submitted", venue="mock-meteora", price="150.4", txHash="abcdefghijkl")])
     assert plain_line(order) == "89abcdef  buy    0.01  submitted  mock-meteora   150.4        tx abcdefgh..."
     order.take(event(3, "failed", reason="slippage", detail="too\nlate\x1b[2J"), 2.0)
@@ -304,14 +304,14 @@ def test_a_refusal_names_each_bad_field_and_what_would_be_right() -> None:
         (500, {}, {}, None),
     ],
 )
-def test_it_tries_again_when_told_to_and_then_only(
+def test_it_tries_again_only_on_request(
     code: int, headers: dict[str, str], told: dict[str, object], seconds: float | None
 ) -> None:
     assert retry_after(code, headers, told) == seconds
 
 
 @pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://localhost", "http://", "http://h:99999", "http://[::1"])
-def test_a_url_that_cannot_be_asked_is_refused_in_one_line(url: str) -> None:
+def test_an_invalid_url_is_refused_in_one_line(url: str) -> None:
     with pytest.raises(StartupError, match="--url must look like") as caught:
         check_url(url)
     assert caught.value.exit_code == 2

@@ -64,7 +64,7 @@ def test_an_item_is_a_whole_request_on_the_base_url(name: str) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_every_route_is_asked_in_every_way_it_answers(route: Any) -> None:
+def test_every_route_is_requested_with_every_method(route: Any) -> None:
     asked = {item["request"]["method"] for name in SENT if re.fullmatch(route.pattern, path(item := ITEMS[name]))}
     assert set(route.methods) - {"HEAD", "OPTIONS"} <= asked
 

@@ -64,7 +64,7 @@ def test_nothing_else_is_taken_for_one(text: str) -> None:
     assert read_memo(text) is None
 
 
-def test_ours_are_found_among_the_memos_of_a_transaction_as_a_node_lists_them() -> None:
+def test_our_memos_are_found_among_the_memos_of_a_transaction_as_a_node_lists_them() -> None:
     mine = Memo(AttemptId(ORDER, 2), RECORD)
     assert find_memos(f"[{len(MEMO)}] {MEMO}") == [mine]
     assert find_memos(f"[5] hello; [{len(MEMO)}] {MEMO}; [2] ; ") == [mine]

@@ -60,7 +60,7 @@ def test_promise_13_quotes_are_tightened_and_never_loosened() -> None:
     assert Bound(10**9, 150_000_500).tighten(cost).max_in == 150_000_500
 
 
-def test_it_is_said_by_how_much_a_quote_is_past_the_bound() -> None:
+def test_the_distance_of_a_quote_from_the_bound_is_reported() -> None:
     bound = bound_of(Mode.EXACT_IN, 10**9, 150_000_000)
     assert bound.excess(quote_of("v", SELL_ONE_SOL, 150_000_000)) == ""
     worse = bound.excess(quote_of("v", SELL_ONE_SOL, 120_000_000))

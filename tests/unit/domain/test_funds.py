@@ -37,14 +37,14 @@ def test_what_does_not_concern_a_mint_is_not_in_its_way() -> None:
     assert shortfall(spends(0), [of(200)]) is None, "nothing is asked for"
 
 
-def test_alone_in_flight_whatever_was_simulated_fits() -> None:
+def test_a_single_spending_always_fits() -> None:
     """Up to max-in may be more than there is, though the price of now is not."""
     assert shortfall(spends(101), []) is None
     assert shortfall(spends(101), [of(1)]) == Shortfall(mint=USDC, needed=101, balance=100, reserved=1, orders=1)
 
 
 @given(st.lists(st.integers(1, 60)), st.integers(0, 200))
-def test_whatever_comes_in_whatever_order_the_sum_of_what_is_let_in_is_there(amounts: list[int], balance: int) -> None:
+def test_the_sum_of_all_admitted_spendings_is_always_available(amounts: list[int], balance: int) -> None:
     there: list[Reserved] = []
     for amount in amounts:
         spending = spends(min(amount, balance), balance)
@@ -54,5 +54,5 @@ def test_whatever_comes_in_whatever_order_the_sum_of_what_is_let_in_is_there(amo
 
 
 @pytest.mark.parametrize("slot", [None, 11])
-def test_what_is_reserved_is_told_by_mint(slot: int | None) -> None:
+def test_what_is_reserved_is_returned_by_mint(slot: int | None) -> None:
     assert reserved_at(10, [of(1, slot), of(2), of(4, 10)]) == {USDC: 3, LAMPORTS: 10}

@@ -204,13 +204,13 @@ def test_a_number_that_was_used_again_since_is_not_used_for_the_lost_one() -> No
 # What cannot be
 
 
-def test_a_swap_of_an_order_that_ended_changes_nothing_and_is_told() -> None:
+def test_a_swap_of_an_order_that_ended_changes_nothing_and_is_reported() -> None:
     known = recorded(Status.EXPIRED, ended=True)
     with pytest.raises(ContradictionError, match="ended as expired, and has sig-1 on chain"):
         restore(known, [on_chain()], None, PAIR)
 
 
-def test_two_swaps_of_one_order_are_told_and_it_is_confirmed_by_the_first() -> None:
+def test_two_swaps_of_one_order_are_reported_and_it_is_confirmed_by_the_first() -> None:
     found = restored(recorded(Status.PENDING), on_chain(2), on_chain(1))
     assert (found.alarm, found.fill and found.fill.slot) == ("2 swaps of it landed", 71)
     assert [(one.n, one.outcome) for one in found.attempts] == [(1, "landed"), (2, "landed")]
@@ -223,7 +223,7 @@ def test_two_swaps_of_one_order_are_told_and_it_is_confirmed_by_the_first() -> N
     st.sampled_from([None, *UNFINISHED]),
     st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=5, unique_by=lambda one: one[0]),
 )
-def test_whatever_is_found_events_go_along_the_table_and_a_landed_swap_ends_the_order(
+def test_for_any_findings_events_follow_the_table_and_a_landed_swap_ends_the_order(
     status: Status | None, kinds: list[tuple[int, bool]]
 ) -> None:
     attempts = [on_chain(n) if landed else failed(n) for n, landed in kinds]

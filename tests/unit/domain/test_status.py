@@ -47,7 +47,7 @@ def test_only_a_submitted_order_can_be_confirmed_and_only_a_built_one_submitted(
     assert [s for s in Status if Trigger.SUBMIT in TRANSITIONS[s]] == [Status.BUILDING]
 
 
-def test_whatever_leaves_submitted_without_a_fill_needs_proof() -> None:
+def test_every_step_out_of_submitted_without_a_fill_needs_proof() -> None:
     assert set(TRANSITIONS[Status.SUBMITTED]) - {Trigger.LAND} == NEEDS_PROOF
     assert Trigger.FINALIZE in NEEDS_PROOF
 

@@ -34,7 +34,7 @@ def test_more_decimals_than_the_token_has_are_not_rounded_away() -> None:
 
 
 @given(amounts, bps)
-def test_slippage_bounds_are_exact_and_never_looser_than_the_order_says(amount: int, slippage: int) -> None:
+def test_slippage_bounds_are_exact_and_never_looser_than_the_orders(amount: int, slippage: int) -> None:
     least, most = Fraction(amount * (10_000 - slippage), 10_000), Fraction(amount * (10_000 + slippage), 10_000)
     assert 0 <= least - min_out(amount, slippage) < 1, "floored, as the programs' own clients do"
     assert 0 <= max_in(amount, slippage) - most < 1
@@ -45,5 +45,5 @@ def test_without_slippage_the_bounds_are_the_quote() -> None:
 
 
 @pytest.mark.parametrize("text", ["12345678", "", "0" * 40, "O" * 40, "x" * 45])
-def test_what_cannot_be_a_mint_is_told_apart(text: str) -> None:
+def test_an_impossible_mint_is_recognised(text: str) -> None:
     assert not looks_like_mint(text)

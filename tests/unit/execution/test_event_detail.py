@@ -37,7 +37,7 @@ def sold(bound: Bound | None = None) -> Order:
     )
 
 
-def test_a_fill_whose_quote_is_not_known_is_told_without_it() -> None:
+def test_a_fill_whose_quote_is_unknown_is_reported_without_it() -> None:
     """As of an attempt that came back from the chain."""
     told = PRESENTER.fill(sold(), FILL, {})
     assert told == {"price": "151", "amountIn": "10000000", "amountOut": "1510000", "networkFee": "5000", "slot": 7}

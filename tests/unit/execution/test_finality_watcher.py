@@ -62,7 +62,7 @@ async def test_what_is_only_confirmed_is_left_alone_until_its_next_look(scene: S
     assert len(scene.chain.asked) == 2
 
 
-async def test_what_the_chain_took_back_says_so_and_goes_the_normal_way_again(scene: Scene) -> None:
+async def test_a_swap_that_the_chain_took_back_is_reported_and_goes_the_normal_way_again(scene: Scene) -> None:
     back, failed, stays = [await scene.confirmed() for _ in range(3)]
     scene.tell(back, GONE)
     scene.tell(failed, FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=80, finalized=True))
@@ -133,7 +133,7 @@ async def test_promise_10_a_watcher_that_comes_late_writes_nothing(scene: Scene)
     assert scene.heard.words == []
 
 
-async def test_two_watchers_at_once_ask_for_each_order_once(scene: Scene) -> None:
+async def test_two_watchers_at_once_look_up_each_order_once(scene: Scene) -> None:
     rows = [await scene.confirmed() for _ in range(300)]
     for row in rows:
         scene.tell(row, LANDED)
@@ -143,7 +143,7 @@ async def test_two_watchers_at_once_ask_for_each_order_once(scene: Scene) -> Non
     assert [statuses(row) for row in rows] == [["confirmed"] * 2] * 300
 
 
-async def test_an_order_that_cannot_be_written_keeps_no_other_from_its_end_and_is_told_once(scene: Scene) -> None:
+async def test_an_order_that_cannot_be_written_delays_no_other_and_is_reported_once(scene: Scene) -> None:
     spoilt, fine = await scene.confirmed(quoted={"amountIn": "1"}), await scene.confirmed()
     for row in (spoilt, fine):
         scene.tell(row, LANDED)
@@ -155,7 +155,7 @@ async def test_an_order_that_cannot_be_written_keeps_no_other_from_its_end_and_i
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("no JSON"), TimeoutError()])
-async def test_promise_5_a_chain_that_cannot_be_asked_ends_nothing_and_it_is_said(
+async def test_promise_5_a_chain_that_is_not_available_ends_nothing_and_is_reported(
     scene: Scene, fault: BaseException
 ) -> None:
     row, watcher = await scene.confirmed(), scene.watcher()
@@ -174,7 +174,7 @@ async def test_promise_5_a_chain_that_cannot_be_asked_ends_nothing_and_it_is_sai
     assert statuses(row) == ["confirmed"] * 2
 
 
-async def test_an_answer_that_cannot_be_read_says_nothing_of_its_order_and_keeps_no_other_from_its_end(
+async def test_an_answer_that_cannot_be_read_proves_nothing_for_its_order_and_delays_no_other(
     scene: Scene,
 ) -> None:
     odd, fine = await scene.confirmed(), await scene.confirmed()
@@ -192,7 +192,7 @@ async def test_what_proves_nothing_changes_nothing(scene: Scene) -> None:
     assert statuses(row) == ["confirmed"]
 
 
-async def test_what_no_process_serves_is_left_alone_and_says_so(scene: Scene) -> None:
+async def test_an_order_that_no_process_serves_is_left_alone_and_shows_it(scene: Scene) -> None:
     row, watcher = await scene.confirmed(network="elsewhere"), scene.watcher()
     await scene.look(watcher)
     assert (scene.chain.asked, row.claim, row.waiting) == ([], 1, None)
@@ -207,7 +207,7 @@ async def test_what_no_process_serves_is_left_alone_and_says_so(scene: Scene) ->
     assert len(scene.heard.words) == 1, "once per order"
 
 
-async def test_promise_3_an_order_that_turns_out_to_be_swapped_twice_says_so_when_it_ends(scene: Scene) -> None:
+async def test_promise_3_an_order_that_turns_out_to_be_swapped_twice_shows_it_when_it_ends(scene: Scene) -> None:
     row = await scene.made_anew()
     scene.tell(row, LANDED)
     scene.chain.known[row.attempts[0].attempt.signed.signature] = LANDED
@@ -225,7 +225,7 @@ async def test_an_old_record_without_a_network_is_looked_up_on_its_venues(scene:
     assert statuses(row) == ["confirmed"] * 2
 
 
-async def test_an_outage_of_postgres_is_told_once_and_outlasted(scene: Scene) -> None:
+async def test_an_outage_of_postgres_is_reported_once_and_outlasted(scene: Scene) -> None:
     row = await scene.confirmed()
     scene.tell(row, LANDED)
     store, outages = MemoryStore(scene.database), 0
@@ -246,7 +246,7 @@ async def test_an_outage_of_postgres_is_told_once_and_outlasted(scene: Scene) ->
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("a bug"), asyncio.CancelledError()])
-async def test_promise_2_a_look_that_fails_for_whatever_reason_is_followed_by_the_next(
+async def test_promise_2_a_look_that_fails_for_any_reason_is_followed_by_the_next(
     scene: Scene, fault: BaseException
 ) -> None:
     """A cancellation from another task would end a loop silently, and all orders would stay confirmed."""

@@ -79,7 +79,7 @@ async def test_no_size_is_within_a_limit_of_nothing() -> None:
     assert (found, pool.asked) == (None, [])
 
 
-async def test_a_venue_that_never_gets_within_the_limit_is_asked_a_few_times_only() -> None:
+async def test_a_venue_that_never_gets_within_the_limit_is_queried_a_few_times_only() -> None:
     asked: list[int] = []
 
     async def route(request: SwapRequest) -> Routing:

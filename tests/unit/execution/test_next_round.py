@@ -52,7 +52,7 @@ def test_promise_17_one_venue_whose_trouble_may_pass_is_reason_to_wait(
     assert (found.reason, found.chance) == (reason, chance)
 
 
-def test_every_venue_is_told_and_equal_words_once() -> None:
+def test_every_venue_is_listed_and_equal_texts_once() -> None:
     assert failed_round_of([DRY, AWAY]).words == "b: dry; c: away"
     assert failed_round_of([POOR, POOR]).words == "too little"
 

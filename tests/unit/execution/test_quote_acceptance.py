@@ -58,7 +58,7 @@ def test_promise_13_the_first_rounds_best_quote_fixes_the_bound_for_all_venues()
     assert "1978 bps past its bound" in found.routing.answers[0].detail
 
 
-def test_promise_13_a_bound_that_stands_is_not_made_anew_by_later_rounds() -> None:
+def test_promise_13_an_existing_bound_is_not_replaced_by_later_rounds() -> None:
     first = accept(ORDER, quoted(a=150_000_000), 1_000)
     second = accept(first.order, quoted(a=151_000_000, b=149_850_000, c=149_849_999), 1_000)
     assert (second.fixed, second.bound) == (None, Bound(149_850_000, 10**9))
@@ -71,7 +71,7 @@ def test_a_round_without_an_acceptable_quote_fixes_nothing() -> None:
     assert (found.bound, found.fixed, found.order) == (None, None, ORDER)
 
 
-def test_promise_13_a_clients_bound_stands_alone_when_no_slippage_is_given() -> None:
+def test_promise_13_a_clients_bound_is_used_alone_when_no_slippage_is_given() -> None:
     order = replace(ORDER, bound=Bound(140_000_000, 10**9), bound_open=False)
     found = accept(order, quoted(a=150_000_000, b=141_000_000, c=139_999_999), 1_000)
     assert reasons(found.routing) == {"a": "", "b": "", "c": "slippage"}

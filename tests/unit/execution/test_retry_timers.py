@@ -58,7 +58,9 @@ def tell() -> Iterator[Callable[[Story], NotedQueue]]:
     loop.close()
 
 
-def test_each_order_is_put_on_the_queue_when_it_is_due_whatever_came_first(tell: Callable[[Story], NotedQueue]) -> None:
+def test_each_order_is_put_on_the_queue_when_it_is_due_in_any_order_of_arrival(
+    tell: Callable[[Story], NotedQueue],
+) -> None:
     async def story(timers: RetryTimers, queue: NotedQueue) -> None:
         timers.add(FIRST, 5_000)
         await asyncio.sleep(1)

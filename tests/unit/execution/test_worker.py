@@ -124,13 +124,13 @@ async def test_orders_whose_claim_had_no_answer_are_released_unblamed_and_taken_
     assert len(scene.database.workers) <= 1, "it is still its first session"
 
 
-async def test_why_no_order_can_be_executed_is_told_with_the_lease(scene: Scene) -> None:
+async def test_the_reason_why_no_order_can_be_executed_is_stored_with_the_lease(scene: Scene) -> None:
     scene.worker._trouble = lambda: "no node answers"
     async with running(scene.worker.run()):
         await until(lambda: scene.database.worker_trouble() == "no node answers")
 
 
-async def test_a_claim_that_did_not_reach_postgres_is_asked_for_again(scene: Scene) -> None:
+async def test_a_claim_that_did_not_reach_postgres_is_sent_again(scene: Scene) -> None:
     scene.store.claim = no_answer(scene.store.claim, before=True)  # type: ignore[method-assign]
     async with running(scene.worker.run()):
         row = await scene.post()
@@ -236,7 +236,7 @@ async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(scene: Sc
         await until(lambda: scene.watched == [1, -1, 2, -2])
 
 
-async def test_nobody_watches_before_the_record_may_be_written_to(scene: Scene) -> None:
+async def test_no_watcher_runs_before_the_record_may_be_written_to(scene: Scene) -> None:
     permitted = asyncio.Event()
 
     class Waiting:

@@ -190,7 +190,7 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
         assert it.record.statements == 1
 
 
-async def test_what_is_committed_just_before_somebody_follows_is_in_the_history() -> None:
+async def test_an_event_committed_just_before_a_subscription_is_in_the_history() -> None:
     """The event had no subscriber when it was handed over, and its echo is dropped."""
     async with scene() as it:
         order_id = await it.record.create()
@@ -201,7 +201,7 @@ async def test_what_is_committed_just_before_somebody_follows_is_in_the_history(
         assert it.seen.said == [event.encode() for event in it.record.events[order_id]]
 
 
-async def test_an_event_that_nobody_here_follows_is_neither_kept_nor_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_event_without_subscribers_is_neither_kept_nor_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
     encode_event = Event.encode
 
@@ -238,7 +238,7 @@ async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_co
         assert isinstance(fault.value.exceptions[0], ZeroDivisionError)
 
 
-async def test_a_failpoint_stands_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
+async def test_a_failpoint_is_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
     async with scene() as it:
         order_id = await it.followed()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])

@@ -68,7 +68,7 @@ def test_no_message_makes_decode_fail(message: bytes, first: bytes) -> None:
     assert comes_from(ORIGIN, first + message) == ((first + message).partition(b"\n")[:2] == (ORIGIN, b"\n"))
 
 
-def test_a_message_says_which_process_it_comes_from() -> None:
+def test_a_message_names_the_process_it_comes_from() -> None:
     message = encode(ORIGIN, [Outgoing(event(3))])
     assert comes_from(ORIGIN, message)
     assert not comes_from(OTHER, message)

@@ -137,7 +137,7 @@ async def test_after_the_final_event_nothing_is_kept() -> None:
     assert (len(subject), record.live) == (0, {})
 
 
-async def test_while_postgres_is_down_the_subscriber_is_told_once_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_postgres_is_down_the_subscriber_gets_one_error_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscriber, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(subscriber, "LONGEST_PAUSE", 0.0)
     record, seen = Record(), Seen()
@@ -260,7 +260,7 @@ async def test_a_sink_may_close_its_follower_from_within_a_delivery() -> None:
     assert (seen.said, len(subject), record.live) == ([event(1).payload], 0, {})
 
 
-async def test_a_fault_of_ours_is_told_to_the_sink() -> None:
+async def test_an_internal_error_is_reported_to_the_sink() -> None:
     record, seen = Record(), Seen()
 
     async def broken(_wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:

@@ -137,7 +137,7 @@ def test_a_missing_event_shows_as_lag_until_it_is_read() -> None:
     assert not subscription.lagging
 
 
-def test_a_seq_that_postgres_does_not_have_is_not_asked_for_again_and_again() -> None:
+def test_a_seq_that_postgres_does_not_have_is_not_requested_again_and_again() -> None:
     subscription = Subscription(ORDER, 0)
     subscription.offer(event(1))
     subscription.offer(event(9))
@@ -190,7 +190,7 @@ def test_a_live_event_proves_after_seq() -> None:
     assert subscription.confirm([]) is AfterSeqCheck.VALID
 
 
-def test_an_announced_event_knows_whether_it_is_the_last() -> None:
+def test_an_announced_event_has_whether_it_is_the_last() -> None:
     for status, final in ((Status.ROUTING, False), (Status.FAILED, True)):
         payload = Event(
             order_id=ORDER,

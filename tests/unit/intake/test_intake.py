@@ -104,7 +104,7 @@ async def test_a_repeated_request_gives_the_first_order_and_is_not_enqueued_agai
 # The client's limit
 
 
-async def test_a_client_over_its_limit_is_told_when_to_come_back_and_others_are_served() -> None:
+async def test_a_client_over_its_limit_gets_a_retry_after_and_others_are_served() -> None:
     setup = Setup(client_orders_per_minute=2)
     for _ in range(2):
         await setup.intake.accept(new_order())
@@ -115,7 +115,7 @@ async def test_a_client_over_its_limit_is_told_when_to_come_back_and_others_are_
     assert set(setup.limiter.taken) == {"client:127.0.0.1", "client:10.0.0.2"}
 
 
-async def test_without_a_limit_the_limiter_is_not_asked() -> None:
+async def test_without_a_limit_the_limiter_is_not_used() -> None:
     setup = Setup()
     setup.limiter.switch.up = False
     await setup.intake.accept(new_order())

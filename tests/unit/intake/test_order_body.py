@@ -139,7 +139,7 @@ def test_every_u64_amount_survives_as_a_string_and_as_a_number(base_units: int) 
         (b"NaN", "the body is not JSON"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_malformed_and_says_where(body: bytes, reason: str) -> None:
+def test_a_body_that_is_no_json_object_is_malformed_with_the_position(body: bytes, reason: str) -> None:
     error = refusal(body)
     assert type(error) is MalformedBodyError
     assert str(error).startswith(reason)
@@ -159,7 +159,7 @@ def test_a_bare_nan_or_infinity_is_not_json_and_the_field_is_named(literal: str)
 # The body's hash
 
 
-def test_the_hash_depends_on_what_is_asked_for_and_not_on_how_it_is_written() -> None:
+def test_the_hash_depends_on_the_request_and_not_on_how_it_is_written() -> None:
     written = [
         '{"side": "buy", "amount": "0.01", "slippageBps": 50}',
         '{"slippageBps":50,"amount":"0.01","side":"buy"}',

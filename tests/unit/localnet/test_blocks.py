@@ -87,7 +87,7 @@ def test_what_is_finalized_stays_so_when_a_forked_chain_is_loaded_again() -> Non
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(0, 300))
-def test_whatever_forks_there_were_slots_only_rise_and_heights_have_no_gaps(forks: list[int], lag: int) -> None:
+def test_after_any_forks_slots_only_rise_and_heights_have_no_gaps(forks: list[int], lag: int) -> None:
     blocks, highest = chain(40), 39
     finalized: list[Block] = []
     for number, count in enumerate(forks):

@@ -53,7 +53,7 @@ def test_what_is_left_of_faults_can_be_set_again() -> None:
     assert read(faults.body()) == read(lasting | {"drop": 2, "answers": [{"answer": "503"}]})
 
 
-def test_a_liar_tells_other_numbers_and_an_honest_node_its_own() -> None:
+def test_a_lying_node_returns_other_numbers_and_an_honest_node_its_own() -> None:
     epoch = {"absoluteSlot": 50, "blockHeight": 40, "epoch": 0}
     newest = {"context": {"slot": 55}, "value": {"blockhash": "hash", "lastValidBlockHeight": 195}}
     status = {"slot": 41, "err": None, "confirmationStatus": "confirmed", "confirmations": 3}

@@ -68,7 +68,7 @@ def test_what_is_written_arrives_whole_and_in_order(pipe: Pipe) -> None:
     assert pipe.lines("line 99") == [f"line {number}" for number in range(100)]
 
 
-def test_a_reader_that_does_not_read_holds_nobody_up_and_is_told_how_much_it_missed(pipe: Pipe) -> None:
+def test_a_reader_that_does_not_read_delays_no_part_and_gets_the_number_of_missed_lines(pipe: Pipe) -> None:
     filled = pipe.fill()
     for _ in range(3_000):
         pipe.writer.write("0123456789\n")  # would block here
@@ -91,7 +91,7 @@ def test_a_reader_that_does_not_read_does_not_hold_up_the_exit(pipe: Pipe, monke
     pipe.writer.write("later\n")
 
 
-def test_a_reader_that_has_gone_harms_nobody_and_does_not_hold_up_the_exit() -> None:
+def test_a_reader_that_has_gone_has_no_effect_and_does_not_delay_the_exit() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     writer = ThreadedWriter(write_end)

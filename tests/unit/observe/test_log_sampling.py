@@ -38,7 +38,7 @@ def test_so_many_lines_of_a_kind_pass_in_a_period_and_the_rest_is_counted() -> N
     assert sampler.admit("a"), "in a new period"
 
 
-def test_a_flood_does_not_put_off_that_it_is_told() -> None:
+def test_a_flood_does_not_delay_its_report() -> None:
     sampler = Sampler(clock := Seconds())
     for _ in range(LINES + 3):
         sampler.admit("a")
@@ -72,7 +72,7 @@ def test_promise_3_an_alarm_about_money_is_never_left_out() -> None:
     assert told == [str(order_id) for order_id in orders] * len(alarms)
 
 
-def test_at_the_end_everything_is_told() -> None:
+def test_at_the_end_everything_is_reported() -> None:
     sampler = Sampler(Seconds())
     for _ in range(LINES + 1):
         sampler.admit("a")
@@ -96,7 +96,7 @@ def root() -> logging.Logger:
     return logging.getLogger()
 
 
-def test_the_service_samples_its_own_lines_and_those_of_libraries_and_tells_both(
+def test_the_service_samples_its_own_lines_and_those_of_libraries_and_counts_both(
     monkeypatch: pytest.MonkeyPatch, root: logging.Logger
 ) -> None:
     read_end, write_end = os.pipe()

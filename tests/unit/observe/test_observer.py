@@ -9,7 +9,7 @@ from dexexec.observe.observer import Observer
 ORDER = UUID(int=7)
 
 
-def test_a_failed_order_is_one_line_with_its_reason_and_a_filled_one_is_none() -> None:
+def test_a_failed_order_is_one_line_with_its_reason_and_a_filled_one_has_no_line() -> None:
     log = CapturingLogger()
     observer = Observer(log)
     observer.order_failed(ORDER, "expired", "no-route", "no venue has a pool for this pair", 1.23456)

@@ -54,14 +54,14 @@ def test_text_is_one_printable_line(text: object, expected: str) -> None:
 
 
 @given(st.text(), st.integers(1, 50))
-def test_whatever_the_text_it_is_short_printable_and_utf_8(text: str, longest: int) -> None:
+def test_any_text_becomes_short_printable_and_utf_8(text: str, longest: int) -> None:
     found = clean(text, longest)
     assert len(found) <= longest
     assert found.isprintable()
     found.encode()
 
 
-def test_megabytes_are_cut_and_say_so() -> None:
+def test_long_text_is_cut_with_a_mark() -> None:
     found = clean("so long " * 1_000_000)
     assert len(found) == LONGEST
     assert found.endswith("…")
@@ -109,6 +109,6 @@ def test_an_error_has_the_code_of_the_kind_that_it_is(error: VenueError, code: s
 
 
 @pytest.mark.parametrize("code", [None, 7, "", "Caps", "with space", "nul\0", "a" * 41, Sly("no-route"), "-x"])
-def test_a_code_that_is_none_is_replaced(code: object) -> None:
+def test_an_invalid_code_is_replaced(code: object) -> None:
     assert slug(code, "instead") == "instead"
     assert slug("no-route", "instead") == "no-route"

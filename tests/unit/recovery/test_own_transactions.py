@@ -20,14 +20,14 @@ def read(payload: bytes) -> tuple[Memo, str] | None:
     return read_own(payload, WALLET.address, VENUES)
 
 
-def test_ours_is_read_with_its_memo_and_the_venue_that_has_the_program() -> None:
+def test_our_transaction_is_read_with_its_memo_and_the_venue_that_has_the_program() -> None:
     assert read(swap(WALLET, TEXT)) == (Memo(ATTEMPT, RECORD), "pool")
     assert read(swap(WALLET, TEXT, program=OTHER_PROGRAM)) == (Memo(ATTEMPT, RECORD), "other")
     assert read(swap(WALLET, "a venue's words", TEXT)) == (Memo(ATTEMPT, RECORD), "pool")
     assert read(for_older_memo_program(WALLET, TEXT)) == (Memo(ATTEMPT, RECORD), UNKNOWN_VENUE)
 
 
-def test_a_venue_that_its_programs_do_not_tell_is_unknown() -> None:
+def test_a_venue_that_does_not_follow_from_its_programs_is_unknown() -> None:
     both = {"one": frozenset({POOL_PROGRAM}), "two": frozenset({POOL_PROGRAM})}
     assert read_own(swap(WALLET, TEXT), WALLET.address, both) == (Memo(ATTEMPT, RECORD), UNKNOWN_VENUE)
     assert read_own(swap(WALLET, TEXT), WALLET.address, {}) == (Memo(ATTEMPT, RECORD), UNKNOWN_VENUE)
@@ -48,5 +48,5 @@ def test_a_venue_that_its_programs_do_not_tell_is_unknown() -> None:
         pytest.param(b"\x00" + swap(WALLET, TEXT)[65:], id="without signatures"),
     ],
 )
-def test_nothing_else_is_ours(payload: bytes) -> None:
+def test_no_other_transaction_is_our_own(payload: bytes) -> None:
     assert read(payload) is None

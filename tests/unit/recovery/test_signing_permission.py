@@ -55,12 +55,12 @@ async def obtained(comparisons: Sequence[Answers]) -> tuple[str, list[str]]:
     return permission.identity(), observer.lines
 
 
-async def test_what_is_compared_is_permitted_and_nothing_is_told() -> None:
+async def test_what_is_compared_is_permitted_and_nothing_is_reported() -> None:
     assert await obtained([Answers("1/00000001")]) == ("1/00000001", [])
     await Unrestricted().obtain()
 
 
-async def test_it_is_tried_until_it_succeeds_and_each_reason_is_told_once() -> None:
+async def test_it_is_tried_until_it_succeeds_and_each_reason_is_logged_once() -> None:
     away = Unreachable("a did not answer")
     slow = Answers(away, away, away, UnavailableError("Postgres does not answer"), "1/00000002")
     found = await obtained([slow])
@@ -72,6 +72,6 @@ async def test_two_wallets_are_compared_in_one_postgres_or_again() -> None:
     assert (await obtained([Answers("1/00000001", "1/00000002"), Answers("1/00000002")]))[0] == "1/00000002"
 
 
-async def test_a_postgres_that_does_not_tell_which_one_it_is_is_told_of() -> None:
+async def test_a_postgres_without_an_identity_is_reported() -> None:
     assert await obtained([Answers("/00000001")]) == ("/00000001", ["incomplete: /00000001"])
     assert await obtained([Answers("1/")]) == ("1/", ["incomplete: 1/"])

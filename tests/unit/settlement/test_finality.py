@@ -60,7 +60,7 @@ def test_a_landing_is_taken_back_by_a_failure_of_the_same_transaction_for_good()
         (replace(FAILED, finalized=False), WaitsFor.FINALITY),
     ],
 )
-def test_promise_5_whatever_proves_nothing_takes_nothing_back(status: SwapStatus, reason: WaitsFor) -> None:
+def test_promise_5_an_answer_that_proves_nothing_takes_nothing_back(status: SwapStatus, reason: WaitsFor) -> None:
     found = verdict_of(SWAP, status, searched=True)
     assert isinstance(found, Waiting)
     assert found.reason is reason
@@ -72,7 +72,7 @@ def test_a_node_that_does_not_answer_is_what_is_waited_for() -> None:
     assert found.reason is WaitsFor.NODE
 
 
-def test_a_record_that_does_not_tell_the_slot_is_taken_back_when_it_could_land_no_more() -> None:
+def test_a_record_without_the_slot_is_taken_back_when_it_could_land_no_more() -> None:
     old = replace(SWAP, landed_slot=None)
     assert isinstance(verdict_of(old, GONE, searched=True), Waiting)
     assert isinstance(verdict_of(old, replace(GONE, height=151), searched=True), TakenBack)

@@ -40,7 +40,7 @@ def venues(*networks: str) -> list[ScriptedVenue]:
     return found
 
 
-async def test_a_chain_whose_nodes_are_away_is_told_until_they_are_back() -> None:
+async def test_a_chain_whose_nodes_are_away_is_reported_until_they_are_back() -> None:
     node = Node()
     reachability = Reachability(venues(Network.SOLANA), {Network.SOLANA: cast("Chain", node)}, Ticks())
     assert reachability.trouble() == ""

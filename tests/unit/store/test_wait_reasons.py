@@ -17,7 +17,7 @@ def test_what_its_worker_noted_comes_first() -> None:
     assert waiting_for(Status.ROUTING, NOTED, RESTS, ended=False) == told
 
 
-def test_an_order_that_rests_between_two_rounds_says_why_and_until_when() -> None:
+def test_an_order_that_rests_between_two_rounds_shows_why_and_until_when() -> None:
     assert waiting_for(Status.ROUTING, None, RESTS, ended=False) == {
         "reason": "unreachable", "detail": "a: away", "since": AT, "until": "2026-01-31T12:00:01.500Z",
     }  # fmt: skip

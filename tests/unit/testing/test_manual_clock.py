@@ -5,7 +5,7 @@ import asyncio
 from dexexec.testing.clock import ManualClock
 
 
-def test_both_clocks_move_together_and_only_when_told() -> None:
+def test_both_clocks_move_together_and_only_by_the_test() -> None:
     clock = ManualClock(unix_ms=5_000)
     assert (clock.unix_ms(), clock.monotonic()) == (5_000, 0.0)
     for _ in range(10):
@@ -25,7 +25,7 @@ async def test_sleepers_wake_in_the_order_of_their_waking() -> None:
     assert woken == [("short", 1), ("short", 2), ("middle", 3), ("same", 3), ("long", 5), ("short", 6)]
 
 
-async def test_a_sleeper_that_is_cancelled_holds_nobody_up() -> None:
+async def test_a_sleeper_that_is_cancelled_delays_no_other() -> None:
     clock = ManualClock()
     waiting = asyncio.create_task(clock.sleep(1))
     other = asyncio.create_task(clock.sleep(2))

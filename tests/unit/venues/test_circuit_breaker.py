@@ -30,7 +30,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
     assert not scene.breaker.enter()
 
 
-def test_it_says_for_how_long_it_rests_and_what_opened_it() -> None:
+def test_it_reports_for_how_long_it_rests_and_what_opened_it() -> None:
     scene = Scene()
     scene.fail(2, "slow")
     scene.fail(1, "gone")
@@ -51,7 +51,7 @@ def test_half_open_lets_one_request_through_and_its_success_closes() -> None:
     assert scene.breaker.enter()
 
 
-def test_a_failed_trial_opens_it_again_at_once() -> None:
+def test_a_failed_probe_opens_it_again_at_once() -> None:
     scene = Scene()
     scene.fail(3)
     scene.now += 5
@@ -60,7 +60,7 @@ def test_a_failed_trial_opens_it_again_at_once() -> None:
     assert scene.breaker.remaining_seconds() == 5.0
 
 
-def test_a_trial_that_told_nothing_lets_the_next_one_try() -> None:
+def test_a_probe_without_a_result_lets_the_next_one_probe() -> None:
     scene = Scene()
     scene.fail(3)
     scene.now += 5

@@ -127,7 +127,7 @@ def test_a_name_close_to_a_preset_is_pointed_to_it() -> None:
 
 
 @pytest.mark.usefixtures("desks")
-def test_the_environment_wins_over_defaults_and_an_empty_value_is_none() -> None:
+def test_the_environment_wins_over_defaults_and_an_empty_value_is_unset() -> None:
     assert environment({ADAPTERS: " desks "})["DEXEXEC_DESK_DEPTH"] == "5"
     assert environment({ADAPTERS: "desks", "DEXEXEC_DESK_DEPTH": "9"})["DEXEXEC_DESK_DEPTH"] == "9"
     found = environment({ADAPTERS: "desks", "DEXEXEC_DESK_DEPTH": "", "DEXEXEC_DESK_SIDE": ""})

@@ -52,7 +52,7 @@ NONSENSE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", NONSENSE.values(), ids=NONSENSE)
-def test_promise_13_nonsense_is_refused_whatever_the_adapter_meant(changes: dict[str, Any]) -> None:
+def test_promise_13_an_invalid_quote_is_refused(changes: dict[str, Any]) -> None:
     checked("v", SELL_ONE_SOL, GOOD, 0)
     with pytest.raises(BadAnswer):
         checked("v", SELL_ONE_SOL, replace(GOOD, **changes), 2)
@@ -106,7 +106,7 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() |
 
 
 @given(st.sampled_from([field.name for field in fields(Quote)]), ANYTHING)
-def test_whatever_passes_can_be_recorded(name: str, value: Any) -> None:
+def test_every_checked_quote_can_be_recorded(name: str, value: Any) -> None:
     try:
         found = checked("v", SELL_ONE_SOL, replace(GOOD, **{name: value}), 0)
     except BadAnswer:

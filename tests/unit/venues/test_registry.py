@@ -174,7 +174,7 @@ def test_an_entry_point_and_its_class_must_agree_on_the_name(packages: Iterator[
     assert "calls itself 'acme'" in refusal(["other"])
 
 
-def test_a_broken_package_stops_nobody_who_does_not_enable_it(packages: Iterator[list[EntryPoint]]) -> None:
+def test_a_broken_package_only_stops_services_that_enable_it(packages: Iterator[list[EntryPoint]]) -> None:
     next(packages).extend([*points(broken="no_such_package:X"), *points(acme=f"{HERE}:Acme")])
     assert load(["acme"]) == [Acme]
     assert option_names() == {"DEXEXEC_ACME_RPC_KEY", "DEXEXEC_ACME_DEPTH"}
@@ -234,7 +234,7 @@ def test_a_value_is_never_repeated_not_even_by_an_adapters_own_words() -> None:
     assert "\n" not in str(error.value)
 
 
-def test_an_adapter_is_told_the_cluster_of_its_network() -> None:
+def test_an_adapter_gets_the_cluster_of_its_network() -> None:
     clock = ManualClock()
     chains = {Network.SIMULATED: SimulatedChain(MemoryLedger(clock))}
     for clusters, told in (({}, ""), ({Network.SOLANA: "devnet"}, ""), ({Network.SIMULATED: "devnet"}, "devnet")):
@@ -249,7 +249,7 @@ class Choosy(Acme):
         raise Unsupported(f"there is no desk on {context.cluster or 'no cluster'} for {context.options.rpc_key}")
 
 
-def test_what_an_adapter_cannot_work_with_is_said_in_its_own_words_and_without_values() -> None:
+def test_an_adapters_option_error_keeps_its_words_and_shows_no_values() -> None:
     with pytest.raises(AdapterLoadError, match=r"^choosy: there is no desk on no cluster for \*\*\*$"):
         start(Choosy, DEXEXEC_ACME_RPC_KEY="s3cr3t-of-my-wallet")
 

@@ -43,7 +43,7 @@ async def test_the_best_quote_wins_and_the_others_are_kept() -> None:
     assert {answer.venue for answer in routing.answers} == {"worse", "better"}
 
 
-async def test_venues_are_asked_at_the_same_time() -> None:
+async def test_venues_are_queried_at_the_same_time() -> None:
     meeting = asyncio.Barrier(2)
 
     def meets(venue: ScriptedVenue) -> ScriptedVenue:
@@ -68,7 +68,7 @@ async def test_a_venue_that_hangs_costs_the_deadline_and_nothing_else() -> None:
     assert [(a.venue, a.code) for a in routing.answers if a.quote is None] == [("hanging", "timeout")]
 
 
-async def test_a_venue_that_does_not_even_let_itself_be_cancelled_delays_nobody() -> None:
+async def test_a_venue_that_ignores_its_cancellation_delays_no_other() -> None:
     stubborn, good = ScriptedVenue("stubborn", CLOCK), ScriptedVenue("good", CLOCK)
     release = asyncio.Event()
 
@@ -103,7 +103,7 @@ async def test_the_orders_own_deadline_counts_when_it_is_nearer() -> None:
         (TimeoutError(), "bad-answer", True),
     ],
 )
-async def test_a_failing_venue_is_told_by_its_code_and_a_bug_never_escapes(
+async def test_a_failing_venue_is_reported_by_its_code_and_a_bug_never_escapes(
     error: Exception, code: str, retryable: bool
 ) -> None:
     bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
@@ -115,7 +115,7 @@ async def test_a_failing_venue_is_told_by_its_code_and_a_bug_never_escapes(
     assert "ZeroDivision" not in answer.detail
 
 
-async def test_a_venue_that_cannot_do_the_mode_is_not_asked() -> None:
+async def test_a_venue_without_the_mode_gets_no_request() -> None:
     venue = ScriptedVenue("exact-in-only", CLOCK)
     venue.capabilities = Capabilities(frozenset({Mode.EXACT_IN}))
     routing = await router(venue).route(BUY_ONE_SOL, FAR)
@@ -124,7 +124,7 @@ async def test_a_venue_that_cannot_do_the_mode_is_not_asked() -> None:
     assert not routing.answers[0].retryable
 
 
-async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_told_until_it_is_asked_again() -> None:
+async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_shown_until_it_is_used_again() -> None:
     clock = ManualClock()
     venue = ScriptedVenue("flaky", clock)
     price, venue.on_quote = venue.on_quote, raising(RateLimited("slow down"))
@@ -140,7 +140,7 @@ async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_told_until_it_i
     assert (await asking.route(SELL_ONE_SOL, FAR)).breakers_open_ms is None
 
 
-async def test_a_round_does_not_rest_while_one_venue_that_can_do_it_is_asked() -> None:
+async def test_a_round_does_not_rest_while_one_venue_may_still_answer() -> None:
     flaky, dry, unable = (ScriptedVenue(name, CLOCK) for name in ("flaky", "dry", "unable"))
     flaky.on_quote, dry.on_quote = raising(RateLimited("slow down")), raising(NoRoute("dry"))
     unable.capabilities = Capabilities(frozenset({Mode.EXACT_OUT}))
@@ -212,7 +212,7 @@ async def test_a_question_that_is_given_up_from_outside_leaves_the_breaker_as_it
     assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
 
 
-async def test_having_no_route_says_nothing_against_a_venue() -> None:
+async def test_having_no_route_does_not_count_against_a_venue() -> None:
     venue = ScriptedVenue("thin", CLOCK)
     venue.on_quote = raising(NoRoute("no pool"))
     asking = router(venue, failures=2)
@@ -285,7 +285,7 @@ class Homemade(RateLimited):
         "panicky",
     ],
 )
-async def test_whatever_a_venue_raises_loses_the_round_for_itself_alone(
+async def test_any_exception_of_a_venue_loses_the_round_for_itself_alone(
     error: BaseException, code: str, detail: str
 ) -> None:
     bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
@@ -303,7 +303,7 @@ async def test_words_without_an_end_are_cut() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), Panic()], ids=repr)
-async def test_a_venue_that_cannot_say_what_it_does_loses_the_round_for_itself_alone(error: BaseException) -> None:
+async def test_a_venue_whose_refusal_is_invalid_loses_the_round_for_itself_alone(error: BaseException) -> None:
     class Puzzle:
         def refusal(self, request: SwapRequest) -> str | None:
             raise error
@@ -333,7 +333,7 @@ async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(re
 
 
 @pytest.mark.parametrize("error", [Timeout("no answer in time"), Unreachable("the connection was given up")])
-async def test_promise_17_what_a_venue_says_when_the_orders_deadline_cuts_it_short_never_opens_its_breaker(
+async def test_promise_17_an_error_of_a_venue_at_the_orders_deadline_never_opens_its_breaker(
     error: VenueError,
 ) -> None:
     """A punctual venue reports by itself that it ran out of the given time."""
@@ -401,7 +401,7 @@ def test_a_pair_without_sol_is_ranked_by_its_amounts_alone() -> None:
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=8), st.sampled_from([SELL_ONE_SOL, BUY_ONE_SOL]))
-def test_the_ranking_is_a_permutation_sorted_for_the_taker(amounts: list[int], request: SwapRequest) -> None:
+def test_the_ranking_is_a_permutation_sorted_for_the_client(amounts: list[int], request: SwapRequest) -> None:
     quotes = [quote_of(f"v{n}", request, amount) for n, amount in enumerate(amounts)]
     ranking = rank(quotes)
     assert sorted(q.venue for q in ranking) == sorted(q.venue for q in quotes)

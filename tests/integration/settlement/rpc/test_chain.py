@@ -31,7 +31,7 @@ FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
 
 
 @pytest.mark.parametrize("answer", FAILING)
-async def test_when_a_node_fails_another_is_asked_and_preferred_from_then_on(tmp_path: Path, answer: str) -> None:
+async def test_when_a_node_fails_another_is_used_and_preferred_from_then_on(tmp_path: Path, answer: str) -> None:
     listener = RecordingListener()
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
@@ -63,7 +63,7 @@ async def test_when_a_node_fails_another_is_asked_and_preferred_from_then_on(tmp
         ("hangup", Unreachable),
     ],
 )
-async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
+async def test_when_all_nodes_fail_the_error_has_the_causes_and_nothing_is_claimed(
     tmp_path: Path, answer: str, error: type[Exception]
 ) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url, timeouts=timeouts_for(answer))) as chain:
@@ -82,7 +82,7 @@ async def test_when_all_nodes_fail_the_error_says_how_and_nothing_is_claimed(
         assert isinstance(await chain.submit(swap), Unknown)
 
 
-async def test_a_node_without_a_history_proves_nothing_says_so_and_is_good_for_all_else(tmp_path: Path) -> None:
+async def test_a_node_without_a_history_proves_nothing_is_reported_and_is_good_for_all_else(tmp_path: Path) -> None:
     def statuses(params: Any) -> Any:
         if params[1]["searchTransactionHistory"]:
             return JsonRpcError(-32011)
@@ -103,7 +103,7 @@ async def test_a_node_without_a_history_proves_nothing_says_so_and_is_good_for_a
         assert listener.kinds == []
 
 
-async def test_a_node_that_hangs_does_not_hold_up_those_who_ask_again(tmp_path: Path) -> None:
+async def test_a_node_that_hangs_does_not_delay_later_callers(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url, timeouts=SHORT_TIMEOUTS)) as chain:
         await set_faults(net.url, answers=wrong_answers("hang", requests=200))
         waiting = [chain.accounts([]) for _ in range(200)]
@@ -113,7 +113,7 @@ async def test_a_node_that_hangs_does_not_hold_up_those_who_ask_again(tmp_path: 
         assert await chain.genesis_hash() == await net.rpc("getGenesisHash"), "its connections are free again"
 
 
-async def test_a_node_that_failed_is_asked_after_the_others_from_then_on(tmp_path: Path) -> None:
+async def test_a_node_that_failed_is_used_after_the_others_from_then_on(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
         scripted_node(getGenesisHash=b"garbage") as bad,
@@ -162,7 +162,7 @@ async def test_what_a_node_forgot_is_found_in_its_history(tmp_path: Path) -> Non
         assert isinstance(searched, Landed)
 
 
-async def test_a_node_that_lost_its_history_is_no_proof_while_another_knows_the_swap(tmp_path: Path) -> None:
+async def test_a_node_that_lost_its_history_is_no_proof_while_another_has_the_swap(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(2)
@@ -175,7 +175,7 @@ async def test_a_node_that_lost_its_history_is_no_proof_while_another_knows_the_
             assert isinstance(status, Landed)
 
 
-async def test_a_status_whose_transaction_is_not_there_yet_is_not_told(tmp_path: Path) -> None:
+async def test_a_status_whose_transaction_is_not_there_yet_is_not_reported(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
         scripted_node(net.url, getTransaction=lambda _: None) as script,
@@ -189,7 +189,7 @@ async def test_a_status_whose_transaction_is_not_there_yet_is_not_told(tmp_path:
         assert isinstance((await chain.status([swap.signature]))[0], Unavailable)
 
 
-async def test_a_transaction_in_another_slot_than_its_status_is_not_told(tmp_path: Path) -> None:
+async def test_a_transaction_in_another_slot_than_its_status_is_not_reported(tmp_path: Path) -> None:
     """A node that has seen a fork, and another behind the same address that has not."""
 
     def elsewhere(params: list[list[str]]) -> object:
@@ -243,7 +243,7 @@ async def test_a_fork_takes_back_what_was_confirmed_and_the_same_bytes_land_agai
 # ---- few requests ----------------------------------------------------------------------------------------------------
 
 
-async def test_many_who_ask_for_statuses_at_once_are_one_request(tmp_path: Path) -> None:
+async def test_concurrent_callers_for_statuses_are_one_request(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
         scripted_node(net.url) as script,
@@ -258,7 +258,7 @@ async def test_many_who_ask_for_statuses_at_once_are_one_request(tmp_path: Path)
         assert max(len(params[0]) for method, params in script.asked if method == "getSignatureStatuses") == 256
 
 
-async def test_many_who_ask_for_a_blockhash_at_once_are_one_request(tmp_path: Path) -> None:
+async def test_concurrent_callers_for_a_blockhash_are_one_request(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
         scripted_node(net.url) as script,

@@ -71,7 +71,7 @@ async def test_the_newest_are_one_page_and_as_confirmed(tmp_path: Path, short_pa
             assert fresh not in {one.signature for one in history.entries}, "it is not finalized"
 
 
-async def test_every_node_is_asked_since_one_may_have_forgotten(tmp_path: Path) -> None:
+async def test_every_node_is_queried_since_one_may_have_forgotten(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         sent = await transfers(net, wallet, 1)
@@ -113,7 +113,7 @@ async def test_a_node_that_lists_the_same_page_for_ever_is_given_up(tmp_path: Pa
                 await chain.wallet_history(str(Pubkey.new_unique()), 0)
 
 
-async def test_a_node_without_such_lists_is_passed_over_and_none_with_them_is_told(tmp_path: Path) -> None:
+async def test_a_node_without_such_lists_is_skipped_and_reported_if_no_node_has_them(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         sent = await transfers(net, wallet, 1)
@@ -127,7 +127,7 @@ async def test_a_node_without_such_lists_is_passed_over_and_none_with_them_is_to
                     await chain.wallet_history(str(wallet.pubkey()), 0)
 
 
-async def test_while_no_node_answers_nothing_is_said_of_the_past(tmp_path: Path) -> None:
+async def test_while_no_node_answers_there_is_no_history(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.advance(FINAL)
         await set_faults(net.url, answers=wrong_answers("503"))
@@ -138,7 +138,7 @@ async def test_while_no_node_answers_nothing_is_said_of_the_past(tmp_path: Path)
             await chain.kept_transaction("1" * 64)
 
 
-async def test_a_transaction_is_only_taken_for_the_one_that_was_asked_for(tmp_path: Path) -> None:
+async def test_a_transaction_is_only_taken_for_the_requested_one(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         one, other = await transfers(net, wallet, 2)

@@ -13,7 +13,7 @@ from tests.support.localnet.rpc_nodes import open_chain, rpc_chain, scripted_nod
 from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner
 
 
-async def test_all_that_an_owner_holds_is_told_whichever_token_program_it_is_of(tmp_path: Path) -> None:
+async def test_all_that_an_owner_holds_is_returned_for_both_token_programs(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         held = []
@@ -26,14 +26,14 @@ async def test_all_that_an_owner_holds_is_told_whichever_token_program_it_is_of(
         assert await chain.token_accounts(str(Pubkey.new_unique())) == []
 
 
-async def test_holdings_are_told_whole_or_not_at_all(tmp_path: Path) -> None:
+async def test_holdings_are_returned_complete_or_not_at_all(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.set_faults(answers=wrong_answers("429", "getTokenAccountsByOwner"))
         with pytest.raises(RateLimited):
             await chain.token_accounts(str(Pubkey.new_unique()))
 
 
-async def test_the_price_of_block_space_is_asked_for_the_accounts_that_are_written(tmp_path: Path) -> None:
+async def test_the_price_of_block_space_is_read_for_the_accounts_that_are_written(tmp_path: Path) -> None:
     fees = [{"slot": 5, "prioritizationFee": 250}, {"slot": 4, "prioritizationFee": 0}]
     addresses = [str(Pubkey.new_unique()) for _ in range(3)]
     async with (

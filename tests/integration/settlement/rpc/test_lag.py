@@ -63,7 +63,7 @@ async def test_a_node_that_is_a_little_behind_keeps_its_place(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("history", [False, True])
-async def test_what_a_lagging_node_does_not_know_is_not_taken_for_unknown(tmp_path: Path, history: bool) -> None:
+async def test_what_a_lagging_node_does_not_have_is_not_taken_for_unknown(tmp_path: Path, history: bool) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         await net.advance(100)
@@ -100,7 +100,7 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
             assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the look-up"
 
 
-async def test_a_height_that_nobody_else_reaches_is_not_believed_for_good(tmp_path: Path) -> None:
+async def test_a_height_that_no_other_node_reaches_is_not_believed_for_good(tmp_path: Path) -> None:
     clock, heights = ManualClock(), [10**9]
 
     def epoch(_: object) -> dict[str, int]:
@@ -120,7 +120,7 @@ async def test_a_height_that_nobody_else_reaches_is_not_believed_for_good(tmp_pa
 
 
 @pytest.mark.parametrize("slots", [12, 60])
-async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fails_nobody(
+async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fails_no_order(
     tmp_path: Path, slots: int
 ) -> None:
     async with run_localnet(tmp_path) as net:
@@ -138,7 +138,7 @@ async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fa
                 await net.advance(1)
 
 
-async def test_all_nodes_are_asked_how_far_they_are_only_now_and_then(tmp_path: Path) -> None:
+async def test_the_heights_of_all_nodes_are_read_only_now_and_then(tmp_path: Path) -> None:
     clock = ManualClock()
     async with (
         run_localnet(tmp_path) as net,

@@ -122,7 +122,7 @@ async def test_sol_that_is_only_wrapped_moves_nothing(tmp_path: Path) -> None:
         assert (await settle(net, chain, [unwrap(wallet)], wallet)).moved == {}
 
 
-async def test_both_sides_of_a_swap_with_another_signer_are_told_for_the_one_who_pays(tmp_path: Path) -> None:
+async def test_both_sides_of_a_swap_with_another_signer_count_for_the_payer(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         vault = await net.funded()
         await chain.fund(str(vault.pubkey()), USDC, 6, 10**9)
@@ -159,7 +159,7 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
         assert would.failure == status.failure
 
 
-async def test_a_simulation_tells_units_and_the_accounts_afterwards_and_changes_nothing(tmp_path: Path) -> None:
+async def test_a_simulation_returns_units_and_the_accounts_afterwards_and_changes_nothing(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, stranger = Pubkey.new_unique(), Pubkey.new_unique()
         signed = sign_swap([pay(wallet, friend, SOL)], wallet, blockhash=await chain.blockhash())
@@ -174,7 +174,7 @@ async def test_a_simulation_tells_units_and_the_accounts_afterwards_and_changes_
         assert await net.balance(friend) == 0
 
 
-async def test_accounts_are_read_as_confirmed_in_the_order_asked(tmp_path: Path) -> None:
+async def test_accounts_are_read_as_confirmed_in_the_order_of_the_request(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         mint = await make_mint(net, wallet)
         asked = [str(mint), str(Pubkey.new_unique()), str(wallet.pubkey())]
@@ -191,7 +191,7 @@ async def test_accounts_are_read_as_confirmed_in_the_order_asked(tmp_path: Path)
             await chain.accounts(["nonsense"])
 
 
-async def test_coins_are_given_once_however_often_they_are_asked_for(tmp_path: Path) -> None:
+async def test_coins_are_given_once_for_any_number_of_requests(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, _):
         owner = Pubkey.new_unique()
         for mint, decimals in ((USDC, 6), (WSOL, 9)):

@@ -89,7 +89,7 @@ async def test_a_node_that_does_not_search_still_shows_the_pool_at_its_derived_a
             await venue.aclose()
 
 
-async def test_a_node_that_gives_what_was_not_asked_for_is_not_believed(tmp_path: Path) -> None:
+async def test_a_node_that_returns_other_accounts_than_requested_is_not_believed(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         put(net, ALL)
         await net.advance(2)

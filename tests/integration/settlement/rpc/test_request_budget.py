@@ -46,7 +46,7 @@ def accounts_at(*slots: int) -> Callable[[Any], Any]:
 # ---- rests -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_node_that_was_asked_too_often_rests_while_another_is_asked(tmp_path: Path) -> None:
+async def test_a_node_that_got_too_many_requests_rests_while_another_is_used(tmp_path: Path) -> None:
     listener, clock = RecordingListener(), ManualClock()
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as good:
         busy = f"{net.url}/nodes/busy"
@@ -62,7 +62,7 @@ async def test_a_node_that_was_asked_too_often_rests_while_another_is_asked(tmp_
             assert listener.kinds == ["rests", "back"]
 
 
-async def test_the_only_node_is_not_asked_while_it_rests_and_nothing_is_claimed_meanwhile(tmp_path: Path) -> None:
+async def test_the_only_node_gets_no_request_while_it_rests_and_nothing_is_claimed_meanwhile(tmp_path: Path) -> None:
     listener, clock = RecordingListener(), ManualClock()
     async with (
         run_localnet(tmp_path) as net,
@@ -106,7 +106,7 @@ async def test_a_node_that_takes_no_more_searches_still_sends() -> None:
 
 
 @pytest.mark.parametrize("code", [-32601, -32010])
-async def test_a_node_that_does_not_search_is_asked_last_for_that_and_first_for_all_else(
+async def test_a_node_that_does_not_search_is_used_last_for_that_and_first_for_all_else(
     tmp_path: Path, code: int
 ) -> None:
     refusal = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"excluded"}}}}'.encode()
@@ -169,7 +169,7 @@ async def test_quotes_that_use_up_the_budget_do_not_keep_a_swap_from_being_sent_
 # ---- few requests ----------------------------------------------------------------------------------------------------
 
 
-async def test_accounts_that_several_ask_for_at_once_are_one_request_and_each_gets_its_own(tmp_path: Path) -> None:
+async def test_concurrent_requests_for_accounts_are_one_request_and_each_gets_its_own(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node, open_chain(rpc_chain(node.url)) as chain:
         wallets = [await net.funded(lamports * SOL) for lamports in range(1, 6)]
         await net.advance(2)
@@ -191,7 +191,7 @@ async def test_a_request_holds_a_hundred_accounts_and_nobodys_are_torn_apart() -
         assert sizes == [60, 90]
 
 
-async def test_what_is_asked_for_while_requests_are_on_their_way_goes_together(tmp_path: Path) -> None:
+async def test_requests_while_others_are_on_their_way_go_together(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node, open_chain(rpc_chain(node.url)) as chain:
         early = []
         for address in ADDRESSES[:50]:
@@ -202,7 +202,7 @@ async def test_what_is_asked_for_while_requests_are_on_their_way_goes_together(t
         assert node.count("getMultipleAccounts") < 25
 
 
-async def test_an_address_that_is_none_fails_alone_and_one_who_gives_up_disturbs_nobody(tmp_path: Path) -> None:
+async def test_an_invalid_address_fails_alone_and_a_caller_who_gives_up_disturbs_no_other(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         await net.advance(2)
         impatient = asyncio.create_task(chain.accounts(ADDRESSES[:2]))
@@ -218,7 +218,7 @@ async def test_an_address_that_is_none_fails_alone_and_one_who_gives_up_disturbs
         assert not isinstance(two, BaseException)
 
 
-async def test_whoever_waits_is_let_go_when_the_chain_is_closed(tmp_path: Path) -> None:
+async def test_all_waiters_are_released_when_the_chain_is_closed(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         await net.set_faults(answers=wrong_answers("hang", requests=1000))
         chain = rpc_chain(net.url)
@@ -231,7 +231,7 @@ async def test_whoever_waits_is_let_go_when_the_chain_is_closed(tmp_path: Path) 
 # ---- stale answers ---------------------------------------------------------------------------------------------------
 
 
-async def test_accounts_of_a_node_that_lags_are_refused_and_another_is_asked(tmp_path: Path) -> None:
+async def test_accounts_of_a_node_that_lags_are_refused_and_another_is_used(tmp_path: Path) -> None:
     listener = RecordingListener()
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
@@ -252,7 +252,7 @@ async def test_accounts_of_a_node_that_lags_are_refused_and_another_is_asked(tmp
             assert (await chain.accounts([str(wallet.pubkey())])).found[0] is not None
 
 
-async def test_an_answer_from_before_a_nodes_own_earlier_one_is_asked_for_again() -> None:
+async def test_an_answer_from_before_a_nodes_own_earlier_one_is_requested_again() -> None:
     """One address, several nodes behind it, of which some are behind."""
     listener = RecordingListener()
     async with (
@@ -277,7 +277,7 @@ async def test_a_node_that_stays_behind_itself_is_refused_when_there_is_no_time_
         assert listener.kinds == ["lags"]
 
 
-async def test_a_node_that_has_not_come_to_the_slot_yet_is_asked_until_it_has(tmp_path: Path) -> None:
+async def test_a_node_that_has_not_reached_the_slot_yet_is_polled_until_it_has(tmp_path: Path) -> None:
     """The localnet answers -32016 to a slot that it has not reached."""
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
@@ -292,7 +292,7 @@ async def test_a_node_that_has_not_come_to_the_slot_yet_is_asked_until_it_has(tm
             assert (await reading).found[0] is not None
 
 
-async def test_a_slot_that_nobody_else_reaches_is_not_believed_for_good() -> None:
+async def test_a_slot_that_no_other_node_reaches_is_not_believed_for_good() -> None:
     clock = ManualClock()
     async with (
         scripted_node(getMultipleAccounts=accounts_at(10**9, 500, 501)) as node,

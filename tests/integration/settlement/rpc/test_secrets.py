@@ -104,7 +104,7 @@ async def test_the_keys_reach_the_node() -> None:
         assert "KEY" not in script.headers[0]["Host"]
 
 
-async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "MAX_ANSWER_BYTES", 10_000)
     async with (
         scripted_node(getGenesisHash=lambda _: "x" * 20_000) as script,
@@ -127,14 +127,14 @@ async def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatc
         b"[" * 100_000,
     ],
 )
-async def test_what_is_no_answer_to_the_question_is_none(body: bytes) -> None:
+async def test_an_answer_to_another_request_is_refused(body: bytes) -> None:
     async with scripted_node(getGenesisHash=body) as script, keyed(script.url, RecordingListener()) as chain:
         with pytest.raises(VenueError) as raised:
             await chain.genesis_hash()
         assert raised.value.code == "bad-answer"
 
 
-async def test_an_address_that_is_none_is_refused_by_its_place() -> None:
+async def test_an_invalid_address_is_refused_by_its_position() -> None:
     with pytest.raises(ValueError, match="node 2"):
         RpcChain(["https://host.example/pathKEY123", "host.example/pathKEY123"], SystemClock(), RecordingListener())
     with pytest.raises(ValueError, match="at least one"):

@@ -92,7 +92,7 @@ async def listening(chain: RpcChain, signature: str) -> None:
         await chain.wait_for_notification(signature, LONG)
 
 
-def test_a_chain_over_rpc_has_news() -> None:
+def test_a_chain_over_rpc_has_notifications() -> None:
     assert isinstance(rpc_chain("http://127.0.0.1:1"), NotifyingChain)
 
 
@@ -125,7 +125,7 @@ async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
         assert {one["params"][1]["commitment"] for one in there.node.heard} == {"confirmed"}
 
 
-async def test_with_news_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_path: Path) -> None:
+async def test_with_notifications_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_path: Path) -> None:
     """The same transfer on the same chain, whose slots take a third of a second, with and without a WebSocket."""
 
     async def passing(net: InProcessLocalnet) -> None:
@@ -164,7 +164,7 @@ async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_
         assert there.listener.kinds == ["socket failed"]
 
 
-async def test_a_connection_that_comes_back_has_news_again_and_both_are_told_once(tmp_path: Path) -> None:
+async def test_a_connection_that_comes_back_notifies_again_and_both_are_logged_once(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
@@ -177,7 +177,7 @@ async def test_a_connection_that_comes_back_has_news_again_and_both_are_told_onc
         assert there.listener.kinds == ["socket failed", "socket back"]
 
 
-async def test_a_node_without_websockets_is_asked_again_and_again(tmp_path: Path) -> None:
+async def test_a_node_without_websockets_is_polled(tmp_path: Path) -> None:
     async with scene(tmp_path, sockets=False) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
@@ -224,7 +224,7 @@ async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: P
         assert (await settling).outcome == "confirmed"
 
 
-async def test_what_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:
+async def test_work_without_a_waiter_is_given_up(tmp_path: Path) -> None:
     clock, given_up = ManualClock(), unknown()
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)

@@ -69,7 +69,7 @@ async def test_no_refusal_proves_anything_as_a_front_may_have_passed_the_bytes_o
 
 
 @pytest.mark.parametrize("part", ["payload", "signature"])
-async def test_bytes_that_no_node_can_read_or_that_nobody_signed_are_unknown(tmp_path: Path, part: str) -> None:
+async def test_bytes_that_are_unreadable_or_unsigned_are_unknown(tmp_path: Path, part: str) -> None:
     async with run_localnet(tmp_path) as net, open_chain(rpc_chain(net.url)) as chain:
         wallet = await net.funded()
         await net.advance(2)

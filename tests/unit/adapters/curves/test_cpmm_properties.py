@@ -80,7 +80,7 @@ def exact_out_or_reject(pool: CpmmPool, amount_out: int, direction: TradeDirecti
 
 @PROPERTY
 @given(pools(), amounts, directions)
-def test_a_round_trip_never_profits_the_taker(pool: CpmmPool, amount: int, direction: TradeDirection) -> None:
+def test_a_round_trip_never_profits_the_wallet(pool: CpmmPool, amount: int, direction: TradeDirection) -> None:
     if there := quote_or_nothing(pool, amount, direction):
         back = quote_or_nothing(there.pool_after, there.amount_out, opposite(direction))
         assert back is None or back.amount_out <= amount
@@ -113,7 +113,7 @@ def test_what_an_exact_output_costs_buys_at_least_that_output(
 
 @PROPERTY
 @given(pools(), amounts, st.data(), directions)
-def test_every_rounding_is_against_the_taker(
+def test_every_rounding_is_against_the_wallet(
     pool: CpmmPool, amount: int, data: st.DataObject, direction: TradeDirection
 ) -> None:
     reserve_in, reserve_out = reserves(pool, direction)
@@ -132,7 +132,7 @@ def test_every_rounding_is_against_the_taker(
 
 @PROPERTY
 @given(pools(), amounts, directions)
-def test_tokens_only_move_between_taker_and_vaults_and_the_reserves_never_shrink_in_value(
+def test_tokens_only_move_between_wallet_and_vaults_and_the_reserves_never_shrink_in_value(
     pool: CpmmPool, amount: int, direction: TradeDirection
 ) -> None:
     if result := quote_or_nothing(pool, amount, direction):

@@ -116,7 +116,7 @@ def test_a_pool_that_did_not_track_its_reserves_counts_them_at_its_next_swap() -
         (COMPOUNDING, B_TO_A, True, "b"),
     ],
 )
-def test_the_fee_is_taken_from_the_side_the_collect_fee_mode_says(
+def test_the_fee_is_taken_from_the_side_of_the_collect_fee_mode(
     mode: int, direction: TradeDirection, on_input: bool, token: str
 ) -> None:
     pool = replace(SOL_USDC, collect_fee_mode=mode)

@@ -106,7 +106,7 @@ def test_volatility_never_exceeds_its_maximum() -> None:
     assert TRADED.after_swap(START, START * 2, 1_500).volatility_accumulator == VOLATILE.max_volatility_accumulator
 
 
-def test_a_pool_that_never_traded_takes_its_price_as_reference_whatever_the_clock_says() -> None:
+def test_a_pool_that_never_traded_takes_its_price_as_reference_at_any_time() -> None:
     after = VOLATILE.after_swap(START, START + 3 * STEP, unix_timestamp=0)
     assert (after.sqrt_price_reference, after.volatility_accumulator) == (START, 60_000)
 

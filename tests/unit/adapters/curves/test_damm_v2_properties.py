@@ -100,7 +100,7 @@ def exact_out_or_reject(pool: DammV2Pool, amount_out: int, direction: TradeDirec
 
 @PROPERTY
 @given(pools(), shares, dust, directions)
-def test_a_round_trip_never_profits_the_taker(
+def test_a_round_trip_never_profits_the_wallet(
     pool: DammV2Pool, share: int, more: int, direction: TradeDirection
 ) -> None:
     amount = sizes(reserves(pool, direction)[0], share, more)
@@ -145,7 +145,7 @@ def test_what_an_exact_output_costs_buys_at_least_that_output(
 
 @PROPERTY
 @given(pools(), shares, dust, directions)
-def test_every_rounding_is_against_the_taker(
+def test_every_rounding_is_against_the_wallet(
     pool: DammV2Pool, share: int, more: int, direction: TradeDirection
 ) -> None:
     """Compared with the same curve and fee in exact fractions."""

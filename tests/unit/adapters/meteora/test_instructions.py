@@ -73,9 +73,7 @@ def test_exact_out_names_what_comes_out_and_the_most_that_goes_in() -> None:
 
 @pytest.mark.parametrize(("mint_in", "mint_out"), [(WSOL, USDC), (USDC, WSOL)])
 @pytest.mark.parametrize("mode", Mode)
-def test_vaults_and_mints_stand_in_the_pools_order_whichever_way_it_goes(
-    mint_in: str, mint_out: str, mode: Mode
-) -> None:
+def test_vaults_and_mints_are_in_the_pools_order_in_both_directions(mint_in: str, mint_out: str, mode: Mode) -> None:
     _, found = steps(mint_in, mint_out, mode)
     assert the_swap(found).accounts == (
         AccountMeta("HLnpSz9h2S4hiLQ43rnSD9XkcUThA7B8hQMKmDaiTLcC"),

@@ -112,7 +112,7 @@ async def test_a_token_2022_mint_whose_amounts_may_change_is_unsupported(extensi
         (address(103), token_account(USDC, WALLET, 1), "another mint or owner"),
     ],
 )
-async def test_accounts_that_are_not_what_the_pool_says_are_a_bad_answer(
+async def test_accounts_that_do_not_match_the_pool_are_a_bad_answer(
     place: str, account: Account | None, message: str
 ) -> None:
     with pytest.raises(BadAnswer, match=message):
@@ -142,7 +142,7 @@ async def test_a_pool_that_changed_into_another_is_searched_again() -> None:
         await venue.quote(SELL, DEADLINE)
 
 
-async def test_reasons_of_several_pools_are_told_together_and_one_that_may_pass_decides() -> None:
+async def test_reasons_of_several_pools_are_reported_together_and_one_that_may_pass_decides() -> None:
     limited = patched(pool_of(), (at.MODE_AT, b"\2"))
     closed = patched(pool_of(number=2), (at.STATUS_AT, b"\1"))
     with pytest.raises(NoRoute, match=r"disabled.*; .*rate limiter"):
@@ -153,7 +153,7 @@ async def test_reasons_of_several_pools_are_told_together_and_one_that_may_pass_
     ("mint_in", "mint_out", "message"),
     [(WSOL, WSOL, "not swapped for itself"), ("nonsense", USDC, "not an address"), (WSOL, "l" * 40, "not base58")],
 )
-async def test_a_pair_that_cannot_be_is_unsupported_and_no_node_is_asked(
+async def test_an_impossible_pair_is_unsupported_without_a_request_to_a_node(
     mint_in: str, mint_out: str, message: str
 ) -> None:
     chain = chain_of(pool_of())

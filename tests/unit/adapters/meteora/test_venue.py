@@ -90,7 +90,7 @@ async def test_a_quote_carries_its_slot_its_bounds_and_its_expiry() -> None:
     ("data", "request_", "fee_mint"),
     [(at.BOTH_FEES, SELL, USDC), (at.BOTH_FEES, BUY, WSOL), (at.ONLY_B, SELL, USDC), (at.ONLY_B, BUY, USDC)],
 )
-async def test_fee_and_price_impact_are_told_apart(data: bytes, request_: SwapRequest, fee_mint: str) -> None:
+async def test_fee_and_price_impact_are_separate(data: bytes, request_: SwapRequest, fee_mint: str) -> None:
     """The pool's fee is 0.25 %, wherever it is taken; a swap without size moves no price, and still pays it."""
     quote = await ask(chain_of(pool_of(data=data)), request_)
     gross = quote.amount_in if fee_mint == request_.mint_in else quote.amount_out + quote.fee
@@ -115,7 +115,7 @@ async def test_fee_and_price_impact_are_told_apart(data: bytes, request_: SwapRe
     st.integers(10**4, 10**12),
     st.integers(0, 10_000),
 )
-def test_rounding_is_against_the_taker(data: bytes, sell: bool, amount: int, bps: int) -> None:
+def test_rounding_is_against_the_wallet(data: bytes, sell: bool, amount: int, bps: int) -> None:
     """One unit more than an amount buys costs more than that amount, and the bounds never allow more than the slippage:
     the least output is rounded down by less than a unit, the most input is rounded up by less."""
     chain = chain_of(pool_of(data=data))
@@ -138,7 +138,7 @@ async def test_everything_is_read_in_one_answer_and_again_for_every_quote() -> N
     assert len(chain.searched) == 2, "once for each order of the tokens, and then remembered"
 
 
-async def test_a_schedule_runs_by_the_chains_clock_and_not_by_ours() -> None:
+async def test_a_schedule_runs_by_the_chains_clock_and_not_by_the_machines() -> None:
     """50 bps of the cliff less every minute; the clock of this machine is years behind."""
     start = int.from_bytes(at.LINEAR[at.ACTIVATION_AT : at.ACTIVATION_AT + 8], "little")
     fees = []
@@ -196,7 +196,7 @@ async def test_pools_that_are_named_are_the_only_ones_and_nothing_is_searched() 
         await ask(chain, pools=address(3))
 
 
-async def test_a_named_pool_that_is_none_is_told_unless_another_serves() -> None:
+async def test_a_configured_address_without_a_pool_is_reported_unless_another_serves() -> None:
     chain = chain_of(pool_of())
     with pytest.raises(BadAnswer, match=f"there is no pool {address(8)}"):
         await ask(chain, pools=address(8))
@@ -274,5 +274,5 @@ def test_a_failure_of_the_program_has_a_name(custom: int, error: type[VenueError
         ProgramFailure(index=4, program=PROGRAM.address, custom=3012, text="the engine knows which account is missing"),
     ],
 )
-def test_what_others_know_better_is_left_to_them(failure: ProgramFailure) -> None:
+def test_failures_that_others_explain_better_are_left_to_them(failure: ProgramFailure) -> None:
     assert meteora(chain_of()).explain(failure) is None

@@ -73,7 +73,7 @@ def test_two_processes_with_one_seed_see_one_price_and_with_another_seed_another
     assert len(set(one)) == len(steps)
 
 
-def test_prices_wander_within_drift_and_venues_stand_off_by_no_more_than_the_offset() -> None:
+def test_prices_wander_within_drift_and_venues_differ_by_no_more_than_the_offset() -> None:
     here, there = (Market(7, name, TOKENS, 20_000, 1_000) for name in ("a", "b"))
     gaps = []
     for step in range(1_700_000_000, 1_700_040_000, 37):
@@ -86,7 +86,7 @@ def test_prices_wander_within_drift_and_venues_stand_off_by_no_more_than_the_off
     assert max(gaps) > 0.0005
 
 
-def test_usdc_stands_still_and_the_other_token_moves() -> None:
+def test_usdc_is_constant_and_the_other_token_moves() -> None:
     market = Market(7, "v", TOKENS, 20_000, 0)
     for step in range(1_700_000_000, 1_700_010_000, 997):
         price = market.price(SOL_USDC, step)

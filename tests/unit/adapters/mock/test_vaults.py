@@ -115,7 +115,7 @@ def test_balances_whose_price_no_meteora_pool_has_give_no_route(
 
 
 @each_venue
-def test_the_network_is_what_the_option_says(venue_class: type[MockVenue[Any]]) -> None:
+def test_the_network_follows_from_the_option(venue_class: type[MockVenue[Any]]) -> None:
     for settlement in (Network.SIMULATED, Network.LOCALNET):
         options = venue_class.read_options({"DEXEXEC_MOCK_SETTLEMENT": settlement})
         assert venue_class.network_for(options) == settlement

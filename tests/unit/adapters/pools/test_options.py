@@ -47,9 +47,7 @@ def test_nothing_set_is_the_cluster_of_the_node(venue: type[Any]) -> None:
 
 @each_venue
 @pytest.mark.parametrize("node", ["devnet", ""])
-def test_the_cluster_that_is_named_is_the_nodes_or_that_of_a_node_that_does_not_say(
-    venue: type[Any], node: str
-) -> None:
+def test_the_configured_cluster_is_the_nodes_or_that_of_an_unknown_node(venue: type[Any], node: str) -> None:
     assert opened(venue, node, CLUSTER="devnet").program_id == DEPLOYMENTS[venue]["devnet"].program
 
 

@@ -31,7 +31,7 @@ class Searches:
         return [f"{key} {len(self.asked)}"]
 
 
-async def test_those_who_ask_at_once_share_one_search_and_later_ones_its_answer() -> None:
+async def test_concurrent_callers_share_one_search_and_later_ones_its_answer() -> None:
     search, clock = Searches(), ManualClock()
     known = Pools(search, clock.monotonic, 10.0)
     waiting = [asyncio.create_task(known.of("a")) for _ in range(5)]
@@ -135,7 +135,7 @@ async def test_without_derived_addresses_a_search_that_fails_is_not_taken_for_no
         await discover(chain, OURS, [FILTERS], [])
 
 
-async def test_a_node_that_is_down_says_so() -> None:
+async def test_a_node_that_is_down_is_unavailable() -> None:
     chain = RecordedChain(HELD, searching=Unreachable("no search"), reading=Unreachable("down"))
     with pytest.raises(Unreachable, match="down"):
         await discover(chain, OURS, [FILTERS], [address(1)])

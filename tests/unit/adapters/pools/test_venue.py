@@ -69,7 +69,7 @@ async def test_a_program_of_another_cluster_is_refused_with_what_to_set(venue: A
 
 
 @each_venue
-async def test_where_the_cluster_has_no_name_or_is_a_localnet_the_refusal_says_so(venue: Any) -> None:
+async def test_where_the_cluster_has_no_name_or_is_a_localnet_the_refusal_names_it(venue: Any) -> None:
     with pytest.raises(Unsupported, match="not a program on the cluster of the node"):
         await venue(RecordedChain({}), node="", program_id=address(7)).prepare()
     with pytest.raises(Unsupported, match=r"not a program on localnet: .*, or load it there"):
@@ -116,7 +116,7 @@ async def test_a_config_that_is_only_the_clusters_default_may_be_missing(venue: 
 
 
 @each_venue
-async def test_a_node_that_is_down_is_said_to_be(venue: Any) -> None:
+async def test_a_node_that_is_down_is_reported(venue: Any) -> None:
     chain = deployed(venue)
     chain.reading = Unreachable("down")
     with pytest.raises(Unreachable, match="down"):

@@ -74,7 +74,7 @@ def other(account: Account) -> st.SearchStrategy[Account | None]:
 @each_ground
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), request_=requests)
-def test_whatever_accounts_a_node_shows_the_answer_is_a_quote_or_a_refusal(
+def test_for_any_accounts_of_a_node_the_answer_is_a_quote_or_a_refusal(
     ground: str, data: st.DataObject, request_: SwapRequest
 ) -> None:
     """The pools are configured by address, so each is read in any state; the venue has seen nothing else before."""

@@ -85,7 +85,7 @@ def test_an_account_of_before_has_no_creators_fee() -> None:
         (pool_account(patched(POOL_DATA, (390, b"\x02"))), "enable_creator_fee .* is 2"),
     ],
 )
-def test_what_is_no_pool_is_a_bad_answer_that_says_why(account: Account | None, problem: str) -> None:
+def test_an_invalid_pool_is_a_bad_answer_with_the_reason(account: Account | None, problem: str) -> None:
     with pytest.raises(BadAnswer, match=problem):
         read_pool(AT, account, PROGRAM)
 
@@ -101,7 +101,7 @@ def test_what_is_no_pool_is_a_bad_answer_that_says_why(account: Account | None, 
         (Account(PROGRAM, 1, patched(CONFIG_DATA, (20, 2**64 - 1))), "must be at most 1000000"),
     ],
 )
-def test_what_is_no_config_is_a_bad_answer_that_says_why(account: Account | None, problem: str) -> None:
+def test_an_invalid_config_is_a_bad_answer_with_the_reason(account: Account | None, problem: str) -> None:
     with pytest.raises(BadAnswer, match=problem):
         read_config(AT, account, PROGRAM)
 
@@ -111,7 +111,7 @@ def test_a_token_2022_pool_is_read() -> None:
     assert state.keys.token_programs == (TOKEN, TOKEN_2022)
 
 
-def test_a_search_finds_the_recorded_pool_whichever_mint_comes_first() -> None:
+def test_a_search_finds_the_recorded_pool_for_both_orders_of_the_mints() -> None:
     mints = POOL_DATA[168:200], POOL_DATA[200:232]
     for first, second in (mints, mints[::-1]):
         filters = pool_filters(first, second)
@@ -129,7 +129,7 @@ def bytes_like(data: bytes) -> st.SearchStrategy[bytes]:
 
 
 @given(data=bytes_like(POOL_DATA))
-def test_whatever_bytes_a_pool_has_it_is_read_or_a_bad_answer(data: bytes) -> None:
+def test_any_bytes_of_a_pool_are_read_or_a_bad_answer(data: bytes) -> None:
     with suppress(BadAnswer):
         state = read_pool(AT, pool_account(data), PROGRAM)
         assert len(data) == POOL.size
@@ -138,7 +138,7 @@ def test_whatever_bytes_a_pool_has_it_is_read_or_a_bad_answer(data: bytes) -> No
 
 
 @given(data=bytes_like(CONFIG_DATA))
-def test_whatever_bytes_a_config_has_it_is_read_or_a_bad_answer(data: bytes) -> None:
+def test_any_bytes_of_a_config_are_read_or_a_bad_answer(data: bytes) -> None:
     with suppress(BadAnswer):
         config = read_config(AT, Account(PROGRAM, 1, data), PROGRAM)
         assert len(data) == CONFIG.size

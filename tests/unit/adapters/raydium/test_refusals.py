@@ -111,7 +111,7 @@ async def test_a_bound_that_does_not_fit_into_the_instruction_is_not_quoted() ->
         await quoted(venue_on(accounts), replace(fits, slippage_bps=30_000))
 
 
-async def test_reasons_of_several_pools_are_told_together_and_what_may_pass_comes_first() -> None:
+async def test_reasons_of_several_pools_are_reported_together_and_what_may_pass_comes_first() -> None:
     accounts = pool_accounts(POOL, patched(POOL_DATA, (389, b"\x03\x01")))
     for number in (2, 3, 4):
         accounts |= pool_accounts(address(number), pool_of((MINT_0, MINT_1), number, (329, b"\x04")))
@@ -143,7 +143,7 @@ async def test_a_node_that_does_not_answer_in_time_is_a_timeout() -> None:
             await venue.quote(SELL, venue.context.clock.monotonic() + seconds)
 
 
-async def test_a_node_that_is_down_is_said_to_be() -> None:
+async def test_a_node_that_is_down_is_reported() -> None:
     chain = RecordedChain({}, searching=Unreachable("down"), reading=Unreachable("down, too"))
     with pytest.raises(Unreachable, match="down, too"):
         await quoted(raydium(chain))
@@ -177,5 +177,5 @@ def test_the_programs_numbers_are_explained(number: int, error: type[VenueError]
 
 
 @pytest.mark.parametrize("number", [1, 3012, 6001, None])
-def test_what_the_program_does_not_say_is_left_to_the_engine(number: int | None) -> None:
+def test_an_error_that_the_program_does_not_explain_is_left_to_the_engine(number: int | None) -> None:
     assert raydium(RecordedChain({})).explain(ProgramFailure(index=3, program=PROGRAM, custom=number, text="?")) is None

@@ -70,7 +70,7 @@ async def test_every_recorded_swap_is_quoted_from_the_accounts_just_ahead_of_it_
     assert len(seen) == 4, "both ways, both modes"
 
 
-async def test_a_quote_is_of_one_answer_of_the_node_and_says_of_which_slot() -> None:
+async def test_a_quote_is_of_one_answer_of_the_node_and_has_its_slot() -> None:
     chain = RecordedChain(pool_accounts(POOL), slot=123_456)
     clock = ManualClock(OPEN_MS)
     quote = await quoted(raydium(chain, clock, quote_ttl_ms=7_000))
@@ -80,7 +80,7 @@ async def test_a_quote_is_of_one_answer_of_the_node_and_says_of_which_slot() -> 
 
 
 @pytest.mark.parametrize("skew", [-65, 65])
-async def test_a_pool_opens_by_the_chains_clock_whatever_ours_says(skew: int) -> None:
+async def test_a_pool_opens_by_the_chains_clock_and_not_by_ours(skew: int) -> None:
     opens = OPEN_MS // 1000
     clock = ManualClock(OPEN_MS + skew * 1000)
     accounts = pool_accounts(POOL, patched(POOL_DATA, (373, opens)))
@@ -91,7 +91,7 @@ async def test_a_pool_opens_by_the_chains_clock_whatever_ours_says(skew: int) ->
         await quoted(not_yet)
 
 
-async def test_fee_and_price_impact_are_told_apart() -> None:
+async def test_fee_and_price_impact_are_separate() -> None:
     """A pool of 10^12 each, no fees owed: 10^10 in is 1 % of it."""
     owing_nothing = patched(POOL_DATA, (341, bytes(32)))
     quote = await quoted(venue_on(pool_accounts(POOL, owing_nothing, (10**12, 10**12))), replace(SELL, amount=10**10))
@@ -102,7 +102,7 @@ async def test_fee_and_price_impact_are_told_apart() -> None:
     assert quote.network_fee == 5_000
 
 
-async def test_a_creators_fee_from_the_output_is_told_in_the_output_together_with_the_trade_fee() -> None:
+async def test_a_creators_fee_from_the_output_is_part_of_the_fee_in_the_output() -> None:
     data = patched(POOL_DATA, (341, bytes(32)), (389, b"\x02\x01"))
     accounts = pool_accounts(POOL, data, (10**15, 10**15), patched(CONFIG_DATA, (108, 500)))
     quote = await quoted(venue_on(accounts), replace(SELL, amount=10**6))
@@ -115,7 +115,7 @@ async def test_a_creators_fee_from_the_output_is_told_in_the_output_together_wit
     assert (back.fee, back.fee_mint) == (3_000, MINT_1), "the other way it is taken from the input, with the trade fee"
 
 
-async def test_the_best_of_all_pools_is_quoted_whatever_is_wrong_with_the_others() -> None:
+async def test_the_best_of_all_pools_is_quoted_although_others_are_invalid() -> None:
     pair = MINT_0, MINT_1
     accounts: dict[str, Account] = {}
     shallow, deep, closed, broken = (pool_of(pair, number, *changes) for number, changes in enumerate(
@@ -202,7 +202,7 @@ def test_the_published_addresses_are_derived() -> None:
     amounts=st.tuples(st.integers(10**12, 10**18), st.integers(10**12, 10**18)),
     creator=st.sampled_from([b"\x00\x00", b"\x00\x01", b"\x01\x01", b"\x02\x01"]),
 )
-def test_rounding_is_never_to_the_takers_profit(
+def test_rounding_never_favours_the_wallet(
     amount: int,
     slippage_bps: int,
     mode: Mode,

@@ -50,7 +50,7 @@ def test_a_token_account_with_extensions_is_read() -> None:
         (token_account(MINT, OWNER, 1, state=3), TOKEN, "not initialized"),
     ],
 )
-def test_what_is_not_the_vault_is_a_bad_answer_that_says_why(
+def test_another_account_than_the_vault_is_a_bad_answer_with_the_reason(
     account: Account | None, program: str, problem: str
 ) -> None:
     with pytest.raises(BadAnswer, match=problem):
@@ -107,7 +107,7 @@ METADATA = mint_account(TOKEN_2022, (18, bytes(64)))
         (replace(METADATA, data=METADATA.data + b"\1\0"), "cut off"),
     ],
 )
-def test_what_is_no_mint_is_a_bad_answer_that_says_why(account: Account | None, problem: str) -> None:
+def test_an_invalid_mint_is_a_bad_answer_with_the_reason(account: Account | None, problem: str) -> None:
     with pytest.raises(BadAnswer, match=problem):
         check_mint(MINT, account, program=TOKEN_2022)
 
@@ -119,12 +119,12 @@ def anything_like(data: bytes) -> st.SearchStrategy[bytes]:
 
 
 @given(data=anything_like(VAULT.data + b"\2"), program=st.sampled_from([TOKEN, TOKEN_2022]))
-def test_whatever_bytes_a_vault_has_it_is_read_or_refused(data: bytes, program: str) -> None:
+def test_any_bytes_of_a_vault_are_read_or_refused(data: bytes, program: str) -> None:
     with suppress(BadAnswer, Unsupported):
         assert amount(Account(program, 1, data), program) == int.from_bytes(data[64:72], "little")
 
 
 @given(data=anything_like(METADATA.data), program=st.sampled_from([TOKEN, TOKEN_2022]))
-def test_whatever_bytes_a_mint_has_it_passes_or_is_refused(data: bytes, program: str) -> None:
+def test_any_bytes_of_a_mint_pass_or_are_refused(data: bytes, program: str) -> None:
     with suppress(BadAnswer, Unsupported):
         check_mint(MINT, Account(program, 1, data), program=program)

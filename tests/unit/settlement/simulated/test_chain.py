@@ -146,7 +146,7 @@ async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None
 # ---- the same bytes again ------------------------------------------------------------------------------------------
 
 
-async def test_the_same_bytes_twice_are_one_swap_that_lands_when_the_first_said() -> None:
+async def test_the_same_bytes_twice_are_one_swap_that_lands_at_the_first_time() -> None:
     clock, ledger, chain = world()
     swap = signed(SWAP, await chain.blockhash())
     await chain.submit(swap)
@@ -225,7 +225,7 @@ async def test_expiry_is_proven_only_once_the_finalized_height_is_past_the_last_
     assert proves_expiry(status, swap.last_valid_height)
 
 
-async def test_not_seen_tells_the_height_from_before_the_look_up() -> None:
+async def test_not_seen_has_the_height_from_before_the_look_up() -> None:
     clock = ManualClock()
 
     class SlowLedger(MemoryLedger):
@@ -268,7 +268,7 @@ async def test_bytes_that_are_no_swap_are_not_taken(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "not base58: 0OIl", base58.encode(b"short")])
-async def test_a_signature_that_is_none_is_not_taken(signature: str) -> None:
+async def test_an_invalid_signature_is_not_taken(signature: str) -> None:
     _, _, chain = world()
     swap = replace(signed(SWAP, await chain.blockhash()), signature=signature)
     answer = await chain.submit(swap)

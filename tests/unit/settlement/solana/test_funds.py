@@ -137,7 +137,7 @@ def test_accounts_of_others_do_not_count() -> None:
     assert words(found).startswith("the wallet WALLET holds 0 ACME")
 
 
-def test_what_the_chain_says_without_an_amount_is_told_with_what_the_wallet_has() -> None:
+def test_a_chain_error_without_an_amount_is_reported_with_the_wallets_balance() -> None:
     assert words(funds(1_000).lacks_lamports("rent")) == (
         "the wallet WALLET holds 0.000001 SOL, which is not enough: rent"
     )

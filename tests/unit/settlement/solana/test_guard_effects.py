@@ -95,7 +95,7 @@ def test_our_lamports_pay_the_fee_and_the_rent_of_our_own_accounts_and_nothing_m
     assert rule_of(Swap().and_after(WALLET=wallet_account(LOST - 1))) is Rule.LAMPORTS
 
 
-def test_an_account_of_ours_is_not_closed_for_somebody_else() -> None:
+def test_our_account_is_not_closed_in_favour_of_another() -> None:
     empty = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT))
     assert rule_of(empty.and_after(OURS_OTHER=None)) is Rule.LAMPORTS
     assert rule_of(empty.and_after(OURS_OTHER=None, WALLET=wallet_account(LOST + RENT))) is None
@@ -166,13 +166,13 @@ def test_our_wallet_stays_a_plain_account(wallet: Account | None) -> None:
     assert rule_of(Swap().and_after(WALLET=wallet)) is Rule.WALLET
 
 
-def test_no_account_of_ours_changes_hands() -> None:
+def test_no_account_of_our_wallet_changes_hands() -> None:
     assert rule_of(HOLDING.and_after(OURS_OTHER=token_account(MINT_OUT, 7, ATTACKER))) is Rule.OWNER
     empty = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT))
     assert rule_of(empty.and_after(OURS_OTHER=token_account(MINT_OUT, 0, ATTACKER))) is Rule.OWNER
 
 
-def test_nobody_gets_to_move_our_tokens_later() -> None:
+def test_no_other_key_gets_the_right_to_move_our_tokens() -> None:
     def held_with(delegate: tuple[str, int] | None) -> Account:
         return token_account(MINT_OUT, 7, delegate=delegate)
 
@@ -186,7 +186,7 @@ def test_nobody_gets_to_move_our_tokens_later() -> None:
     assert rule_of(Swap().and_after(OURS_OUT=token_account(MINT_OUT, 50, delegate=(VENUE, 0)))) is Rule.DELEGATE
 
 
-def test_nobody_else_gets_to_close_our_accounts_later() -> None:
+def test_no_other_key_gets_the_right_to_close_our_accounts() -> None:
     def held_with(closer: str | None) -> Account:
         return token_account(MINT_OUT, 7, close_authority=closer)
 
@@ -196,7 +196,7 @@ def test_nobody_else_gets_to_close_our_accounts_later() -> None:
     assert rule_of(HOLDING.and_after(OURS_OTHER=held_with(ATTACKER))) is Rule.CLOSE_AUTHORITY
 
 
-def test_no_account_of_ours_is_frozen() -> None:
+def test_no_account_of_our_wallet_is_frozen() -> None:
     assert rule_of(Swap().and_after(OURS_OUT=token_account(MINT_OUT, 50, state=2))) is Rule.FROZEN
     assert rule_of(POOLED.and_before(OURS_OTHER=token_account(MINT_OUT, 7, state=2))) is None
 
@@ -255,7 +255,7 @@ def test_only_token_accounts_are_read_as_such() -> None:
     assert [read_token_account(one) for one in others] == [None] * len(others)
 
 
-def test_what_is_ours_is_summed_up() -> None:
+def test_our_wallets_balances_are_summed_up() -> None:
     accounts = {**AFTER, WRAPPED: token_account(WSOL, 5)}
     assert held(accounts, WALLET, MINT_IN) == 900
     assert held(accounts, WALLET, WSOL) == LOST + 5

@@ -91,13 +91,13 @@ def test_the_deadline_is_past_at_the_deadline_and_not_before() -> None:
     assert rule_of(replace(Swap(), now=DEADLINE)) is Rule.DEADLINE
 
 
-def test_nobody_but_us_pays_the_fee() -> None:
+def test_only_our_wallet_pays_the_fee() -> None:
     with pytest.raises(GuardError) as caught:
         replace(Swap(), payer=VENUE).check_message()
     assert caught.value.rule is Rule.PAYER
 
 
-def test_nobody_signs_whom_the_venue_did_not_declare() -> None:
+def test_only_signers_that_the_venue_declared_sign() -> None:
     assert rule_of(replace(Swap(), cosigners=frozenset())) is Rule.SIGNERS
     assert rule_of(Swap().and_step(pay(ATTACKER, VENUE, 1))) is Rule.SIGNERS
 
@@ -181,7 +181,7 @@ def test_a_transfer_to_our_own_wrapped_sol_and_one_to_us_are_fine() -> None:
     Swap().and_step(pay(VENUE, WALLET, 1), pay(VENUE, ATTACKER, 1)).check_message()
 
 
-def test_our_associated_account_for_wrapped_sol_is_not_ours_once_it_is_something_else() -> None:
+def test_our_associated_account_for_wrapped_sol_does_not_count_once_it_is_something_else() -> None:
     for other in (token_account(WSOL, 5, ATTACKER), replace(token_account(WSOL, 5), owner=POOL_PROGRAM)):
         swap = Swap().and_before(WRAPPED=other)
         assert rule_of(swap.and_step(pay(WALLET, WRAPPED, 1))) is Rule.SYSTEM
@@ -228,7 +228,7 @@ def test_our_wallet_authorises_no_token_instruction_but_transfers(
     assert rule_of(Swap().and_step(token(data, *accounts, program=program))) is Rule.TOKEN
 
 
-def test_every_other_token_instruction_of_ours_is_refused_whatever_it_is() -> None:
+def test_every_other_token_instruction_with_our_accounts_is_refused() -> None:
     harmless = {3, 9, 12, 17}
     refused = {
         tag for tag in range(256) if rule_of(Swap().and_step(token(bytes([tag]), OURS_IN, WALLET))) is Rule.TOKEN
@@ -293,7 +293,7 @@ def test_only_our_wrapped_sol_is_closed_and_only_to_us(step: Instruction) -> Non
     assert rule_of(Swap().and_step(step)) is Rule.CLOSE
 
 
-def test_the_mints_of_the_swap_are_told_apart() -> None:
+def test_the_mints_of_the_swap_are_distinguished() -> None:
     assert rule_of(replace(Swap(), quote=quote(MINT_OUT, MINT_IN))) is Rule.TRANSFER
 
 
@@ -308,7 +308,7 @@ def handing(account: Account, *, writable: bool = True, **changes: Any) -> Swap:
 
 
 @pytest.mark.parametrize("program", [Program.TOKEN, Program.TOKEN_2022])
-def test_a_token_account_of_ours_may_only_change_if_its_mint_is_traded(program: Program) -> None:
+def test_a_token_account_of_our_wallet_may_only_change_if_its_mint_is_traded(program: Program) -> None:
     for mint in (MINT_IN, MINT_OUT):
         assert rule_of(handing(token_account(mint, 7, program=program))) is None
     for mint in (OTHER_MINT, WSOL):
@@ -318,7 +318,7 @@ def test_a_token_account_of_ours_may_only_change_if_its_mint_is_traded(program: 
             assert rule_of(handing(other, writable=False)) is None, "nobody can change it"
 
 
-def test_whose_token_account_it_is_tells_the_chain_and_not_the_venue() -> None:
+def test_the_owner_of_a_token_account_comes_from_the_chain_and_not_from_the_venue() -> None:
     assert rule_of(handing(token_account(OTHER_MINT, 7, owner=VENUE))) is None
     assert rule_of(handing(token_account(OTHER_MINT, 7), programs=frozenset({POOL_PROGRAM, ATTACKER}))) is Rule.UNTRADED
     with pytest.raises(GuardError, match=OTHER_MINT):
@@ -326,7 +326,7 @@ def test_whose_token_account_it_is_tells_the_chain_and_not_the_venue() -> None:
 
 
 @pytest.mark.parametrize("owner", [NONCE, STAKE, Program.TOKEN, Program.TOKEN_2022, *GOVERNED_BESIDES])
-def test_no_account_in_which_our_wallet_has_a_say_may_change(owner: str) -> None:
+def test_no_account_in_which_our_wallet_has_authority_may_change(owner: str) -> None:
     ours = Account(owner, RENT, b"\0" * 4 + base58.decode(WALLET) + b"\0" * 46)
     assert rule_of(handing(ours)) is Rule.AUTHORITY
     assert rule_of(handing(ours, writable=False)) is None
@@ -353,7 +353,7 @@ def test_a_venues_own_accounts_may_name_us_and_change() -> None:
     assert rule_of(changed) is None
 
 
-def test_an_account_that_a_lookup_table_stands_for_is_not_signed_for() -> None:
+def test_an_account_of_a_lookup_table_is_not_signed_for() -> None:
     table = AddressLookupTableAccount(Pubkey.from_string(ATTACKER), [Pubkey.from_string(OURS_OTHER)])
     step = SoldersInstruction(
         Pubkey.from_string(POOL_PROGRAM), b"", [SoldersMeta(Pubkey.from_string(OURS_OTHER), False, True)]

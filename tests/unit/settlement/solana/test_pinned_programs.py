@@ -65,7 +65,7 @@ def settled(pins: Pins, *venues: AnyVenue, built_in: Iterable[str] = ()) -> Pins
     return pins
 
 
-def test_a_venue_from_elsewhere_starts_only_with_its_programs_pinned_and_is_told_what_to_set() -> None:
+def test_a_third_party_venue_starts_only_with_its_programs_pinned_or_names_the_setting() -> None:
     calls = venue(frozenset({AMM, ROUTER}))
     first, second = sorted((AMM, ROUTER))
     with pytest.raises(AdapterLoadError) as refused:
@@ -76,7 +76,7 @@ def test_a_venue_from_elsewhere_starts_only_with_its_programs_pinned_and_is_told
     assert pins.of("stranger") == {AMM, ROUTER, OTHER}, "the operator may allow more than it says today"
 
 
-def test_what_an_adapter_says_later_changes_nothing() -> None:
+def test_an_adapters_later_answers_about_programs_change_nothing() -> None:
     calls = venue()
     pins = settled(Pins({"stranger": frozenset({AMM})}), calls)
     cast("Stranger", calls).says = frozenset({AMM, OTHER})
@@ -116,7 +116,7 @@ def test_pins_of_a_venue_that_is_not_enabled_are_refused() -> None:
         (frozenset({AMM[:-3]}), "which is no address"),
     ],
 )
-def test_what_an_adapter_says_is_checked(says: object, why: str) -> None:
+def test_an_adapters_declared_programs_are_checked(says: object, why: str) -> None:
     with pytest.raises(AdapterLoadError, match=why):
         settled(Pins({"stranger": frozenset({AMM})}), venue(says))
 

@@ -64,7 +64,7 @@ async def test_a_floor_that_is_the_cap_needs_no_question() -> None:
     assert [(await price_of(market, ManualClock(), 0, 0)(["pool"])).price, market.asked] == [0, []]
 
 
-async def test_a_cap_below_the_market_is_told_with_both_and_at_most_once_a_minute() -> None:
+async def test_a_cap_below_the_market_is_logged_with_both_and_at_most_once_a_minute() -> None:
     market, clock = Market((90_000,)), ManualClock()
     price = price_of(market, clock)
     offer = await price(["pool"])
@@ -90,7 +90,7 @@ async def test_an_answer_counts_for_some_seconds_and_only_for_its_accounts() -> 
     assert market.asked == [["a", "b"], ["a"], ["a", "b"]]
 
 
-async def test_those_who_ask_at_once_share_one_question_and_one_who_leaves_does_not_end_it() -> None:
+async def test_concurrent_callers_share_one_request_and_one_who_leaves_does_not_end_it() -> None:
     market = Market()
     price = price_of(market, ManualClock())
     leaving = asyncio.create_task(price(["pool"]))
@@ -101,7 +101,7 @@ async def test_those_who_ask_at_once_share_one_question_and_one_who_leaves_does_
     assert len(market.asked) == 1
 
 
-async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_told_once() -> None:
+async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_logged_once() -> None:
     market, clock = Market(), ManualClock()
     price = price_of(market, clock)
     assert (await price(["known"])).price == 100
@@ -120,7 +120,7 @@ async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_
     assert market.told == ["the node is away", "known"]
 
 
-async def test_a_node_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_node_that_hangs_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(priority_fee, "WAIT_SECONDS", 0.01)
     market = Market(None)
     assert (await price_of(market, ManualClock())(["pool"])).price == FLOOR

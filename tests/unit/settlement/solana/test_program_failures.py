@@ -73,7 +73,7 @@ def test_the_runtimes_words_have_a_reason_too(text: str, kind: type[VenueError])
     assert type(explain(ProgramFailure(index=0, program=POOL_PROGRAM, custom=None, text=text))) is kind
 
 
-def test_the_logs_tell_which_program_failed_first() -> None:
+def test_the_logs_show_which_program_failed_first() -> None:
     logs = [
         f"Program {POOL_PROGRAM} invoke [1]",
         f"Program log: Program {Program.SYSTEM} failed: a venue may write what it likes",

@@ -124,7 +124,7 @@ async def test_a_swap_that_is_as_quoted_is_signed() -> None:
     assert (await seal(Node([(10, state())]))).signed.last_valid_height == 150
 
 
-async def test_only_the_operators_pins_count_whatever_the_adapter_says_it_calls() -> None:
+async def test_only_the_operators_pins_count_and_not_the_adapters_own_list() -> None:
     assert Pool().programs == {POOL_PROGRAM}
     with pytest.raises(GuardError, match=f"{POOL_PROGRAM} is not pinned for {quote().venue}"):
         await seal(Node([(10, state())]), pinned=frozenset())
@@ -143,7 +143,7 @@ async def test_accounts_of_before_the_blockhash_are_the_nodes_trouble_and_no_ala
     assert "slot 10 after slot 12" in str(error)
 
 
-async def test_accounts_that_are_others_when_asked_again_are_no_alarm() -> None:
+async def test_accounts_that_differ_when_read_again_are_no_alarm() -> None:
     error = await refused(Node([(10, UNOPENED), (10, state())]), PAYS)
     assert (type(error), error.shared) == (Unreachable, True)
 
@@ -158,7 +158,7 @@ async def test_promise_17_a_balance_of_before_the_blockhash_is_no_lack_of_funds(
     assert isinstance(await refused(Node([(10, POOR)]), blockhash_slot=10), InsufficientFunds)
 
 
-async def test_promise_17_a_balance_that_is_another_when_asked_again_is_no_lack_of_funds() -> None:
+async def test_promise_17_a_balance_that_differs_when_read_again_is_no_lack_of_funds() -> None:
     assert isinstance(await refused(Node([(10, POOR), (10, state())])), Unreachable)
 
 
@@ -182,7 +182,7 @@ async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not
     assert isinstance(await refused(Node([(10, state(frozen=True))], failure=failure), blockhash_slot=12), Unreachable)
 
 
-async def test_promise_17_a_price_that_moved_is_not_told_as_a_lack_of_funds_by_old_balances() -> None:
+async def test_promise_17_a_price_that_moved_is_not_reported_as_a_lack_of_funds_by_old_balances() -> None:
     sealer = SolanaSealer(
         cast("SolanaChain", Node([(10, {WALLET: wallet_account(SOL)})])),
         Wallet(KEY.secret()),

@@ -44,7 +44,7 @@ def test_a_sale_of_tokens_takes_max_in_and_lamports_for_fee_and_rent() -> None:
     )
 
 
-def test_what_a_simulation_left_missing_counts_where_it_is_more_with_the_price_that_it_did_not_know() -> None:
+def test_an_amount_missing_in_a_simulation_counts_if_it_is_more_with_the_price() -> None:
     tipped = {**AFTER, WALLET: wallet_account(SOL - FEE - RENT - 7_000)}
     [lamports, _] = spending(Swap(), tipped).needs
     assert lamports.amount == FEE + RENT + 7_000

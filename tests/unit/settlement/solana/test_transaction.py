@@ -39,7 +39,7 @@ CALLS = st.builds(Instruction, st.sampled_from(list(Program)), st.tuples(METAS, 
 
 
 @given(st.lists(CALLS, max_size=4).map(tuple))
-def test_a_message_read_back_says_what_was_compiled(steps: tuple[Instruction, ...]) -> None:
+def test_a_message_read_back_has_what_was_compiled(steps: tuple[Instruction, ...]) -> None:
     message = parse_message(compile_message(WHO, steps, BLOCKHASH.hash))
     marked = [meta for one in steps for meta in one.accounts]
     signers = {WHO, *(meta.address for meta in marked if meta.signer)}
@@ -57,7 +57,7 @@ def test_a_message_read_back_says_what_was_compiled(steps: tuple[Instruction, ..
     )
 
 
-def test_signatures_stand_where_the_runtime_looks_for_them() -> None:
+def test_signatures_are_where_the_runtime_looks_for_them() -> None:
     step = Instruction(Program.MEMO, (AccountMeta(OTHER, True), AccountMeta(WHO, True)), b"both sign")
     message = compile_message(WHO, (step,), BLOCKHASH.hash)
     signatures = {one: bytes(key.sign_message(message)) for one, key in ((WHO, PAYER), (OTHER, COSIGNER))}
@@ -194,7 +194,7 @@ def test_only_whole_version_0_messages_without_lookup_tables_are_read() -> None:
     assert parse_message(empty).instructions == ()
 
 
-def test_equal_instructions_are_told_apart_by_their_memo() -> None:
+def test_equal_instructions_differ_by_their_memo() -> None:
     one, other = (compile_message(WALLET, (*STEPS[:-1], memo(nonce)), BLOCKHASH.hash) for nonce in ("a1", "a2"))
     assert one != other
     assert replace(parse_message(one), instructions=()) == replace(parse_message(other), instructions=())

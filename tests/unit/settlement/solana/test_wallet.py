@@ -146,7 +146,7 @@ def test_a_missing_file_is_refused_and_not_named_as_it_may_be_a_key_in_the_wrong
 
 
 @given(st.text(max_size=200))
-def test_whatever_the_setting_holds_it_is_a_wallet_or_a_settings_error(secret: str) -> None:
+def test_any_value_of_the_setting_is_a_wallet_or_a_settings_error(secret: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Wallet.read(secret)
     assert caught.value.__context__ is None
@@ -194,7 +194,7 @@ def test_promise_14_a_new_wallet_is_for_its_owner_only_and_never_overwrites_one(
     assert Wallet.kept_in(path).address == made.address
 
 
-def test_those_who_ask_at_once_get_the_same_development_wallet(tmp_path: Path) -> None:
+def test_concurrent_callers_get_the_same_development_wallet(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         for turn in range(20):
             path = tmp_path / f"{turn}.json"

@@ -146,12 +146,12 @@ def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
 # ---- transactions ----------------------------------------------------------------------------------------------------
 
 
-def test_a_transaction_that_succeeded_tells_its_slot_its_fee_and_what_it_moved() -> None:
+def test_a_transaction_that_succeeded_has_its_slot_its_fee_and_what_it_moved() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 10_000, 2_005, 3_005, 1, 1], [], [], fee=5_000)
     assert read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(341_197_900, 5_000, {WSOL: -5_000}, None)
 
 
-def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
+def test_a_transaction_that_failed_has_its_reason_and_moved_nothing() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 5_000, 5, 5, 1, 1], [], [])
     values["err"] = {"InstructionError": [1, {"Custom": 6022}]}
     executed = read_transaction(shown(values), SIGNATURE)
@@ -164,11 +164,11 @@ def test_a_transaction_that_failed_tells_why_and_moved_nothing() -> None:
     )
 
 
-def test_a_transaction_that_the_node_does_not_have_is_none() -> None:
+def test_a_transaction_that_the_node_does_not_have_is_missing() -> None:
     assert read_transaction(None, SIGNATURE) is None
 
 
-def test_another_transaction_than_was_asked_for_is_no_answer() -> None:
+def test_another_transaction_than_the_requested_one_is_no_answer() -> None:
     with pytest.raises(DECODE_ERRORS):
         read_transaction(shown(meta([1], [1], [], [])), VENUE)
 
@@ -218,7 +218,7 @@ def test_a_blockhash_and_its_last_valid_height_are_of_one_answer() -> None:
     assert read_blockhash(result) == Blockhash(VENUE, 319_337_180, 341_197_933)
 
 
-def test_statuses_say_what_is_known_of_each_signature_and_as_of_when() -> None:
+def test_statuses_have_the_state_of_each_signature_and_its_slot() -> None:
     known = {"confirmationStatus": "finalized", "confirmations": None, "err": None, "slot": 48, "status": {"Ok": None}}
     fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
     result = {"context": CONTEXT, "value": [known, None, fresh]}
@@ -244,7 +244,7 @@ def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> Non
     assert found == Simulation(slot=341_197_933, units=150, error=None, failure=None, logs=tuple(logs), after=after)
 
 
-def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> None:
+def test_a_simulation_that_fails_names_the_program_and_shows_no_accounts() -> None:
     value = {
         "accounts": [None],
         "err": {"InstructionError": [1, {"Custom": 1}]},
@@ -276,7 +276,7 @@ def test_a_simulation_that_fails_says_which_program_and_shows_no_accounts() -> N
         {"blockhash": "0OIl", "lastValidBlockHeight": 7},
     ],
 )
-def test_a_blockhash_in_another_shape_is_none(value: Any) -> None:
+def test_a_blockhash_in_another_shape_is_refused(value: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         read_blockhash({"context": CONTEXT, "value": value})
 
@@ -284,7 +284,7 @@ def test_a_blockhash_in_another_shape_is_none(value: Any) -> None:
 @pytest.mark.parametrize(
     "result", [None, 7, [], {"absoluteSlot": 9}, {"absoluteSlot": 9, "blockHeight": None}, {"blockHeight": 7}]
 )
-def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
+def test_an_epoch_in_another_shape_is_refused(result: Any) -> None:
     assert read_position({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == ChainPosition(9, 7)
     with pytest.raises(DECODE_ERRORS):
         read_position(result)
@@ -293,13 +293,13 @@ def test_an_epoch_in_another_shape_is_none(result: Any) -> None:
 @pytest.mark.parametrize(
     "value", [None, 5, [], [None, None], [7], ["x"], [{"slot": 1}], [{"slot": 1, "confirmationStatus": None}]]
 )
-def test_statuses_in_another_shape_or_number_are_none(value: Any) -> None:
+def test_statuses_in_another_shape_or_number_are_refused(value: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         read_statuses({"context": CONTEXT, "value": value}, 1)
 
 
 @pytest.mark.parametrize("key", ["err", "fee", "preBalances", "postBalances", "preTokenBalances", "postTokenBalances"])
-def test_a_transaction_without_one_of_its_parts_is_none(key: str) -> None:
+def test_a_transaction_without_one_of_its_parts_is_refused(key: str) -> None:
     whole = shown(meta([9, 1, 1, 1, 1], [4, 1, 1, 1, 1], [], []))
     values = copy.deepcopy(whole)
     del values["meta"][key]
@@ -310,7 +310,7 @@ def test_a_transaction_without_one_of_its_parts_is_none(key: str) -> None:
 
 
 @pytest.mark.parametrize("err", [{}, {"A": 1, "B": 2}, 7, {"InstructionError": 3}, {"InstructionError": ["x", "y"]}])
-def test_an_error_in_another_shape_is_none(err: Any) -> None:
+def test_an_error_in_another_shape_is_refused(err: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         read_failure(err, [])
 
@@ -342,7 +342,7 @@ def test_the_programs_of_a_transaction_are_read_from_its_bytes(steps: list[Instr
 
 
 @pytest.mark.parametrize("size", range(0, 150, 7))
-def test_a_transaction_that_is_cut_off_is_none(size: int) -> None:
+def test_a_transaction_that_is_cut_off_is_refused(size: int) -> None:
     payer = Keypair.from_seed(bytes(32))
     step = Instruction(Pubkey.default(), b"data", [])
     raw = bytes(VersionedTransaction(MessageV0.try_compile(payer.pubkey(), [step], [], Hash.default()), [payer]))

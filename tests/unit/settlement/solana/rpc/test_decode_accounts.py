@@ -15,7 +15,7 @@ TOKENS = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 CONTEXT = {"apiVersion": "2.2.16", "slot": 341_197_933}
 
 
-def test_accounts_come_with_their_bytes_and_none_where_there_is_none() -> None:
+def test_accounts_come_with_their_bytes_or_as_missing() -> None:
     one = {
         "data": ["AQID", "base64"],
         "executable": False,
@@ -40,7 +40,7 @@ def read(*accounts: Any) -> list[TokenBalance]:
     return methods.token_balances(OWNER, TOKENS).decode({"context": CONTEXT, "value": list(accounts)})
 
 
-def test_what_somebody_holds_is_told_in_base_units_with_the_decimals() -> None:
+def test_a_holding_is_returned_in_base_units_with_the_decimals() -> None:
     assert read(held(), held("0")) == [TokenBalance(AT, MINT, 2**64 - 1, 6), TokenBalance(AT, MINT, 0, 6)]
     assert read() == []
 
@@ -66,12 +66,12 @@ def test_a_token_account_that_the_node_cannot_parse_is_left_out() -> None:
         None,
     ],
 )
-def test_a_balance_in_another_shape_or_of_somebody_else_is_none(wrong: Any) -> None:
+def test_a_balance_in_another_shape_or_of_another_owner_is_refused(wrong: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         read(held(), wrong)
 
 
-def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
+def test_priority_fees_are_sorted_by_slot_for_any_order_of_the_node() -> None:
     fees = [{"slot": slot, "prioritizationFee": fee} for slot, fee in ((9, 3), (7, 1), (8, 10_000))]
     asked = methods.recent_priority_fees([OWNER, MINT])
     assert (asked.method, asked.params) == ("getRecentPrioritizationFees", [[OWNER, MINT]])
@@ -91,12 +91,12 @@ def test_priority_fees_come_by_slot_whatever_the_nodes_order() -> None:
         [{"prioritizationFee": 1}],
     ],
 )
-def test_priority_fees_in_another_shape_are_none(result: Any) -> None:
+def test_priority_fees_in_another_shape_are_refused(result: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         methods.recent_priority_fees([]).decode(result)
 
 
-def test_priority_fees_are_told_for_128_accounts_at_once() -> None:
+def test_priority_fees_are_returned_for_128_accounts_at_once() -> None:
     assert methods.recent_priority_fees([OWNER] * 128).params == [[OWNER] * 128]
     with pytest.raises(ValueError, match="128"):
         methods.recent_priority_fees([OWNER] * 129)

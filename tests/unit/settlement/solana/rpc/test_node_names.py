@@ -18,7 +18,7 @@ def test_promise_14_a_key_in_the_first_label_of_a_host_is_no_part_of_its_name() 
     assert "eddy-a1b2c3-fast-mainnet" in url_secrets(url)
 
 
-def test_nodes_of_the_same_host_are_told_apart_by_their_place() -> None:
+def test_nodes_of_the_same_host_are_named_by_their_position() -> None:
     assert node_names(["https://a.example/1", "http://b.example:1", "https://a.example/2"]) == [
         "a.example (1)",
         "b.example:1",

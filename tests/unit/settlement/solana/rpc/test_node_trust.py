@@ -77,7 +77,7 @@ def test_promise_5_a_height_above_the_nodes_own_newest_block_proves_nothing(lie:
     assert "its numbers prove nothing until that has passed" in why, "and what follows"
 
 
-def test_promise_5_a_slot_told_for_a_height_proves_nothing() -> None:
+def test_promise_5_a_slot_in_place_of_a_height_proves_nothing() -> None:
     scene = Scene()
     assert scene.trust.judge(scene.nodes[0], ChainPosition(scene.slot, scene.slot), scene.tip())
 
@@ -88,7 +88,7 @@ def test_a_height_above_its_slot_cannot_be() -> None:
 
 
 @pytest.mark.parametrize("lie", [22_000_000, SKIPPED + 1])
-def test_a_height_that_the_slots_since_the_newest_block_do_not_explain_is_none_even_without_asking_again(
+def test_a_height_that_the_slots_since_the_newest_block_do_not_explain_is_refused_without_a_second_request(
     lie: int,
 ) -> None:
     scene = Scene()
@@ -97,7 +97,7 @@ def test_a_height_that_the_slots_since_the_newest_block_do_not_explain_is_none_e
     assert scene.trust.judge(scene.nodes[0], scene.epoch(lie))
 
 
-def test_an_honest_node_is_believed_whatever_time_passes() -> None:
+def test_an_honest_node_is_believed_after_any_time() -> None:
     scene = Scene()
     for slots, per_second in ((1, 5), (400, 1e9), (3, 0.01), (5_000, 25), (1_000, 1e9)):
         scene.pass_slots(slots, per_second)
@@ -136,7 +136,7 @@ def test_promise_5_a_leap_that_time_does_not_explain_proves_nothing_although_all
     assert not scene.honest(), "it has gone on from there for long enough"
 
 
-def test_a_node_that_stood_still_may_catch_up_at_once() -> None:
+def test_a_node_that_was_frozen_may_catch_up_at_once() -> None:
     scene = Scene()
     scene.honest()
     told = scene.epoch()
@@ -158,7 +158,7 @@ def test_no_chain_is_too_fast_for_its_nodes_to_be_believed(steps: list[tuple[int
 # ---- against each other ----------------------------------------------------------------------------------------------
 
 
-def test_promise_5_one_liar_of_three_counts_for_nothing_and_makes_nobody_look_behind() -> None:
+def test_promise_5_one_lying_node_of_three_counts_for_nothing_and_makes_no_other_look_behind() -> None:
     scene = Scene(3)
     assert scene.weigh(0, 10_000, 2) == [True, False, True]
     [(node, why)] = scene.heard.lines
@@ -211,7 +211,7 @@ def test_of_two_neither_is_ever_left_out() -> None:
         scene.pass_slots(5)
 
 
-def test_one_that_stands_still_far_behind_is_known_for_it() -> None:
+def test_a_node_that_is_frozen_far_behind_is_recognised() -> None:
     scene = Scene(2)
     still = scene.epoch()
     for _ in range(round(STUCK) + 1):
@@ -224,9 +224,7 @@ def test_one_that_stands_still_far_behind_is_known_for_it() -> None:
 
 
 @given(st.lists(st.integers(-2_000, 2_000), min_size=2, max_size=2), st.integers(-(10**8), 10**8))
-def test_promise_5_whatever_one_of_three_tells_the_height_that_counts_is_not_above_the_honest_ones(
-    honest: list[int], lie: int
-) -> None:
+def test_promise_5_no_lie_of_one_of_three_raises_the_height_above_the_honest_ones(honest: list[int], lie: int) -> None:
     heights = dict(zip(Scene(3).nodes, (10**9 + honest[0], 10**9 + honest[1], 10**9 + lie), strict=True))
     weights = compare_heights(heights, (), LAG)
     counted = [height for node, height in heights.items() if weights[node].counts]

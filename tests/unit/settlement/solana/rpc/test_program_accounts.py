@@ -21,7 +21,7 @@ def answer(*accounts: Any) -> dict[str, Any]:
     return {"context": {"slot": 77}, "value": list(accounts)}
 
 
-def test_the_question_is_asked_at_confirmed_and_for_the_slot() -> None:
+def test_the_request_is_sent_at_confirmed_and_for_the_slot() -> None:
     assert ASKED.method == "getProgramAccounts"
     assert ASKED.params == [
         PROGRAM,
@@ -61,7 +61,7 @@ def test_accounts_come_by_address_with_the_slot() -> None:
         None,
     ],
 )
-def test_what_was_not_asked_for_is_no_answer(result: Any) -> None:
+def test_an_unrequested_answer_is_no_answer(result: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
         ASKED.decode(result)
 

@@ -48,7 +48,7 @@ async def test_a_burst_is_let_through_and_then_only_what_comes_in() -> None:
     assert [at for _, at in bench.turns] == [0] * 8 + [0.125, 0.25, 0.375, 0.5]
 
 
-async def test_without_a_limit_nobody_waits() -> None:
+async def test_without_a_limit_no_caller_waits() -> None:
     bench = Bench(None)
     await bench.ask_all(*[QUOTE] * 5_000)
     assert {at for _, at in bench.turns} == {0}
@@ -77,7 +77,7 @@ async def test_equals_are_served_in_the_order_they_came() -> None:
         assert places == sorted(places)
 
 
-async def test_who_cannot_have_its_turn_in_time_is_told_which_budget_is_spent() -> None:
+async def test_a_caller_without_its_turn_in_time_gets_the_name_of_the_spent_budget() -> None:
     bench = Bench(4)
     await bench.ask_all(*[SEND] * 4)
     with pytest.raises(BudgetExhaustedError, match=r"4 requests per second \(DEXEXEC_RPC_REQUESTS_PER_SECOND\)"):
@@ -86,7 +86,7 @@ async def test_who_cannot_have_its_turn_in_time_is_told_which_budget_is_spent() 
     assert bench.clock.monotonic() == pytest.approx(0.25)
 
 
-async def test_nobody_waits_past_its_time_when_others_go_first() -> None:
+async def test_no_caller_waits_past_its_time_when_others_go_first() -> None:
     bench = Bench(4)
     await bench.ask_all(*[SEND] * 4)
     found = await asyncio.gather(
@@ -111,7 +111,7 @@ async def test_who_gives_up_waiting_takes_no_token() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([QUOTE, SEND]), st.floats(0, 3)), min_size=1, max_size=60))
-def test_in_no_stretch_of_time_is_more_asked_than_the_budget_allows(asked: list[tuple[str, float]]) -> None:
+def test_no_period_has_more_requests_than_the_budget_allows(asked: list[tuple[str, float]]) -> None:
     async def story() -> list[float]:
         bench = Bench(5)
 
@@ -167,7 +167,7 @@ def test_a_nodes_rests_grow_up_to_a_bound() -> None:
     assert pauses([None] * 8) == [0.5, 1, 2, 4, 8, 16, MAX_COOLDOWN, MAX_COOLDOWN]
 
 
-def test_what_a_node_asks_for_goes_first_within_the_bounds() -> None:
+def test_a_nodes_retry_after_goes_first_within_the_bounds() -> None:
     assert pauses([3.0, None, 0.0, 1e6]) == [3, 6, MIN_COOLDOWN, MAX_COOLDOWN]
 
 

@@ -76,23 +76,23 @@ def seen(*views: NodeAnswer) -> Found:
         "one of two has no history", "two of three know nothing", "one is not believed",
     ],
 )  # fmt: skip
-def test_a_landing_is_final_only_where_more_nodes_know_it_than_deny_it(views: list[NodeAnswer], final: bool) -> None:
+def test_a_landing_is_final_only_where_more_nodes_confirm_it_than_deny_it(views: list[NodeAnswer], final: bool) -> None:
     assert seen(*views).final is final
 
 
-def test_promise_5_a_failure_that_one_node_tells_waits_for_another_one_that_lags() -> None:
+def test_promise_5_a_failure_that_one_node_reports_waits_for_another_one_that_lags() -> None:
     """Of two nodes one seems to lag by the other one's slots alone, which may be the wrong ones."""
     assert not seen(view(0, FAILED), view(1, None, past=-60, weight=LAGS)).final
     assert seen(view(0, FAILED), view(1, FAILED), view(2, None, past=-60, weight=LAGS)).final
     assert seen(view(0, FAILED), view(1, None, past=-2_000, weight=STUCK)).final
 
 
-def test_promise_5_what_most_nodes_know_of_a_landing_is_what_it_is_whoever_is_asked_first() -> None:
+def test_promise_5_a_landing_that_most_nodes_report_counts_for_any_first_node() -> None:
     found = seen(view(0, FAILED), view(1, FINAL), view(2, FINAL))
     assert (found.status, found.node, found.final) == (FINAL, NODES[1], True)
 
 
-def test_a_landing_that_most_deny_is_in_doubt_and_the_operator_can_hear_who_does() -> None:
+def test_a_landing_that_most_deny_is_uncertain_and_the_nodes_that_deny_it_are_logged() -> None:
     found = seen(view(0, FINAL), view(1, None), view(2, None))
     assert found.disputed
     assert found.denied_by == {NODES[1], NODES[2]}
@@ -106,7 +106,7 @@ def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> Non
     assert not finding.final
 
 
-def test_who_knows_it_is_heard_whatever_else_it_tells() -> None:
+def test_a_node_with_the_signature_counts_although_its_other_answers_are_false() -> None:
     for knows in (
         view(0, FINAL, weight=NO_WEIGHT),
         NodeAnswer(node=NODES[0], position=None, weight=NO_WEIGHT, reported=ReportedStatuses(SLOT, (FINAL,))),

@@ -31,7 +31,7 @@ def test_a_websocket_is_at_the_nodes_own_address_or_one_port_above(url: str, add
     assert [str(one) for one in websocket_urls(httpx2.URL(url))] == addresses
 
 
-def test_a_signature_is_asked_for_at_confirmed() -> None:
+def test_a_signature_is_subscribed_at_confirmed() -> None:
     assert json.loads(subscribe_message(7, "signature")) == {
         "jsonrpc": "2.0",
         "id": 7,
@@ -72,5 +72,5 @@ def test_only_answers_and_notifications_are_read(message: Any, read: Any) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "garbage", b"\xff\xfe", "[" * 100_000])
-def test_what_is_no_message_is_none(text: str | bytes) -> None:
+def test_invalid_message_bytes_are_refused(text: str | bytes) -> None:
     assert read_message(text) is None
