@@ -1,31 +1,5 @@
 """The tree of errors. Each has a stable `code`, an HTTP status, and whether a retry can help.
 
-    DexexecError
-    +- StartupError                 the process cannot start: one line with the remedy, exit code 2
-    |  +- SettingsError
-    |  +- UnreachableError          a given Postgres or Redis does not answer
-    |  +- UnusableError             it answers, but cannot be used until its operator acts
-    |  +- EmbeddedError             an embedded server cannot be started here
-    |  +- AdapterLoadError
-    +- ClaimLostError               another worker has claimed the order: stop silently
-    +- FundsReservedError           other attempts in flight may spend what this one needs
-    +- RequestError                 sent to the client as a problem document
-       +- MalformedBodyError        400
-       +- UnsupportedMediaTypeError 415
-       +- BodyTooLargeError         413
-       +- InvalidOrderError         422, lists every bad field
-       |  +- InvalidQueryError            400
-       |  +- InvalidIdempotencyKeyError   400
-       +- IdempotencyMismatchError  422, same key with another body
-       +- IdempotencyInFlightError  409
-       +- OrderNotFoundError        404
-       +- TooManyOrdersError        429
-       +- TooManyConnectionsError   503
-       +- TooManyReadsError         429
-       +- ReadsBusyError            503
-       +- QueueFullError            503
-       +- UnavailableError          503, Postgres or Redis does not answer
-
 The errors that a venue may raise are a closed set in `dexexec.venue`.
 """
 
@@ -40,6 +14,31 @@ def install_hint(extra: str) -> str:
     return f"run pip install '.[{extra}]' in the folder of dexexec's source (uv run has it already)"
 
 
+# DexexecError
+# +- StartupError                 the process cannot start: one line with the remedy, exit code 2
+# |  +- SettingsError
+# |  +- UnreachableError          a given Postgres or Redis does not answer
+# |  +- UnusableError             it answers, but cannot be used until its operator acts
+# |  +- EmbeddedError             an embedded server cannot be started here
+# |  +- AdapterLoadError
+# +- ClaimLostError               another worker has claimed the order: stop silently
+# +- FundsReservedError           other attempts in flight may spend what this one needs
+# +- RequestError                 sent to the client as a problem document
+#    +- MalformedBodyError        400
+#    +- UnsupportedMediaTypeError 415
+#    +- BodyTooLargeError         413
+#    +- InvalidOrderError         422, lists every bad field
+#    |  +- InvalidQueryError            400
+#    |  +- InvalidIdempotencyKeyError   400
+#    +- IdempotencyMismatchError  422, same key with another body
+#    +- IdempotencyInFlightError  409
+#    +- OrderNotFoundError        404
+#    +- TooManyOrdersError        429
+#    +- TooManyConnectionsError   503
+#    +- TooManyReadsError         429
+#    +- ReadsBusyError            503
+#    +- QueueFullError            503
+#    +- UnavailableError          503, Postgres or Redis does not answer
 class DexexecError(Exception):
     """Base class of all errors that dexexec raises on purpose."""
 
