@@ -90,7 +90,7 @@ async def open_shared(
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
         await at_start(queue.prepare())
-        limiter = RateLimiter(client, settings.redis_prefix, name, tell=observer.redis_repaired)
+        limiter = RateLimiter(client, settings.redis_prefix, name, report=observer.redis_repaired)
         yield Shared(
             settings=settings,
             observer=observer,

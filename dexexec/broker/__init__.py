@@ -1,1 +1,1 @@
-"""Redis: the order queue, rate limits, and where the server for writes is."""
+"""Redis: the order queue, rate limits, and finding the server that takes writes."""

@@ -1,10 +1,7 @@
-"""Which Redis takes our writes: the one that REDIS_URL names, the node of a Cluster that owns our keys, or the primary
-that Sentinels agree on.
+"""Finds the Redis server that takes writes: the node of a Cluster that owns our keys, or the primary of Sentinels.
 
-Below the queue, the limiter and the feed, which know nothing of this. All our keys carry one hash tag, so in a Cluster
-they are in one slot, on one node; and a message published on any node reaches subscribers on all. So a Cluster and
-Sentinels come to the same: a connection asks where to go each time it is made. A node that is not the right one any
-more says so (MOVED, READONLY); then the connection is broken, and the retry of redis-py makes one to the right place.
+Used below the queue, the rate limiter and the feed. Each new connection looks up its server. When a server no longer
+takes our writes, the connection fails, and the retry of redis-py opens one to the right server.
 """
 
 from collections.abc import Mapping
@@ -20,22 +17,25 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from dexexec.config.redis_url import Kind, Place, RedisAddress
 
 ASK_SECONDS = 1.0
-"""How long a node may take to say where to go; then the next one is asked."""
-ELSEWHERE = (AskError, TryAgainError, ReadOnlyError, ClusterDownError)
-"""What a node answers that does not take our writes, at least not now. MOVED is an AskError."""
+"""How long a node may take to answer a lookup; then the next node is used."""
+WRONG_SERVER = (AskError, TryAgainError, ReadOnlyError, ClusterDownError)
+"""Errors of a server that does not take our writes, at least not now. A MOVED answer is an AskError too."""
 
 
 class Locator:
-    """Asks the nodes of an address, one after the other, where the server with the keys under the hash tag `tag` is.
+    """Looks up, at the nodes of an address, which server holds the keys with the hash tag `tag`.
 
-    `kind` and `options` make connections as the data's are made. The node that answered last is asked first, unless
-    what it said was wrong: one that is cut off from the others may not know better for long.
+    `kind` and `options` are the class and the options of the data connections; lookups use the same.
     """
 
     def __init__(
         self, address: RedisAddress, tag: str, kind: type[AbstractConnection], options: Mapping[str, Any]
     ) -> None:
-        self._address, self._slot, self._connection = address, key_slot(f"{{{tag}}}".encode()), kind
+        self._address = address
+        # All our keys carry one hash tag: in a Cluster they are in one slot, so on one node. Messages that are
+        # published on any node reach the subscribers on all nodes. So a Cluster can be used like a single server.
+        self._slot = key_slot(f"{{{tag}}}".encode())
+        self._connection = kind
         self._options = {name: value for name, value in options.items() if name not in {"host", "port", "db"}}
         self._options |= {"socket_timeout": ASK_SECONDS, "socket_connect_timeout": ASK_SECONDS}
         self._options |= {"retry": Retry(NoBackoff(), 0)}
@@ -44,31 +44,34 @@ class Locator:
         self._nodes = list(address.nodes)
 
     async def find(self) -> Place:
-        """The host and port. Raises redis-py's `ConnectionError` when nobody knows."""
-        why = "nobody knows it"
+        """Return the host and port of the server. Raises redis-py's `ConnectionError` when no node answers."""
+        why = "no node has its address"
         for node in tuple(self._nodes):
             try:
-                place, others = await self._ask(*node)
+                place, others = await self._look_up(*node)
             except (RedisError, OSError) as error:
                 why = str(error) or type(error).__name__
                 continue
             if place is not None:
+                # This node comes first next time. The nodes of the URL stay at the end, in case all others are gone.
                 self._nodes = list(dict.fromkeys([node, *others, *self._address.nodes]))
                 return place
         raise RedisConnectionError(f"{self._address.place()} cannot be found: {why}")
 
     def try_next_node(self) -> None:
-        """Ask somebody else first next time."""
+        """Start the next lookup at another node."""
+        # A node that is cut off from the others can name the wrong server for a long time.
         self._nodes.append(self._nodes.pop(0))
 
-    async def _ask(self, host: str, port: int) -> tuple[Place | None, list[Place]]:
-        """Where this node says it is, and which other nodes it knows of."""
+    async def _look_up(self, host: str, port: int) -> tuple[Place | None, list[Place]]:
+        """Return the server that this node names, and the other nodes that it lists."""
         if self._address.kind is Kind.SENTINEL:
             answer = await self._command(host, port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
             return ((answer[0].decode(), int(answer[1])) if answer else None), []
-        owner, others = None, []
+        owner: Place | None = None
+        others: list[Place] = []
         for first, last, *nodes in await self._command(host, port, "CLUSTER", "SLOTS"):
-            # A node that does not know its own address leaves it empty: it is the one that was asked.
+            # A node that has not learned its own address leaves it empty: it is the one that answers here.
             places = [(name.decode() if name else host, int(number)) for name, number, *_ in nodes]
             others += places
             if first <= self._slot <= last:
@@ -86,29 +89,30 @@ class Locator:
 
 
 def with_connection_errors(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Connections of this kind that say `ConnectionError` for all that a new connection may mend: a server that takes
-    no writes or has not our keys, and a broken transport. uvloop's answers a write after a reset with a RuntimeError,
-    which redis-py passes on as it is."""
+    """A subclass of `kind` that raises `ConnectionError` for everything that a new connection may solve: a server that
+    takes no writes or does not hold our keys, and a broken transport."""
 
     class WithConnectionErrors(kind):  # type: ignore[valid-type, misc]
         async def send_packed_command(self, *args: object, **kwargs: object) -> None:
             try:
                 await super().send_packed_command(*args, **kwargs)
             except RuntimeError as error:
+                # uvloop raises it for a write after a reset, and redis-py passes it on.
                 raise RedisConnectionError(f"the connection broke: {error}") from error
 
         async def read_response(self, *args: object, **kwargs: object) -> object:
             try:
                 return await super().read_response(*args, **kwargs)
-            except ELSEWHERE as error:
+            except WRONG_SERVER as error:
+                # Without this the pool would hand out the same connection again.
                 await self.disconnect()
-                raise RedisConnectionError(f"not the right server (any more): {error}") from error
+                raise RedisConnectionError(f"this server does not take writes for our keys: {error}") from error
 
     return WithConnectionErrors
 
 
 def at_located_server(kind: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
-    """Connections of this kind that ask `locator` for their host and port."""
+    """A subclass of `kind` that connects to the server that `locator` finds."""
 
     class AtLocatedServer(kind):  # type: ignore[valid-type, misc]
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:

@@ -1,7 +1,7 @@
-"""Redis errors that become ours. Whatever Redis answers that is no answer is an outage of Redis, which only delays.
+"""Turns errors of Redis into `UnavailableError`, and repairs keys of a wrong type.
 
-Below everything that speaks to Redis. A key of ours that somebody broke is the exception: it holds nothing that
-Postgres does not know, so it is made anew, and the command is repeated once.
+Every module that sends commands to Redis uses it. Redis holds nothing that Postgres does not have, so a broken key is
+deleted and made again, and an outage only delays orders.
 """
 
 import re
@@ -22,12 +22,12 @@ _CODES = re.compile(
 _BROKEN = re.compile(r"\b(WRONGTYPE|NOGROUP)\b")
 _EXHAUSTED = "exhausted the last possible ID"
 UNREADABLE = (TypeError, ValueError, LookupError, AttributeError)
-"""What reading an answer raises that has another shape than the command's."""
+"""Exceptions raised by reading an answer that does not have the shape of the command's answers."""
 
 
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
-    """Raise `UnavailableError` for every error of Redis, and for an answer that cannot be read. The block holds one
+    """Raise `UnavailableError` for every error of Redis, and for an answer that cannot be read. The block must hold one
     command and the reading of its answer, and nothing else."""
     try:
         yield
@@ -35,26 +35,30 @@ def translate_redis_errors() -> Iterator[None]:
         code = code_of(error)
         raise UnavailableError(f"Redis refuses commands ({code})" if code else "Redis does not answer") from error
     except UNREADABLE as error:
-        raise UnavailableError("Redis answers in a shape that is none") from error
+        raise UnavailableError("Redis answers in an unexpected shape") from error
 
 
-async def with_repair(ask: Callable[[], Awaitable[T]], mend: Callable[[bool], Awaitable[object]]) -> T:
-    """The answer of `ask`. If a key is broken, `mend` is called (with whether the stream takes no further entry,
-    whatever its type) and it is asked once more. Raises `UnavailableError`."""
+async def with_repair(command: Callable[[], Awaitable[T]], repair: Callable[[bool], Awaitable[object]]) -> T:
+    """Run `command` and return its answer. If a key is broken, run `repair` and then the command once more.
+
+    `repair` gets whether the stream takes no further entry. Raises `UnavailableError`.
+    """
     with translate_redis_errors():
         try:
-            return await ask()
+            return await command()
         except ResponseError as error:
             text = f"{error.status_code} {error}"
+            # Someone may add an entry with the highest possible ID. The stream then refuses every further one.
             exhausted = _EXHAUSTED in text
             if not exhausted and not _BROKEN.search(text):
                 raise
-        await mend(exhausted)
-        return await ask()
+        # Once only: if another program keeps breaking the key, the caller gets an outage instead of an endless loop.
+        await repair(exhausted)
+        return await command()
 
 
 def code_of(error: BaseException) -> str:
-    """The code of Redis' refusal, such as `OOM`; empty for what is none. redis-py cuts some codes off the text, and old
-    scripts put more before it."""
+    """The code of a refusal by Redis, such as `OOM`; empty without a code."""
+    # redis-py removes some codes from the text (they are in `status_code`), and old scripts put words before the code.
     found = _CODES.findall(f"{getattr(error, 'status_code', None) or ''} {error}")
     return next((code for code in found if code != "ERR"), found[0] if found else "")

@@ -1,7 +1,6 @@
-"""Tries at the start what a running service asks of Redis: an ACL that lacks a command shows only when it is used.
+"""Checks at the start that the Redis user may run every command that a running service needs.
 
-Each command is run once on a key of its own, all in one round trip; what else they answer does not matter.
-docs/SCALING.md grants exactly these.
+Otherwise a command that the ACL lacks would fail only when it is first used. docs/SCALING.md grants exactly these.
 """
 
 import redis.asyncio
@@ -11,6 +10,8 @@ from dexexec.errors import UnusableError
 
 SCRIPT = "return 1"
 SCRIPT_SHA = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+# Each runs once, on a key that no service uses. Their order makes them succeed: the group before its entries, the keys
+# deleted at the end.
 PROBES = f"""
 PING
 TIME
@@ -44,23 +45,25 @@ PUBLISH CHANNEL
 
 
 def channel(prefix: str) -> str:
-    """Where events are published."""
+    """The channel that events are published on."""
     return f"{prefix}:events"
 
 
 async def check_rights(client: redis.asyncio.Redis, place: str, prefix: str) -> None:
-    """Raises `UnusableError` when our user may not run one of the commands, or not on our keys and our channel; and
-    what redis-py raises when Redis does not answer."""
+    """Raise `UnusableError` if the user may not run one of the commands on our keys and our channel. Raises the errors
+    of redis-py when Redis does not answer."""
     words = {"KEY": f"{{{prefix}}}:rights", "CHANNEL": channel(prefix)}
     commands = [[words.get(word, word) for word in line.split()] for line in PROBES.split("\n") if line]
-    commands[-1].append("")  # an empty message, which nobody takes for an event
-    commands.insert(0, ["SCRIPT", "LOAD", SCRIPT])
+    commands[-1].append("")  # an empty message, which no feed takes for an event
+    commands.insert(0, ["SCRIPT", "LOAD", SCRIPT])  # first: EVALSHA fails for a script that was not loaded
     pipeline = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)
     answers = await pipeline.execute(raise_on_error=False)
+    # Only refusals count: what else a command answers on these keys does not matter.
     for command, answer in zip(commands, answers, strict=True):
         if _is_refusal(answer):
+            # Subcommands have permissions of their own, so they are named.
             named = 2 if command[0] in {"XGROUP", "XINFO", "SCRIPT"} else 1
             raise refused(place, " ".join(command[:named]), answer)
     async with client.pubsub() as pubsub:
@@ -72,7 +75,7 @@ async def check_rights(client: redis.asyncio.Redis, place: str, prefix: str) -> 
 
 
 def refused(place: str, command: str, error: Exception) -> UnusableError:
-    """One line for people."""
+    """The error for a command that Redis refuses, in one line."""
     why = str(error).partition("\n")[0].removeprefix("NOPERM ").rstrip(".")
     return UnusableError(
         f"Redis at {place} cannot be used: it refuses {command} to the user of REDIS_URL ({why}). docs/SCALING.md has"

@@ -1,17 +1,8 @@
-"""The queue: order ids on a Redis stream. It dispatches and remembers nothing that Postgres does not know better.
+"""The queue: a Redis stream of order ids that wait for a worker.
 
-Between the store and the worker on an order's way. An entry is a hint that an order should be looked at; the claim in
-Postgres decides who works on it. So an entry is acknowledged as soon as the claim is committed: from then on the
-worker's lease in Postgres is what brings the order back, and a stream entry is only ever pending for milliseconds.
-`take_over_pending` and `reclaim` collect those of a worker that died in between: an id that is on the stream, though
-pending, is not put there again.
-
-Two keys, changed together by scripts, under one hash tag:
-* `work`     the stream, with the consumer group `workers`
-* `queued`   the set of ids on the stream: an id is on it once, however often it is enqueued
-
-If the set knows more ids than the stream has entries, the stream was lost on its own (eviction, a manual DEL); the set
-is dropped then, since a duplicate is harmless and a forgotten order is not.
+Between the store and the worker on an order's way. An entry is a hint; the claim in Postgres decides which worker
+executes the order. An entry is acknowledged once its order is claimed: from then on the worker's lease brings it back.
+Keys: `work`, the stream with the consumer group `workers`, and `queued`, the set of the ids that are on the stream.
 """
 
 import contextlib
@@ -31,19 +22,21 @@ T = TypeVar("T")
 
 GROUP = "workers"
 BLOCK_MS = 500
-"""How long a lease waits for work: as long as it takes a worker at most to notice that it should stop."""
+"""How long a lease waits for entries. It bounds how long a worker takes to notice that it should stop."""
 TAKEN_OVER = 1_000
-"""Entries taken over from a dead consumer at once; what is left grows old and is reclaimed."""
+"""Entries that are taken over from a dead consumer at once. The rest is reclaimed when it is old enough."""
 
 _Rows = Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 _Answer = Sequence[tuple[bytes, _Rows]]
-"""What redis-py makes of XREADGROUP (RESP2)."""
+"""The answer to XREADGROUP as redis-py returns it (RESP2)."""
 
-TELL_SECONDS = 10.0
-"""Unreadable entries within this time are one line."""
+REPORT_SECONDS = 10.0
+"""Unreadable entries within this time are reported in one line."""
 ID_LENGTH = 36
 
-# KEYS work, queued; ARGV ids
+# KEYS work, queued; ARGV ids. If the set has more ids than the stream has entries, the stream was lost alone
+# (eviction, a manual DEL). The set is deleted then: a duplicate entry is harmless, but an id that is only in the set
+# would never be enqueued again.
 ENQUEUE = """
 if redis.call('XLEN', KEYS[1]) < redis.call('SCARD', KEYS[2]) then redis.call('DEL', KEYS[2]) end
 local added = 0
@@ -56,7 +49,7 @@ end
 return added
 """
 
-# KEYS work, queued; ARGV entry, id, entry, id ...
+# KEYS work, queued; ARGV entry, id, entry, id ... In one script, so that the set always matches the stream.
 ACK = """
 for i = 1, #ARGV, 2 do
   redis.call('XACK', KEYS[1], 'workers', ARGV[i])
@@ -66,27 +59,27 @@ end
 """
 
 
-# KEYS work, queued; ARGV 1 if the stream has to go whatever its type. Keys of another type are dropped, and there is a
-# group afterwards; the answer is the names of what was dropped.
-REMAKE = """
-local remade = {}
+# KEYS work, queued; ARGV 1 if the stream has to be deleted even if its type is right. Deletes keys of a wrong type and
+# makes the group; returns the names of the deleted keys.
+RECREATE = """
+local recreated = {}
 local function drop(key, kind, always)
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and (always or found ~= kind) then
     redis.call('DEL', key)
-    remade[#remade + 1] = key
+    recreated[#recreated + 1] = key
   end
 end
 drop(KEYS[1], 'stream', ARGV[1] == '1')
 drop(KEYS[2], 'set', false)
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], 'workers', '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
-return remade
+return recreated
 """
 
 
-# KEYS work; ARGV how long a consumer must have been silent (ms), and consumers that leave for good. Both kinds go, but
-# not while something is pending for them: with its consumer an entry would be lost. The answer is how many went.
+# KEYS work; ARGV after how many ms without a request a consumer is removed, and the names of consumers that have ended.
+# A consumer with pending entries stays: Redis would delete the entries with it. Returns how many were removed.
 REMOVE_CONSUMERS = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local leaving, gone = {}, 0
@@ -102,9 +95,10 @@ end
 return gone
 """
 SILENT_MS = 300_000
-"""A consumer that asked for nothing for so long has ended; one that was only stopped is made again when it asks."""
+"""A consumer without a request for this long has ended. If it was only stopped, Redis makes it again with its next
+request."""
 
-# KEYS probe, work. As an order's entry, the write is refused where there is no memory left.
+# KEYS probe, work. Redis refuses this write under the same conditions as an order's entry, such as without free memory.
 PROBE = """
 if redis.call('TYPE', KEYS[1]).ok ~= 'set' then redis.call('DEL', KEYS[1]) end
 redis.call('SADD', KEYS[1], 'probe')
@@ -122,107 +116,115 @@ class Entry:
 
 
 class Queue:
-    """`client` answers quickly; `blocking` is a client of its own for reads that wait, whose socket timeout is longer
-    than any `block_ms`. `tell` is handed a line about keys and entries that somebody else has spoiled."""
+    """Adds order ids to the stream, and leases them to workers.
+
+    `client` is for quick commands. `blocking` is for reads that wait, so its socket timeout is longer than any
+    `block_ms`. `report` is called with a line about keys and entries that another program has broken.
+    """
 
     def __init__(
         self,
         client: redis.asyncio.Redis,
         blocking: redis.asyncio.Redis,
         prefix: str,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._client, self._blocking, self._tell = client, blocking, tell
+        self._client = client
+        self._blocking = blocking
+        self._report = report
+        # One hash tag for both keys: in a Redis Cluster a script may only use keys of one slot.
         self.work, self.queued = (f"{{{prefix}}}:{name}" for name in ("work", "queued"))
         self._enqueue = client.register_script(ENQUEUE)
         self._ack = client.register_script(ACK)
-        self._remake = client.register_script(REMAKE)
+        self._recreate = client.register_script(RECREATE)
         self._remove_consumers = client.register_script(REMOVE_CONSUMERS)
-        self._probe, self._probed = client.register_script(PROBE), f"{{{prefix}}}:probe"
-        self._removed = 0  # unreadable entries, since that was told last
-        self._told_at = -TELL_SECONDS
+        self._probe = client.register_script(PROBE)
+        self._probe_key = f"{{{prefix}}}:probe"
+        self._removed = 0  # unreadable entries since the last report
+        self._reported_at = -REPORT_SECONDS
 
     async def prepare(self) -> None:
-        """Create the group, from the stream's beginning: entries that came earlier count."""
-        await self._ask(self._create_group)
+        """Create the consumer group, from the start of the stream: earlier entries are delivered too."""
+        await self._run(self._create_group)
 
     async def enqueue(self, order_ids: Sequence[UUID]) -> int:
-        """Put ids on the stream, those that are not on it yet; how many that were."""
+        """Add the ids that are not on the stream yet; returns how many were added."""
         if not order_ids:
             return 0
         args = [str(order_id) for order_id in order_ids]
 
-        async def ask() -> int:
+        async def command() -> int:
             return int(await self._enqueue(keys=[self.work, self.queued], args=args))
 
-        return await self._ask(ask)
+        return await self._run(command)
 
     async def depth(self) -> int:
-        """Ids that wait on the stream."""
+        """Return how many entries the stream has."""
 
-        async def ask() -> int:
+        async def command() -> int:
             return int(await self._client.xlen(self.work))
 
-        return await self._ask(ask)
+        return await self._run(command)
 
     async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
-        """Up to `count` entries, waiting up to `block_ms` for the first. Not cancellable without stranding them until
-        `reclaim`: let it finish."""
+        """Lease up to `count` entries; waits up to `block_ms` for the first. Do not cancel it: entries that Redis has
+        delivered by then would stay pending until they are reclaimed."""
 
-        async def ask() -> _Rows:
+        async def command() -> _Rows:
             answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
             return [row for _, rows in cast("_Answer", answer) for row in rows]
 
-        return await self._entries(await self._ask(ask))
+        return await self._entries(await self._run(command))
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int = 100) -> list[Entry]:
-        """Take over entries that another consumer leased and never acknowledged."""
+        """Take over entries that another consumer leased `idle_ms` ago or earlier and did not acknowledge."""
 
-        async def ask() -> _Rows:
+        async def command() -> _Rows:
             rows: _Rows = (await self._client.xautoclaim(self.work, GROUP, consumer, idle_ms, count=count))[1]
             return rows
 
-        return await self._entries(await self._ask(ask))
+        return await self._entries(await self._run(command))
 
     async def take_over_pending(self, consumer: str, dead: str) -> list[Entry]:
-        """Take over what `dead`, whose worker has ended, leased and never acknowledged, however short ago."""
+        """Take over all entries that `dead`, whose worker has ended, leased and did not acknowledge."""
+        # They cannot wait for `reclaim`: an id that is pending is still on the stream, so it is not enqueued again.
 
-        async def ask() -> _Rows:
+        async def command() -> _Rows:
             pending = await self._client.xpending_range(self.work, GROUP, "-", "+", TAKEN_OVER, consumername=dead)
             ids: list[int | bytes | str | memoryview[int]] = [row["message_id"] for row in pending]
             return cast("_Rows", await self._client.xclaim(self.work, GROUP, consumer, 0, ids)) if ids else []
 
-        return await self._entries(await self._ask(ask))
+        return await self._entries(await self._run(command))
 
     async def ack(self, entries: Sequence[Entry]) -> None:
-        """Acknowledge and remove entries: their orders are claimed, or need no work."""
+        """Acknowledge and remove entries whose orders are claimed, or need no work."""
         if entries:
             await self._remove([text for entry in entries for text in (entry.entry_id, str(entry.order_id))])
 
     async def remove_consumers(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
-        """Remove consumers that leave for good, and those that have asked for nothing for `silent_ms`, but none that
-        has pending entries; how many went."""
+        """Remove these consumers, and those without a request for `silent_ms`, unless entries are pending for them.
+        Returns how many were removed."""
 
-        async def ask() -> int:
+        async def command() -> int:
             return int(await self._remove_consumers(keys=[self.work], args=[silent_ms, *consumers]))
 
-        return await self._ask(ask)
+        return await self._run(command)
 
     async def check_writes(self) -> None:
-        """Raises `UnavailableError` unless Redis takes writes now."""
+        """Raise `UnavailableError` unless Redis takes writes now."""
 
-        async def ask() -> int:
-            return int(await self._probe(keys=[self._probed, self.work]))
+        async def command() -> int:
+            return int(await self._probe(keys=[self._probe_key, self.work]))
 
-        await self._ask(ask)
+        await self._run(command)
 
     async def ping(self) -> None:
-        """Raises `UnavailableError` unless Redis answers."""
+        """Raise `UnavailableError` unless Redis answers."""
         with translate_redis_errors():
             await self._client.ping()
 
-    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await with_repair(ask, self._mend)
+    async def _run(self, command: Callable[[], Awaitable[T]]) -> T:
+        return await with_repair(command, self._repair)
 
     async def _create_group(self) -> None:
         try:
@@ -231,51 +233,51 @@ class Queue:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    async def _mend(self, exhausted: bool) -> None:
-        """Make the group anew where the data was lost, and keys of another type: the sweeper fills the new stream."""
-        for key in await self._remake(keys=[self.work, self.queued], args=[int(exhausted)]):
-            self._tell(f"{key.decode()} was not what it has to be, and was made anew")
+    async def _repair(self, exhausted: bool) -> None:
+        """Recreate the group if it was lost, and keys of a wrong type. The sweeper then fills the new stream."""
+        for key in await self._recreate(keys=[self.work, self.queued], args=[int(exhausted)]):
+            self._report(f"{key.decode()} was unusable and has been recreated")
 
     async def _entries(self, rows: _Rows) -> list[Entry]:
-        """Those that can be read. What somebody else put on the stream is removed. An entry without fields was deleted
-        meanwhile."""
+        """Read the entries. Those that another program put on the stream are removed."""
         entries: list[Entry] = []
-        others: list[str] = []
+        unreadable: list[str] = []
         for row in rows:
             try:
                 entry_id, fields = row
                 text = entry_id.decode()
             except UNREADABLE as error:
-                raise UnavailableError("Redis answers in a shape that is none") from error
-            if fields:
+                raise UnavailableError("Redis answers in an unexpected shape") from error
+            if fields:  # without fields, the entry was deleted after it had been delivered
                 try:
                     entries.append(Entry(text, _order_id(fields)))
                 except UNREADABLE:
-                    others.append(text)
-        if others:
-            with contextlib.suppress(UnavailableError):  # then they stay pending, and are met again
-                await self._remove([text for entry_id in others for text in (entry_id, "")])
-                self._count_removed(len(others))
+                    unreadable.append(text)
+        if unreadable:
+            with contextlib.suppress(UnavailableError):  # they stay pending then, and the next reclaim finds them
+                await self._remove([text for entry_id in unreadable for text in (entry_id, "")])
+                self._count_removed(len(unreadable))
         return entries
 
     async def _remove(self, args: list[str]) -> None:
-        async def ask() -> None:
+        async def command() -> None:
             await self._ack(keys=[self.work, self.queued], args=args)
 
-        await self._ask(ask)
+        await self._run(command)
 
     def _count_removed(self, count: int) -> None:
-        """One line for all within some seconds."""
+        """Report removed entries, at most once in `REPORT_SECONDS`."""
         self._removed += count
         now = time.monotonic()
-        if now >= self._told_at + TELL_SECONDS:
-            self._tell(f"{self._removed} entries of {self.work} held no order's id, and were removed")
-            self._told_at, self._removed = now, 0
+        if now >= self._reported_at + REPORT_SECONDS:
+            self._report(f"{self._removed} entries of {self.work} held no order id and were removed")
+            self._reported_at = now
+            self._removed = 0
 
 
 def _order_id(fields: Mapping[bytes, bytes]) -> UUID:
-    """Raises one of `UNREADABLE`."""
+    """Read the order id of an entry. Raises one of `UNREADABLE`."""
     value = fields[b"id"]
-    if len(value) != ID_LENGTH:  # whatever its size, it is not worth reading
+    if len(value) != ID_LENGTH:  # another program may have stored megabytes here, which are not worth decoding
         raise ValueError("no id")
     return UUID(value.decode())

@@ -1,7 +1,7 @@
-"""Rate limits over all processes: a sliding window in Redis, exact to the millisecond.
+"""Rate limits over all processes: sliding windows in Redis.
 
-Used for `DEXEXEC_ORDERS_PER_MINUTE` (what workers take up) and `DEXEXEC_CLIENT_ORDERS_PER_MINUTE` (what a client may
-post). In no window of the given length are more than `limit` units granted.
+Used for `DEXEXEC_ORDERS_PER_MINUTE` (orders that workers start) and `DEXEXEC_CLIENT_ORDERS_PER_MINUTE` (orders that a
+client may post). In no window of the given length are more than `limit` units granted.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,9 @@ import redis.asyncio
 
 from dexexec.broker.outages import with_repair
 
-# KEYS window; ARGV limit, window ms, wanted, process. Each unit granted is a member of the window, scored with its
-# time; their names are the answer, behind how long until one more can be granted.
+# KEYS window; ARGV limit, window ms, wanted, process. Each granted unit is a member of the sorted set, with its time as
+# the score. The answer is the time until one more can be granted, and then the names of the units. Redis' clock is
+# used, so that all processes count in the same window. The names hold the process: two may ask in one microsecond.
 TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -33,7 +34,7 @@ return answer
 """
 
 
-# KEYS window. A window is made by its first grant.
+# KEYS window. Deletes a key of another type; the first grant makes the window again.
 DROP = """
 if redis.call('TYPE', KEYS[1]).ok == 'zset' then return 0 end
 return redis.call('DEL', KEYS[1])
@@ -42,8 +43,8 @@ return redis.call('DEL', KEYS[1])
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`granted` of what was wanted; `retry_after` seconds until one more can be had (0 when all were granted). `units`
-    names what was granted, to give some of it back."""
+    """The answer to a request for units: how many were `granted`, and in how many seconds one more can be granted
+    (`retry_after`; 0 when all were granted). `units` names the granted units, so that some can be given back."""
 
     granted: int
     retry_after: float
@@ -51,7 +52,7 @@ class Grant:
 
 
 class RateLimiter:
-    """Sliding windows of `window_ms`, one per key. `tell` is handed a line about a key that was of another type."""
+    """Sliding windows of `window_ms`, one per key. `report` is called with a line about a key of a wrong type."""
 
     def __init__(
         self,
@@ -59,9 +60,12 @@ class RateLimiter:
         prefix: str,
         process: str,
         window_ms: int = 60_000,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._client, self._process, self._window, self._tell = client, process, window_ms, tell
+        self._client = client
+        self._process = process
+        self._window = window_ms
+        self._report = report
         self._prefix = f"{{{prefix}}}:rate"
         self._take = client.register_script(TAKE)
         self._drop = client.register_script(DROP)
@@ -70,22 +74,22 @@ class RateLimiter:
         """Take up to `count` units. Raises `UnavailableError`."""
         name = f"{self._prefix}:{key}"
 
-        async def ask() -> Grant:
+        async def command() -> Grant:
             wait_ms, *units = await self._take(keys=[name], args=[limit, self._window, count, self._process])
             return Grant(len(units), float(wait_ms) / 1000, tuple(units))
 
-        return await with_repair(ask, lambda _: self._remake(name))
+        return await with_repair(command, lambda _: self._remake(name))
 
     async def give_back(self, key: str, units: Sequence[bytes]) -> None:
-        """Return units that were taken and not used. Raises `UnavailableError`."""
+        """Return units that were not used. Raises `UnavailableError`."""
         name = f"{self._prefix}:{key}"
 
-        async def ask() -> None:
+        async def command() -> None:
             await self._client.zrem(name, *units)
 
         if units:
-            await with_repair(ask, lambda _: self._remake(name))
+            await with_repair(command, lambda _: self._remake(name))
 
     async def _remake(self, name: str) -> None:
         if await self._drop(keys=[name]):
-            self._tell(f"{name} was not what it has to be, and was made anew")
+            self._report(f"{name} was unusable and has been recreated")

@@ -1,1 +1,1 @@
-"""Group commit and cancellation, for every room."""
+"""Group commit, and cancelling tasks: helpers for every room."""

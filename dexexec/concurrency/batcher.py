@@ -1,4 +1,7 @@
-"""Group commit: items that arrive while one write is running are written together by the next."""
+"""Group commit: items that arrive during one write are written together by the next.
+
+There is no timer, so a single item is written at once. Each caller gets its own answer, after its item was written.
+"""
 
 import asyncio
 from collections import deque
@@ -10,10 +13,10 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Collects items while `write` is busy and hands them over in order, at most `limit` at once.
+    """Collects items while `write` runs, and passes them to it in order, at most `limit` at a time.
 
-    `write` answers one result per item, in order. When it raises one of `separate`, the items are written again one
-    by one, so that a bad item fails alone; any other exception goes to every caller of that batch.
+    `write` returns one result per item, in order. When it raises one of `separate`, the items are written again one by
+    one, so that a bad item fails alone. Any other exception goes to every caller of that batch.
     """
 
     def __init__(
@@ -22,23 +25,26 @@ class Batcher(Generic[T, R]):
         limit: int = 500,
         separate: tuple[type[Exception], ...] = (),
     ) -> None:
-        self._write, self._limit, self._separate = write, limit, separate
+        self._write = write
+        self._limit = limit
+        self._separate = separate
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._wake = asyncio.Event()
 
     async def put(self, item: T) -> R:
-        """Have `item` written; returns its result, or raises what the write raised."""
+        """Write `item` with the next batch; returns its result, or raises what the write raised."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._wake.set()
         return await future
 
     async def run(self) -> None:
-        """Write batches until cancelled. Items still waiting then are cancelled with it."""
+        """Write batches until cancelled. Items that still wait are cancelled too."""
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                # Until nothing waits: items that arrive during a write set the event before it is waited for again.
                 while batch := self._next_batch():
                     await self._flush(batch)
         finally:
@@ -47,10 +53,11 @@ class Batcher(Generic[T, R]):
             self._waiting.clear()
 
     def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
-        """The items that have waited longest and whose callers still wait; may be empty."""
+        """Take the oldest items whose callers still wait; empty if no item is left."""
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while self._waiting and len(batch) < self._limit:
             item, future = self._waiting.popleft()
+            # A cancelled caller would not act on the change, so its item is dropped as long as no write has begun.
             if not future.cancelled():
                 batch.append((item, future))
         return batch
@@ -62,14 +69,16 @@ class Batcher(Generic[T, R]):
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            for one in batch:
-                if not one[1].cancelled():
-                    await self._flush([one])
+            # The failed write has changed nothing (one transaction), so its items can be written again, one by one.
+            for entry in batch:
+                if not entry[1].cancelled():
+                    await self._flush([entry])
         except asyncio.CancelledError:
+            # The write may have happened. Its callers are cancelled too; otherwise they would wait for ever.
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - every caller gets it; none may be left waiting
+        except Exception as error:  # noqa: BLE001 - every caller gets it; none may wait for ever
             _fail(batch, error)
         else:
             for (_, future), result in zip(batch, results, strict=True):

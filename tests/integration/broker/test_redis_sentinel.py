@@ -80,7 +80,7 @@ async def test_clients_leave_a_primary_that_lives_on_as_a_replica(watched: Watch
 @pytest.mark.parametrize(
     ("service", "secret", "words"),
     [
-        ("nobody", SENTINEL_SECRET, r"nobody of the Sentinels .* nobody knows it\. Check REDIS_URL"),
+        ("nobody", SENTINEL_SECRET, r"nobody of the Sentinels .* no node has its address\. Check REDIS_URL"),
         (PRIMARY, "wrong-hunter2", r"invalid username-password pair.*\. Check REDIS_URL"),
     ],
 )

@@ -72,9 +72,7 @@ async def test_promise_6_keys_of_another_type_are_made_anew_by_every_operation(
         await calls[first]()
         await queue.ack(await queue.lease("a", 10, 10))
         assert await passes(queue)
-        assert sorted(lines) == [
-            f"{key} was not what it has to be, and was made anew" for key in (queue.queued, queue.work)
-        ]
+        assert sorted(lines) == [f"{key} was unusable and has been recreated" for key in (queue.queued, queue.work)]
 
 
 async def test_a_stream_that_takes_no_more_entries_is_made_anew(
@@ -99,7 +97,7 @@ async def test_entries_that_hold_no_order_are_removed_and_the_others_come(
         entries = await queue.lease("a", 100, 100)
         assert [entry.order_id for entry in entries] == [order_id]
         assert await queue.depth() == 1
-        assert lines == [f"4 entries of {queue.work} held no order's id, and were removed"]
+        assert lines == [f"4 entries of {queue.work} held no order id and were removed"]
         await client.xadd(queue.work, {"id": "again"})
         assert await queue.lease("dead", 1, 100) == []
         assert len(lines) == 1, "told again only after a while"
@@ -107,14 +105,14 @@ async def test_entries_that_hold_no_order_are_removed_and_the_others_come(
 
 async def test_a_window_of_another_type_is_made_anew(servers: Servers, redis_prefix: str, lines: list[str]) -> None:
     async with open_redis(servers.redis_url) as client:
-        limiter = RateLimiter(client, redis_prefix, "p", tell=lines.append)
+        limiter = RateLimiter(client, redis_prefix, "p", report=lines.append)
         key = f"{{{redis_prefix}}}:rate:k"
         await client.set(key, "spoiled")
         grant = await limiter.take("k", 2, 2)
         assert grant.granted == 2
         await client.set(key, "spoiled")
         await limiter.give_back("k", grant.units)
-        assert lines == [f"{key} was not what it has to be, and was made anew"] * 2
+        assert lines == [f"{key} was unusable and has been recreated"] * 2
 
 
 async def test_promise_6_a_worker_outlives_keys_that_other_programs_overwrite(

@@ -92,7 +92,7 @@ def test_an_error_of_redis_is_reported_with_the_remedy(error: RedisError, kind: 
 @pytest.mark.parametrize(
     ("why", "kind"),
     [("unknown command 'SENTINEL'", UnusableError), ("NOAUTH Authentication required.", UnusableError),
-     ("nobody knows it", UnreachableError), ("Error 111 connecting to a:26379.", UnreachableError)],
+     ("no node has its address", UnreachableError), ("Error 111 connecting to a:26379.", UnreachableError)],
 )  # fmt: skip
 def test_an_error_of_sentinels_is_no_error_of_the_server_that_they_name(why: str, kind: type[StartupError]) -> None:
     found = redis_failure(SENTINELS, RedisConnectionError(f"{SENTINELS.place()} cannot be found: {why}"))
