@@ -246,11 +246,11 @@ class SocketHandler(ApiHandler):
         """Send the next event of an order."""
         self._outbox.send(payload)
 
-    async def room(self, size: int) -> None:
+    async def wait_for_room(self, size: int) -> None:
         """Wait for a slow peer while history is replayed."""
         await self._outbox.room(size)
 
-    def over(self, order_id: UUID, seq: int) -> None:
+    def ended(self, order_id: UUID, seq: int) -> None:
         """Nothing follows what the client has already."""
         self._outbox.send(websocket_messages.unsubscribed(order_id, seq))
 

@@ -1,1 +1,1 @@
-"""Events on their way to subscribers: publishing, fan-out, catching up from Postgres."""
+"""Events on their way to subscribers: publishing, delivery, and reading missed events from Postgres."""

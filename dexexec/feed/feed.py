@@ -1,9 +1,8 @@
-"""The feed: fans events out to the subscribers in this process, whichever process made them.
+"""Delivers events to the subscribers of this process, whether this or another process has committed them.
 
-Between the announcements and `api` on an order's way. What this process commits comes directly, what others
-commit comes by Redis pub/sub. Postgres makes it complete: it is read at the start of a subscription, when a `seq` is
-missing, and when a poll of the followed orders' versions shows that a message never came. The poll runs every few
-seconds and at once after every (re)connection to Redis, since what was published in between reached nobody.
+Between the publisher and `api` on an order's way. Events come directly from this process, and over Redis from
+others. Postgres completes them: it is read when a subscription begins, when a `seq` is missing, and when a poll of the
+followed orders' versions finds an event whose message was lost.
 """
 
 import asyncio
@@ -31,22 +30,22 @@ from dexexec.feed.subscription import EncodedEvent, Subscription
 from dexexec.observe.observer import Observer
 
 MAX_READ = 1_000
-"""Subscriptions whose history is read by one statement."""
+"""Subscriptions whose events are read by one statement."""
 MAX_POLL = 5_000
 """Orders whose versions are read by one statement."""
 SILENCE = 5.0
-"""Seconds without a message after which Redis is pinged, and again until the connection counts as dead."""
+"""Seconds without a message after which Redis is pinged. After as long without an answer the connection is dead."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to reach Redis
 
 
 class History(Protocol):
-    """What the feed reads; the store has it. Both raise `UnavailableError`."""
+    """What the feed reads from the store. Both methods raise `UnavailableError`."""
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
-        """Events above the given `seq`, in order; an order that does not exist is absent."""
+        """Return the events above the given `seq`, in order; an order that does not exist is absent."""
 
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
-        """The last `seq` of each order that exists."""
+        """Return the last `seq` of each order that exists."""
 
 
 class Feed:
@@ -75,18 +74,18 @@ class Feed:
         self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
         self._stale = asyncio.Event()
         self.listening = asyncio.Event()
-        """Set while Redis passes the live events of other processes to us. Without, they come at the poll's pace."""
+        """Set while Redis delivers the events of other processes. Otherwise they arrive with the next poll."""
 
     def __len__(self) -> int:
-        """How many orders are followed."""
+        """Return how many orders are followed."""
         return len(self._followed)
 
     def follower(self, sink: Sink) -> Follower:
-        """A subscriber's end of the feed. It must be closed."""
+        """Make the subscriptions of one subscriber. They must be closed."""
         return Follower(self, sink)
 
     async def run(self) -> None:
-        """Listen, poll and read until cancelled."""
+        """Listen, poll, read and deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reads.run())
             tasks.create_task(self._deliver_own())
@@ -104,13 +103,13 @@ class Feed:
         self._followed.detach(subscription)
 
     async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
-        """For each order its events after a `seq`, perhaps some before; None: no such order.
-
-        What all followers want while one statement runs is read by the next. Raises `UnavailableError`.
-        """
+        """Return for each order its events after a `seq`, perhaps with some before it; None for an unknown order.
+        Raises `UnavailableError`."""
+        # Batched over all subscribers: after a restart of Redis or Postgres, all of them read at once.
         return await asyncio.gather(*(self._reads.put(item) for item in wanted))
 
     async def _read_batch(self, wanted: list[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
+        # Two subscribers of one order share one read, from the lower of their positions.
         lowest: dict[UUID, int] = {}
         for order_id, after in wanted:
             lowest[order_id] = min(after, lowest.get(order_id, after))
@@ -134,17 +133,19 @@ class Feed:
     # Redis
 
     async def _listen(self) -> None:
-        pause, down_since = FIRST_PAUSE, None
+        pause = FIRST_PAUSE
+        down_since: float | None = None
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(self._channel)
                     while True:
                         raise_if_cancelled()
-                        await self._hear(pubsub)
+                        await self._receive(pubsub)
                         if down_since is not None:
                             self._observe.server_recovered("listening to events", monotonic() - down_since)
-                        pause, down_since = FIRST_PAUSE, None
+                        pause = FIRST_PAUSE
+                        down_since = None
             except (RedisError, OSError) as error:
                 if down_since is None:
                     down_since = monotonic()
@@ -154,8 +155,9 @@ class Feed:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _hear(self, pubsub: PubSub) -> None:
-        """Take one message. A connection that is silent and does not answer a ping is dead, whatever TCP thinks."""
+    async def _receive(self, pubsub: PubSub) -> None:
+        """Handle one message. Raises `ConnectionError` if none comes, and no answer to a ping."""
+        # Without the ping, a connection whose other end has vanished would look like one without messages for hours.
         message = await pubsub.get_message(timeout=SILENCE)
         if message is None:
             await pubsub.ping()
@@ -163,7 +165,9 @@ class Feed:
             message = await pubsub.get_message(timeout=SILENCE)
         if message is None:
             raise RedisConnectionError("Redis does not answer")
-        if message["type"] == "subscribe":  # the client also reconnects by itself, and this is how it shows
+        if message["type"] == "subscribe":
+            # Also after each reconnection, which redis-py does by itself. Messages in between reached no subscriber, so
+            # the versions are polled at once.
             self.listening.set()
             self._stale.set()
         elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
@@ -177,21 +181,21 @@ class Feed:
                 continue
             try:
                 event = EncodedEvent.from_announcement(announcement)
-            except ValueError:  # not of our making; if it stands for an event, the poll finds that one
+            except ValueError:  # published by another program; if there is such an event, the poll finds it
                 continue
             self._deliver(announcement.order_id, event)
 
     # Postgres
 
     async def _poll(self) -> None:
-        down_since = None
+        down_since: float | None = None
         while True:
             try:
                 async with asyncio.timeout(self._poll_seconds):
                     await self._stale.wait()
             except TimeoutError:
                 pass
-            self._stale.clear()
+            self._stale.clear()  # before the read: a reconnection during it needs another one
             try:
                 await self._compare_versions()
             except UnavailableError as error:

@@ -1,11 +1,7 @@
-"""Announcing: once an event is committed, the feed of this process gets it directly, and those of the others by Redis.
+"""Announces committed events: to the feed of this process directly, and to those of other processes over Redis.
 
-Between the store and the feed on an order's way. Pub/sub only wakes: whatever is lost here (a full buffer, Redis down,
-a subscriber that reconnects) the feed finds in Postgres, so nothing is kept back for it and nobody waits for it.
-
-One message is the batch that formed while the one before was published: lines joined by a newline. The first names the
-process that it comes from, which has no use for it; each further one is `orderId seq json` (`Event.encode()`, which
-holds no newline).
+Between the store and the feed on an order's way. Messages may be lost: the feed then reads the events from Postgres.
+A message is a batch of lines. The first names the process that it comes from; the others are `orderId seq json`.
 """
 
 import asyncio
@@ -25,25 +21,25 @@ from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 
 MAX_WAITING = 10_000
 MAX_BATCH = 500
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, after Redis did not take a message
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, after Redis refused a message
 ID_LENGTH = 36
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A committed event on its ways out."""
+    """A committed event that is being announced."""
 
     event: Event
 
     @cached_property
     def payload(self) -> bytes:
-        """Its JSON, made for whoever needs it first."""
+        """The event's JSON, made once, when it is first needed."""
         return self.event.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One line: `payload` is the event's JSON as clients get it."""
+    """One line of a message. `payload` is the event's JSON as clients get it."""
 
     order_id: UUID
     seq: int
@@ -51,7 +47,8 @@ class Announcement:
 
 
 def encode(origin: bytes, batch: Iterable[Outgoing]) -> bytes:
-    """The message by which the process `origin` announces `batch`."""
+    """Make the message by which the process `origin` announces `batch`."""
+    # `Event.encode()` holds no newline, so newlines can separate the events.
     lines = (b"%b %d %b" % (str(one.event.order_id).encode(), one.event.seq, one.payload) for one in batch)
     return b"\n".join([origin, *lines])
 
@@ -62,7 +59,7 @@ def comes_from(origin: bytes, message: bytes) -> bool:
 
 
 def decode(message: bytes) -> list[Announcement]:
-    """What `encode` was given. Lines that are no event's are left out: anybody may publish on a channel."""
+    """Read the events of a message. Other lines are left out: any Redis client may publish on the channel."""
     return [found for line in message.split(b"\n") if (found := _decode_line(line)) is not None]
 
 
@@ -92,18 +89,18 @@ class Publisher:
     ) -> None:
         self.channel = channel
         self.origin = uuid4().hex.encode()
-        """The first line of what this process publishes."""
+        """The first line of each message of this process."""
         self._redis = redis
         self._failpoints = failpoints
         self._listener = listener
         self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self.lost = 0
-        """Events that were never published: the oldest of a full buffer, and what Redis did not take."""
+        """Events that were not published: the oldest of a full buffer, and those that Redis refused."""
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Tell the listener of committed events, and have them published soon. Never blocks, never raises; a full
-        buffer drops its oldest."""
+        """Pass committed events to the listener, and publish them soon. Never blocks and never raises; a full buffer
+        drops its oldest events."""
         if events:
             outgoing = [Outgoing(event) for event in events]
             self._listener(outgoing)
@@ -112,7 +109,7 @@ class Publisher:
             self._wake.set()
 
     async def run(self) -> None:
-        """Publish until cancelled, each time all that came while the last message was on its way."""
+        """Publish until cancelled: in one message all events that came while the previous one was sent."""
         pause = FIRST_PAUSE
         while True:
             await self._wake.wait()
@@ -123,7 +120,8 @@ class Publisher:
                 try:
                     await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):
-                    self.lost += len(batch)  # by the time Redis is back, the feeds have read them in Postgres
+                    # Not tried again: by the time Redis is back, the feeds have read these events from Postgres.
+                    self.lost += len(batch)
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:

@@ -1,7 +1,7 @@
-"""All orders that one subscriber (one socket) follows, and the reading of Postgres for those that lag behind.
+"""The orders that one subscriber (one WebSocket) follows, and reading the events that it lacks from Postgres.
 
-Live events go straight to the sink. History is pulled instead, a window of orders at a time and no faster than the
-sink takes it: a subscriber of thousands of orders costs one window, and no task while nothing lags.
+Between the feed and `api.socket`. Live events go to the sink at once. Missing events are read for a few orders at a
+time, and no faster than the sink takes them, so that a subscriber of thousands of orders needs little memory.
 """
 
 import asyncio
@@ -16,43 +16,43 @@ from dexexec.errors import UnavailableError
 from dexexec.feed.subscription import AfterSeqCheck, EncodedEvent, Subscription
 
 WINDOW = 50
-"""Orders of one subscriber that are read at once: what a stalled replay keeps in memory."""
+"""Orders of one subscriber that are read at once. It bounds the memory of a replay whose client does not read."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds, while Postgres does not answer
 
 
 class Sink(Protocol):
-    """Where a follower's events go. Only `room` may wait. Any of these may close the follower."""
+    """Receives a subscriber's events. Only `wait_for_room` may wait. Each method may close the follower."""
 
     def event(self, payload: bytes) -> None:
         """Deliver the next event of an order."""
 
-    async def room(self, size: int) -> None:
-        """Wait until `size` bytes of history can be taken without hurry."""
+    async def wait_for_room(self, size: int) -> None:
+        """Wait until `size` bytes of history can be buffered."""
 
-    def over(self, order_id: UUID, seq: int) -> None:
-        """The subscription has ended, because `seq` was the order's last event and the subscriber has it."""
+    def ended(self, order_id: UUID, seq: int) -> None:
+        """The subscription has ended, because `seq` is the order's last event and the subscriber has it."""
 
     def refused(self, order_id: UUID, code: StreamErrorCode, message: str) -> None:
-        """The subscription has ended, because it asked for something that does not exist."""
+        """The subscription has ended, because its order or its `afterSeq` does not exist."""
 
     def unavailable(self) -> None:
-        """Postgres does not answer: what is asked for comes later. Said once per outage."""
+        """Postgres does not answer, so events are late. Called once per outage."""
 
     def failed(self, error: BaseException) -> None:
-        """A fault of ours: the follower has stopped reading and must be closed."""
+        """An unexpected error: the follower has stopped reading and must be closed."""
 
 
 class Source(Protocol):
-    """What a follower needs of the feed."""
+    """The methods of the feed that a follower uses."""
 
     def attach(self, subscription: Subscription, follower: "Follower") -> None:
-        """From now on pass the order's live events and versions to `follower`."""
+        """Pass the order's live events and versions to `follower`."""
 
     def detach(self, subscription: Subscription) -> None:
         """Stop passing them. Harmless when repeated."""
 
     async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
-        """For each order its events after a `seq`, perhaps some before; None: no such order."""
+        """Return for each order the events after a `seq`, perhaps with some before it; None if it does not exist."""
 
 
 class Follower:
@@ -73,14 +73,14 @@ class Follower:
         return order_id in self._subscriptions
 
     def follow(self, order_id: UUID, after_seq: int) -> None:
-        """Deliver the order's events from `after_seq` + 1 on. It must not be followed yet."""
+        """Deliver the order's events from `after_seq` + 1 on. The order must not be followed yet."""
         subscription = Subscription(order_id, after_seq)
         self._subscriptions[order_id] = subscription
-        self._source.attach(subscription, self)  # first, so that nothing falls between the read and the live events
+        self._source.attach(subscription, self)  # before the read, so that no event falls between it and live events
         self._enqueue(subscription)
 
     def unfollow(self, order_id: UUID) -> int | None:
-        """Stop at once; the `seq` that was delivered last, or None when the order was not followed."""
+        """Stop at once; returns the last delivered `seq`, or None if the order was not followed."""
         subscription = self._subscriptions.get(order_id)
         if subscription is None:
             return None
@@ -88,20 +88,20 @@ class Follower:
         return subscription.seq
 
     def close(self) -> None:
-        """Forget everything."""
+        """End all subscriptions."""
         for subscription in tuple(self._subscriptions.values()):
             self._drop(subscription)
         if self._task is not None:
             self._task.cancel()
 
     def offer(self, subscription: Subscription, event: EncodedEvent) -> None:
-        """An event of a followed order arrived, live or as a row."""
+        """Take an event of a followed order, live or from Postgres."""
         for ready in subscription.offer(event):
             self._sink.event(ready.payload)
         self._settle(subscription)
 
     def learn(self, subscription: Subscription, version: int) -> None:
-        """A followed order has events up to `version`."""
+        """Take note that a followed order has events up to `version`."""
         subscription.learn(version)
         self._settle(subscription)
 
@@ -135,26 +135,29 @@ class Follower:
         try:
             await self._read_lagging()
         finally:
-            self._task = None  # not in the done callback: what is enqueued before that runs would wait for ever
+            # Not in the done callback: a subscription that is enqueued before that runs would never be read.
+            self._task = None
 
     async def _read_lagging(self) -> None:
-        pause, told = FIRST_PAUSE, False
+        pause = FIRST_PAUSE
+        reported = False
         while self._lagging:
             window = list(islice(self._lagging, WINDOW))
             for subscription in window:
                 del self._lagging[subscription]
             try:
-                found = await self._source.read([(s.order_id, s.begin_read()) for s in window])
+                results = await self._source.read([(s.order_id, s.begin_read()) for s in window])
             except UnavailableError:
                 self._put_back(window)
-                if not told:
-                    told = True
+                if not reported:
+                    reported = True
                     self._sink.unavailable()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
-            pause, told = FIRST_PAUSE, False
-            for subscription, rows in zip(window, found, strict=True):
+            pause = FIRST_PAUSE
+            reported = False
+            for subscription, rows in zip(window, results, strict=True):
                 await self._merge(subscription, rows)
 
     def _put_back(self, window: list[Subscription]) -> None:
@@ -164,28 +167,30 @@ class Follower:
                 self._lagging[subscription] = None
 
     async def _merge(self, subscription: Subscription, rows: list[EncodedEvent] | None) -> None:
-        order_id, seq = subscription.order_id, subscription.seq
-        standing = None if rows is None else subscription.confirm(rows)
-        if not self._holds(subscription):  # dropped while it was read, or brought to its end by live events
+        order_id = subscription.order_id
+        seq = subscription.seq
+        check = None if rows is None else subscription.confirm(rows)
+        if not self._holds(subscription):  # dropped during the read, or ended by live events
             return
         if rows is None:
             self._drop(subscription)
             self._sink.refused(order_id, StreamErrorCode.ORDER_NOT_FOUND, "there is no such order")
-        elif standing is AfterSeqCheck.AHEAD:
+        elif check is AfterSeqCheck.AHEAD:
             self._drop(subscription)
             self._sink.refused(
                 order_id,
                 StreamErrorCode.AFTER_SEQ_AHEAD,
                 f"the order has no event {seq} yet: give the last seq you received, or 0",
             )
-        elif standing is AfterSeqCheck.ENDED:
+        elif check is AfterSeqCheck.ENDED:
             self._drop(subscription)
-            self._sink.over(order_id, seq)
+            self._sink.ended(order_id, seq)
         else:
             for row in rows:
+                # Only for rows that are new: live events may have delivered this one during an earlier wait.
                 if row.seq > subscription.seq:
-                    await self._sink.room(len(row.payload))
-                if not self._holds(subscription):
+                    await self._sink.wait_for_room(len(row.payload))
+                if not self._holds(subscription):  # the subscriber may have gone during the wait
                     return
                 self.offer(subscription, row)
             subscription.end_read()

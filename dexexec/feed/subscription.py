@@ -1,8 +1,7 @@
-"""What one subscriber of one order has, and what it may get next: the pure core of the feed.
+"""Puts the events of one order for one subscriber in order: without a gap and without a repeat. No input or output.
 
-Events reach a subscription from three sides, in any order and any number of times: live, from this process or by Redis
-from another, as rows from Postgres, and as a mere version number from the poll. `offer` turns them into `seq` + 1,
-`seq` + 2 ... without a gap and without a repeat; `lagging` says that Postgres must be read for the rest.
+Events arrive live, as rows from Postgres, and as a version number from the poll, in any order and any number of times.
+`offer` returns those that can be delivered; `lagging` is set while Postgres must be read for the rest.
 """
 
 from collections.abc import Iterable
@@ -16,12 +15,12 @@ from dexexec.domain.event import Event
 from dexexec.feed.publisher import Announcement, Outgoing
 
 MAX_AHEAD = 8
-"""Live events kept while Postgres is read. More would only save a second read, at the cost of memory per socket."""
+"""Live events that are kept while Postgres is read. Beyond that a second read costs less than memory per socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedEvent:
-    """An event as it goes to every socket: encoded once, shared by all."""
+    """An event as bytes. It is encoded once for all sockets."""
 
     seq: int
     final: bool
@@ -39,7 +38,7 @@ class EncodedEvent:
 
     @classmethod
     def from_announcement(cls, announcement: Announcement) -> "EncodedEvent":
-        """Take over an event that is encoded already. Raises ValueError when its payload is not an event."""
+        """Take an event that another process has encoded. Raises ValueError when its payload is not an event."""
         message = orjson.loads(announcement.payload)
         if not isinstance(message, dict) or message.get("seq") != announcement.seq:
             raise ValueError("the payload is not the event that its line names")
@@ -47,51 +46,49 @@ class EncodedEvent:
 
 
 class AfterSeqCheck(Enum):
-    """What the first read says about `afterSeq`."""
+    """The result of comparing a client's `afterSeq` with the order's events."""
 
     VALID = auto()  # the order has that event, and more may follow
-    ENDED = auto()  # that event was the order's last
-    AHEAD = auto()  # the order has no such event yet: the client made it up
+    ENDED = auto()  # that event is the order's last
+    AHEAD = auto()  # the order has no such event yet, so the client cannot have received it
 
 
 class Subscription:
-    """One order for one subscriber, from `after_seq` + 1 on."""
+    """The events of one order for one subscriber, from `after_seq` + 1 on."""
 
     __slots__ = ("_ahead", "_confirmed", "ended", "known", "order_id", "seq")
 
     def __init__(self, order_id: UUID, after_seq: int) -> None:
         self.order_id = order_id
         self.seq = after_seq
-        """The last one delivered."""
+        """The last event that was delivered."""
         self.known = after_seq
-        """The highest one heard of."""
+        """The highest event that is known to exist."""
         self.ended = False
         self._confirmed = after_seq == 0
         self._ahead: dict[int, EncodedEvent] | None = None
 
     @property
     def lagging(self) -> bool:
-        """Whether events are known to exist that were not delivered."""
+        """Whether an event is known to exist that was not delivered."""
         return self.known > self.seq and not self.ended
 
     @property
     def reading(self) -> bool:
-        """Whether a read of Postgres is on its way."""
+        """Whether Postgres is being read."""
         return self._ahead is not None
 
     def begin_read(self) -> int:
-        """The `seq` after which Postgres is to be read now.
-
-        Live events that arrive from here on are kept, as the rows will lead up to them. All that was heard of before
-        was committed before, so the rows will show it: `known` starts anew. As long as it is not certain that the
-        event `after_seq` exists, the read includes it, see `confirm`.
-        """
+        """Return the `seq` after which Postgres must be read now. Live events are kept from here on."""
+        # All events that are known by now were committed before this read, so its rows hold them. Without the reset, a
+        # version that was announced by mistake would cause one read after the other.
         self.known = self.seq
         self._ahead = {}
+        # Until the event `after_seq` is known to exist, the read includes it: `confirm` looks for it.
         return self.seq if self._confirmed else self.seq - 1
 
     def confirm(self, rows: Iterable[EncodedEvent]) -> AfterSeqCheck:
-        """Judge `after_seq` by the first rows that were read."""
+        """Compare `after_seq` with the first rows that were read."""
         if self._confirmed:
             return AfterSeqCheck.VALID
         for row in rows:
@@ -101,11 +98,12 @@ class Subscription:
         return AfterSeqCheck.AHEAD
 
     def end_read(self) -> None:
-        """All rows were offered, or the read failed."""
+        """Note that all rows were offered, or that the read failed."""
         self._ahead = None
 
     def offer(self, event: EncodedEvent) -> list[EncodedEvent]:
-        """What is to be delivered now that `event` is here: nothing, it, or it and those it was in the way of."""
+        """Take an event; returns the events that can be delivered now: none, this one, or this one and later ones that
+        were kept."""
         if self.ended or event.seq <= self.seq:
             return []
         self.learn(event.seq)
@@ -122,5 +120,5 @@ class Subscription:
         return ready
 
     def learn(self, version: int) -> None:
-        """The order is known to have events up to `version`."""
+        """Note that the order has events up to `version`."""
         self.known = max(self.known, version)

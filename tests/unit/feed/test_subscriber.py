@@ -65,12 +65,12 @@ class Seen:
     def event(self, payload: bytes) -> None:
         self.said.append(payload)
 
-    async def room(self, size: int) -> None:
+    async def wait_for_room(self, size: int) -> None:
         assert size > 0
         await self.open.wait()
 
-    def over(self, order_id: UUID, seq: int) -> None:
-        self.said.append(("over", order_id, seq))
+    def ended(self, order_id: UUID, seq: int) -> None:
+        self.said.append(("ended", order_id, seq))
 
     def refused(self, order_id: UUID, code: str, message: str) -> None:
         assert message
@@ -124,7 +124,7 @@ async def test_resuming_after_the_final_event_ends_at_once() -> None:
     subject = Follower(record, seen)
     subject.follow(ORDER, 5)
     await until(lambda: bool(seen.said))
-    assert seen.said == [("over", ORDER, 5)]
+    assert seen.said == [("ended", ORDER, 5)]
     assert (len(subject), record.live) == (0, {})
 
 
