@@ -1,149 +1,38 @@
-"""`python -m dexexec adapters list` and `adapters check NAME`: which venues there are, and what they keep.
+"""`python -m dexexec adapters`: its options. `dexexec.cli.adapter_report` does the work."""
 
-The exit code is 0 only when everything is in order, so that a package of adapters can run this in its own tests.
-"""
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import asyncio
-import sys
-from collections.abc import Mapping, Sequence
-from typing import TextIO
-
-from dexexec.bootstrap.background import running
-from dexexec.bootstrap.networks import Purpose, open_networks
-from dexexec.clock import SystemClock
-from dexexec.config.settings import Settings
-from dexexec.errors import AdapterLoadError
-from dexexec.observe.observer import Observer, make_logger
-from dexexec.observe.redaction import Redactor
-from dexexec.settlement.simulated.chain import MemoryLedger
-from dexexec.settlement.solana.guard.pinned_programs import declared, setting
-from dexexec.testing.contract import Result, Verdict, report
-from dexexec.testing.harness import Harness
-from dexexec.testing.node import CachedChain, NodeHarness
-from dexexec.venue import Network, SolanaChain
-from dexexec.venues import presets
-from dexexec.venues.presets import origin
-from dexexec.venues.registry import VenueClass, built_in, installed, load, networks, options_of, read_options
-
-_COLUMNS = ("ADAPTER", "ENABLED", "NETWORK", "MODES", "PAIRS", "FROM")
+if TYPE_CHECKING:
+    from dexexec.config.settings import Settings
 
 
-def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
-    """Print every installed adapter and those enabled by path, with the settings they read, and every preset.
-
-    Returns 0, or 1 when one of them cannot be loaded. Raises `AdapterLoadError` when two share a name.
-    """
-    out = out or sys.stdout
-    named, groups, enabled = set(enabled), presets.installed(), presets.expanded(enabled)
-    sources = {name: origin(point) for name, point in installed().items()}
-    sources |= {name: "path" if ":" in name else "not installed" for name in enabled if name not in sources}
-    rows, settings, problems = [_COLUMNS], dict[str, str](), list[str]()
-    for name, source in sources.items():
-        state = "yes" if name in enabled else "no"
-        try:
-            [found] = load([name])
-        except AdapterLoadError as error:
-            rows.append((name, state, "-", "-", "-", source))
-            problems.append(str(error))
-            continue
-        rows.append((found.name, state, *_abilities(found), source))
-        settings |= options_of(found)
-    _table(rows, out)
-    if groups:
-        out.write("\n")
-        parts = [("PRESET", "ENABLED", "ADAPTERS", "SETTINGS", "FROM")]
-        for name, point in groups.items():
-            preset = presets.load(point)
-            meant = " ".join(
-                f"{variable}={value}" for variable, value in {**preset.defaults, **preset.settings}.items()
-            )
-            state = "yes" if name in named else "no"
-            parts.append((name, state, " ".join(preset.adapters), meant or "-", origin(point)))
-        _table(parts, out)
-    if settings:
-        out.write("\nSettings that these adapters read:\n")
-        _table([("  " + name, text) for name, text in settings.items()], out)
-    out.writelines(f"\n{problem}\n" for problem in problems)
-    return 1 if problems else 0
-
-
-def check_adapter(
-    name: str, environ: Mapping[str, str], settings: Settings | None = None, out: TextIO | None = None
-) -> int:
-    """Try the contract on one adapter, by name or path, or on those of a preset, and print a line for each rule.
-
-    `environ` holds the adapter's own settings; `settings` names what is swapped, and the node on which an adapter of
-    Solana's is asked, without sending anything. Returns 0 when every rule that applies is kept, else 1. Raises
-    `StartupError` when there is no such adapter, its settings cannot be used, or there is nothing to ask it on.
-    """
-    out = out or sys.stdout
-    environ = presets.environment({**environ, presets.ADAPTERS: name} if presets.among([name]) else environ)
-    content = True
-    for found in load([name]):
-        read_options(found, environ)
-        results, programs = asyncio.run(_results(found, environ, settings or Settings(_env_file=None)))
-        content &= _report(found, results, out)
-        if programs and not built_in([found]):
-            out.write(f"To trade with it, pin its programs: {setting(found.name, programs)}\n")
-    return 0 if content else 1
-
-
-async def _results(
-    found: VenueClass, environ: Mapping[str, str], settings: Settings
-) -> tuple[list[Result], frozenset[str]]:
-    """On the simulated chain, or on what a node shows; and the programs that it calls."""
-    tokens, pairs = settings.token_list(), found.capabilities.pairs
-    pair = settings.default_pair() if pairs is None or frozenset(settings.default_pair()) in pairs else None
-    if found.capabilities.network == Network.SIMULATED:
-        return await report(Harness(found, environ, tokens, pair)), frozenset()
-    clock = SystemClock()
-    observer = Observer(make_logger(settings.log_level, settings.log_format, Redactor(environ)))
-    [network] = networks([found], environ)
-    async with (
-        open_networks(
-            settings,
-            [network],
-            ledger=MemoryLedger(clock),
-            localnet_url=settings.localnet_url,
-            clock=clock,
-            observer=observer,
-            purpose=Purpose.QUOTE,
-        ) as opened,
-        running(opened.background),
-    ):
-        chain = opened.chains[network]
-        if not isinstance(chain, SolanaChain):
-            raise AdapterLoadError(f"{found.name} settles on {network!r}, where no node can be asked")
-        cluster = opened.clusters.get(network, "")
-        harness = NodeHarness(found, environ, tokens, pair, chain=CachedChain(chain), cluster=cluster)
-        await harness.ready()
-        async with harness.venue_setup() as setup:
-            programs = declared(setup.venue)
-        return await report(harness), programs
-
-
-def _report(found: VenueClass, results: Sequence[Result], out: TextIO) -> bool:
-    """Print a line for each rule. Whether none is broken."""
-    width = max(len(result.rule) for result in results)
-    out.write(f"{found.name} ({found.__module__}:{found.__qualname__})\n")
-    for result in results:
-        text = result.promise if result.verdict is Verdict.OK else result.detail
-        out.write(f"  {result.verdict:4}  {result.rule:{width}}  {text}\n")
-    count = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
-    out.write(
-        f"{count[Verdict.OK]} of {len(results)} rules kept, {count[Verdict.FAIL]} broken,"
-        f" {count[Verdict.SKIPPED]} not applicable\n"
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    adapters = commands.add_parser(
+        "adapters",
+        help="list the venue adapters, or check one",
+        description="List the installed venue adapters, or run the contract suite on one.",
     )
-    return not count[Verdict.FAIL]
+    actions = adapters.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser(
+        "list",
+        help="list the installed adapters, and which of them are enabled",
+        description="List the installed adapters and presets, and which of them are enabled.",
+    )
+    check = actions.add_parser(
+        "check",
+        help="run the contract suite and print a conformance report",
+        description="Run the contract suite on an adapter and print a conformance report.",
+    )
+    check.add_argument("name", metavar="NAME", help="the name of an adapter or a preset, or package.module:Class")
 
 
-def _abilities(found: VenueClass) -> tuple[str, str, str]:
-    can = found.capabilities
-    pairs = "any" if can.pairs is None else str(len(can.pairs))
-    return can.network, " ".join(sorted(can.modes)), pairs
+def run(options: argparse.Namespace, settings: "Settings", environ: Mapping[str, str]) -> int:
+    """Run the command; the exit code. Raises `StartupError`."""
+    from dexexec.cli import adapter_report  # noqa: PLC0415 - --help should not wait for it
 
-
-def _table(rows: Sequence[Sequence[str]], out: TextIO) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        out.write("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    if options.action == "list":
+        return adapter_report.list_adapters(settings.adapters)
+    return adapter_report.check_adapter(options.name, environ, settings)

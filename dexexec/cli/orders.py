@@ -1,6 +1,6 @@
-"""`python -m dexexec orders stuck` and `orders retry`: find orders that make no progress, and have them taken up again.
+"""`python -m dexexec orders stuck` and `orders retry`: list orders that make no progress, and retry them.
 
-It works on the record alone, beside a running service; the sweeper of any worker puts retried orders on the queue.
+The commands only use Postgres, and may run beside the service. A worker's sweeper puts retried orders on the queue.
 """
 
 import argparse
@@ -12,26 +12,34 @@ if TYPE_CHECKING:
     from dexexec.store import Database
 
 SHOWN = 1_000
-"""Orders that `stuck` lists at most."""
+"""The most orders that `stuck` lists."""
 
 
 def add_parser(commands: Any) -> None:
-    """Describe the command."""
+    """Add the command and its options."""
     orders = commands.add_parser(
-        "orders", help="list or retry orders that make no progress", description="Orders that make no progress."
+        "orders",
+        help="list or retry orders that make no progress",
+        description="List or retry orders that make no progress.",
     )
     which = orders.add_subparsers(dest="action", metavar="ACTION", required=True)
     which.add_parser(
-        "stuck", help="orders that crash what works on them, or were set aside; exit code 1 if there are any"
+        "stuck",
+        help="list orders that crash their workers or were set aside; the exit code is 1 if there are any",
+        description="List orders that crash their workers or were set aside. The exit code is 1 if there are any.",
     )
-    retry = which.add_parser("retry", help="have orders taken up now")
+    retry = which.add_parser(
+        "retry", help="retry orders now", description="Retry orders now. A running worker takes them up."
+    )
     chosen = retry.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("ids", metavar="ID", nargs="*", type=_order_id, default=[], help="an order that has not ended")
-    chosen.add_argument("--all", action="store_true", help="all that `stuck` lists")
+    chosen.add_argument(
+        "ids", metavar="ID", nargs="*", type=_order_id, default=[], help="the id of an order that has not ended"
+    )
+    chosen.add_argument("--all", action="store_true", help="all orders that `stuck` lists")
 
 
 async def run(options: argparse.Namespace, servers: "Servers", out: TextIO) -> int:
-    """The command's work; the exit code. Raises `StartupError` and `UnavailableError`."""
+    """Run the command; the exit code. Raises `StartupError` and `UnavailableError`."""
     from dexexec.bootstrap.connections import open_database  # noqa: PLC0415 - --help should not wait for it
     from dexexec.store import migrate  # noqa: PLC0415
 
@@ -43,29 +51,29 @@ async def run(options: argparse.Namespace, servers: "Servers", out: TextIO) -> i
 
 
 async def list_stuck(database: "Database", out: TextIO) -> int:
-    """Print stuck orders; 1 if there are any, else 0."""
+    """Print the stuck orders. Returns 1 if there are any, else 0."""
     from dexexec.store.stuck_orders import find_stuck  # noqa: PLC0415
 
-    found = await find_stuck(database, SHOWN)
-    for order in found:
+    stuck = await find_stuck(database, SHOWN)
+    for order in stuck:
         state = "set aside" if order.set_aside_at else f"{order.claims} crashes"
         out.write(
             f"{order.id}  {order.status:<10} {state:<12} {order.created_at:%Y-%m-%d %H:%M:%S}  {order.tx_hash or ''}\n"
         )
-    if not found:
+    if not stuck:
         out.write("no order is stuck\n")
-    return 1 if found else 0
+    return 1 if stuck else 0
 
 
 async def retry(database: "Database", order_ids: list[UUID] | None, out: TextIO) -> int:
-    """Retry these orders, or all that are stuck; 1 if one of them has ended or does not exist, else 0."""
+    """Retry the given orders, or all stuck ones. Returns 1 if one of them has ended or does not exist, else 0."""
     from dexexec.store import stuck_orders  # noqa: PLC0415
 
     retried = await stuck_orders.retry(database, order_ids)
     missing = set(order_ids or ()) - set(retried)
     for order_id in sorted(missing):
-        out.write(f"{order_id}: no such order that has not ended\n")
-    out.write(f"{len(retried)} order{'' if len(retried) == 1 else 's'} will be taken up now\n")
+        out.write(f"{order_id}: the order does not exist or has ended\n")
+    out.write(f"{len(retried)} order{'' if len(retried) == 1 else 's'} will be retried now\n")
     return 1 if missing else 0
 
 

@@ -1,4 +1,4 @@
-"""What `quote` shows: on a terminal venues side by side, in a pipe a line for each, or JSON; the best one first."""
+"""Prints quotes, the best first: side by side on a terminal, one line per venue in a pipe, or JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from dexexec.venue import Network
 from dexexec.venues.router import Answer, Routing
 
 LABEL_WIDTH, COLUMN_WIDTH = 13, 24
-"""Characters: what stands on the left, and the least that a venue needs beside it."""
+"""The width of the labels, and the least width of a venue's column, in characters."""
 LABELS = (
     "At worst",
     "Price",
@@ -33,13 +33,13 @@ LABELS = (
 )
 PPM_PER_PERCENT = 10_000
 NO_VALUE = "-"
-FEE_NOTE = "The network fee is without the price for compute units: that is known when a swap is built."
+FEE_NOTE = "The network fee excludes the priority fee, which is only known when a swap is built."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotes:
-    """What was asked of whom, and the answers at Unix time `now_ms`. `places` is where each venue settles; `tokens` are
-    known by name, and `unnamed` those of the pair that only the chain knows."""
+    """A request and the quotes at Unix time `now_ms`. `places` maps each venue to the network it settles on. `tokens`
+    are those with a symbol; `unnamed` are tokens of the pair that only exist on the chain."""
 
     request: SwapRequest
     sell: Token
@@ -52,31 +52,31 @@ class Quotes:
 
     @property
     def answers(self) -> list[Answer]:
-        """The best first, then the others by rank, then those without a quote."""
+        """The answers: ranked quotes first, the best at the top, then venues without a quote."""
         places = {quote.venue: place for place, quote in enumerate(self.routing.ranking)}
         return sorted(self.routing.answers, key=lambda answer: places.get(answer.venue, len(places)))
 
     @property
     def best(self) -> str:
-        """The venue that would be taken; empty if there is none."""
+        """The venue that an order would use; empty if no venue can fill it."""
         return self.routing.ranking[0].venue if self.routing.ranking else ""
 
     @property
     def exact_in(self) -> bool:
-        """Whether what is sold is fixed."""
+        """Whether the sold amount is fixed."""
         return self.request.mode is Mode.EXACT_IN
 
     def price(self, quote: Quote) -> str:
-        """Bought tokens for one sold token, fee included."""
+        """How many bought tokens one sold token yields, after the venue's fee."""
         shift = self.sell.decimals - self.buy.decimals
-        found = PRICE.divide(Decimal(quote.amount_out), Decimal(quote.amount_in)).scaleb(shift)
-        return format(found.normalize(), "f")
+        price = PRICE.divide(Decimal(quote.amount_out), Decimal(quote.amount_in)).scaleb(shift)
+        return format(price.normalize(), "f")
 
 
 def quotes_json(quotes: Quotes) -> str:
-    """One object; amounts are strings of base units, named as in an order's events."""
+    """One JSON object. Amounts are strings of base units; fields are named as in an order's events."""
     request = quotes.request
-    told = {
+    document = {
         "sellMint": request.mint_in,
         "buyMint": request.mint_out,
         "sellDecimals": quotes.sell.decimals,
@@ -87,11 +87,11 @@ def quotes_json(quotes: Quotes) -> str:
         "best": quotes.best or None,
         "quotes": [_answer_json(quotes, answer) for answer in quotes.answers],
     }
-    return json.dumps(told, indent=2)
+    return json.dumps(document, indent=2)
 
 
 def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
-    told: dict[str, object] = {
+    common: dict[str, object] = {
         "venue": answer.venue,
         "settlesOn": quotes.places[answer.venue],
         "selected": answer.venue == quotes.best,
@@ -99,9 +99,9 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
     }
     quote = answer.quote
     if quote is None:
-        return {**told, "reason": answer.code, "detail": answer.detail}
+        return {**common, "reason": answer.code, "detail": answer.detail}
     return {
-        **told,
+        **common,
         "price": quotes.price(quote),
         **promise(quote),
         **({"reason": answer.code, "detail": answer.detail} if answer.code else {}),
@@ -110,7 +110,7 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
 
 
 def write_quotes(quotes: Quotes, out: TextIO) -> None:
-    """For people."""
+    """Print the quotes for people."""
     console = Console(file=out, highlight=False)
     if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
         _write_tables(quotes, console)
@@ -119,9 +119,9 @@ def write_quotes(quotes: Quotes, out: TextIO) -> None:
 
 
 def headline(quotes: Quotes) -> str:
-    """What was asked."""
-    counted = quotes.sell if quotes.exact_in else quotes.buy
-    amount = f"{from_base_units(quotes.request.amount, counted.decimals)} {counted.symbol}"
+    """The request in one sentence."""
+    fixed = quotes.sell if quotes.exact_in else quotes.buy
+    amount = f"{from_base_units(quotes.request.amount, fixed.decimals)} {fixed.symbol}"
     bound = f"slippage at most {format(Decimal(quotes.request.slippage_bps) / 100, 'f')} %"
     if quotes.exact_in:
         return f"Sell {amount} for {quotes.buy.symbol}, {bound}"
@@ -129,19 +129,19 @@ def headline(quotes: Quotes) -> str:
 
 
 def notes(quotes: Quotes) -> list[str]:
-    """What the numbers do not say."""
+    """Notes below the table: about fees, missing quotes and unnamed tokens."""
     real = any(quotes.places[quote.venue] != Network.SIMULATED for quote in quotes.routing.ranking)
-    found = [FEE_NOTE] if real else []
-    found += [] if quotes.routing.ranking else ["No venue can do this."]
-    found += [
-        f"Orders for {token.symbol} need it named: DEXEXEC_TOKENS={token.mint}:SYMBOL:{token.decimals}"
+    lines = [FEE_NOTE] if real else []
+    lines += [] if quotes.routing.ranking else ["No venue can fill this swap."]
+    lines += [
+        f"To trade {token.symbol}, add it to the settings: DEXEXEC_TOKENS={token.mint}:SYMBOL:{token.decimals}"
         for token in quotes.unnamed
     ]
-    return found
+    return lines
 
 
 def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
-    """What there is to say of an answer, by label; all labels, whatever it is."""
+    """The cells of a venue's column by label. Every label is present; its text may be empty."""
     quote = answer.quote
     first = "Receives" if quotes.exact_in else "Pays"
     values = dict.fromkeys((first, *LABELS), "")
@@ -149,11 +149,11 @@ def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
     if quote is None:
         return {**values, "Why not": f"{answer.code}: {answer.detail}"}
     likely, worst = (quote.amount_out, quote.min_out) if quotes.exact_in else (quote.amount_in, quote.max_in)
-    counted = quotes.buy if quotes.exact_in else quotes.sell
+    open_token = quotes.buy if quotes.exact_in else quotes.sell
     return {
         **values,
-        first: amount_text(likely, counted.mint, counted),
-        "At worst": amount_text(worst, counted.mint, counted),
+        first: amount_text(likely, open_token.mint, open_token),
+        "At worst": amount_text(worst, open_token.mint, open_token),
         "Price": f"{quotes.price(quote)} {quotes.buy.symbol}/{quotes.sell.symbol}",
         "Venue fee": amount_text(quote.fee, quote.fee_mint, quotes.tokens.get(quote.fee_mint)),
         "Network fee": amount_text(quote.network_fee, WSOL, quotes.tokens.get(WSOL)),
@@ -166,7 +166,7 @@ def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
 
 
 def _write_tables(quotes: Quotes, console: Console) -> None:
-    """A column for each venue, as many beside each other as fit."""
+    """Print one column per venue, in as many tables as the width of the terminal requires."""
     console.print(Text(headline(quotes), style="bold"))
     answers = quotes.answers
     fit = max(1, (console.width - LABEL_WIDTH) // (COLUMN_WIDTH + 2))
@@ -184,18 +184,18 @@ def _table(quotes: Quotes, answers: Sequence[Answer]) -> Table:
         best = answer.venue == quotes.best
         header = Text(answer.venue, style="bold green" if best else "bold" if answer.quote else "yellow")
         table.add_column(header.append("  best") if best else header, overflow="fold", min_width=COLUMN_WIDTH)
-    found = [rows(quotes, answer) for answer in answers]
-    for label in found[0]:
-        if any(values[label] for values in found):
-            table.add_row(label, *(Text(values[label]) for values in found))
+    columns = [rows(quotes, answer) for answer in answers]
+    for label in columns[0]:
+        if any(values[label] for values in columns):
+            table.add_row(label, *(Text(values[label]) for values in columns))
     return table
 
 
 def _write_lines(quotes: Quotes, out: TextIO) -> None:
-    """A line for each venue, complete in itself."""
-    found = [(answer, rows(quotes, answer)) for answer in quotes.answers]
-    lines = [("VENUE", "BEST", *(label.upper() for label in found[0][1]))]
-    for answer, values in found:
+    """Print one complete line per venue, which programs such as `grep` can use."""
+    rows_by_answer = [(answer, rows(quotes, answer)) for answer in quotes.answers]
+    lines = [("VENUE", "BEST", *(label.upper() for label in rows_by_answer[0][1]))]
+    for answer, values in rows_by_answer:
         best = "yes" if answer.venue == quotes.best else NO_VALUE
         lines.append((answer.venue, best, *(value or NO_VALUE for value in values.values())))
     out.write(f"{headline(quotes)}\n")
@@ -204,7 +204,7 @@ def _write_lines(quotes: Quotes, out: TextIO) -> None:
 
 
 def write_aligned(lines: Sequence[Sequence[str]], out: TextIO) -> None:
-    """Columns as wide as their widest cell."""
+    """Print lines of cells in aligned columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         out.write("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")

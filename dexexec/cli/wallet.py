@@ -1,240 +1,38 @@
-"""`python -m dexexec wallet`: whose wallet trades here, on which cluster, what it holds, and what it lacks to trade.
+"""`python -m dexexec wallet` and `wallet new`: their options. `dexexec.cli.wallet_report` does the work."""
 
-It looks at the wallet that the worker would sign with: that of SOLANA_WALLET_SECRET_KEY, or on a localnet the one that
-is kept in the data folder. The key is read for its address alone, and never shown. The exit code is 0 if the wallet can
-pay for a swap, else 1.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TextIO, cast
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from dexexec.bootstrap.background import running
-from dexexec.bootstrap.localnet import usual_url
-from dexexec.bootstrap.networks import Networks, Purpose, open_networks, wallet_fault
-from dexexec.cli.quote_table import write_aligned
-from dexexec.clock import Clock, SystemClock
-from dexexec.config.settings import Settings
-from dexexec.domain.solana import TokenBalance
-from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
-from dexexec.errors import StartupError, install_hint
-from dexexec.observe.observer import Observer
-from dexexec.settlement.simulated.chain import MemoryLedger
-from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT
-from dexexec.settlement.solana.message import SIGNATURE_FEE
-from dexexec.venue import Network, VenueError
-from dexexec.venues import registry
+import argparse
+import sys
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dexexec.settlement.solana.rpc import RpcChain
-
-NEEDED = SIGNATURE_FEE + TOKEN_ACCOUNT_RENT + WALLET_RENT
-"""Lamports without which a swap may fail: its fee, the rent of a new token account, what the wallet must keep."""
-WALLET_FILE = "wallet.json"
-"""In the data folder; the wallet that localnets are given has a file of its own."""
-LAMPORTS = Token(WSOL, "SOL", 9)
+    from dexexec.config.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holdings:
-    """A wallet as the chain shows it. `fault` is why it can pay for nothing, if so; `lacking` are sentences about what
-    orders may want."""
-
-    address: str
-    cluster: str
-    lamports: int
-    accounts: tuple[TokenBalance, ...]
-    fault: str = ""
-    lacking: tuple[str, ...] = ()
-
-    @property
-    def can_pay(self) -> bool:
-        """Whether a swap can be paid for. On a localnet the faucet sees to that."""
-        return self.cluster == Network.LOCALNET or (not self.fault and self.lamports >= NEEDED)
-
-    @property
-    def comfort(self) -> str:
-        """What to say where nothing is lacking."""
-        empty = self.cluster == Network.LOCALNET and not self.lamports
-        return "It may be empty: the mocks fill it when they first swap." if empty else "Lacks nothing to trade."
-
-    def totals(self) -> dict[str, tuple[int, int]]:
-        """By mint: base units in all accounts together, and decimals. SOL counts wrapped or not."""
-        found = {WSOL: (self.lamports, LAMPORTS.decimals)}
-        for one in self.accounts:
-            found[one.mint] = (found.get(one.mint, (0, 0))[0] + one.amount, one.decimals)
-        return found
-
-
-async def make(settings: Settings, out: TextIO) -> int:
-    """Make a wallet in the data folder and say where; the exit code. Raises `StartupError`."""
-    try:
-        from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise StartupError(f"a wallet needs the solana extra: {install_hint('solana')}") from error
-    path = settings.data_folder().absolute() / WALLET_FILE
-    wallet = Wallet.new(path)
-    lines = (("Wallet", wallet.address), ("File", str(path)), ("Setting", f"SOLANA_WALLET_SECRET_KEY=file:{path}"))
-    write_aligned(lines, out)
-    return 0
-
-
-async def run(
-    settings: Settings,
-    environ: Mapping[str, str],
-    observer: Observer,
-    out: TextIO,
-    *,
-    as_json: bool = False,
-    clock: Clock | None = None,
-) -> int:
-    """Look and show; the exit code. Raises `StartupError` when there is no wallet here, its key cannot be used, or no
-    node answers."""
-    clock = clock or SystemClock()
-    opened = open_networks(
-        settings,
-        _networks(settings, environ),
-        ledger=MemoryLedger(clock),
-        localnet_url=settings.localnet_url or usual_url(),
-        clock=clock,
-        observer=observer,
-        purpose=Purpose.LOOK,
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    wallet = commands.add_parser(
+        "wallet",
+        help="show the wallet's address and balances, or create a wallet",
+        description="Show the wallet's address, cluster and balances, and what it lacks for trading. The key is never"
+        " shown.",
     )
-    async with opened as networks, running(networks.background):
-        found = [await _look(networks, network, settings) for network in networks.wallets]
-    tokens = settings.token_list()
-    if as_json:
-        out.write(json.dumps({"wallets": [_as_json(one, tokens) for one in found]}, indent=2) + "\n")
-    else:
-        for one in found:
-            _write(one, tokens, out)
-    return 0 if all(one.can_pay for one in found) else 1
-
-
-def _networks(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
-    """Those of the enabled venues that have wallets; the cluster of SOLANA_RPC_URL if none of them has."""
-    needed = registry.networks(registry.load(settings.adapters), environ) & {Network.LOCALNET, Network.SOLANA}
-    if needed:
-        return needed
-    if settings.solana_rpc_url and settings.solana_wallet_secret_key and settings.has_wallet_key():
-        return frozenset({Network.SOLANA})
-    raise StartupError(
-        "the enabled venues settle on a simulated chain, which needs no wallet: enable others with DEXEXEC_ADAPTERS, or"
-        " set SOLANA_RPC_URL and SOLANA_WALLET_SECRET_KEY"
+    actions = wallet.add_subparsers(dest="action", metavar="[ACTION]")
+    actions.add_parser(
+        "new", help="create a wallet in DEXEXEC_DATA_DIR", description="Create a wallet in DEXEXEC_DATA_DIR."
     )
+    wallet.add_argument("--json", action="store_true", help="print JSON, with amounts in base units")
 
 
-async def _look(networks: Networks, network: str, settings: Settings) -> Holdings:
-    chain = cast("RpcChain", networks.chains[network])
-    address, cluster = networks.wallets[network], networks.clusters[network]
-    try:
-        [account] = (await chain.accounts([address])).found
-        accounts = tuple(await chain.token_accounts(address))
-    except VenueError as error:
-        raise StartupError(f"the wallet {address} cannot be looked at: {error}") from error
-    lamports = account.lamports if account else 0
-    named = cluster or "unknown (none of Solana's own)"
-    if network == Network.LOCALNET:  # where coins are free
-        return Holdings(address=address, cluster=named, lamports=lamports, accounts=accounts)
-    found = Holdings(
-        address=address,
-        cluster=named,
-        lamports=lamports,
-        accounts=accounts,
-        fault=wallet_fault(account, cluster or "the node's cluster"),
-    )
-    return replace(found, lacking=_lacks(found, settings))
+def run(options: argparse.Namespace, settings: "Settings", environ: Mapping[str, str]) -> Coroutine[Any, Any, int]:
+    """Run the command; the exit code. Raises `StartupError`."""
+    # Imported here, because --help should not wait for them.
+    from dexexec.cli import wallet_report  # noqa: PLC0415
+    from dexexec.observe.observer import Observer, make_logger  # noqa: PLC0415
+    from dexexec.observe.redaction import Redactor  # noqa: PLC0415
 
-
-def _lacks(found: Holdings, settings: Settings) -> tuple[str, ...]:
-    if found.fault:
-        return (f"The wallet {found.fault}.",)
-    lacking = []
-    if found.lamports < NEEDED:
-        lacking.append(
-            f"At least {_sol(NEEDED)} SOL: a swap's fee, the rent of a new token account and what the wallet must keep."
-        )
-    totals, tokens = found.totals(), settings.token_list()
-    for side, mint in zip(("buy", "sell"), settings.default_pair(), strict=True):
-        if not totals.get(mint, (0, 0))[0]:
-            lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend unless they say otherwise.")
-    return tuple(lacking)
-
-
-def _as_json(found: Holdings, tokens: Tokens) -> dict[str, object]:
-    return {
-        "address": found.address,
-        "cluster": found.cluster,
-        "lamports": str(found.lamports),
-        "tokenAccounts": [
-            {"address": one.address, "mint": one.mint, "symbol": _known(one.mint, tokens), "amount": str(one.amount)}
-            | {"decimals": one.decimals}
-            for one in found.accounts
-        ],
-        "totals": [
-            {"mint": mint, "symbol": _known(mint, tokens), "amount": str(amount), "decimals": decimals}
-            for mint, (amount, decimals) in found.totals().items()
-        ],
-        "lacking": list(found.lacking),
-    }
-
-
-def _write(found: Holdings, tokens: Tokens, out: TextIO) -> None:
-    head = [("Wallet", found.address), ("Cluster", found.cluster), ("SOL", _sol(found.lamports))]
-    held = [
-        (_symbol(one.mint, tokens), from_base_units(one.amount, one.decimals), one.address) for one in found.accounts
-    ]
-    totals = [
-        (_symbol(mint, tokens), from_base_units(amount, decimals))
-        for mint, (amount, decimals) in found.totals().items()
-    ]
-    console = Console(file=out, highlight=False)
-    if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
-        for label, value in head:
-            console.print(Text(f"{label:<10}", style="dim").append(value, style="not dim bold"), soft_wrap=True)
-        if held:
-            for table in (_table(("Token", "Amount", "Account"), held), _table(("In all", "Amount"), totals)):
-                console.print()
-                console.print(table)
-        for sentence in found.lacking:
-            console.print(Text(f"\nLacking   {sentence}", style="yellow"))
-        if not found.lacking:
-            console.print(Text(f"\n{found.comfort}", style="green"))
-        return
-    write_aligned(head, out)
-    if held:
-        out.write("\n")
-        write_aligned([("TOKEN", "AMOUNT", "ACCOUNT"), *held], out)
-        out.write("\n")
-        write_aligned([("IN ALL", "AMOUNT"), *totals], out)
-    out.write("\n")
-    out.writelines(f"Lacking  {sentence}\n" for sentence in found.lacking)
-    if not found.lacking:
-        out.write(f"{found.comfort}\n")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in head:
-        table.add_column(name, justify="right" if name == "Amount" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _sol(lamports: int) -> str:
-    return from_base_units(lamports, LAMPORTS.decimals)
-
-
-def _known(mint: str, tokens: Tokens) -> str | None:
-    token = tokens.get(mint)
-    return token.symbol if token else None
-
-
-def _symbol(mint: str, tokens: Tokens) -> str:
-    return _known(mint, tokens) or mint
+    if options.action == "new":
+        return wallet_report.create_wallet(settings, sys.stdout)
+    # Only errors are logged: the answer itself contains the warnings of nodes.
+    observer = Observer(make_logger("error", settings.log_format, Redactor(environ)))
+    return wallet_report.run(settings, environ, observer, sys.stdout, as_json=options.json)

@@ -19,12 +19,12 @@ ROOT = SOURCE.parent.parent
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 LIST = """
 import os, sys
-from dexexec.cli.adapters import list_adapters
+from dexexec.cli.adapter_report import list_adapters
 sys.exit(list_adapters(os.environ["DEXEXEC_ADAPTERS"].split(",")))
 """
 CHECK = """
 import os, sys
-from dexexec.cli.adapters import check_adapter
+from dexexec.cli.adapter_report import check_adapter
 sys.exit(check_adapter(sys.argv[1], os.environ))
 """
 OPTIONS = "from dexexec.venues.registry import option_names; print(*sorted(option_names()))"

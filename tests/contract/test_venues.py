@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dexexec.cli.adapters import check_adapter, list_adapters
+from dexexec.cli.adapter_report import check_adapter, list_adapters
 from dexexec.config.settings import Settings
 from dexexec.domain import base58
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens

@@ -9,7 +9,7 @@ import pytest
 from solders.account import Account as SolanaAccount
 from solders.pubkey import Pubkey
 
-from dexexec.cli.adapters import check_adapter
+from dexexec.cli.adapter_report import check_adapter
 from dexexec.config.settings import Settings
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError

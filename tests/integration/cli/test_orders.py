@@ -39,14 +39,14 @@ async def test_what_an_earlier_version_set_aside_is_listed_retried_and_ends(
         assert "40 crashes" in next(line for line in text.splitlines() if str(crashing) in line)
 
         b.chain.statuses = [LANDED]
-        assert await command(database_address, "retry", aside) == (0, "1 order will be taken up now\n")
+        assert await command(database_address, "retry", aside) == (0, "1 order will be retried now\n")
         async with running(b.worker().run(), b.sweeper().run()):
             assert (await b.ended(aside))[-1].status is Status.CONFIRMED
             assert (await b.ended(well))[-1].status is Status.CONFIRMED
-            assert await command(database_address, "retry", everything=True) == (0, "1 order will be taken up now\n")
+            assert await command(database_address, "retry", everything=True) == (0, "1 order will be retried now\n")
             assert (await b.ended(crashing))[-1].status is Status.CONFIRMED
         nobody = uuid4()
         code, text = await command(database_address, "retry", aside, nobody)
         assert code == 1
-        assert text.count("no such order that has not ended") == 2
+        assert text.count("the order does not exist or has ended") == 2
         assert await command(database_address, "stuck") == (0, "no order is stuck\n")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dexexec.cli.quote import Question, run
+from dexexec.cli.quote_venues import Question, run
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.quote import Mode, Quote, SwapRequest
@@ -117,7 +117,7 @@ async def test_a_refusal_is_listed_beside_the_quotes_with_its_reason() -> None:
     code, text = await asked(SELL_SOL, environ)
     assert code == 1
     assert all(f"unreachable: {name} cannot be reached" in text for name in MOCKS)
-    assert "No venue can do this." in text
+    assert "No venue can fill this swap." in text
     found = await quotes(SELL_SOL, environ)
     assert [one["reason"] for one in found["quotes"]] == ["unreachable"] * 2
     mixed = await quotes(SELL_SOL, adapters="mock-raydium,tests.integration.cli.test_quote:Refusing")

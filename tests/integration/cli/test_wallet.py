@@ -11,7 +11,7 @@ import pytest
 from solders.keypair import Keypair
 
 from dexexec.bootstrap.networks import PUBLIC_CLUSTERS
-from dexexec.cli.wallet import NEEDED, run
+from dexexec.cli.wallet_report import NEEDED, run
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain import base58
@@ -108,7 +108,7 @@ async def test_the_wallet_that_is_kept_for_a_localnet_is_shown_and_filled_by_the
         given: dict[str, Any] = {"localnet_url": net.url, "data_dir": tmp_path}
         code, text = await shown(ON_A_LOCALNET, **given)
         assert code == 0
-        assert "the mocks fill it" in text
+        assert "the mocks fund it" in text
         address = text.split()[1]
         chain = Localnet([net.url], SystemClock(), RecordingListener())
         await chain.fund(address, "", 9, SOL)

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from dexexec.bootstrap.parent_link import MOST, READY, Notify
+from dexexec.bootstrap.parent_link import READY, Notify
 from dexexec.bootstrap.servers import Servers
 from dexexec.bootstrap.supervisor import FIRST_PAUSE, LONGEST_PAUSE, WELL_AFTER, End, child_environment, next_pause
 from dexexec.cli.main import parser
+from dexexec.cli.service import MOST_PROCESSES
 from dexexec.store import Address
 
 EMBEDDED = Servers(
@@ -94,11 +95,11 @@ def test_the_number_of_processes_may_come_before_or_after_the_role(
     assert (options.command, options.processes, options.notify) == (command, processes, None)
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "x", str(MOST + 1), "1.5", "²"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", str(MOST_PROCESSES + 1), "1.5", "²"])
 def test_an_invalid_number_of_processes_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--processes", value])
-    assert f"is not an integer from 1 to {MOST}" in capsys.readouterr().err
+    assert f"is not an integer from 1 to {MOST_PROCESSES}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["x", "987654"])
