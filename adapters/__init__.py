@@ -1,1 +1,1 @@
-"""The venues that come with the project. They import `dexexec.venue` and `dexexec.domain`, and nothing imports them."""
+"""The venues of this repository. Entry points load them; they import only `dexexec.venue` and `dexexec.domain`."""

@@ -1,4 +1,4 @@
-"""Names that switch several of these adapters on at once, for DEXEXEC_ADAPTERS."""
+"""Presets: names for DEXEXEC_ADAPTERS that enable several adapters at once."""
 
 from dexexec.venue import Preset
 
@@ -6,4 +6,4 @@ DEVNET = Preset(
     adapters=("raydium", "meteora"),
     settings={"DEXEXEC_RAYDIUM_CLUSTER": "devnet", "DEXEXEC_METEORA_CLUSTER": "devnet"},
 )
-"""The real venues with devnet's programs. A node of another cluster is an error at the start."""
+"""Raydium and Meteora with devnet's programs. A node of another cluster is an error when the service starts."""

@@ -1,5 +1,6 @@
-"""The venues' arithmetic: exact integers in, exact integers out, no I/O. It serves the quote step of an order.
+"""The pool programs' arithmetic in exact integers, without I/O. Used when an order is quoted.
 
-One module per program (`cpmm`, `damm_v2`), each with frozen pool states named as in the program's accounts and two
-functions, `quote_exact_in` and `quote_exact_out`, that take (pool, amount, direction, now) and give a `SwapResult`.
+One module per program (`cpmm`, `damm_v2`). Each has a pool state with the field names of the program's accounts, and
+two functions, `quote_exact_in` and `quote_exact_out`, which take (pool, amount, direction, now) and return a
+`SwapResult`.
 """

@@ -1,8 +1,8 @@
-"""Meteora DAMM v2: one price range of constant liquidity, or a compounding constant product, priced to the unit.
+"""Meteora DAMM v2: the swap arithmetic of one price range of constant liquidity, or of a compounding constant product.
 
-The arithmetic is that of MeteoraAg/damm-v2 at a3d3827 (`state/pool.rs`, `liquidity_handler/`). Sqrt prices are Q64.64
-roots of raw B per raw A; liquidity carries 64 further bits. Swaps without a referral account are assumed: a referral
-takes part of the protocol's share and leaves the taker's amounts alone. Token-2022 transfer fees lie outside the curve.
+It follows MeteoraAg/damm-v2 at commit a3d3827. File names in comments are below `programs/cp-amm/src` there;
+"concentrated" and "compounding" are `liquidity_handler/*_liquidity.rs`. Sqrt prices are Q64.64 roots of base units of B
+per base unit of A. Liquidity has 64 more fractional bits. Token-2022 transfer fees are outside the curve.
 """
 
 from dataclasses import dataclass, replace
@@ -29,20 +29,24 @@ from dexexec_adapters.curves.swap import (
 
 MIN_SQRT_PRICE = 4295048016
 MAX_SQRT_PRICE = 79226673521066979257578248091
-BOTH_TOKENS, ONLY_B, COMPOUNDING = 0, 1, 2
-"""`DammV2Pool.collect_fee_mode`: the fee is taken from the output, always in B, or in B with a part reinvested."""
-BY_SLOT, BY_TIMESTAMP = 0, 1
-"""`DammV2Pool.activation_type`: what `activation_point` and the base fee's periods count."""
+# Values of `DammV2Pool.collect_fee_mode`: the fee is taken from the output, always in B, or in B and partly reinvested.
+BOTH_TOKENS = 0
+ONLY_B = 1
+COMPOUNDING = 2
+
+# Values of `DammV2Pool.activation_type`: the unit of `activation_point` and of the base fee's periods.
+BY_SLOT = 0
+BY_TIMESTAMP = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DammV2Pool:
-    """What a swap reads and writes of the pool account. Amounts are base units.
+    """The parts of a pool account that a swap reads or writes. Amounts are base units.
 
-    `token_a_amount` and `token_b_amount` are the reserves; the vaults also hold fees and play no part in the price.
-    `dynamic_fee` is None when the account says it is not initialized. `fee_a_per_liquidity` and `fee_b_per_liquidity`
-    are what positions may claim, times 2^128 per unit of liquidity. `pool_status` 0 is enabled. A `layout_version` of
-    0 means that the reserves were not tracked yet: the first swap counts them.
+    `token_a_amount` and `token_b_amount` are the reserves. The vaults also hold fees, and do not affect the price.
+    `dynamic_fee` is None when it is not initialized. `fee_a_per_liquidity` and `fee_b_per_liquidity` are the claims of
+    positions, times 2^128 per unit of liquidity. `pool_status` 0 is enabled. With `layout_version` 0 the reserves are
+    not tracked yet; the first swap computes them.
     """
 
     base_fee: BaseFee
@@ -68,30 +72,36 @@ class DammV2Pool:
 
 
 def sqrt_price_from_amounts(token_a_amount: int, token_b_amount: int) -> int:
-    """The Q64.64 sqrt price at which these two amounts are worth the same, rounded down."""
+    """The Q64.64 sqrt price at which both amounts are worth the same, rounded down."""
+    # compounding, get_sqrt_price_from_amounts.
     return isqrt((token_b_amount << 128) // token_a_amount)
 
 
 def liquidity_from_b(token_b_amount: int, sqrt_price: int, sqrt_min_price: int) -> int:
-    """The most liquidity that `token_b_amount` can back from `sqrt_min_price` up to `sqrt_price`."""
+    """The most liquidity that `token_b_amount` can provide from `sqrt_min_price` up to `sqrt_price`."""
+    # L = b / (sqrt(P) - sqrt(Pmin)), solved from the formula for B in `range_reserves`.
     return (token_b_amount << 128) // (sqrt_price - sqrt_min_price)
 
 
 def range_reserves(liquidity: int, sqrt_price: int, sqrt_min_price: int, sqrt_max_price: int) -> tuple[int, int]:
-    """The amounts of A and B that back a range of constant liquidity, rounded up."""
+    """The amounts of A and B behind a range of constant liquidity, rounded up."""
+    # concentrated, get_delta_amount_a_unsigned: a = L * (sqrt(Pmax) - sqrt(P)) / (sqrt(P) * sqrt(Pmax)).
     token_a_amount = ceil_div(liquidity * (sqrt_max_price - sqrt_price), sqrt_price * sqrt_max_price)
+    # concentrated, get_delta_amount_b_unsigned: b = L * (sqrt(P) - sqrt(Pmin)).
     return token_a_amount, ceil_div(liquidity * (sqrt_price - sqrt_min_price), 1 << 128)
 
 
 def quote_exact_in(
     pool: DammV2Pool, amount_in: int, direction: TradeDirection, now: ChainTime
 ) -> SwapResult[DammV2Pool]:
-    """Pay exactly `amount_in`. Raises `CurveError` when the pool would refuse the swap."""
+    """Price a swap that pays exactly `amount_in`. Raises `CurveError` when the pool would refuse it."""
     check_amount("amount_in", amount_in)
     fee_numerator = _open_fee_numerator(pool, now)
     a_to_b = direction is TradeDirection.A_TO_B
     on_input = _fee_on_input(pool, a_to_b)
-    fee_in = fee_out = 0
+    fee_in = 0
+    fee_out = 0
+    # state/fee.rs, get_fee_on_amount: the fee rounds up, on whichever side it is taken.
     if on_input:
         fee_in = ceil_div(amount_in * fee_numerator, FEE_DENOMINATOR)
     net_in = amount_in - fee_in
@@ -114,12 +124,14 @@ def quote_exact_in(
 def quote_exact_out(
     pool: DammV2Pool, amount_out: int, direction: TradeDirection, now: ChainTime
 ) -> SwapResult[DammV2Pool]:
-    """Receive exactly `amount_out`. Raises `CurveError` when the pool would refuse the swap."""
+    """Price a swap that receives exactly `amount_out`. Raises `CurveError` when the pool would refuse it."""
     check_amount("amount_out", amount_out)
     fee_numerator = _open_fee_numerator(pool, now)
     a_to_b = direction is TradeDirection.A_TO_B
     on_input = _fee_on_input(pool, a_to_b)
-    fee_in = fee_out = 0
+    fee_in = 0
+    fee_out = 0
+    # state/fee.rs, get_included_fee_amount: the amount before the fee, rounded up.
     if not on_input:
         fee_out = ceil_div(amount_out * FEE_DENOMINATOR, FEE_DENOMINATOR - fee_numerator) - amount_out
     gross_out = amount_out + fee_out
@@ -139,16 +151,18 @@ def quote_exact_out(
 
 
 def _open_fee_numerator(pool: DammV2Pool, now: ChainTime) -> int:
-    """The fee in force; refuses a pool that is closed, empty or of an unpriced kind."""
+    """The fee of a swap now. Raises `CurveError` for a pool that is closed, empty or of an unsupported kind."""
     if pool.pool_status:
         raise CurveError(Refusal.CLOSED, f"pool_status is {pool.pool_status}: the pool is disabled")
     if pool.activation_type not in (BY_SLOT, BY_TIMESTAMP):
-        raise CurveError(Refusal.UNSUPPORTED, f"activation_type is {pool.activation_type}: known are 0 and 1")
+        raise CurveError(Refusal.UNSUPPORTED, f"activation_type is {pool.activation_type}: only 0 and 1 are supported")
     point = now.slot if pool.activation_type == BY_SLOT else now.unix_timestamp
     if point < pool.activation_point:
         raise CurveError(Refusal.CLOSED, f"the pool opens at {pool.activation_point}, it is {point}")
     if pool.collect_fee_mode not in (BOTH_TOKENS, ONLY_B, COMPOUNDING):
-        raise CurveError(Refusal.UNSUPPORTED, f"collect_fee_mode is {pool.collect_fee_mode}: known are 0, 1 and 2")
+        raise CurveError(
+            Refusal.UNSUPPORTED, f"collect_fee_mode is {pool.collect_fee_mode}: only 0, 1 and 2 are supported"
+        )
     if pool.liquidity <= 0:
         raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"liquidity is {pool.liquidity}: the pool is empty")
     if pool.collect_fee_mode == COMPOUNDING and min(pool.token_a_amount, pool.token_b_amount) <= 0:
@@ -160,35 +174,50 @@ def _open_fee_numerator(pool: DammV2Pool, now: ChainTime) -> int:
 
 
 def _fee_on_input(pool: DammV2Pool, a_to_b: bool) -> bool:
+    # state/fee.rs, FeeMode::get_fee_mode: modes that collect only B take it from the input when B is paid.
     return not a_to_b and pool.collect_fee_mode != BOTH_TOKENS
 
 
 def _curve_out(pool: DammV2Pool, net_in: int, a_to_b: bool) -> tuple[int, int]:
-    """What `net_in` buys before a fee on the output, and the sqrt price it leads to."""
+    """The output for `net_in` before a fee on the output, and the sqrt price after the swap.
+
+    Every rounding is in the pool's favour.
+    """
     if pool.collect_fee_mode == COMPOUNDING:
         reserve_in, reserve_out = _reserves(pool, a_to_b)
+        # compounding, calculate_a_to_b_from_amount_in: a constant product. The price follows from the reserves later.
         return reserve_out * net_in // (reserve_in + net_in), pool.sqrt_price
-    liquidity, price = pool.liquidity, pool.sqrt_price
+    liquidity = pool.liquidity
+    price = pool.sqrt_price
     if a_to_b:
+        # concentrated, get_next_sqrt_price_from_amount_in_a_rounding_up: sqrt(P') = L * sqrt(P) / (L + a * sqrt(P)).
         after = _in_range(pool, ceil_div(liquidity * price, liquidity + net_in * price))
         return liquidity * (price - after) >> 128, after
+    # concentrated, get_next_sqrt_price_from_amount_in_b_rounding_down: sqrt(P') = sqrt(P) + b / L.
     after = _in_range(pool, price + (net_in << 128) // liquidity)
     return liquidity * (after - price) // (price * after), after
 
 
 def _curve_in(pool: DammV2Pool, gross_out: int, a_to_b: bool) -> tuple[int, int]:
-    """What `gross_out` costs before a fee on the input, and the sqrt price it leads to."""
+    """The input for `gross_out` before a fee on the input, and the sqrt price after the swap."""
     if pool.collect_fee_mode == COMPOUNDING:
         reserve_in, reserve_out = _reserves(pool, a_to_b)
         if gross_out >= reserve_out:
-            raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"{gross_out} is asked of a reserve of {reserve_out}")
+            raise CurveError(
+                Refusal.INSUFFICIENT_LIQUIDITY, f"the output would be {gross_out} of a reserve of {reserve_out}"
+            )
         return ceil_div(reserve_in * gross_out, reserve_out - gross_out), pool.sqrt_price
-    liquidity, price = pool.liquidity, pool.sqrt_price
+    liquidity = pool.liquidity
+    price = pool.sqrt_price
     if a_to_b:
+        # concentrated, get_next_sqrt_price_from_amount_out_b_rounding_down: sqrt(P') = sqrt(P) - b / L.
         after = _in_range(pool, price - ceil_div(gross_out << 128, liquidity))
         return ceil_div(liquidity * (price - after), price * after), after
     if gross_out * price >= liquidity:
-        raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"{gross_out} is more than the pool could ever hold of A")
+        raise CurveError(
+            Refusal.INSUFFICIENT_LIQUIDITY, f"{gross_out} is more of token A than the pool's liquidity can provide"
+        )
+    # concentrated, get_next_sqrt_price_from_amount_out_a_rounding_up: sqrt(P') = L * sqrt(P) / (L - a * sqrt(P)).
     after = _in_range(pool, ceil_div(liquidity * price, liquidity - gross_out * price))
     return ceil_div(liquidity * (after - price), 1 << 128), after
 
@@ -218,11 +247,18 @@ def _settle(
     fee_out: int,
     next_sqrt_price: int,
 ) -> SwapResult[DammV2Pool]:
-    """Move reserves, price and volatility, and split the fee between protocol, positions and the pool itself."""
+    """Move reserves, price and volatility, and split the fee between protocol, positions and the pool itself.
+
+    A swap without a referral account is assumed. A referral takes a part of the protocol's share; the amounts that the
+    wallet pays and receives stay the same.
+    """
     price = pool.sqrt_price
-    token_a, token_b = pool.token_a_amount, pool.token_b_amount
+    token_a = pool.token_a_amount
+    token_b = pool.token_b_amount
+    # state/pool.rs, update_layout_version_if_needed.
     if pool.layout_version == 0:
         token_a, token_b = range_reserves(pool.liquidity, price, pool.sqrt_min_price, pool.sqrt_max_price)
+    # state/fee.rs, split_fees: each share rounds down, and positions get the rest.
     fee = fee_in + fee_out
     protocol_fee = fee * pool.protocol_fee_percent // 100
     compounding_fee = (fee - protocol_fee) * pool.compounding_fee_bps // BASIS_POINTS
@@ -239,6 +275,7 @@ def _settle(
     check_fits("token_a_amount", token_a)
     check_fits("token_b_amount", token_b)
     if pool.collect_fee_mode == COMPOUNDING:
+        # Both reserves before the reinvested fee, or the impact would depend on it.
         impact = ppm(net_in, token_a if a_to_b else token_b - compounding_fee)
         next_sqrt_price = sqrt_price_from_amounts(token_a, token_b)
     else:
@@ -257,4 +294,12 @@ def _settle(
         fee_b_per_liquidity=pool.fee_b_per_liquidity + (0 if fee_in_a else claimable),
         layout_version=1,
     )
-    return SwapResult(net_in + fee_in, gross_out - fee_out, fee_in, fee_out, protocol_fee, impact, pool_after)
+    return SwapResult(
+        amount_in=net_in + fee_in,
+        amount_out=gross_out - fee_out,
+        fee_in=fee_in,
+        fee_out=fee_out,
+        protocol_fee=protocol_fee,
+        price_impact_ppm=impact,
+        pool_after=pool_after,
+    )

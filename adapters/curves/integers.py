@@ -1,4 +1,4 @@
-"""Integer arithmetic that the pool programs share. Used by every curve while a quote is computed."""
+"""Integer arithmetic that all curves use."""
 
 PPM = 1_000_000
 U64_MAX = 2**64 - 1
@@ -17,11 +17,10 @@ def ppm(part: int, whole: int) -> int:
 
 
 def pow64(base: int, exponent: int) -> int:
-    """`base ** exponent` in Q64.64, with the floors of Meteora's on-chain `pow` (cp-amm `math/fee_math.rs`).
+    """`base ** exponent` in Q64.64, rounded as Meteora's on-chain `pow` does (cp-amm `math/fee_math.rs`).
 
-    `base` is positive, or 0 with an exponent that is not negative. A base of at least one is inverted first and the
-    result inverted back, which is not the same as multiplying straight. Raises `OverflowError` where the program gives
-    up: an exponent of 2^19 or more, or a result that vanishes.
+    `base` is positive, or 0 with an exponent that is not negative. Raises `OverflowError` where the program fails: for
+    an exponent of 2^19 or more, or a result that is rounded to 0.
     """
     if exponent == 0:
         return Q64
@@ -29,9 +28,11 @@ def pow64(base: int, exponent: int) -> int:
     exponent = abs(exponent)
     if exponent >= _MAX_EXPONENT:
         raise OverflowError(f"exponent {exponent} is out of range: at most {_MAX_EXPONENT - 1}")
+    # The program inverts a base of at least one, and inverts the result back. Multiplying directly rounds differently.
     if base >= Q64:
         base = (2**128 - 1) // base
         invert = not invert
+    # Square and multiply. Every product is rounded down, as in the program.
     result = Q64
     while exponent:
         if exponent & 1:

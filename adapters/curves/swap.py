@@ -1,4 +1,4 @@
-"""The words every curve shares: the direction of a swap, the chain's clock, the result, the refusal."""
+"""The types that all curves share: the direction of a swap, the chain's time, the result and the refusals."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -17,41 +17,40 @@ class TradeDirection(Enum):
 
 
 class ChainTime(NamedTuple):
-    """The chain's clock at the swap: slot number and Unix seconds. Pools open and fees decay by one or the other."""
+    """The chain's time at the swap, as a slot number and as Unix seconds. Opening times and fees use either."""
 
     slot: int
     unix_timestamp: int
 
 
 class Refusal(StrEnum):
-    """Why a pool would not do a swap."""
+    """Why a pool would refuse a swap."""
 
     INVALID_AMOUNT = "invalid_amount"  # not positive, or more than a token account can hold
     ZERO_OUTPUT = "zero_output"  # too small: fees and rounding leave nothing
-    INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"  # more than the pool has
+    INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"  # the pool does not hold enough
     PRICE_RANGE = "price_range"  # the price would leave the pool's range
     MATH_OVERFLOW = "math_overflow"  # the program's integers would not hold the result
     CLOSED = "closed"  # switched off, or not open yet
-    UNSUPPORTED = "unsupported"  # a kind of pool that this code does not price
+    UNSUPPORTED = "unsupported"  # this code cannot price this kind of pool
 
 
 class CurveError(Exception):
-    """The pool would refuse this swap. `code` is for machines; the message names the amount or field and the bound."""
+    """The pool would refuse this swap. The message names the amount or field, and its limit."""
 
     def __init__(self, code: Refusal, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwapResult(Generic[PoolT]):
-    """One swap, priced to the unit, and the pool it leaves behind.
+    """A priced swap, exact to the unit, and the state of the pool after it.
 
-    `amount_in` is what the taker pays and `amount_out` what the taker receives, in base units, all fees inside.
-    `fee_in` is the whole fee taken from the input (base units of the input token), `fee_out` the whole fee taken from
-    the output (base units of the output token). `protocol_fee` is the protocol's share of the trade fee, in the same
-    token. `price_impact_ppm` is how much worse than the spot price the swap is because of its size alone, fees left
-    out, in parts per million rounded up.
+    `amount_in` is what the wallet pays and `amount_out` what it receives, in base units including all fees. `fee_in` is
+    the whole fee taken from the input, in the input token; `fee_out` is the whole fee taken from the output, in the
+    output token. `protocol_fee` is the protocol's share of the trade fee. `price_impact_ppm` is how much worse than the
+    spot price the swap is because of its size, without fees, in parts per million rounded up.
     """
 
     amount_in: int
@@ -64,18 +63,18 @@ class SwapResult(Generic[PoolT]):
 
 
 def check_amount(name: str, amount: int) -> None:
-    """Refuse (`invalid_amount`) what no token account could hold or nobody would trade."""
+    """Raises `CurveError` (`invalid_amount`) for an amount below 1 or beyond a token account's 64 bits."""
     if not 0 < amount <= U64_MAX:
         raise CurveError(Refusal.INVALID_AMOUNT, f"{name} is {amount}: it must be from 1 to {U64_MAX}")
 
 
 def check_output(amount_out: int) -> None:
-    """Refuse (`zero_output`) a swap that would give the taker nothing."""
+    """Raises `CurveError` (`zero_output`) when the swap would give the wallet nothing."""
     if amount_out <= 0:
         raise CurveError(Refusal.ZERO_OUTPUT, "amount_in is too small: after fees and rounding nothing comes out")
 
 
 def check_fits(name: str, amount: int) -> None:
-    """Refuse (`math_overflow`) an amount beyond a token account's 64 bits."""
+    """Raises `CurveError` (`math_overflow`) for an amount beyond a token account's 64 bits."""
     if amount > U64_MAX:
-        raise CurveError(Refusal.MATH_OVERFLOW, f"{name} would be {amount}: more than 64 bits hold")
+        raise CurveError(Refusal.MATH_OVERFLOW, f"{name} would be {amount}, which does not fit in 64 bits")

@@ -1,5 +1,7 @@
-"""meteora: Meteora's DAMM v2 pools (the program cp-amm), settled on Solana: what `pools/venue.py` needs to know
-of them. They go by the chain's clock, which is read together with them."""
+"""The venue `meteora`: quotes and swaps of Meteora's DAMM v2 pools (the program cp-amm) on Solana.
+
+`adapters/pools/venue.py` does the work; this module has what is specific to the program.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +12,10 @@ from dexexec_adapters.curves.damm_v2 import DammV2Pool, quote_exact_in, quote_ex
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.meteora import accounts as layout
 from dexexec_adapters.meteora.accounts import PoolState
-from dexexec_adapters.meteora.options import MeteoraOptions
-from dexexec_adapters.pools.options import PoolOptions
+from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints, PoolKeys
 from dexexec_adapters.pools.venue import PoolVenue
+from dexexec_adapters.solana.addresses import Addresses
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 
@@ -25,12 +27,19 @@ FAILURES: Mapping[int, VenueError] = {
     6015: NoRoute("the swap would leave the pool's price range"),
     2006: BadAnswer("an account is not the one that the program derives"),
 }
-"""By the numbers of the program's `error.rs` and of Anchor. What the wallet lacks (1, of the token programs; 3012, no
-account) is not among them: the engine knows the balances, and tells it by name and amount."""
+"""Error numbers of the program's `error.rs` and of Anchor. Missing funds are left out (1, of the token programs; 3012,
+no account): the engine has the balances, and reports them with token and amount."""
+
+
+class MeteoraOptions(PoolOptions):
+    """Settings of the venue."""
+
+    configs_field = "configs"
+    configs: Addresses = CONFIGS_SETTING
 
 
 class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
-    """Quotes and builds swaps of one DAMM v2 pool each."""
+    """Quotes and builds swaps, each with one DAMM v2 pool."""
 
     name = "meteora"
     Options = MeteoraOptions
@@ -41,7 +50,7 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
-        # Imported here, as it needs a Solana library.
+        # Imported here because it needs a Solana library, which an installation without Solana lacks.
         from dexexec_adapters.meteora import instructions  # noqa: PLC0415
 
         self._swap = instructions
@@ -49,56 +58,56 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     @property
     def vault_owner(self) -> str:
-        """The address that the program derives for all its pools."""
+        """The address that the program derives for the vaults of all its pools."""
         return self._program.pool_authority
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
-        """Two searches: pools may have a pair either way round."""
+        """Two searches, because a pool may have the pair in either order."""
         return [layout.pool_filters(*mints) for mints in (pair, pair[::-1])]
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
-        """The one that was made without a config, and those that were made from one."""
+        """The pool without a config, and the pools from each config."""
         of_configs = (self._program.pool_of_config(config, *pair) for config in self.configs)
         return [self._program.customizable_pool(*pair), *of_configs]
 
     def read_pool(self, address: str, account: Account | None) -> PoolState:
-        """By its owner, size, discriminator and numbers."""
+        """The pool, after checking owner, discriminator, size and numbers."""
         return layout.read_pool(address, account, self.program_id)
 
     def check_config(self, address: str, account: Account | None) -> None:
-        """By its owner: nothing is read of it."""
+        """Check the owner. No field of a config is used."""
         if account is None:
             raise BadAnswer(f"there is no config {address}")
         if account.owner != self.program_id:
             raise BadAnswer(f"the config {address} belongs to {account.owner}, not to the program {self.program_id}")
 
     def shared_accounts(self) -> Sequence[str]:
-        """The chain's clock."""
+        """The chain's clock, by which pools open and fees fall."""
         return [CLOCK]
 
     def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
-        """The chain's."""
+        """The chain's time."""
         return read_clock(found[CLOCK])
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
-        """Five."""
+        """The mints, the pool and its vaults."""
         return [*pool.mints, pool.address, *pool.vaults]
 
     def curve(self, state: PoolState, held: tuple[int, int], found: Mapping[str, Account | None]) -> DammV2Pool:
-        """All of it is in the pool account."""
+        """The curve's state, which is completely in the pool account."""
         return state.curve
 
     def price(
         self, curve: DammV2Pool, request: SwapRequest, direction: TradeDirection, now: ChainTime
     ) -> SwapResult[DammV2Pool]:
-        """By `adapters/curves/damm_v2.py`."""
+        """The swap by `adapters/curves/damm_v2.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
 
     def fee(self, result: SwapResult[DammV2Pool], request: SwapRequest) -> tuple[int, str]:
-        """It is taken from one side only."""
+        """The fee, which a pool takes from one side only."""
         return result.fee_out or result.fee_in, request.mint_out if result.fee_out else request.mint_in
 
     def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap2`, with the accounts that it needs."""
+        """`swap2`, with the instructions around it."""
         return self._swap.swap_steps(self._program, pool, quote, payer)

@@ -1,8 +1,7 @@
-"""The market that the mock venues trade in: a price path that is the same in every process, at every time.
+"""The market of the mock venues: prices that are a pure function of seed, token and time.
 
-Prices wander around a reference as a pure function of (seed, token, time), so that a restart or a second worker agrees
-about them without sharing anything. Each venue stands a little off the common price, and by how much changes: which
-venue is better depends on size and time. Where an order's way passes here: the mocks' `quote`.
+So all processes have the same prices without sharing state, also after a restart. Each venue's price differs a little
+from the common one, by an amount that changes: which venue is better depends on size and time.
 """
 
 from dataclasses import dataclass
@@ -15,17 +14,17 @@ from dexexec.venue import Unsupported
 
 PPM = 1_000_000
 STEP_MS = 1_000
-"""Prices change this often."""
-_U64_ROOM = 2**62
+"""How often prices change."""
+_MAX_DEPTH = 2**62
+"""Base units. A quarter of what a token account can hold, so that swaps into a pool do not overflow."""
 _WAVES = ((3_600, 60), (300, 30), (20, 10))
-"""The waves of a price path: steps from one turning point to the next, and share of the whole amplitude in percent."""
+"""The waves of a price path: steps between turning points, and percent of the whole amplitude."""
 _OFFSET_WAVES = ((30, 100),)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pool's two tokens; prices are `quote` per `base`. The quote is USDC if it is there, else SOL, else the larger
-    mint."""
+    """A pool's two tokens. Prices are `quote` per `base`. The quote token is USDC, else SOL, else the larger mint."""
 
     base: Token
     quote: Token
@@ -40,8 +39,11 @@ class Price:
 
 
 class Market:
-    """Reference prices for one venue. `drift_ppm` is how far a token may wander from its reference value at most,
-    `offset_ppm` how far this venue may stand off the common price."""
+    """The prices of one venue.
+
+    `drift_ppm` is a token's largest distance from its reference value, `offset_ppm` the venue's largest distance from
+    the common price.
+    """
 
     def __init__(self, seed: int, venue: str, tokens: Tokens, drift_ppm: int, offset_ppm: int) -> None:
         self._seed = seed
@@ -52,7 +54,7 @@ class Market:
         self._pairs: dict[tuple[str, str], Pair] = {}
 
     def pair(self, request: SwapRequest) -> Pair:
-        """The pool's tokens for `request`; raises `Unsupported` for an unknown token, or one token twice."""
+        """The pair of `request`. Raises `Unsupported` for an unknown token, or the same token twice."""
         mints = (request.mint_in, request.mint_out)
         found = self._pairs.get(mints)
         if found is None:
@@ -63,26 +65,27 @@ class Market:
         return found
 
     def price(self, pair: Pair, step: int) -> Price:
-        """The price at `step` (Unix time / `STEP_MS`) on this venue."""
-        offset = wander(f"{self._seed}:{self._venue}:{pair.base.mint}:{pair.quote.mint}", step, _OFFSET_WAVES)
+        """This venue's price at `step` (Unix milliseconds / `STEP_MS`)."""
+        # The key has the venue in it, so each venue's offset moves on its own.
+        offset = path_value(f"{self._seed}:{self._venue}:{pair.base.mint}:{pair.quote.mint}", step, _OFFSET_WAVES)
         base = self._value(pair.base, step) * 10**pair.quote.decimals * (PPM + offset * self._offset_ppm // PPM)
         quote = self._value(pair.quote, step) * 10**pair.base.decimals * PPM
         return Price(base, quote)
 
     def _value(self, token: Token, step: int) -> int:
-        """Millionths of a micro-dollar per whole token."""
-        moved = 0 if token.mint == USDC else wander(f"{self._seed}:{token.mint}", step, _WAVES)
+        """The price of a whole token, in millionths of a micro-dollar."""
+        moved = 0 if token.mint == USDC else path_value(f"{self._seed}:{token.mint}", step, _WAVES)
         return reference_value(token.mint) * (PPM + moved * self._drift_ppm // PPM)
 
     def _token(self, mint: str) -> Token:
         token = self._tokens.get(mint)
         if token is None:
-            raise Unsupported(f"{mint} is not a known token")
+            raise Unsupported(f"the token {mint} is unknown: add it to DEXEXEC_TOKENS")
         return token
 
 
 def reference_price(pair: Pair) -> Price:
-    """The price that every path wanders around."""
+    """The price around which every path moves."""
     return Price(
         reference_value(pair.base.mint) * 10**pair.quote.decimals,
         reference_value(pair.quote.mint) * 10**pair.base.decimals,
@@ -90,22 +93,21 @@ def reference_price(pair: Pair) -> Price:
 
 
 def depth(pair: Pair, dollars: int) -> tuple[int, int]:
-    """`dollars` worth of each token at reference prices, in base units: (base, quote).
-
-    Less, in proportion, where a token has so many decimals that a token account could not hold it; at least one unit.
-    """
+    """`dollars` worth of each token at reference prices, in base units: (base, quote)."""
     micros = dollars * PPM
     base = micros * 10**pair.base.decimals // reference_value(pair.base.mint)
     quote = micros * 10**pair.quote.decimals // reference_value(pair.quote.mint)
-    most = max(base, quote)
-    if most > _U64_ROOM:
-        base, quote = base * _U64_ROOM // most, quote * _U64_ROOM // most
+    # A token with many decimals could exceed a token account's 64 bits. Both are reduced, so that the price stays.
+    largest = max(base, quote)
+    if largest > _MAX_DEPTH:
+        base = base * _MAX_DEPTH // largest
+        quote = quote * _MAX_DEPTH // largest
     return max(base, 1), max(quote, 1)
 
 
 @lru_cache(maxsize=4096)
 def reference_value(mint: str) -> int:
-    """Micro-dollars per whole token: 1 for USDC, 150 for SOL, and between 0.01 and 99 by hash for all others."""
+    """Micro-dollars per whole token: 1 dollar for USDC, 150 for SOL, and 0.01 to 99 by hash for all others."""
     if mint == USDC:
         return PPM
     if mint == WSOL:
@@ -114,18 +116,16 @@ def reference_value(mint: str) -> int:
     return (10_000 + digest % 90_000) * (1, 10, 100, 1_000)[digest // 90_000 % 4]
 
 
-def wander(key: str, step: int, waves: tuple[tuple[int, int], ...]) -> int:
-    """Where the path named `key` stands at `step`, from -1,000,000 to 1,000,000.
-
-    Value noise: each wave has hashed turning points, with straight lines between.
-    """
-    height = 0
+def path_value(key: str, step: int, waves: tuple[tuple[int, int], ...]) -> int:
+    """The value of the path `key` at `step`, from -1,000,000 to 1,000,000."""
+    # Value noise: the turning points of each wave are hashes of their position, with straight lines between them.
+    value = 0
     for period, percent in waves:
         point, past = divmod(step, period)
         before = _turning_point(key, period, point)
         after = _turning_point(key, period, point + 1)
-        height += (before * (period - past) + after * past) * percent // (period * 100)
-    return height
+        value += (before * (period - past) + after * past) * percent // (period * 100)
+    return value
 
 
 @lru_cache(maxsize=4096)

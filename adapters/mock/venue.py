@@ -1,9 +1,8 @@
-"""What the mock venues share: their settings, and how a priced swap becomes a quote and a transaction.
+"""The common part of the mock venues: their settings, quotes and swaps.
 
-A mock venue prices with its program's exact arithmetic. By default its pool follows the `Market` and it settles on the
-simulated chain; with `settlement` `localnet` its pool is two vaults there, whose real balances are the price, and a
-swap is a real transaction (`adapters/mock/vaults.py`). The knobs add what real venues do to their callers: latency,
-failures, moving prices, lost sends.
+A mock venue prices with its program's exact arithmetic. By default its pool follows the `Market`, and swaps settle on
+the simulated chain. With `settlement` `localnet` its pool consists of two vaults, whose balances are the price, and a
+swap is a real transaction (`adapters/mock/vaults.py`). The options add latency, failures, moving prices and lost sends.
 """
 
 import asyncio
@@ -48,7 +47,7 @@ PoolT = TypeVar("PoolT")
 
 
 class MockOptions(BaseModel):
-    """Knobs of the mock venues. The contract suite reads `contract`: the value of a knob under its conditions."""
+    """Settings of the mock venues. The contract suite reads `contract`: the value of an option for each condition."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -108,16 +107,16 @@ class MockOptions(BaseModel):
     )
 
 
-class Stand(NamedTuple, Generic[PoolT]):
-    """A simulated pool for as long as prices stand still."""
+class CachedPool(NamedTuple, Generic[PoolT]):
+    """A simulated pool, valid for one step of the market."""
 
     step: int
     pool: PoolT
     address: str
 
 
-class PoolAt(NamedTuple, Generic[PoolT]):
-    """A pool as it stands in a slot."""
+class PoolSnapshot(NamedTuple, Generic[PoolT]):
+    """The state of a pool in a slot."""
 
     slot: int
     pool: PoolT
@@ -125,9 +124,10 @@ class PoolAt(NamedTuple, Generic[PoolT]):
 
 
 class MockVenue(Venue[MockOptions], Generic[PoolT]):
-    """A venue of one pool per pair. Subclasses bring the pool and its arithmetic.
+    """A venue with one pool per pair. Subclasses add the pool and its arithmetic.
 
-    `rng` decides failures, lost sends and price moves; without one it is seeded by the options and the venue's name.
+    `rng` decides failures, lost sends and price moves. By default it is seeded with the options' seed and the venue's
+    name.
     """
 
     capabilities = Capabilities(network=Network.SIMULATED, needs_wallet=False)
@@ -139,7 +139,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         options = context.options
         self._rng = rng or random.Random(f"{options.seed}:{self.name}")
         self.market = Market(options.seed, self.name, context.tokens, options.drift_ppm, options.offset_ppm)
-        self._pools: dict[Pair, Stand[PoolT]] = {}
+        self._pools: dict[Pair, CachedPool[PoolT]] = {}
         self._vaults: Vaults | None = None
         if options.settlement == Network.LOCALNET:
             self.capabilities = Capabilities(network=Network.LOCALNET)
@@ -147,32 +147,36 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:
-        """The network that it settles on with these options."""
+        """The network on which the venue settles with these options."""
         return options.settlement if isinstance(options, MockOptions) else super().network_for(options)
 
     @abstractmethod
     def pool(self, pair: Pair, step: int) -> PoolT:
-        """The simulated pool at `step`; raises `NoRoute` when there can be none. Called once per pair and step."""
+        """The simulated pool at `step`. Raises `NoRoute` if no pool is possible. Called once per pair and step."""
 
     @abstractmethod
     def reserves(self, pair: Pair) -> tuple[int, int]:
-        """What the vaults (base, quote) are filled with on first use: as deep as the simulated pool, at the reference
-        price. Raises `NoRoute` when there can be no pool."""
+        """The first balances of the vaults (base, quote): as deep as the simulated pool, at the reference price.
+
+        Raises `NoRoute` if no pool is possible.
+        """
 
     @abstractmethod
     def pool_of(self, base: int, quote: int, direction: TradeDirection) -> PoolT:
-        """The pool of two vaults that hold this much, rounded against who trades in `direction`. What it gives the
-        vaults can pay. Raises `NoRoute`."""
+        """The pool of two vaults with these balances, rounded against the trader in `direction`.
+
+        The vaults can pay everything that it gives. Raises `NoRoute`.
+        """
 
     @abstractmethod
     def swap(self, pool: PoolT, request: SwapRequest, direction: TradeDirection, now: ChainTime) -> SwapResult[PoolT]:
-        """Price `request`; A is the pair's base. Raises `CurveError`."""
+        """Price `request`. Token A is the pair's base. Raises `CurveError`."""
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
-        """The pool's price at this moment. Raises `Unsupported`, `NoRoute`, `Timeout` or `Unreachable`, and on a
-        localnet what its node raises."""
+        """The pool's price now. Raises `Unsupported`, `NoRoute`, `Timeout` or `Unreachable`, and on a localnet the
+        node's errors."""
         pair = self.market.pair(request)
-        await self._answer(deadline)
+        await self._simulate_delay(deadline)
         at = await self._pool_at(pair, request, deadline)
         priced = self._priced(at, pair, request)
         exact_in = request.mode is Mode.EXACT_IN
@@ -195,23 +199,24 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         )
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
-        """A swap that carries the quote's bounds. Raises `QuoteExpired`, and on a localnet, where it is priced again,
-        `Slippage` and what its node raises."""
+        """A swap with the quote's bounds. Raises `QuoteExpired`; on a localnet, where the swap is priced again, also
+        `Slippage` and the node's errors."""
         if quote.venue != self.name:
             raise Unsupported(f"a quote of {quote.venue} cannot be built by {self.name}")
         if self.context.clock.unix_ms() >= quote.expires_at_ms:
-            raise QuoteExpired("the quote is too old: ask again")
+            raise QuoteExpired("the quote has expired: request a new one")
         move_ppm = self._rng.randint(0, self.options.slippage_ppm)
         if self._vaults is None:
             return self._simulated(quote, payer, blockhash, move_ppm)
         return await self._transfers(self._vaults, quote, payer, blockhash, move_ppm)
 
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
-        """The signature of the vaults' authority, for what was built. Raises `BadAnswer` or `QuoteExpired`."""
+        """The signature of the vaults' authority for a swap that was built here. Raises `BadAnswer` or
+        `QuoteExpired`."""
         return self._vaults.cosign(message) if self._vaults else {}
 
     def _simulated(self, quote: Quote, payer: str, blockhash: Blockhash, move_ppm: int) -> UnsignedSwap:
-        """A simulated swap, and what will become of it."""
+        """A simulated swap. Its message also has the outcome: when it lands, at which price, or that it is lost."""
         options = self.options
         message = SimulatedSwap(
             venue=self.name,
@@ -224,7 +229,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             exact_in=quote.request.mode is Mode.EXACT_IN,
             payer=payer,
             blockhash=blockhash.hash,
-            # Never from the seed: two workers with one seed would sign the same bytes for two orders.
+            # Not from the seed: two workers with the same seed would sign the same bytes for two orders.
             nonce=secrets.token_hex(8),
             fee=quote.network_fee,
             landing_ms=options.landing_ms,
@@ -236,14 +241,14 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
     async def _transfers(
         self, vaults: "Vaults", quote: Quote, payer: str, blockhash: Blockhash, move_ppm: int
     ) -> SwapInstructions:
-        """The swap at the price that the vaults give now, `move_ppm` worse: its amounts are final, so what lands is
-        within the bounds."""
+        """The swap at the vaults' current price, `move_ppm` worse."""
+        # The amounts of the transfers are fixed here, so what lands is always within the bounds that are checked below.
         request = quote.request
         pair = self.market.pair(request)
         pool = vaults.pool(pair)
         held = await vaults.ready(pool, self.reserves(pair), payer)
         direction = _direction(pair, request)
-        at = PoolAt(held.slot, self.pool_of(held.base, held.quote, direction), pool.address)
+        at = PoolSnapshot(held.slot, self.pool_of(held.base, held.quote, direction), pool.address)
         priced = self._priced(at, pair, request)
         amount_in, amount_out = priced.amount_in, priced.amount_out
         if request.mode is Mode.EXACT_IN:
@@ -254,9 +259,10 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             raise Slippage(f"the price moved past the order's bound: {amount_out} for {amount_in}")
         return vaults.swap(pool, quote, payer, blockhash, (amount_in, amount_out))
 
-    async def _answer(self, deadline: float) -> None:
-        """Take the time and the chance of failure that the knobs ask for."""
-        clock, latency = self.context.clock, self.options.latency_ms / 1000
+    async def _simulate_delay(self, deadline: float) -> None:
+        """Wait for the latency of the options, and fail with their failure rate."""
+        clock = self.context.clock
+        latency = self.options.latency_ms / 1000
         left = deadline - clock.monotonic()
         if left <= 0 or latency > left:
             await clock.sleep(max(left, 0))
@@ -266,25 +272,26 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         if self._rng.random() < self.options.failure_rate:
             raise Unreachable(f"{self.name} cannot be reached")
 
-    async def _pool_at(self, pair: Pair, request: SwapRequest, deadline: float) -> PoolAt[PoolT]:
-        """The pool now: as the market has it, or as the vaults have it."""
-        vaults, clock = self._vaults, self.context.clock
+    async def _pool_at(self, pair: Pair, request: SwapRequest, deadline: float) -> PoolSnapshot[PoolT]:
+        """The pool now, from the market or from the vaults."""
+        vaults = self._vaults
+        clock = self.context.clock
         if vaults is None:
             now_ms = clock.unix_ms()
             step = now_ms // STEP_MS
-            known = self._pools.get(pair)
-            if known is None or known.step != step:
-                known = self._pools[pair] = Stand(step, self.pool(pair, step), self._address(pair))
-            return PoolAt(now_ms // SLOT_MS, known.pool, known.address)
-        there = vaults.pool(pair)
+            cached = self._pools.get(pair)
+            if cached is None or cached.step != step:
+                cached = self._pools[pair] = CachedPool(step, self.pool(pair, step), self._address(pair))
+            return PoolSnapshot(now_ms // SLOT_MS, cached.pool, cached.address)
+        pool = vaults.pool(pair)
         try:
             async with asyncio.timeout(max(deadline - clock.monotonic(), 0)):
-                held = await vaults.balances(there, self.reserves(pair))
+                held = await vaults.balances(pool, self.reserves(pair))
         except TimeoutError as error:
-            raise Timeout(f"{self.name} was not told its balances in time", shared=True) from error
-        return PoolAt(held.slot, self.pool_of(held.base, held.quote, _direction(pair, request)), there.address)
+            raise Timeout(f"{self.name} did not receive its balances in time", shared=True) from error
+        return PoolSnapshot(held.slot, self.pool_of(held.base, held.quote, _direction(pair, request)), pool.address)
 
-    def _priced(self, at: PoolAt[PoolT], pair: Pair, request: SwapRequest) -> SwapResult[PoolT]:
+    def _priced(self, at: PoolSnapshot[PoolT], pair: Pair, request: SwapRequest) -> SwapResult[PoolT]:
         now = ChainTime(at.slot, self.context.clock.unix_ms() // 1000)
         try:
             return self.swap(at.pool, request, _direction(pair, request), now)
@@ -293,7 +300,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             raise kind(str(error)) from error
 
     def _address(self, pair: Pair) -> str:
-        """A name for the pool in the shape of an account's address."""
+        """A name for the simulated pool that looks like an account's address."""
         key = f"{self.name}:{pair.base.mint}:{pair.quote.mint}"
         return base58.encode(blake2b(key.encode(), digest_size=32).digest())
 
@@ -303,8 +310,8 @@ def _direction(pair: Pair, request: SwapRequest) -> TradeDirection:
 
 
 def _open_vaults(context: VenueContext[MockOptions], name: str) -> "Vaults":
-    """Imported here, as it needs a Solana library. Raises `ValueError` when that is missing, `TypeError` for a chain
-    that cannot do."""
+    """Raises `ValueError` if no Solana library is installed, and `TypeError` for a chain without accounts or faucet."""
+    # Imported here, so that the mocks on the simulated chain work without a Solana library.
     try:
         from dexexec_adapters.mock.vaults import Vaults  # noqa: PLC0415
     except ImportError as error:

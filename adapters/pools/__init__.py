@@ -1,1 +1,1 @@
-"""What venues that quote from on-chain pools share: pool search, options, start-up checks, the venue itself."""
+"""The parts that all venues with on-chain pools share: pool search, options, start-up checks and the venue itself."""

@@ -1,19 +1,24 @@
-"""Settings that all venues of `adapters/pools/venue.py` share. Whatever is left empty follows from the cluster."""
+"""Settings that all venues with on-chain pools share. Empty settings take their values from the cluster."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dexexec_adapters.solana.addresses import Address, Addresses
 from dexexec_adapters.solana.clusters import ClusterName
 
+CONFIGS_SETTING: Any = Field(
+    (), description="configs whose pools are tried if a node cannot search, comma-separated; unset: the cluster's"
+)
+"""The setting for a program's configs. Each venue declares it under its program's name for them."""
+
 
 class PoolOptions(BaseModel):
-    """Where a venue's program and its pools are, and how old may be what is known of them."""
+    """The addresses of a venue's program and pools, and how long its data may be used."""
 
     model_config = ConfigDict(frozen=True)
     configs_field: ClassVar[str]
-    """Which field names configs: each program has its own word for them."""
+    """The name of the field that is `CONFIGS_SETTING`."""
 
     cluster: ClusterName = Field(
         "",
@@ -30,6 +35,6 @@ class PoolOptions(BaseModel):
 
     @property
     def pool_configs(self) -> tuple[str, ...]:
-        """Configs of the program, whose pools are looked at where a node does not search; empty: the cluster's."""
-        found: tuple[str, ...] = getattr(self, self.configs_field)
-        return found
+        """The configs whose pools are tried if a node cannot search. Empty: the cluster's."""
+        configs: tuple[str, ...] = getattr(self, self.configs_field)
+        return configs

@@ -1,7 +1,7 @@
-"""Which pools a venue has for a pair: found on chain, remembered for a while.
+"""Finds a venue's pools for a pair on chain, and caches them.
 
-The first quote of a pair pays for the search; those that come meanwhile share it. What is remembered is where pools are
-and what never changes about them. What a price depends on is read for every quote.
+The first quote of a pair waits for the search, and quotes that come meanwhile share it. Only constant data is cached;
+everything that a price depends on is read for every quote.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from dexexec_adapters.solana.addresses import address_bytes
 KeyT = TypeVar("KeyT", bound=Hashable)
 PoolT = TypeVar("PoolT")
 MAX_ADDRESSES = 100
-"""Accounts that a node shows in one answer."""
-MAX_KEYS = 1_024
-"""Pairs that are remembered: whoever asks for ever new ones may not fill the memory."""
+"""Accounts that a node returns in one answer."""
+MAX_CACHED_PAIRS = 1_024
+"""A client that requests new pairs all the time must not fill the memory."""
 SHOWN_REASONS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolKeys:
-    """What never changes about a pool: addresses in base58, pairs of them for its first and its second token."""
+    """The constant addresses of a pool (base58). Pairs are in the order of its first and second token."""
 
     address: str
     mints: tuple[str, str]
@@ -38,54 +38,59 @@ class PoolKeys:
 
 
 class Mints(NamedTuple):
-    """Two mints as bytes, the smaller one first: what the pools of a pair are looked for by."""
+    """The two mints of a pair as bytes, the smaller one first, so that both directions share one search."""
 
     low: bytes
     high: bytes
 
 
-class Pools(Generic[KeyT, PoolT]):
-    """Pools by what they were asked for, at most `max_age` seconds old by the clock `now` (seconds, monotonic).
+class PoolCache(Generic[KeyT, PoolT]):
+    """Search results by key, at most `max_age` seconds old by the monotonic clock `now` (seconds).
 
-    `find` looks for them; what it raises goes to those who wait for it, and is not remembered.
+    `find` searches. Its errors are raised to everyone who waits for the search, and are not cached.
     """
 
     def __init__(
         self, find: Callable[[KeyT], Awaitable[Sequence[PoolT]]], now: Callable[[], float], max_age: float
     ) -> None:
-        self._find, self._now, self._max_age = find, now, max_age
-        self._known: dict[KeyT, tuple[float, asyncio.Task[tuple[PoolT, ...]]]] = {}
+        self._find = find
+        self._now = now
+        self._max_age = max_age
+        self._searches: dict[KeyT, tuple[float, asyncio.Task[tuple[PoolT, ...]]]] = {}
 
-    async def of(self, key: KeyT) -> tuple[PoolT, ...]:
-        """The pools for `key`, none if there are none. Who stops waiting does not stop the search for others."""
-        since, search = self._known.get(key, (0.0, None))
+    async def get(self, key: KeyT) -> tuple[PoolT, ...]:
+        """The pools for `key`, from the cache or from a search."""
+        since, search = self._searches.get(key, (0.0, None))
         if search is None or _failed(search) or (search.done() and self._now() - since >= self._max_age):
             search = self._begin(key)
+        # Shielded: an order whose deadline passes must not cancel the search that others wait for.
         return await asyncio.shield(search)
 
     def forget(self, key: KeyT) -> None:
-        """What is known for `key` has turned out wrong: the next one searches again."""
-        _, search = self._known.get(key, (0.0, None))
+        """Drop the cached pools of `key`, because they turned out to be wrong. The next call searches again."""
+        _, search = self._searches.get(key, (0.0, None))
         if search is not None and search.done():
-            del self._known[key]
+            del self._searches[key]
 
     async def aclose(self) -> None:
-        """End searches that still run."""
-        running = [search for _, search in self._known.values() if not search.done()]
-        self._known.clear()
+        """Cancel running searches."""
+        running = [search for _, search in self._searches.values() if not search.done()]
+        self._searches.clear()
         for search in running:
             search.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     def _begin(self, key: KeyT) -> asyncio.Task[tuple[PoolT, ...]]:
-        self._known.pop(key, None)
-        for old in [old for old, (_, search) in self._known.items() if search.done()]:
-            if len(self._known) < MAX_KEYS:
+        self._searches.pop(key, None)
+        # A dict keeps the order of insertion, so the oldest finished searches are dropped first.
+        for oldest in [cached for cached, (_, search) in self._searches.items() if search.done()]:
+            if len(self._searches) < MAX_CACHED_PAIRS:
                 break
-            del self._known[old]
+            del self._searches[oldest]
         search = asyncio.create_task(self._search(key))
+        # Retrieves an exception, or asyncio would log it when nothing waits for the search any more.
         search.add_done_callback(_failed)
-        self._known[key] = self._now(), search
+        self._searches[key] = self._now(), search
         return search
 
     async def _search(self, key: KeyT) -> tuple[PoolT, ...]:
@@ -95,26 +100,30 @@ class Pools(Generic[KeyT, PoolT]):
 async def discover(
     chain: SolanaChain, program: str, wanted: Sequence[AccountFilters], derived: Sequence[str]
 ) -> Mapping[str, Account]:
-    """Accounts of `program` that suit one of `wanted`, by address. Where the search fails, those at the addresses
-    `derived` alone, if they are the program's and suit. Raises `VenueError`: the search's own if nothing is
-    derived."""
+    """The accounts of `program` that match one of the filters `wanted`, by address.
+
+    If the search fails, only the matching accounts at the addresses `derived` are returned. Raises `VenueError`.
+    """
     try:
         answers = [await chain.program_accounts(program, filters) for filters in wanted]
     except VenueError:
-        # Many nodes do not search, and each says so in its own way. One that is down says so again here.
+        # Many nodes cannot search, and each has its own error for it. If the node is down, `read_existing` fails too.
         if not derived:
             raise
-        there = await read(chain, derived)
+        candidates = await read_existing(chain, derived)
         return {
             address: account
-            for address, account in there.items()
+            for address, account in candidates.items()
             if account.owner == program and any(filters.suits(account) for filters in wanted)
         }
     return {address: account for answer in answers for address, account in answer.found.items()}
 
 
-async def read(chain: SolanaChain, addresses: Sequence[str]) -> dict[str, Account]:
-    """Those accounts that are there, in as few questions as nodes allow; not of one slot. Raises `VenueError`."""
+async def read_existing(chain: SolanaChain, addresses: Sequence[str]) -> dict[str, Account]:
+    """The accounts that exist, by address, in as few requests as possible. They may be of different slots.
+
+    Raises `VenueError`.
+    """
     found: dict[str, Account] = {}
     for begin in range(0, len(addresses), MAX_ADDRESSES):
         part = addresses[begin : begin + MAX_ADDRESSES]
@@ -124,24 +133,25 @@ async def read(chain: SolanaChain, addresses: Sequence[str]) -> dict[str, Accoun
 
 
 def mints_of(request: SwapRequest) -> Mints:
-    """What to look for. Raises `Unsupported` for what is no pair of mints."""
+    """The pair of a request. Raises `Unsupported` for invalid mints."""
     try:
         low, high = sorted(map(address_bytes, (request.mint_in, request.mint_out)))
     except ValueError as error:
         raise Unsupported(f"a mint is {error}") from error
     if low == high:
-        raise Unsupported("a token is not swapped for itself")
+        raise Unsupported("a token cannot be swapped for itself")
     return Mints(low, high)
 
 
-def together(refusals: Sequence[VenueError]) -> VenueError:
-    """One error with the reasons of all; one that may pass, if there is any."""
-    refusals = sorted(refusals, key=lambda one: (NoRoute, BadAnswer, Unsupported).index(type(one)))
-    told = list(dict.fromkeys(map(str, refusals)))
-    more = f"; and {len(told) - SHOWN_REASONS} more" if len(told) > SHOWN_REASONS else ""
-    return type(refusals[0])("; ".join(told[:SHOWN_REASONS]) + more)
+def combined(refusals: Sequence[VenueError]) -> VenueError:
+    """One error with the reasons of all."""
+    # A retryable kind wins: if one pool may be able to swap later, the venue may be.
+    refusals = sorted(refusals, key=lambda refusal: (NoRoute, BadAnswer, Unsupported).index(type(refusal)))
+    reasons = list(dict.fromkeys(map(str, refusals)))
+    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    return type(refusals[0])("; ".join(reasons[:SHOWN_REASONS]) + more)
 
 
 def _failed(search: asyncio.Task[tuple[PoolT, ...]]) -> bool:
-    """Whether it ended with an error; an error that nobody waits for any more is no news."""
+    """Whether the search ended with an error."""
     return search.done() and (search.cancelled() or search.exception() is not None)

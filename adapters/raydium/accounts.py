@@ -1,8 +1,7 @@
-"""Accounts of Raydium's CPMM program (raydium-cp-swap, `states/pool.rs`, `states/config.rs`) as values.
+"""Reads the pool and config accounts of Raydium's CPMM program (raydium-cp-swap, `states/pool.rs`, `states/config.rs`).
 
-Bytes come from a node and are not trusted: the owner and Anchor's discriminator (the first eight bytes) are checked
-before anything is read, sizes are exact, integers little-endian. The fields of the creator's fee came in August 2025;
-accounts of before have zeros there, which means the same: no such fee.
+The bytes come from a node and are not trusted: owner, Anchor's discriminator (the first eight bytes) and size are
+checked before any field is read. Integers are little-endian.
 """
 
 from dataclasses import dataclass
@@ -13,36 +12,29 @@ from dexexec.domain.solana import Account, AccountFilters
 from dexexec.venue import BadAnswer
 from dexexec_adapters.curves.cpmm import AmmConfig, CpmmPool
 from dexexec_adapters.pools import search
+from dexexec_adapters.solana.account_data import checked_data
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 
-MINT_0_AT, MINT_1_AT = 168, 200
+POOL_SIZE = 637
+POOL_DISCRIMINATOR = bytes.fromhex("f7ede3f5d7c3de46")
+CONFIG_SIZE = 236
+CONFIG_DISCRIMINATOR = bytes.fromhex("daf42168cbcb2b6f")
+MINT_0_AT = 168
+MINT_1_AT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What tells one kind of the program's accounts: its size in bytes, and its first eight of them."""
-
-    name: str
-    size: int
-    discriminator: bytes
-
-
-POOL = Kind("pool", 637, bytes.fromhex("f7ede3f5d7c3de46"))
-CONFIG = Kind("config", 236, bytes.fromhex("daf42168cbcb2b6f"))
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolKeys(search.PoolKeys):
-    """What never changes about a pool, in the order token 0, token 1."""
+    """The constant addresses of a pool, in the order token 0, token 1."""
 
     amm_config: str
     observation: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """A pool account. Fees are base units owed and still in the vaults, for token 0 and token 1; `lp_supply` is in
-    units of the LP token; `open_time` is Unix seconds; `status` has a bit for each thing that is switched off."""
+    """A pool account. Fees are base units of token 0 and token 1 that are still in the vaults. `lp_supply` is in units
+    of the LP token, `open_time` is Unix seconds, and `status` has a bit for each disabled operation."""
 
     keys: PoolKeys
     status: int
@@ -56,19 +48,22 @@ class PoolState:
 
     @property
     def depth(self) -> int:
-        """Liquidity shares are about sqrt(x * y): nobody has many of them without having put as much in."""
+        """The supply of liquidity shares, about sqrt(x * y)."""
+        # It cannot be made large without depositing as much, so a worthless pool cannot push out a good one.
         return self.lp_supply
 
 
 def pool_filters(mint_a: bytes, mint_b: bytes) -> AccountFilters:
-    """All pools of a pair of mints, given in any order: a pool has them in the order of their bytes."""
+    """The search for all pools of two mints, in any order."""
+    # The program requires token 0 to be the smaller mint.
     mint_0, mint_1 = sorted((mint_a, mint_b))
-    return AccountFilters(POOL.size, ((0, POOL.discriminator), (MINT_0_AT, mint_0), (MINT_1_AT, mint_1)))
+    return AccountFilters(POOL_SIZE, ((0, POOL_DISCRIMINATOR), (MINT_0_AT, mint_0), (MINT_1_AT, mint_1)))
 
 
 def read_pool(address: str, account: Account | None, program: str) -> PoolState:
-    """The pool at `address`. Raises `BadAnswer` for what is no pool of `program`."""
-    data = _data_of(POOL, address, account, program)
+    """The pool at `address`. Raises `BadAnswer` for an account that is not a pool of `program`."""
+    data = checked_data("pool", address, account, owner=program, size=POOL_SIZE, discriminator=POOL_DISCRIMINATOR)
+    # Ten addresses follow the discriminator; the LP mint and the pool's creator among them are not used.
     keys = [base58.encode(data[at : at + 32]) for at in range(8, 328, 32)]
     config, _, vault_0, vault_1, _, mint_0, mint_1, program_0, program_1, observation = keys
     if data[MINT_0_AT : MINT_0_AT + 32] >= data[MINT_1_AT : MINT_1_AT + 32]:
@@ -76,12 +71,21 @@ def read_pool(address: str, account: Account | None, program: str) -> PoolState:
     if not {program_0, program_1} <= {TOKEN, TOKEN_2022}:
         raise BadAnswer(f"the pool {address} names {program_0} and {program_1} as token programs")
     supply, protocol_0, protocol_1, fund_0, fund_1, open_time = unpack_from("<6Q", data, 333)
-    creator_fee_on, enabled = data[389], data[390]
+    # The creator's fee was added in August 2025. Older accounts have zeros here, which means no such fee.
+    creator_fee_on = data[389]
+    enabled = data[390]
     if enabled > 1:
-        raise BadAnswer(f"enable_creator_fee of the pool {address} is {enabled}: known are 0 and 1")
+        raise BadAnswer(f"enable_creator_fee of the pool {address} is {enabled}: only 0 and 1 are valid")
     creator_0, creator_1 = unpack_from("<2Q", data, 397)
     return PoolState(
-        keys=PoolKeys(address, (mint_0, mint_1), (vault_0, vault_1), (program_0, program_1), config, observation),
+        keys=PoolKeys(
+            address=address,
+            mints=(mint_0, mint_1),
+            vaults=(vault_0, vault_1),
+            token_programs=(program_0, program_1),
+            amm_config=config,
+            observation=observation,
+        ),
         status=data[329],
         lp_supply=supply,
         protocol_fees=(protocol_0, protocol_1),
@@ -94,8 +98,9 @@ def read_pool(address: str, account: Account | None, program: str) -> PoolState:
 
 
 def read_config(address: str, account: Account | None, program: str) -> AmmConfig:
-    """The rates at `address`. Raises `BadAnswer` for what is no config of `program`, or has rates that cannot be."""
-    data = _data_of(CONFIG, address, account, program)
+    """The rates of the config at `address`. Raises `BadAnswer` for an account that is not a config of `program`, or has
+    impossible rates."""
+    data = checked_data("config", address, account, owner=program, size=CONFIG_SIZE, discriminator=CONFIG_DISCRIMINATOR)
     trade, protocol, fund = unpack_from("<3Q", data, 12)
     (creator,) = unpack_from("<Q", data, 108)
     try:
@@ -105,7 +110,7 @@ def read_config(address: str, account: Account | None, program: str) -> AmmConfi
 
 
 def cpmm_pool(state: PoolState, config: AmmConfig, vault_0_amount: int, vault_1_amount: int) -> CpmmPool:
-    """What the curve prices: a pool account with its config and what its vaults hold (base units)."""
+    """The pool as the curve prices it: its account, its config and the balances of its vaults (base units)."""
     return CpmmPool(
         amm_config=config,
         vault_0_amount=vault_0_amount,
@@ -121,17 +126,3 @@ def cpmm_pool(state: PoolState, config: AmmConfig, vault_0_amount: int, vault_1_
         status=state.status,
         open_time=state.open_time,
     )
-
-
-def _data_of(kind: Kind, address: str, account: Account | None, program: str) -> bytes:
-    """The account's data, if they can be what is looked for."""
-    if account is None:
-        raise BadAnswer(f"there is no {kind.name} {address}")
-    if account.owner != program:
-        raise BadAnswer(f"the {kind.name} {address} belongs to {account.owner}, not to the program {program}")
-    data = account.data
-    if data[:8] != kind.discriminator:
-        raise BadAnswer(f"the account {address} is no {kind.name}: its discriminator is {data[:8].hex() or 'missing'}")
-    if len(data) != kind.size:
-        raise BadAnswer(f"the {kind.name} {address} has {len(data)} bytes: {kind.size} are due")
-    return data

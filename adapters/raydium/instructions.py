@@ -1,7 +1,6 @@
-"""A Raydium CPMM swap as instructions, and the addresses that the program derives. Pure; `raydium/venue.py` calls.
+"""Builds the instructions of a Raydium CPMM swap, and derives the program's addresses. Without I/O.
 
-`swap_base_input` and `swap_base_output` of raydium-cp-swap (`instructions/swap_base_input.rs`): one list of thirteen
-accounts for both. Which way it goes is said by the vault that stands in the input's place.
+The instructions are `swap_base_input` and `swap_base_output` of raydium-cp-swap (`instructions/swap_base_input.rs`).
 """
 
 from dataclasses import dataclass
@@ -19,23 +18,23 @@ SWAP_BASE_OUTPUT = bytes.fromhex("37d96256a34ab4ad")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A deployment of the program, and the address that owns the vaults of all its pools."""
+    """The program at an address, with the derived address that owns the vaults of all its pools."""
 
     address: str
     authority: str
 
     @classmethod
     def at(cls, address: str) -> "Program":
-        """Raises `ValueError` for what is no address."""
+        """The program at `address`. Raises `ValueError` for an invalid address."""
         return cls(address, derived(address, b"vault_and_lp_mint_auth_seed"))
 
     def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
-        """The pool of a pair, if it was made from `config` at the derived address. Others may be anywhere."""
+        """The address of the pair's pool from `config`, if it was created at the derived address."""
         return derived(self.address, b"pool", address_bytes(config), *sorted((mint_a, mint_b)))
 
 
 def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tuple[Instruction, ...]:
-    """What executes `quote` for the wallet `payer`, with its bounds inside."""
+    """The instructions that execute `quote` for the wallet `payer`, including its bounds."""
     mints = (quote.request.mint_in, quote.request.mint_out)
     source, target = (token_account(payer, mint, pool.token_program(mint)) for mint in mints)
     swap = _swap(program, pool, quote, payer, (source.address, target.address))
@@ -43,7 +42,8 @@ def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tu
 
 
 def _swap(program: Program, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
-    """From the first to the second of the payer's token accounts: (amount in, least out) or (most in, amount out)."""
+    """The swap from the first to the second of the payer's token accounts."""
+    # Both instructions take the same thirteen accounts. The vault in the input's place selects the direction.
     way = slice(None) if quote.request.mint_in == pool.mints[0] else slice(None, None, -1)
     metas = (
         AccountMeta(payer, signer=True),
@@ -54,7 +54,9 @@ def _swap(program: Program, pool: PoolKeys, quote: Quote, payer: str, accounts: 
         AccountMeta(pool.observation, writable=True),
     )
     if quote.request.mode is Mode.EXACT_IN:
-        data, amounts = SWAP_BASE_INPUT, (quote.amount_in, quote.min_out)
+        tag = SWAP_BASE_INPUT
+        amounts = (quote.amount_in, quote.min_out)
     else:
-        data, amounts = SWAP_BASE_OUTPUT, (quote.max_in, quote.amount_out)
-    return Instruction(program.address, metas, data + b"".join(amount.to_bytes(8, "little") for amount in amounts))
+        tag = SWAP_BASE_OUTPUT
+        amounts = (quote.max_in, quote.amount_out)
+    return Instruction(program.address, metas, tag + b"".join(amount.to_bytes(8, "little") for amount in amounts))

@@ -1,5 +1,7 @@
-"""raydium: Raydium's CPMM pools (the program raydium-cp-swap), settled on Solana: what `adapters/pools/venue.py` needs
-to know of them."""
+"""The venue `raydium`: quotes and swaps of Raydium's CPMM pools (the program raydium-cp-swap) on Solana.
+
+`adapters/pools/venue.py` does the work; this module has what is specific to the program.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +11,12 @@ from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
 from dexexec_adapters.curves.cpmm import CpmmPool, quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.integers import ceil_div
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
-from dexexec_adapters.pools.options import PoolOptions
+from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.raydium import accounts as layout
 from dexexec_adapters.raydium.accounts import PoolKeys, PoolState
-from dexexec_adapters.raydium.options import RaydiumOptions
+from dexexec_adapters.solana.addresses import Addresses
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
 from dexexec_adapters.solana.spl import TOKEN_2022
@@ -29,12 +31,19 @@ FAILURES: Mapping[int, VenueError] = {
     2006: BadAnswer("an account is not the one that the program derives"),
     2505: NoRoute("an amount would be zero"),
 }
-"""By the numbers of the program's `error.rs` and of Anchor. What the wallet lacks (1, of the token programs; 3012, no
-account) is not among them: the engine knows the balances, and tells it by name and amount."""
+"""Error numbers of the program's `error.rs` and of Anchor. Missing funds are left out (1, of the token programs; 3012,
+no account): the engine has the balances, and reports them with token and amount."""
+
+
+class RaydiumOptions(PoolOptions):
+    """Settings of the venue."""
+
+    configs_field = "amm_configs"
+    amm_configs: Addresses = CONFIGS_SETTING
 
 
 class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
-    """Quotes and builds swaps of one CPMM pool each."""
+    """Quotes and builds swaps, each with one CPMM pool."""
 
     name = "raydium"
     Options = RaydiumOptions
@@ -45,7 +54,7 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
-        # Imported here, as it needs a Solana library.
+        # Imported here because it needs a Solana library, which an installation without Solana lacks.
         from dexexec_adapters.raydium import instructions  # noqa: PLC0415
 
         self._swap = instructions
@@ -53,59 +62,61 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
 
     @property
     def vault_owner(self) -> str:
-        """The address that the program derives for all its pools."""
+        """The address that the program derives for the vaults of all its pools."""
         return self._program.authority
 
     def shared_accounts(self) -> Sequence[str]:
-        """The chain's clock: a pool opens by that, and not by ours."""
+        """The chain's clock, by which pools open."""
         return [CLOCK]
 
     def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
-        """The chain's, where the node shows it."""
+        """The chain's time, or this process's if the node does not return the clock."""
         return read_clock(found[CLOCK]) if found.get(CLOCK) else super().now(found, slot)
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
-        """One search: a pool has its mints in the order of their bytes."""
+        """One search, because the order of a pool's mints is fixed."""
         return [layout.pool_filters(*pair)]
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
-        """Those that were made from one of the configs."""
+        """The pools created from one of the configs."""
         return [self._program.pool_of_config(config, *pair) for config in self.configs]
 
     def read_pool(self, address: str, account: Account | None) -> PoolState:
-        """By its owner, discriminator and size."""
+        """The pool, after checking owner, discriminator and size."""
         return layout.read_pool(address, account, self.program_id)
 
     def check_config(self, address: str, account: Account | None) -> None:
-        """By its owner, discriminator, size and rates."""
+        """Check owner, discriminator, size and rates."""
         layout.read_config(address, account, self.program_id)
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
-        """At most six: a mint matters only where its transfers may not move what they say."""
+        """The pool, its config, its vaults, and the mints of Token-2022."""
+        # Mints of the older token program have no extensions. Leaving them out lets more pools fit into one request.
         programs = zip(pool.mints, pool.token_programs, strict=True)
-        careful = (mint for mint, token_program in programs if token_program == TOKEN_2022)
-        return [pool.address, pool.amm_config, *pool.vaults, *careful]
+        extensible = (mint for mint, token_program in programs if token_program == TOKEN_2022)
+        return [pool.address, pool.amm_config, *pool.vaults, *extensible]
 
     def curve(self, state: PoolState, held: tuple[int, int], found: Mapping[str, Account | None]) -> CpmmPool:
-        """With the rates of the pool's config."""
-        at = state.keys.amm_config
-        return layout.cpmm_pool(state, layout.read_config(at, found[at], self.program_id), *held)
+        """The pool with the rates of its config."""
+        address = state.keys.amm_config
+        config = layout.read_config(address, found[address], self.program_id)
+        return layout.cpmm_pool(state, config, *held)
 
     def price(
         self, curve: CpmmPool, request: SwapRequest, direction: TradeDirection, now: ChainTime
     ) -> SwapResult[CpmmPool]:
-        """By `adapters/curves/cpmm.py`."""
+        """The swap by `adapters/curves/cpmm.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
 
     def fee(self, result: SwapResult[CpmmPool], request: SwapRequest) -> tuple[int, str]:
-        """With a fee from the output, what is taken from the input counts as what it would have bought at the swap's
-        own rate, rounded up."""
+        """The fee in one token, even if the pool takes it from both sides."""
         if not result.fee_out:
             return result.fee_in, request.mint_in
+        # The part from the input counts as the output that it would have bought at the swap's rate, rounded up.
         bought = ceil_div(result.fee_in * (result.amount_out + result.fee_out), result.amount_in - result.fee_in)
         return result.fee_out + bought, request.mint_out
 
     def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap_base_input` or `swap_base_output`, with the accounts that it needs."""
+        """`swap_base_input` or `swap_base_output`, with the instructions around it."""
         return self._swap.swap_steps(self._program, pool, quote, payer)

@@ -1,1 +1,1 @@
-"""Solana accounts, addresses and instructions as adapters read and build them."""
+"""Reading Solana accounts and addresses, and building instructions, for all adapters."""

@@ -1,4 +1,4 @@
-"""Addresses as people write them in settings: base58, several of them by comma. Needs no Solana library."""
+"""Addresses in settings: base58, in lists separated by commas. Needs no Solana library."""
 
 from typing import Annotated
 
@@ -11,7 +11,8 @@ SIZE = 32
 
 
 def address_bytes(text: str) -> bytes:
-    """The bytes of an address. Raises `ValueError` for what is none."""
+    """The bytes of an address. Raises `ValueError` for an invalid address."""
+    # Base58 decoding takes time quadratic in the length. No address has more than 44 characters.
     data = base58.decode(text) if len(text) <= 44 else b""
     if len(data) != SIZE:
         raise ValueError(f"not an address: {SIZE} bytes in base58 are needed")
@@ -24,20 +25,20 @@ def _checked(text: str) -> str:
     return text
 
 
-def _listed(value: object) -> object:
+def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _all_checked(found: tuple[str, ...]) -> tuple[str, ...]:
-    for place, text in enumerate(found, 1):
+def _all_checked(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for place, text in enumerate(addresses, 1):
         try:
             address_bytes(text)
         except ValueError as error:
             raise ValueError(f"entry {place} is {error}") from error
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(addresses))
 
 
 Address = Annotated[str, AfterValidator(_checked)]
 """A setting that is an address, or empty."""
-Addresses = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_all_checked)]
-"""A setting that is a list of addresses by comma, each of them once; may be empty."""
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_all_checked)]
+"""A setting that is a list of addresses separated by commas. Duplicates are dropped; it may be empty."""

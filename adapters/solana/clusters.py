@@ -1,7 +1,7 @@
-"""Where programs are deployed: per venue, cluster -> addresses. Plain data; every one of them can be set otherwise.
+"""Where each venue's program is deployed, by cluster. Every address can be overridden by a setting.
 
-A cluster that is not named knows no deployment: there the program's address has to be given. On a localnet, programs
-are loaded from dumps of mainnet-beta, at the addresses they have there.
+On a cluster that is missing here, the program's address must be set. On a localnet, programs are loaded from dumps of
+mainnet-beta and have the same addresses as there.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Literal
 
 ClusterName = Literal["", "mainnet-beta", "devnet", "testnet", "localnet"]
-"""Solana's own names for its clusters, and `localnet`; empty where it is not known."""
+"""Solana's names for its clusters, and `localnet`. Empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A program, and those configs that pools are usually made with (all base58)."""
+    """The address of a program, and of the configs with which most of its pools are created (base58)."""
 
     program: str
     configs: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What needs a Solana library: addresses, signatures, reading a message. Imported only by who settles on Solana."""
+"""Derived addresses, signatures and parsed messages. Needs a Solana library, so only venues on Solana import it."""
 
 from hashlib import sha256
 
@@ -12,41 +12,42 @@ from dexexec_adapters.solana.spl import TOKEN, TokenAccount
 
 
 class Authority:
-    """The key that moves a mock pool's vaults. It guards nothing: anybody can derive it from the public text `seed`,
-    and what it moves are the free coins of a localnet."""
+    """The key that moves a mock pool's vaults. It is not a secret: it is derived from the public text `seed`, and the
+    coins of a localnet are free."""
 
     def __init__(self, seed: str) -> None:
         self._keypair = Keypair.from_seed(sha256(seed.encode()).digest())
         self.address = str(self._keypair.pubkey())
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes."""
+        """The signature of `message` (64 bytes)."""
         return bytes(self._keypair.sign_message(message))
 
 
 def associated(owner: str, mint: str, program: str = TOKEN) -> str:
-    """The address of an owner's token account for a mint of a token program. Raises `ValueError` for what is no
-    address."""
+    """The address of an owner's associated token account. `program` is the mint's token program.
+
+    Raises `ValueError` for an invalid address.
+    """
     return str(get_associated_token_address(*map(Pubkey.from_string, (owner, mint, program))))
 
 
 def token_account(owner: str, mint: str, program: str = TOKEN) -> TokenAccount:
-    """An owner's token account for a mint of a token program, whether it is there or not. Raises `ValueError` for what
-    is no address."""
+    """An owner's associated token account, whether it exists or not. Raises `ValueError` for an invalid address."""
     return TokenAccount(associated(owner, mint, program), mint, program)
 
 
 def derived(program: str, *seeds: bytes) -> str:
-    """The address that a program derives from seeds of at most 32 bytes each. Raises `ValueError` for what is no
+    """The address that a program derives from seeds of at most 32 bytes each. Raises `ValueError` for an invalid
     address."""
     address, _ = Pubkey.find_program_address(seeds, Pubkey.from_string(program))
     return str(address)
 
 
 def read_message(message: bytes) -> tuple[str, tuple[Instruction, ...]]:
-    """Payer and instructions of a version 0 message. Their accounts are without marks: the message marks them.
+    """The payer and the instructions of a version 0 message. The accounts have no signer and writable flags.
 
-    Raises `ValueError` for other bytes, and where accounts come from lookup tables, as those are not in the message.
+    Raises `ValueError` for other bytes, and for a message with lookup tables, because it lacks some addresses.
     """
     parsed = from_bytes_versioned(message)
     if not isinstance(parsed, MessageV0) or parsed.address_table_lookups:
@@ -55,12 +56,12 @@ def read_message(message: bytes) -> tuple[str, tuple[Instruction, ...]]:
     try:
         steps = tuple(
             Instruction(
-                keys[one.program_id_index],
-                tuple(AccountMeta(keys[index]) for index in bytes(one.accounts)),
-                bytes(one.data),
+                keys[step.program_id_index],
+                tuple(AccountMeta(keys[index]) for index in bytes(step.accounts)),
+                bytes(step.data),
             )
-            for one in parsed.instructions
+            for step in parsed.instructions
         )
     except IndexError as error:
-        raise ValueError("an instruction names an account that is not there") from error
+        raise ValueError("an instruction refers to an account that the message lacks") from error
     return keys[0], steps

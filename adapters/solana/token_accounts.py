@@ -1,8 +1,7 @@
-"""Token accounts and mints of both token programs, as far as a pool's adapter has to look at them.
+"""Balances of token accounts, and extensions of mints, for both token programs.
 
-Layouts: SPL Token `state.rs` (account: mint 0, owner 32, amount 64, state 108, 165 bytes; mint: supply 36, decimals 44,
-initialized 45, 82 bytes). Token-2022 appends extensions: the account's kind at 165 (mint 1, token account 2), then per
-extension a type and a length of 16 bits each and the data; a mint is filled up with zeros to 165 first.
+The layouts are those of SPL Token's `state.rs`. Token-2022 appends extensions at byte 165: the kind of account, then
+for each extension its type and length (16 bits each) and its data. A mint is padded with zeros to 165 bytes first.
 """
 
 from struct import unpack_from
@@ -10,15 +9,22 @@ from struct import unpack_from
 from dexexec.domain import base58
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer, Unsupported
-from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
+from dexexec_adapters.solana.spl import ACCOUNT_SIZE, TOKEN, TOKEN_2022
 
-ACCOUNT_SIZE, MINT_SIZE = 165, 82
-MINT_KIND, ACCOUNT_KIND = 1, 2
-INITIALIZED, FROZEN = 1, 2
-HARMLESS = frozenset({3, 10, 18, 19, 20, 21, 22, 23, 25})
-"""Extensions of a mint that leave what a transfer moves alone: who may close it once there is no supply, interest and
-scale for display, metadata, groups."""
-HARMFUL = {
+MINT_SIZE = 82
+
+# Kinds of extended accounts (byte 165).
+MINT_KIND = 1
+ACCOUNT_KIND = 2
+
+# States of a token account (byte 108).
+INITIALIZED = 1
+FROZEN = 2
+
+SUPPORTED_EXTENSIONS = frozenset({3, 10, 18, 19, 20, 21, 22, 23, 25})
+"""Extensions of a mint that do not change what a transfer moves: the close authority, interest and scale for display,
+metadata and groups."""
+UNSUPPORTED_NAMES = {
     1: "TransferFeeConfig",
     4: "ConfidentialTransferMint",
     6: "DefaultAccountState",
@@ -29,18 +35,20 @@ HARMFUL = {
     24: "ConfidentialMintBurn",
     26: "Pausable",
 }
-"""The names of others, for the refusal. The list of those that are let pass is the closed one."""
+"""Names of other extensions, for the error message. An extension that is in neither list is not supported."""
 
 
 def read_amount(address: str, account: Account | None, *, program: str, mint: str, owner: str) -> int:
-    """Base units in the token account at `address`, which must be one of the token program `program` for `mint` that
-    belongs to `owner`. Raises `BadAnswer` for anything else, `Unsupported` for a frozen one."""
+    """The balance (base units) of the token account of `owner` for `mint` under the token program `program`.
+
+    Raises `BadAnswer` for any other account, `Unsupported` for a frozen one.
+    """
     data = _of_program(address, account, program)
     extended = len(data) > ACCOUNT_SIZE and program == TOKEN_2022 and data[ACCOUNT_SIZE] == ACCOUNT_KIND
     if len(data) != ACCOUNT_SIZE and not extended:
         raise BadAnswer(f"{address} is not a token account: {len(data)} bytes")
     if base58.encode(data[:32]) != mint or base58.encode(data[32:64]) != owner:
-        raise BadAnswer(f"the token account {address} is of another mint or owner than its pool says")
+        raise BadAnswer(f"the token account {address} is of another mint or owner than the pool's account")
     if data[108] == FROZEN:
         raise Unsupported(f"the token account {address} is frozen")
     if data[108] != INITIALIZED:
@@ -49,15 +57,19 @@ def read_amount(address: str, account: Account | None, *, program: str, mint: st
 
 
 def check_mint(address: str, account: Account | None, *, program: str) -> None:
-    """Raises `Unsupported` for a mint whose transfers do not simply move what they say, naming its extension, and
-    `BadAnswer` for what is no mint of the token program `program`."""
+    """Check that transfers of a mint move exactly their amount.
+
+    Raises `Unsupported` with the name of an extension that prevents this, and `BadAnswer` for an account that is not a
+    mint of the token program `program`.
+    """
     data = _of_program(address, account, program)
     extended = len(data) > ACCOUNT_SIZE and program == TOKEN_2022 and data[ACCOUNT_SIZE] == MINT_KIND
     if (len(data) != MINT_SIZE and not extended) or data[45] != 1:
         raise BadAnswer(f"{address} is not a mint, or not initialized: {len(data)} bytes")
     for kind in _extensions(address, data[ACCOUNT_SIZE + 1 :]):
-        if kind not in HARMLESS:
-            name = HARMFUL.get(kind, f"number {kind}")
+        # An allow-list: an extension that is added to the token program later must not pass unseen.
+        if kind not in SUPPORTED_EXTENSIONS:
+            name = UNSUPPORTED_NAMES.get(kind, f"number {kind}")
             raise Unsupported(f"the mint {address} has the Token-2022 extension {name}, which is not supported")
 
 
@@ -72,8 +84,9 @@ def _of_program(address: str, account: Account | None, program: str) -> bytes:
 
 
 def _extensions(address: str, data: bytes) -> list[int]:
-    """The types of a mint's extensions, in order; 0 marks the end."""
-    found, at = [], 0
+    """The types of a mint's extensions, in order. Type 0 marks the end."""
+    kinds = []
+    at = 0
     while at + 2 <= len(data):
         (kind,) = unpack_from("<H", data, at)
         if kind == 0:
@@ -84,5 +97,5 @@ def _extensions(address: str, data: bytes) -> list[int]:
         at += 4 + size
         if at > len(data):
             raise BadAnswer(f"the extensions of the mint {address} are cut off")
-        found.append(kind)
-    return found
+        kinds.append(kind)
+    return kinds

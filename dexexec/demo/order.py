@@ -136,7 +136,8 @@ class Summary:
 def plan(count: int, keys: Iterable[str]) -> list[DemoOrder]:
     """That many orders, of alternating sides and sizes."""
     return [
-        DemoOrder(side, amount, key) for (side, amount), key in islice(zip(cycle(SIZES), keys, strict=False), count)
+        DemoOrder(side=side, amount=amount, key=key)
+        for (side, amount), key in islice(zip(cycle(SIZES), keys, strict=False), count)
     ]
 
 

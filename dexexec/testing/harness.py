@@ -156,7 +156,7 @@ class Harness:
         clock = ManualClock()
         settles = self.venue_class.capabilities.network == Network.SIMULATED
         sealer = SimulatedSealer(SimulatedSigner(), guarded=False)
-        yield ChainSetup(clock, SimulatedChain(MemoryLedger(clock)), sealer, settles=settles)
+        yield ChainSetup(clock=clock, chain=SimulatedChain(MemoryLedger(clock)), sealer=sealer, settles=settles)
 
     @asynccontextmanager
     async def venue_setup(self, condition: Condition = Condition.STILL) -> AsyncIterator[VenueSetup]:
@@ -177,9 +177,17 @@ class Harness:
                 network = self.venue_class.capabilities.network
                 raise NotApplicable(f"settles on {network}, swaps are not tried there")
             venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition), on.cluster))
-            pair = self.pair or self.default_pair()
+            mint_in, mint_out = self.pair or self.default_pair()
             try:
-                yield VenueSetup(venue, on.clock, on.chain, on.sealer, self.tokens, *pair)
+                yield VenueSetup(
+                    venue=venue,
+                    clock=on.clock,
+                    chain=on.chain,
+                    sealer=on.sealer,
+                    tokens=self.tokens,
+                    mint_in=mint_in,
+                    mint_out=mint_out,
+                )
             finally:
                 await venue.aclose()
 

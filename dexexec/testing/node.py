@@ -84,7 +84,7 @@ class NodeHarness(Harness):
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """The node."""
         clock = ManualClock(time.time_ns() // 1_000_000)
-        yield ChainSetup(clock, self.chain, SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
+        yield ChainSetup(clock=clock, chain=self.chain, sealer=SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
 
     async def ready(self) -> None:
         """Let the venue look around, and quote once, so that the node has been asked for what the checks need. Raises

@@ -81,7 +81,9 @@ class ProgramHarness(Harness):
         """A fresh market; prices move by a third party's swaps."""
         pair = self.pair or self.default_pair()
         async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
-            setup = harness.ChainSetup(on.clock, on.chain, on.sealer, "localnet", settles=True)
+            setup = harness.ChainSetup(
+                clock=on.clock, chain=on.chain, sealer=on.sealer, cluster="localnet", settles=True
+            )
             if condition is not Condition.MOVING:
                 yield setup
                 return

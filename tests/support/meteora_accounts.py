@@ -13,8 +13,7 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import VenueContext
 from dexexec_adapters.meteora.instructions import Program
-from dexexec_adapters.meteora.options import MeteoraOptions
-from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.meteora.venue import Meteora, MeteoraOptions
 from dexexec_adapters.solana.chain_clock import CLOCK, SYSVAR
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 from dexexec_adapters.solana.keys import derived

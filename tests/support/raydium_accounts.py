@@ -14,8 +14,7 @@ from dexexec.domain.token import KNOWN, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import VenueContext, VenueError
 from dexexec_adapters.raydium.instructions import Program
-from dexexec_adapters.raydium.options import RaydiumOptions
-from dexexec_adapters.raydium.venue import Raydium
+from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
 from dexexec_adapters.solana.spl import TOKEN
 from tests.vectors.accounts import load

@@ -58,4 +58,6 @@ class RecordedHarness(Harness):
     @asynccontextmanager
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh chain."""
-        yield ChainSetup(ManualClock(), self.chain(), SimulatedSealer(SimulatedSigner()), cluster="mainnet-beta")
+        yield ChainSetup(
+            clock=ManualClock(), chain=self.chain(), sealer=SimulatedSealer(SimulatedSigner()), cluster="mainnet-beta"
+        )

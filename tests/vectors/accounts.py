@@ -65,7 +65,13 @@ def damm_v2_pool(account: str) -> DammV2Pool:
         volatility_reference=wide(136),
     )
     return DammV2Pool(
-        base_fee=BaseFee(cliff, mode, periods, frequency, reduction),
+        base_fee=BaseFee(
+            cliff_fee_numerator=cliff,
+            base_fee_mode=mode,
+            number_of_period=periods,
+            period_frequency=frequency,
+            reduction_factor=reduction,
+        ),
         dynamic_fee=dynamic_fee if data[56] else None,
         liquidity=wide(360),
         sqrt_price=wide(456),

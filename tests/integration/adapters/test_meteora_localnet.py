@@ -10,8 +10,7 @@ from dexexec.domain.quote import SwapRequest
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, VenueContext
-from dexexec_adapters.meteora.options import MeteoraOptions
-from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.meteora.venue import Meteora, MeteoraOptions
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from tests.support import meteora_accounts as at
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet

@@ -109,7 +109,7 @@ async def test_the_price_is_what_the_vaults_really_hold(tmp_path: Path) -> None:
         ]:
             quote = await quoted(on, venue, request)
             held = await vaults(on, quote)
-            pool = cpmm.CpmmPool(CONFIG, held[WSOL], held[USDC])
+            pool = cpmm.CpmmPool(amm_config=CONFIG, vault_0_amount=held[WSOL], vault_1_amount=held[USDC])
             price = cpmm.quote_exact_in if request.mode is Mode.EXACT_IN else cpmm.quote_exact_out
             direction = TradeDirection.A_TO_B if request.mint_in == WSOL else TradeDirection.B_TO_A
             due = price(pool, request.amount, direction, ChainTime(0, 0))

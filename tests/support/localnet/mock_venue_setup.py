@@ -121,4 +121,4 @@ class LocalnetHarness(Harness):
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
         """A fresh localnet: coins are free, so swaps are sent."""
         async with mock_venue_setup(self.folder / uuid.uuid4().hex) as on:
-            yield ChainSetup(on.clock, on.chain, on.sealer, Network.LOCALNET, settles=True)
+            yield ChainSetup(clock=on.clock, chain=on.chain, sealer=on.sealer, cluster=Network.LOCALNET, settles=True)

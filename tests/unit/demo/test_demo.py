@@ -28,7 +28,7 @@ def followed(
 ) -> DemoOrder:
     """An order whose socket heard `events`. Unless a record is given, it holds the whole life of an order."""
     life = [event(n, status, venue="v") for n, status in enumerate(LIFE, 1)]
-    order = DemoOrder("buy", "0.01", "k", ID, posted_at=1.0, sockets=1)
+    order = DemoOrder(side="buy", amount="0.01", key="k", order_id=ID, posted_at=1.0, sockets=1)
     for one in life if events is None else events:
         assert order.take(one, 1.0 + seconds)
     order.record = {"status": "confirmed", "events": life} if record is None else record
@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_read_is_a_fault() -> None:
 
 
 def test_an_order_that_was_never_accepted_is_a_fault_with_the_reason() -> None:
-    order = DemoOrder("buy", "0.01", "k", note="503 busy")
+    order = DemoOrder(side="buy", amount="0.01", key="k", note="503 busy")
     assert order_faults(order) == ["could not be posted in time: 503 busy"]
     order.given_up = "422 bad"
     assert order_faults(order) == ["422 bad"]
@@ -134,13 +134,13 @@ def test_an_order_that_was_never_accepted_is_a_fault_with_the_reason() -> None:
     ],
 )
 def test_what_is_no_event_of_the_order_is_not_taken(message: dict[str, object]) -> None:
-    order = DemoOrder("buy", "0.01", "k", ID)
+    order = DemoOrder(side="buy", amount="0.01", key="k", order_id=ID)
     assert not order.take(message, 1.0)
     assert order.events == []
 
 
 def test_a_resumed_socket_subscribes_after_the_highest_seq() -> None:
-    assert DemoOrder("buy", "0.01", "k", ID).last_seq == 0
+    assert DemoOrder(side="buy", amount="0.01", key="k", order_id=ID).last_seq == 0
     assert followed(life(1, 2, 3)).last_seq == 3
 
 
@@ -188,7 +188,7 @@ def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be
 
 
 def test_a_run_in_which_nothing_ended_has_a_summary_too() -> None:
-    found = summarize([DemoOrder("buy", "0.01", "k", given_up="503 busy, 15 times")])
+    found = summarize([DemoOrder(side="buy", amount="0.01", key="k", given_up="503 busy, 15 times")])
     assert found.exit_code == 1
     text = "\n".join(summary_lines(found))
     assert "1: 0 confirmed, 0 failed, 1 given up" in text
@@ -268,7 +268,7 @@ def test_time_runs_on_while_an_order_is_under_way() -> None:
 
 
 def test_a_table_higher_than_the_terminal_shows_first_what_is_under_way() -> None:
-    waiting = [DemoOrder("buy", "1", "w") for _ in range(3)]
+    waiting = [DemoOrder(side="buy", amount="1", key="w") for _ in range(3)]
     ended = [followed(seconds=seconds) for seconds in (1.0, 3.0, 2.0)]
     live = [followed(life(1, 2)) for _ in range(2)]
     orders = [*waiting, *ended, *live]

@@ -16,7 +16,7 @@ from tests.support.scripted import BUY_ONE_SOL, SELL_ONE_SOL, quote_of
 
 NOW = ChainTime(1, 1)
 POOL = cpmm.CpmmPool(
-    cpmm.AmmConfig(trade_fee_rate=2_500, protocol_fee_rate=120_000, fund_fee_rate=40_000),
+    amm_config=cpmm.AmmConfig(trade_fee_rate=2_500, protocol_fee_rate=120_000, fund_fee_rate=40_000),
     vault_0_amount=50_000 * 10**9,
     vault_1_amount=7_500_000 * 10**6,
 )

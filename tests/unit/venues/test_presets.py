@@ -56,7 +56,7 @@ def test_devnet_is_both_venues_with_devnets_programs() -> None:
 
 @pytest.mark.parametrize("cluster", ["mainnet-beta", "testnet"])
 def test_a_node_of_another_cluster_is_refused(cluster: str) -> None:
-    text = f"raydium: DEXEXEC_RAYDIUM_CLUSTER is devnet, but the node is of {cluster}"
+    text = f"raydium: DEXEXEC_RAYDIUM_CLUSTER is devnet, but the node belongs to {cluster}"
     with pytest.raises(AdapterLoadError, match=text):
         started(cluster)
 

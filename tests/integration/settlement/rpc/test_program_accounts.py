@@ -14,8 +14,7 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Unreachable, VenueContext
 from dexexec_adapters.raydium.accounts import pool_filters
 from dexexec_adapters.raydium.instructions import Program
-from dexexec_adapters.raydium.options import RaydiumOptions
-from dexexec_adapters.raydium.venue import Raydium
+from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_nodes import open_chain, rpc_chain, scripted_node
 from tests.support.raydium_accounts import (

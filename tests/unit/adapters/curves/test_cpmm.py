@@ -21,8 +21,13 @@ from tests.vectors.accounts import cpmm_pool, load
 A_TO_B, B_TO_A = TradeDirection.A_TO_B, TradeDirection.B_TO_A
 NOW = ChainTime(slot=400_000_000, unix_timestamp=1_800_000_000)
 CONFIG = AmmConfig(trade_fee_rate=2_500, protocol_fee_rate=120_000, fund_fee_rate=40_000)
-SOL_USDC = CpmmPool(CONFIG, vault_0_amount=50_000 * 10**9, vault_1_amount=7_500_000 * 10**6)
-MILLION = CpmmPool(replace(CONFIG, creator_fee_rate=500), 10**6, 10**6, enable_creator_fee=True)
+SOL_USDC = CpmmPool(amm_config=CONFIG, vault_0_amount=50_000 * 10**9, vault_1_amount=7_500_000 * 10**6)
+MILLION = CpmmPool(
+    amm_config=replace(CONFIG, creator_fee_rate=500),
+    vault_0_amount=10**6,
+    vault_1_amount=10**6,
+    enable_creator_fee=True,
+)
 
 
 def recorded_swap(pool: CpmmPool, swap: dict[str, Any]) -> SwapResult[CpmmPool]:
@@ -74,7 +79,7 @@ def test_no_recorded_swap_is_small_enough_for_the_old_dust_rule_to_matter() -> N
 
 
 def test_dust_that_is_worth_less_than_one_unit_costs_one_unit_and_its_fee() -> None:
-    pool = CpmmPool(CONFIG, vault_0_amount=1_000, vault_1_amount=10**9)
+    pool = CpmmPool(amm_config=CONFIG, vault_0_amount=1_000, vault_1_amount=10**9)
     result = quote_exact_out(pool, 1, A_TO_B, NOW)
     assert (result.amount_in, result.fee_in) == (2, 1)
 
@@ -142,7 +147,7 @@ def test_a_higher_fee_raises_the_cost_but_not_the_price_impact() -> None:
         (SOL_USDC, U64_MAX + 1, Refusal.INVALID_AMOUNT, "from 1 to 18446744073709551615"),
         (SOL_USDC, 1, Refusal.ZERO_OUTPUT, "too small"),
         (SOL_USDC, U64_MAX, Refusal.MATH_OVERFLOW, "vault_0_amount"),
-        (replace(SOL_USDC, status=4), 10**9, Refusal.CLOSED, "switched off"),
+        (replace(SOL_USDC, status=4), 10**9, Refusal.CLOSED, "disabled"),
         (replace(SOL_USDC, open_time=NOW.unix_timestamp + 1), 10**9, Refusal.CLOSED, "opens at 1800000001"),
         (replace(MILLION, creator_fee_on=ONLY_TOKEN_1), 3, Refusal.ZERO_OUTPUT, "too small"),
         (replace(SOL_USDC, vault_0_amount=0), 10**9, Refusal.INSUFFICIENT_LIQUIDITY, "reserves are 0 and"),

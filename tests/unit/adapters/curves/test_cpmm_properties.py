@@ -33,7 +33,7 @@ def pools(draw: st.DrawFn) -> CpmmPool:
     protocol, fund, creator = draw(st.tuples(*[st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))] * 3))
     reserve_0, reserve_1 = draw(st.integers(1, 2**60)), draw(st.integers(1, 2**60))
     return CpmmPool(
-        config,
+        amm_config=config,
         vault_0_amount=reserve_0 + protocol[0] + fund[0] + creator[0],
         vault_1_amount=reserve_1 + protocol[1] + fund[1] + creator[1],
         protocol_fees_token_0=protocol[0],

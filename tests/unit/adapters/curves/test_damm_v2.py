@@ -31,12 +31,14 @@ RECORDS = load("damm_v2.json")
 # 150 USDC per SOL between 50 and 400, from 3,750,000 USDC of B.
 PRICE, LOWEST, HIGHEST = (sqrt_price_from_amounts(10**9, usdc * 10**6) for usdc in (150, 50, 400))
 LIQUIDITY = liquidity_from_b(3_750_000 * 10**6, PRICE, LOWEST)
+RESERVES = range_reserves(LIQUIDITY, PRICE, LOWEST, HIGHEST)
 SOL_USDC = DammV2Pool(
-    BaseFee(2_500_000),
-    None,
-    LIQUIDITY,
-    PRICE,
-    *range_reserves(LIQUIDITY, PRICE, LOWEST, HIGHEST),
+    base_fee=BaseFee(cliff_fee_numerator=2_500_000),
+    dynamic_fee=None,
+    liquidity=LIQUIDITY,
+    sqrt_price=PRICE,
+    token_a_amount=RESERVES[0],
+    token_b_amount=RESERVES[1],
     sqrt_min_price=LOWEST,
     sqrt_max_price=HIGHEST,
     collect_fee_mode=ONLY_B,
@@ -140,14 +142,20 @@ def test_a_compounding_pool_puts_its_part_of_the_fee_back_into_reserve_b() -> No
 
 @pytest.mark.parametrize(("activation_type", "fee"), [(BY_SLOT, 4_000_000), (BY_TIMESTAMP, 3_000_000)])
 def test_a_schedule_runs_on_the_clock_the_pool_chose(activation_type: int, fee: int) -> None:
-    schedule = BaseFee(5_000_000, 0, 4, 1_000, 1_000_000)
+    schedule = BaseFee(
+        cliff_fee_numerator=5_000_000,
+        base_fee_mode=0,
+        number_of_period=4,
+        period_frequency=1_000,
+        reduction_factor=1_000_000,
+    )
     pool = replace(SOL_USDC, base_fee=schedule, activation_type=activation_type, activation_point=10_000)
     result = quote_exact_in(pool, 10**9, B_TO_A, ChainTime(slot=11_000, unix_timestamp=12_000))
     assert result.fee_in == fee
 
 
 def test_a_swap_pays_for_the_moves_before_it_not_for_its_own() -> None:
-    pool = replace(SOL_USDC, base_fee=BaseFee(2_500_000), dynamic_fee=VOLATILE)
+    pool = replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=2_500_000), dynamic_fee=VOLATILE)
     first = quote_exact_in(pool, 500_000 * 10**6, B_TO_A, NOW)
     calm = quote_exact_in(first.pool_after, 10**9, B_TO_A, NOW)
     assert first.fee_in == 500_000 * 2_500
@@ -159,8 +167,8 @@ def test_a_swap_pays_for_the_moves_before_it_not_for_its_own() -> None:
 
 @pytest.mark.parametrize("direction", TradeDirection)
 def test_a_higher_fee_raises_the_cost_but_not_the_price_impact(direction: TradeDirection) -> None:
-    dear = replace(SOL_USDC, base_fee=BaseFee(10_000_000), collect_fee_mode=ONLY_B)
-    pool = replace(dear, base_fee=BaseFee(2_500_000))
+    dear = replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=10_000_000), collect_fee_mode=ONLY_B)
+    pool = replace(dear, base_fee=BaseFee(cliff_fee_numerator=2_500_000))
     if direction is A_TO_B:
         low, high = (quote_exact_in(each, 100 * 10**9, direction, NOW) for each in (pool, dear))
     else:
@@ -172,7 +180,7 @@ def test_a_higher_fee_raises_the_cost_but_not_the_price_impact(direction: TradeD
 @pytest.mark.parametrize("direction", TradeDirection)
 @pytest.mark.parametrize("mode", [BOTH_TOKENS, COMPOUNDING])
 def test_price_impact_is_what_the_curve_itself_takes_off_the_spot_price(direction: TradeDirection, mode: int) -> None:
-    pool = replace(SOL_USDC, collect_fee_mode=mode, base_fee=BaseFee(100_000_000))
+    pool = replace(SOL_USDC, collect_fee_mode=mode, base_fee=BaseFee(cliff_fee_numerator=100_000_000))
     if mode == COMPOUNDING:
         pool = replace(pool, compounding_fee_bps=5_000)
         pool = replace(pool, sqrt_price=sqrt_price_from_amounts(pool.token_a_amount, pool.token_b_amount))
@@ -200,10 +208,30 @@ def test_price_impact_is_what_the_curve_itself_takes_off_the_spot_price(directio
         (replace(SOL_USDC, token_a_amount=U64_MAX), 10**9, Refusal.MATH_OVERFLOW, "token_a_amount"),
         (replace(SOL_USDC, pool_status=1), 10**9, Refusal.CLOSED, "pool_status is 1"),
         (replace(SOL_USDC, activation_point=NOW.slot + 1), 10**9, Refusal.CLOSED, "opens at 400000001"),
-        (replace(SOL_USDC, base_fee=BaseFee(50, 2)), 10**9, Refusal.UNSUPPORTED, "rate limiter"),
-        (replace(SOL_USDC, base_fee=BaseFee(50, 3)), 10**9, Refusal.UNSUPPORTED, "market-cap scheduler"),
-        (replace(SOL_USDC, base_fee=BaseFee(50, 4)), 10**9, Refusal.UNSUPPORTED, "market-cap scheduler"),
-        (replace(SOL_USDC, base_fee=BaseFee(50, 5)), 10**9, Refusal.UNSUPPORTED, "base_fee_mode is 5"),
+        (
+            replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=50, base_fee_mode=2)),
+            10**9,
+            Refusal.UNSUPPORTED,
+            "rate limiter",
+        ),
+        (
+            replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=50, base_fee_mode=3)),
+            10**9,
+            Refusal.UNSUPPORTED,
+            "market-cap scheduler",
+        ),
+        (
+            replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=50, base_fee_mode=4)),
+            10**9,
+            Refusal.UNSUPPORTED,
+            "market-cap scheduler",
+        ),
+        (
+            replace(SOL_USDC, base_fee=BaseFee(cliff_fee_numerator=50, base_fee_mode=5)),
+            10**9,
+            Refusal.UNSUPPORTED,
+            "base_fee_mode is 5",
+        ),
         (replace(SOL_USDC, collect_fee_mode=3), 10**9, Refusal.UNSUPPORTED, "collect_fee_mode is 3"),
         (replace(SOL_USDC, activation_type=2), 10**9, Refusal.UNSUPPORTED, "activation_type is 2"),
         (replace(SOL_USDC, fee_version=2), 10**9, Refusal.UNSUPPORTED, "fee_version is 2"),
@@ -251,7 +279,7 @@ def test_an_output_the_pool_cannot_give_is_refused_with_a_code(
 def test_a_cost_that_only_its_fee_lifts_beyond_a_token_account_is_refused() -> None:
     pool = replace(SOL_USDC, collect_fee_mode=COMPOUNDING, token_a_amount=10**9, token_b_amount=10**9, fee_version=1)
     with pytest.raises(CurveError, match="amount_in would be") as refused:
-        quote_exact_out(replace(pool, base_fee=BaseFee(990_000_000)), 10**9 - 1, B_TO_A, NOW)
+        quote_exact_out(replace(pool, base_fee=BaseFee(cliff_fee_numerator=990_000_000)), 10**9 - 1, B_TO_A, NOW)
     assert refused.value.code is Refusal.MATH_OVERFLOW
 
 

@@ -26,11 +26,18 @@ VOLATILE = DynamicFee(
 )
 def test_a_linear_schedule_falls_once_a_period_until_the_last(point: int, fee: int) -> None:
     """Before activation the program charges the last period's fee."""
-    assert BaseFee(50, 0, 10, 60, 2).numerator(point, activation_point=1_000) == fee
+    assert (
+        BaseFee(
+            cliff_fee_numerator=50, base_fee_mode=0, number_of_period=10, period_frequency=60, reduction_factor=2
+        ).numerator(point, activation_point=1_000)
+        == fee
+    )
 
 
 def test_an_exponential_schedule_keeps_a_share_each_period() -> None:
-    schedule = BaseFee(50_000_000, 1, 100, 60, 200)
+    schedule = BaseFee(
+        cliff_fee_numerator=50_000_000, base_fee_mode=1, number_of_period=100, period_frequency=60, reduction_factor=200
+    )
     assert schedule.numerator(1_000, 1_000) == 50_000_000
     # 0.98 in Q64.64 is rounded up, so that one period leaves the whole 49,000,000.
     assert schedule.numerator(1_060, 1_000) == 49_000_000
@@ -38,13 +45,38 @@ def test_an_exponential_schedule_keeps_a_share_each_period() -> None:
     assert abs(schedule.numerator(1_000 + 60 * 100, 1_000) - exact) < 1
 
 
-@pytest.mark.parametrize("schedule", [BaseFee(50), BaseFee(50, 1, 10, 60, 0), BaseFee(50, 0, 10, 0, 2)])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        BaseFee(cliff_fee_numerator=50),
+        BaseFee(cliff_fee_numerator=50, base_fee_mode=1, number_of_period=10, period_frequency=60, reduction_factor=0),
+        BaseFee(cliff_fee_numerator=50, base_fee_mode=0, number_of_period=10, period_frequency=0, reduction_factor=2),
+    ],
+)
 def test_a_schedule_without_periods_or_reduction_stays_at_its_cliff(schedule: BaseFee) -> None:
     assert schedule.numerator(10**9, 0) == 50
 
 
 @pytest.mark.parametrize(
-    ("schedule", "message"), [(BaseFee(50, 0, 10, 60, 6), "below 0"), (BaseFee(50, 1, 10, 60, 10_000), "vanishes")]
+    ("schedule", "message"),
+    [
+        (
+            BaseFee(
+                cliff_fee_numerator=50, base_fee_mode=0, number_of_period=10, period_frequency=60, reduction_factor=6
+            ),
+            "below 0",
+        ),
+        (
+            BaseFee(
+                cliff_fee_numerator=50,
+                base_fee_mode=1,
+                number_of_period=10,
+                period_frequency=60,
+                reduction_factor=10_000,
+            ),
+            "vanishes",
+        ),
+    ],
 )
 def test_a_schedule_the_program_cannot_compute_is_refused(schedule: BaseFee, message: str) -> None:
     with pytest.raises(CurveError, match=message) as refused:
@@ -53,13 +85,18 @@ def test_a_schedule_the_program_cannot_compute_is_refused(schedule: BaseFee, mes
 
 
 def test_a_linear_schedule_may_end_at_no_fee_at_all() -> None:
-    assert BaseFee(50, 0, 10, 60, 5).numerator(10**9, 0) == 0
+    assert (
+        BaseFee(
+            cliff_fee_numerator=50, base_fee_mode=0, number_of_period=10, period_frequency=60, reduction_factor=5
+        ).numerator(10**9, 0)
+        == 0
+    )
 
 
 @pytest.mark.parametrize(("version", "cap"), [(0, 500_000_000), (1, 990_000_000)])
 def test_the_whole_fee_is_capped_by_the_fee_version(version: int, cap: int) -> None:
     wild = replace(VOLATILE, variable_fee_control=10**9, volatility_accumulator=350_000)
-    assert total_fee_numerator(BaseFee(2_500_000), wild, version, 0, 0) == cap
+    assert total_fee_numerator(BaseFee(cliff_fee_numerator=2_500_000), wild, version, 0, 0) == cap
 
 
 # ---- dynamic fee -----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ VOLATILE = DynamicFee(
 
 @st.composite
 def pools(draw: st.DrawFn) -> DammV2Pool:
-    base_fee = BaseFee(draw(st.integers(100_000, 500_000_000)))
+    base_fee = BaseFee(cliff_fee_numerator=draw(st.integers(100_000, 500_000_000)))
     volatility = st.integers(0, VOLATILE.max_volatility_accumulator)
     dynamic_fee = draw(st.none() | st.builds(replace, st.just(VOLATILE), volatility_accumulator=volatility))
     mode = draw(st.sampled_from([BOTH_TOKENS, ONLY_B, COMPOUNDING]))
@@ -49,12 +49,12 @@ def pools(draw: st.DrawFn) -> DammV2Pool:
         price, low, high = sqrt_price_from_amounts(token_a, token_b), 0, 2**128 - 1
         compounding_bps = draw(st.integers(0, 10_000))
     return DammV2Pool(
-        base_fee,
-        dynamic_fee,
-        liquidity,
-        price,
-        token_a,
-        token_b,
+        base_fee=base_fee,
+        dynamic_fee=dynamic_fee,
+        liquidity=liquidity,
+        sqrt_price=price,
+        token_a_amount=token_a,
+        token_b_amount=token_b,
         sqrt_min_price=low,
         sqrt_max_price=high,
         collect_fee_mode=mode,

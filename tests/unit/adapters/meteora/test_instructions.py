@@ -25,7 +25,7 @@ from tests.support.raydium_accounts import address
 from tests.support.scripted import quote_of
 
 PAYER, POOL, VAULT_A, VAULT_B, OTHER = (address(number) for number in (11, 12, 13, 14, 15))
-KEYS = PoolKeys(POOL, (WSOL, USDC), (VAULT_A, VAULT_B), (TOKEN, TOKEN))
+KEYS = PoolKeys(address=POOL, mints=(WSOL, USDC), vaults=(VAULT_A, VAULT_B), token_programs=(TOKEN, TOKEN))
 
 
 def steps(mint_in: str, mint_out: str, mode: Mode, pool: PoolKeys = KEYS) -> tuple[Quote, tuple[Instruction, ...]]:
@@ -118,7 +118,7 @@ def test_getting_sol_opens_the_wrapped_account_and_closes_it() -> None:
 
 
 def test_other_tokens_are_neither_wrapped_nor_closed_and_each_has_its_own_token_program() -> None:
-    pool = PoolKeys(POOL, (OTHER, USDC), (VAULT_A, VAULT_B), (TOKEN_2022, TOKEN))
+    pool = PoolKeys(address=POOL, mints=(OTHER, USDC), vaults=(VAULT_A, VAULT_B), token_programs=(TOKEN_2022, TOKEN))
     _, found = steps(USDC, OTHER, Mode.EXACT_IN, pool)
     target = associated(PAYER, OTHER, TOKEN_2022)
     assert target != associated(PAYER, OTHER)

@@ -20,7 +20,7 @@ from dexexec_adapters.curves import cpmm, damm_v2
 from dexexec_adapters.curves.swap import ChainTime, TradeDirection
 from dexexec_adapters.mock import meteora as mock_meteora
 from dexexec_adapters.mock import raydium as mock_raydium
-from dexexec_adapters.mock.market import Market, Pair, depth, reference_value, wander
+from dexexec_adapters.mock.market import Market, Pair, depth, path_value, reference_value
 from dexexec_adapters.mock.meteora import MockMeteora
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions, MockVenue
@@ -58,7 +58,7 @@ async def best(clock: ManualClock, venues: list[MockVenue[Any]], request: SwapRe
 @given(st.text(max_size=8), st.integers(0, 10**10))
 def test_a_path_stays_within_its_amplitude_and_moves_in_small_steps(key: str, step: int) -> None:
     waves = ((60, 70), (7, 30))
-    here, there = wander(key, step, waves), wander(key, step + 1, waves)
+    here, there = path_value(key, step, waves), path_value(key, step + 1, waves)
     assert abs(here) <= 1_000_000
     assert abs(there - here) <= 2_000_000 * 70 // 6_000 + 2_000_000 * 30 // 700 + 4
 
@@ -90,7 +90,7 @@ def test_usdc_is_constant_and_the_other_token_moves() -> None:
     market = Market(7, "v", TOKENS, 20_000, 0)
     for step in range(1_700_000_000, 1_700_010_000, 997):
         price = market.price(SOL_USDC, step)
-        moved = wander(f"7:{WSOL}", step, ((3_600, 60), (300, 30), (20, 10)))
+        moved = path_value(f"7:{WSOL}", step, ((3_600, 60), (300, 30), (20, 10)))
         assert price.numerator * SOL * 10**6 == 150 * 10**6 * (10**6 + moved * 20_000 // 10**6) * price.denominator
 
 
@@ -120,7 +120,7 @@ def test_a_pool_of_any_pair_fits_a_token_account() -> None:
 
 async def test_mock_raydium_prices_to_the_unit_as_cpmm() -> None:
     clock, raydium = venue(MockRaydium)
-    pool = cpmm.CpmmPool(mock_raydium.CONFIG, 50_000 * SOL, 7_500_000 * 10**6)
+    pool = cpmm.CpmmPool(amm_config=mock_raydium.CONFIG, vault_0_amount=50_000 * SOL, vault_1_amount=7_500_000 * 10**6)
     for request, price, direction in (
         (spend(3 * SOL), cpmm.quote_exact_in, TradeDirection.A_TO_B),
         (spend(777, USDC, WSOL), cpmm.quote_exact_in, TradeDirection.B_TO_A),

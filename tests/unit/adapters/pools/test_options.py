@@ -55,7 +55,10 @@ def test_the_configured_cluster_is_the_nodes_or_that_of_an_unknown_node(venue: t
 def test_another_cluster_than_the_nodes_is_refused_at_the_start_even_with_a_program_of_its_own(
     venue: type[Any],
 ) -> None:
-    text = f"{venue.options_prefix}CLUSTER is devnet, but the node is of mainnet-beta: unset it, or set SOLANA_RPC_URL"
+    text = (
+        f"{venue.options_prefix}CLUSTER is devnet, but the node belongs to mainnet-beta: unset it,"
+        f" or set SOLANA_RPC_URL"
+    )
     for more in ({}, {"PROGRAM_ID": address(5)}):
         with pytest.raises(Unsupported, match=text):
             opened(venue, "mainnet-beta", CLUSTER="devnet", **more)

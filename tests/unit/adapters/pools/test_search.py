@@ -8,7 +8,7 @@ from dexexec.domain.solana import Account, AccountFilters
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import RateLimited, Timeout, Unreachable
 from dexexec_adapters.pools import search as pool_search
-from dexexec_adapters.pools.search import Pools, discover, read
+from dexexec_adapters.pools.search import PoolCache, discover, read_existing
 from tests.support.raydium_accounts import RecordedChain, address
 
 OURS, OTHER = address(200), address(201)
@@ -33,33 +33,33 @@ class Searches:
 
 async def test_concurrent_callers_share_one_search_and_later_ones_its_answer() -> None:
     search, clock = Searches(), ManualClock()
-    known = Pools(search, clock.monotonic, 10.0)
-    waiting = [asyncio.create_task(known.of("a")) for _ in range(5)]
+    cache = PoolCache(search, clock.monotonic, 10.0)
+    waiting = [asyncio.create_task(cache.get("a")) for _ in range(5)]
     await asyncio.sleep(0)
     search.gate.set()
     assert await asyncio.gather(*waiting) == [("a 1",)] * 5
     clock.advance(9.999)
-    assert await known.of("a") == ("a 1",)
-    assert await known.of("b") == ("b 2",)
+    assert await cache.get("a") == ("a 1",)
+    assert await cache.get("b") == ("b 2",)
     clock.advance(0.001)
-    assert await known.of("a") == ("a 3",), "older than allowed"
+    assert await cache.get("a") == ("a 3",), "older than allowed"
 
 
 async def test_an_error_goes_to_those_who_wait_and_is_not_remembered() -> None:
     search = Searches()
     search.error = Unreachable("down")
     search.gate.set()
-    known = Pools(search, ManualClock().monotonic, 10.0)
-    answers = await asyncio.gather(known.of("a"), known.of("a"), return_exceptions=True)
+    cache = PoolCache(search, ManualClock().monotonic, 10.0)
+    answers = await asyncio.gather(cache.get("a"), cache.get("a"), return_exceptions=True)
     assert [str(answer) for answer in answers] == ["down", "down"]
     search.error = None
-    assert await known.of("a") == ("a 2",)
+    assert await cache.get("a") == ("a 2",)
 
 
 async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> None:
     search = Searches()
-    known = Pools(search, ManualClock().monotonic, 10.0)
-    hurried, patient = asyncio.create_task(known.of("a")), asyncio.create_task(known.of("a"))
+    cache = PoolCache(search, ManualClock().monotonic, 10.0)
+    hurried, patient = asyncio.create_task(cache.get("a")), asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
     hurried.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -70,34 +70,34 @@ async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> No
 
 async def test_what_is_forgotten_is_looked_for_again_but_a_running_search_goes_on() -> None:
     search = Searches()
-    known = Pools(search, ManualClock().monotonic, 10.0)
-    first = asyncio.create_task(known.of("a"))
+    cache = PoolCache(search, ManualClock().monotonic, 10.0)
+    first = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
-    known.forget("a")
-    known.forget("never asked")
+    cache.forget("a")
+    cache.forget("never asked")
     search.gate.set()
     assert await first == ("a 1",)
-    assert await known.of("a") == ("a 1",)
-    known.forget("a")
-    assert await known.of("a") == ("a 2",)
+    assert await cache.get("a") == ("a 1",)
+    cache.forget("a")
+    assert await cache.get("a") == ("a 2",)
 
 
 async def test_only_so_many_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_search, "MAX_KEYS", 2)
+    monkeypatch.setattr(pool_search, "MAX_CACHED_PAIRS", 2)
     search = Searches()
     search.gate.set()
-    known = Pools(search, ManualClock().monotonic, 10.0)
+    cache = PoolCache(search, ManualClock().monotonic, 10.0)
     for key in ("a", "b", "c", "b", "a"):
-        await known.of(key)
+        await cache.get(key)
     assert search.asked == ["a", "b", "c", "a"]
 
 
 async def test_closing_ends_searches_that_still_run() -> None:
     search = Searches()
-    known = Pools(search, ManualClock().monotonic, 10.0)
-    waiting = asyncio.create_task(known.of("a"))
+    cache = PoolCache(search, ManualClock().monotonic, 10.0)
+    waiting = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
-    await known.aclose()
+    await cache.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
@@ -143,6 +143,6 @@ async def test_a_node_that_is_down_is_unavailable() -> None:
 
 async def test_many_accounts_are_read_in_as_few_questions_as_nodes_allow() -> None:
     chain = RecordedChain(HELD)
-    found = await read(chain, [address(number) for number in range(1, 205)])
+    found = await read_existing(chain, [address(number) for number in range(1, 205)])
     assert set(found) == set(HELD)
     assert [len(asked) for asked in chain.read] == [100, 100, 4]

@@ -91,7 +91,7 @@ async def test_pools_that_are_named_have_to_be_there_and_the_programs(venue: Any
     ("venue", "option", "problem"),
     [
         (raydium, "amm_configs", f"there is no config {address(9)}"),
-        (raydium, "amm_configs", f"the account {POOL} is no config"),
+        (raydium, "amm_configs", f"the account {POOL} is not a config"),
         (meteora, "configs", f"there is no config {address(9)}"),
         (meteora, "configs", f"the config {WSOL} belongs to"),
     ],
@@ -145,7 +145,7 @@ async def test_a_quote_of_too_old_a_slot_is_not_built(venue: Any) -> None:
     for ahead in (-100, 0, 32):
         built = await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + ahead))
         assert isinstance(built, SwapInstructions)
-    text = f"of slot {quote.context_slot}, 33 slots before the blockhash, where 32 are allowed"
+    text = f"of slot {quote.context_slot}, 33 slots before the blockhash, and 32 are allowed"
     with pytest.raises(QuoteExpired, match=text):
         await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + 33))
 

@@ -11,7 +11,15 @@ from dexexec.domain import base58
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer
 from dexexec_adapters.curves.cpmm import AmmConfig
-from dexexec_adapters.raydium.accounts import CONFIG, POOL, cpmm_pool, pool_filters, read_config, read_pool
+from dexexec_adapters.raydium.accounts import (
+    CONFIG_SIZE,
+    POOL_DISCRIMINATOR,
+    POOL_SIZE,
+    cpmm_pool,
+    pool_filters,
+    read_config,
+    read_pool,
+)
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from tests.support.raydium_accounts import CONFIG_DATA, POOL_DATA, PROGRAM, RECORD, address, key, patched
 from tests.vectors.accounts import cpmm_pool as recorded_pool
@@ -75,10 +83,10 @@ def test_an_account_of_before_has_no_creators_fee() -> None:
     [
         (None, "there is no pool"),
         (pool_account(owner=TOKEN), "belongs to TokenkegQ.*, not to the program CPMM"),
-        (pool_account(CONFIG_DATA), "is no pool: its discriminator is daf42168cbcb2b6f"),
+        (pool_account(CONFIG_DATA), "is not a pool: its discriminator is daf42168cbcb2b6f"),
         (pool_account(b""), "its discriminator is missing"),
-        (pool_account(POOL_DATA[:-1]), "has 636 bytes: 637 are due"),
-        (pool_account(POOL_DATA + b"\0"), "has 638 bytes: 637 are due"),
+        (pool_account(POOL_DATA[:-1]), "has 636 bytes instead of 637"),
+        (pool_account(POOL_DATA + b"\0"), "has 638 bytes instead of 637"),
         (pool_account(patched(POOL_DATA, (168, POOL_DATA[200:232]), (200, POOL_DATA[168:200]))), "not in order"),
         (pool_account(patched(POOL_DATA, (200, POOL_DATA[168:200]))), "not in order"),
         (pool_account(patched(POOL_DATA, (264, address(5)))), "as token programs"),
@@ -95,8 +103,8 @@ def test_an_invalid_pool_is_a_bad_answer_with_the_reason(account: Account | None
     [
         (None, "there is no config"),
         (Account(TOKEN, 1, CONFIG_DATA), "not to the program"),
-        (Account(PROGRAM, 1, POOL_DATA), "is no config"),
-        (Account(PROGRAM, 1, CONFIG_DATA[:-8]), "has 228 bytes: 236 are due"),
+        (Account(PROGRAM, 1, POOL_DATA), "is not a config"),
+        (Account(PROGRAM, 1, CONFIG_DATA[:-8]), "has 228 bytes instead of 236"),
         (Account(PROGRAM, 1, patched(CONFIG_DATA, (12, 1_000_000))), "must be below 1000000"),
         (Account(PROGRAM, 1, patched(CONFIG_DATA, (20, 2**64 - 1))), "must be at most 1000000"),
     ],
@@ -132,8 +140,8 @@ def bytes_like(data: bytes) -> st.SearchStrategy[bytes]:
 def test_any_bytes_of_a_pool_are_read_or_a_bad_answer(data: bytes) -> None:
     with suppress(BadAnswer):
         state = read_pool(AT, pool_account(data), PROGRAM)
-        assert len(data) == POOL.size
-        assert data.startswith(POOL.discriminator)
+        assert len(data) == POOL_SIZE
+        assert data.startswith(POOL_DISCRIMINATOR)
         assert base58.decode(state.keys.mints[0]) < base58.decode(state.keys.mints[1])
 
 
@@ -141,5 +149,5 @@ def test_any_bytes_of_a_pool_are_read_or_a_bad_answer(data: bytes) -> None:
 def test_any_bytes_of_a_config_are_read_or_a_bad_answer(data: bytes) -> None:
     with suppress(BadAnswer):
         config = read_config(AT, Account(PROGRAM, 1, data), PROGRAM)
-        assert len(data) == CONFIG.size
+        assert len(data) == CONFIG_SIZE
         assert 0 <= config.trade_fee_rate + config.creator_fee_rate < 1_000_000
