@@ -1,1 +1,1 @@
-"""Plain values and pure functions: what an order, a quote and an event are. No await, no I/O, no import of the rest."""
+"""Plain values and pure functions: orders, quotes, events, amounts. No I/O, and no imports of other rooms."""

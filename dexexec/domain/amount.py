@@ -17,7 +17,7 @@ MAX_CHARACTERS = 100
 _PLAIN = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 _WITH_EXPONENT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]+")
 _NOT_FINITE = frozenset({"nan", "snan", "qnan", "inf", "infinity"})
-_FAR = 40
+_MAX_DISTANCE = 40
 """No u64 amount of a token with up to 18 decimals has a digit this far from the dot."""
 
 
@@ -32,12 +32,16 @@ class AmountError(Exception):
 
     def __init__(self, problem: str, expected: str) -> None:
         super().__init__(problem)
-        self.problem, self.expected = problem, expected
+        self.problem = problem
+        self.expected = expected
 
 
 def read_amount(text: str, token: Token | None) -> tuple[Decimal, int]:
-    """The decimal and its base units. `token` is what it counts; without it (another field is wrong) only what
-    does not depend on the token is checked, and the base units are 0. Raises `AmountError`."""
+    """Returns the amount as a decimal and in base units of `token`. Raises `AmountError`.
+
+    Without a token, because its field is invalid, only the checks that need no token are made, and the base units are
+    0: a client should learn of all invalid fields at once.
+    """
     if len(text) > MAX_CHARACTERS:
         raise AmountError(f"has {len(text)} characters", f"at most {MAX_CHARACTERS} characters")
     if not isinstance(text, JsonNumber) and not _PLAIN.fullmatch(text):
@@ -50,10 +54,11 @@ def read_amount(text: str, token: Token | None) -> tuple[Decimal, int]:
         raise AmountError("is zero", expected_amount(token))
     if amount.is_signed():
         raise AmountError("is negative", expected_amount(token))
-    if amount.adjusted() > _FAR:
+    # Checked before the conversion, which would allocate as many digits as the exponent asks for.
+    if amount.adjusted() > _MAX_DISTANCE:
         raise AmountError("is too large", _at_most(token))
     base = 0
-    if amount.adjusted() < -_FAR or (token and (base := _base_units(amount, token)) == 0):
+    if amount.adjusted() < -_MAX_DISTANCE or (token and (base := _base_units(amount, token)) == 0):
         symbol = token.symbol if token else "the token"
         raise AmountError(f"has more decimals than {symbol}", expected_amount(token))
     if base > U64_MAX:

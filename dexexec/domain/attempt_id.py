@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-NAME = "dexexec:"
+MEMO_PREFIX = "dexexec:"
 """The start of every memo of this service, in any version."""
 UNNAMED = "00000000"
 """The name where no record exists: for adapters that are only checked."""
@@ -32,7 +32,7 @@ class AttemptId:
         """The text on chain, for the record of that name (8 hex digits), which distinguishes two records that share a
         wallet. No two transactions have the same memo, so no two have the same bytes."""
         about = f"{self.order_id}:{self.attempt}:{record}"
-        return f"{NAME}1:{about}" if self.key_digest is None else f"{NAME}2:{about}:{self.key_digest}"
+        return f"{MEMO_PREFIX}1:{about}" if self.key_digest is None else f"{MEMO_PREFIX}2:{about}:{self.key_digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,17 @@ class Memo:
 
 def read_memo(text: str) -> Memo | None:
     """The content of a memo; None unless it has exactly this service's format."""
-    found = _MEMO.fullmatch(text)
-    if found is None or (found[1] == "2") != (found[5] is not None):
+    match = _MEMO.fullmatch(text)
+    if match is None:
         return None
-    return Memo(AttemptId(UUID(found[2]), int(found[3]), found[5]), found[4])
+    version, order_id, attempt, record, key_digest = match.groups()
+    # Version 2 has a digest, version 1 has none: any other combination is a forgery or damaged.
+    if (version == "2") != (key_digest is not None):
+        return None
+    return Memo(AttemptId(UUID(order_id), int(attempt), key_digest), record)
 
 
 def find_memos(listed: str) -> list[Memo]:
     """The memos of this service in a node's list of a transaction's memos: `[66] dexexec:...; [4] text`."""
-    found = (read_memo(part) for part in re.split(r"; |\[\d+\] ", listed))
-    return [memo for memo in found if memo is not None]
+    memos = (read_memo(part) for part in re.split(r"; |\[\d+\] ", listed))
+    return [memo for memo in memos if memo is not None]

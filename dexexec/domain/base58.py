@@ -1,21 +1,20 @@
-"""Base58 as Bitcoin and Solana write it: how signatures, blockhashes and public keys look in text.
-
-Leading zero bytes become leading `1`s, one for one, so that the length survives the round trip.
-"""
+"""Base58 as Bitcoin and Solana use it: the text form of signatures, blockhashes and public keys."""
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-ADDRESS_BYTES, ADDRESS_LETTERS = 32, 44
-"""The length of a public key, and of its text at most."""
+ADDRESS_BYTES = 32
+"""The length of a public key."""
+ADDRESS_LETTERS = 44
+"""The length of a public key's text at most."""
 
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 _VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _LETTERS = 10
 _CHUNK = 58**_LETTERS
-"""Ten letters at a time, two by two: arithmetic with a long number is what costs."""
+"""Ten letters at a time, in pairs: this saves most of the expensive divisions of a long number."""
 
 
 def encode(data: bytes) -> str:
-    """`data` in base58."""
+    """Returns `data` in base58."""
     number = int.from_bytes(data, "big")
     pairs = []
     while number:
@@ -23,12 +22,15 @@ def encode(data: bytes) -> str:
         for _ in range(_LETTERS // 2):
             chunk, digits = divmod(chunk, 58 * 58)
             pairs.append(_PAIRS[digits])
+    # Leading zero bytes become leading `1`s, one for one, so that the length survives the round trip.
+    # Leading zero bytes become leading `1`s, one for one, so that the length survives the round trip.
+    # The number loses its leading zero bytes: each becomes a leading `1`, so that the length survives.
     zeros = len(data) - len(data.lstrip(b"\0"))
     return ALPHABET[0] * zeros + "".join(reversed(pairs)).lstrip(ALPHABET[0])
 
 
 def decode(text: str) -> bytes:
-    """Inverse of `encode`; raises `ValueError` naming the first letter that is not base58."""
+    """Inverse of `encode`. Raises `ValueError`, which names the first letter that is not base58."""
     wrong = text.strip(ALPHABET)[:1]
     if wrong:
         raise ValueError(f"not base58: {wrong!r} is not in its alphabet")
@@ -44,7 +46,7 @@ def decode(text: str) -> bytes:
 
 
 def is_address(text: str) -> bool:
-    """Whether `text` is a public key: 32 bytes."""
+    """Whether `text` is a public key of 32 bytes."""
     try:
         return len(text) <= ADDRESS_LETTERS and len(decode(text)) == ADDRESS_BYTES
     except ValueError:

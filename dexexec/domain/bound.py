@@ -33,8 +33,8 @@ class Bound:
         """Whether the limits of `quote`, which its swap must keep, are no looser than this bound."""
         return quote.min_out >= self.min_out and quote.max_in <= self.max_in
 
-    def and_also(self, other: "Bound") -> "Bound":
-        """The tighter of both."""
+    def intersect(self, other: "Bound") -> "Bound":
+        """Returns a bound that is as tight as both."""
         return Bound(max(self.min_out, other.min_out), min(self.max_in, other.max_in))
 
     def tighten(self, quote: Quote) -> Quote:
@@ -46,11 +46,13 @@ class Bound:
         if self.holds(quote.amount_in, quote.amount_out):
             return ""
         if quote.amount_out < self.min_out:
-            short, of, what, kept = self.min_out - quote.amount_out, self.min_out, "less received", "at least"
+            excess = self.min_out - quote.amount_out
+            limit, what, kind = self.min_out, "less received", "at least"
         else:
-            short, of, what, kept = quote.amount_in - self.max_in, self.max_in, "more paid", "at most"
-        bps = -(-short * BPS // max(1, of))
-        return f"{short} base units {what} than the order accepts ({kept} {of}): {bps} bps past its bound"
+            excess = quote.amount_in - self.max_in
+            limit, what, kind = self.max_in, "more paid", "at most"
+        bps = -(-excess * BPS // max(1, limit))
+        return f"{excess} base units {what} than the order accepts ({kind} {limit}): {bps} bps past its bound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +84,6 @@ def amount_at(price: Fraction, amount: int, *, given_in_output: bool, mode: Mode
     `price` is base units of the pair's output mint per base unit of its input mint. `given_in_output`: `amount` counts
     the pair's output mint.
     """
+    # Rounded so that the bound gets tighter: a client never gets a worse price than the one it named.
     other = amount / price if given_in_output else amount * price
     return math.ceil(other) if mode is Mode.EXACT_IN else math.floor(other)

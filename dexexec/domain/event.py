@@ -1,4 +1,4 @@
-"""One step of an order, as stored and as pushed. `seq` is 1, 2, 3 ... per order, without a gap."""
+"""An event: one numbered step of an order, as it is stored and sent to clients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Event:
     @property
     def final(self) -> bool:
         """Whether no event follows this one."""
-        taken_over = self.detail.get("takenOver") is True  # from a table of before: nobody works on it
+        taken_over = self.detail.get("takenOver") is True  # from an old table: no worker continues such an order
         return taken_over or ends(self.status, finalized=self.detail.get("finalized") is True)
 
     def message(self) -> dict[str, object]:

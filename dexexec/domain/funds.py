@@ -28,7 +28,7 @@ class Spending:
     needs: tuple[Need, ...]
 
     def amounts(self) -> dict[str, int]:
-        """Base units by mint."""
+        """Returns base units by mint."""
         return {need.mint: need.amount for need in self.needs if need.amount}
 
 
@@ -40,8 +40,8 @@ class Reserved:
     amounts: Mapping[str, int]
 
     def counts_at(self, slot: int) -> bool:
-        """Whether a balance of `slot` still includes what the attempt may take. One that landed, but whose landing is
-        not recorded yet, counts twice for that moment, which only delays."""
+        """Whether a balance of `slot` still includes what the attempt may take."""
+        # An attempt that landed, and whose slot is not stored yet, counts twice for that moment. That only delays.
         return self.slot is None or self.slot > slot
 
 
@@ -57,11 +57,11 @@ class Shortfall:
 
 
 def reserved_at(slot: int, others: Sequence[Reserved]) -> dict[str, int]:
-    """What `others` may take of the balances of `slot`, by mint."""
+    """Returns what `others` may take from the balances of `slot`, by mint."""
     total: dict[str, int] = {}
-    for one in others:
-        if one.counts_at(slot):
-            for mint, amount in one.amounts.items():
+    for reservation in others:
+        if reservation.counts_at(slot):
+            for mint, amount in reservation.amounts.items():
                 total[mint] = total.get(mint, 0) + amount
     return total
 
@@ -72,8 +72,9 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
     reserved = reserved_at(spending.slot, others)
     for need in spending.needs:
         taken = reserved.get(need.mint, 0)
+        # Without reservations everything fits: whether the wallet can pay at all is checked before signing.
         if need.amount and taken and taken + min(need.amount, need.balance) > need.balance:
-            orders = sum(one.counts_at(spending.slot) and bool(one.amounts.get(need.mint)) for one in others)
+            orders = sum(other.counts_at(spending.slot) and bool(other.amounts.get(need.mint)) for other in others)
             return Shortfall(mint=need.mint, needed=need.amount, balance=need.balance, reserved=taken, orders=orders)
     return None
 
@@ -93,5 +94,5 @@ class PriorityFee:
         return self.market is not None and self.market > self.cap
 
     def detail(self) -> dict[str, object]:
-        """As JSON values."""
+        """Returns the fields as JSON values."""
         return {"price": self.price, "cap": self.cap, "market": self.market, "capped": self.capped}

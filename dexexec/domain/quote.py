@@ -21,7 +21,8 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapRequest:
-    """Spend `mint_in` for `mint_out`. `amount` is in base units of `mint_in` (`exactIn`) or `mint_out` (`exactOut`)."""
+    """Spend `mint_in` for `mint_out`. `amount` is in base units of `mint_in` (`exactIn`) or of `mint_out`
+    (`exactOut`)."""
 
     mint_in: str
     mint_out: str
@@ -67,7 +68,7 @@ class Quote:
 
     @property
     def price(self) -> Fraction:
-        """Base units of output per base unit of input."""
+        """Returns base units of output per base unit of input."""
         return Fraction(self.amount_out, self.amount_in)
 
 

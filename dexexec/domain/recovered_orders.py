@@ -73,8 +73,8 @@ class RecordedOrder:
 
     @property
     def open_attempt(self) -> RecordedAttempt | None:
-        """The open attempt."""
-        return next((one for one in self.attempts if one.outcome is None), None)
+        """Returns the open attempt."""
+        return next((attempt for attempt in self.attempts if attempt.outcome is None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +94,22 @@ class LostOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredAttempt:
-    """A row for the attempt: `n` is its number, `landed_at` is Unix seconds, `outcome` is landed or failed."""
+    """A row for `attempts`: `n` is the attempt's number, `landed_at` Unix seconds, `outcome` landed or failed."""
 
     n: int
     signature: str
     payload: bytes
     venue: str
     landed_at: int
+    outcome: Outcome
+    proof: Detail
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAttempt:
+    """The outcome of attempt number `n`, with its proof."""
+
+    n: int
     outcome: Outcome
     proof: Detail
 
@@ -117,7 +126,7 @@ class Restoration:
     status: Status
     events: tuple[tuple[Status, Detail], ...]
     attempts: tuple[RestoredAttempt, ...]
-    resolved: tuple[int, Outcome, Detail] | None = None
+    resolved: ResolvedAttempt | None = None
     fill: Fill | None = None
     reason: str | None = None
     alarm: str = ""
@@ -157,10 +166,12 @@ def restore(
         if known.ended:
             raise ContradictionError(f"the order ended as {known.status}, and has {found[0].signature} on chain")
         builder = _EventBuilder(known.status, [], {one.n for one in known.attempts})
-        _settle_open(builder, known.open_attempt, open_status)
+        _resolve_open(builder, known.open_attempt, open_status)
         lost, version, request = None, known.version, known.request
+    # Failures come first: after a landing the order is confirmed, and takes no further attempt.
     for one in [*(one for one in found if one.failure is not None), *landed[:1]]:
         builder.attempt(one, request)
+    # More than one landing should be impossible. It is recorded without events, and raises an alarm.
     for one in landed[1:]:
         builder.keep(
             one, builder.number_of(one), Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True}
@@ -183,8 +194,10 @@ def restore(
 
 
 def end_duplicate(status: Status, original: UUID) -> tuple[Status, Detail]:
-    """The last event of an order that was posted again with the key of `original`, while the record lacked that one:
-    `original` has swapped, so this one must not."""
+    """Returns the last event of an order that was posted with the key of `original` while the record lacked that one.
+
+    `original` has swapped, so this order must not.
+    """
     words = f"order {original}, posted before with the same Idempotency-Key, has swapped: it came back from the chain"
     return advance(status, Trigger.FAIL), {
         "reason": FailureReason.DUPLICATE,
@@ -201,7 +214,7 @@ class _EventBuilder:
     events: list[tuple[Status, Detail]]
     numbers: set[int]
     attempts: list[RestoredAttempt] = field(default_factory=list)
-    resolved: tuple[int, Outcome, Detail] | None = None
+    resolved: ResolvedAttempt | None = None
     fill: Fill | None = None
 
     def step(self, trigger: Trigger, detail: Detail) -> None:
@@ -235,7 +248,9 @@ class _EventBuilder:
 
     def number_of(self, one: ChainAttempt) -> int:
         """Its number; the next free one if the record has used that number again since."""
-        number = one.attempt.attempt if one.attempt.attempt not in self.numbers else max(self.numbers) + 1
+        number = one.attempt.attempt
+        if number in self.numbers:
+            number = max(self.numbers) + 1
         self.numbers.add(number)
         return number
 
@@ -254,7 +269,7 @@ class _EventBuilder:
         )
 
 
-def _settle_open(builder: _EventBuilder, attempt: RecordedAttempt | None, status: SwapStatus | None) -> None:
+def _resolve_open(builder: _EventBuilder, attempt: RecordedAttempt | None, status: SwapStatus | None) -> None:
     """Resolve the open attempt. A later attempt was signed, so it had been proven expired, and the record lost that:
     the chain has to confirm it."""
     if attempt is None:
@@ -262,14 +277,14 @@ def _settle_open(builder: _EventBuilder, attempt: RecordedAttempt | None, status
     match status:
         case NotSeen(height, _, node) if proves_expiry(status, attempt.last_valid_height):
             proof: dict[str, object] = {"heightSeen": height, "historySearched": True, "node": node, "recovered": True}
-            builder.resolved = (attempt.n, Outcome.EXPIRED, proof)
+            builder.resolved = ResolvedAttempt(attempt.n, Outcome.EXPIRED, proof)
         case FailedOnChain(code=code, detail=detail, fee=fee, slot=slot, finalized=True):
             proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "recovered": True}
-            builder.resolved = (attempt.n, Outcome.FAILED, proof)
+            builder.resolved = ResolvedAttempt(attempt.n, Outcome.FAILED, proof)
         case Landed():
             raise ContradictionError(f"{attempt.signature} landed, and a later attempt is on chain as well")
         case _:
-            raise UnsettledError(f"it is not known what became of {attempt.signature}, an earlier attempt")
+            raise UnsettledError(f"the outcome of {attempt.signature}, an earlier attempt, is not proven yet")
 
 
 def _lost_order(found: Sequence[ChainAttempt], landed: ChainAttempt | None, pair: tuple[str, str]) -> LostOrder:
@@ -330,7 +345,7 @@ def _first_detail(lost: LostOrder) -> Detail:
         "inputMint": lost.input_mint,
         "outputMint": lost.output_mint,
     }
-    unknown = "" if lost.input_mint else "; what was ordered is not known, as nothing was swapped"
+    unknown = "" if lost.input_mint else "; the direction and amount are unknown, because nothing was swapped"
     return {"recovered": True, **known, "detail": READ_BACK + unknown}
 
 

@@ -37,12 +37,12 @@ class SimulatedSwap:
     dropped: bool = False
 
     def encode(self) -> bytes:
-        """The bytes to sign."""
+        """Returns the bytes to sign."""
         return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def decode(cls, payload: bytes) -> "SimulatedSwap":
-        """Inverse of `encode`; raises `ValueError` on anything else."""
+        """Inverse of `encode`. Raises `ValueError` for other bytes."""
         try:
             return cls(**orjson.loads(payload))
         except (TypeError, UnicodeDecodeError, RecursionError) as error:

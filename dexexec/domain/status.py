@@ -35,11 +35,11 @@ class Trigger(StrEnum):
     FAIL = "fail"  # it will not be tried again
     EXPIRE = "expire"  # its deadline passed before anything was sent
     WAIT = "wait"  # it waits until a condition holds
-    CANCEL = "cancel"  # the client took it back
+    CANCEL = "cancel"  # the client cancelled it
 
 
 class IllegalTransitionError(Exception):
-    """The table has no such step: a bug in the caller, never the client's fault."""
+    """The table has no such step. This is a bug in the caller, never an error of the client."""
 
     def __init__(self, status: Status, trigger: Trigger) -> None:
         super().__init__(f"an order that is {status} cannot {trigger}")
@@ -64,6 +64,7 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
             Trigger.SUBMIT: Status.SUBMITTED,
             **_UNSENT,
         },
+        # No way to build again or to cancel: bytes that were signed may land at any time until they expire.
         Status.SUBMITTED: {
             Trigger.LAND: Status.CONFIRMED,
             Trigger.FINALIZE: Status.CONFIRMED,
@@ -71,6 +72,8 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
             Trigger.FAIL: Status.FAILED,
             Trigger.EXPIRE: Status.EXPIRED,
         },
+        # `confirmed` is terminal once it is finalized. Until then the chain may take the swap back, and the attempt
+        # stays open for as long as that can happen.
         Status.CONFIRMED: {Trigger.FINALIZE: Status.CONFIRMED, Trigger.UNLAND: Status.SUBMITTED},
         Status.FAILED: {},
         Status.CANCELLED: {},
@@ -80,11 +83,12 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
 
 TERMINAL = frozenset(status for status, steps in TRANSITIONS.items() if not steps)
 NEEDS_PROOF = frozenset({Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE, Trigger.FINALIZE})
-"""Triggers that leave `submitted` for good: only with proof of what became of the attempt."""
+"""From `submitted`, these triggers need proof of the attempt's outcome: without it, a second attempt could swap
+twice."""
 
 
 def advance(status: Status, trigger: Trigger) -> Status:
-    """The status after `trigger`; raises `IllegalTransitionError` when the table has no such step."""
+    """Returns the status after `trigger`. Raises `IllegalTransitionError` if the table has no such step."""
     try:
         return TRANSITIONS[status][trigger]
     except KeyError:

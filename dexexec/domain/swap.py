@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from dexexec.domain.quote import Fill, SwapRequest
 
 VALID_FOR = 150
-"""Blocks after its own in which a blockhash may be used: the same on every cluster."""
+"""For how many blocks after its own a blockhash is valid: the same on every cluster."""
 SLOTS_PER_SECOND = 50.0
-"""No chain is faster: a bound and not a measure. Mainnet makes 5 slots in a second, a quick localnet 25."""
+"""No chain is faster: an upper bound, not a measurement. Mainnet makes up to 5 slots per second, a fast localnet 25."""
 ALLOWANCE = 1_024
 """Slots, in addition to what time allows, by which an honest node may move at once after it was behind. If two nodes
 differ by more, one of them is wrong."""
@@ -46,7 +46,7 @@ class ProgramFailure:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedSwap:
-    """What an adapter built: the bytes to sign and the blockhash they name."""
+    """What an adapter built: the bytes to sign, and the blockhash in them."""
 
     message: bytes
     blockhash: Blockhash
@@ -69,7 +69,7 @@ class SignedSwap:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The node took the transaction. It may still never land."""
+    """The node accepted the transaction. It may still never land."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def proves_expiry(answer: NotSeen, last_valid_height: int) -> bool:
 
 def too_high(answer: NotSeen, last_valid_height: int, seconds: float) -> bool:
     """Whether a height is impossible `seconds` after a transaction with that last valid height was signed, because no
-    chain moves that fast. This needs only the record, so it also works after a restart. A clock that was set back
-    counts as no time."""
-    return answer.height > last_valid_height - VALID_FOR + ALLOWANCE + SLOTS_PER_SECOND * max(0.0, seconds)
+    chain moves that fast. This needs only the record, so it also works after a restart."""
+    signed_at = last_valid_height - VALID_FOR
+    elapsed = max(0.0, seconds)  # a clock that was set back must not make an honest height impossible
+    return answer.height > signed_at + ALLOWANCE + SLOTS_PER_SECOND * elapsed

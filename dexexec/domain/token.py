@@ -1,4 +1,4 @@
-"""Tokens and amounts: decimal strings at the edge, integers in base units inside, and no rounding in between."""
+"""Tokens, and the conversion between decimal strings (clients) and base units (everything else), without rounding."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ KNOWN = (Token(WSOL, "SOL", 9), Token(USDC, "USDC", 6))
 
 
 def looks_like_mint(text: str) -> bool:
-    """Whether `text` can be a base58 public key of 32 bytes (32 to 44 base58 characters)."""
+    """Whether `text` has the form of a public key: 32 to 44 base58 characters."""
     return 32 <= len(text) <= 44 and BASE58.issuperset(text)
 
 
@@ -42,21 +42,22 @@ class Tokens:
 
 
 def to_base_units(amount: Decimal, decimals: int) -> int | None:
-    """`amount` tokens in base units, or None when it has more decimals than the token."""
+    """Returns `amount` tokens in base units, or None if it has more decimals than the token."""
+    # The default precision of 28 digits would round large amounts silently.
     with localcontext(prec=120):
         scaled = amount.scaleb(decimals)
         return int(scaled) if scaled == scaled.to_integral_value() else None
 
 
 def from_base_units(amount: int, decimals: int) -> str:
-    """The exact decimal string of `amount` base units, without trailing zeros: 1500000, 6 -> "1.5"."""
+    """Returns `amount` base units as an exact decimal string without trailing zeros: 1500000, 6 -> "1.5"."""
     whole, part = divmod(abs(amount), 10**decimals)
     text = f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
     return f"-{text}" if amount < 0 else text
 
 
 def parse_tokens(text: str) -> tuple[Token, ...]:
-    """Tokens by comma, each `MINT:SYMBOL:DECIMALS`. Raises `ValueError`."""
+    """Parses a comma-separated list of `MINT:SYMBOL:DECIMALS`. Raises `ValueError`."""
     tokens = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
         mint, _, rest = entry.partition(":")

@@ -9,9 +9,9 @@ _RANDOM = (1 << 76) - 1 & ~(0b11 << 62)
 
 
 def uuid7(unix_ms: int, random: bytes) -> UUID:
-    """The UUID of this millisecond and these `RANDOM_BYTES` random bytes, of which 74 bits are used.
+    """Returns the UUID of a millisecond and `RANDOM_BYTES` random bytes, of which it uses 74 bits.
 
-    Two ids of different milliseconds sort by time; two of the same one sort by their random bits.
+    Ids of different milliseconds sort by time, and ids of the same millisecond by their random bits.
     """
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"uuid7 takes {RANDOM_BYTES} random bytes")

@@ -11,7 +11,7 @@ class WaitsFor(StrEnum):
     FUNDS = "funds"  # other orders in flight may spend what it needs of the wallet
     LANDING = "landing"  # its transaction is sent, and may still land
     NODE = "node"  # no node reports the outcome of its transaction
-    PROOF = "proof"  # its transaction can hardly land any more, and no node proves that
+    PROOF = "proof"  # its transaction has probably expired, and no node proves that
     FINALITY = "finality"  # the chain can still take its swap back
     NETWORK = "network"  # its transaction belongs to a chain that is not configured here
 

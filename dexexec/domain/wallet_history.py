@@ -44,13 +44,13 @@ class WalletHistory(Protocol):
     """A chain with the history of a wallet. Every method raises `VenueError` when no node answers."""
 
     async def blockhash(self) -> Blockhash:
-        """As `Chain`."""
+        """As in `Chain`."""
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """As `Chain`."""
+        """As in `Chain`."""
 
     async def heights(self) -> dict[str, int]:
-        """The finalized height of every node that answers and is believed, by its name."""
+        """Returns the finalized height of every node that answers and is trusted, by its name."""
 
     async def newest_signatures(self, wallet: str) -> list[HistoryEntry] | None:
         """One page of the newest confirmed transactions that name the wallet, from one node; None if no node has such

@@ -41,7 +41,7 @@ def accept(order: Order, routing: Routing, max_price_impact_bps: int) -> Accepte
     best = routing.ranking[0]
     bound = order.bound
     if bound is None or order.bound_open:
-        bound = bound_by_slippage(best).and_also(bound) if bound else bound_by_slippage(best)
+        bound = bound_by_slippage(best).intersect(bound) if bound else bound_by_slippage(best)
     fixed = FixedBound(bound, best.amount_in, best.amount_out)
     order = replace(order, bound=bound, bound_open=False, first_quote=(best.amount_in, best.amount_out))
     return Accepted(held_to(routing, bound), order, bound, fixed)

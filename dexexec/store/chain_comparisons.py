@@ -217,8 +217,11 @@ class ChainComparisons:
             if await fetch_row(connection, statement, values) is None:
                 return False
             if found.resolved is not None:
-                n, outcome, proof = found.resolved
-                resolved = {"n": n, "outcome": outcome, "proof": json_rows([proof])[1:-1]}
+                resolved = {
+                    "n": found.resolved.n,
+                    "outcome": found.resolved.outcome,
+                    "proof": json_rows([found.resolved.proof])[1:-1],
+                }
                 await connection.execute(RESOLVE, values | resolved)
             await connection.execute(INSERT_ATTEMPTS, values | {"attempts": json_rows(_attempt_rows(found))})
             await connection.execute(INSERT_EVENTS, values | {"events": json_rows(_event_rows(found))})

@@ -12,7 +12,7 @@ import pytest
 from dexexec.domain.order import Side
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Mode, SwapRequest
-from dexexec.domain.recovered_orders import LostOrder, Restoration, RestoredAttempt
+from dexexec.domain.recovered_orders import LostOrder, ResolvedAttempt, Restoration, RestoredAttempt
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError
@@ -169,7 +169,8 @@ async def test_an_attempt_that_looked_open_is_resolved_with_what_came_after(reco
         await submitted(record.store, held, "first")
         events: Any = ((Status.ROUTING, {}), (Status.BUILDING, {}), (Status.SUBMITTED, {}), (Status.CONFIRMED, {}))
         found = restoration(held.order.id, version=4, lost=None, events=events, attempts=(swapped(2, "second"),))
-        assert await record.comparisons.restore(replace(found, resolved=(1, Outcome.EXPIRED, {"heightSeen": 9})))
+        gone = ResolvedAttempt(1, Outcome.EXPIRED, {"heightSeen": 9})
+        assert await record.comparisons.restore(replace(found, resolved=gone))
         known = (await record.comparisons.orders([held.order.id]))[held.order.id]
         assert [(one.n, one.signature, one.outcome) for one in known.attempts] == [
             (1, "first", "expired"), (2, "second", Outcome.LANDED),

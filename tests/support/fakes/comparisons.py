@@ -171,8 +171,9 @@ class MemoryComparisons:
         else:
             row.claim, row.claims, row.worker = row.claim + 1, 0, None
         if found.resolved is not None and (open_row := row.open_attempt) is not None:
-            _, open_row.outcome, proof = found.resolved
-            open_row.proof, open_row.resolved_at = dict(proof), at
+            open_row.outcome = found.resolved.outcome
+            open_row.proof = dict(found.resolved.proof)
+            open_row.resolved_at = at
         last = next((one for one in found.attempts if one.outcome is Outcome.LANDED), found.attempts[-1])
         row.venue, row.tx_hash, row.status, row.due_at = last.venue, last.signature, found.status, at
         row.failure_reason = found.reason or row.failure_reason

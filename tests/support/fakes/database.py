@@ -286,7 +286,7 @@ class MemoryDatabase:
         row.rounds += step.rounds
         row.refusals += step.refusals
         if (fixed := step.bound) is not None:
-            row.bound = row.bound.and_also(fixed.bound) if row.bound else fixed.bound
+            row.bound = row.bound.intersect(fixed.bound) if row.bound else fixed.bound
             row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)
         row.waiting = None
         if step.attempt is not None or step.final or step.resume_in_ms is not None:

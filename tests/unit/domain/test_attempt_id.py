@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.domain.attempt_id import NAME, AttemptId, Memo, find_memos, read_memo
+from dexexec.domain.attempt_id import MEMO_PREFIX, AttemptId, Memo, find_memos, read_memo
 from tests.support.attempts import DIGEST, RECORD
 
 ORDER = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -17,7 +17,7 @@ WITH_KEY = f"dexexec:2:{ORDER}:2:{RECORD}:{DIGEST}"
 
 def test_a_memo_is_plain_text_with_our_name_a_version_the_order_the_attempt_and_the_record() -> None:
     assert AttemptId(ORDER, 2).memo(RECORD) == MEMO
-    assert MEMO.startswith(NAME)
+    assert MEMO.startswith(MEMO_PREFIX)
 
 
 def test_the_memo_of_an_order_with_a_key_ends_with_the_digest_of_the_key() -> None:

@@ -71,7 +71,7 @@ def test_the_distance_of_a_quote_from_the_bound_is_reported() -> None:
 
 
 def test_of_two_bounds_the_tighter_one_counts_in_each_amount() -> None:
-    assert Bound(5, 10).and_also(Bound(7, 12)) == Bound(7, 10)
+    assert Bound(5, 10).intersect(Bound(7, 12)) == Bound(7, 10)
     assert Bound(5, 10).holds(10, 5)
     assert not Bound(5, 10).holds(11, 5)
     assert not Bound(5, 10).holds(10, 4)

@@ -135,7 +135,7 @@ def test_of_an_unknown_order_that_only_failed_nothing_is_made_up() -> None:
     assert (found.reason, found.fill) == (FailureReason.RECORD_LOST, None)
     assert found.lost is not None
     assert (found.lost.amount_base, found.lost.amount, found.lost.input_mint) == (0, Decimal(0), "")
-    assert "not known" in str(found.events[0][1]["detail"])
+    assert "the direction and amount are unknown" in str(found.events[0][1]["detail"])
 
 
 def test_an_unknown_order_that_failed_and_then_landed_has_both_attempts() -> None:
@@ -179,7 +179,7 @@ def test_the_attempt_that_looked_open_was_over_when_the_lost_one_was_signed(fate
     found = restored(known, on_chain(2), fate=fate)
     assert told(found) == ["routing", "building", "submitted", "confirmed"]
     assert found.resolved is not None
-    assert found.resolved[:2] == (1, outcome)
+    assert (found.resolved.n, found.resolved.outcome) == (1, outcome)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dexexec.domain import base58
-from dexexec.domain.attempt_id import NAME
+from dexexec.domain.attempt_id import MEMO_PREFIX
 from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL
@@ -167,7 +167,7 @@ def _check_writable(proposal: Proposal, address: str) -> None:
 def _check_memos(proposal: Proposal) -> None:
     """A memo of ours says on chain whose swap this is, and the record may be restored by it."""
     memos = [one.data for one in proposal.message.calls(Program.MEMO, Program.MEMO_1)]
-    if [memo for memo in memos if memo.startswith(NAME.encode())] != [proposal.memo.encode()]:
+    if [memo for memo in memos if memo.startswith(MEMO_PREFIX.encode())] != [proposal.memo.encode()]:
         raise GuardError(Rule.MEMO, "the memo that names the order is missing, another order's, or there twice")
 
 
