@@ -410,7 +410,7 @@ async def test_an_order_that_looks_untried_gets_its_attempt_and_can_be_claimed_n
         assert await submit(at, claimed, "another") is None, "whoever held it writes nothing more"
 
 
-async def test_an_order_whose_lost_attempt_failed_goes_on_with_the_next_number(database_address: Address) -> None:
+async def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number(database_address: Address) -> None:
     async with scene(database_address) as at:
         claimed = await at.order()
         await at.moves_to_another_postgres()

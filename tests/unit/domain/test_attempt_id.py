@@ -15,7 +15,7 @@ MEMO = f"dexexec:1:{ORDER}:2:{RECORD}"
 WITH_KEY = f"dexexec:2:{ORDER}:2:{RECORD}:{DIGEST}"
 
 
-def test_a_memo_is_plain_text_with_our_name_a_version_the_order_the_attempt_and_the_record() -> None:
+def test_a_memo_has_prefix_version_order_attempt_and_record() -> None:
     assert AttemptId(ORDER, 2).memo(RECORD) == MEMO
     assert MEMO.startswith(MEMO_PREFIX)
 
@@ -30,7 +30,7 @@ DIGESTS = st.none() | st.binary(min_size=12, max_size=12).map(lambda one: urlsaf
 
 
 @given(st.uuids(), st.integers(1, 10**9 - 1), DIGESTS)
-def test_what_is_written_is_read_again(order_id: UUID, attempt: int, digest: str | None) -> None:
+def test_a_memo_survives_writing_and_reading(order_id: UUID, attempt: int, digest: str | None) -> None:
     known = AttemptId(order_id, attempt, digest)
     assert read_memo(known.memo(RECORD)) == Memo(known, RECORD)
 
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again(order_id: UUID, attempt: int, digest: str
         f"dexexec:1:{ORDER}:2:{RECORD.upper()}",
     ],
 )
-def test_nothing_else_is_taken_for_one(text: str) -> None:
+def test_other_texts_are_not_read_as_memos(text: str) -> None:
     assert read_memo(text) is None
 
 

@@ -20,13 +20,13 @@ SYSTEM_PROGRAM = "1" * 32
         (bytes(32), SYSTEM_PROGRAM),
     ],
 )
-def test_known_values_are_written_and_read(data: bytes, text: str) -> None:
+def test_known_values_are_encoded_and_decoded(data: bytes, text: str) -> None:
     assert base58.encode(data) == text
     assert base58.decode(text) == data
 
 
 @given(st.binary(max_size=80))
-def test_what_is_written_is_read_back(data: bytes) -> None:
+def test_encoded_bytes_are_decoded_again(data: bytes) -> None:
     text = base58.encode(data)
     assert base58.decode(text) == data
     assert BASE58.issuperset(text)

@@ -15,12 +15,12 @@ SOL_IN_USDC = Fraction(150, 1_000)
 """150 USDC per SOL, in base units of each."""
 
 
-def test_promise_13_a_first_quote_and_its_slippage_make_a_bound() -> None:
+def test_promise_13_a_first_quote_and_its_slippage_fix_a_bound() -> None:
     assert bound_by_slippage(quote_of("v", SELL_ONE_SOL, 150_000_001)) == Bound(149_250_000, 10**9)
     assert bound_by_slippage(quote_of("v", BUY_ONE_SOL, 150_000_001)) == Bound(10**9, 150_750_002)
 
 
-def test_a_bound_of_the_quotes_own_making_is_not_believed() -> None:
+def test_the_bound_in_a_quote_is_not_trusted() -> None:
     tight = replace(quote_of("v", SELL_ONE_SOL, 150_000_000), min_out=150_000_000)
     assert bound_by_slippage(tight).min_out == 149_250_000
 

@@ -17,7 +17,7 @@ def of(amount: int, slot: int | None = None) -> Reserved:
     return Reserved(slot, {USDC: amount, LAMPORTS: 5})
 
 
-def test_promise_16_what_others_in_flight_may_spend_is_not_there() -> None:
+def test_promise_16_amounts_reserved_by_other_attempts_are_not_available() -> None:
     assert shortfall(spends(20), [of(80)]) is None
     assert shortfall(spends(21), [of(40), of(40)]) == Shortfall(
         mint=USDC, needed=21, balance=100, reserved=80, orders=2
@@ -32,7 +32,7 @@ def test_an_attempt_on_the_chain_counts_for_balances_of_before_it_alone() -> Non
     assert shortfall(spends(40, slot=10), [of(80, slot=10)]) is None
 
 
-def test_what_does_not_concern_a_mint_is_not_in_its_way() -> None:
+def test_a_reservation_of_one_mint_leaves_the_others_available() -> None:
     assert shortfall(spends(100), [Reserved(None, {"other": 10**9})]) is None
     assert shortfall(spends(0), [of(200)]) is None, "nothing is asked for"
 

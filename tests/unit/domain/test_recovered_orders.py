@@ -89,7 +89,7 @@ def told(restoration: Restoration) -> list[str]:
 # An order that the record does not have
 
 
-def test_an_unknown_order_comes_back_as_the_swap_that_the_chain_shows() -> None:
+def test_an_unknown_order_is_restored_as_the_swap_that_the_chain_shows() -> None:
     found = restored(None, on_chain())
     assert told(found) == ["pending", "routing", "building", "submitted", "confirmed"]
     assert (found.ended, found.fill, found.reason) == (True, Fill(10_000_000, 1_500_000, 5_000, 71), None)
@@ -105,31 +105,31 @@ def test_an_unknown_order_comes_back_as_the_swap_that_the_chain_shows() -> None:
     assert all(detail["recovered"] is True for _, detail in found.events)
 
 
-def test_the_key_of_an_unknown_order_comes_back_if_it_swapped_and_is_free_if_it_did_not() -> None:
+def test_the_key_of_an_unknown_order_is_restored_only_if_it_swapped() -> None:
     with_key = AttemptId(ORDER, 1, DIGEST)
     found = [restored(None, on_chain(attempt=with_key, failure=why)).lost for why in (None, "custom program error")]
     assert [one.key_digest for one in found if one is not None] == [DIGEST, None]
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.WAITING, Status.ROUTING, Status.BUILDING])
-def test_what_was_posted_again_with_the_key_of_a_swap_fails_and_names_the_first_order(status: Status) -> None:
+def test_an_order_posted_again_with_the_key_of_a_swap_fails_and_names_the_first_order(status: Status) -> None:
     after, detail = end_duplicate(status, ORDER)
     assert (after, detail["reason"], detail["duplicateOf"]) == (Status.FAILED, FailureReason.DUPLICATE, str(ORDER))
 
 
-def test_what_received_the_input_mint_for_the_output_mint_was_a_sale() -> None:
+def test_a_swap_that_received_the_input_mint_was_a_sale() -> None:
     lost = restored(None, on_chain(moved={WSOL: 10_000_000, USDC: -1_500_000})).lost
     assert lost is not None
     assert (lost.side, lost.input_mint, lost.output_mint, lost.amount) == (Side.SELL, WSOL, USDC, Decimal("1.5"))
 
 
-def test_rent_and_tips_that_are_paid_beside_are_not_taken_for_what_was_spent() -> None:
+def test_rent_and_tips_are_not_counted_as_the_amount_spent() -> None:
     lost = restored(None, on_chain(moved={WSOL: -7_000, USDC: -1_500_000, "BONK": 99})).lost
     assert lost is not None
     assert (lost.side, lost.input_mint, lost.output_mint, lost.amount_base) == (Side.BUY, USDC, "BONK", 1_500_000)
 
 
-def test_of_an_unknown_order_that_only_failed_nothing_is_made_up() -> None:
+def test_an_unknown_order_that_only_failed_has_no_invented_fields() -> None:
     found = restored(None, failed())
     assert told(found) == ["pending", "routing", "building", "submitted", "routing", "failed"]
     assert (found.reason, found.fill) == (FailureReason.RECORD_LOST, None)
@@ -155,7 +155,7 @@ def test_an_id_without_a_time_is_as_old_as_its_first_transaction() -> None:
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_an_order_that_looks_untried_is_confirmed_by_its_swap_and_never_signed_anew(status: Status) -> None:
+def test_an_order_without_recorded_attempts_is_confirmed_by_its_swap_and_not_signed_again(status: Status) -> None:
     known = recorded(status, request=SELL)
     found = restored(known, on_chain(moved={WSOL: 10_000_000, USDC: -1_500_000}))
     assert (told(found)[-2:], found.lost) == (["submitted", "confirmed"], None)
@@ -163,7 +163,7 @@ def test_an_order_that_looks_untried_is_confirmed_by_its_swap_and_never_signed_a
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_an_order_whose_lost_attempt_failed_goes_on_with_the_next_number(status: Status) -> None:
+def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number(status: Status) -> None:
     found = restored(recorded(status), failed())
     assert (told(found)[-2:], found.ended, found.reason) == (["submitted", "routing"], False, None)
     assert [(one.n, one.outcome, one.proof["fee"]) for one in found.attempts] == [(1, "failed", "5000")]
@@ -174,7 +174,7 @@ def test_an_order_whose_lost_attempt_failed_goes_on_with_the_next_number(status:
     [(DEAD, "expired"), (FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=60, finalized=True), "failed")],
     ids=["gone", "failed"],
 )
-def test_the_attempt_that_looked_open_was_over_when_the_lost_one_was_signed(fate: SwapStatus, outcome: str) -> None:
+def test_the_open_attempt_is_resolved_when_a_later_one_is_on_chain(fate: SwapStatus, outcome: str) -> None:
     known = recorded(Status.SUBMITTED, RecordedAttempt(1, "sig-1", 150, None))
     found = restored(known, on_chain(2), fate=fate)
     assert told(found) == ["routing", "building", "submitted", "confirmed"]
@@ -188,7 +188,7 @@ def test_the_attempt_that_looked_open_was_over_when_the_lost_one_was_signed(fate
      FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=60, finalized=False)],
     ids=["not asked", "no answer", "may still land", "history not searched", "not final"],
 )  # fmt: skip
-def test_nothing_is_written_before_it_is_known_what_became_of_the_attempt_that_looks_open(
+def test_nothing_is_written_before_the_outcome_of_the_open_attempt_is_proven(
     fate: SwapStatus | None,
 ) -> None:
     known = recorded(Status.SUBMITTED, RecordedAttempt(1, "sig-1", 150, None))
@@ -196,7 +196,7 @@ def test_nothing_is_written_before_it_is_known_what_became_of_the_attempt_that_l
         restore(known, [on_chain(2)], fate, PAIR)
 
 
-def test_a_number_that_was_used_again_since_is_not_used_for_the_lost_one() -> None:
+def test_a_lost_attempt_does_not_get_a_number_that_is_taken() -> None:
     known = recorded(Status.ROUTING, RecordedAttempt(1, "other", 150, Outcome.EXPIRED))
     assert [one.n for one in restored(known, on_chain(1)).attempts] == [2]
 

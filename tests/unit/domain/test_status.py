@@ -52,7 +52,7 @@ def test_every_step_out_of_submitted_without_a_fill_needs_proof() -> None:
     assert Trigger.FINALIZE in NEEDS_PROOF
 
 
-def test_from_everywhere_an_end_can_be_reached() -> None:
+def test_every_status_can_reach_an_end() -> None:
     for status in set(Status) - TERMINAL:
         reached, frontier = {status}, [status]
         while frontier:

@@ -16,7 +16,7 @@ bps = st.integers(0, 5_000)
 
 
 @given(amounts, st.integers(0, 18))
-def test_an_amount_survives_the_way_out_and_back(amount: int, decimals: int) -> None:
+def test_an_amount_survives_writing_and_reading(amount: int, decimals: int) -> None:
     assert to_base_units(Decimal(from_base_units(amount, decimals)), decimals) == amount
 
 

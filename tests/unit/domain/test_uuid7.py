@@ -12,7 +12,7 @@ MILLISECONDS = st.integers(0, 2**48 - 1)
 RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 
 
-def test_the_example_of_rfc_9562_comes_out() -> None:
+def test_the_example_of_rfc_9562_is_reproduced() -> None:
     """Appendix A.6: rand_a 0xCC3, rand_b 0b01 followed by 0x8C4DC0C0C07398F."""
     random = (0xCC3 << 64 | 0b01 << 60 | 0x8C4DC0C0C07398F).to_bytes(RANDOM_BYTES)
     assert uuid7(0x017F22E279B0, random) == UUID("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")

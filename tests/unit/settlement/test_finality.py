@@ -23,7 +23,7 @@ FAILED = FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=9, final
 GONE = NotSeen(height=100, history=True, node="n", slot=8)
 
 
-def test_what_is_final_is_so_with_what_it_brought_also_in_another_slot_than_it_was_confirmed_in() -> None:
+def test_a_finalized_swap_is_final_with_its_fill_even_in_another_slot() -> None:
     assert verdict_of(SWAP, LANDED, searched=False) == Final(
         Fill(10, 20, 5_000, 7), {"slot": 7, "finalized": True, "sends": 0}
     )
@@ -33,7 +33,7 @@ def test_what_is_final_is_so_with_what_it_brought_also_in_another_slot_than_it_w
     assert (found.fill, found.proof["slot"]) == (Fill(10, 19, 5_000, 12), 12)
 
 
-def test_what_is_confirmed_as_before_is_left_alone() -> None:
+def test_a_swap_that_is_still_confirmed_has_no_verdict() -> None:
     assert verdict_of(SWAP, replace(LANDED, finalized=False), searched=False) is None
 
 
@@ -44,7 +44,7 @@ def test_a_landing_is_taken_back_by_a_node_that_is_past_its_slot_and_has_searche
     assert "slot 7" in found.detail
 
 
-def test_a_landing_is_taken_back_by_a_failure_of_the_same_transaction_for_good() -> None:
+def test_a_landing_is_taken_back_by_a_finalized_failure_of_the_same_transaction() -> None:
     found = verdict_of(SWAP, FAILED, searched=False)
     assert isinstance(found, TakenBack)
     assert found.proof == {"slot": 9, "finalized": True}
@@ -66,7 +66,7 @@ def test_promise_5_an_answer_that_proves_nothing_takes_nothing_back(status: Swap
     assert found.reason is reason
 
 
-def test_a_node_that_does_not_answer_is_what_is_waited_for() -> None:
+def test_an_unavailable_node_is_the_reason_to_wait() -> None:
     found = verdict_of(SWAP, Unavailable("it is away"), searched=False)
     assert isinstance(found, Waiting)
     assert found.reason is WaitsFor.NODE

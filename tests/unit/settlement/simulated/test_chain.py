@@ -258,7 +258,7 @@ async def test_not_seen_has_the_height_from_before_the_look_up() -> None:
         SWAP.encode()[:-1] + b',"more":1}',
     ],
 )
-async def test_bytes_that_are_no_swap_are_not_taken(payload: bytes) -> None:
+async def test_bytes_that_are_not_a_swap_are_not_accepted(payload: bytes) -> None:
     _, ledger, chain = world()
     blockhash = await chain.blockhash()
     answer = await chain.submit(SIGNER.sign(UnsignedSwap(payload, blockhash)))
@@ -276,7 +276,7 @@ async def test_an_invalid_signature_is_not_taken(signature: str) -> None:
     assert "malformed" in answer.detail
 
 
-async def test_a_blockhash_that_is_not_of_this_chain_is_not_taken() -> None:
+async def test_a_blockhash_of_another_chain_is_not_accepted() -> None:
     _, ledger, chain = world()
     blockhash = await chain.blockhash()
     other = await SimulatedChain(ledger, seed="another").blockhash()
@@ -287,7 +287,7 @@ async def test_a_blockhash_that_is_not_of_this_chain_is_not_taken() -> None:
     assert len(ledger) == 0
 
 
-async def test_a_swap_that_was_taken_stays_so_even_for_a_chain_of_another_seed() -> None:
+async def test_an_accepted_swap_stays_accepted_even_with_another_seed() -> None:
     _, ledger, chain = world()
     swap = signed(SWAP, await chain.blockhash())
     await chain.submit(swap)
@@ -297,7 +297,7 @@ async def test_a_swap_that_was_taken_stays_so_even_for_a_chain_of_another_seed()
 # ---- what it does not know -----------------------------------------------------------------------------------------
 
 
-async def test_when_the_ledger_does_not_answer_nothing_is_claimed() -> None:
+async def test_without_an_answer_of_the_ledger_nothing_is_proven() -> None:
     ledger = DeadLedger(ManualClock().unix_ms)
     chain = SimulatedChain(ledger)
     swap = signed(SWAP, await chain.blockhash())

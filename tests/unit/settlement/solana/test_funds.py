@@ -61,7 +61,7 @@ def words(found: Exception | None) -> str:
     return str(found).replace(short(WALLET), "WALLET") if found else ""
 
 
-def test_a_wallet_that_can_pay_lacks_nothing() -> None:
+def test_a_wallet_that_can_pay_has_no_shortage() -> None:
     steps = (open_account(WALLET, WALLET, quote().request.mint_out), transfer(OURS_IN, VAULT_IN, WALLET, MAX_IN))
     assert funds().shortage(quote(), message(*steps)) is None
     exactly = SIGNATURE_FEE + TOKEN_ACCOUNT_RENT
@@ -112,7 +112,7 @@ def test_an_account_that_is_there_or_opened_twice_takes_no_rent_again() -> None:
 
 
 @pytest.mark.parametrize("gives", [SWAP, CLOSE, pay(VENUE, WALLET, SOL)], ids=["a program", "a close", "a payment"])
-def test_what_comes_after_a_step_that_may_pay_us_is_not_certain(gives: Instruction) -> None:
+def test_costs_after_a_step_that_may_pay_the_wallet_are_not_certain(gives: Instruction) -> None:
     later = message(memo("x"), gives, open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL))
     assert funds(2 * SIGNATURE_FEE + WALLET_RENT).shortage(quote(), later) is None
 

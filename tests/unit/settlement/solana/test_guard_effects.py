@@ -133,12 +133,12 @@ def test_received_sol_counts_wallet_and_wrapped_together() -> None:
     )
 
 
-def test_wrapped_sol_that_was_there_is_never_closed_although_nothing_would_be_lost() -> None:
+def test_existing_wrapped_sol_is_never_closed_although_nothing_would_be_lost() -> None:
     spent = sol_in(WALLET=wallet_account(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
     assert rule_of(spent.and_after(WRAPPED=None, WALLET=wallet_account(LOST + RENT + 400))) is Rule.CLOSE
 
 
-def test_of_wrapped_sol_that_was_there_goes_at_most_what_the_order_may_take_of_it() -> None:
+def test_at_most_the_allowance_of_existing_wrapped_sol_is_spent() -> None:
     sells = sol_in(WALLET=wallet_account(LOST)).and_before(WRAPPED=token_account(WSOL, 500))
     assert rule_of(sells.and_after(WRAPPED=token_account(WSOL, 399), WALLET=wallet_account(LOST + 1))) is Rule.WRAPPED
     forbidden = replace(sells, spend_wrapped=False)
@@ -202,7 +202,7 @@ def test_no_account_of_our_wallet_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("hidden", [WALLET, OURS_IN, VAULT_IN])
-def test_what_the_simulation_does_not_show_is_not_taken_for_unchanged(hidden: str) -> None:
+def test_an_account_missing_from_the_simulation_is_not_assumed_unchanged(hidden: str) -> None:
     swap = replace(Swap(), hidden=frozenset({hidden}))
     expected = Rule.TRANSFER if hidden == OURS_IN else Rule.UNSEEN
     assert rule_of(swap) is expected

@@ -102,7 +102,7 @@ def test_only_signers_that_the_venue_declared_sign() -> None:
     assert rule_of(Swap().and_step(pay(ATTACKER, VENUE, 1))) is Rule.SIGNERS
 
 
-def test_a_program_must_be_on_the_allow_list_or_the_venues_own() -> None:
+def test_a_program_must_be_allowed_or_pinned_for_the_venue() -> None:
     assert rule_of(Swap().and_step(call(POOL_PROGRAM, b"swap", VAULT_IN))) is None
     assert rule_of(Swap().and_step(call(address("stranger"), b"swap", VAULT_IN))) is Rule.PROGRAMS
     assert rule_of(replace(Swap().and_step(call(POOL_PROGRAM, b"swap")), programs=frozenset())) is Rule.PROGRAMS
@@ -140,7 +140,7 @@ def test_there_is_one_compute_limit_and_a_price_under_the_cap(steps: tuple[Instr
         pytest.param((*STEPS, Instruction(Program.MEMO_1, (), MEMO.encode())), id="for the older program"),
     ],
 )
-def test_the_only_memo_in_our_name_is_the_orders_own(steps: tuple[Instruction, ...]) -> None:
+def test_the_only_memo_with_our_prefix_is_the_orders_own(steps: tuple[Instruction, ...]) -> None:
     assert rule_of(replace(Swap(), steps=steps)) is Rule.MEMO
 
 
@@ -258,7 +258,7 @@ def test_only_what_the_order_spends_is_transferred_and_at_most_max_in_in_sum(ste
     assert rule_of(swap.and_step(step)) is Rule.TRANSFER
 
 
-def test_others_may_transfer_what_is_theirs() -> None:
+def test_other_owners_may_transfer_their_own_tokens() -> None:
     Swap().and_step(transfer(VAULT_OUT, OURS_OUT, VENUE, 10**6)).check_message()
 
 
@@ -338,7 +338,7 @@ def test_no_account_in_which_our_wallet_has_authority_may_change(owner: str) -> 
     "power", [{"delegate": (WALLET, 7)}, {"close_authority": WALLET}], ids=lambda one: next(iter(one))
 )
 @pytest.mark.parametrize("mint", [MINT_IN, OTHER_MINT])
-def test_no_token_account_of_anothers_may_change_that_lets_our_wallet_spend_or_close_it(
+def test_no_foreign_token_account_that_our_wallet_may_spend_or_close_may_change(
     mint: str, power: dict[str, Any], program: Program
 ) -> None:
     """As a treasury does that lets a hot wallet spend: a program that our signature is handed on to could use it."""

@@ -59,7 +59,7 @@ async def test_the_price_stays_between_floor_and_cap(prices: Sequence[int], expe
     assert (await price_of(Market(prices), ManualClock())(["pool"])).price == expected
 
 
-async def test_a_floor_that_is_the_cap_needs_no_question() -> None:
+async def test_a_floor_that_equals_the_cap_needs_no_request() -> None:
     market = Market()
     assert [(await price_of(market, ManualClock(), 0, 0)(["pool"])).price, market.asked] == [0, []]
 
@@ -127,7 +127,7 @@ async def test_a_node_that_hangs_delays_no_caller(monkeypatch: pytest.MonkeyPatc
     assert market.told == ["no answer within 0.01 s"]
 
 
-async def test_ever_new_accounts_do_not_fill_the_memory() -> None:
+async def test_new_accounts_do_not_fill_the_memory() -> None:
     market = Market()
     price = price_of(market, ManualClock())
     for number in range(MOST_KNOWN + 1):

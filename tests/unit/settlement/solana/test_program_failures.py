@@ -55,7 +55,7 @@ def test_too_few_lamports_are_missing_funds(program: str) -> None:
     assert isinstance(explain(custom(1, POOL_PROGRAM, Program.SYSTEM)), InsufficientFunds)
 
 
-def test_a_venues_own_number_is_for_the_venue_to_explain() -> None:
+def test_an_error_number_of_a_venues_program_is_left_to_the_venue() -> None:
     for number in (1, 17, 6_005):
         assert explain(custom(number, POOL_PROGRAM)) is None
         assert explain(custom(number, POOL_PROGRAM, POOL_PROGRAM)) is None
@@ -69,7 +69,7 @@ def test_a_venues_own_number_is_for_the_venue_to_explain() -> None:
         ("InsufficientFunds", InsufficientFunds),
     ],
 )
-def test_the_runtimes_words_have_a_reason_too(text: str, kind: type[VenueError]) -> None:
+def test_runtime_errors_have_a_reason_too(text: str, kind: type[VenueError]) -> None:
     assert type(explain(ProgramFailure(index=0, program=POOL_PROGRAM, custom=None, text=text))) is kind
 
 
@@ -89,7 +89,7 @@ def test_the_logs_show_which_program_failed_first() -> None:
 
 
 @pytest.mark.parametrize(("source", "code"), [(1, "insufficient-funds"), (2, "program-error")])
-def test_a_transfer_out_of_a_venues_vault_that_holds_too_little_is_not_the_wallets_lack(source: int, code: str) -> None:
+def test_a_venues_vault_that_holds_too_little_is_not_a_lack_of_the_wallet(source: int, code: str) -> None:
     keys = [WALLET, OURS_IN, VAULT_OUT, VENUE, Program.TOKEN]
 
     def holds(index: int, owner: str) -> dict[str, object]:

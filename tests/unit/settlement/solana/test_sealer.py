@@ -137,7 +137,7 @@ UNOPENED: State = {**state(), OURS_IN: None}
 """As it was before our account was opened: a transfer out of it cannot be right, by these accounts."""
 
 
-async def test_accounts_of_before_the_blockhash_are_the_nodes_trouble_and_no_alarm() -> None:
+async def test_accounts_older_than_the_blockhash_are_a_node_problem_and_no_alarm() -> None:
     error = await refused(Node([(10, UNOPENED)]), PAYS, blockhash_slot=12)
     assert (type(error), error.retryable, error.shared) == (Unreachable, True, True)
     assert "slot 10 after slot 12" in str(error)
@@ -152,7 +152,7 @@ POOR: State = state(1)
 """As it was before we got what is to be sold."""
 
 
-async def test_promise_17_a_balance_of_before_the_blockhash_is_no_lack_of_funds() -> None:
+async def test_promise_17_a_balance_older_than_the_blockhash_is_no_lack_of_funds() -> None:
     error = await refused(Node([(10, POOR)]), blockhash_slot=12)
     assert (type(error), error.retryable, error.shared) == (Unreachable, True, True)
     assert isinstance(await refused(Node([(10, POOR)]), blockhash_slot=10), InsufficientFunds)
@@ -162,7 +162,7 @@ async def test_promise_17_a_balance_that_differs_when_read_again_is_no_lack_of_f
     assert isinstance(await refused(Node([(10, POOR), (10, state())])), Unreachable)
 
 
-async def test_promise_17_a_lack_that_a_lagging_node_shows_is_looked_at_again_as_of_later_slots() -> None:
+async def test_promise_17_a_lack_of_funds_is_confirmed_as_of_a_later_slot() -> None:
     """Blockhash and balances are of the same old slot, and the first answers after that as well."""
     caught_up = Node([(10, POOR), (10, POOR), (11, POOR), (13, POOR), (14, state())])
     error = await refused(caught_up, blockhash_slot=10)
@@ -196,7 +196,7 @@ async def test_promise_17_a_price_that_moved_is_not_reported_as_a_lack_of_funds_
     assert await sealer.shortage(quote(), 10) is None, "by balances of later"
 
 
-async def test_accounts_that_stay_as_they_are_are_an_alarm() -> None:
+async def test_accounts_that_stay_the_same_are_an_alarm() -> None:
     assert isinstance(await refused(Node([(10, UNOPENED)]), PAYS, blockhash_slot=9), GuardError)
     assert isinstance(await refused(Node([(10, state())], after=state(800, 50))), GuardError)
 
@@ -208,7 +208,7 @@ async def test_a_simulation_from_other_accounts_than_the_node_shows_is_no_alarm(
     assert error.shared
 
 
-async def test_a_node_whose_simulation_stays_behind_is_the_nodes_trouble() -> None:
+async def test_a_node_whose_simulation_lags_is_a_node_problem() -> None:
     error = await refused(Node([(10, state())], slot=9))
     assert (type(error), error.shared) == (Timeout, True)
 
@@ -218,7 +218,7 @@ async def test_a_node_whose_simulation_stays_behind_is_the_nodes_trouble() -> No
     [(True, f"our account {OURS_IN}"), (False, "a token account is frozen")],
     ids=["ours", "another"],
 )
-async def test_a_frozen_account_is_named_and_not_tried_again(ours: bool, words: str) -> None:
+async def test_a_frozen_account_is_named_and_the_order_not_retried(ours: bool, words: str) -> None:
     failure = ProgramFailure(
         index=1, program=POOL_PROGRAM, custom=17, text="custom program error: 0x11", origin=Program.TOKEN
     )

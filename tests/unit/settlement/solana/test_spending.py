@@ -64,7 +64,7 @@ def test_a_sale_of_sol_takes_what_is_wrapped_although_some_may_come_back() -> No
     assert found.amounts() == {LAMPORTS: SOL // 2 + RENT + 5_200}
 
 
-def test_what_may_be_taken_of_wrapped_sol_is_never_more_than_there_is() -> None:
+def test_at_most_the_existing_wrapped_sol_is_reserved() -> None:
     """Else sales that wrap less than max-in, as theirs is final, would wait for each other."""
     steps = (open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL // 5), SYNC, CLOSE)
     assert WSOL not in spending(sale_of_sol(*steps), {WALLET: wallet_account(SOL)}).amounts()
@@ -72,7 +72,7 @@ def test_what_may_be_taken_of_wrapped_sol_is_never_more_than_there_is() -> None:
     assert spending(little, {WALLET: wallet_account(SOL)}).amounts()[WSOL] == 7
 
 
-def test_a_sale_of_sol_that_was_wrapped_before_takes_of_it_what_is_not_wrapped_on_the_way() -> None:
+def test_a_sale_of_sol_reserves_the_part_that_is_not_wrapped_on_the_way() -> None:
     steps = (pay(WALLET, WRAPPED, SOL // 5), SYNC)
     found = spending(sale_of_sol(*steps, wrapped=token_account(WSOL, 3 * SOL)), {WALLET: wallet_account(SOL)})
     assert found.needs[1] == Need(WSOL, SOL // 2 - SOL // 5, 3 * SOL)

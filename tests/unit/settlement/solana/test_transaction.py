@@ -90,7 +90,7 @@ def test_the_compute_budget_and_the_memo_are_solanas_own_instructions() -> None:
     assert memo("00ff").data == b"00ff"
 
 
-def test_an_associated_account_is_where_the_field_looks_for_it() -> None:
+def test_an_associated_account_has_its_standard_address() -> None:
     for program in (Program.TOKEN, Program.TOKEN_2022):
         theirs = get_associated_token_address(PAYER.pubkey(), Pubkey.from_string(USDC), Pubkey.from_string(program))
         assert associated_token_account(WHO, USDC, program) == str(theirs)
@@ -127,7 +127,7 @@ def test_a_transaction_fits_into_a_packet_or_is_refused() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_library_panics(steps: tuple[Instruction, ...]) -> None:
+def test_a_transaction_that_does_not_fit_is_refused_before_the_library_panics(steps: tuple[Instruction, ...]) -> None:
     with pytest.raises(Unsupported, match="fit"):
         compile_message(WHO, steps, BLOCKHASH.hash)
 
@@ -153,7 +153,7 @@ ODD: Any = object()
         ODD,
     ],
 )
-def test_what_cannot_be_compiled_is_a_bad_answer_of_the_venue(step: Instruction) -> None:
+def test_instructions_that_cannot_be_compiled_are_a_bad_answer_of_the_venue(step: Instruction) -> None:
     with pytest.raises(BadAnswer, match="cannot be compiled"):
         compile_message(WHO, (step,), BLOCKHASH.hash)
 
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_message_are_a_value_error(data: bytes) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
-def test_a_message_with_a_changed_byte_is_another_one_or_none(at: int, by: int) -> None:
+def test_a_message_with_a_changed_byte_is_a_different_one_or_invalid(at: int, by: int) -> None:
     changed = bytes([*GOOD[:at], GOOD[at] ^ by, *GOOD[at + 1 :]])
     try:
         assert parse_message(changed) != parse_message(GOOD)

@@ -130,7 +130,7 @@ def test_a_file_that_others_can_use_is_refused_with_the_command_that_helps(mode:
     assert leak(caught.value, ARRAY) == []
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
         with pytest.raises(SettingsError, match="not a regular file"):

@@ -26,7 +26,7 @@ def programs(steps: tuple[Instruction, ...]) -> list[str]:
     return [one.program for one in steps]
 
 
-def test_lamports_are_taken_first_and_wrapped_sol_where_they_are_not_enough() -> None:
+def test_lamports_are_spent_first_and_wrapped_sol_only_if_they_are_not_enough() -> None:
     assert from_wrapped(1 * SOL, 10_000, 9 * SOL, 5 * SOL, {}) == 0
     assert from_wrapped(12 * SOL, 10_000, 9 * SOL, 10 * SOL, {}) == 10 * SOL, (
         "and then all of it, so that fees are left"
@@ -34,7 +34,7 @@ def test_lamports_are_taken_first_and_wrapped_sol_where_they_are_not_enough() ->
     assert from_wrapped(9 * SOL, 10_000, 9 * SOL, 10 * SOL, {}) == 9 * SOL
 
 
-def test_what_others_in_flight_may_take_is_not_there() -> None:
+def test_lamports_reserved_by_other_attempts_are_not_available() -> None:
     reserved = {LAMPORTS: 8 * SOL, WSOL: 7 * SOL}
     assert from_wrapped(1 * SOL, 0, 9 * SOL, 10 * SOL, reserved) == 0
     assert from_wrapped(2 * SOL, 0, 9 * SOL, 10 * SOL, reserved) == 2 * SOL
@@ -42,13 +42,13 @@ def test_what_others_in_flight_may_take_is_not_there() -> None:
     assert from_wrapped(5 * SOL, 0, 9 * SOL, 10 * SOL, {LAMPORTS: 9 * SOL, WSOL: 11 * SOL}) == 0
 
 
-def test_what_is_missing_only_because_of_others_is_planned_with_so_that_the_record_lets_the_order_wait() -> None:
+def test_amounts_missing_only_because_of_reservations_are_planned_so_that_the_order_waits() -> None:
     assert from_wrapped(12 * SOL, 0, 1 * SOL, 20 * SOL, {WSOL: 12 * SOL}) == 12 * SOL
     assert from_wrapped(25 * SOL, 0, 1 * SOL, 20 * SOL, {}) == 20 * SOL, "and what is not there at all is missing"
 
 
 @given(st.integers(0, 100), st.integers(0, 10), st.integers(0, 100), st.integers(0, 100))
-def test_what_is_taken_is_there_and_wanted(wanted: int, costs: int, lamports: int, wrapped: int) -> None:
+def test_the_amount_taken_is_available_and_wanted(wanted: int, costs: int, lamports: int, wrapped: int) -> None:
     assert 0 <= from_wrapped(wanted, costs, lamports, wrapped, {}) <= min(wanted, wrapped)
 
 
@@ -58,7 +58,7 @@ def test_an_account_that_is_there_is_not_closed_and_the_rest_stays(steps: tuple[
     assert keep_open(steps, WALLET, WRAPPED, 0) == steps[:-1]
 
 
-def test_what_is_taken_of_it_is_not_wrapped_again() -> None:
+def test_lamports_taken_from_wrapped_sol_are_not_wrapped_again() -> None:
     kept = keep_open(SALE, WALLET, WRAPPED, 10 * SOL)
     assert lamports_wrapped(kept, WALLET, WRAPPED) == 2 * SOL
     assert programs(kept) == programs(SALE[:-1])
