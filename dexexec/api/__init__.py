@@ -1,1 +1,1 @@
-"""HTTP and WebSocket at the edge: what clients send becomes an order, and what becomes of it is told to them."""
+"""HTTP and WebSocket: accepts orders from clients, and returns and streams what happens to them."""

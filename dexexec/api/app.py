@@ -1,7 +1,7 @@
-"""The routes, and the server in front of them with every limit set.
+"""The routes, and the HTTP server with all its limits.
 
-`GET` with `Upgrade: websocket` shares the path of `POST /api/orders/execute`; the WebSocket's handler is given by the
-composition root, which knows the feed.
+`POST /api/orders/execute` shares its path with the WebSocket (`GET` with `Upgrade: websocket`). The composition root
+passes the handler of the WebSocket, since it has the feed.
 """
 
 from collections.abc import Mapping
@@ -33,14 +33,14 @@ ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path, with its parameters in braces, and who answers it."""
+    """A path, with its parameters in braces, and its handler."""
 
     path: str
     handler: type[ApiHandler]
 
     @property
     def methods(self) -> list[str]:
-        """What may be asked for on this path."""
+        """The HTTP methods of this path."""
         return allowed_methods(self.handler)
 
     @property
@@ -58,14 +58,14 @@ ROUTES = (
     Route("/readyz", ReadyHandler),
     Route("/problems/{code}", ProblemHandler),
 )
-"""All of HTTP, the first match answers. The WebSocket on `EXECUTE` comes before them."""
+"""All HTTP routes; the first match answers. The WebSocket on `EXECUTE` comes before them."""
 
 
 class WebSocketUpgrade(PathMatches):
-    """Matches a path only for the handshake of a WebSocket, or for what tries to be one."""
+    """Matches a path only for the handshake of a WebSocket, valid or not."""
 
     def match(self, request: HTTPServerRequest) -> dict[str, object] | None:
-        """None unless the request is a GET that wants to become a WebSocket."""
+        """None unless the request is a GET that requests a WebSocket."""
         headers = request.headers
         wanted = "websocket" in headers.get("Upgrade", "").lower() or "Sec-WebSocket-Key" in headers
         return super().match(request) if wanted and request.method == "GET" else None
@@ -76,7 +76,7 @@ def make_app(
     socket: type[RequestHandler],
     socket_arguments: Mapping[str, object],
 ) -> Application:
-    """The application. `socket` and what its `initialize` takes are the WebSocket's."""
+    """The application. `socket` is the WebSocket's handler, with the arguments of its `initialize`."""
     rules = [Rule(WebSocketUpgrade(EXECUTE), socket, dict(socket_arguments))]
     rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
     return Application(
@@ -94,23 +94,23 @@ def make_server(
     idle_seconds: float = IDLE_SECONDS,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> LimitedServer:
-    """A server for `app`, not yet listening. A client may take `idle_seconds` between two requests, `HEADER_SECONDS` to
-    send a request's headers, `body_seconds` for a body, and `answer_seconds` until it has read the answer; then its
+    """A server for `app`, not yet listening. Time limits of a client: `idle_seconds` between two requests,
+    `HEADER_SECONDS` for the headers, `body_seconds` for a body, and `answer_seconds` to read the answer; then its
     connection is closed.
 
-    Tornado's own defaults are about 100 MB of body, no time limit for it or for the answer, and an hour without a word.
+    Tornado's defaults are about 100 MB of body, no time limit for the body or the answer, and an hour of silence.
     """
     settings = api.settings
     most = min(settings.max_connections, descriptor_limit.for_clients())
     table = ConnectionTable(
         ConnectionLimits(
             connections=most,
-            # A proxy opens the connections of all its clients.
+            # A proxy opens the connections of all its clients, so there is no limit per address behind one.
             per_client=None if settings.trust_proxy else settings.client_connections or most * 3 // 4,
             idle_seconds=idle_seconds,
             header_seconds=min(HEADER_SECONDS, idle_seconds),
             body_seconds=body_seconds,
-            answer_seconds=answer_seconds + settings.request_timeout_ms / 1000,  # it may have to be waited for
+            answer_seconds=answer_seconds + settings.request_timeout_ms / 1000,  # the answer itself may wait this long
         )
     )
     limit = BodyLimit(app, body_bytes=MAX_BODY_BYTES, first_path=EXECUTE, pacer=Pacer(), observer=api.observer)
@@ -121,5 +121,5 @@ def make_server(
         max_body_size=MAX_BODY_BYTES,
         max_header_size=request_head.READ_BYTES,
     )
-    server.conn_params.header_timeout = None  # it cannot be left out above, and `ConnectionTable` does it for less
+    server.conn_params.header_timeout = None  # cannot be omitted above; `ConnectionTable` checks it at less cost
     return server

@@ -1,9 +1,7 @@
-"""Each request on its way from the connection to its handler: what it may cost before anybody looks at it.
+"""Limits each request between the connection and its handler: its body, its turn, and a client that has gone.
 
-A body over the limit is answered 413 with a problem document, where Tornado says a bare "400 Bad Request": at once when
-Content-Length says so, else when a chunked body passes the limit. The rest of the body is read and thrown away for a
-while, because closing a connection that still has unread data makes the kernel throw away the answer as well (RFC
-9112, section 9.6). A request whose client has gone is not begun.
+A body over the limit gets a 413 with a problem document, where Tornado answers a bare "400 Bad Request": at once if
+Content-Length is too large, else when a chunked body passes the limit.
 """
 
 from collections.abc import Awaitable
@@ -30,11 +28,11 @@ from dexexec.errors import BodyTooLargeError, RequestError
 from dexexec.observe.observer import Observer
 
 LINGER_BYTES = 1 << 20
-"""How much of a refused body is thrown away before the connection is closed."""
+"""Bytes of a refused body that are discarded before the connection is closed."""
 
 
 class BodyLimit(HTTPServerConnectionDelegate):
-    """Passes requests to `application`: those of `first_path` at once, others at the pace of `pacer`."""
+    """Passes requests to `application`: those of `first_path` at once, others in turns of `pacer`."""
 
     def __init__(
         self,
@@ -58,7 +56,7 @@ class BodyLimit(HTTPServerConnectionDelegate):
         return _Limited(self, inner, request_conn, stream)
 
     def goes_first(self, start_line: RequestStartLine) -> bool:
-        """Whether a request waits for no other: an order that is posted."""
+        """Whether a request starts without a turn: posting an order."""
         return start_line.method == "POST" and start_line.path == self._first_path
 
 
@@ -86,7 +84,7 @@ class _Limited(HTTPMessageDelegate):
 
     async def _begin_after(self, turn: Awaitable[None], start_line: RequestStartLine, headers: HTTPHeaders) -> None:
         await turn
-        self._stream.enter(Phase.BODY)  # the wait was ours
+        self._stream.enter(Phase.BODY)  # again, since the client is not responsible for the time of the wait
         begun = self._begin(start_line, headers)
         if begun is not None:
             await begun
@@ -94,7 +92,7 @@ class _Limited(HTTPMessageDelegate):
     def _begin(self, start_line: RequestStartLine, headers: HTTPHeaders) -> Awaitable[None] | None:
         if self._stream.peer_is_gone():
             self._stream.close()
-            raise HTTPInputError("the client has gone")  # ends the connection, with all that was sent ahead
+            raise HTTPInputError("the client has gone")  # ends the connection, with all requests sent ahead
         self._begun = True
         error: RequestError | None = None
         try:
@@ -104,14 +102,14 @@ class _Limited(HTTPMessageDelegate):
         length = headers.get("Content-Length", "")
         announced = int(length) if length.isascii() and length.isdecimal() and len(length) <= 20 else 0
         if error or announced > self._limit or "Transfer-Encoding" in headers:
-            # Tornado's own limit, which would answer 400, makes room for ours.
+            # Raise Tornado's own limit, which would answer 400, above the one that is checked here.
             self._connection.set_max_body_size(max(announced, 1 << 62))
             self._request = HTTPServerRequest(connection=self._connection, start_line=start_line, headers=headers)
         if error is None and announced <= self._limit:
             return self._inner.headers_received(start_line, headers)
         self._refuse(error or self._too_large(), close=announced > LINGER_BYTES)
         if "Expect" in headers:
-            self._connection.finish()  # the client waits for this answer and has sent nothing
+            self._connection.finish()  # the client waits for this answer and has sent no body
         return None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
@@ -121,6 +119,8 @@ class _Limited(HTTPMessageDelegate):
                 return self._inner.data_received(chunk)
             self._inner.on_connection_close()
             self._refuse(self._too_large(), close=True)
+        # The rest of a refused body is read and discarded for a while: closing a connection with unread data makes the
+        # kernel discard the answer as well (RFC 9112, section 9.6).
         if self._received > LINGER_BYTES:
             self._connection.finish()
         return None

@@ -1,7 +1,7 @@
-"""The connection of one client: what it waits for, since when, and for how long it may.
+"""The connection of one client, with its phase and the time limit of that phase.
 
-Made by `dexexec.api.server` for each accepted connection, and moved from phase to phase by `dexexec.api.body_limit`.
-One timer checks the time limits of all connections (`ConnectionTable`): a timer per request would cost more than
+`dexexec.api.server` creates one for each accepted connection, and `dexexec.api.body_limit` moves it from phase to
+phase. One timer checks the time limits of all connections (`ConnectionTable`): a timer per request would cost more than
 reading the request.
 """
 
@@ -15,11 +15,11 @@ from typing import Protocol
 from tornado.iostream import IOStream
 
 _ENDED = select.POLLHUP | select.POLLERR
-_PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # Linux has it
+_PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux has it
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """What a connection currently waits for."""
 
     REQUEST = "headers of a request"
     BODY = "the body of a request"
@@ -28,21 +28,21 @@ class Phase(Enum):
 
 
 class StreamOwner(Protocol):
-    """What is needed of `ConnectionTable`."""
+    """The part of `ConnectionTable` that a stream uses."""
 
     def moved(self, stream: "ClientStream") -> None:
-        """A connection is in another phase."""
+        """A connection has entered another phase."""
 
     def closed(self, stream: "ClientStream") -> None:
-        """The descriptor of a connection is free again."""
+        """A connection has been closed, and its descriptor is free."""
 
 
 class ClientStream(IOStream):
-    """`client` is the address that the connection counts for. `since` is when its phase began, and `heard_at` when the
-    first byte came in it (seconds, monotonic; 0: none yet)."""
+    """`client` is the address that the connection counts for. `since` is the start of its phase, and `heard_at` the
+    time of the first byte in it (seconds, monotonic; 0: none yet)."""
 
     def __init__(self, connection: socket.socket, owner: StreamOwner, client: str, *, buffer: int, chunk: int) -> None:
-        """`buffer` bounds what is read ahead of being handled, `chunk` what is read at once (bytes)."""
+        """`buffer` bounds what is read ahead of handling, `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
         self._owner, self._loop = owner, asyncio.get_running_loop()
         self._on_answered: Callable[[], None] | None = None
@@ -51,18 +51,18 @@ class ClientStream(IOStream):
         self.since = self._loop.time()
         self.heard_at = 0.0
         self.unread = 0
-        """Bytes of answers that the kernel has not taken yet."""
+        """Bytes of answers that the kernel has not accepted yet."""
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase; its time begins now."""
+        """Enter a phase; its time starts now."""
         self.phase, self.since, self.heard_at = phase, self._loop.time(), 0.0
         self._tell_answered()
         if not self.closed():
             self._owner.moved(self)
 
     def peer_is_gone(self) -> bool:
-        """Whether the client has closed the connection, even where Tornado does not notice because of requests that it
-        has not read yet. Half-closed counts as closed, as Tornado has it too."""
+        """Whether the client has closed the connection, also if Tornado has not noticed because of unread requests.
+        Half-closed counts as closed, as in Tornado."""
         if self.closed():
             return True
         poll = select.poll()
@@ -89,13 +89,13 @@ class ClientStream(IOStream):
         return size
 
     def close_fd(self) -> None:
-        """Called by Tornado once, whoever closes the connection."""
+        """Called by Tornado once, when either side closes the connection."""
         super().close_fd()
         self._owner.closed(self)
         self._tell_answered()
 
     def when_answered(self, callback: Callable[[], None]) -> None:
-        """Call back once the client has taken the answer to its request, or the connection has ended."""
+        """Call back once the client has read the answer to its request, or the connection has ended."""
         self._on_answered = callback
         if self.closed():
             self._tell_answered()

@@ -1,7 +1,7 @@
-"""The open connections of this process: how many there may be, in all and per client, and how long each may wait.
+"""The open connections of this process, with limits in total, per client and for each phase.
 
-Where there is no room for a new connection, the one goes that has waited longest without a request in progress. So a
-flood of connections that do nothing takes no place from clients that do something.
+At the limit, the connection that has waited longest without a request in progress is closed to make room. So a flood of
+idle connections takes no place from active clients.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from dexexec.api.client_stream import ClientStream, Phase
 
 STALLED_SECONDS = 2.0
-"""An answer of which nothing was taken for so long is given up where there is no room for others."""
+"""At the limit, a connection is closed if its client has read nothing of an answer for this long (s)."""
 LONGEST_LOOK = 1.0
-"""Between two looks at all connections (s), or less where limits are short."""
+"""Seconds between two checks of all connections, or less if limits are shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Connections at once, in all and of one client address (None: no limit of its own); and seconds that a client may
-    take: between two requests, for headers from their first byte, for a body, and for an answer, counted from the end
-    of its request."""
+    """Connections at once, in total and per client address (None: no limit per address); and a client's time limits in
+    seconds: between two requests, for headers from their first byte, for a body, and for an answer, counted from the
+    end of its request."""
 
     connections: int
     per_client: int | None
@@ -32,13 +32,13 @@ class ConnectionLimits:
 
 
 class ConnectionTable:
-    """Owner of all `ClientStream`s."""
+    """All `ClientStream`s of the process."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._open: dict[str, set[ClientStream]] = defaultdict(set)  # by client
-        self._idle: dict[str, OrderedDict[ClientStream, None]] = {}  # those that may go, the longest wait first
-        self._timed: set[ClientStream] = set()  # those whose time is limited here: not thousands of WebSockets
+        self._idle: dict[str, OrderedDict[ClientStream, None]] = {}  # may be closed, the longest wait first
+        self._timed: set[ClientStream] = set()  # have a time limit here: not thousands of WebSockets
         self._count = 0
         self._looking: asyncio.TimerHandle | None = None
 
@@ -49,17 +49,18 @@ class ConnectionTable:
         return (stream for streams in self._open.values() for stream in streams)
 
     def make_room(self, client: str) -> bool:
-        """Whether one more connection of this client may be opened; an idle one is closed for it if need be."""
+        """Whether one more connection of this client may be opened; closes an idle one for it if necessary."""
         per_client = self.limits.per_client
         if per_client is not None and len(self._open.get(client, ())) >= per_client:
             return self._close_idle(client)
         if self._count >= self.limits.connections:
+            # The client with the most idle connections loses one, so a flood of one client costs only that client.
             most = max(self._idle, key=lambda one: len(self._idle[one]), default=None)
             return most is not None and self._close_idle(most)
         return True
 
     def add(self, stream: ClientStream) -> None:
-        """A connection has been accepted."""
+        """A connection was accepted."""
         self._open[stream.client].add(stream)
         self._count += 1
         self._timed.add(stream)
@@ -68,16 +69,16 @@ class ConnectionTable:
             self._look_later()
 
     def moved(self, stream: ClientStream) -> None:
-        """A connection is in another phase."""
+        """A connection has entered another phase."""
         if stream.phase is Phase.REQUEST:
             self._idle.setdefault(stream.client, OrderedDict())[stream] = None
-        elif stream.phase is not Phase.BODY:  # who is in the middle of a body may still be a slow-loris
+        elif stream.phase is not Phase.BODY:  # a client that sends a body slowly may still be a slow-loris attack
             self._not_idle(stream)
         if stream.phase is Phase.DETACHED:
             self._timed.discard(stream)
 
     def closed(self, stream: ClientStream) -> None:
-        """The descriptor of a connection is free again."""
+        """A connection has been closed, and its descriptor is free."""
         self._not_idle(stream)
         self._timed.discard(stream)
         of_client = self._open[stream.client]
@@ -108,7 +109,7 @@ class ConnectionTable:
         self._looking = asyncio.get_running_loop().call_later(min(LONGEST_LOOK, shortest / 4), self._look)
 
     def _look(self) -> None:
-        """Close what has waited too long; as long as there are such, look again."""
+        """Close connections past their time limit, and repeat this while there are any with a limit."""
         now = asyncio.get_running_loop().time()
         for stream in tuple(self._timed):
             if self.is_late(stream, now):
@@ -120,7 +121,7 @@ class ConnectionTable:
             self._look_later()
 
     def is_late(self, stream: ClientStream, now: float) -> bool:
-        """Whether its client has taken longer than it may."""
+        """Whether its client is past the time limit."""
         limits, waited = self.limits, now - stream.since
         match stream.phase:
             case Phase.REQUEST:

@@ -1,8 +1,8 @@
-"""Refuses what a browser sends for a page of another site: the Host, Origin and Sec-Fetch-Site of a request.
+"""Refuses requests that a browser sends for a page of another site, by Host, Origin and Sec-Fetch-Site.
 
-A page can make its own name point at this machine (DNS rebinding): then only Host tells, so only known hosts are
-served. It can also call us by our own name: then Origin tells, or Sec-Fetch-Site where a browser sends no Origin.
-Programs send neither of the two. X-Forwarded-Host is never read, since anybody can send it.
+A page can make its own name point at this machine (DNS rebinding); only Host reveals that, so only known hosts are
+served. A page can also use our name; Origin reveals that, or Sec-Fetch-Site if a browser sends no Origin. Programs send
+neither. X-Forwarded-Host is never read, since every client can send it.
 """
 
 import re
@@ -17,13 +17,13 @@ from dexexec.config.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 OWN_SITES = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site for our own pages, and for what a person typed or opened from a bookmark."""
+"""Values of Sec-Fetch-Site for our own pages, and for addresses that a person typed or opened from a bookmark."""
 
 _ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 
 
 class SiteCheck:
-    """What the settings allow, made once."""
+    """The allowed hosts and origins, computed once from the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._hosts = [place for entry in settings.allowed_hosts if (place := split_authority(entry))]
@@ -34,7 +34,7 @@ class SiteCheck:
     def check(self, request: HTTPServerRequest) -> None:
         """Raises `HostNotAllowedError` or `OriginNotAllowedError`."""
         headers = request.headers
-        host = headers.get("Host")  # Tornado refuses a second one, and HTTP/1.1 without one: no browser leaves it out
+        host = headers.get("Host")  # Tornado refuses two of them, and none in HTTP/1.1; every browser sends it
         if host is not None and not self._any_host and not self._serves(split_authority(host), request):
             raise HostNotAllowedError(
                 "this host is not served here: use the address that the service printed at its start,"
@@ -69,21 +69,21 @@ class SiteCheck:
 
 
 def _matches(host: str, name: str) -> bool:
-    """`*.dex.example` stands for all names below dex.example."""
+    """`*.dex.example` matches all names below dex.example."""
     return host.endswith(name[1:]) if name.startswith("*.") else host == name
 
 
 def _listened_on(request: HTTPServerRequest) -> str | None:
-    """The address that this connection came in on, which a name of somebody else's never is."""
+    """The local address of this connection. Foreign names are never equal to it."""
     connection = request.connection
     if isinstance(connection, HTTP1Connection) and connection.stream is not None:
-        with suppress(OSError, AttributeError):  # the client may have gone, and its socket with it
+        with suppress(OSError, AttributeError):  # the client and its socket may be gone
             return normal_host(str(connection.stream.socket.getsockname()[0]))
     return None
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Whether an origin is this host and port. Its scheme is not compared: a proxy may have taken TLS away."""
+    """Whether an origin is this host and port. The scheme is not compared, since a proxy may have ended TLS."""
     match = _ORIGIN.fullmatch(origin)
     if match is None or (default := DEFAULT_PORTS.get(match["scheme"].lower())) is None:
         return False

@@ -1,5 +1,5 @@
-"""A queue in which clients take turns: one of each, then the next of each, so that no crowd of one client's requests
-makes another client wait behind all of it."""
+"""A queue in which clients take turns: one item of each, then the next of each. Many requests of one client do not
+delay those of another."""
 
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """First come, first served for the clients and within each."""
+    """First in, first out, for the clients and for the items of each."""
 
     def __init__(self) -> None:
         self._by_client: OrderedDict[str, deque[T]] = OrderedDict()
@@ -17,13 +17,13 @@ class FairQueue(Generic[T]):
         return bool(self._by_client)
 
     def put(self, client: str, item: T) -> None:
-        """Append to what waits of a client."""
+        """Append an item of a client."""
         self._by_client.setdefault(client, deque()).append(item)
 
     def take(self) -> T:
-        """The next one. Raises `KeyError` when nothing waits."""
+        """The next item. Raises `KeyError` if the queue is empty."""
         client, items = self._by_client.popitem(last=False)
         item = items.popleft()
         if items:
-            self._by_client[client] = items  # behind the other clients
+            self._by_client[client] = items  # its next turn comes after the other clients'
         return item

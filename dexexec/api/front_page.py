@@ -1,4 +1,4 @@
-"""`GET /`: what this is and where to go on, as a page for people and as JSON for programs."""
+"""`GET /`: an overview with links, as a page for people and as JSON for programs."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ LINKS = {
     "ready": ("/readyz", "whether an order posted now would be executed"),
     "alive": ("/healthz", "whether this process answers"),
 }
-"""What can be opened in a browser: name, path, and what is there."""
+"""Links that work in a browser: name, path and description."""
 EXECUTE = "/api/orders/execute"
 
 _PAGE = """<!doctype html>
@@ -54,7 +54,7 @@ class FrontPageHandler(ApiHandler):
     headers: ClassVar = {"Vary": "Accept", "Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
 
     def get(self) -> None:
-        """A page where HTML is preferred, as browsers do, else JSON with the same links."""
+        """A page if HTML is preferred, as by browsers, else JSON with the same links."""
         for name, value in self.headers.items():
             self.set_header(name, value)
         if not prefers_html(self.request.headers.get("Accept", "")):
@@ -72,7 +72,7 @@ class FrontPageHandler(ApiHandler):
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether an Accept header wants HTML more than JSON; what is named first wins among equals."""
+    """Whether an Accept header prefers HTML to JSON; among equals the first one wins."""
     best, wants = 0.0, False
     for entry in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))

@@ -1,6 +1,6 @@
-"""What all HTTP handlers share: headers, the request's id, refusals as problem documents, and a log line for those.
+"""The base of all HTTP handlers: headers, request ids, problem documents for refusals, and their log lines.
 
-A handler raises, and this answers. A request that succeeds costs no log line, unless the level is debug.
+A handler raises an error, and the base answers with it. A successful request is only logged at debug.
 """
 
 import re
@@ -41,28 +41,28 @@ from dexexec.observe.observer import Observer
 from dexexec.store import Created, Cursor
 
 CLIENT_GONE = 499
-"""What the log tells, at debug, of a request whose client closed the connection before it was answered."""
+"""The status in the debug log of a request whose client closed the connection before it was answered."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-"""Also a valid relative URI reference, which `instance` of a problem document has to be."""
+"""Also a valid relative URI reference, as required for `instance` of a problem document."""
 
 
 class OrderIntake(Protocol):
-    """What is needed of `dexexec.intake.intake.Intake`."""
+    """The part of `dexexec.intake.intake.Intake` that handlers use."""
 
     def check_capacity(self) -> None:
-        """Raises `QueueFullError` when any order would be refused now."""
+        """Raises `QueueFullError` if any order would be refused now."""
 
     async def accept(self, order: NewOrder, read_at: float) -> Created:
-        """Store the order, whose request had been read at `read_at` (monotonic seconds), and send it on its way."""
+        """Store and dispatch the order. `read_at` is when its request had been read (monotonic seconds)."""
 
 
 class OrderHistory(Protocol):
-    """What is needed of `dexexec.store.Store`."""
+    """The part of `dexexec.store.Store` that is used here."""
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
-        """One order with everything that happened to it."""
+        """One order with its events, quotes and attempts."""
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Summaries, newest first."""
@@ -70,7 +70,7 @@ class OrderHistory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """What the handlers work with."""
+    """The parts that handlers use."""
 
     settings: Settings
     reader: BodyReader
@@ -84,15 +84,15 @@ class Api:
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
     refusals: Pacer = field(default_factory=lambda: Pacer(1))
-    """Turns for orders that are refused for what is in them: posting goes before all else, and must not be a way to
-    keep the event loop busy with nonsense."""
+    """Turns for invalid orders: posting goes before all other requests, and must not be a way to keep the event loop
+    busy with invalid bodies."""
 
 
 class ApiHandler(RequestHandler):
-    """Base of every handler that is not the WebSocket's."""
+    """Base of every handler except the WebSocket's."""
 
     ordinary: ClassVar[frozenset[int]] = frozenset({CLIENT_GONE})
-    """Statuses over 400 that are an answer like any other, and no refusal to tell of."""
+    """Statuses over 400 that are ordinary answers, and not logged as refusals."""
     api: Api
     request_id = ""
     refusal: RequestError | None = None
@@ -109,26 +109,26 @@ class ApiHandler(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        """Called by Tornado before the method's own: refuse what a page of another site sends."""
+        """Called by Tornado before the handler's method: refuse requests of other sites' pages."""
         self.api.sites.check(self.request)
 
     def compute_etag(self) -> None:
-        """None: nothing here may be stored, so there is nothing to validate."""
+        """None: answers must not be stored, so there is nothing to validate."""
 
     def options(self, *_args: str) -> None:
-        """Which methods there are. No CORS headers: other origins' pages may not post orders."""
+        """The allowed methods. No CORS headers: pages of other origins may not post orders."""
         self.set_header("Allow", ", ".join(allowed_methods(type(self))))
         self.set_status(204)
 
     def reading(self, gate: ReadGate) -> AbstractAsyncContextManager[None]:
-        """The turn of a read among others. Raises what `ReadGate.read` raises."""
+        """Wait for the turn of a read. Raises what `ReadGate.read` raises."""
         assert isinstance(self.request.connection, HTTP1Connection)  # noqa: S101 - what our server has
         stream = self.request.connection.stream
         assert isinstance(stream, ClientStream)  # noqa: S101
         return gate.read(client_address(self.request, self.api.settings.trust_proxy), stream)
 
     def client_gone(self) -> None:
-        """End a request that nobody waits for."""
+        """End a request whose client has gone."""
         self.set_status(CLIENT_GONE, "Client Closed Request")
         self.finish()
 
@@ -139,7 +139,7 @@ class ApiHandler(RequestHandler):
         self.finish(encode(payload))
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
-        """Answer with a problem document; called by Tornado for whatever a handler raised."""
+        """Answer with a problem document; called by Tornado for every exception of a handler."""
         caught = kwargs.get("exc_info")
         if isinstance(caught, tuple) and isinstance(caught[1], ClientGoneError):
             self.client_gone()
@@ -155,25 +155,25 @@ class ApiHandler(RequestHandler):
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Only what nobody foresaw gets a traceback; refusals get a line in `log_request`."""
+        """Log a traceback for unexpected exceptions only; refusals get a line in `log_request`."""
         if not isinstance(value, RequestError | HTTPError | ClientGoneError):
             self.api.observer.request_crashed(self.request_id, value)
 
 
 class ResourceNotFoundHandler(ApiHandler):
-    """Any path that is not ours."""
+    """Any other path."""
 
     def prepare(self) -> None:
-        """Refuse, whatever the method."""
+        """Refuse every method."""
         super().prepare()
         raise HTTPError(404)
 
 
 class ProblemHandler(ApiHandler):
-    """`GET /problems/<code>`: what a problem's `type` means."""
+    """`GET /problems/<code>`: the explanation of a problem's `type`."""
 
     def get(self, code: str) -> None:
-        """The cause in words."""
+        """The explanation."""
         found = problems.explanation(code)
         if found is None:
             raise HTTPError(404)
@@ -188,27 +188,26 @@ def encode(payload: object) -> bytes:
 
 
 def request_id(headers: HTTPHeaders) -> str:
-    """The client's X-Request-Id where it is short and plain, else a new one."""
+    """The client's X-Request-Id if it is short and plain, else a new one."""
     given = headers.get("X-Request-Id")
     return given if given is not None and _SANE_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def common_headers(request_id: str) -> Mapping[str, str]:
-    """What every answer carries."""
+    """The headers of every answer."""
     return {"Server": "dexexec", "Cache-Control": "no-store", "X-Request-Id": request_id}
 
 
 def allowed_methods(handler: type[RequestHandler]) -> list[str]:
-    """The methods that a handler class implements."""
+    """The HTTP methods that a handler class implements."""
     return [m for m in METHODS if getattr(handler, m.lower()) is not getattr(RequestHandler, m.lower())]
 
 
 def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
-    """Who the client is, for limits and idempotency keys: an IPv4 address, or the /64 network of an IPv6 one, since
-    that is what one host gets.
+    """The client's identity for limits: an IPv4 address, or the /64 network of an IPv6 one, since one host gets that.
 
-    Behind a proxy that is the last entry of X-Forwarded-For, which is the proxy's own; those before it are whatever the
-    client sent.
+    Behind a proxy it is the last entry of X-Forwarded-For, which the proxy wrote; the client could have sent all
+    others.
     """
     address = str(request.remote_ip)
     if trust_proxy:
@@ -223,7 +222,7 @@ def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
 
 
 def client_key(address: str) -> str:
-    """What an IP address counts as: itself, or the /64 network of an IPv6 one."""
+    """The identity of an IP address: itself, or the /64 network of an IPv6 one."""
     if ":" not in address:
         return address
     v6 = IPv6Address(address.partition("%")[0])
@@ -231,7 +230,7 @@ def client_key(address: str) -> str:
 
 
 def log_request(observer: Observer, every: bool, handler: RequestHandler) -> None:
-    """What Tornado calls at the end of each request, the WebSocket's included. Successes are told only if `every`."""
+    """Called by Tornado at the end of each request, including the WebSocket's. Successes are logged only if `every`."""
     request, status = handler.request, handler.get_status()
     ordinary = isinstance(handler, ApiHandler) and status in handler.ordinary
     if status >= 400 and not ordinary:
@@ -244,14 +243,15 @@ def log_request(observer: Observer, every: bool, handler: RequestHandler) -> Non
 
 
 def log_success(observer: Observer, request: HTTPServerRequest, status: int) -> None:
-    """What was asked and done."""
+    """The fields of a request's log line."""
     observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
 
 
 def log_refusal(
     observer: Observer, request: HTTPServerRequest, status: int, refusal: RequestError | None, request_id: str
 ) -> None:
-    """Who was refused what, and why. That the queue is full is told for many at once (`dexexec.intake.intake`)."""
+    """The fields of a refusal's log line. Refusals by a full queue are logged for many at once
+    (`dexexec.intake.intake`)."""
     if isinstance(refusal, QueueFullError):
         return
     observer.request_refused(
@@ -271,5 +271,5 @@ def _ms(request: HTTPServerRequest) -> float:
 
 
 def _loggable(text: str) -> str:
-    """Without what could break a line, and not longer than a line."""
+    """The text without line breaks, cut to one line."""
     return ascii(text[:200])[1:-1]

@@ -1,4 +1,4 @@
-"""Two questions an operator's machinery asks: does this process live, and should orders be sent to it."""
+"""Health checks: whether this process is alive, and whether orders should be sent to it."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from dexexec.api.handler import ApiHandler
 
 
 class AliveHandler(ApiHandler):
-    """`GET /healthz`: the process answers. Nothing else is looked at: restarting it would not bring Postgres back."""
+    """`GET /healthz`: the process answers. Nothing else is checked: a restart would not bring Postgres back."""
 
     def get(self) -> None:
         """Always 200."""
@@ -21,7 +21,8 @@ class ReadyHandler(ApiHandler):
     ordinary: ClassVar[frozenset[int]] = frozenset({503}) | ApiHandler.ordinary
 
     async def get(self) -> None:
-        """200 when all is there that an order needs, else 503; `missing` names what is not, and `causes` says why."""
+        """200 if everything that an order needs is available, else 503; `missing` names the missing parts, `causes` the
+        reasons."""
         found = await self.api.readiness.answer()
         checks = {name: name not in found.causes for name in ("postgres", "redis", "worker")}
         checks |= dict.fromkeys(found.causes, False)

@@ -1,4 +1,4 @@
-"""Orders over HTTP: post one, read one with everything that happened to it, list them newest first."""
+"""Orders over HTTP: post one, read one with its events, list them newest first."""
 
 import asyncio
 import base64
@@ -33,19 +33,19 @@ _CURSOR = struct.Struct(">q16s")
 
 
 class ExecuteHandler(ApiHandler):
-    """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, is routed elsewhere."""
+    """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, has another handler."""
 
     _accepting: "asyncio.Task[object] | None" = None
 
     def initialize(self, api: Api) -> None:
-        """Called by Tornado as soon as the body has been read: from now on the order's time counts."""
+        """Called by Tornado when the body has been read: the order's deadline counts from now."""
         super().initialize(api)
         self._read_at = api.clock.monotonic()
         self._gone = asyncio.Event()
 
     def prepare(self) -> None:
-        """Refuse without a look at the body when any order would be refused. A GET that comes here is one without the
-        handshake's headers."""
+        """Refuse before the body is parsed if any order would be refused. A GET that reaches this method lacks the
+        headers of a WebSocket handshake."""
         super().prepare()
         if self.request.method == "GET":
             raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
@@ -53,7 +53,8 @@ class ExecuteHandler(ApiHandler):
             self.api.intake.check_capacity()
 
     async def post(self) -> None:
-        """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` when it was before."""
+        """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` if it was committed
+        earlier."""
         try:
             order = read_order(self.api, self.request, self.request_id)
         except RequestError:
@@ -72,7 +73,7 @@ class ExecuteHandler(ApiHandler):
         self.answer({"orderId": str(created.order_id)}, status=202)
 
     async def _accept(self, order: NewOrder) -> Created | None:
-        """None when the client has gone before it could be answered."""
+        """The order's id; None if the client has gone before it could be answered."""
         if self._gone.is_set():
             return None
         self._accepting = asyncio.current_task()
@@ -130,7 +131,7 @@ class OrdersHandler(ApiHandler):
 
 
 def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:
-    """The order in a request, under a new id. Raises `RequestError`."""
+    """The order of a request, with a new id. Raises `RequestError`."""
     headers = request.headers
     require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
     return api.reader.read(
@@ -192,7 +193,7 @@ def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, S
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Opaque to clients: microseconds since 1970 and the id, base64url."""
+    """A cursor, opaque to clients: microseconds since 1970 and the id, base64url."""
     micros = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(_CURSOR.pack(micros, cursor.id.bytes)).decode()
 

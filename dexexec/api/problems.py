@@ -1,10 +1,7 @@
-"""What a refused request is answered with: a problem document (RFC 9457), made in one place from one tree of errors.
+"""Problem documents (RFC 9457) for refused requests, from the tree of errors.
 
-`type` is `/problems/<code>`: one string per cause that never changes, the same on every installation (a self-hosted
-service has no domain of its own to put into an absolute URI), and one that the service itself can be asked for. It is
-written with its full path, as RFC 9457 section 3.1.1 wants of relative references. `instance` is the request's id.
-
-An exception that nobody foresaw becomes `internal`, with the request's id and without the exception's text.
+`type` is `/problems/<code>`: one stable string per cause, the same on every installation, and a path of this service.
+`instance` is the request's id. An unexpected exception becomes `internal`, without its text.
 """
 
 import math
@@ -44,7 +41,7 @@ class UnreadableRequestError(RequestError):
 
 
 class ResourceNotFoundError(RequestError):
-    """The path is not one of this service's."""
+    """This service does not have this path."""
 
     code = "not-found"
     http_status = 404
@@ -60,7 +57,7 @@ class MethodNotAllowedError(RequestError):
 
 
 class TargetTooLongError(RequestError):
-    """The path with its query is longer than any that this service has."""
+    """The path with its query is longer than any valid one of this service."""
 
     code = "target-too-long"
     http_status = 414
@@ -68,7 +65,7 @@ class TargetTooLongError(RequestError):
 
 
 class ExpectationFailedError(RequestError):
-    """The Expect header asks for something else than 100-continue."""
+    """The Expect header is not 100-continue."""
 
     code = "expectation-failed"
     http_status = 417
@@ -76,7 +73,7 @@ class ExpectationFailedError(RequestError):
 
 
 class HeadersTooLargeError(RequestError):
-    """The headers are over the limit."""
+    """The headers exceed the limit."""
 
     code = "headers-too-large"
     http_status = 431
@@ -84,7 +81,7 @@ class HeadersTooLargeError(RequestError):
 
 
 class UpgradeRequiredError(RequestError):
-    """The request begins a WebSocket, but lacks the headers for it or asks for another version than 13."""
+    """The request opens a WebSocket, but lacks the headers for it or has another version than 13."""
 
     code = "upgrade-required"
     http_status = 426
@@ -109,7 +106,7 @@ class OriginNotAllowedError(RequestError):
 
 
 class InternalError(RequestError):
-    """A fault of the service itself. Its log has the details under the request id that `instance` tells."""
+    """An internal error of the service. Its log has the details under the request id in `instance`."""
 
     code = "internal"
     http_status = 500
@@ -148,20 +145,21 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
         )
     }
 )
-"""Every cause that a client can meet, by code."""
+"""Every error that a client can get, by code."""
 
 
 def uri(code: str) -> str:
     """The `type` of a problem."""
+    # A self-hosted service has no domain for an absolute URI. RFC 9457, section 3.1.1, recommends the full path.
     return PATH + code
 
 
 def from_exception(exception: BaseException | None, status: int) -> RequestError:
-    """The error to answer with. `status` is the one that Tornado chose, for errors that it raised itself."""
+    """The error to answer with. `status` is Tornado's, for errors that Tornado raised."""
     if isinstance(exception, RequestError):
         return exception
     if isinstance(exception, HTTPError) and isinstance(exception.__cause__, HTTPInputError):
-        # Tornado tries to read forms before any handler is asked. No route takes one.
+        # Tornado parses forms before it calls a handler. No route accepts one.
         return UnsupportedMediaTypeError("forms are not understood here: send application/json")
     if status == 404:
         return ResourceNotFoundError("this path is not part of the API: GET / lists where to begin")
@@ -169,11 +167,11 @@ def from_exception(exception: BaseException | None, status: int) -> RequestError
         return MethodNotAllowedError("the Allow header lists the methods of this path")
     if 400 <= status < 500:
         return UnreadableRequestError("the path, the query or a header cannot be read")
-    return InternalError("the fault is logged under the id that `instance` tells")
+    return InternalError("the log has the details under the id in `instance`")
 
 
 def document(error: RequestError, request_id: str) -> dict[str, object]:
-    """The answer's JSON object."""
+    """The problem document as a JSON object."""
     found: dict[str, object] = {
         "type": uri(error.code),
         "title": error.title,
@@ -191,7 +189,7 @@ def document(error: RequestError, request_id: str) -> dict[str, object]:
 
 
 def headers(error: RequestError) -> dict[str, str]:
-    """The headers that go with the document. `Retry-After` is in whole seconds, at least one."""
+    """The headers of the answer. `Retry-After` is in whole seconds, at least one."""
     found = {"Content-Type": MEDIA_TYPE}
     if isinstance(error, UpgradeRequiredError):  # RFC 9110, section 15.5.22, and RFC 6455, section 4.4
         found |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
@@ -201,7 +199,7 @@ def headers(error: RequestError) -> dict[str, str]:
 
 
 def explanation(code: str) -> dict[str, object] | None:
-    """What `GET /problems/<code>` answers: the cause in words; None when there is no such code."""
+    """The explanation for `GET /problems/<code>`; None if the code does not exist."""
     error = PROBLEMS.get(code)
     if error is None:
         return None

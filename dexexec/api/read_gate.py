@@ -1,8 +1,8 @@
-"""Reads of orders run a few at a time, so that readers leave Postgres and the event loop to the orders themselves.
+"""Runs reads of orders a few at a time, so that Postgres and the event loop stay available for executing orders.
 
-Readers wait in turn, one client after the other, and are the first to be refused: a client with too many reads in
-flight at once (429), then whoever waited too long (503). While others wait, a read is followed by a rest of the same
-length, so that reads have half of the time at most.
+Clients take turns, and reads are the first requests to be refused: 429 for a client with too many in flight, 503 for
+one that waited too long. While others wait, a read is followed by a rest of the same length, so reads use at most half
+of the time.
 """
 
 import asyncio
@@ -17,26 +17,27 @@ from dexexec.errors import ReadsBusyError, TooManyReadsError
 
 LISTS_AT_ONCE, LISTS_PER_CLIENT = 1, 32
 ORDERS_AT_ONCE, ORDERS_PER_CLIENT = 2, 256
-"""Reads that run at once, and of one client those in flight: that wait, run, or whose answer the client has not taken.
-Those that run have connections of the pool for reads (`bootstrap.connections`), which has some more for the feed."""
+"""Reads that run at once, and the limit of one client's reads in flight: waiting, running, or with an answer that it
+has not read. Running reads use the connections of the read pool (`bootstrap.connections`), which has some more for the
+feed."""
 WAIT_SECONDS = 2.0
 LONGEST_REST = 0.05
 REFUSAL_SECONDS = 0.2
-"""Before a client with too many reads is refused: one that asks again at once costs little then."""
+"""Delay before a client with too many reads is refused, so that a client that repeats at once costs little."""
 
 
 class ClientGoneError(Exception):
-    """The client has closed its connection while its read waited."""
+    """The client closed its connection while its read waited."""
 
 
 class Reader(Protocol):
-    """What is needed of `ClientStream`."""
+    """The part of `ClientStream` that the gate uses."""
 
     def peer_is_gone(self) -> bool:
         """Whether the client has closed the connection."""
 
     def when_answered(self, callback: Callable[[], None]) -> None:
-        """Call back once the client has taken its answer, or the connection has ended."""
+        """Call back once the client has read its answer, or the connection has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +47,7 @@ class _Waiting:
 
 
 class ReadGate:
-    """`at_once` reads run, each client has `per_client` in flight. `free` and `waiting` tell how it stands."""
+    """`at_once` reads run, each client has at most `per_client` in flight. `free` and `waiting` show its state."""
 
     def __init__(self, at_once: int, per_client: int) -> None:
         self.free, self._per_client = at_once, per_client
@@ -54,13 +55,13 @@ class ReadGate:
         self._in_flight: dict[str, int] = defaultdict(int)
 
     def in_flight(self, client: str) -> int:
-        """How many reads of a client wait, run, or have answers that it has not taken."""
+        """The number of a client's reads that wait, run, or have answers that it has not read."""
         return self._in_flight.get(client, 0)
 
     @asynccontextmanager
     async def read(self, client: str, reader: Reader) -> AsyncIterator[None]:
-        """One read, in the block. Raises `TooManyReadsError`, `ReadsBusyError`, and `ClientGoneError` when there is
-        nobody to answer any more."""
+        """One read, in the block. Raises `TooManyReadsError`, `ReadsBusyError`, and `ClientGoneError` if the client has
+        gone."""
         if self.in_flight(client) >= self._per_client:
             await asyncio.sleep(REFUSAL_SECONDS)
             raise TooManyReadsError(f"at most {self._per_client} reads of this kind in flight from one client")
@@ -89,11 +90,11 @@ class ReadGate:
             raise ReadsBusyError("too many reads wait before this one") from None
         except asyncio.CancelledError:
             if waiting.turn.done() and not waiting.turn.cancelled():
-                self._leave(0.0)  # it was our turn in the same moment
+                self._leave(0.0)  # the turn came at the same moment: pass it on
             raise
 
     def _leave(self, rest: float) -> None:
-        """Let the next one in, after a rest if somebody waits."""
+        """Let the next read in, after a rest if others wait."""
         if self.waiting:
             asyncio.get_running_loop().call_later(rest, self._let_in)
         else:
@@ -102,7 +103,7 @@ class ReadGate:
     def _let_in(self) -> None:
         while self.waiting:
             waiting = self.waiting.take()
-            if waiting.turn.done():  # it waited too long
+            if waiting.turn.done():  # it was refused after waiting too long
                 continue
             if waiting.reader.peer_is_gone():
                 waiting.turn.set_exception(ClientGoneError())

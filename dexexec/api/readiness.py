@@ -1,6 +1,6 @@
-"""Whether an order posted now would be executed, found out by writing as an order is written.
+"""Checks by writing whether an order posted now would be executed.
 
-However many ask, there is one look at a time, and one a second at most: whoever asks meanwhile is told what it finds.
+There is one check at a time, and at most one per second: all requests meanwhile share its result.
 """
 
 import asyncio
@@ -15,41 +15,41 @@ from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
-"""How old an answer may be."""
+"""How old a result may be."""
 LOOK_SECONDS = 2.0
-"""What one look may take: shorter than what probers usually wait for an answer."""
+"""The time limit of a check: shorter than the usual time-out of a health check."""
 
 
 class ReadyStore(Protocol):
-    """What is needed of `dexexec.store.Store`."""
+    """The part of `dexexec.store.Store` that is used here."""
 
     async def check_writes(self) -> None:
-        """Raises `UnavailableError` unless Postgres takes writes."""
+        """Raises `UnavailableError` unless Postgres accepts writes."""
 
     async def worker_trouble(self) -> str | None:
-        """None without a living worker; else why no worker can execute orders now, or nothing."""
+        """None without a living worker; else the reason why no worker can execute orders now, or an empty text."""
 
     async def signing_stopped(self) -> bool:
-        """Whether a worker may not sign at present, as record and chain are not compared yet."""
+        """Whether a worker may not sign now, because record and chain are not compared yet."""
 
 
 class ReadyQueue(Protocol):
-    """What is needed of `dexexec.broker.queue.Queue`."""
+    """The part of `dexexec.broker.queue.Queue` that the check uses."""
 
     async def check_writes(self) -> None:
-        """Raises `UnavailableError` unless Redis takes writes."""
+        """Raises `UnavailableError` unless Redis accepts writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is missing, each with the cause; and when it was looked for (monotonic seconds)."""
+    """The missing parts, each with its cause, and the time of the check (monotonic seconds)."""
 
     causes: dict[str, str]
     at: float
 
     @property
     def ready(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether no part is missing."""
         return not self.causes
 
 
@@ -62,7 +62,7 @@ class Readiness:
         self._looking: asyncio.Task[Answer] | None = None
 
     async def answer(self) -> Answer:
-        """At most `FRESH_SECONDS` old, unless a look that takes longer is waited for."""
+        """The current result: at most `FRESH_SECONDS` old, or of the check that is running."""
         if self._answer is not None and self._clock.monotonic() - self._answer.at < FRESH_SECONDS:
             return self._answer
         if self._looking is None:
@@ -102,7 +102,7 @@ class Readiness:
         return causes
 
     async def _comparison(self) -> dict[str, str]:
-        with contextlib.suppress(UnavailableError, TimeoutError):  # then Postgres is what is missing
+        with contextlib.suppress(UnavailableError, TimeoutError):  # Postgres is then reported as missing
             async with asyncio.timeout(LOOK_SECONDS):
                 if await self._store.signing_stopped():
                     return {"chain-comparison": "nothing is signed until record and chain are compared"}
@@ -111,7 +111,7 @@ class Readiness:
 
 @contextmanager
 def _noting(name: str, late: str) -> Iterator[dict[str, str]]:
-    """Causes, to which the one is added that the block fails with."""
+    """The causes of missing parts; adds that of the error that ends the block."""
     causes: dict[str, str] = {}
     try:
         yield causes

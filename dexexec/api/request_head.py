@@ -1,4 +1,5 @@
-"""What Tornado leaves open of a request's head (RFC 9110 and 9112): its size, the form of its target, and Expect."""
+"""The rules for a request's head that Tornado does not implement (RFC 9110 and 9112): its size, its target, and
+Expect."""
 
 import re
 
@@ -14,14 +15,14 @@ from dexexec.api.problems import (
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 READ_BYTES = 32 * 1024
-"""So much of a head is read at all, and answered. Beyond this the connection is closed."""
+"""Bytes of a head that are read before an answer. A longer one closes the connection."""
 
 _ABSOLUTE = re.compile(r"https?://(?P<authority>[^/?#]+)(?P<rest>[/?][^#]*)?", re.IGNORECASE)
 
 
 def checked(start_line: RequestStartLine, headers: HTTPHeaders) -> RequestStartLine:
-    """The start line with its target as a path. Of a whole URL the host counts instead of the Host header (RFC 9112,
-    section 3.2.2), so that header is replaced. Raises `RequestError`."""
+    """The start line with its target as a path. The host of a complete URL replaces the Host header (RFC 9112, section
+    3.2.2). Raises `RequestError`."""
     target = start_line.path
     if len(target) > MAX_TARGET_BYTES:
         raise TargetTooLongError(f"the path and the query are over {MAX_TARGET_BYTES} bytes")
@@ -30,7 +31,7 @@ def checked(start_line: RequestStartLine, headers: HTTPHeaders) -> RequestStartL
     if (expected := headers.get("Expect")) is not None:
         if expected.lower() != "100-continue":
             raise ExpectationFailedError("of the Expect header only 100-continue is known here")
-        headers["Expect"] = "100-continue"  # in any case, where Tornado wants this one
+        headers["Expect"] = "100-continue"  # valid in any case, but Tornado accepts only this one
     if target.startswith("/") or target == "*":
         return start_line
     match = _ABSOLUTE.fullmatch(target)

@@ -1,19 +1,19 @@
-"""Requests begin at a pace that leaves each turn of the event loop to what matters more: orders that are posted, and
-the worker, which shares the loop in the all-in-one start."""
+"""Paces requests, so that every turn of the event loop has time for posted orders and for the worker, which shares the
+loop in the all-in-one start."""
 
 import asyncio
 
 from dexexec.api.fair_queue import FairQueue
 
 BEGUN_PER_TURN = 4
-"""Requests that one turn of the event loop begins. One that is not for an order costs about a quarter of a millisecond,
-so a turn takes about as long whether ten of them wait or ten thousand."""
+"""Requests that one turn of the event loop starts. One that posts no order costs about a quarter of a millisecond, so
+a turn takes about the same time whether ten or ten thousand of them wait."""
 LONGEST_REST = 0.005
-"""Seconds. While requests wait, a turn is followed by others without any, for as long as it took itself."""
+"""Seconds. While requests wait, a turn is followed by a rest of the same length, at most this."""
 
 
 class Pacer:
-    """Gives turns to requests, of one client after the other."""
+    """Gives turns to requests, one client after the other."""
 
     def __init__(self, per_turn: int = BEGUN_PER_TURN) -> None:
         self._per_turn = per_turn
@@ -22,7 +22,7 @@ class Pacer:
         self._next: asyncio.Handle | None = None
 
     def turn(self, client: str) -> asyncio.Future[None] | None:
-        """What a request of a client has to wait for; None when it may begin now."""
+        """The turn that a request of a client has to wait for; None if it may start now."""
         if self._begun < self._per_turn and not self._waiting:
             self._count()
             return None

@@ -1,7 +1,7 @@
-"""The HTTP server: Tornado's, with connections that are counted and accepted only while there is room for them.
+"""Tornado's HTTP server with limited connections: it accepts one only while there is room.
 
-Tornado's own accepting stops for nothing: without descriptors left it fails in every turn of the event loop, with a
-traceback each time, and takes as many connections in a turn as have come.
+Tornado itself never stops accepting: without free descriptors it fails in every turn of the event loop, with a
+traceback each time, and it accepts any number of connections in one turn.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from dexexec.errors import TooManyConnectionsError
 from dexexec.observe.observer import Observer
 
 ACCEPTED_PER_TURN = 16
-"""Connections that one turn of the event loop takes; those who are connected already should not wait behind a flood."""
+"""Connections accepted per turn of the event loop, so that connected clients do not wait behind a flood."""
 PAUSE_SECONDS = 0.5
-"""How long nothing is accepted after the system had no descriptor or memory for it."""
+"""Pause in accepting after the system had no descriptor or memory for a connection."""
 TELL_SECONDS = 10.0
-"""Refused connections, or failures to accept any, are one log line in this time."""
+"""The period in which refused connections, or failures to accept, become one log line."""
 READ_CHUNK = 8 * 1024
-"""Bytes that are read from a connection at once: so few requests wait here, and the others in the client's kernel."""
+"""Bytes read from a connection at once: so few requests wait here, and the others in the client's kernel."""
 READ_BUFFER = 256 * 1024
 SEND_BUFFER = 131_072
-"""What the kernel is asked to hold for a client (bytes). Left alone it may grow to megabytes for each that does not
+"""The kernel's send buffer for a client (bytes). By default it may grow to megabytes for each client that does not
 read."""
 
 
 class LimitedServer(HTTPServer):
-    """Accepts what `table`, which is public for tests, has room for. Only plain HTTP: TLS is the proxy's."""
+    """Accepts connections while `table` (public for tests) has room. Only plain HTTP: TLS ends at the proxy."""
 
     def initialize(  # type: ignore[override]
         self,
@@ -56,9 +56,9 @@ class LimitedServer(HTTPServer):
         self._failed_at = float("-inf")  # when a failure to accept was last logged
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Listen on these."""
+        """Start to accept on these sockets."""
         for listener in sockets:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # what is accepted inherits it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted sockets get the same size
             self._listeners.append(listener)
         self._listen()
 
@@ -71,7 +71,7 @@ class LimitedServer(HTTPServer):
             stream.enter(Phase.DETACHED)
 
     def stop(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting."""
         self._pause()
         if self._resuming is not None:
             self._resuming.cancel()
@@ -94,15 +94,15 @@ class LimitedServer(HTTPServer):
                 connection, address = listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionAbortedError:  # the client has gone while it waited
+            except ConnectionAbortedError:  # the client disconnected while it waited
                 continue
-            except OSError as error:  # no descriptors, no memory; or what Linux reports of the network by accept(2)
+            except OSError as error:  # no descriptors or memory; or a network error that Linux reports by accept(2)
                 self.accept_later(error)
                 return
             self._admit(connection, address)
 
     def accept_later(self, error: OSError) -> None:
-        """Let the event loop do other things until descriptors or memory may be there again."""
+        """Pause accepting until descriptors or memory may be free again."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._failed_at >= TELL_SECONDS:
             self._failed_at = loop.time()
@@ -121,7 +121,7 @@ class LimitedServer(HTTPServer):
             self._refuse(connection)
 
     def _refuse(self, connection: socket.socket) -> None:
-        """Answer without waiting for a request, or for the answer to arrive."""
+        """Send a refusal without waiting for a request, or for its delivery."""
         if not self._refused:
             asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_refusals)
         self._refused += 1
@@ -134,7 +134,7 @@ class LimitedServer(HTTPServer):
         with connection:
             connection.setblocking(False)
             try:
-                connection.recv(READ_CHUNK)  # closing with unread data would throw the answer away
+                connection.recv(READ_CHUNK)  # the kernel discards the answer if unread data remains at the close
             except OSError:
                 pass
             try:

@@ -1,7 +1,7 @@
-"""One WebSocket connection: RFC 6455 as the websockets library implements it, on a stream that Tornado has given away.
+"""One WebSocket connection: RFC 6455 by the websockets library, on a stream taken over from Tornado.
 
-The library is only the protocol: it is fed what was read, and says what was received and what is to be written. Here
-the bytes are read, a small piece at a turn of the event loop, so that no peer can keep it busy.
+The library is only the protocol: it gets the bytes that were read, and returns messages and bytes to write. Reading
+happens here, a small piece per turn of the event loop, so no peer can keep the loop busy.
 """
 
 import asyncio
@@ -23,40 +23,41 @@ from dexexec.api.request_pacer import Pacer
 from dexexec.errors import RequestError
 
 MAX_MESSAGE = 65_536
-"""Bytes of a message, over all its fragments. Beyond this the connection is closed with 1009."""
+"""Largest message in bytes, over all its fragments. A larger one closes the connection with 1009."""
 READ_BYTES = 1_024
-"""What is read and parsed at once: 170 empty frames at most, which take about a millisecond."""
+"""Bytes read and parsed at once: at most 170 empty frames, which take about a millisecond."""
 READS_PER_TURN = 16
-"""So often at a turn of the event loop, of all sockets together."""
+"""Such reads per turn of the event loop, over all sockets."""
 CLOSE_SECONDS = 5.0
-"""How long a peer may take to answer our close frame."""
+"""How long a peer may take to answer the close frame."""
 LINGER_BYTES = 1 << 16
-"""How much may come behind our close frame before the connection is cut: at once, the peer might not read the frame."""
+"""Bytes that may follow the close frame before the connection is cut: cut at once, the peer might not read the
+frame."""
 FREE_BYTES = 1_024
-"""A frame costs as much as one message, and a large one as much as its bytes by this."""
+"""A frame counts as one message, a large one as one message per this many bytes."""
 
 
 VERSION_HEADER = "Sec-WebSocket-Version"
 
 
 class Listener(Protocol):
-    """Who is told what a peer does. `pay` answers whether it may go on."""
+    """Receives what a peer sends. `pay` returns whether the peer may continue."""
 
     def pay(self, cost: float) -> bool:
-        """The peer caused work that costs as much as so many messages. False once the socket closes."""
+        """The peer caused work worth this many messages. False once the socket closes."""
 
     def on_message(self, message: str | bytes) -> None:
-        """A whole message: text, or bytes for a binary one."""
+        """A complete message: text, or bytes for a binary one."""
 
     def on_alive(self) -> None:
         """The peer has sent a ping or a pong."""
 
     def on_closing(self) -> None:
-        """The close frame is next: nothing else may be written behind it."""
+        """The close frame is sent next: nothing may be written after it."""
 
 
 def accept(request: HTTPServerRequest) -> Response:
-    """The answer to a handshake. Raises `RequestError` for one that is not as RFC 6455 has it."""
+    """The answer to a handshake. Raises `RequestError` for an invalid one."""
     protocol = ServerProtocol()
     headers = Headers(request.headers.get_all())
     response = protocol.accept(Request(str(request.uri), headers, str(request.method), request.version))
@@ -66,7 +67,7 @@ def accept(request: HTTPServerRequest) -> Response:
 
 
 def _refusal(error: Exception | None) -> RequestError:
-    """Without the values that the client sent."""
+    """The error's text without the values that the client sent."""
     if isinstance(error, InvalidUpgrade) or (isinstance(error, InvalidHeader) and error.name == VERSION_HEADER):
         return UpgradeRequiredError(
             f"the handshake of a WebSocket needs one `{error.name}` header:"
@@ -82,7 +83,7 @@ class WebSocket:
     """An open connection."""
 
     def __init__(self, stream: IOStream, response: Response, listener: Listener, *, client: str, pacer: Pacer) -> None:
-        """`response` is what the handshake is answered with; `pacer` gives turns to all sockets, by `client`."""
+        """`response` answers the handshake; `pacer` gives turns to all sockets, by `client`."""
         self._stream, self._listener = stream, listener
         self._client, self._pacer = client, pacer
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
@@ -91,41 +92,41 @@ class WebSocket:
         self._opcode = Opcode.TEXT
         self._cut: asyncio.TimerHandle | None = None
         self._ended = False
-        """Whether all is sent, and what the peer still sends is thrown away."""
+        """Whether everything is sent, and further bytes of the peer are discarded."""
         self._came_late = 0
-        """Bytes behind our close frame."""
+        """Bytes after the close frame."""
         with suppress(StreamClosedError):
             stream.write(response.serialize())
 
     async def run(self) -> None:
-        """Read until the connection has ended, whoever ended it."""
+        """Read until either side has ended the connection."""
         try:
             while True:
                 data = await self._stream.read_bytes(READ_BYTES, partial=True)
                 if (turn := self._pacer.turn(self._client)) is not None:
                     await turn
                 self._receive(data)
-                await asyncio.sleep(0)  # what is read already would be taken without a turn of the event loop
+                await asyncio.sleep(0)  # bytes in the buffer would otherwise be parsed without a turn of the event loop
         except StreamClosedError:
             pass
         finally:
             self.abort()
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake. A peer that does not answer is cut after `CLOSE_SECONDS`."""
+        """Start the closing handshake. A peer that does not answer is cut after `CLOSE_SECONDS`."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
             self._write()
         self._cut_later()
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life."""
+        """Send a ping."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_ping(b"")
             self._write()
 
     def abort(self) -> None:
-        """Cut the connection without further words."""
+        """Cut the connection without a closing handshake."""
         if self._cut is not None:
             self._cut.cancel()
         self._stream.close()
@@ -172,13 +173,13 @@ class WebSocket:
             self._listener.on_message(text)
 
     def _write(self) -> None:
-        """Hand over what the protocol wants written. What is written to a peer that has gone is lost."""
+        """Write what the protocol produced. Bytes for a peer that has gone are lost."""
         for data in self._protocol.data_to_send():
             try:
                 written = self._stream.write(data)
             except StreamClosedError:
                 return
-            except StreamBufferFullError:  # it sends and does not read
+            except StreamBufferFullError:  # the peer sends but does not read
                 self.abort()
                 return
             if data == SEND_EOF:
@@ -187,8 +188,8 @@ class WebSocket:
                 written.add_done_callback(self._send_eof)
 
     def _send_eof(self, _: "asyncio.Future[None]") -> None:
-        """All is written: end our half, and leave it to the peer to end the other. Closed while it still sends, the
-        connection would be reset, and the peer might lose our close frame."""
+        """Everything is written: close this half, and let the peer close the other. If the connection were closed while
+        the peer still sends, it would be reset, and the peer might lose the close frame."""
         if not self._stream.closed():
             with suppress(OSError):
                 self._stream.socket.shutdown(SHUT_WR)

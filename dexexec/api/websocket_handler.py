@@ -1,7 +1,7 @@
-"""The WebSocket on `/api/orders/execute`: the last step of an order's way, and the only one a slow client can reach.
+"""The WebSocket on `/api/orders/execute`; docs/STREAM.md describes its protocol.
 
-The protocol is docs/STREAM.md. The handler reads messages, the follower decides which events are next, the outbox
-writes them. Nothing here waits for the peer: what does not fit ends the socket, and the client resumes.
+The handler reads messages, the follower decides which events are next, the outbox writes them. Nothing here waits for
+the peer: a socket that is too slow is closed, and its client resumes.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 RESUME = 4008
-"""Our own: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes."""
+"""A private close code: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes."""
 
 BURST_SECONDS = 10
 BAD_MESSAGE_COST = 5
 
 
 class TokenBucket:
-    """Lets `rate` messages per second through, and ten seconds' worth at once."""
+    """Allows `rate` messages per second, with ten seconds' worth at once."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -40,7 +40,7 @@ class TokenBucket:
         self._tokens = self._burst
 
     def take(self, cost: float, now: float) -> bool:
-        """Pay for something at time `now` (seconds, monotonic); False when there is not enough left."""
+        """Spend from the budget at time `now` (seconds, monotonic); False if it is not enough."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         self._tokens -= cost
@@ -48,7 +48,7 @@ class TokenBucket:
 
 
 class SocketRegistry:
-    """The open sockets of a process, so that a drain can end them: Tornado's own shutdown passes them by."""
+    """The open sockets of a process. A drain ends them, which Tornado's own shutdown does not do."""
 
     def __init__(self) -> None:
         self._open: set[SocketHandler] = set()
@@ -61,7 +61,7 @@ class SocketRegistry:
         return len(self._open)
 
     def add(self, handler: "SocketHandler") -> None:
-        """A socket has opened."""
+        """A socket was opened."""
         self._open.add(handler)
         self._none_left.clear()
 
@@ -72,7 +72,7 @@ class SocketRegistry:
             self._none_left.set()
 
     async def close_all(self, grace: float = 2.0) -> None:
-        """Close all with 1001, and those that come later too; cut those that have not gone after `grace` seconds."""
+        """Close all with 1001, including those that open later; cut those that are still open after `grace` seconds."""
         self.draining = True
         for handler in tuple(self._open):
             handler.go_away()
@@ -85,9 +85,9 @@ class SocketRegistry:
 
 
 class SocketHandler(ApiHandler):
-    """One socket. The sink of its own follower, and the listener of its own connection."""
+    """One socket: the sink of its follower, and the listener of its connection."""
 
-    # Set by Tornado before `get`; it has no other place for what a handler needs.
+    # Called by Tornado before `get`: its only place to pass parts to a handler.
     def initialize(self, api: Api, feed: Feed, registry: SocketRegistry) -> None:  # type: ignore[override]
         """Take the keyword arguments of the route."""
         super().initialize(api)
@@ -96,7 +96,7 @@ class SocketHandler(ApiHandler):
         self._alive = True
 
     async def get(self, *_args: str) -> None:
-        """The handshake, and the connection until its end. Other methods are answered elsewhere."""
+        """The handshake, then the connection until its end. Other methods have another handler."""
         response = websocket_connection.accept(self.request)
         for name, value in common_headers(self.request_id).items():
             response.headers[name] = value
@@ -118,7 +118,7 @@ class SocketHandler(ApiHandler):
     # The socket's life
 
     def open(self) -> None:
-        """Set up, and follow the order that the URL names."""
+        """Set up the socket, and follow the order in the URL, if there is one."""
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(self._stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
         self._follower: Follower = self._feed.follower(self)
@@ -137,7 +137,7 @@ class SocketHandler(ApiHandler):
                 self._subscribe(command)
 
     def on_message(self, message: str | bytes) -> None:
-        """Do what a client asks, or say why not. It is paid for already."""
+        """Execute a client's message, or answer with an error. It is paid for already."""
         self._alive = True
         try:
             command = websocket_messages.parse(message)
@@ -151,22 +151,22 @@ class SocketHandler(ApiHandler):
             self._unsubscribe(command)
 
     def on_closing(self) -> None:
-        """Nothing more may be sent: the peer closes, or has gone."""
+        """Nothing more may be sent, because the peer closes or has gone."""
         self._closing = True
         self._beat.cancel()
         self._follower.close()
         self._outbox.close()
 
     def go_away(self) -> None:
-        """This process stops."""
+        """Close the socket because this process stops."""
         self._shut(GOING_AWAY, "going away: resume with afterSeq")
 
     def abort(self) -> None:
-        """Cut the connection without further words."""
+        """Cut the connection without a closing handshake."""
         self._socket.abort()
 
     def _shut(self, code: int, reason: str, last: bytes | None = None) -> None:
-        """Close at once: what waits is dropped, except for `last`."""
+        """Close at once: waiting messages are dropped, except `last`."""
         if self._closing:
             return
         self._outbox.close(last)
@@ -210,7 +210,7 @@ class SocketHandler(ApiHandler):
         self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))
 
     def pay(self, cost: float) -> bool:
-        """Take the cost of what the peer sent from its budget, and close where that is spent."""
+        """Take the cost of the peer's frames from its budget, and close the socket when it is spent."""
         if self._closing:
             return False
         if self._bucket.take(cost, self._loop.time()):
@@ -222,7 +222,7 @@ class SocketHandler(ApiHandler):
     # Liveness
 
     def _ping(self) -> None:
-        """Every `ping_seconds`: whoever gave no sign of life since the last time is gone, or does not read."""
+        """Every `ping_seconds`: close the socket if the peer has sent nothing since the last ping, else ping it."""
         if not self._alive:
             self._shut(RESUME, "silent: resume with afterSeq")
             return
@@ -231,7 +231,7 @@ class SocketHandler(ApiHandler):
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
 
     def on_alive(self) -> None:
-        """The peer reads and answers."""
+        """The peer has answered."""
         self._alive = True
 
     def _seen_alive(self) -> None:
@@ -251,15 +251,15 @@ class SocketHandler(ApiHandler):
         await self._outbox.room(size)
 
     def ended(self, order_id: UUID, seq: int) -> None:
-        """Nothing follows what the client has already."""
+        """The client has all events of the order already."""
         self._outbox.send(websocket_messages.unsubscribed(order_id, seq))
 
     def refused(self, order_id: UUID, code: StreamErrorCode, message: str) -> None:
-        """There is no such order or event."""
+        """The order or the event does not exist."""
         self._answer_error(BadMessageError(code, message, order_id))
 
     def unavailable(self) -> None:
-        """History must wait."""
+        """Postgres cannot be read now, so the history has to wait."""
         self._answer_error(
             BadMessageError(
                 StreamErrorCode.UNAVAILABLE, "orders cannot be read now: subscriptions stand, and go on by themselves"
@@ -267,6 +267,6 @@ class SocketHandler(ApiHandler):
         )
 
     def failed(self, error: BaseException) -> None:
-        """A fault of ours: better an end that the client sees than a subscription that hangs."""
+        """An internal error: end the socket, so that the client notices it."""
         self._loop.call_exception_handler({"message": "a socket's subscriptions failed", "exception": error})
         self._shut(INTERNAL_ERROR, "internal error: resume with afterSeq")

@@ -1,4 +1,4 @@
-"""What a client may say on a WebSocket, and what is answered besides events. Pure; the protocol is docs/STREAM.md."""
+"""Messages of clients on a WebSocket, and the answers besides events. Pure; docs/STREAM.md describes the protocol."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import DexexecError
 
 MAX_MESSAGE = 4_096
-"""Bytes of a client's message."""
+"""Largest message of a client (bytes)."""
 MAX_SEQ = 2**31 - 1
-"""What Postgres' `integer` holds."""
+"""The largest `integer` of Postgres."""
 FIELDS = ("orderId", "afterSeq", "action")
 
 
@@ -28,13 +28,13 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Follow it no more."""
+    """Stop following it."""
 
     order_id: UUID
 
 
 class BadMessageError(DexexecError):
-    """The message cannot be used; `code` names the cause."""
+    """The message is invalid; `code` names the cause."""
 
     code: StreamErrorCode
 
@@ -45,7 +45,7 @@ class BadMessageError(DexexecError):
 
 
 def parse(message: str | bytes) -> Subscribe | Unsubscribe:
-    """Read a text message; bytes stand for a binary one. Raises BadMessageError."""
+    """Parse a text message; bytes are a binary one. Raises BadMessageError."""
     if isinstance(message, bytes):
         raise BadMessageError(StreamErrorCode.BINARY_MESSAGE, "the message is binary: send JSON as a text message")
     if (size := len(message.encode())) > MAX_MESSAGE:
@@ -62,7 +62,7 @@ def parse(message: str | bytes) -> Subscribe | Unsubscribe:
 
 
 def parse_query(arguments: Mapping[str, list[bytes]]) -> Subscribe | None:
-    """Read `?orderId=...&afterSeq=...`, None when neither is there; the rest is not ours. Raises BadMessageError."""
+    """Parse `?orderId=...&afterSeq=...`; None without both. Other parameters are ignored. Raises BadMessageError."""
     value: dict[str, object] = {}
     for name in ("orderId", "afterSeq"):
         for given in arguments.get(name, ()):
@@ -80,7 +80,7 @@ def parse_query(arguments: Mapping[str, list[bytes]]) -> Subscribe | None:
 
 
 def error(code: StreamErrorCode, message: str, order_id: UUID | None = None) -> bytes:
-    """The message that says why something was not done."""
+    """The message that reports an error."""
     about = {} if order_id is None else {"orderId": str(order_id)}
     return _encode({"error": {"code": code, "message": message, **about}})
 

@@ -1,9 +1,7 @@
-"""What waits for one WebSocket: bounded in bytes, written as fast as the peer takes it, no task while idle.
+"""The send queue of one WebSocket: bounded in bytes, written as fast as the peer reads, without a task while idle.
 
-Messages of one turn of the event loop go out in one write, and the next write begins when the kernel has taken the one
-before, so that nothing piles up in Tornado. Frames are made here rather than by `write_message`, which starts a task
-for each message. A server's frames are not masked and compression is off, so a frame is a header and the event's own
-bytes, the same for all sockets.
+Messages of one turn of the event loop go out in one write, and the next write starts when the kernel has accepted the
+one before, so nothing accumulates in Tornado.
 """
 
 import asyncio
@@ -14,17 +12,19 @@ from collections.abc import Callable
 from tornado.iostream import IOStream, StreamClosedError
 
 MAX_WRITE = 65_536
-"""Bytes of one write: what a message for a peer that reads may have to wait behind."""
+"""Bytes of one write, which a later message for a reading peer may have to wait for."""
 SEND_BUFFER = 131_072
-"""What the kernel is asked to hold for the peer (bytes). Left alone it may grow to megabytes for each stuck peer."""
+"""The kernel's send buffer for the peer (bytes). By default it may grow to megabytes for each stuck peer."""
 HEADER = 10
-"""The longest header of a frame (bytes): each message counts as its own size and this."""
+"""The longest header of a frame (bytes): each message counts with its own size plus this."""
 HEADROOM = 4_096
 """Room in the stream's buffer for pings, pongs and the close frame."""
 
 
 def text_frame(payload: bytes) -> tuple[bytes, bytes]:
-    """A whole text message as header and payload: FIN and opcode 1, not masked (RFC 6455, section 5.2)."""
+    """A complete text message as header and payload: FIN and opcode 1, not masked (RFC 6455, section 5.2)."""
+    # Made here because Tornado's `write_message` starts a task per message. A server's frames are not masked and
+    # compression is off, so a frame is a header and the event's own bytes, which all sockets share.
     size = len(payload)
     if size < 126:
         return struct.pack("!BB", 0x81, size), payload
@@ -34,9 +34,9 @@ def text_frame(payload: bytes) -> tuple[bytes, bytes]:
 
 
 class Outbox:
-    """At most `limit` bytes wait, those Tornado holds included; one message more and `overflow` is called instead.
+    """At most `limit` bytes wait, including those in Tornado; one message more calls `overflow` instead.
 
-    A message that is larger than the limit is taken when nothing else waits.
+    A message that is larger than the limit is accepted when nothing else waits.
     """
 
     __slots__ = ("_closed", "_in_flight", "_limit", "_overflow", "_progress", "_queue", "_queued", "_room", "_stream")
@@ -44,7 +44,7 @@ class Outbox:
     def __init__(
         self, stream: IOStream, limit: int, overflow: Callable[[], None], progress: Callable[[], None]
     ) -> None:
-        """`progress` is called whenever a peer that had to be waited for has taken something."""
+        """`progress` is called whenever a peer that was waited for has read something."""
         self._stream, self._limit, self._overflow, self._progress = stream, limit, overflow, progress
         self._queue: deque[bytes] = deque()
         self._queued = 0
@@ -59,7 +59,7 @@ class Outbox:
         return self._queued + self._in_flight
 
     def send(self, payload: bytes) -> None:
-        """Have a text message written. Calls `overflow` when too much waits; a closed outbox takes nothing."""
+        """Queue a text message. Calls `overflow` when too much waits; a closed outbox drops it."""
         if self._closed:
             return
         if self.size and self.size + len(payload) + HEADER > self._limit:
@@ -71,13 +71,13 @@ class Outbox:
         self._queued += len(payload) + HEADER
 
     async def room(self, size: int) -> None:
-        """Wait until `size` bytes more leave half of the limit free, for what is live. For one waiter at a time."""
+        """Wait until `size` more bytes leave half of the limit free for live events. For one waiter at a time."""
         while self.size and self.size + size + HEADER > self._limit // 2 and not self._closed:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
     def close(self, last: bytes | None = None) -> None:
-        """Drop what waits. `last` is still sent, behind what the kernel has begun to take."""
+        """Drop waiting messages. `last` is still sent, after what the kernel has started to take."""
         if self._closed:
             return
         self._closed = True
@@ -99,7 +99,7 @@ class Outbox:
             self._stream.max_write_buffer_size = max(self._limit, size) + HEADROOM
             try:
                 written = self._stream.write(b"".join(parts))
-            except StreamClosedError:  # the handler is about to be told
+            except StreamClosedError:  # the handler gets a callback for this
                 self.close()
                 return
             if not written.done():
