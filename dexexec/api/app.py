@@ -17,7 +17,7 @@ from dexexec.api.body_limit import BodyLimit
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
-from dexexec.api.orders import ExecuteHandler, OrderHandler, OrdersHandler
+from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
 from dexexec.config import descriptor_limit
@@ -53,6 +53,7 @@ ROUTES = (
     Route("/", front_page.FrontPageHandler),
     Route(EXECUTE, ExecuteHandler),
     Route("/api/orders/{id}", OrderHandler),
+    Route("/api/orders/{id}/explain", ExplainHandler),
     Route("/api/orders", OrdersHandler),
     Route("/healthz", AliveHandler),
     Route("/readyz", ReadyHandler),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from dexexec.api.explanation import explain
 from dexexec.api.handler import Api, ApiHandler, client_address
 from dexexec.api.problems import MethodNotAllowedError
 from dexexec.domain.order import NewOrder
@@ -98,13 +99,27 @@ class OrderHandler(ApiHandler):
 
     async def get(self, order_id: str) -> None:
         """The order with its events, quotes and attempts."""
+        self.answer(await self.find(order_id))
+
+    async def find(self, order_id: str) -> dict[str, object]:
+        """The order of a path. Raises `OrderNotFoundError`."""
         found = None
         if _UUID.fullmatch(order_id):
             async with self.reading(self.api.details):
                 found = await self.api.history.order(UUID(order_id))
         if found is None:
             raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
-        self.answer(found)
+        return found
+
+    head = get
+
+
+class ExplainHandler(OrderHandler):
+    """`GET /api/orders/{id}/explain`."""
+
+    async def get(self, order_id: str) -> None:
+        """The order's history in sentences with figures, and what to do now."""
+        self.answer(explain(await self.find(order_id), self.api.settings.token_list()))
 
     head = get
 

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, demo, localnet, orders, quote, service, wallet
+from dexexec.cli import adapters, demo, explain, localnet, orders, quote, service, wallet
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
 from dexexec.observe.log_output import threaded_output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from dexexec.bootstrap.servers import Servers
     from dexexec.config.settings import Settings
 
 LONG_RUNNING = frozenset({None, "api", "worker", "localnet"})
@@ -57,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     quote.add_parser(commands)
     wallet.add_parser(commands)
     orders.add_parser(commands)
+    explain.add_parser(commands)
     return top
 
 
@@ -120,12 +124,16 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
         case "wallet":
             return run_event_loop(wallet.run(options, settings, environment()))
         case "orders":
-            return _run_orders(options, settings)
+            return _run_on_record(settings, lambda servers: orders.run(options, servers, sys.stdout))
+        case "explain":
+            tokens = settings.token_list()
+            return _run_on_record(settings, lambda servers: explain.run(options, servers, tokens, sys.stdout))
         case _:
             return service.run(options, settings)
 
 
-def _run_orders(options: argparse.Namespace, settings: "Settings") -> int:
+def _run_on_record(settings: "Settings", run: "Callable[[Servers], Coroutine[object, object, int]]") -> int:
+    """A command that needs Postgres and no Redis."""
     from dexexec.bootstrap.servers import open_servers  # noqa: PLC0415
     from dexexec.bootstrap.startup_diagnosis import lost_during_start  # noqa: PLC0415
 
@@ -134,6 +142,6 @@ def _run_orders(options: argparse.Namespace, settings: "Settings") -> int:
 
     with open_servers(settings, report, with_redis=False) as servers:
         try:
-            return run_event_loop(orders.run(options, servers, sys.stdout))
+            return run_event_loop(run(servers))
         except UnavailableError as error:
             raise lost_during_start(error) from error

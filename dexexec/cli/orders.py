@@ -7,6 +7,8 @@ import argparse
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
+from dexexec.cli.explain import order_id
+
 if TYPE_CHECKING:
     from dexexec.bootstrap.servers import Servers
     from dexexec.store import Database
@@ -33,7 +35,7 @@ def add_parser(commands: Any) -> None:
     )
     chosen = retry.add_mutually_exclusive_group(required=True)
     chosen.add_argument(
-        "ids", metavar="ID", nargs="*", type=_order_id, default=[], help="the id of an order that has not ended"
+        "ids", metavar="ID", nargs="*", type=order_id, default=[], help="the id of an order that has not ended"
     )
     chosen.add_argument("--all", action="store_true", help="all orders that `stuck` lists")
 
@@ -71,14 +73,7 @@ async def retry(database: "Database", order_ids: list[UUID] | None, out: TextIO)
 
     retried = await stuck_orders.retry(database, order_ids)
     missing = set(order_ids or ()) - set(retried)
-    for order_id in sorted(missing):
-        out.write(f"{order_id}: the order does not exist or has ended\n")
+    for one in sorted(missing):
+        out.write(f"{one}: the order does not exist or has ended\n")
     out.write(f"{len(retried)} order{'' if len(retried) == 1 else 's'} will be retried now\n")
     return 1 if missing else 0
-
-
-def _order_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an order's id") from None

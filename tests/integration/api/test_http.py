@@ -146,6 +146,7 @@ ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
     "/api/orders/execute": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, OPTIONS",
+    "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, OPTIONS",
     "/healthz": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",

@@ -102,7 +102,7 @@ def commands(of: argparse.ArgumentParser, path: str = "dexexec") -> Iterator[str
 
 @pytest.mark.parametrize("command", list(commands(parser())))
 def test_a_command_is_documented(command: str) -> None:
-    assert re.search(rf"^\| `{command}( NAME)?` \|", OPERATIONS.read_text(), re.MULTILINE)
+    assert re.search(rf"^\| `{command}( NAME| ID)?` \|", OPERATIONS.read_text(), re.MULTILINE)
 
 
 def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:

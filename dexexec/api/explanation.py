@@ -1,0 +1,286 @@
+"""An order's history in sentences, with their figures: why each venue lost, what became of each attempt, what to do.
+
+Pure: it reads the order as `GET /api/orders/{id}` returns it, so that the API and the command line explain alike.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from dexexec.domain.failure_advice import advice_for
+from dexexec.domain.outcome import Outcome
+from dexexec.domain.quote import Mode
+from dexexec.domain.status import Status
+from dexexec.domain.token import Tokens
+from dexexec.settlement.solana.funds import amount_text
+
+Json = Mapping[str, Any]
+
+
+class Topic(StrEnum):
+    """What a sentence is about."""
+
+    ORDER = "order"
+    ROUND = "round"
+    QUOTE = "quote"
+    ATTEMPT = "attempt"
+    FILL = "fill"
+    WAIT = "wait"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """`at` is the time of what it describes, as the API writes times; `figures` are its numbers as JSON values."""
+
+    at: str
+    topic: Topic
+    text: str
+    figures: Json = field(default_factory=dict)
+
+
+def explain(order: Json, tokens: Tokens) -> dict[str, object]:
+    """The explanation as JSON: `summary`, `advice` (None unless something can be done), `stages` with their times in
+    milliseconds, and `sentences` in order of time."""
+    writer = _Writer(order, tokens)
+    sentences = sorted(writer.sentences(), key=lambda sentence: sentence.at)  # stable: equal times keep their order
+    accepted = _time(str(order["createdAt"]))
+    return {
+        "orderId": order["orderId"],
+        "status": order["status"],
+        "summary": writer.summary(),
+        "advice": writer.advice(),
+        "stages": stages(order),
+        "sentences": [
+            {
+                "at": one.at,
+                "afterMs": _ms(_time(one.at) - accepted),
+                "topic": one.topic.value,
+                "text": one.text,
+                "figures": dict(one.figures),
+            }
+            for one in sentences
+        ],
+    }
+
+
+def stages(order: Json) -> list[dict[str, object]]:
+    """How long the order was in each status, in the order of its events. The last one has no end while it lasts."""
+    found: list[dict[str, object]] = []
+    events = order["events"]
+    for event, following in zip(events, [*events[1:], None], strict=True):
+        ended = following is None and order["finishedAt"]
+        lasted = None
+        if following is not None:
+            lasted = _ms(_time(following["at"]) - _time(event["at"]))
+        elif ended:
+            lasted = 0
+        found.append({"status": event["status"], "at": event["at"], "ms": lasted})
+    return found
+
+
+class _Writer:
+    """Writes the sentences of one order."""
+
+    def __init__(self, order: Json, tokens: Tokens) -> None:
+        self._order = order
+        self._tokens = tokens
+        buys = order["side"] == "buy"
+        self._mint_in = order["inputMint"] if buys else order["outputMint"]
+        self._mint_out = order["outputMint"] if buys else order["inputMint"]
+
+    def summary(self) -> str:
+        """The order's state in one sentence."""
+        order = self._order
+        match order["status"]:
+            case Status.CONFIRMED:
+                final = "final" if order["finalizedAt"] else "not final yet"
+                return f"{self._swapped()} on {order['venue']}; the swap is {final}."
+            case Status.FAILED | Status.EXPIRED | Status.CANCELLED as status:
+                reason = f" ({order['failureReason']})" if order["failureReason"] else ""
+                return f"The order {_ENDED[Status(status)]}{reason}. {self._nothing_swapped()}"
+            case _:
+                waiting = order["waitingFor"]
+                why = f", waiting: {waiting['detail']}" if waiting else ""
+                return f"The order is {order['status']}{why}."
+
+    def advice(self) -> str | None:
+        """What to do now, for an order that ended without a fill."""
+        reason = self._order["failureReason"]
+        if self._order["finishedAt"] is None or self._order["status"] == Status.CONFIRMED or not reason:
+            return None
+        return advice_for(str(reason))
+
+    def sentences(self) -> Iterator[Sentence]:
+        """All of them, by topic; `explain` sorts them."""
+        for event in self._order["events"]:
+            yield from self._event(event)
+        for attempt in self._order["attempts"]:
+            yield from self._outcome(attempt)
+        if omitted := self._order.get("eventsOmitted"):
+            text = f"{omitted} events between the first and the newest are left out; the stream has them."
+            yield Sentence(at=self._order["createdAt"], topic=Topic.ORDER, text=text, figures={"omitted": omitted})
+        if (waiting := self._order["waitingFor"]) is not None:
+            yield Sentence(
+                at=waiting.get("since") or self._order["events"][-1]["at"],
+                topic=Topic.WAIT,
+                text=f"It waits ({waiting['reason']}): {waiting['detail']}.",
+                figures=waiting,
+            )
+
+    def _event(self, event: Json) -> Iterator[Sentence]:
+        status = Status(event["status"])
+        if event["seq"] == 1:
+            yield self._accepted(event)
+        if "quotes" in event:
+            yield from self._round(event, event["quotes"])
+        elif status is Status.ROUTING and "reason" in event:
+            yield self._next_round(event)
+        if status is Status.BUILDING:
+            after = f", since the one before could not build: {event['detail']}" if event.get("detail") else ""
+            yield Sentence(
+                at=event["at"], topic=Topic.ROUND, text=f"{event['venue']} builds the swap{after}.", figures=event
+            )
+        if status is Status.SUBMITTED and "lastValidHeight" in event:
+            text = (
+                f"Attempt {event['attempt']} on {event['venue']} was signed, recorded and then sent: {event['txHash']}."
+                f" It can land until block {event['lastValidHeight']}."
+            )
+            yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
+        if status is Status.CONFIRMED and "amountOut" in event:
+            yield self._fill(event)
+        if status in _ENDED:
+            detail = f": {event['detail']}" if event.get("detail") else ""
+            reason = f" ({event['reason']})" if event.get("reason") else ""
+            yield Sentence(
+                at=event["at"], topic=Topic.END, text=f"The order {_ENDED[status]}{reason}{detail}.", figures=event
+            )
+
+    def _accepted(self, event: Json) -> Sentence:
+        order = self._order
+        given = (
+            f"spend {order['amount']} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
+            if order["mode"] == Mode.EXACT_IN
+            else f"receive {order['amount']} {self._symbol(self._mint_out)} for {self._symbol(self._mint_in)}"
+        )
+        bound = f", {self._bound(event)}" if "minOut" in event else ""
+        return Sentence(
+            at=event["at"],
+            topic=Topic.ORDER,
+            text=(
+                f"Accepted: {given}{bound}, slippage of at most {order['slippageBps']} bps,"
+                f" until {order['deadlineAt']}."
+            ),
+            figures=event,
+        )
+
+    def _round(self, event: Json, quotes: Sequence[Json]) -> Iterator[Sentence]:
+        priced = sum("amountOut" in quote for quote in quotes)
+        text = f"Round {event['round']}: {_count(len(quotes), 'venue')} asked, {_count(priced, 'quote')} received."
+        yield Sentence(at=event["at"], topic=Topic.ROUND, text=text, figures={"round": event["round"]})
+        for quote in quotes:
+            yield Sentence(at=event["at"], topic=Topic.QUOTE, text=self._quote(quote), figures=quote)
+        if "reason" in event:
+            yield self._next_round(event)
+
+    def _quote(self, quote: Json) -> str:
+        offer = ""
+        if "amountOut" in quote:
+            offer = (
+                f": {self._out(quote['amountOut'])} for {self._in(quote['amountIn'])}, "
+                f"price impact {quote['priceImpactBps']} bps, fee {self._amount(quote['fee'], quote['feeMint'])}"
+            )
+        if quote["selected"]:
+            return f"{quote['venue']} won{offer}."
+        return f"{quote['venue']} lost ({quote['reason']}){offer}; {quote['detail']}."
+
+    def _next_round(self, event: Json) -> Sentence:
+        retry = event.get("retryInMs")
+        text = "No quote could be executed" if "quotes" in event else f"Back to routing ({event['reason']})"
+        if retry is not None:
+            text += f"; the next round follows after {retry} ms"
+        return Sentence(at=event["at"], topic=Topic.ROUND, text=f"{text}.", figures=_without_quotes(event))
+
+    def _outcome(self, attempt: Json) -> Iterator[Sentence]:
+        outcome = Outcome(attempt["outcome"])
+        proof = attempt["proof"] or {}
+        if not outcome.proven:
+            return
+        detail = f": {proof['detail']}" if proof.get("detail") else ""
+        text = f"Attempt {attempt['attempt']} {_OUTCOMES[outcome]}{detail}."
+        if "slot" in proof:
+            text = f"{text[:-1]}, in slot {proof['slot']}."
+        yield Sentence(at=attempt["resolvedAt"], topic=Topic.ATTEMPT, text=text, figures=proof)
+
+    def _fill(self, event: Json) -> Sentence:
+        text = f"{self._swapped()}"
+        if "slippageBps" in event:
+            text += f", {_worse(event['slippageBps'])} than first quoted"
+        state = "final" if event.get("finalized") else "on chain, and can still be undone"
+        return Sentence(
+            at=event["at"], topic=Topic.FILL, text=f"{text}; the swap is {state}.", figures=_without_quotes(event)
+        )
+
+    def _swapped(self) -> str:
+        order = self._order
+        if order["amountIn"] is None:
+            return "Swapped"
+        return f"Swapped {self._in(order['amountIn'])} for {self._out(order['amountOut'])}"
+
+    def _nothing_swapped(self) -> str:
+        fees = int(self._order["feesPaid"])
+        return f"Nothing was swapped; failed attempts cost {fees} lamports." if fees else "Nothing was swapped."
+
+    def _bound(self, event: Json) -> str:
+        if self._order["mode"] == Mode.EXACT_IN:
+            return f"receiving at least {self._out(event['minOut'])}"
+        return f"spending at most {self._in(event['maxIn'])}"
+
+    def _in(self, units: str) -> str:
+        return self._amount(units, self._mint_in)
+
+    def _out(self, units: str) -> str:
+        return self._amount(units, self._mint_out)
+
+    def _amount(self, units: str, mint: str) -> str:
+        return amount_text(int(units), mint, self._tokens.get(mint))
+
+    def _symbol(self, mint: str) -> str:
+        token = self._tokens.get(mint)
+        return token.symbol if token else mint
+
+
+_ENDED: Mapping[Status, str] = {
+    Status.FAILED: "failed",
+    Status.EXPIRED: "expired",
+    Status.CANCELLED: "was cancelled",
+}
+_OUTCOMES: Mapping[Outcome, str] = {
+    Outcome.LANDED: "landed",
+    Outcome.FAILED: "failed on chain, without effect",
+    Outcome.EXPIRED: "can provably not land any more",
+    Outcome.UNSENT: "was never sent",
+    Outcome.REJECTED: "was rejected",
+}
+
+
+def _worse(bps: str) -> str:
+    return f"{bps.removeprefix('-')} bps better" if bps.startswith("-") else f"{bps} bps worse"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _without_quotes(event: Json) -> Json:
+    return {name: value for name, value in event.items() if name != "quotes"}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _ms(delta: timedelta) -> int:
+    return round(delta.total_seconds() * 1000)

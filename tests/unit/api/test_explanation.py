@@ -1,0 +1,174 @@
+"""An order is explained in sentences that carry their figures, from what the API returns for it."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dexexec.api.explanation import explain, stages
+from dexexec.cli.explain import write_text
+from dexexec.config.settings import Settings, env_name
+from dexexec.domain.failure_advice import ADVICE, OTHER, advice_for
+from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+
+TOKENS = Tokens(KNOWN)
+ROOT = Path(__file__).parents[3]
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    """A confirmed order that bought USDC with half a SOL, as the API returns it."""
+    return {
+        "orderId": "01a22828-c1f4-7f6b-93c1-89d6a5f20a51",
+        "status": "confirmed",
+        "side": "buy",
+        "amount": "0.5",
+        "mode": "exactIn",
+        "inputMint": WSOL,
+        "outputMint": USDC,
+        "slippageBps": 50,
+        "venue": "b",
+        "failureReason": None,
+        "amountIn": "500000000",
+        "amountOut": "75222216",
+        "deadlineAt": "2026-11-29T16:39:49.462Z",
+        "createdAt": "2026-11-29T16:34:49.468Z",
+        "finishedAt": "2026-11-29T16:34:50.053Z",
+        "finalizedAt": "2026-11-29T16:34:50.053Z",
+        "waitingFor": None,
+        "feesPaid": "5000",
+        "events": [
+            {"seq": 1, "status": "pending", "at": "2026-11-29T16:34:49.468Z", "minOut": "74000000"},
+            {"seq": 2, "status": "routing", "at": "2026-11-29T16:34:49.531Z", "round": 1, "quotes": [WON, LOST, DOWN]},
+            {"seq": 3, "status": "building", "at": "2026-11-29T16:34:49.531Z", "venue": "b"},
+            {"seq": 4, "status": "submitted", "at": "2026-11-29T16:34:49.532Z", "venue": "b", "txHash": "5kK",
+             "attempt": 1, "lastValidHeight": 373},
+            {"seq": 5, "status": "confirmed", "at": "2026-11-29T16:34:50.053Z", "amountOut": "75222216",
+             "slippageBps": "3.33", "finalized": True},
+        ],
+        "attempts": [
+            {"attempt": 1, "venue": "b", "txHash": "5kK", "outcome": "landed", "at": "2026-11-29T16:34:49.532Z",
+             "resolvedAt": "2026-11-29T16:34:50.053Z", "proof": {"slot": 224, "sends": 1, "finalized": True}},
+        ],
+        **changes,
+    }  # fmt: skip
+
+
+WON = {
+    "venue": "b", "selected": True, "amountIn": "500000000", "amountOut": "75247199", "priceImpactBps": "0.13",
+    "fee": "151179", "feeMint": USDC,
+}  # fmt: skip
+LOST = {
+    "venue": "a", "selected": False, "amountIn": "500000000", "amountOut": "75115574", "priceImpactBps": "0.11",
+    "fee": "1250000", "feeMint": WSOL, "reason": "worse-price", "detail": "131624 base units less received than b",
+}  # fmt: skip
+DOWN = {"venue": "c", "selected": False, "reason": "timeout", "detail": "no answer within 1000 ms"}
+
+
+def texts(explained: dict[str, Any]) -> list[str]:
+    return [sentence["text"] for sentence in explained["sentences"]]
+
+
+def test_a_confirmed_order_is_told_from_its_post_to_its_final_fill() -> None:
+    explained: dict[str, Any] = explain(order(), TOKENS)
+    assert explained["summary"] == "Swapped 0.5 SOL for 75.222216 USDC on b; the swap is final."
+    assert explained["advice"] is None
+    assert texts(explained) == [
+        "Accepted: spend 0.5 SOL for USDC, receiving at least 74 USDC, slippage of at most 50 bps,"
+        " until 2026-11-29T16:39:49.462Z.",
+        "Round 1: 3 venues asked, 2 quotes received.",
+        "b won: 75.247199 USDC for 0.5 SOL, price impact 0.13 bps, fee 0.151179 USDC.",
+        "a lost (worse-price): 75.115574 USDC for 0.5 SOL, price impact 0.11 bps, fee 0.00125 SOL;"
+        " 131624 base units less received than b.",
+        "c lost (timeout); no answer within 1000 ms.",
+        "b builds the swap.",
+        "Attempt 1 on b was signed, recorded and then sent: 5kK. It can land until block 373.",
+        "Swapped 0.5 SOL for 75.222216 USDC, 3.33 bps worse than first quoted; the swap is final.",
+        "Attempt 1 landed, in slot 224.",
+    ]
+    assert [sentence["afterMs"] for sentence in explained["sentences"]] == [0, 63, 63, 63, 63, 63, 64, 585, 585]
+
+
+def test_the_figures_of_a_sentence_are_those_of_its_event() -> None:
+    explained: dict[str, Any] = explain(order(), TOKENS)
+    of = {sentence["text"].split()[0]: sentence["figures"] for sentence in explained["sentences"]}
+    assert of["a"] == LOST
+    assert of["Attempt"] == {"slot": 224, "sends": 1, "finalized": True}
+
+
+def test_a_sale_for_an_exact_amount_names_the_tokens_the_other_way_round() -> None:
+    sale = order(side="sell", mode="exactOut", amount="0.5")
+    sale["events"] = [{"seq": 1, "status": "pending", "at": sale["createdAt"], "minOut": "1", "maxIn": "80000000"}]
+    first = texts(explain(sale, TOKENS))[0]
+    assert first.startswith("Accepted: receive 0.5 SOL for USDC, spending at most 80 USDC,")
+
+
+@pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("expired", "expired")])
+def test_an_order_without_a_fill_is_told_with_its_cause_and_what_to_do(status: str, words: str) -> None:
+    ended = order(
+        status=status, failureReason="slippage", amountIn=None, amountOut=None, venue=None, finalizedAt=None,
+        attempts=[], feesPaid="0",
+    )  # fmt: skip
+    ended["events"] = [
+        *ended["events"][:1],
+        {"seq": 2, "status": "routing", "at": ended["createdAt"], "round": 1, "quotes": [DOWN], "reason": "timeout",
+         "retryInMs": 373},
+        {"seq": 3, "status": status, "at": ended["finishedAt"], "reason": "slippage", "detail": "8331 bps too low"},
+    ]  # fmt: skip
+    explained: dict[str, Any] = explain(ended, TOKENS)
+    assert explained["summary"] == f"The order {words} (slippage). Nothing was swapped."
+    assert explained["advice"] == ADVICE[FailureReason.SLIPPAGE]
+    assert texts(explained)[-2:] == [
+        "No quote could be executed; the next round follows after 373 ms.",
+        f"The order {words} (slippage): 8331 bps too low.",
+    ]
+
+
+def test_a_failed_attempt_is_told_with_its_proof_and_what_it_cost() -> None:
+    proof = {"slot": 9, "code": "slippage", "detail": "the price moved", "fee": "5000", "sends": 1}
+    failed = order(status="failed", failureReason="slippage", amountIn=None, amountOut=None, finalizedAt=None)
+    failed["attempts"] = [{**failed["attempts"][0], "outcome": "failed", "proof": proof}]
+    failed["events"] = failed["events"][:4]
+    explained: dict[str, Any] = explain(failed, TOKENS)
+    assert explained["summary"].endswith("Nothing was swapped; failed attempts cost 5000 lamports.")
+    assert "Attempt 1 failed on chain, without effect: the price moved, in slot 9." in texts(explained)
+
+
+def test_a_waiting_order_says_for_what() -> None:
+    waiting = {"reason": "landing", "detail": "it may land until block 373", "since": "2026-11-29T16:34:51.000Z"}
+    moving = order(status="submitted", finishedAt=None, finalizedAt=None, waitingFor=waiting, amountIn=None)
+    moving["events"], moving["attempts"] = moving["events"][:4], [{**moving["attempts"][0], "outcome": "open"}]
+    explained: dict[str, Any] = explain(moving, TOKENS)
+    assert explained["summary"] == "The order is submitted, waiting: it may land until block 373."
+    assert texts(explained)[-1] == "It waits (landing): it may land until block 373."
+    assert explained["advice"] is None
+
+
+def test_stages_have_their_times_and_a_status_that_lasts_has_no_end() -> None:
+    assert [stage["ms"] for stage in stages(order())] == [63, 0, 1, 521, 0]
+    assert [stage["ms"] for stage in stages(order(finishedAt=None))][-1] is None
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_every_reason_has_its_advice_and_what_advice_names_exists(reason: FailureReason) -> None:
+    names = set(re.findall(r"DEXEXEC_[A-Z_]+|SOLANA_[A-Z_]+", advice_for(reason)))
+    assert names <= {env_name(name) for name in Settings.model_fields}
+    fields = set(re.findall(r"\b[a-z]+[A-Z]\w*", advice_for(reason)))
+    documented = "".join((ROOT / "docs" / name).read_text() for name in ("API.md", "OPERATIONS.md"))
+    assert all(f"`{name}`" in documented for name in fields)
+
+
+def test_a_transaction_error_of_solana_has_advice_too() -> None:
+    assert advice_for("account-in-use") == OTHER
+
+
+def test_an_explanation_is_printed_with_a_line_for_each_sentence() -> None:
+    out = io.StringIO()
+    ended = order(status="expired", failureReason="deadline", finalizedAt=None)
+    write_text(explain(ended, TOKENS), out)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "01a22828-c1f4-7f6b-93c1-89d6a5f20a51  expired"
+    assert lines[3].startswith("     +0 ms  Accepted: spend 0.5 SOL")
+    assert lines[-1] == f"What to do now: {ADVICE[FailureReason.DEADLINE]}"
