@@ -12,11 +12,11 @@ from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.config.environment import environment
-from dexexec.execution.archiver import Retention
+from dexexec.execution.archiver import Archiver
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
-from dexexec.execution.next_round import Retries
 from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
 from dexexec.recovery.chain_comparison import Comparison
@@ -140,7 +140,9 @@ def _assemble(
         settlement=settlement,
         venues=venues,
         presenter=presenter,
-        retries=Retries(settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds),
+        retry_policy=RetryPolicy(
+            settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds
+        ),
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,
@@ -194,5 +196,5 @@ def _assemble(
     )
     background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
-        background.append(Retention(shared.database, settings.keep_days, clock=clock, observer=observer).run)
+        background.append(Archiver(shared.database, settings.keep_days, clock=clock, observer=observer).run)
     return WorkerHalf(worker, background, None)

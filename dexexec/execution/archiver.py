@@ -1,8 +1,7 @@
-"""Retention: finished orders go into the archive, and what is too old goes from there, a partition at a time, with its
-idempotency keys and its swaps on the simulated chain.
+"""Moves finished orders into the archive and drops archive partitions that are old enough.
 
-Runs beside the sweeper in every worker process; whoever gets the lock (`dexexec.store.archive`) does the round.
-Behind on its work, it rests as long as it works, so that it never takes more than half of one connection.
+Runs beside the sweeper in every worker process; the process that gets the lock does the round. Idempotency keys and
+swaps on the simulated chain go with their orders. `docs/adr/0009-an-archive-with-partitions.md` has the reasons.
 """
 
 from datetime import timedelta
@@ -14,36 +13,39 @@ from dexexec.observe.observer import Observer
 from dexexec.store import ArchiveSession, Database
 from dexexec.store.archive import BATCH, REST, THE_BEGINNING
 
-INTERVAL = 60.0
+INTERVAL_SECONDS = 60.0
 
 
-class Retention:
-    """Keeps finished orders for at least `days`, and all others for as long as they take. `rest` is how long an order
-    that has ended stays in the hot tables."""
+class Archiver:
+    """Keeps finished orders for at least `days`, and unfinished ones as long as they take. A finished order stays in
+    the hot tables for `rest`."""
 
     def __init__(
         self, database: Database, days: int, *, clock: Clock, observer: Observer, rest: timedelta = REST
     ) -> None:
-        self._database, self._days, self._rest = database, days, rest
-        self._clock, self._observer = clock, observer
-        self._kept: set[str] = set()  # partitions that were told of
+        self._database = database
+        self._days = days
+        self._rest = rest
+        self._clock = clock
+        self._observer = observer
+        self._reported_as_kept: set[str] = set()
 
     async def run(self) -> None:
-        """A round each minute, until cancelled."""
-        failing = False
+        """Do a round each minute, until cancelled."""
+        is_down = False
         while True:
             try:
                 await self.round()
-                failing = False
+                is_down = False
             except UnavailableError as error:
-                if not failing:
+                if not is_down:
                     self._observer.server_unavailable("archiving finished orders", error)
-                failing = True
+                is_down = True
             raise_if_cancelled()
-            await self._clock.sleep(INTERVAL)
+            await self._clock.sleep(INTERVAL_SECONDS)
 
     async def round(self) -> bool:
-        """Archive and drop what is due; False when another process is at it. Raises `UnavailableError`."""
+        """Archive and drop what is due. False if another process holds the lock. Raises `UnavailableError`."""
         async with ArchiveSession.begin(self._database, self._days) as session:
             if session is None:
                 return False
@@ -52,7 +54,8 @@ class Retention:
             return True
 
     async def _archive(self, session: ArchiveSession) -> None:
-        place, count = THE_BEGINNING, 0
+        place = THE_BEGINNING
+        count = 0
         while True:
             begun = self._clock.monotonic()
             moved = await session.archive(place, self._rest)
@@ -61,22 +64,22 @@ class Retention:
                 break
             place = moved[-1]
             raise_if_cancelled()
+            # Rest as long as the batch took: a large backlog then uses half of one connection, and orders go first.
             await self._clock.sleep(self._clock.monotonic() - begun)
         if count:
             self._observer.orders_archived(count)
 
     async def _drop(self, session: ArchiveSession) -> None:
-        """What an earlier round took out of the archive and could not clear goes as well, and first: its name may be
-        needed again."""
-        gone = await session.clear()
-        may_go, must_stay = await session.expired()
-        for partition in may_go:
+        # First what an earlier round detached and could not clear: a new partition may need its name.
+        cleared = await session.clear()
+        expired, kept = await session.expired()
+        for partition in expired:
             if not await session.detach(partition):
                 self._observer.archive_drop_deferred(partition.name)
-        gone += await session.clear()
-        if gone:
-            self._observer.archive_partitions_dropped(gone)
-        for partition in must_stay:
-            if partition.name not in self._kept:
+        cleared += await session.clear()
+        if cleared:
+            self._observer.archive_partitions_dropped(cleared)
+        for partition in kept:
+            if partition.name not in self._reported_as_kept:
                 self._observer.partition_kept(partition.name)
-        self._kept = {partition.name for partition in must_stay}
+        self._reported_as_kept = {partition.name for partition in kept}

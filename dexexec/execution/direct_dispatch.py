@@ -7,7 +7,7 @@ the lease loop of `dexexec.execution.worker`: a place is given away once.
 from collections.abc import Callable, Sequence
 
 from dexexec.clock import Clock
-from dexexec.execution.active_orders import Turns
+from dexexec.execution.order_tasks import OrderTasks
 from dexexec.store import CapacityReservation, Claimed
 
 
@@ -16,7 +16,7 @@ class DirectDispatcher:
     since the pace of execution is kept by leases. `changed` is called when there is more room."""
 
     def __init__(
-        self, turns: Turns, concurrency: int, *, paced: bool, changed: Callable[[], None], clock: Clock
+        self, turns: OrderTasks, concurrency: int, *, paced: bool, changed: Callable[[], None], clock: Clock
     ) -> None:
         self._turns, self._concurrency, self._paced = turns, concurrency, paced
         self._changed, self._clock = changed, clock

@@ -8,7 +8,7 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import WSOL, Tokens
-from dexexec.execution.fitting_size import FittingSize
+from dexexec.execution.size_suggestion import SuggestedSize
 from dexexec.settlement.solana.funds import amount_text
 from dexexec.venues.router import Answer, Routing, net_amount
 
@@ -54,7 +54,7 @@ class Presenter:
             told |= _beside("venueQuoted", "venueSlippageBps", order.mode, fill, venue)
         return told
 
-    def size(self, order: Order, found: FittingSize | None) -> str:
+    def size(self, order: Order, found: SuggestedSize | None) -> str:
         """What size an order that is too large could have, in words."""
         if found is None:
             return "no size was found that is within it"

@@ -1,15 +1,13 @@
-"""Looks whether the swaps of confirmed orders are final, many orders at a time, beside the turns of a worker's orders.
+"""Looks up confirmed orders, many at a time, until their swaps are final or the chain took them back.
 
-A page of confirmed orders is taken from Postgres for one look, which asks the chain for all of them at once. What is
-final ends its order; what the chain took back goes to the queue, and some worker sends it again; what is confirmed as
-before is left alone until it is due for the next look, here or in another process. So a process that dies costs the
-orders in its hands one look.
+Runs beside the orders of a worker. Postgres hands out a page of due orders under new claims, with the time of their
+next look; one request to the chain covers all of them. After a crash they are due again at that time, anywhere.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -20,29 +18,38 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.wait_reason import NOT_FINAL, Waiting, WaitsFor
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.event_detail import Presenter
-from dexexec.execution.fills import FillWriter
-from dexexec.execution.job import Job, StepWriter, located
+from dexexec.execution.fill_writer import FillWriter
+from dexexec.execution.job import Job, located
+from dexexec.execution.step_writer import StepWriter
+from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, Verdict
 from dexexec.settlement.settlement import Settlement
-from dexexec.store import Attempt, Claimed, ConfirmedPage, Resolution, Store, WaitNote
+from dexexec.store import Attempt, Claimed, ConfirmedPage, Resolution, Store
 from dexexec.venue import AnyVenue
 
 PAGE = 256
-"""Orders of one look: as many signatures as a node of Solana takes in one request."""
+"""Orders of one look: as many signatures as a Solana node accepts in one request."""
 LONGEST_PAUSE = 1.0
-"""Seconds between two searches for orders that are due."""
-NOBODYS_MS = 60_000.0
-"""An order that has been due for so long is of a network that no process serves, and says so."""
+"""Seconds between two searches for due orders."""
+UNSERVED_AFTER_MS = 60_000.0
+"""An order that has been due for so long belongs to a network that no process serves."""
 MOST_REMEMBERED = 10_000
-"""Orders whose last look was in vain. It only decides what they say they wait for."""
+"""Orders whose last look failed. It only decides what they are reported to wait for, so it may be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedOrder:
+    """A confirmed order under this worker's claim, and its open attempt."""
+
+    job: Job
+    attempt: Attempt
 
 
 class FinalityWatcher:
-    """Looks at each confirmed order every `finality_ms`, on the networks of `settlement`. `venues` tell the network of
-    attempts that do not name it."""
+    """Looks at each confirmed order every `finality_ms`, on the networks of `settlement`. `venues` have the network of
+    old attempts, which do not name it."""
 
     def __init__(
         self,
@@ -57,147 +64,155 @@ class FinalityWatcher:
         observer: Observer,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._store = store
+        self._queue = queue
+        self._settlement = settlement
+        self._venues = venues
+        self._finality_ms = finality_ms
+        self._clock = clock
+        self._observer = observer
         self._failpoints = failpoints
-        self._store, self._queue, self._settlement, self._venues = store, queue, settlement, venues
-        self._fills, self._finality_ms = FillWriter(store, StepWriter(store), presenter, clock, observer), finality_ms
-        self._clock, self._observer = clock, observer
-        self._in_vain: set[UUID] = set()
+        self._fills = FillWriter(store, StepWriter(store), presenter, clock, observer)
+        self._notes = WaitNotes(store, observer)
+        self._failed_last_time: set[UUID] = set()
 
     async def run(self, worker: int) -> None:
-        """Watch as the worker session `worker`, until cancelled; each network at its own pace."""
+        """Watch as the worker session `worker`, until cancelled."""
         pause = min(LONGEST_PAUSE, self._finality_ms / 4_000)
         async with asyncio.TaskGroup() as loops:
+            # A loop for each network, so that a slow one does not delay the others.
             for network in self._settlement.networks:
-                loops.create_task(self._again_and_again(partial(self.look, network, worker), pause))
-            loops.create_task(self._again_and_again(partial(self.tell_of_nobodys, worker), NOBODYS_MS / 1_000))
+                loops.create_task(self._repeat(partial(self.look, network, worker), pause))
+            loops.create_task(self._repeat(partial(self.report_unserved, worker), UNSERVED_AFTER_MS / 1_000))
 
-    async def _again_and_again(self, once: Callable[[], Awaitable[None]], pause: float) -> None:
-        outage: float | None = None
+    async def _repeat(self, action: Callable[[], Awaitable[None]], pause: float) -> None:
+        down_since: float | None = None
         while True:
             await self._clock.sleep(pause)
             try:
-                await once()
+                await action()
             except UnavailableError as error:
-                if outage is None:
-                    outage = self._clock.monotonic()
+                if down_since is None:
+                    down_since = self._clock.monotonic()
                     self._observer.server_unavailable("looking at confirmed orders", error)
             except asyncio.CancelledError:
-                raise_if_cancelled()  # else somebody else's work was given up, and the next look asks for it again
-            except Exception as error:  # noqa: BLE001 - a bug must cost a look, not the worker its life
+                # Either this task was cancelled, or a shared request that it waited for: the next look repeats that.
+                raise_if_cancelled()
+            except Exception as error:  # noqa: BLE001 - a bug must cost one look, not the whole worker
                 self._observer.finality_check_failed(error)
             else:
-                if outage is not None:
-                    self._observer.server_recovered("looking at confirmed orders", self._clock.monotonic() - outage)
-                    outage = None
+                if down_since is not None:
+                    self._observer.server_recovered("looking at confirmed orders", self._clock.monotonic() - down_since)
+                    down_since = None
             raise_if_cancelled()
 
     async def look(self, network: str, worker: int) -> None:
-        """Look once at every order of `network` that is due. Raises `UnavailableError`."""
-        venues = [name for name, venue in self._venues.items() if venue.capabilities.network == network]
+        """Look once at every due order of `network`. Raises `UnavailableError`."""
         page = ConfirmedPage(
             next_look_ms=self._finality_ms,
             network=network,
             genesis=self._settlement.networks[network],
-            venues=venues,
+            venues=[name for name, venue in self._venues.items() if venue.capabilities.network == network],
             limit=PAGE,
         )
-        async for asked, taken in self._pages(page, worker):
+        async for orders in self._pages(page, worker):
             await self._failpoints.reach(Failpoint.WATCHING)
-            jobs = [Job.of(one, asked, lambda: False) for one in taken]
-            attempts = [self._attempt(one) for one in taken]
-            swaps = [self._swap(job, attempt) for job, attempt in zip(jobs, attempts, strict=True)]
-            verdicts = await self._settlement.check_finality(network, swaps)
+            verdicts = await self._settlement.check_finality(network, [self._swap(order) for order in orders])
             await self._failpoints.reach(Failpoint.WATCHED)
-            await self._write(jobs, attempts, verdicts)
+            await self._write(orders, verdicts)
 
-    async def tell_of_nobodys(self, worker: int) -> None:
-        """Let orders that no process looks at say why. Raises `UnavailableError`."""
-        page = ConfirmedPage(next_look_ms=self._finality_ms, overdue_ms=NOBODYS_MS, limit=PAGE)
-        async for asked, taken in self._pages(page, worker):
-            for one in taken:
-                attempt = self._attempt(one)
-                why = self._settlement.why_unreachable(attempt.signed)
-                if why:
-                    if self._is_new(one.order.id):
-                        self._observer.attempt_chain_unavailable(one.order.id, attempt.venue, why)
-                    waiting = Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}")
-                    await self._note(Job.of(one, asked, lambda: False), waiting)
+    async def report_unserved(self, worker: int) -> None:
+        """Record the reason for orders that no process looks at. Raises `UnavailableError`."""
+        page = ConfirmedPage(next_look_ms=self._finality_ms, overdue_ms=UNSERVED_AFTER_MS, limit=PAGE)
+        async for orders in self._pages(page, worker):
+            for order in orders:
+                problem = self._settlement.why_unreachable(order.attempt.signed)
+                if problem:
+                    order_id = order.job.order.id
+                    if self._is_first_failure(order_id):
+                        self._observer.attempt_chain_unavailable(order_id, order.attempt.venue, problem)
+                    detail = f"its transaction cannot be looked up here: {problem}"
+                    await self._notes.write(order.job, Waiting(WaitsFor.NETWORK, detail))
 
-    async def _pages(self, page: ConfirmedPage, worker: int) -> AsyncIterator[tuple[float, list[Claimed]]]:
-        """What is due, a page after the other, each with when it was asked for (monotonic seconds)."""
+    async def _pages(self, page: ConfirmedPage, worker: int) -> AsyncIterator[list[WatchedOrder]]:
+        """All due orders, page by page."""
         while True:
-            asked = self._clock.monotonic()
-            taken = await self._store.take_confirmed(worker, page)
-            if taken:
-                yield asked, taken
-            if len(taken) < page.limit:
+            requested_at = self._clock.monotonic()
+            claimed = await self._store.take_confirmed(worker, page)
+            if claimed:
+                yield [self._watched(one, requested_at) for one in claimed]
+            if len(claimed) < page.limit:
                 return
-            page = replace(page, behind=(taken[-1].order.created_at, taken[-1].order.id))
+            # By creation time and id, as the index has them. An offset would skip orders, since those of this page are
+            # not due any more.
+            page = replace(page, behind=(claimed[-1].order.created_at, claimed[-1].order.id))
             raise_if_cancelled()
 
-    def _attempt(self, claimed: Claimed) -> Attempt:
+    def _watched(self, claimed: Claimed, requested_at: float) -> WatchedOrder:
         assert claimed.attempt is not None  # noqa: S101 - only orders with an open attempt are taken
-        return located(claimed.attempt, self._venues)
+        # Nothing is ever sent from here, so this job may not send.
+        job = Job.of(claimed, requested_at, lambda: False)
+        return WatchedOrder(job, located(claimed.attempt, self._venues))
 
-    def _swap(self, job: Job, attempt: Attempt) -> ConfirmedSwap:
-        ago = self._clock.monotonic() - job.begun + attempt.age_ms / 1000
+    def _swap(self, order: WatchedOrder) -> ConfirmedSwap:
+        job, attempt = order.job, order.attempt
         return ConfirmedSwap(
             signed=attempt.signed,
             request=job.order.swap,
-            earlier_signatures=tuple(
-                signature for signature in job.signatures if signature != attempt.signed.signature
-            ),
+            earlier_signatures=job.signatures_except(attempt),
             landed_slot=attempt.landed_slot,
-            signed_ago=ago,
+            signed_ago=self._clock.monotonic() - job.begun + attempt.age_ms / 1000,
         )
 
-    async def _write(self, jobs: Sequence[Job], attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> None:
-        """Write what was found of a page, all in one commit. What fails for one order keeps no other from it."""
-        found = list(zip(jobs, attempts, verdicts, strict=True))
-        results = await asyncio.gather(*(self._write_one(*one) for one in found), return_exceptions=True)
+    async def _write(self, orders: Sequence[WatchedOrder], verdicts: Sequence[Verdict]) -> None:
+        """Write the verdicts of a page. A failure of one order does not affect the others."""
+        # All at once, so that the store writes them in one commit.
+        results = await asyncio.gather(
+            *(self._write_one(order, verdict) for order, verdict in zip(orders, verdicts, strict=True)),
+            return_exceptions=True,
+        )
         await self._failpoints.reach(Failpoint.BOOKED)
-        back = [
-            job.order.id
-            for (job, _, verdict), result in zip(found, results, strict=True)
+        taken_back = [
+            order.job.order.id
+            for order, verdict, result in zip(orders, verdicts, results, strict=True)
             if isinstance(verdict, TakenBack) and result is None
         ]
         with contextlib.suppress(UnavailableError):  # then the sweeper finds them
-            await self._queue.enqueue(back)
+            await self._queue.enqueue(taken_back)
         outage: BaseException | None = None
-        for job, result in zip(jobs, results, strict=True):
+        for order, result in zip(orders, results, strict=True):
+            job = order.job
             match result:
                 case ClaimLostError():
                     self._observer.claim_lost(job.order.id)
                 case UnavailableError() | asyncio.CancelledError():
                     outage = result
-                case BaseException() if self._is_new(job.order.id):
+                case BaseException() if self._is_first_failure(job.order.id):
                     self._observer.order_run_crashed(job.order.id, job.order.claims, result)
         if outage is not None:
             raise outage
 
-    async def _write_one(self, job: Job, attempt: Attempt, verdict: Verdict) -> None:
+    async def _write_one(self, order: WatchedOrder, verdict: Verdict) -> None:
+        job, attempt = order.job, order.attempt
         match verdict:
             case Final(fill, proof, earlier):
                 await self._fills.write(job, attempt, fill, Resolution(attempt.n, Outcome.LANDED, proof), earlier)
             case TakenBack():
-                await self._fills.taken_back(job, attempt, verdict)
+                await self._fills.take_back(job, attempt, verdict)
             case Waiting():
-                if not self._is_new(job.order.id):
-                    await self._note(job, verdict)
+                # The first failed look is not recorded: most nodes answer the next one.
+                if not self._is_first_failure(job.order.id):
+                    await self._notes.write(job, verdict)
                 return
-            case None if job.order.id in self._in_vain:
-                await self._note(job, NOT_FINAL)
-        self._in_vain.discard(job.order.id)
+            case None if job.order.id in self._failed_last_time:
+                await self._notes.write(job, NOT_FINAL)
+        self._failed_last_time.discard(job.order.id)
 
-    def _is_new(self, order_id: UUID) -> bool:
-        """Whether the look before, if there was one here, was not in vain. This one is."""
-        if order_id in self._in_vain:
+    def _is_first_failure(self, order_id: UUID) -> bool:
+        """Remember that this look failed. Returns whether the one before, if it was made here, did not."""
+        if order_id in self._failed_last_time:
             return False
-        if len(self._in_vain) >= MOST_REMEMBERED:
-            self._in_vain.clear()
-        self._in_vain.add(order_id)
+        if len(self._failed_last_time) >= MOST_REMEMBERED:
+            self._failed_last_time.clear()
+        self._failed_last_time.add(order_id)
         return True
-
-    async def _note(self, job: Job, waiting: Waiting) -> None:
-        with contextlib.suppress(UnavailableError):  # it decides nothing; it is noted again after the next look
-            await self._store.note(WaitNote(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))

@@ -1,26 +1,34 @@
-"""An order in the hands of a worker, and the one way to write what happens to it."""
+"""An order that this worker executes: its state during one execution, from the claim to the release."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dexexec.domain.bound import FixedBound
-from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
-from dexexec.domain.quote import Fill
-from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
+from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import WaitsFor
-from dexexec.errors import ClaimLostError
-from dexexec.store import Attempt, Claimed, NewAttempt, Resolution, Step, Store
+from dexexec.store import Attempt, Claimed
 from dexexec.venue import AnyVenue
 
-Events = tuple[tuple[Trigger, Detail], ...]
+
+class Cause(NamedTuple):
+    """Why the previous round ended without a fill."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """The order needs another execution in `delay_ms`."""
+
+    delay_ms: float
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """An order in the hands of this worker: where it stands, until when it may be sent (monotonic seconds), the
-    signatures of all its attempts, until when it waits for funds that others in flight may spend (once it does), the
-    reason and words of the round before, a bound that is still to be recorded, and what it last said it waits for."""
+    """The order as of the last write, and what this execution learned. Times are monotonic seconds."""
 
     order: Order
     status: Status
@@ -28,18 +36,24 @@ class Job:
     rounds: int
     attempts: int
     refusals: int
+    """Rounds in which every venue refused the order itself."""
     deadline: float
     begun: float
     may_send: Callable[[], bool]
+    """Whether this worker still holds its lease."""
     signatures: tuple[str, ...] = ()
+    """Of all attempts."""
     funds_until: float | None = None
-    cause: tuple[str, str] | None = None
+    """Until when it waits for funds that other open attempts may spend; None before that wait."""
+    cause: Cause | None = None
     fixed: FixedBound | None = None
+    """The bound that this round fixed, while it is not written yet."""
     waits_for: WaitsFor | None = None
+    """The wait reason that was logged last."""
 
     @classmethod
     def of(cls, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> "Job":
-        """The job of a claim that was asked for at `claimed_at` (monotonic seconds): deadlines count from there."""
+        """The job of a claim that was requested at `claimed_at` (monotonic seconds)."""
         order = claimed.order
         return cls(
             order=order,
@@ -48,12 +62,17 @@ class Job:
             rounds=order.rounds,
             attempts=order.attempts,
             refusals=order.refusals,
+            # From before the request, so that a slow answer never moves the deadline back.
             deadline=claimed_at + order.deadline_in_ms / 1000,
             begun=claimed_at,
             may_send=may_send,
             signatures=claimed.signatures,
-            cause=claimed.cause,
+            cause=Cause(*claimed.cause) if claimed.cause else None,
         )
+
+    def signatures_except(self, attempt: Attempt) -> tuple[str, ...]:
+        """The signatures of the order's other attempts."""
+        return tuple(signature for signature in self.signatures if signature != attempt.signed.signature)
 
 
 def located(attempt: Attempt, venues: Mapping[str, AnyVenue]) -> Attempt:
@@ -62,57 +81,3 @@ def located(attempt: Attempt, venues: Mapping[str, AnyVenue]) -> Attempt:
     if attempt.signed.network or venue is None:
         return attempt
     return replace(attempt, signed=replace(attempt.signed, network=venue.capabilities.network))
-
-
-class StepWriter:
-    """Writes steps to `store`, each under its job's claim."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def write(
-        self,
-        job: Job,
-        events: Events,
-        *,
-        venue: str | None = None,
-        reason: str | None = None,
-        fill: Fill | None = None,
-        rounds: int = 0,
-        refusals: int = 0,
-        attempt: NewAttempt | None = None,
-        resolution: Resolution | None = None,
-        resume_in_ms: float | None = None,
-        corrections: tuple[Resolution, ...] = (),
-        tx_hash: str | None = None,
-    ) -> None:
-        """Write one step: the only place where a status changes, and only along the table."""
-        status, steps = job.status, []
-        proven = any(one.outcome is not None for one in (*corrections, *((resolution,) if resolution else ())))
-        for trigger, detail in events:
-            if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
-                raise IllegalTransitionError(status, trigger)
-            status = advance(status, trigger)
-            steps.append((status, detail))
-        final = ends(status, finalized=proven)
-        step = Step(
-            order_id=job.order.id,
-            claim=job.order.claim,
-            version=job.version,
-            events=tuple(steps),
-            final=final,
-            venue=venue,
-            reason=reason,
-            fill=fill,
-            rounds=rounds,
-            attempt=attempt,
-            resolution=resolution,
-            resume_in_ms=resume_in_ms,
-            refusals=refusals,
-            bound=job.fixed,
-            corrections=corrections,
-            tx_hash=tx_hash,
-        )
-        if await self._store.advance(step) is None:
-            raise ClaimLostError(str(job.order.id))
-        job.status, job.version, job.fixed = status, job.version + len(steps), None

@@ -1,86 +1,49 @@
-"""The story of one claimed order: what its status and its open attempt ask for next, until it rests.
+"""Executes one claimed order: settles its open attempt, or starts a round of quotes, until it ends or has to wait.
 
-1. An open attempt comes first, always: its outcome must be proven before anything else is signed (`_follow`).
-   Where none is open, earlier ones are looked for: one that was proven gone and is on chain all the same ends the order
-   (`dexexec.execution.fills`).
-2. Otherwise venues are asked (`_route`). The quotes, the winner and why the others lost become the `routing` event, the
-   winner the `building` event.
-3. The winner's swap is built and signed; if that fails, the next best venue is taken (`_build`). The signed bytes are
-   recorded as an attempt with the `submitted` event, and only then sent. If they are there at once, all three events
-   are one commit; else the first two are told while the venue builds (`_prepare`).
-4. Its outcome (`_conclude`). Confirmed: the order says so, and belongs to the watcher from then on
-   (`execution.finality_watcher`); it comes back here if the chain takes the swap back. Over: a fill that is
-   finalized ends the order; a proven failure sends it back to routing after a pause, or ends it when it had its tries.
-
-Every step is written under the claim. A stale claim raises `ClaimLostError`, and this worker says no more about the
-order.
+Each step is written under the claim before the next one begins, so another worker can resume the order from the record.
+`docs/ARCHITECTURE.md` draws an order's way.
 """
 
-import asyncio
-import contextlib
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from dexexec.clock import Clock
-from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
-from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
-from dexexec.domain.funds import Spending
-from dexexec.domain.quote import Quote
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
-from dexexec.errors import FundsReservedError, UnavailableError
+from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
 from dexexec.execution.event_detail import Presenter
-from dexexec.execution.fills import UNCONFIRMED, FillWriter
-from dexexec.execution.fitting_size import fitting_size
-from dexexec.execution.job import Events, Job, StepWriter, located
-from dexexec.execution.next_round import Chance, FailedRound, Retries, failed_round_of, unbuilt, until_deadline
-from dexexec.execution.quote_acceptance import accept, impact_limit_ppm
+from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
+from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
+from dexexec.execution.job import Job, RetryAfter, located
+from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
+from dexexec.execution.retry_policy import FailedRound, Retry, RetryPolicy, failed_round_of, nothing_built
+from dexexec.execution.size_suggestion import suggest_size
+from dexexec.execution.step_writer import StepWriter
+from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
-from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.settlement import Settlement
-from dexexec.store import Attempt, Claimed, NewAttempt, Release, Resolution, Store, WaitNote
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, VenueError
+from dexexec.store import Attempt, Claimed, Release, Resolution, Store
+from dexexec.venue import AnyVenue, VenueError
 from dexexec.venues.router import Answer, Router, Routing
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The quote to be taken, as JSON values too, the order's bound, and the events that say so."""
-
-    quote: Quote
-    bound: Bound
-    quoted: dict[str, object]
-    events: Events
-
-
-@dataclass(frozen=True, slots=True)
-class RetryAfter:
-    """The order rests and should be taken up again after `delay_ms`."""
-
-    delay_ms: float
-
-
-LATE = FailedRound(FailureReason.DEADLINE, "the deadline passed before anything was sent", Chance.NONE)
-OUT_OF_REACH_PAUSE_MS = 30_000.0
-FUNDS_PAUSE, LONGEST_FUNDS_PAUSE = 0.1, 0.8
-"""Seconds between two looks at funds that others in flight may spend: at first, and at most."""
-AT_ONCE = 0.02
-"""Seconds. What is built within them saves a commit; who watches an order does not notice that it is told later."""
+UNAVAILABLE_CHAIN_PAUSE_MS = 30_000.0
 
 
 class Pipeline:
-    """Carries claimed orders on. Holds no state of its own between orders. `finality_ms` is how long a confirmed order
-    rests before the chain is asked again, `funds_wait_ms` how long an order waits for what others may spend,
-    `max_price_impact_bps` is for orders whose record names none."""
+    """Executes claimed orders; it has no state of its own between them.
+
+    A confirmed order is left to the finality watcher, which looks at it every `finality_ms`. `max_price_impact_bps` is
+    for orders whose record has none.
+    """
 
     def __init__(
         self,
@@ -90,7 +53,7 @@ class Pipeline:
         settlement: Settlement,
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
-        retries: Retries,
+        retry_policy: RetryPolicy,
         max_price_impact_bps: int,
         finality_ms: float,
         funds_wait_ms: float,
@@ -99,284 +62,187 @@ class Pipeline:
         rng: random.Random,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
-        self._failpoints = failpoints
-        self._steps = StepWriter(store)
-        self._fills = FillWriter(store, self._steps, presenter, clock, observer)
-        self._store, self._router, self._settlement, self._venues = store, router, settlement, venues
-        self._finality_ms, self._funds_wait_ms = finality_ms, funds_wait_ms
+        steps = StepWriter(store)
+        self._store = store
+        self._router = router
+        self._settlement = settlement
+        self._venues = venues
+        self._presenter = presenter
         self._max_price_impact_bps = max_price_impact_bps
-        self._presenter, self._retries, self._clock, self._observer, self._rng = (
-            presenter,
-            retries,
-            clock,
-            observer,
-            rng,
+        self._finality_ms = finality_ms
+        self._clock = clock
+        self._observer = observer
+        self._failpoints = failpoints
+        self._notes = WaitNotes(store, observer)
+        self._fills = FillWriter(store, steps, presenter, clock, observer)
+        self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
+        self._recorder = AttemptRecorder(
+            steps=steps,
+            notes=self._notes,
+            settlement=settlement,
+            venues=venues,
+            presenter=presenter,
+            funds_wait_ms=funds_wait_ms,
+            clock=clock,
+            rng=rng,
+            failpoints=failpoints,
         )
 
     async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> RetryAfter | None:
-        """Carry the order on until it has ended or is confirmed (None), or rests (`RetryAfter`).
+        """Execute the order until it has ended or is confirmed (None), or has to wait (`RetryAfter`).
 
-        `claimed_at` is the monotonic time just before the claim was asked for: deadlines count from there, so a slow
-        answer never makes one later. Raises `ClaimLostError` and `UnavailableError`.
+        `claimed_at` is the monotonic time just before the claim was requested. Raises `ClaimLostError` and
+        `UnavailableError`.
         """
-        order = claimed.order
         job = Job.of(claimed, claimed_at, may_send)
+        # An open attempt always comes first: its outcome must be proven before anything else is signed.
         if claimed.attempt is not None:
-            attempt = located(claimed.attempt, self._venues)
-            if why := self._settlement.why_unreachable(attempt.signed):
-                self._observer.attempt_chain_unavailable(order.id, attempt.venue, why)
-                await self._note(job, Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {why}"))
-                return await self._give_back(job, OUT_OF_REACH_PAUSE_MS)
-            return await self._follow(job, attempt, resumed=True)
-        if job.signatures and (earlier := await self._settlement.find_landed(job.signatures, order.swap)):
-            if await self._fills.end_with_earlier(job, earlier):
-                return None
-            await self._note(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
-            return await self._give_back(job, self._finality_ms)
+            return await self._resume(job, located(claimed.attempt, self._venues))
+        # An attempt that was proven expired may be on chain all the same, if a node reported a wrong height.
+        if job.signatures:
+            landed = await self._settlement.find_landed(job.signatures, job.order.swap)
+            if landed:
+                return await self._end_with_earlier_landing(job, landed)
         if self._clock.monotonic() >= job.deadline:
-            await self._expire(job, LATE)
+            await self._failures.expire(job, TOO_LATE)
             return None
-        return await self._route(job)
+        return await self._start_round(job)
 
     async def poison(self, claimed: Claimed) -> None:
-        """Fail an order, without an open attempt, whose turns ended in crashes too often."""
+        """Fail an order without an open attempt, after too many crashes in a row."""
         order = claimed.order
         self._observer.order_poisoned(order.id, order.claims)
         job = Job.of(claimed, 0, lambda: False)
-        detail = f"given up: {order.claims} times in a row this order crashed what worked on it"
-        await self._end(job, Trigger.FAIL, FailedRound(FailureReason.POISONED, detail, Chance.NONE))
+        detail = f"given up: {order.claims} times in a row the worker crashed while it executed this order"
+        await self._failures.fail(job, FailedRound(reason=FailureReason.POISONED, detail=detail, retry=Retry.NEVER))
 
-    async def _route(self, job: Job) -> RetryAfter | None:
+    # What a claimed order may have left over
+
+    async def _resume(self, job: Job, attempt: Attempt) -> RetryAfter | None:
+        """Settle an attempt of an earlier execution, if its chain can be reached from here."""
+        problem = self._settlement.why_unreachable(attempt.signed)
+        if not problem:
+            return await self._settle(job, attempt, resumed=True)
+        self._observer.attempt_chain_unavailable(job.order.id, attempt.venue, problem)
+        waiting = Waiting(WaitsFor.NETWORK, f"its transaction cannot be looked up here: {problem}")
+        await self._notes.write(job, waiting)
+        return await self._release(job, UNAVAILABLE_CHAIN_PAUSE_MS)
+
+    async def _end_with_earlier_landing(self, job: Job, landed: Sequence[EarlierLanding]) -> RetryAfter | None:
+        if await self._fills.end_with_earlier(job, landed):
+            return None
+        # Nothing may be signed while it could be a second swap: wait until it is final, or gone.
+        await self._notes.write(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
+        return await self._release(job, self._finality_ms)
+
+    async def _release(self, job: Job, delay_ms: float) -> RetryAfter:
+        """Release the claim, so that any worker can take the order up in `delay_ms`."""
+        await self._store.release(
+            Release(order_id=job.order.id, claim=job.order.claim, blame=False, resume_in_ms=delay_ms)
+        )
+        return RetryAfter(delay_ms)
+
+    # A round: quotes, the choice, an attempt
+
+    async def _start_round(self, job: Job) -> RetryAfter | None:
+        """Collect quotes and execute the best one that the order accepts."""
         routing = await self._router.route(job.order.swap, job.deadline)
         await self._failpoints.reach(Failpoint.QUOTED)
         job.rounds += 1
         accepted = accept(job.order, routing, self._max_price_impact_bps)
-        routing, job.order, job.fixed = accepted.routing, accepted.order, accepted.fixed
-        seen: dict[str, object] = {"round": job.rounds, "quotes": self._presenter.answers(job.order, routing)}
-        if accepted.bound is not None:
-            seen |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
-        if accepted.bound is None or not routing.ranking:
-            failed = failed_round_of(routing.answers, seen, routing.breakers_open_ms)
-            return await self._retry_or_end(job, await self._with_size(job, routing, failed))
+        job.order = accepted.order
+        job.fixed = accepted.fixed
+        quotes = self._quotes_detail(job, accepted)
+        if accepted.bound is None or not accepted.routing.ranking:
+            failed = failed_round_of(accepted.routing.answers, quotes, accepted.routing.breakers_open_ms)
+            return await self._failures.retry_or_end(
+                job, await self._with_suggested_size(job, accepted.routing, failed)
+            )
         await self._failpoints.reach(Failpoint.CHOSEN)
-        return await self._build(job, routing, accepted.bound, ((Trigger.ROUTE, seen),))
+        return await self._execute_best(job, accepted.routing, accepted.bound, quotes)
 
-    async def _with_size(self, job: Job, routing: Routing, failed: FailedRound) -> FailedRound:
-        """Where the order is too large for every venue: with what size would do."""
+    def _quotes_detail(self, job: Job, accepted: Accepted) -> dict[str, object]:
+        """The detail of the `routing` event: all answers, each with the reason why it was not chosen."""
+        detail: dict[str, object] = {
+            "round": job.rounds,
+            "quotes": self._presenter.answers(job.order, accepted.routing),
+        }
+        if accepted.bound is not None:
+            detail |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
+        return detail
+
+    async def _with_suggested_size(self, job: Job, routing: Routing, failed: FailedRound) -> FailedRound:
+        """Where the order is too large for every venue, add what size would not be."""
         if failed.reason != FailureReason.PRICE_IMPACT:
             return failed
-        lost = [
+        too_large = [
             answer.quote for answer in routing.answers if answer.quote and answer.code == FailureReason.PRICE_IMPACT
         ]
-        limit_ppm = impact_limit_ppm(job.order, self._max_price_impact_bps)
-        found = await fitting_size(
-            lambda asked: self._router.route(asked, job.deadline), job.order.swap, lost, limit_ppm
+        suggested = await suggest_size(
+            lambda request: self._router.route(request, job.deadline),
+            job.order.swap,
+            too_large,
+            impact_limit_ppm(job.order, self._max_price_impact_bps),
         )
-        return replace(failed, words=f"{failed.words}; {self._presenter.size(job.order, found)}")
+        return replace(failed, detail=f"{failed.detail}; {self._presenter.size(job.order, suggested)}")
 
-    async def _build(self, job: Job, routing: Routing, bound: Bound, told: Events) -> RetryAfter | None:
-        """Take the venues from best to worst until one builds. `told` comes before the first one's `building` event."""
+    async def _execute_best(
+        self, job: Job, routing: Routing, bound: Bound, quotes: dict[str, object]
+    ) -> RetryAfter | None:
+        """Build the quotes from best to worst, and settle the first one that can be built."""
         failures: list[Answer] = []
         for quote in routing.ranking:
-            reason = {"reason": failures[-1].code, "detail": failures[-1].detail} if failures else {}
             quoted = self._presenter.quote(job.order, quote)
-            choice = Choice(quote, bound, quoted, (*told, (Trigger.BUILD, {**reason, "venue": quote.venue, **quoted})))
+            building = {"venue": quote.venue, **quoted}
+            unwritten = Unwritten(((Trigger.ROUTE, quotes), (Trigger.BUILD, building)), rounds=1)
+            if failures:
+                # The quotes were written when the first venue failed; this event reports why the next one is tried.
+                building = {"reason": failures[-1].code, "detail": failures[-1].detail, **building}
+                unwritten = Unwritten(((Trigger.BUILD, building),))
             try:
-                attempt = await self._secure(job, choice, rounds=0 if failures else 1)
+                attempt = await self._recorder.record(job, ChosenQuote(quote, quoted, bound, unwritten))
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
-                told = ()
                 continue
             await self._failpoints.reach(Failpoint.RECORDED)
-            return await self._follow(job, attempt, resumed=False)
-        return await self._retry_or_end(job, unbuilt(failures, routing.answers))
+            return await self._settle(job, attempt, resumed=False)
+        return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))
 
-    async def _secure(self, job: Job, choice: Choice, rounds: int) -> Attempt:
-        """The choice as a recorded attempt, whose spending is reserved. What others in flight may spend is waited for:
-        what was signed meanwhile never leaves, and is made anew from the balances of then. Raises `VenueError`, when
-        all is told."""
-        pause = FUNDS_PAUSE
-        while True:
-            try:
-                sealed, untold = await self._prepare(job, choice, rounds)
-            except Slippage:
-                # It moved while the order waits: whether the funds come back is known sooner than whether it does.
-                left = (job.funds_until or 0) - self._clock.monotonic()
-                if left <= 0:
-                    raise
-                await self._clock.sleep(min(pause, left))
-                continue
-            await self._failpoints.reach(Failpoint.SIGNED)
-            fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
-            attempt = Attempt(
-                n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted={**choice.quoted, **fee}
-            )
-            try:
-                await self._record(job, attempt, sealed.spending, untold, rounds)
-            except FundsReservedError as error:
-                words = self._presenter.shortfall(error.shortfall)
-                left = await self._tell_of_wait(job, attempt.venue, words, untold, rounds)
-                if left <= 0:
-                    raise InsufficientFunds(words) from error
-            else:
-                return attempt
-            choice, rounds = replace(choice, events=()), 0
-            await self._clock.sleep(min(pause * self._rng.uniform(0.5, 1), left))
-            if self._clock.monotonic() >= job.deadline:
-                raise InsufficientFunds(words)
-            pause = min(2 * pause, LONGEST_FUNDS_PAUSE)
+    # Settlement
 
-    async def _tell_of_wait(self, job: Job, venue: str, words: str, untold: Events, rounds: int) -> float:
-        """How many seconds are left to wait for funds; the first time this is told, after what is `untold`."""
-        now, begins = self._clock.monotonic(), job.funds_until is None
-        if job.funds_until is None:
-            job.funds_until = min(now + self._funds_wait_ms / 1000, job.deadline)
-        left = job.funds_until - now
-        events = untold
-        if begins and left > 0:
-            waits = {
-                "venue": venue,
-                "reason": FailureReason.INSUFFICIENT_FUNDS,
-                "detail": words,
-                "waitMs": round(left * 1000),
-            }
-            events = (*untold, (Trigger.BUILD, waits))
-        if events:
-            await self._steps.write(job, events, venue=venue, rounds=rounds if untold else 0)
-        if left > 0:
-            await self._stand_still(job, Waiting(WaitsFor.FUNDS, words))
-        return left
-
-    async def _prepare(self, job: Job, choice: Choice, rounds: int) -> tuple[Sealed, Events]:
-        """The choice, built and signed, and the events that are still to be told. Raises `VenueError`, when all is
-        told."""
-        venue = self._venues[choice.quote.venue]
-        attempt = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
-        preparing = asyncio.create_task(
-            self._settlement.prepare(venue, choice.quote, job.deadline, attempt, bound=choice.bound)
-        )
-        preparing.add_done_callback(ignore_exception)
-        try:
-            await asyncio.wait([preparing], timeout=AT_ONCE)
-            if preparing.done() and not preparing.cancelled() and preparing.exception() is None:
-                return preparing.result(), choice.events
-            if choice.events:
-                await self._steps.write(job, choice.events, venue=venue.name, rounds=rounds)
-            return await preparing, ()
-        except asyncio.CancelledError as error:
-            raise_if_cancelled()  # else the adapter has cancelled its own task
-            raise BadAnswer("the adapter gave up while building") from error
-        finally:
-            preparing.cancel()
-
-    async def _record(self, job: Job, attempt: Attempt, spending: Spending | None, untold: Events, rounds: int) -> None:
-        """The attempt is durable before anything is sent, and what it may spend is reserved with it. Raises
-        `FundsReservedError`."""
-        new = NewAttempt(
-            n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending
-        )
-        detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
-        if "priorityFee" in attempt.quoted:
-            detail["priorityFee"] = attempt.quoted["priorityFee"]
-        events = (*untold, (Trigger.SUBMIT, detail))
-        await self._steps.write(job, events, venue=attempt.venue, rounds=rounds if untold else 0, attempt=new)
-        job.attempts += 1
-        job.signatures += (attempt.signed.signature,)
-
-    async def _follow(self, job: Job, attempt: Attempt, *, resumed: bool) -> RetryAfter | None:
-        others = tuple(signature for signature in job.signatures if signature != attempt.signed.signature)
-        venue = self._venues.get(attempt.venue)
+    async def _settle(self, job: Job, attempt: Attempt, *, resumed: bool) -> RetryAfter | None:
+        """Send the attempt and wait for its outcome; then write it."""
         signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
-        # What was confirmed once was sent in time, and its client was told: the deadline has no more say.
-        deadline = math.inf if job.cause and job.cause[0] == UNCONFIRMED else job.deadline
+        # A swap that was confirmed once was sent in time, and its client knows: the deadline no longer applies.
+        was_confirmed = job.cause is not None and job.cause.reason == UNCONFIRMED
         pending = PendingAttempt(
             signed=attempt.signed,
             request=job.order.swap,
-            deadline=deadline,
+            deadline=math.inf if was_confirmed else job.deadline,
             resumed=resumed,
-            earlier_signatures=others,
-            venue=venue,
+            earlier_signatures=job.signatures_except(attempt),
+            venue=self._venues.get(attempt.venue),
             signed_at=signed_at,
         )
-        result = await self._settlement.settle(pending, job.may_send, partial(self._stand_still, job))
+        result = await self._settlement.settle(pending, job.may_send, partial(self._notes.report, job))
         await self._failpoints.reach(Failpoint.PROVEN)
-        later = await self._conclude(job, attempt, result)
+        retry_after = await self._write_result(job, attempt, result)
         await self._failpoints.reach(Failpoint.CONCLUDED)
-        return later
+        return retry_after
 
-    async def _stand_still(self, job: Job, waiting: Waiting) -> None:
-        """The order waits, and whoever looks at it should read what for."""
-        if waiting.reason is not job.waits_for:
-            job.waits_for = waiting.reason
-            self._observer.order_waiting(job.order.id, waiting)
-        await self._note(job, waiting)
-
-    async def _note(self, job: Job, waiting: Waiting) -> None:
-        with contextlib.suppress(UnavailableError):  # it decides nothing; what changes next is noted again
-            await self._store.note(WaitNote(job.order.id, job.order.claim, waiting.reason, clean(waiting.detail)))
-
-    async def _conclude(self, job: Job, attempt: Attempt, result: SettlementResult) -> RetryAfter | None:
-        final = result.outcome.proven
-        resolution = Resolution(attempt.n, result.outcome if final else None, result.proof)
+    async def _write_result(self, job: Job, attempt: Attempt, result: SettlementResult) -> RetryAfter | None:
+        """End the order, leave it to the finality watcher, or retry it."""
+        is_final = result.outcome.proven
+        # A confirmed swap has no outcome yet: the chain may still take it back, and the attempt stays open until then.
+        resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof)
         if result.fill is not None:
-            rest_ms = None if final else self._finality_ms
-            await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=rest_ms)
+            look_in_ms = None if is_final else self._finality_ms
+            await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=look_in_ms)
             return None
-        about = {**attempt.about(), "outcome": result.outcome, "proof": result.proof}
+        about: Detail = {**attempt.about(), "outcome": result.outcome, "proof": result.proof}
         if result.earlier:
-            told = {**about, "reason": result.reason, "detail": result.detail}
-            await self._fills.end_with_earlier(job, result.earlier, (Trigger.ROUTE, told), resolution)
+            ended = {**about, "reason": result.reason, "detail": result.detail}
+            await self._fills.end_with_earlier(job, result.earlier, (Trigger.ROUTE, ended), resolution)
             return None
-        return await self._retry_or_end(job, FailedRound(result.reason, result.detail, Chance.TIME, about), resolution)
-
-    async def _retry_or_end(
-        self, job: Job, failed: FailedRound, resolution: Resolution | None = None
-    ) -> RetryAfter | None:
-        """Rest until the next round; or fail, when another one cannot help or there were enough; or expire.
-        `resolution` is of the attempt that was signed in this round."""
-        retries, signed = self._retries, resolution is not None
-        refused = 1 if failed.chance is Chance.FEW and not signed else 0
-        job.refusals += refused
-        if retries.spent(failed, signed=signed, rounds=job.rounds, attempts=job.attempts, refusals=job.refusals):
-            await self._end(job, Trigger.FAIL, failed, resolution)
-            return None
-        left_ms = (job.deadline - self._clock.monotonic()) * 1000
-        if left_ms <= 0 or failed.reason == FailureReason.DEADLINE:
-            await self._expire(job, failed, resolution)
-            return None
-        pause_ms = until_deadline(retries.pause_ms(job.rounds, self._rng, failed.rest_ms), left_ms)
-        told = {**(failed.asked or {}), **failed.about, "reason": failed.reason, "detail": failed.words}
-        told |= {"retryInMs": round(pause_ms), "triesLeft": retries.attempts - max(job.attempts, job.refusals)}
-        await self._steps.write(
-            job, ((Trigger.ROUTE, told),), resolution=resolution, rounds=1 if failed.asked else 0,
-            refusals=refused, resume_in_ms=pause_ms,
-        )  # fmt: skip
-        self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
-        return RetryAfter(pause_ms)
-
-    async def _expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
-        """End at the deadline, with the cause that kept the order from being filled: that of this round, or, where the
-        deadline itself cut this one short, of the round before."""
-        lost_during_start = (
-            failed.reason in (FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT)
-            and job.cause is not None
-        )
-        reason, words = job.cause if lost_during_start and job.cause else (failed.reason, failed.words)
-        if reason != FailureReason.DEADLINE:
-            words = f"the deadline passed, and the order could not be filled before: {words}"
-        await self._end(job, Trigger.EXPIRE, replace(failed, reason=reason, words=words), resolution)
-
-    async def _end(self, job: Job, trigger: Trigger, failed: FailedRound, resolution: Resolution | None = None) -> None:
-        """End without a fill. The last round's quotes, if they are not told yet, come first."""
-        told: Detail = {**failed.about, "reason": failed.reason, "detail": failed.words}
-        events: Events = ((trigger, told),)
-        if failed.asked:
-            events = ((Trigger.ROUTE, failed.asked), *events)
-        rounds = 1 if failed.asked else 0
-        await self._steps.write(job, events, reason=failed.reason, resolution=resolution, rounds=rounds)
-        seconds = self._clock.monotonic() - job.begun
-        self._observer.order_failed(job.order.id, job.status, failed.reason, failed.words, seconds)
-
-    async def _give_back(self, job: Job, delay_ms: float) -> RetryAfter:
-        await self._store.release(Release(job.order.id, job.order.claim, blame=False, resume_in_ms=delay_ms))
-        return RetryAfter(delay_ms)
+        failed = FailedRound(reason=result.reason, detail=result.detail, retry=Retry.UNTIL_DEADLINE, attempt=about)
+        return await self._failures.retry_or_end(job, failed, resolution)

@@ -17,9 +17,9 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled, raise_if_cancelled, unless_stopped
 from dexexec.errors import UnavailableError
-from dexexec.execution.active_orders import Turns
 from dexexec.execution.direct_dispatch import DirectDispatcher
 from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.order_tasks import OrderTasks
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
@@ -81,19 +81,19 @@ class Worker:
         self._claiming: frozenset[UUID] = frozenset()  # orders of a claim that has not been answered
         self._blameless: set[UUID] = set()  # orders whose turn was cut short by a stop or a lost session
         self._timers = RetryTimers(queue, clock, failpoints)
-        self._turns = Turns(
+        self._tasks = OrderTasks(
             store=store,
             timers=self._timers,
             pipeline=pipeline,
             max_claims=limits.max_claims,
-            lease_lives=self._lease_lives,
+            has_lease=self._has_lease,
             changed=self._changed.set,
             clock=clock,
             observer=observer,
             failpoints=failpoints,
         )
         self.direct = DirectDispatcher(
-            self._turns,
+            self._tasks,
             limits.concurrency,
             paced=limits.orders_per_minute is not None,
             changed=self._changed.set,
@@ -161,8 +161,8 @@ class Worker:
                     looks.append(beside.create_task(self._watcher.run(session.id)))
                 await self._lease_loop(session, heartbeat)
                 if heartbeat.done():
-                    self._observer.worker_lease_lost(self.name, heartbeat.result(), len(self._turns))
-                    self._blameless.update(self._turns.order_ids)
+                    self._observer.worker_lease_lost(self.name, heartbeat.result(), len(self._tasks))
+                    self._blameless.update(self._tasks.order_ids)
                 else:
                     left = await self._drain()
                 for look in looks:
@@ -172,7 +172,7 @@ class Worker:
             if self._chores:
                 await asyncio.wait(self._chores, timeout=CHORE_SECONDS)
             await cancelled([heartbeat, *self._chores])
-            await self._turns.drop()
+            await self._tasks.drop()
             await session.end()
         with contextlib.suppress(UnavailableError, TimeoutError):  # then the sweepers of other workers find them
             async with asyncio.timeout(CHORE_SECONDS):
@@ -203,7 +203,7 @@ class Worker:
             raise_if_cancelled()
             self._lease_until = asked + self._limits.lease_seconds
 
-    def _lease_lives(self) -> bool:
+    def _has_lease(self) -> bool:
         """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
         return self._clock.monotonic() < self._lease_until
 
@@ -222,7 +222,7 @@ class Worker:
                 astray = {
                     order_id: claim
                     for order_id, claim in held.items()
-                    if order_id not in self._claiming and not self._turns.has(order_id, claim)
+                    if order_id not in self._claiming and not self._tasks.has(order_id, claim)
                 }
                 again = [order_id for order_id, claim in astray.items() if before.get(order_id) == claim]
                 before = astray
@@ -234,11 +234,11 @@ class Worker:
 
     async def _drain(self) -> list[UUID]:
         """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
-        self._observer.worker_draining(self.name, len(self._turns))
-        self._blameless.update(self._turns.order_ids)
+        self._observer.worker_draining(self.name, len(self._tasks))
+        self._blameless.update(self._tasks.order_ids)
         await self._unblame_quickly()  # now, since whoever stops us may lose patience and kill us
-        await self._turns.wait(self._limits.drain_seconds)
-        left = self._turns.order_ids
+        await self._tasks.wait(self._limits.drain_seconds)
+        left = self._tasks.order_ids
         self._observer.worker_stopped(self.name, len(left))
         return left
 
@@ -306,10 +306,10 @@ class Worker:
         asked, ids = self._clock.monotonic(), [entry.order_id for entry in entries]
         self._claiming = frozenset(ids)
         try:
-            claimed = await self._store.claim(session.id, ids, self._turns.suspects_wanted())
+            claimed = await self._store.claim(session.id, ids, self._tasks.suspects_wanted())
             await self._failpoints.reach(Failpoint.CLAIMED)
             for one in claimed:
-                self._turns.start(one, asked)
+                self._tasks.start(one, asked)
         except UnavailableError:
             # They may be claimed, or not. What is goes with our next looks, and the rest is leased again.
             self._chore(self._put_back(entries))

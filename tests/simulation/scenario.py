@@ -19,7 +19,7 @@ from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
-from dexexec.execution.next_round import Retries
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.intake.intake import ClientLimiter, Intake
@@ -203,7 +203,7 @@ class Scenario:
                 failpoints=machine.failpoints,
             ),
             venues=venues,
-            retries=Retries(attempts=TRIES, base_ms=200, max_ms=2_000),
+            retry_policy=RetryPolicy(attempts=TRIES, base_ms=200, max_ms=2_000),
             finality_ms=1_500,
             clock=clock,
             observer=self.observer,

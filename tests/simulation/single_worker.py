@@ -7,7 +7,7 @@ from typing import cast
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
-from dexexec.execution.next_round import Retries
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
@@ -72,7 +72,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
             {Network.SIMULATED: chain}, {Network.SIMULATED: SimulatedSealer(SimulatedSigner())}, clock, observer
         ),
         venues=dict(venues),
-        retries=Retries(attempts=3, base_ms=500, max_ms=10_000),
+        retry_policy=RetryPolicy(attempts=3, base_ms=500, max_ms=10_000),
         finality_ms=4_000,
         clock=clock,
         observer=observer,

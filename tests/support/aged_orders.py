@@ -15,7 +15,7 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.execution.archiver import Retention
+from dexexec.execution.archiver import Archiver
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Claimed, NewAttempt, Resolution, Step, Store
 from tests.support.parts import new_order, open_database
@@ -114,8 +114,8 @@ class Ground:
 @asynccontextmanager
 async def open_retention(
     address: Address, days: int = 30, observer: Observer | None = None, rest: timedelta = timedelta(0)
-) -> AsyncIterator[Retention]:
-    """Retention as in a worker process; by default, orders stay in the hot tables for no time."""
+) -> AsyncIterator[Archiver]:
+    """The archiver as in a worker process; by default, orders stay in the hot tables for no time."""
     async with open_database(address) as database:
         observer = observer or Observer(make_logger("error"))
-        yield Retention(database, days, clock=SystemClock(), observer=observer, rest=rest)
+        yield Archiver(database, days, clock=SystemClock(), observer=observer, rest=rest)

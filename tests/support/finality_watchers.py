@@ -11,7 +11,7 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, SwapStatus
 from dexexec.execution.finality_watcher import FinalityWatcher
-from dexexec.execution.next_round import Retries
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import Settlement
 from dexexec.store import ConfirmedPage, NewAttempt, Resolution, Step
@@ -106,7 +106,7 @@ class Scene:
             router=Router({}, self.clock, observer, timeout_ms=1, breaker_failures=1, breaker_seconds=1),
             settlement=Settlement({HERE: cast("Chain", self.chain)}, {}, self.clock, observer),
             venues={"here": venue},
-            retries=Retries(3, 1, 1),
+            retry_policy=RetryPolicy(3, 1, 1),
             finality_ms=FINALITY * 1_000,
             clock=self.clock,
             observer=observer,

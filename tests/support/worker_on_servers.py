@@ -17,7 +17,7 @@ from dexexec.domain.quote import Quote
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import Landed, NotSeen
 from dexexec.domain.token import USDC, WSOL
-from dexexec.execution.next_round import Retries
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
@@ -38,7 +38,7 @@ LANDED = Landed(MOVED, 5_000, 7, finalized=True)
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 ALIVE = NotSeen(height=1, history=True, node="n", slot=30)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
-QUICK = Retries(attempts=3, base_ms=5, max_ms=20)
+QUICK = RetryPolicy(attempts=3, base_ms=5, max_ms=20)
 LIMITS = Limits(
     concurrency=16, orders_per_minute=None, max_claims=3, lease_seconds=20, heartbeat_seconds=0.1, drain_seconds=5
 )
@@ -60,7 +60,7 @@ class Bench:
     def worker(
         self,
         *,
-        retries: Retries = QUICK,
+        retry_policy: RetryPolicy = QUICK,
         without: str = "",
         genesis: Mapping[str, str] | None = None,
         clock: Clock | None = None,
@@ -84,7 +84,7 @@ class Bench:
                 genesis or {},
             ),
             venues=venues,
-            retries=retries,
+            retry_policy=retry_policy,
             finality_ms=20,
             clock=clock,
             observer=observer,

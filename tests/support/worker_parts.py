@@ -8,8 +8,8 @@ from dexexec.clock import Clock
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
-from dexexec.execution.next_round import Retries
 from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.settlement import Settlement
@@ -25,7 +25,7 @@ def pipeline_and_watcher(
     router: Router,
     settlement: Settlement,
     venues: Mapping[str, AnyVenue],
-    retries: Retries,
+    retry_policy: RetryPolicy,
     finality_ms: float,
     clock: Clock,
     observer: Observer,
@@ -41,7 +41,7 @@ def pipeline_and_watcher(
         settlement=settlement,
         venues=venues,
         presenter=presenter,
-        retries=retries,
+        retry_policy=retry_policy,
         max_price_impact_bps=1_000,
         finality_ms=finality_ms,
         funds_wait_ms=3_000,

@@ -210,7 +210,7 @@ async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_
                 with pytest.raises(UnavailableError):
                     await b.store.create(order)
             assert [one.order.id for one in stored[0].claimed] == [order.id], "it was committed, under the claim"
-            assert worker._turns.order_ids == [in_flight]
+            assert worker._tasks.order_ids == [in_flight]
             await b.reached(order.id, Status.SUBMITTED)
             b.chain.statuses = [LANDED]
             for order_id in (in_flight, order.id):

@@ -14,8 +14,8 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, SwapStatus, Unavailable, Unknown
 from dexexec.domain.token import KNOWN
-from dexexec.execution import pipeline
-from dexexec.execution.next_round import Retries
+from dexexec.execution import attempt_recorder, pipeline
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.settlement import waiting
 from dexexec.venue import InsufficientFunds, Network, NoRoute, Slippage, Timeout, Unreachable, Unsupported
 from tests.support.parts import new_order, running
@@ -255,8 +255,8 @@ async def test_an_order_without_progress_shows_what_it_waits_for_until_it_moves_
 async def test_an_order_between_two_rounds_shows_what_it_waits_for(bench: OpenBench) -> None:
     async with bench() as b:
         b.a.on_quote = b.b.on_quote = raising(Unreachable("away"))
-        slow = Retries(attempts=3, base_ms=60_000, max_ms=60_000)
-        async with running(b.worker(retries=slow).run()):
+        slow = RetryPolicy(attempts=3, base_ms=60_000, max_ms=60_000)
+        async with running(b.worker(retry_policy=slow).run()):
             order_id = await b.post(new_order(deadline_ms=3_600_000))
             await until(lambda: rests(b, order_id), pause=0.02)
             told = (await b.view(order_id))["waitingFor"]
@@ -272,7 +272,7 @@ async def rests(b: Bench, order_id: UUID) -> bool:
 async def test_promise_5_an_open_attempt_is_looked_up_on_its_own_chain_alone_also_when_its_venue_is_gone(
     bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "OUT_OF_REACH_PAUSE_MS", 20.0)
+    monkeypatch.setattr(pipeline, "UNAVAILABLE_CHAIN_PAUSE_MS", 20.0)
     first, other = {Network.SIMULATED: "first"}, {Network.SIMULATED: "other"}
     async with bench() as b, running(b.sweeper().run()):
         b.chain.statuses = [Unavailable("not yet")]
@@ -455,7 +455,7 @@ async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_w
 
     async def give_up(_: Quote) -> bytes:
         if slow:
-            await asyncio.sleep(2 * pipeline.AT_ONCE)
+            await asyncio.sleep(2 * attempt_recorder.QUICK_BUILD_SECONDS)
         if way == "panics":
             raise Panic
         if way == "cancels" and (task := asyncio.current_task()):

@@ -101,11 +101,11 @@ async def lost_during_start(b: Bench, order_id: UUID, *, session: bool) -> None:
     worker._pipeline._router._timeout = 60
     task = asyncio.create_task(worker.run())
     await b.queue.enqueue([order_id])
-    await until(lambda: worker._turns.order_ids)
+    await until(lambda: worker._tasks.order_ids)
     if session:
         async with b.store._database.connection() as connection:
             await connection.execute("DELETE FROM workers")
-        await until(lambda: not worker._turns.order_ids)
+        await until(lambda: not worker._tasks.order_ids)
     worker.stop()
     await task
 
@@ -257,7 +257,7 @@ async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_clai
     async with bench() as b:
         worker = b.worker()
         overdue = iter([False])
-        worker._turns._lease_lives = lambda: next(overdue, True)
+        worker._tasks._has_lease = lambda: next(overdue, True)
         order_id = await b.post()
         async with running(worker.run(), b.sweeper().run()):
             assert (await b.ended(order_id))[-1].status is Status.CONFIRMED

@@ -21,7 +21,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import TRANSITIONS, Status
-from dexexec.execution.next_round import Retries
+from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Worker
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
@@ -63,7 +63,7 @@ class WorkerSetup:
             router=router,
             settlement=at.settlement,
             venues=venues,
-            retries=Retries(attempts=tries, base_ms=5, max_ms=20),
+            retry_policy=RetryPolicy(attempts=tries, base_ms=5, max_ms=20),
             finality_ms=20,
             clock=at.clock,
             observer=at.observer,

@@ -10,7 +10,7 @@ import pytest
 
 from dexexec.domain.swap import FailedOnChain, Unavailable
 from dexexec.errors import UnavailableError
-from dexexec.execution.finality_watcher import NOBODYS_MS, PAGE
+from dexexec.execution.finality_watcher import PAGE, UNSERVED_AFTER_MS
 from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.failpoints import Failpoint
 from dexexec.settlement.solana.rpc.methods import MAX_STATUSES
@@ -196,11 +196,11 @@ async def test_an_order_that_no_process_serves_is_left_alone_and_shows_it(scene:
     row, watcher = await scene.confirmed(network="elsewhere"), scene.watcher()
     await scene.look(watcher)
     assert (scene.chain.asked, row.claim, row.waiting) == ([], 1, None)
-    await watcher.tell_of_nobodys(scene.worker)
+    await watcher.report_unserved(scene.worker)
     assert row.waiting is None, "another process may come to it yet"
     for _ in range(2):
-        scene.clock.advance(NOBODYS_MS / 1_000 + 1)
-        await watcher.tell_of_nobodys(scene.worker)
+        scene.clock.advance(UNSERVED_AFTER_MS / 1_000 + 1)
+        await watcher.report_unserved(scene.worker)
     waiting: Any = row.waiting
     assert waiting["reason"] == "network"
     assert "elsewhere" in waiting["detail"]

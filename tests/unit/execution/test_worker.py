@@ -11,7 +11,8 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.errors import UnavailableError
 from dexexec.execution.finality_watcher import FinalityWatcher
-from dexexec.execution.pipeline import Pipeline, RetryAfter
+from dexexec.execution.job import RetryAfter
+from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.recovery.signing_permission import SigningPermission

@@ -1,7 +1,7 @@
-"""The turns of a worker's orders: the pipeline carries each claimed order on, until it ends, rests or is released.
+"""The asyncio tasks of a worker, one for each order that it executes: started, counted, awaited and cancelled.
 
-A turn takes no other order with it, whatever happens in it. What cannot be released is found by the worker's next look
-(`dexexec.execution.worker`).
+A task never affects another one, whatever happens in it. An order that cannot be released is found by
+`execution.stray_claims`.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from dexexec.store import Claimed, Release, Store
 
 CRASH_PAUSE_MS = 1_000.0
 OUTAGE_PAUSE_MS = 500.0
-"""Where an order can be claimed and handed back, and its steps cannot be written, it is not tried without a pause."""
+"""Where an order can be claimed but its steps cannot be written, it must not be retried in a tight loop."""
 SUSPECT_SECONDS = 5.0
-"""A suspect that has not crashed the process by then is no reason to let the next one wait, however long its turn."""
-MOST_SUSPECTS = 64
+"""A suspect that has not crashed the process by then no longer delays the next one."""
+MAX_SUSPECTS = 64
 
 
-class Turns:
-    """The orders that a worker has in hand. `lease_lives` says whether they may be sent; `changed` is called when one
-    fewer is in hand."""
+class OrderTasks:
+    """The orders that a worker executes now. `has_lease` returns whether their swaps may be sent; `changed` is called
+    when one fewer is executed."""
 
     def __init__(
         self,
@@ -38,18 +38,23 @@ class Turns:
         timers: RetryTimers,
         pipeline: Pipeline,
         max_claims: int,
-        lease_lives: Callable[[], bool],
+        has_lease: Callable[[], bool],
         changed: Callable[[], None],
         clock: Clock,
         observer: Observer,
         failpoints: Failpoints,
     ) -> None:
+        self._store = store
+        self._timers = timers
+        self._pipeline = pipeline
+        self._max_claims = max_claims
+        self._has_lease = has_lease
+        self._changed = changed
+        self._clock = clock
+        self._observer = observer
         self._failpoints = failpoints
-        self._store, self._timers, self._pipeline = store, timers, pipeline
-        self._max_claims, self._lease_lives, self._changed = max_claims, lease_lives, changed
-        self._clock, self._observer = clock, observer
-        self._running: dict[UUID, tuple[int, asyncio.Task[None]]] = {}  # by order: its claim, its turn
-        self._suspects: dict[UUID, float] = {}  # those that run, and since when
+        self._running: dict[UUID, tuple[int, asyncio.Task[None]]] = {}  # the claim and the task of each order
+        self._suspects: dict[UUID, float] = {}  # running suspects, and since when
         self._suspects_at_once = 1
 
     def __len__(self) -> int:
@@ -57,64 +62,69 @@ class Turns:
 
     @property
     def order_ids(self) -> list[UUID]:
-        """The orders in hand."""
+        """The orders that are executed now."""
         return list(self._running)
 
     def has(self, order_id: UUID, claim: int) -> bool:
-        """Whether that order is in hand, under that claim."""
+        """Whether that order is executed under that claim."""
         return order_id in self._running and self._running[order_id][0] == claim
 
     def suspects_wanted(self) -> int:
-        """How many suspects may be taken up now: one at first, and twice as many after each whose turn ended well."""
+        """How many suspects (orders whose last execution may have crashed a worker) may be claimed now."""
+        # One at first, and twice as many after each that ends well: a single poisonous order among many suspects then
+        # crashes the process only a few times, and harmless ones are not held up for long.
         now = self._clock.monotonic()
         return self._suspects_at_once - sum(now < since + SUSPECT_SECONDS for since in self._suspects.values())
 
-    def start(self, claimed: Claimed, asked: float, *, direct: bool = False) -> None:
-        """Begin the turn of an order that was claimed when it was asked for at `asked` (monotonic seconds); `direct`:
-        by the commit that stored it."""
+    def start(self, claimed: Claimed, claimed_at: float, *, direct: bool = False) -> None:
+        """Start executing an order whose claim was requested at `claimed_at` (monotonic seconds). `direct`: it was
+        claimed by the commit that stored it."""
         order_id = claimed.order.id
-        task = asyncio.create_task(self._run(claimed, asked, direct))
-        self._running[order_id] = claimed.order.claim, task
+        task = asyncio.create_task(self._run(claimed, claimed_at, direct))
+        self._running[order_id] = (claimed.order.claim, task)
         if claimed.suspect:
             self._suspects[order_id] = self._clock.monotonic()
         task.add_done_callback(lambda done: self._ended(order_id, done))
 
     async def wait(self, seconds: float) -> None:
-        """Let turns end, for up to `seconds`."""
+        """Let tasks end, for up to `seconds`."""
         if self._running:
             await asyncio.wait([task for _, task in self._running.values()], timeout=seconds)
 
     async def drop(self) -> None:
-        """Stop all turns where they are. Their orders are freed by the end of the worker's session; one that an adapter
-        does not let go of is left behind, and writes nothing more."""
+        """Cancel all tasks. Their orders are freed when the worker session ends. A task that an adapter keeps from
+        ending is left behind; its claim is fenced, so it cannot write any more."""
         await cancelled(task for _, task in self._running.values())
         self._suspects_at_once = 1
 
     def _ended(self, order_id: UUID, task: "asyncio.Task[None]") -> None:
+        # The same order may be running again under a newer claim by now; then this task is not the one in the table.
         if order_id in self._running and self._running[order_id][1] is task:
             del self._running[order_id]
             if self._suspects.pop(order_id, None) is not None:
-                self._suspects_at_once = min(2 * self._suspects_at_once, MOST_SUSPECTS)
+                self._suspects_at_once = min(2 * self._suspects_at_once, MAX_SUSPECTS)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._observer.order_release_failed(order_id, error)
         self._changed()
 
-    async def _run(self, claimed: Claimed, asked: float, direct: bool) -> None:
+    async def _run(self, claimed: Claimed, claimed_at: float, direct: bool) -> None:
         order = claimed.order
         try:
             if direct:
-                await asyncio.sleep(0)  # whoever posted it is answered first
+                await asyncio.sleep(0)  # the client is answered first
                 await self._failpoints.reach(Failpoint.TAKEN)
             if order.claims > self._max_claims:
                 if claimed.attempt is None:
                     await self._pipeline.poison(claimed)
                     return
+                # Its transaction may still land, so it must be settled, however often that crashes.
                 self._observer.order_stuck(order.id, order.claims)
-            later = await self._pipeline.run(claimed, asked, self._lease_lives)
-            if later is not None:
-                self._timers.add(order.id, later.delay_ms)
+            retry_after = await self._pipeline.run(claimed, claimed_at, self._has_lease)
+            if retry_after is not None:
+                self._timers.add(order.id, retry_after.delay_ms)
         except ClaimLostError:
-            # Also when it is still ours in the record, after a lease that ran out by our clock alone: then it must go.
+            # Also when the record still has it under this claim, after a lease that ran out only by this machine's
+            # clock. Then nobody else would take it up, so it is released.
             self._observer.claim_lost(order.id)
             await self._release(order)
         except UnavailableError as error:
@@ -122,16 +132,17 @@ class Turns:
             await self._release(order, pause_ms=OUTAGE_PAUSE_MS)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - a bug must cost one order its turn, not the worker its life
+        except BaseException as error:  # noqa: BLE001 - a bug must cost one execution, not the whole worker
             self._observer.order_run_crashed(order.id, order.claims, error)
+            # Not a suspect that ended well, so the number of suspects at once starts again.
             self._suspects.pop(order.id, None)
             self._suspects_at_once = 1
             await self._release(order, blame=True, pause_ms=CRASH_PAUSE_MS)
 
     async def _release(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
-        """Release the claim, so that the order is resumed from the record; without effect where it is another's."""
+        """Release the claim, so that the order is resumed from the record. Without effect on a newer claim."""
         await self._failpoints.reach(Failpoint.RELEASING)
-        with contextlib.suppress(UnavailableError):  # then the worker's next look finds it
-            await self._store.release(Release(order.id, order.claim, blame, pause_ms))
+        with contextlib.suppress(UnavailableError):  # then `StrayClaims` finds it
+            await self._store.release(Release(order_id=order.id, claim=order.claim, blame=blame, resume_in_ms=pause_ms))
             await self._failpoints.reach(Failpoint.RELEASED)
             self._timers.add(order.id, pause_ms)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.execution.fitting_size import PPM, QUESTIONS, FittingSize, fitting_size, smaller
+from dexexec.execution.size_suggestion import MAX_ROUNDS, PPM, SuggestedSize, smaller, suggest_size
 from dexexec.venues.router import Answer, Routing
 from dexexec_adapters.curves import cpmm, damm_v2
 from dexexec_adapters.curves.damm_v2_fees import BaseFee
@@ -45,11 +45,11 @@ class Pool:
         return Answer(venue="pool", quote=quote_of("pool", request, other, price_impact_ppm=found.price_impact_ppm))
 
 
-async def found_for(request: SwapRequest, limit_ppm: int) -> tuple[Pool, FittingSize | None]:
+async def found_for(request: SwapRequest, limit_ppm: int) -> tuple[Pool, SuggestedSize | None]:
     pool = Pool()
     answer = pool.answer(request)
     quotes: list[Quote] = [answer.quote] if answer.quote else []
-    return pool, await fitting_size(pool.route, request, quotes, limit_ppm)
+    return pool, await suggest_size(pool.route, request, quotes, limit_ppm)
 
 
 @pytest.mark.parametrize("limit_ppm", [100, 10_000, 100_000, 900_000])
@@ -65,7 +65,7 @@ async def found_for(request: SwapRequest, limit_ppm: int) -> tuple[Pool, Fitting
 async def test_the_size_is_within_the_limit_and_close_to_the_largest(request_: SwapRequest, limit_ppm: int) -> None:
     pool, found = await found_for(request_, limit_ppm)
     assert found is not None
-    assert len(pool.asked) <= QUESTIONS
+    assert len(pool.asked) <= MAX_ROUNDS
     fits, larger = (
         pool.answer(replace(request_, amount=amount)).quote for amount in (found.amount, found.amount * 102 // 100)
     )
@@ -87,8 +87,8 @@ async def test_a_venue_that_never_gets_within_the_limit_is_queried_a_few_times_o
         return Routing.of([Answer(venue="v", quote=quote_of("v", request, 1_000, price_impact_ppm=999_950))])
 
     quote = quote_of("v", SELL_ONE_SOL, 1_000, price_impact_ppm=999_950)
-    assert await fitting_size(route, SELL_ONE_SOL, [quote], 100_000) is None
-    assert len(asked) <= QUESTIONS
+    assert await suggest_size(route, SELL_ONE_SOL, [quote], 100_000) is None
+    assert len(asked) <= MAX_ROUNDS
     assert asked == sorted(asked, reverse=True)
 
 

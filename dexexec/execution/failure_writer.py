@@ -1,0 +1,96 @@
+"""Writes what follows a round without a fill: when the next round begins, or that the order failed or expired."""
+
+import random
+from dataclasses import replace
+
+from dexexec.clock import Clock
+from dexexec.domain.event import Detail
+from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.status import Trigger
+from dexexec.execution.job import Job, RetryAfter
+from dexexec.execution.retry_policy import FailedRound, Retry, RetryPolicy, fit_before_deadline
+from dexexec.execution.step_writer import Events, StepWriter
+from dexexec.observe.observer import Observer
+from dexexec.store import Resolution
+
+TOO_LATE = FailedRound(
+    reason=FailureReason.DEADLINE, detail="the deadline passed before anything was sent", retry=Retry.NEVER
+)
+CUT_SHORT_BY_DEADLINE = frozenset({FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT})
+"""Reasons that may be an effect of the order's own deadline."""
+
+
+class FailureWriter:
+    """Ends rounds and orders without a fill, as `retry_policy` allows."""
+
+    def __init__(
+        self, steps: StepWriter, retry_policy: RetryPolicy, clock: Clock, observer: Observer, rng: random.Random
+    ) -> None:
+        self._steps = steps
+        self._retry_policy = retry_policy
+        self._clock = clock
+        self._observer = observer
+        self._rng = rng
+
+    async def retry_or_end(
+        self, job: Job, failed: FailedRound, resolution: Resolution | None = None
+    ) -> RetryAfter | None:
+        """Schedule the next round. Fail the order when another round cannot help or it had enough of them; expire it
+        at its deadline. `resolution` is of the attempt that was signed in this round."""
+        signed = resolution is not None
+        refusals = 1 if failed.retry is Retry.FEW_TIMES and not signed else 0
+        job.refusals += refusals
+        if self._retry_policy.is_exhausted(
+            failed, signed=signed, rounds=job.rounds, attempts=job.attempts, refusals=job.refusals
+        ):
+            await self.fail(job, failed, resolution)
+            return None
+        left_ms = (job.deadline - self._clock.monotonic()) * 1000
+        if left_ms <= 0 or failed.reason == FailureReason.DEADLINE:
+            await self.expire(job, failed, resolution)
+            return None
+        pause_ms = self._retry_policy.pause_ms(job.rounds, self._rng, failed.breakers_open_ms)
+        pause_ms = fit_before_deadline(pause_ms, left_ms)
+        detail = {
+            **(failed.quotes or {}),
+            **failed.attempt,
+            "reason": failed.reason,
+            "detail": failed.detail,
+            "retryInMs": round(pause_ms),
+            "triesLeft": self._retry_policy.attempts - max(job.attempts, job.refusals),
+        }
+        await self._steps.write(
+            job,
+            ((Trigger.ROUTE, detail),),
+            resolution=resolution,
+            rounds=1 if failed.quotes else 0,
+            refusals=refusals,
+            resume_in_ms=pause_ms,
+        )
+        self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
+        return RetryAfter(pause_ms)
+
+    async def expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
+        """End the order at its deadline, with the reason that kept it from being filled."""
+        reason, detail = failed.reason, failed.detail
+        # When the deadline itself cut this round short, the reason of the round before is the one to report.
+        if job.cause is not None and failed.reason in CUT_SHORT_BY_DEADLINE:
+            reason, detail = job.cause
+        if reason != FailureReason.DEADLINE:
+            detail = f"the deadline passed, and the order could not be filled before: {detail}"
+        await self._end(job, Trigger.EXPIRE, replace(failed, reason=reason, detail=detail), resolution)
+
+    async def fail(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
+        """End the order before its deadline."""
+        await self._end(job, Trigger.FAIL, failed, resolution)
+
+    async def _end(self, job: Job, trigger: Trigger, failed: FailedRound, resolution: Resolution | None) -> None:
+        detail: Detail = {**failed.attempt, "reason": failed.reason, "detail": failed.detail}
+        events: Events = ((trigger, detail),)
+        if failed.quotes:
+            events = ((Trigger.ROUTE, failed.quotes), *events)
+        await self._steps.write(
+            job, events, reason=failed.reason, resolution=resolution, rounds=1 if failed.quotes else 0
+        )
+        seconds = self._clock.monotonic() - job.begun
+        self._observer.order_failed(job.order.id, job.status, failed.reason, failed.detail, seconds)

@@ -1,0 +1,70 @@
+"""Writes the steps of an order: the only place where its status changes."""
+
+from dexexec.domain.event import Detail
+from dexexec.domain.quote import Fill
+from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
+from dexexec.errors import ClaimLostError
+from dexexec.execution.job import Job
+from dexexec.store import NewAttempt, Resolution, Step, Store
+
+Events = tuple[tuple[Trigger, Detail], ...]
+
+
+class StepWriter:
+    """Writes steps to `store`, each under its job's claim."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def write(
+        self,
+        job: Job,
+        events: Events,
+        *,
+        venue: str | None = None,
+        reason: str | None = None,
+        fill: Fill | None = None,
+        rounds: int = 0,
+        refusals: int = 0,
+        attempt: NewAttempt | None = None,
+        resolution: Resolution | None = None,
+        resume_in_ms: float | None = None,
+        corrections: tuple[Resolution, ...] = (),
+        tx_hash: str | None = None,
+    ) -> None:
+        """Write one step, with a status for each event. Raises `ClaimLostError` and `IllegalTransitionError`."""
+        status = job.status
+        steps: list[tuple[Status, Detail]] = []
+        resolutions = (*corrections, resolution) if resolution else corrections
+        proven = any(one.outcome is not None for one in resolutions)
+        for trigger, detail in events:
+            # A transaction that was sent may still land. Without a proof of its outcome, nothing else may follow it:
+            # the order would be swapped twice.
+            if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
+                raise IllegalTransitionError(status, trigger)
+            status = advance(status, trigger)
+            steps.append((status, detail))
+        step = Step(
+            order_id=job.order.id,
+            claim=job.order.claim,
+            version=job.version,
+            events=tuple(steps),
+            final=ends(status, finalized=proven),
+            venue=venue,
+            reason=reason,
+            fill=fill,
+            rounds=rounds,
+            attempt=attempt,
+            resolution=resolution,
+            resume_in_ms=resume_in_ms,
+            refusals=refusals,
+            bound=job.fixed,
+            corrections=corrections,
+            tx_hash=tx_hash,
+        )
+        if await self._store.advance(step) is None:
+            raise ClaimLostError(str(job.order.id))
+        # Only after the commit: a step that failed leaves the job as the record has it.
+        job.status = status
+        job.version += len(steps)
+        job.fixed = None
