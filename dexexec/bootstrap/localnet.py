@@ -23,7 +23,15 @@ async def alongside(data_dir: Path) -> AsyncIterator["RunningLocalnet"]:
     Raises `StartupError`."""
     command = load_command()
     port = RPC_PORT if _free(RPC_PORT) and _free(RPC_PORT + 1) else 0
-    options = command.Options(data_dir / FOLDER, port, port and port + 1, SLOT_MS, (), (), allow_faults=False)
+    options = command.Options(
+        folder=data_dir / FOLDER,
+        port=port,
+        ws_port=port and port + 1,
+        slot_ms=SLOT_MS,
+        programs=(),
+        accounts=(),
+        allow_faults=False,
+    )
     async with command.running(options) as localnet:
         yield localnet
 

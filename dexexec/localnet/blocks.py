@@ -1,7 +1,7 @@
-"""The chain of blocks: which slot is processed, confirmed, finalized, and which blockhashes may still be used.
+"""The chain of blocks: which slot is processed, confirmed or finalized, and which blockhashes are still valid. Pure.
 
-Pure. A fork removes the newest blocks; the next one gets a higher slot than any that was removed, on a lower height, as
-on a cluster that leaves a minority fork.
+A fork removes the newest blocks. As on a cluster that leaves a minority fork, the next block has a higher slot than any
+that was removed, and a lower height.
 """
 
 from collections import deque
@@ -12,15 +12,15 @@ from itertools import islice
 
 MAX_AGE = 150
 """Blocks on top of a block after which its blockhash is too old."""
-KEPT = 512
-"""Blocks in memory: the window of blockhashes below a node that lags as far as it may."""
 MAX_LAG = 300
+KEPT_BLOCKS = 512
+"""Blocks in memory: a node with the largest lag still needs the `MAX_AGE` blocks below its own tip."""
 MAX_FORK = 31
-"""What is finalized cannot be taken back."""
+"""Blocks that a fork can remove; one more would be finalized."""
 
 
 class Commitment(StrEnum):
-    """How sure a client wants to be."""
+    """How settled a block must be for a client, the least first."""
 
     PROCESSED = "processed"
     CONFIRMED = "confirmed"
@@ -28,12 +28,12 @@ class Commitment(StrEnum):
 
 
 DEPTH = {Commitment.PROCESSED: 0, Commitment.CONFIRMED: 2, Commitment.FINALIZED: 32}
-"""Blocks on top of a block from which it counts as that."""
+"""Blocks on top of a block from which it has that commitment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block: its slot, its height (the number of blocks before it), its blockhash, its time (Unix seconds)."""
+    """A block: its slot, its height (the number of blocks before it), its blockhash and its time (Unix seconds)."""
 
     slot: int
     height: int
@@ -47,15 +47,18 @@ class Block:
 
 
 class Blocks:
-    """The newest blocks of the chain, at most `KEPT`. `next_slot` is above any slot there ever was; what was finalized
-    once, `root_slot` and all below, stays so whatever forks there are."""
+    """The newest blocks of the chain, at most `KEPT_BLOCKS`.
+
+    `next_slot` is above every slot that ever was. `root_slot` and all slots below stay finalized after any fork.
+    """
 
     def __init__(self, blocks: Iterable[Block], next_slot: int = 0, root_slot: int = 0) -> None:
-        self._blocks = deque(blocks, maxlen=KEPT)
+        self._blocks = deque(blocks, maxlen=KEPT_BLOCKS)
         self._by_hash = {block.hash: block for block in self._blocks}
         self.next_slot = max(next_slot, self.tip.slot + 1)
+        # After a fork the tip is lower, and what counts as finalized must not become lower with it.
         rooted = (block.height for block in self._blocks if block.slot <= root_slot)
-        self._root = max(self._blocks[0].height, self.tip.height - DEPTH[Commitment.FINALIZED], *rooted)
+        self._root_height = max(self._blocks[0].height, self.tip.height - DEPTH[Commitment.FINALIZED], *rooted)
 
     @property
     def tip(self) -> Block:
@@ -63,29 +66,30 @@ class Blocks:
         return self._blocks[-1]
 
     def next(self, blockhash: str, time: int) -> Block:
-        """The block that would come after the tip."""
+        """The block that follows the tip."""
         return Block(self.next_slot, self.tip.height + 1, blockhash, time)
 
     def append(self, block: Block) -> None:
-        """Make `block`, from `next`, the tip."""
-        if len(self._blocks) == KEPT:
+        """Makes `block`, from `next`, the tip."""
+        if len(self._blocks) == KEPT_BLOCKS:
+            # The deque drops its oldest block by itself; the index does not.
             del self._by_hash[self._blocks[0].hash]
         self._blocks.append(block)
         self._by_hash[block.hash] = block
         self.next_slot = block.slot + 1
-        self._root = max(self._root, block.height - DEPTH[Commitment.FINALIZED])
+        self._root_height = max(self._root_height, block.height - DEPTH[Commitment.FINALIZED])
 
     def at(self, commitment: Commitment, lag: int = 0) -> Block:
         """The newest block of a commitment, on a node that is `lag` blocks behind."""
-        depth = min(DEPTH[commitment], self.tip.height - self._root) + lag
+        depth = min(DEPTH[commitment], self.tip.height - self._root_height) + lag
         return self._blocks[-1 - depth] if depth < len(self._blocks) else self._blocks[0]
 
     def newest(self, count: int) -> list[Block]:
-        """The newest blocks, the newest first."""
+        """The newest blocks, newest first."""
         return list(islice(reversed(self._blocks), count))
 
     def usable(self, blockhash: str, view: Block) -> Block | None:
-        """The block of a blockhash that may be used as seen from `view`; None if it is unknown there or too old."""
+        """The block of a blockhash that is valid as seen from `view`. None: unknown there, or too old."""
         block = self._by_hash.get(blockhash)
         return block if block and block.height <= view.height <= block.last_valid_height else None
 
@@ -93,18 +97,19 @@ class Blocks:
         """Blocks on top of a slot on a node that is `lag` behind; negative if the node has not seen the slot."""
         count = -1
         for block in islice(reversed(self._blocks), lag, None):
+            # A count beyond the finalized depth is shown as finalized, so it need not be exact.
             if block.slot < slot or count > DEPTH[Commitment.FINALIZED]:
                 break
             count += 1
         return count
 
     def commitment(self, slot: int, lag: int = 0) -> Commitment:
-        """What a slot that the node has seen counts as there."""
+        """The highest commitment of a slot that the node has seen."""
         return next(level for level in reversed(Commitment) if slot <= self.at(level, lag).slot)
 
     def fork(self, count: int) -> list[Block]:
-        """Remove the newest blocks, at most `MAX_FORK`, none that is finalized; those that are gone."""
-        gone = [self._blocks.pop() for _ in range(min(count, MAX_FORK, self.tip.height - self._root))]
-        for block in gone:
+        """Removes the newest `count` blocks, as far as they are not finalized. Returns the removed ones."""
+        removed = [self._blocks.pop() for _ in range(min(count, MAX_FORK, self.tip.height - self._root_height))]
+        for block in removed:
             del self._by_hash[block.hash]
-        return gone
+        return removed

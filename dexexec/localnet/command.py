@@ -1,4 +1,4 @@
-"""`python -m dexexec localnet`, once its options are read: everything put together, until it is asked to stop."""
+"""Runs `python -m dexexec localnet` with its parsed options: builds all parts and serves until it is stopped."""
 
 import asyncio
 import socket
@@ -18,12 +18,12 @@ from dexexec.localnet.rpc.server import Cluster, make_server
 from dexexec.localnet.runtime import Runtime
 
 HOST = "127.0.0.1"
-"""Whoever reaches it can have any amount of its coins: it is for this machine."""
+"""Loopback only: every client can take any amount of its coins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The command line. A port of 0 picks a free one; `slot_ms` 0 leaves the clock to `localnet_advanceSlots`."""
+    """The command line. Port 0 picks a free port; with `slot_ms` 0 only `localnet_advanceSlots` makes slots."""
 
     folder: Path
     port: int
@@ -36,21 +36,22 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class RunningLocalnet:
-    """A localnet that answers. `clock` never ends by itself, so when it is done it has failed."""
+    """A localnet that serves. `clock` never ends by itself: when it is done, it has failed."""
 
     url: str
     banner: str
     clock: "asyncio.Future[None]"
 
     async def watch(self) -> None:
-        """Until it fails, with what it failed with."""
+        """Waits until the clock fails, and raises its error."""
         await asyncio.shield(self.clock)
 
 
-async def serve(options: Options, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-    """Run until `stop`. Raises `StartupError` when it cannot start."""
+async def serve(options: Options, stop: asyncio.Event, show: Callable[[str], None]) -> None:
+    """Serves until `stop`. Raises `StartupError` if it cannot start."""
     async with running(options) as localnet:
-        say(localnet.banner)
+        show(localnet.banner)
+        # A failed clock stops the command too, and its error is raised.
         localnet.clock.add_done_callback(lambda _: stop.set())
         await stop.wait()
         if localnet.clock.done():
@@ -59,21 +60,22 @@ async def serve(options: Options, stop: asyncio.Event, say: Callable[[str], None
 
 @asynccontextmanager
 async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
-    """A localnet as long as the block lasts. Raises `StartupError` when it cannot start."""
+    """A localnet for the duration of the block. Raises `StartupError` if it cannot start."""
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
         ledger = Ledger(journal, Runtime(), time.time)
-        kept = _load(ledger, options)
+        notes = _load(ledger, options)
         cluster = Cluster(ledger, allow_faults=options.allow_faults)
         server = make_server(cluster)
         server.add_sockets([rpc, ws])
-        port, ws_port = rpc.getsockname()[1], ws.getsockname()[1]
+        port = rpc.getsockname()[1]
+        ws_port = ws.getsockname()[1]
         clock = asyncio.create_task(_clock(ledger, options.slot_ms / 1000))
         try:
-            yield RunningLocalnet(
-                f"http://{HOST}:{port}", "\n".join([*kept, _banner(options, journal, ledger, port, ws_port)]), clock
-            )
+            banner = "\n".join([*notes, _banner(options, journal, ledger, port, ws_port)])
+            yield RunningLocalnet(f"http://{HOST}:{port}", banner, clock)
         finally:
             server.stop()
+            # Requests that hang on a fault end now; otherwise closing the connections would wait for them.
             cluster.close()
             await server.close_all_connections()
             clock.cancel()
@@ -84,19 +86,20 @@ async def _clock(ledger: Ledger, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     due = loop.time()
     while seconds:
+        # From the time that was due, so that delays do not add up; a machine that slept does not catch up.
         due = max(due + seconds, loop.time())
         await asyncio.sleep(due - loop.time())
         ledger.tick()
-    await loop.create_future()
+    await loop.create_future()  # a stopped clock waits until it is cancelled
 
 
 def _load(ledger: Ledger, options: Options) -> list[str]:
     try:
         ledger.add_programs(map(read_program, options.programs))
-        kept = ledger.add_accounts(map(read_account, options.accounts))
+        in_use = ledger.add_accounts(map(read_account, options.accounts))
     except ValueError as error:
         raise StartupError(f"a program cannot be loaded: {error}") from error
-    return [f"--account {address}: the ledger has it already, and keeps what it has" for address in kept]
+    return [f"--account {address}: the ledger has it already, and keeps what it has" for address in in_use]
 
 
 @contextmanager
@@ -116,11 +119,12 @@ def _listening(options: Options) -> Iterator[tuple[socket.socket, socket.socket]
 
 def _listen(port: int, option: str) -> socket.socket:
     try:
-        [found] = bind_sockets(port, HOST)
+        [listening] = bind_sockets(port, HOST)
     except OSError as error:
-        why = f"port {port} cannot be had ({error.strerror})"
-        raise StartupError(f"{why}: stop what listens there, or give another {option}") from error
-    return found
+        raise StartupError(
+            f"port {port} is not available ({error.strerror}): stop what listens there, or give another {option}"
+        ) from error
+    return listening
 
 
 def _banner(options: Options, journal: Journal, ledger: Ledger, port: int, ws_port: int) -> str:
@@ -140,6 +144,8 @@ def _banner(options: Options, journal: Journal, ledger: Ledger, port: int, ws_po
     health = """'{"jsonrpc": "2.0", "id": 1, "method": "getHealth"}'"""
     airdrop = """'{"jsonrpc": "2.0", "id": 1, "method": "requestAirdrop", "params": ["ADDRESS", 1000000000]}'"""
     return (
-        f"\ndexexec localnet is ready\n\n{table}\n\n  Is it there?\n\n    {call} {health}\n\n"
-        f"  1 SOL to an address:\n\n    {call} {airdrop}\n\n  Ctrl-C stops; the next start goes on from here.\n"
+        f"\ndexexec localnet is ready\n\n{table}\n\n"
+        f"  Check that it answers:\n\n    {call} {health}\n\n"
+        f"  Send 1 SOL to an address:\n\n    {call} {airdrop}\n\n"
+        "  Ctrl-C stops it; the next start continues from here.\n"
     )

@@ -1,5 +1,7 @@
-"""What the faucet gives: lamports, wrapped SOL, and tokens of the mints it makes itself. Pure: accounts in,
-instructions out; the ledger signs and lands them."""
+"""Builds the faucet's transfers: lamports, wrapped SOL, and tokens of the mints that it creates itself. Pure.
+
+Accounts go in, instructions come out; the ledger signs and lands them.
+"""
 
 from collections.abc import Callable
 
@@ -14,16 +16,18 @@ from solders.token.state import Mint
 
 from dexexec.localnet.rpc import encoding
 
-ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
-CREATE_IDEMPOTENT, MINT_TO, SYNC_NATIVE = b"\x01", b"\x07", b"\x11"
+ASSOCIATED_TOKEN = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+CREATE_IDEMPOTENT = b"\x01"
+MINT_TO = b"\x07"
+SYNC_NATIVE = b"\x11"
 
 
 class FaucetError(Exception):
-    """The faucet cannot give that; the text says why."""
+    """The faucet cannot give that; the message is the reason."""
 
 
 def new_mint(faucet: Pubkey, decimals: int, lamports: int) -> Account:
-    """A mint's account whose tokens the faucet makes; `lamports` are its rent."""
+    """The account of a mint whose authority is the faucet. `lamports` are its rent."""
     return Account(lamports, bytes(Mint(faucet, 0, decimals, True)), TOKEN)
 
 
@@ -34,24 +38,25 @@ def funding_instructions(
     decimals: int,
     amount: int,
     *,
-    at: Callable[[Pubkey], Account | None],
+    account_at: Callable[[Pubkey], Account | None],
 ) -> list[Instruction]:
-    """What lets `owner` hold at least `amount` of a mint, in its associated token account, or lamports without a mint;
-    nothing if it does. `at` knows the accounts. Raises `FaucetError`."""
+    """Instructions after which `owner` holds at least `amount` of a mint, in its associated token account; without a
+    mint, lamports. Empty if it does already. Raises `FaucetError`."""
     if mint is None:
-        account = at(owner)
+        account = account_at(owner)
         missing = amount - (account.lamports if account else 0)
         return [_transfer(faucet, owner, missing)] if missing > 0 else []
-    _check_mint(faucet, mint, decimals, at(mint))
+    _check_mint(faucet, mint, decimals, account_at(mint))
     address = get_associated_token_address(owner, mint)
-    held = encoding.token_account(at(address))
-    missing = amount - (held.amount if held else 0)
+    token_account = encoding.token_account(account_at(address))
+    missing = amount - (token_account.amount if token_account else 0)
     if missing <= 0:
         return []
     keys = [AccountMeta(faucet, True, True), AccountMeta(address, False, True)]
     keys += [AccountMeta(key, False, False) for key in (owner, mint, SYSTEM, TOKEN)]
-    create = Instruction(ASSOCIATED, CREATE_IDEMPOTENT, keys)
+    create = Instruction(ASSOCIATED_TOKEN, CREATE_IDEMPOTENT, keys)
     if mint == encoding.NATIVE_MINT:
+        # Wrapped SOL is not minted: lamports are sent, and the token program then counts them.
         sync = Instruction(TOKEN, SYNC_NATIVE, [AccountMeta(address, False, True)])
         return [create, _transfer(faucet, address, missing), sync]
     keys = [AccountMeta(mint, False, True), AccountMeta(address, False, True), AccountMeta(faucet, True, False)]
@@ -59,13 +64,13 @@ def funding_instructions(
 
 
 def _check_mint(faucet: Pubkey, mint: Pubkey, decimals: int, account: Account | None) -> None:
-    found = encoding.mint(account)
-    if account is None or found is None or account.owner != TOKEN:
-        raise FaucetError(f"{mint} is there, and is no mint of the SPL Token program")
-    if found.decimals != decimals:
-        raise FaucetError(f"the mint {mint} has {found.decimals} decimals, not {decimals}")
-    if mint != encoding.NATIVE_MINT and found.mint_authority != faucet:
-        raise FaucetError(f"the mint {mint} is not one of the faucet's: its own authority has to mint")
+    state = encoding.mint(account)
+    if account is None or state is None or account.owner != TOKEN:
+        raise FaucetError(f"the account {mint} exists and is not a mint of the SPL Token program")
+    if state.decimals != decimals:
+        raise FaucetError(f"the mint {mint} has {state.decimals} decimals, not {decimals}")
+    if mint != encoding.NATIVE_MINT and state.mint_authority != faucet:
+        raise FaucetError(f"the mint {mint} is not one of the faucet's: only its own authority can mint")
 
 
 def _transfer(faucet: Pubkey, to: Pubkey, lamports: int) -> Instruction:

@@ -1,4 +1,5 @@
-"""What a test may ask a node to do wrong. Pure: counters that say what to do with the next request or transaction."""
+"""The faults that a test may set on a node: counters that decide what to do with the next request or transaction.
+Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from dexexec.localnet.rpc.errors import InvalidParamsError
 
 
 class FaultyAnswer(StrEnum):
-    """How a request is answered."""
+    """What a request is answered with."""
 
     TOO_MANY_REQUESTS = "429"
     UNAVAILABLE = "503"
@@ -27,7 +28,7 @@ class FaultyAnswer(StrEnum):
 
 
 class ForgottenStatuses(StrEnum):
-    """Which statuses a node does not find: those it should remember, or all, its history too."""
+    """Which statuses a node does not find: the recent ones, or all, also in its history."""
 
     NOTHING = "nothing"
     RECENT = "recent"
@@ -36,7 +37,7 @@ class ForgottenStatuses(StrEnum):
 
 @dataclass(slots=True)
 class AnswerFault:
-    """Answer the next `requests` so, of all methods or of some; `execute` carries the request out first."""
+    """Answers the next `requests` wrongly, of some methods or of all. `execute`: carries out the request first."""
 
     answer: FaultyAnswer
     requests: int
@@ -46,13 +47,13 @@ class AnswerFault:
 
 @dataclass(slots=True)
 class LandingDelay:
-    """The next `transactions` land `slots` later."""
+    """Lets the next `transactions` land `slots` later."""
 
     transactions: int
     slots: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Faults:
     """The faults of one node."""
 
@@ -64,15 +65,15 @@ class Faults:
     lies: Lies = HONEST
 
     def answer(self, methods: set[str]) -> AnswerFault | None:
-        """How the next request (one method, or those of a batch) is to be answered wrongly. Counts it."""
-        for one in self.answers:
-            if one.requests > 0 and (not one.methods or one.methods & methods):
-                one.requests -= 1
-                return one
+        """The fault for the next request, of one method or of those in a batch. Counts the request."""
+        for fault in self.answers:
+            if fault.requests > 0 and (not fault.methods or fault.methods & methods):
+                fault.requests -= 1
+                return fault
         return None
 
     def delay(self) -> int | None:
-        """Slots until the next transaction lands: 0 at once, None never. Counts it."""
+        """Slots until the next transaction lands; None: it never does. Counts the transaction."""
         if self.drop > 0:
             self.drop -= 1
             return None
@@ -82,39 +83,41 @@ class Faults:
         return 0
 
     def body(self) -> dict[str, Any]:
-        """What is left of them, as `read` takes it."""
-        answers = [asdict(one) | {"methods": sorted(one.methods)} for one in self.answers if one.requests]
+        """The remaining faults as JSON, in the form that `read` accepts."""
+        answers = [asdict(fault) | {"methods": sorted(fault.methods)} for fault in self.answers if fault.requests]
         return asdict(self) | {"answers": answers, "lies": self.lies.body()}
 
 
 def read(values: Mapping[str, Any]) -> Faults:
-    """Faults from JSON. Raises `InvalidParamsError` that names the field and what would be right."""
-    rest = dict(values)
-    late = _object(rest.pop("late", {}), "late")
-    answers = rest.pop("answers", [])
+    """Reads faults from JSON. Raises `InvalidParamsError`, which names the field and what is allowed."""
+    remaining = dict(values)
+    late = _object(remaining.pop("late", {}), "late")
+    answers = remaining.pop("answers", [])
     if not isinstance(answers, list):
         raise InvalidParamsError("answers: must be a list of objects")
-    found = Faults(
-        drop=_count(rest, "drop"),
+    faults = Faults(
+        drop=_count(remaining, "drop"),
         late=LandingDelay(_count(late, "transactions", where="late."), _count(late, "slots", where="late.")),
-        answers=[_answer(_object(one, f"answers[{n}]"), f"answers[{n}].") for n, one in enumerate(answers)],
-        lag=_count(rest, "lag", MAX_LAG),
-        forgets=_choice(ForgottenStatuses, rest.pop("forgets", ForgottenStatuses.NOTHING), "forgets"),
-        lies=lies.read(_object(rest.pop("lies", {}), "lies")),
+        answers=[_answer(_object(fault, f"answers[{n}]"), f"answers[{n}].") for n, fault in enumerate(answers)],
+        lag=_count(remaining, "lag", MAX_LAG),
+        forgets=_choice(ForgottenStatuses, remaining.pop("forgets", ForgottenStatuses.NOTHING), "forgets"),
+        lies=lies.read(_object(remaining.pop("lies", {}), "lies")),
     )
-    _nothing_left(rest | {f"late.{name}": value for name, value in late.items()})
-    return found
+    # A misspelled fault would otherwise silently do nothing.
+    _reject_unknown(remaining | {f"late.{name}": value for name, value in late.items()})
+    return faults
 
 
 def _answer(values: dict[str, Any], where: str) -> AnswerFault:
     answer = _choice(FaultyAnswer, values.pop("answer", None), f"{where}answer")
-    methods, execute = values.pop("methods", []), values.pop("execute", False)
+    methods = values.pop("methods", [])
+    execute = values.pop("execute", False)
     if not isinstance(methods, list) or not all(isinstance(name, str) for name in methods):
         raise InvalidParamsError(f"{where}methods: must be a list of method names")
     if not isinstance(execute, bool):
         raise InvalidParamsError(f"{where}execute: must be true or false")
     requests = _count(values, "requests", where=where, default=1)
-    _nothing_left({where + name: value for name, value in values.items()})
+    _reject_unknown({where + name: value for name, value in values.items()})
     return AnswerFault(answer, requests, frozenset(methods), execute)
 
 
@@ -137,6 +140,6 @@ def _choice(kind: Any, value: object, name: str) -> Any:
     return kind(value)
 
 
-def _nothing_left(values: Mapping[str, Any]) -> None:
+def _reject_unknown(values: Mapping[str, Any]) -> None:
     if values:
         raise InvalidParamsError(f"{next(iter(values))}: is not a fault")

@@ -1,4 +1,4 @@
-"""`--program ID=FILE` and `--account PUBKEY=FILE`: real programs and accounts, for those who have their dumps."""
+"""Reads `--program ID=FILE` and `--account PUBKEY=FILE`: dumps of real programs and accounts."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from dexexec.errors import StartupError
 
 ELF = b"\x7fELF"
+"""The first bytes of a program's file."""
 
 
 def read_program(argument: str) -> tuple[Pubkey, bytes]:
@@ -23,25 +24,27 @@ def read_program(argument: str) -> tuple[Pubkey, bytes]:
 
 
 def read_account(argument: str) -> tuple[Pubkey, Account]:
-    """An account's address and the JSON that `solana account --output json` writes. Raises `StartupError`."""
+    """An account's address and its content, as `solana account --output json` writes it. Raises `StartupError`."""
     address, path = _split(argument, "--account")
     try:
         document: Any = json.loads(_read(path, "--account"))
         fields = document["account"]
-        text, encoding = fields["data"]
+        data, encoding = fields["data"]
         if encoding != "base64":
             raise ValueError(f"data are in {encoding}, not in base64")
         return address, Account(
             fields["lamports"],
-            base64.b64decode(text, validate=True),
+            base64.b64decode(data, validate=True),
             Pubkey.from_string(fields["owner"]),
             fields["executable"],
             fields["rentEpoch"],
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else error
-        text = f"--account {path}: {what}; write it with `solana account --output json --output-file FILE PUBKEY`"
-        raise StartupError(text) from error
+        # A KeyError's message is the bare key.
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise StartupError(
+            f"--account {path}: {problem}; write it with `solana account --output json --output-file FILE PUBKEY`"
+        ) from error
 
 
 def _split(argument: str, option: str) -> tuple[Pubkey, Path]:

@@ -1,11 +1,7 @@
 """The SQLite file of a localnet: blocks, accounts, transactions, and what accounts held before recent slots.
 
-A transaction, the accounts it changed and what they held before are one commit, made before anybody is answered: after
-kill -9 either all of it is there or nothing. `synchronous=NORMAL` does not wait for the disk. That is enough for the
-death of the process; when the machine dies the last commits may be gone, but whole and from the end: a transaction is
-then forgotten together with its effects, so it still cannot count twice.
-
-The file is locked as long as it is open: one process owns a data folder.
+Each write is one commit, made before the client gets an answer, so that after `kill -9` it is stored whole or not at
+all. One process owns the file: it stays locked while it is open.
 """
 
 import json
@@ -17,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from dexexec.errors import StartupError
-from dexexec.localnet.blocks import KEPT, Block
+from dexexec.localnet.blocks import KEPT_BLOCKS, Block
 
 FILE = "ledger.sqlite3"
-VERSION = 1
+FORMAT_VERSION = 1
 KEPT_TIMES = 432_000
-"""Blocks whose time stays known: about two days."""
+"""Blocks whose time is stored: about two days."""
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -34,11 +30,12 @@ CREATE TABLE transactions (id INTEGER PRIMARY KEY AUTOINCREMENT, signature BLOB 
 CREATE INDEX transactions_slot ON transactions (slot);
 CREATE TABLE mentions (address BLOB, id INTEGER, PRIMARY KEY (address, id)) WITHOUT ROWID;
 """
+SELECT_TRANSACTIONS = "SELECT signature, slot, time, bytes, meta FROM transactions"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LandedTransaction:
-    """A transaction that landed, succeeded or not. `meta` is as `getTransaction` answers it."""
+    """A transaction that landed, successfully or failed. `meta` is that of `getTransaction`."""
 
     signature: bytes
     slot: int
@@ -48,12 +45,12 @@ class LandedTransaction:
 
     @property
     def err(self) -> Any:
-        """Why it failed on chain, None if it did not."""
+        """Why it failed on the chain; None if it did not."""
         return self.meta["err"]
 
 
 class Journal:
-    """What a localnet must not forget. Raises `StartupError` when the file cannot be used."""
+    """What a localnet must not lose. Raises `StartupError` if the file cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
@@ -73,88 +70,93 @@ class Journal:
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
+        # NORMAL does not wait for the disk, which is enough when the process dies. When the machine dies, the last
+        # commits may be lost, whole and from the end: a transaction is then lost with its effects, and cannot count
+        # twice.
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self._commit():
             [version] = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
-                raise sqlite3.DatabaseError(f"its format is {version}, this is for {VERSION}")
+                self._db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            elif version != FORMAT_VERSION:
+                raise sqlite3.DatabaseError(f"its format is {version}, this version reads {FORMAT_VERSION}")
 
     def close(self) -> None:
-        """Give the file free."""
+        """Closes and unlocks the file."""
         self._db.close()
 
     # Reading
 
     def meta(self, name: str) -> bytes | None:
-        """A value that is kept under a name."""
+        """A value that is stored under a name."""
         row: tuple[bytes] | None
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
     def blocks(self) -> list[Block]:
         """The newest blocks, oldest first."""
-        rows = self._db.execute("SELECT slot, height, hash, time FROM blocks ORDER BY slot DESC LIMIT ?", (KEPT,))
+        rows = self._db.execute(
+            "SELECT slot, height, hash, time FROM blocks ORDER BY slot DESC LIMIT ?", (KEPT_BLOCKS,)
+        )
         return [Block(*row) for row in rows][::-1]
 
     def time_of(self, slot: int) -> int | None:
-        """When a block was made (Unix seconds); None if there is none in that slot."""
+        """The time of the block in a slot (Unix seconds). None: there is no block."""
         row: tuple[int] | None = self._db.execute("SELECT time FROM blocks WHERE slot = ?", (slot,)).fetchone()
         return row[0] if row else None
 
     def accounts(self) -> Iterator[tuple[bytes, bytes]]:
-        """All accounts that are kept."""
+        """All stored accounts: address and content."""
         return self._db.execute("SELECT address, account FROM accounts")
 
     def before(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Slot, address, and what it held before the slot; oldest first."""
+        """Slot, address, and the account before that slot; oldest first."""
         return self._db.execute("SELECT slot, address, account FROM before ORDER BY slot")
 
     def transaction(self, signature: bytes) -> LandedTransaction | None:
         """The transaction with that signature, if it landed."""
-        row = self._db.execute(f"{SELECT} WHERE signature = ?", (signature,)).fetchone()
-        return _landed(row) if row else None
+        row = self._db.execute(f"{SELECT_TRANSACTIONS} WHERE signature = ?", (signature,)).fetchone()
+        return _read_transaction(row) if row else None
 
     def count(self) -> int:
-        """How many transactions landed since genesis."""
+        """How many transactions have landed since genesis."""
         row = self._db.execute("SELECT max(id) FROM transactions").fetchone()
         return row[0] or 0
 
     def mentioning(
         self, address: bytes, newest_slot: int, before: bytes | None, until: bytes | None, limit: int
     ) -> list[LandedTransaction]:
-        """Transactions that name an address, up to a slot, newest first."""
+        """The transactions that name an address, up to a slot, newest first."""
         rows = self._db.execute(
-            f"{SELECT} NATURAL JOIN mentions WHERE address = ? AND slot <= ?"  # noqa: S608 - of constants
+            f"{SELECT_TRANSACTIONS} NATURAL JOIN mentions WHERE address = ? AND slot <= ?"  # noqa: S608 - of constants
             " AND (?3 IS NULL OR id < (SELECT id FROM transactions WHERE signature = ?3))"
             " AND (?4 IS NULL OR id > coalesce((SELECT id FROM transactions WHERE signature = ?4), 0))"
             " ORDER BY id DESC LIMIT ?5",
             (address, newest_slot, before, until, limit),
         )
-        return [_landed(row) for row in rows]
+        return [_read_transaction(row) for row in rows]
 
-    # Writing, each of these is one commit
+    # Writing: each method is one commit
 
-    def found(self, meta: Mapping[str, bytes], accounts: Mapping[bytes, bytes | None], genesis: Block) -> None:
-        """The beginning of a chain."""
+    def create_genesis(self, meta: Mapping[str, bytes], accounts: Mapping[bytes, bytes | None], genesis: Block) -> None:
+        """Stores the beginning of a chain."""
         with self._commit():
             self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             self._put(accounts)
-            self._block(genesis)
+            self._put_block(genesis)
 
     def put(self, accounts: Mapping[bytes, bytes | None]) -> None:
-        """Accounts from outside the chain."""
+        """Stores accounts that no transaction wrote."""
         with self._commit():
             self._put(accounts)
 
-    def block(self, block: Block, oldest_kept: int) -> None:
-        """A new block; what accounts held before `oldest_kept` is needed no more."""
+    def add_block(self, block: Block, oldest_needed: int) -> None:
+        """Stores a new block, and deletes what accounts held before the slot `oldest_needed`."""
         with self._commit():
-            self._block(block)
-            self._db.execute("DELETE FROM before WHERE slot <= ?", (oldest_kept,))
+            self._put_block(block)
+            self._db.execute("DELETE FROM before WHERE slot <= ?", (oldest_needed,))
             self._db.execute("DELETE FROM blocks WHERE slot < ?", (block.slot - KEPT_TIMES,))
 
     def land(
@@ -164,52 +166,55 @@ class Journal:
         accounts: Mapping[bytes, bytes | None],
         before: Mapping[bytes, bytes | None],
     ) -> None:
-        """A transaction, whom it names, what changed accounts hold now, and before its slot if that is not known."""
+        """Stores a transaction, the addresses that it names, the accounts that it changed, and their content before its
+        slot where that is not stored yet."""
         with self._commit():
             row = (landed.signature, landed.slot, landed.time, landed.raw, json.dumps(landed.meta))
             inserted = self._db.execute(
                 "INSERT INTO transactions (signature, slot, time, bytes, meta) VALUES (?, ?, ?, ?, ?)", row
             )
-            self._db.executemany("INSERT INTO mentions VALUES (?, ?)", [(one, inserted.lastrowid) for one in mentioned])
-            self._db.executemany("INSERT INTO before VALUES (?, ?, ?)", [(landed.slot, *one) for one in before.items()])
+            mentions = [(address, inserted.lastrowid) for address in mentioned]
+            self._db.executemany("INSERT INTO mentions VALUES (?, ?)", mentions)
+            earlier = [(landed.slot, address, account) for address, account in before.items()]
+            self._db.executemany("INSERT INTO before VALUES (?, ?, ?)", earlier)
             self._put(accounts)
 
     def fork(self, slot: int, accounts: Mapping[bytes, bytes | None], marks: Mapping[str, int]) -> list[bytes]:
-        """Nothing after `slot` ever was: put `accounts` back, keep `marks`; the signatures that are gone."""
+        """Deletes everything after `slot`, restores `accounts` and stores `marks`. Returns the signatures that are
+        gone."""
         with self._commit():
-            gone = self._db.execute("DELETE FROM transactions WHERE slot > ? RETURNING signature, id", (slot,))
-            rows: Sequence[tuple[bytes, int]] = gone.fetchall()
-            self._db.executemany("DELETE FROM mentions WHERE id = ?", [(id_,) for _, id_ in rows])
+            deleted = self._db.execute("DELETE FROM transactions WHERE slot > ? RETURNING signature, id", (slot,))
+            rows: Sequence[tuple[bytes, int]] = deleted.fetchall()
+            self._db.executemany("DELETE FROM mentions WHERE id = ?", [(row_id,) for _, row_id in rows])
             self._db.execute("DELETE FROM blocks WHERE slot > ?", (slot,))
             self._db.execute("DELETE FROM before WHERE slot > ?", (slot,))
             self._put(accounts)
-            rows_of_marks = [(name, str(mark).encode()) for name, mark in marks.items()]
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows_of_marks)
+            mark_rows = [(name, str(mark).encode()) for name, mark in marks.items()]
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", mark_rows)
         return [signature for signature, _ in rows]
 
-    def _block(self, block: Block) -> None:
+    def _put_block(self, block: Block) -> None:
         self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", (block.slot, block.height, block.hash, block.time))
 
     def _put(self, accounts: Mapping[bytes, bytes | None]) -> None:
-        kept = [(address, account) for address, account in accounts.items() if account is not None]
-        gone = [(address,) for address, account in accounts.items() if account is None]
-        self._db.executemany("INSERT OR REPLACE INTO accounts VALUES (?, ?)", kept)
-        self._db.executemany("DELETE FROM accounts WHERE address = ?", gone)
+        written = [(address, account) for address, account in accounts.items() if account is not None]
+        removed = [(address,) for address, account in accounts.items() if account is None]
+        self._db.executemany("INSERT OR REPLACE INTO accounts VALUES (?, ?)", written)
+        self._db.executemany("DELETE FROM accounts WHERE address = ?", removed)
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
+        # IMMEDIATE takes the write lock now: with the default a second localnet would fail only at its first write.
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         finally:
+            # Some errors, such as a full disk, have rolled back already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
 
-SELECT = "SELECT signature, slot, time, bytes, meta FROM transactions"
-
-
-def _landed(row: tuple[bytes, int, int, bytes, str]) -> LandedTransaction:
+def _read_transaction(row: tuple[bytes, int, int, bytes, str]) -> LandedTransaction:
     signature, slot, time, raw, meta = row
-    return LandedTransaction(signature, slot, time, raw, json.loads(meta))
+    return LandedTransaction(signature=signature, slot=slot, time=time, raw=raw, meta=json.loads(meta))

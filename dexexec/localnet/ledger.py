@@ -1,9 +1,8 @@
-"""The chain: a transaction lands in the newest block at most once, is kept, and can be taken back only by a fork.
+"""The chain: a transaction lands in the newest block at most once, is stored, and is undone only by a fork.
 
-One transaction is: may it land (signature not seen, blockhash not too old) -> executed in memory -> committed to the
-journal -> answered. A process that is killed in between has lost the first two together. If the journal refuses, memory
-is put back, so that both always tell the same. A transaction that fails on chain has landed: its fee is paid, and it is
-kept with its error. One that fails before it is executed leaves nothing.
+Steps of one transaction: check that it may land, execute it in memory, commit it to the journal, answer. A process that
+dies in between has lost the execution too. A transaction that fails on the chain has landed: it pays its fee and is
+stored with its error.
 """
 
 import secrets
@@ -23,9 +22,9 @@ from solders.system_program import TransferParams, transfer
 from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
+from dexexec.localnet.account_history import AccountHistory
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment
 from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
-from dexexec.localnet.history import AccountHistory
 from dexexec.localnet.journal import Journal, LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.transaction_encoding import make_meta
@@ -34,21 +33,22 @@ from dexexec.localnet.runtime import ExecutionResult, Runtime
 FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 SLOT_HASHES = 513
+"""The newest block and the 512 before it, as many as Solana's own sysvar has."""
 
 Listener = Callable[[bytes | None], None]
-"""Told the signature of a transaction that landed, or None after a new block or a fork."""
+"""Called with the signature of a landed transaction, or with None after a new block or a fork."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A transaction as it was sent: decoded, its signatures checked."""
+    """A transaction as it was sent: decoded, with checked signatures."""
 
     transaction: VersionedTransaction
     raw: bytes
 
     @property
     def signature(self) -> bytes:
-        """The first signature, by which a transaction is known."""
+        """The first signature, which identifies the transaction."""
         return bytes(self.transaction.signatures[0])
 
 
@@ -56,18 +56,21 @@ class Ledger:
     """The only owner of journal and runtime. `now` is Unix time in seconds."""
 
     def __init__(self, journal: Journal, runtime: Runtime, now: Callable[[], float]) -> None:
-        self._journal, self._runtime, self._now = journal, runtime, now
+        self._journal = journal
+        self._runtime = runtime
+        self._now = now
         self._history: AccountHistory[Pubkey, Account] = AccountHistory()
-        self._pending: dict[bytes, tuple[int, Submission]] = {}
+        self._delayed: dict[bytes, tuple[int, Submission]] = {}
         self.listeners: list[Listener] = []
         if journal.meta("genesis") is None:
-            self._found()
+            self._create_genesis()
         self.genesis_hash = str(Hash(journal.meta("genesis") or b""))
         self._faucet = Keypair.from_bytes(journal.meta("faucet") or b"")
         self._load()
-        self.tick()  # nothing lands in the genesis block, which is finalized from the start
+        # Nothing may land in the genesis block, which is finalized from the start.
+        self.tick()
 
-    def _found(self) -> None:
+    def _create_genesis(self) -> None:
         faucet = Keypair()
         native = Mint(None, 0, encoding.NATIVE_DECIMALS, True)
         accounts = {
@@ -76,14 +79,15 @@ class Ledger:
         }
         genesis = Block(0, 0, _random_hash(), int(self._now()))
         meta = {"faucet": bytes(faucet), "genesis": secrets.token_bytes(32)}
-        self._journal.found(meta, _stored(accounts), genesis)
+        self._journal.create_genesis(meta, _stored(accounts), genesis)
 
     def _load(self) -> None:
         marks = (int(self._journal.meta(name) or b"0") for name in ("next_slot", "root_slot"))
         self.blocks = Blocks(self._journal.blocks(), *marks)
-        self._begin()
+        self._begin_block()
         accounts = [(Pubkey(address), Account.from_bytes(data)) for address, data in self._journal.accounts()]
-        for address, account in sorted(accounts, key=lambda one: one[1].executable):  # a program after its data
+        # A program is loaded when its account is written, and reads its code from its data account then.
+        for address, account in sorted(accounts, key=lambda entry: entry[1].executable):
             self._runtime.put(address, account)
         for slot, key, before in self._journal.before():
             self._history.record(slot, Pubkey(key), None if before is None else Account.from_bytes(before))
@@ -91,23 +95,24 @@ class Ledger:
     # Time
 
     def tick(self) -> Block:
-        """A new block; what was to land late and is due lands in it."""
+        """Makes a new block, and lands delayed transactions that are due."""
         block = self.blocks.next(_random_hash(), int(self._now()))
-        oldest = self.blocks.at(Commitment.FINALIZED, MAX_LAG).slot
-        self._journal.block(block, oldest)
+        # A node with the largest lag still shows its finalized accounts.
+        oldest_needed = self.blocks.at(Commitment.FINALIZED, MAX_LAG).slot
+        self._journal.add_block(block, oldest_needed)
         self.blocks.append(block)
-        self._history.forget_before(oldest)
-        self._begin()
-        for signature, (slot, submission) in list(self._pending.items()):
+        self._history.forget_before(oldest_needed)
+        self._begin_block()
+        for signature, (slot, submission) in list(self._delayed.items()):
             if slot <= block.slot:
-                del self._pending[signature]
+                del self._delayed[signature]
                 self.land(submission)
-        self._tell(None)
+        self._notify(None)
         return block
 
     def fork(self, count: int) -> list[bytes]:
-        """The newest blocks (at most 31, none that is finalized) never were, nor what landed in them; a new one takes
-        their place. The signatures that are gone."""
+        """Removes the newest blocks (at most 31, none that is finalized) with their transactions, and makes a new one.
+        Returns the signatures that are gone."""
         root = self.blocks.at(Commitment.FINALIZED).slot
         self.blocks.fork(count)
         slot = self.blocks.tip.slot
@@ -123,48 +128,53 @@ class Ledger:
     # Transactions
 
     def refusal(self, submission: Submission, view: Block) -> str | None:
-        """Why it may not land, as a TransactionError; None if it may. A node at `view` is asked."""
+        """Why a transaction may not land, as a TransactionError, by a node at `view`. None: it may."""
         if self.blocks.usable(str(submission.transaction.message.recent_blockhash), view) is None:
             return "BlockhashNotFound"
         known = self._journal.transaction(submission.signature)
         return "AlreadyProcessed" if known and known.slot <= view.slot else None
 
     def submit(self, submission: Submission, delay: int) -> None:
-        """Let it land now, or `delay` slots later. What may not land vanishes, as on a cluster."""
+        """Lands a transaction now or `delay` slots later. As on a cluster, one that may not land disappears."""
         if delay:
-            self._pending.setdefault(submission.signature, (self.blocks.tip.slot + delay, submission))
+            self._delayed.setdefault(submission.signature, (self.blocks.tip.slot + delay, submission))
         else:
             self.land(submission)
 
     def land(self, submission: Submission) -> LandedTransaction | None:
-        """Execute and keep it; None if it may not land. Raises `sqlite3.Error` with nothing changed."""
+        """Executes and stores a transaction. None: it may not land. Raises `sqlite3.Error` with nothing changed."""
         if self.refusal(submission, self.blocks.tip) is not None:
             return None
-        transaction, message = submission.transaction, submission.transaction.message
+        transaction = submission.transaction
+        message = transaction.message
         writable, readonly = self._runtime.loaded(message)
         keys = [*message.account_keys, *writable, *readonly]
         before = {key: self._runtime.account(key) for key in keys}
-        outcome = self._runtime.execute(transaction)
+        result = self._runtime.execute(transaction)
         after = {key: self._runtime.account(key) for key in keys}
         changed = {key: after[key] for key in before if before[key] != after[key]}
-        if outcome.err is not None and keys[0] not in changed:
+        # A failure that did not even charge the fee happened before the execution: it leaves no trace.
+        if result.err is not None and keys[0] not in changed:
             return None
         tip = self.blocks.tip
-        meta = make_meta(outcome, keys, before, after, loaded=(writable, readonly), decimals=self.decimals)
-        landed = LandedTransaction(submission.signature, tip.slot, tip.time, submission.raw, meta)
-        fresh = {key: before[key] for key in changed if self._history.record(tip.slot, key, before[key])}
+        meta = make_meta(result, keys, before, after, loaded=(writable, readonly), decimals=self.decimals)
+        landed = LandedTransaction(
+            signature=submission.signature, slot=tip.slot, time=tip.time, raw=submission.raw, meta=meta
+        )
+        first_changes = {key: before[key] for key in changed if self._history.record(tip.slot, key, before[key])}
         try:
-            self._journal.land(landed, {bytes(key) for key in keys}, _stored(changed), _stored(fresh))
+            self._journal.land(landed, {bytes(key) for key in keys}, _stored(changed), _stored(first_changes))
         except sqlite3.Error:
+            # Memory must not be ahead of the disk.
             for key in changed:
                 self._runtime.put(key, before[key])
-            self._history.forget(tip.slot, fresh)
+            self._history.forget(tip.slot, first_changes)
             raise
-        self._tell(landed.signature)
+        self._notify(landed.signature)
         return landed
 
     def simulate(self, submission: Submission, view: Block, *, verify: bool) -> ExecutionResult:
-        """What it would do on the accounts as they were at `view`."""
+        """What a transaction would do with the accounts as of `view`."""
         message = submission.transaction.message
         writable, readonly = self._runtime.loaded(message)
         overrides = {}
@@ -176,22 +186,25 @@ class Ledger:
         return self._runtime.simulate(submission.transaction, overrides, verify=verify)
 
     def airdrop(self, to: Pubkey, lamports: int) -> LandedTransaction:
-        """A transfer from the faucet. Raises `FaucetError`."""
-        return self._give(
+        """Transfers lamports from the faucet. Raises `FaucetError`."""
+        return self._land_from_faucet(
             [transfer(TransferParams(from_pubkey=self._faucet.pubkey(), to_pubkey=to, lamports=lamports))]
         )
 
     def fund(self, owner: Pubkey, mint: Pubkey | None, decimals: int, amount: int) -> LandedTransaction | None:
-        """Let `owner` hold at least `amount` of a mint in its associated token account, or lamports without a mint;
-        None if it does. A mint that is not there is made, the faucet its authority. Raises `FaucetError`."""
+        """Gives `owner` at least `amount` of a mint in its associated token account; without a mint, lamports.
+
+        None: it holds that already. A mint that does not exist is created with the faucet as its authority. Raises
+        `FaucetError`.
+        """
         faucet = self._faucet.pubkey()
         if mint is not None and self._runtime.account(mint) is None:
             self.add_accounts([(mint, new_mint(faucet, decimals, self.rent_exempt(encoding.MINT_SIZE)))])
-        steps = funding_instructions(faucet, owner, mint, decimals, amount, at=self._runtime.account)
-        return self._give(steps) if steps else None
+        steps = funding_instructions(faucet, owner, mint, decimals, amount, account_at=self._runtime.account)
+        return self._land_from_faucet(steps) if steps else None
 
-    def _give(self, steps: list[Instruction]) -> LandedTransaction:
-        """Land what the faucet pays for; the memo makes each time another transaction."""
+    def _land_from_faucet(self, steps: list[Instruction]) -> LandedTransaction:
+        # Two equal transfers under one blockhash would be the same transaction; a random memo makes them differ.
         steps = [*steps, Instruction(MEMO, secrets.token_hex(8).encode(), [])]
         blockhash = Hash.from_string(self.blocks.tip.hash)
         message = MessageV0.try_compile(self._faucet.pubkey(), steps, [], blockhash)
@@ -203,67 +216,71 @@ class Ledger:
         return landed
 
     def transaction(self, signature: bytes, view: Block) -> LandedTransaction | None:
-        """The transaction with that signature, if it landed and `view` shows it."""
+        """The transaction with that signature, if it landed and is visible at `view`."""
         found = self._journal.transaction(signature)
         return found if found and found.slot <= view.slot else None
 
     def mentioning(
         self, address: Pubkey, view: Block, before: bytes | None, until: bytes | None, limit: int
     ) -> list[LandedTransaction]:
-        """Transactions that name an address, newest first, between two signatures."""
+        """The transactions that name an address, newest first, between two signatures."""
         return self._journal.mentioning(bytes(address), view.slot, before, until, limit)
 
     def transaction_count(self) -> int:
-        """How many landed since genesis."""
+        """How many transactions have landed since genesis."""
         return self._journal.count()
 
     def time_of(self, slot: int) -> int | None:
-        """When a slot's block was made (Unix seconds), if there is one."""
+        """The time of the block in a slot (Unix seconds), if there is one."""
         return self._journal.time_of(slot)
 
     # Accounts
 
     def account(self, address: Pubkey, view: Block) -> Account | None:
-        """What was at an address at the end of `view`."""
+        """The account at an address, as of the end of `view`."""
         return self._history.at(view.slot, address, self._runtime.account(address))
 
     def owned_by(self, program: Pubkey, view: Block) -> dict[Pubkey, Account]:
-        """A program's accounts at the end of `view`."""
+        """A program's accounts, as of the end of `view`."""
         found: dict[Pubkey, Account | None] = {**self._runtime.owned_by(program)}
+        # Accounts that left the program since are not in the runtime's list, but in the history.
         found |= self._history.since(view.slot)
         return {address: account for address, account in found.items() if account and account.owner == program}
 
     def rent_exempt(self, size: int) -> int:
-        """Lamports that an account with so many bytes of data must hold."""
+        """Lamports that an account with `size` bytes of data must hold."""
         return self._runtime.rent_exempt(size)
 
     def decimals(self, mint: Pubkey) -> int | None:
-        """A mint's decimals, None if it is no mint."""
-        found = encoding.mint(self._runtime.account(mint))
-        return found.decimals if found else None
+        """The decimals of a mint. None: it is not a mint."""
+        state = encoding.mint(self._runtime.account(mint))
+        return state.decimals if state else None
 
     def add_programs(self, programs: Iterable[tuple[Pubkey, bytes]]) -> None:
-        """Deploy programs, over what is there. Raises `ValueError` for what is not a program."""
+        """Deploys programs over what their addresses hold. Raises `ValueError` for an invalid program."""
         self._journal.put(_stored({address: self._runtime.add_program(address, elf) for address, elf in programs}))
 
     def add_accounts(self, accounts: Iterable[tuple[Pubkey, Account]]) -> list[Pubkey]:
-        """Write accounts where there is none yet; those that were there. Raises `ValueError` for a bad program."""
-        there, new = [], {}
-        for address, account in sorted(accounts, key=lambda one: one[1].executable):
+        """Writes accounts at unused addresses. Returns the addresses in use. Raises `ValueError` for an invalid
+        program."""
+        in_use: list[Pubkey] = []
+        added: dict[Pubkey, Account] = {}
+        for address, account in sorted(accounts, key=lambda entry: entry[1].executable):
             if self._runtime.account(address) is not None:
-                there.append(address)
+                in_use.append(address)
             else:
                 self._runtime.put(address, account)
-                new[address] = account
-        self._journal.put(_stored(new))
-        return there
+                added[address] = account
+        self._journal.put(_stored(added))
+        return in_use
 
-    def _begin(self) -> None:
+    def _begin_block(self) -> None:
         self._runtime.begin(self.blocks.newest(SLOT_HASHES))
 
-    def _tell(self, what: bytes | None) -> None:
+    def _notify(self, landed: bytes | None) -> None:
+        # A listener may remove itself, so the list is copied.
         for listener in list(self.listeners):
-            listener(what)
+            listener(landed)
 
 
 def _stored(accounts: dict[Pubkey, Any]) -> dict[bytes, bytes | None]:

@@ -1,4 +1,4 @@
-"""What a node tells that is not so, when a test wants it to. Pure: from the true answer to the one that is given."""
+"""Falsifies the answers of a node when a test sets that: from the true result to the one that is sent. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -6,15 +6,18 @@ from typing import Any
 
 from dexexec.localnet.rpc.errors import InvalidParamsError
 
-FARTHEST = 10**9
-"""Blocks or slots by which a lie may differ from what is so."""
+MAX_OFFSET = 10**9
+"""Blocks or slots by which a false number may differ from the true one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lies:
-    """`height`, `last_valid_height`, `slot`: how much is added to block heights, last valid heights and slots.
-    `slot_for_height`: the slot is told for a block height. `finalized`: every transaction that is known is told to be
-    final. `failed`: every one is told to have failed. `genesis`: another genesis hash."""
+    """What a node reports falsely.
+
+    `height`, `last_valid_height`, `slot` are added to block heights, last valid heights and slots. `slot_for_height`:
+    the slot is reported as block height. `finalized`, `failed`: every known transaction is reported as final, or as
+    failed. `genesis`: another genesis hash.
+    """
 
     height: int = 0
     last_valid_height: int = 0
@@ -24,15 +27,15 @@ class Lies:
     failed: bool = False
     genesis: str = ""
 
-    def told(self, method: str, result: Any) -> Any:
-        """What is told for the true `result` of a method."""
-        lie = _LIES.get(method)
-        if self == HONEST or lie is None:
+    def falsify(self, method: str, result: Any) -> Any:
+        """The result to send in place of the true `result` of a method."""
+        falsify = _FALSIFIERS.get(method)
+        if self == HONEST or falsify is None:
             return result
-        return lie(self, result)
+        return falsify(self, result)
 
     def body(self) -> dict[str, Any]:
-        """As `read` takes it."""
+        """As JSON, in the form that `read` accepts."""
         return {_camel(name): value for name, value in asdict(self).items()}
 
 
@@ -40,18 +43,20 @@ HONEST = Lies()
 
 
 def read(values: Mapping[str, Any]) -> Lies:
-    """Lies from JSON. Raises `InvalidParamsError` that names the field and what would be right."""
+    """Reads lies from JSON. Raises `InvalidParamsError`, which names the field and what is allowed."""
     names = {_camel(name): name for name in Lies.__slots__}
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in values.items():
         if name not in names:
             raise InvalidParamsError(f"lies.{name}: is not a lie")
         kind = type(getattr(HONEST, names[name]))
-        if type(value) is not kind or (kind is int and abs(value) > FARTHEST):
-            wanted = {int: f"an integer from -{FARTHEST} to {FARTHEST}", bool: "true or false", str: "a string"}[kind]
-            raise InvalidParamsError(f"lies.{name}: must be {wanted}")
-        found[names[name]] = value
-    return Lies(**found)
+        # Not `isinstance`: a bool is an int in Python.
+        if type(value) is not kind or (kind is int and abs(value) > MAX_OFFSET):
+            integer = f"an integer from -{MAX_OFFSET} to {MAX_OFFSET}"
+            allowed = {int: integer, bool: "true or false", str: "a string"}[kind]
+            raise InvalidParamsError(f"lies.{name}: must be {allowed}")
+        fields[names[name]] = value
+    return Lies(**fields)
 
 
 def _epoch_info(lies: Lies, result: Any) -> Any:
@@ -81,17 +86,17 @@ def _latest_blockhash(lies: Lies, result: Any) -> Any:
 
 
 def _statuses(lies: Lies, result: Any) -> Any:
-    found = [None if one is None else _status(lies, one) for one in result["value"]]
-    return _with_context(lies, result | {"value": found})
+    statuses = [None if status is None else _status(lies, status) for status in result["value"]]
+    return _with_context(lies, result | {"value": statuses})
 
 
-def _status(lies: Lies, one: Any) -> Any:
-    told = dict(one)
+def _status(lies: Lies, status: Any) -> Any:
+    falsified = dict(status)
     if lies.finalized:
-        told |= {"confirmationStatus": "finalized", "confirmations": None}
+        falsified |= {"confirmationStatus": "finalized", "confirmations": None}
     if lies.failed:
-        told |= {"err": "AccountInUse", "status": {"Err": "AccountInUse"}}
-    return told
+        falsified |= {"err": "AccountInUse", "status": {"Err": "AccountInUse"}}
+    return falsified
 
 
 def _transaction(lies: Lies, result: Any) -> Any:
@@ -109,7 +114,7 @@ def _camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
-_LIES: Mapping[str, Callable[[Lies, Any], Any]] = {
+_FALSIFIERS: Mapping[str, Callable[[Lies, Any], Any]] = {
     "getBlockHeight": _block_height,
     "getEpochInfo": _epoch_info,
     "getGenesisHash": _genesis_hash,

@@ -1,4 +1,4 @@
-"""Methods about accounts, tokens, and the faucet."""
+"""JSON-RPC methods about accounts, tokens and the faucet."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from dexexec.localnet.rpc.request import Call, Method, read_integer, read_pubkey
 MAX_ADDRESSES = 100
 MAX_DECIMALS = 255
 MAX_FILTERS = 4
-MAX_MEMCMP = 175
-"""128 bytes in base58."""
+MAX_MEMCMP_LENGTH = 175
+"""Characters: 128 bytes in base58."""
 
 Filter = Callable[[Account], bool]
 
@@ -31,74 +31,78 @@ def _balance(call: Call) -> dict[str, Any]:
 def _account_info(call: Call) -> dict[str, Any]:
     options = call.options(1)
     view = call.view(options)
-    return with_context(view, shown(call, call.pubkey(0, "address"), view, encoding.read_shape(options)))
+    return with_context(view, account_of(call, call.pubkey(0, "address"), view, encoding.read_data_format(options)))
 
 
 def _multiple_accounts(call: Call) -> dict[str, Any]:
     options = call.options(1)
-    view, shape = call.view(options), encoding.read_shape(options, "base64")
-    addresses = [read_pubkey(one, "address") for one in call.strings(0, "addresses", MAX_ADDRESSES)]
-    return with_context(view, [shown(call, address, view, shape) for address in addresses])
+    view = call.view(options)
+    data_format = encoding.read_data_format(options, "base64")
+    addresses = [read_pubkey(address, "address") for address in call.strings(0, "addresses", MAX_ADDRESSES)]
+    return with_context(view, [account_of(call, address, view, data_format) for address in addresses])
 
 
-def shown(call: Call, address: Pubkey, view: Block, shape: encoding.Shape) -> dict[str, Any] | None:
-    """An account as the client wants it; None if there is none."""
+def account_of(call: Call, address: Pubkey, view: Block, data_format: encoding.DataFormat) -> dict[str, Any] | None:
+    """An account in the requested form. None: it does not exist."""
     account = call.ledger.account(address, view)
-    return encoding.account_body(account, shape, call.ledger.decimals) if account else None
+    return encoding.account_body(account, data_format, call.ledger.decimals) if account else None
 
 
 def _program_accounts(call: Call) -> Any:
     options = call.options(1)
     view = call.view(options)
-    found = _listed(call, call.pubkey(0, "program"), view, options, _filters(options))
-    return with_context(view, found) if options.get("withContext") else found
+    accounts = _matching(call, call.pubkey(0, "program"), view, options, _filters(options))
+    return with_context(view, accounts) if options.get("withContext") else accounts
 
 
 def _token_accounts(call: Call) -> dict[str, Any]:
-    owner, which, options = call.pubkey(0, "owner"), call.options(1), call.options(2)
+    owner = call.pubkey(0, "owner")
+    selector = call.options(1)
+    options = call.options(2)
     view = call.view(options)
-    if which.keys() == {"mint"}:
-        mint = read_pubkey(which["mint"], "mint")
+    if selector.keys() == {"mint"}:
+        mint = read_pubkey(selector["mint"], "mint")
         account = call.ledger.account(mint, view)
         if encoding.mint(account) is None or account is None:
             raise InvalidParamsError("could not find mint")
         program = account.owner
-    elif which.keys() == {"programId"}:
-        mint, program = None, read_pubkey(which["programId"], "programId")
+    elif selector.keys() == {"programId"}:
+        mint = None
+        program = read_pubkey(selector["programId"], "programId")
         if program not in encoding.PROGRAMS:
             raise InvalidParamsError("unrecognized Token program id")
     else:
         raise InvalidParamsError('give either {"mint": ADDRESS} or {"programId": ADDRESS} (parameter 2)')
 
-    def wanted(account: Account) -> bool:
+    def matches(account: Account) -> bool:
         held = encoding.token_account(account)
         return held is not None and held.owner == owner and mint in {None, held.mint}
 
-    return with_context(view, _listed(call, program, view, options, [wanted]))
+    return with_context(view, _matching(call, program, view, options, [matches]))
 
 
-def _listed(
+def _matching(
     call: Call, program: Pubkey, view: Block, options: Mapping[str, Any], filters: list[Filter]
 ) -> list[dict[str, Any]]:
-    shape = encoding.read_shape(options)
-    found = [
+    data_format = encoding.read_data_format(options)
+    accounts = [
         (str(address), account)
         for address, account in call.ledger.owned_by(program, view).items()
         if all(matches(account) for matches in filters)
     ]
     return [
-        {"pubkey": address, "account": encoding.account_body(account, shape, call.ledger.decimals)}
-        for address, account in sorted(found, key=lambda one: one[0])
+        {"pubkey": address, "account": encoding.account_body(account, data_format, call.ledger.decimals)}
+        for address, account in sorted(accounts, key=lambda entry: entry[0])
     ]
 
 
 def _filters(options: Mapping[str, Any]) -> list[Filter]:
     filters = options.get("filters") or []
-    if not isinstance(filters, list) or not all(isinstance(one, dict) and len(one) == 1 for one in filters):
+    if not isinstance(filters, list) or not all(isinstance(entry, dict) and len(entry) == 1 for entry in filters):
         raise InvalidParamsError("filters must be a list of objects with dataSize, memcmp or tokenAccountState")
     if len(filters) > MAX_FILTERS:
         raise InvalidParamsError(f"Too many filters provided; max {MAX_FILTERS}")
-    return [_filter(*one.popitem()) for one in map(dict, filters)]
+    return [_filter(*entry.popitem()) for entry in map(dict, filters)]
 
 
 def _filter(kind: str, value: Any) -> Filter:
@@ -109,13 +113,14 @@ def _filter(kind: str, value: Any) -> Filter:
         return lambda account: encoding.token_account(account) is not None
     if kind != "memcmp" or not isinstance(value, dict):
         raise InvalidParamsError(f"{kind} is not a filter, or not an object: give dataSize, memcmp, tokenAccountState")
-    offset, wanted = read_integer(value.get("offset"), "memcmp.offset"), _memcmp_bytes(value)
+    offset = read_integer(value.get("offset"), "memcmp.offset")
+    wanted = _memcmp_bytes(value)
     return lambda account: account.data[offset : offset + len(wanted)] == wanted
 
 
 def _memcmp_bytes(value: Mapping[str, Any]) -> bytes:
     given = value.get("bytes")
-    if isinstance(given, str | list) and len(given) > MAX_MEMCMP:
+    if isinstance(given, str | list) and len(given) > MAX_MEMCMP_LENGTH:
         raise InvalidParamsError("memcmp.bytes: at most 128 bytes can be compared")
     try:
         if isinstance(given, list):
@@ -136,10 +141,10 @@ def _token_balance(call: Call) -> dict[str, Any]:
 
 def _token_supply(call: Call) -> dict[str, Any]:
     view = call.view(call.options(1))
-    found = encoding.mint(call.ledger.account(call.pubkey(0, "mint"), view))
-    if found is None:
+    state = encoding.mint(call.ledger.account(call.pubkey(0, "mint"), view))
+    if state is None:
         raise InvalidParamsError("could not find mint")
-    return with_context(view, encoding.amount_body(found.supply, found.decimals))
+    return with_context(view, encoding.amount_body(state.supply, state.decimals))
 
 
 def _airdrop(call: Call) -> str:
@@ -151,11 +156,13 @@ def _airdrop(call: Call) -> str:
 
 
 def _fund(call: Call) -> str | None:
-    owner, mint = call.pubkey(0, "owner"), call.text(1, "mint")
-    coin = read_pubkey(mint, "mint") if mint else None
-    decimals, amount = call.integer(2, "decimals", MAX_DECIMALS), call.integer(3, "amount")
+    owner = call.pubkey(0, "owner")
+    mint_text = call.text(1, "mint")
+    mint = read_pubkey(mint_text, "mint") if mint_text else None  # empty: lamports
+    decimals = call.integer(2, "decimals", MAX_DECIMALS)
+    amount = call.integer(3, "amount")
     try:
-        landed = call.ledger.fund(owner, coin, decimals, amount)
+        landed = call.ledger.fund(owner, mint, decimals, amount)
     except FaucetError as error:
         raise RpcError(INTERNAL_ERROR, f"funding failed: {error}") from error
     return base58.encode(landed.signature) if landed else None

@@ -1,4 +1,4 @@
-"""From a JSON-RPC 2.0 document to the document that answers it."""
+"""Turns a JSON-RPC 2.0 request, or a batch of them, into its answer."""
 
 import json
 import sqlite3
@@ -17,13 +17,13 @@ from dexexec.localnet.rpc.errors import (
 from dexexec.localnet.rpc.request import Call, Method, Node
 
 METHODS: dict[str, Method] = {**node_methods.METHODS, **account_methods.METHODS, **transaction_methods.METHODS}
-"""What any client may call."""
+"""Methods for all clients."""
 FAULT_METHODS = fault_methods.METHODS
-"""What tests may call too, with `--allow-faults`."""
+"""Methods that `--allow-faults` adds."""
 
 
 def parse(body: bytes) -> Any:
-    """The document. Raises `RpcError`."""
+    """Parses a request body. Raises `RpcError`."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -31,35 +31,35 @@ def parse(body: bytes) -> Any:
 
 
 def methods_of(document: Any) -> set[str]:
-    """The methods that are called, as far as they can be read."""
+    """The names of the called methods; unreadable calls are left out."""
     calls = document if isinstance(document, list) else [document]
-    return {str(one.get("method")) for one in calls if isinstance(one, dict)}
+    return {str(call.get("method")) for call in calls if isinstance(call, dict)}
 
 
 def answer(document: Any, node: Node, methods: Mapping[str, Method]) -> Any:
-    """The answer to one call or to a batch; None when nobody asked for one."""
+    """The answer to one call or to a batch. None: the request has only notifications, which get no answer."""
     if not isinstance(document, list):
-        return _one(document, node, methods)
+        return _answer_one(document, node, methods)
     if not document:
         return error_body(None, RpcError(INVALID_REQUEST, "Invalid request"))
-    answers = [body for one in document if (body := _one(one, node, methods)) is not None]
+    answers = [body for call in document if (body := _answer_one(call, node, methods)) is not None]
     return answers or None
 
 
 def refuse(document: Any, error: RpcError) -> Any:
-    """The same error for every call."""
+    """Answers every call of a request with the same error."""
     if isinstance(document, list):
-        return [error_body(_id(one), error) for one in document]
+        return [error_body(_id(call), error) for call in document]
     return error_body(_id(document), error)
 
 
 def error_body(call_id: Any, error: RpcError) -> dict[str, Any]:
-    """An answer that is an error."""
+    """An error answer."""
     return {"jsonrpc": "2.0", "error": error.body(), "id": call_id}
 
 
 def read_call(document: Any, known: Set[str]) -> tuple[str, list[Any]]:
-    """Method and parameters. Raises `RpcError`."""
+    """The method and the parameters of a call. Raises `RpcError`."""
     if not isinstance(document, dict) or document.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, "Invalid request")
     method, params = document.get("method"), document.get("params")
@@ -72,15 +72,16 @@ def read_call(document: Any, known: Set[str]) -> tuple[str, list[Any]]:
     return method, params or []
 
 
-def _one(document: Any, node: Node, methods: Mapping[str, Method]) -> dict[str, Any] | None:
+def _answer_one(document: Any, node: Node, methods: Mapping[str, Method]) -> dict[str, Any] | None:
     try:
         name, params = read_call(document, methods.keys())
-        result = node.faults.lies.told(name, methods[name](Call(node, params)))
+        result = node.faults.lies.falsify(name, methods[name](Call(node, params)))
         body = {"jsonrpc": "2.0", "result": result, "id": _id(document)}
     except RpcError as error:
         body = error_body(_id(document), error)
     except sqlite3.Error as error:
         body = error_body(_id(document), RpcError(INTERNAL_ERROR, f"Internal error: the journal failed ({error})"))
+    # A call without an id is a notification.
     return None if isinstance(document, dict) and "id" not in document and "method" in document else body
 
 

@@ -1,4 +1,4 @@
-"""Accounts and token amounts as JSON-RPC shows them, and what `getTransaction` tells of balances. Pure."""
+"""Encodes accounts, token amounts and token balances for JSON-RPC. Pure."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -17,39 +17,42 @@ TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 PROGRAMS = {TOKEN: "spl-token", TOKEN_2022: "spl-token-2022"}
 NATIVE_MINT = Pubkey.from_string("So11111111111111111111111111111111111111112")
 NATIVE_DECIMALS = 9
-MINT_SIZE, ACCOUNT_SIZE = 82, 165
-MINT_TYPE, ACCOUNT_TYPE = 1, 2
-"""Byte 165 of a Token-2022 account with extensions."""
+MINT_SIZE = 82
+ACCOUNT_SIZE = 165
+MINT_TYPE = 1
+ACCOUNT_TYPE = 2
+"""Byte 165 of a Token-2022 account with extensions: what kind of account it is."""
 BASE58_LIMIT = 128
 ENCODINGS = ("base58", "base64", "jsonParsed")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How an account's data is wanted. `dataSlice` does not touch what is parsed."""
+class DataFormat:
+    """The requested encoding of account data, and its slice, which parsed data ignore."""
 
     encoding: str = "base64"
     offset: int = 0
     length: int | None = None
 
 
-def account_body(account: Account, shape: Shape, decimals: Callable[[Pubkey], int | None]) -> dict[str, Any]:
-    """An account; `decimals` knows a mint's. Raises `RpcError` when the data are too long for base58."""
-    parsed = _parsed(account, decimals) if shape.encoding == "jsonParsed" else None
+def account_body(account: Account, data_format: DataFormat, decimals: Callable[[Pubkey], int | None]) -> dict[str, Any]:
+    """An account. `decimals` returns those of a mint. Raises `RpcError` for data too long for base58."""
+    parsed = _parsed(account, decimals) if data_format.encoding == "jsonParsed" else None
     return {
         "lamports": account.lamports,
         "owner": str(account.owner),
-        "data": parsed or encoded(account.data, shape),
+        "data": parsed or encoded(account.data, data_format),
         "executable": account.executable,
         "rentEpoch": account.rent_epoch,
         "space": len(account.data),
     }
 
 
-def encoded(data: bytes, shape: Shape) -> Any:
-    """Data with their encoding, cut as asked for."""
-    cut = data[shape.offset :] if shape.length is None else data[shape.offset : shape.offset + shape.length]
-    if shape.encoding != "base58":
+def encoded(data: bytes, data_format: DataFormat) -> Any:
+    """Account data, sliced, with the name of their encoding."""
+    end = None if data_format.length is None else data_format.offset + data_format.length
+    cut = data[data_format.offset : end]
+    if data_format.encoding != "base58":
         return [base64.b64encode(cut).decode(), "base64"]
     if len(cut) > BASE58_LIMIT:
         raise RpcError(
@@ -60,32 +63,33 @@ def encoded(data: bytes, shape: Shape) -> Any:
 
 
 def read_base64(text: str) -> bytes:
-    """Bytes from base64; raises `ValueError`."""
+    """Decodes base64. Raises `ValueError`."""
     return base64.b64decode(text, validate=True)
 
 
 def token_account(account: Account | None) -> TokenAccount | None:
-    """A token account of either program; None for anything else."""
+    """The state of a token account of either program. None: it is something else."""
     data = account.data if account and account.owner in PROGRAMS else b""
+    # Extensions follow the plain account, after a byte that tells accounts from mints.
     extended = len(data) > ACCOUNT_SIZE and data[ACCOUNT_SIZE] == ACCOUNT_TYPE
     if not extended and len(data) != ACCOUNT_SIZE:
         return None
-    found = TokenAccount.from_bytes(data[:ACCOUNT_SIZE])
-    return found if found.state != TokenAccountState.Uninitialized else None
+    state = TokenAccount.from_bytes(data[:ACCOUNT_SIZE])
+    return state if state.state != TokenAccountState.Uninitialized else None
 
 
 def mint(account: Account | None) -> Mint | None:
-    """A mint of either program; None for anything else."""
+    """The state of a mint of either program. None: it is something else."""
     data = account.data if account and account.owner in PROGRAMS else b""
     extended = len(data) > ACCOUNT_SIZE and data[ACCOUNT_SIZE] == MINT_TYPE
     if not extended and len(data) != MINT_SIZE:
         return None
-    found = Mint.from_bytes(data[:MINT_SIZE])
-    return found if found.is_initialized else None
+    state = Mint.from_bytes(data[:MINT_SIZE])
+    return state if state.is_initialized else None
 
 
 def amount_body(amount: int, decimals: int) -> dict[str, Any]:
-    """A token amount: base units, and how people write it (`uiAmount` is a float because the interface wants one)."""
+    """A token amount in base units and as a decimal. The interface defines `uiAmount` as a float."""
     digits = str(amount).rjust(decimals + 1, "0")
     whole, part = (digits[:-decimals], digits[-decimals:].rstrip("0")) if decimals else (digits, "")
     text = f"{whole}.{part}" if part else whole
@@ -95,14 +99,14 @@ def amount_body(amount: int, decimals: int) -> dict[str, Any]:
 def token_balances(
     keys: Sequence[Pubkey], accounts: Mapping[Pubkey, Account | None], decimals: Callable[[Pubkey], int | None]
 ) -> list[dict[str, Any]]:
-    """The token accounts among a transaction's keys, as `preTokenBalances` and `postTokenBalances` show them."""
-    found = []
+    """The token accounts among a transaction's keys, in the form of `preTokenBalances` and `postTokenBalances`."""
+    balances = []
     for index, key in enumerate(keys):
         account = accounts.get(key)
         held = token_account(account)
         places = decimals(held.mint) if held else None
         if account and held and places is not None:
-            found.append(
+            balances.append(
                 {
                     "accountIndex": index,
                     "mint": str(held.mint),
@@ -111,31 +115,32 @@ def token_balances(
                     "uiTokenAmount": amount_body(held.amount, places),
                 }
             )
-    return found
+    return balances
 
 
-def read_shape(options: Mapping[str, Any], default: str = "base58") -> Shape:
-    """From a request's options. Raises `InvalidParamsError`."""
+def read_data_format(options: Mapping[str, Any], default: str = "base58") -> DataFormat:
+    """Reads the encoding and the slice from options. Raises `InvalidParamsError`."""
     encoding = options.get("encoding") or default
     if encoding not in ENCODINGS:
         raise InvalidParamsError(f"encoding must be one of {', '.join(ENCODINGS)}, not {encoding!r}")
     part = options.get("dataSlice")
     if part is None:
-        return Shape(encoding)
+        return DataFormat(encoding)
     match part:
         case {"offset": int(offset), "length": int(length)} if offset >= 0 and length >= 0:
-            return Shape(encoding, offset, length)
+            return DataFormat(encoding, offset, length)
     raise InvalidParamsError("dataSlice must be an object with the integers offset and length")
 
 
 def _parsed(account: Account, decimals: Callable[[Pubkey], int | None]) -> dict[str, Any] | None:
     program = PROGRAMS.get(account.owner)
-    held, coined = token_account(account), mint(account)
+    held = token_account(account)
+    mint_state = mint(account)
     info: dict[str, Any]
     if held:
         places = decimals(held.mint)
         if places is None:
-            return None
+            return None  # without its mint an account cannot be shown parsed
         info = {
             "mint": str(held.mint),
             "owner": str(held.owner),
@@ -149,13 +154,13 @@ def _parsed(account: Account, decimals: Callable[[Pubkey], int | None]) -> dict[
             info |= {"delegate": str(held.delegate), "delegatedAmount": amount_body(held.delegated_amount, places)}
         if held.close_authority is not None:
             info["closeAuthority"] = str(held.close_authority)
-    elif coined:
+    elif mint_state:
         info = {
-            "mintAuthority": coined.mint_authority and str(coined.mint_authority),
-            "supply": str(coined.supply),
-            "decimals": coined.decimals,
+            "mintAuthority": mint_state.mint_authority and str(mint_state.mint_authority),
+            "supply": str(mint_state.supply),
+            "decimals": mint_state.decimals,
             "isInitialized": True,
-            "freezeAuthority": coined.freeze_authority and str(coined.freeze_authority),
+            "freezeAuthority": mint_state.freeze_authority and str(mint_state.freeze_authority),
         }
     else:
         return None

@@ -1,4 +1,4 @@
-"""JSON-RPC's errors as Solana nodes answer them."""
+"""JSON-RPC errors, with the codes of Solana nodes."""
 
 from typing import Any
 
@@ -16,19 +16,21 @@ MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 
 
 class RpcError(Exception):
-    """An error that a client is answered with."""
+    """An error that is sent to the client."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.data = code, message, data
+        self.code = code
+        self.message = message
+        self.data = data
 
     def body(self) -> dict[str, Any]:
-        """As the `error` member of an answer. Without data there is no `data`."""
+        """The `error` member of the answer."""
         return {"code": self.code, "message": self.message} | ({} if self.data is None else {"data": self.data})
 
 
 class InvalidParamsError(RpcError):
-    """A parameter is missing or cannot be used: the message names it."""
+    """A parameter is missing or invalid; the message names it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(INVALID_PARAMS, f"Invalid params: {message}")

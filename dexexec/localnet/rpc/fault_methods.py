@@ -1,4 +1,4 @@
-"""Methods for tests, there only with `--allow-faults`: what this node does wrong, forks, and the clock by hand."""
+"""Methods for tests, only with `--allow-faults`: a node's faults, forks, and advancing the clock by hand."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Methods about the node and its blocks."""
+"""JSON-RPC methods about the node and its blocks."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from dexexec.localnet.rpc.errors import LONG_TERM_STORAGE_SLOT_SKIPPED, NODE_UNH
 from dexexec.localnet.rpc.request import API_VERSION, Call, Method, read_commitment, with_context
 from dexexec.localnet.runtime import SLOTS_PER_EPOCH
 
-MAX_BEHIND = 128
-"""Slots that a node may be behind before it says that it is unhealthy."""
+MAX_HEALTHY_LAG = 128
+"""Slots by which a healthy node may be behind."""
 
 
 def _health(call: Call) -> str:
     behind = call.node.faults.lag
-    if behind > MAX_BEHIND:
+    if behind > MAX_HEALTHY_LAG:
         raise RpcError(NODE_UNHEALTHY, f"Node is behind by {behind} slots", {"numSlotsBehind": behind})
     return "ok"
 
@@ -56,7 +56,7 @@ def _epoch_info(call: Call) -> dict[str, int]:
 
 
 def _transaction_count(call: Call) -> int:
-    call.view(call.options(0))
+    call.view(call.options(0))  # only checks the options
     return call.ledger.transaction_count()
 
 
@@ -71,13 +71,14 @@ def _is_blockhash_valid(call: Call) -> dict[str, Any]:
 
 
 def _minimum_balance(call: Call) -> int:
-    read_commitment(call.options(1))
+    read_commitment(call.options(1))  # only checks the options
     return call.ledger.rent_exempt(call.integer(0, "data length", 10 * 1024 * 1024))
 
 
 def _prioritization_fees(call: Call) -> list[dict[str, int]]:
     blocks = call.ledger.blocks.newest(MAX_AGE)
     newest = call.node.block(Commitment.PROCESSED).slot
+    # Block space is free here.
     return [{"slot": block.slot, "prioritizationFee": 0} for block in reversed(blocks) if block.slot <= newest]
 
 

@@ -1,4 +1,4 @@
-"""One request to one node: its parameters, read by position, named when they are wrong; the block it looks at."""
+"""One request to one node: reads its parameters by position, and finds the block that it sees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc.errors import MIN_CONTEXT_SLOT_NOT_REACHED, InvalidParamsError, RpcError
 
 API_VERSION = "2.2.0"
-"""The Agave release whose answers these follow."""
+"""The Agave release whose answers are reproduced."""
 
 Method = Callable[["Call"], Any]
-"""Answers the `result`, or raises `RpcError`."""
+"""Returns the `result`, or raises `RpcError`."""
 
 
 @dataclass(slots=True)
 class Node:
-    """A node of the cluster, as a client sees it: the one ledger, with faults of its own."""
+    """A node of the cluster, as clients see it: all share the ledger, each has its own faults."""
 
     ledger: Ledger
     faults: Faults = field(default_factory=Faults)
@@ -33,7 +33,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method's parameters."""
+    """The parameters of one method call."""
 
     node: Node
     params: Sequence[Any]
@@ -44,39 +44,39 @@ class Call:
         return self.node.ledger
 
     def optional(self, place: int) -> Any:
-        """A parameter, None if it is not there."""
+        """A parameter, None if it is missing."""
         return self.params[place] if place < len(self.params) else None
 
     def pubkey(self, place: int, name: str) -> Pubkey:
-        """A public key that must be there."""
+        """A required public key."""
         return read_pubkey(self.text(place, name), name)
 
     def signature(self, place: int, name: str) -> bytes:
-        """A signature that must be there."""
+        """A required signature."""
         return read_signature(self.text(place, name), name)
 
     def text(self, place: int, name: str) -> str:
-        """A string that must be there."""
+        """A required string."""
         value = self.optional(place)
         if not isinstance(value, str):
             raise InvalidParamsError(f"{name} must be a string (parameter {place + 1})")
         return value
 
     def strings(self, place: int, name: str, most: int) -> list[str]:
-        """A list of strings that must be there."""
+        """A required list of strings."""
         value = self.optional(place)
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InvalidParamsError(f"{name} must be a list of strings (parameter {place + 1})")
         if len(value) > most:
             raise InvalidParamsError(f"Too many inputs provided; max {most}")
         return value
 
     def integer(self, place: int, name: str, most: int = 2**64 - 1) -> int:
-        """A natural number that must be there."""
+        """A required unsigned integer."""
         return read_integer(self.optional(place), name, most)
 
     def options(self, place: int) -> dict[str, Any]:
-        """The object with options, empty if it is not there."""
+        """The object with options, empty if it is missing."""
         value = self.optional(place)
         if value is None:
             return {}
@@ -85,22 +85,22 @@ class Call:
         return value
 
     def view(self, options: Mapping[str, Any], key: str = "commitment") -> Block:
-        """The block at the wanted commitment (default: finalized), not below `minContextSlot`."""
+        """The block at the requested commitment, by default finalized. Raises `RpcError` below `minContextSlot`."""
         block = self.node.block(read_commitment(options, key))
-        least = options.get("minContextSlot")
-        if least is not None and block.slot < read_integer(least, "minContextSlot"):
+        min_slot = options.get("minContextSlot")
+        if min_slot is not None and block.slot < read_integer(min_slot, "minContextSlot"):
             message = "Minimum context slot has not been reached"
             raise RpcError(MIN_CONTEXT_SLOT_NOT_REACHED, message, {"contextSlot": block.slot})
         return block
 
 
 def with_context(view: Block, value: Any) -> dict[str, Any]:
-    """A result together with the slot it is of."""
+    """A result with the slot that it is of."""
     return {"context": {"slot": view.slot, "apiVersion": API_VERSION}, "value": value}
 
 
 def read_commitment(options: Mapping[str, Any], key: str = "commitment") -> Commitment:
-    """Finalized unless the options say otherwise."""
+    """The requested commitment, by default finalized."""
     value = options.get(key) or Commitment.FINALIZED
     if value not in list(Commitment):
         raise InvalidParamsError(f"{key} must be one of {', '.join(Commitment)}, not {value!r}")
@@ -108,7 +108,7 @@ def read_commitment(options: Mapping[str, Any], key: str = "commitment") -> Comm
 
 
 def read_integer(value: object, name: str, most: int = 2**64 - 1) -> int:
-    """A natural number."""
+    """An unsigned integer, at most `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise InvalidParamsError(f"{name} must be an integer from 0 to {most}")
     return value

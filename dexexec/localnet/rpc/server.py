@@ -1,6 +1,6 @@
-"""HTTP and WebSocket on loopback: the way in for clients, and where a node answers wrongly when a test wants it to.
+"""Serves HTTP and WebSocket on loopback, and applies the faults that tests set for whole answers.
 
-With faults allowed, `/nodes/NAME` is one more node of the same cluster, with faults of its own.
+With faults allowed, `/nodes/NAME` is another node of the same cluster, with its own faults.
 """
 
 import asyncio
@@ -33,8 +33,10 @@ MAX_BODY_BYTES = 512 * 1024
 BODY_SECONDS = 10.0
 IDLE_SECONDS = 120.0
 MAX_NODES = 16
-QUEUED_MESSAGES = 20_000
-GOING_AWAY, TOO_SLOW = 1001, 1013
+MAX_QUEUED_MESSAGES = 20_000
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+TOO_SLOW = 1013
 REFUSALS = {
     FaultyAnswer.UNHEALTHY: RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None}),
     FaultyAnswer.WOULD_FAIL: RpcError(
@@ -47,28 +49,29 @@ REFUSALS = {
     ),
     FaultyAnswer.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
 }
-"""As a node words them, whatever was asked."""
+"""Fixed answers in a node's wording, for every request."""
 SOME_SIGNATURE = base58.encode(bytes(range(64)))
 
 
 class Cluster:
-    """The nodes that clients can reach, by path, and the sockets that are open."""
+    """The nodes that clients can reach, by path, and the open sockets."""
 
     def __init__(self, ledger: Ledger, *, allow_faults: bool) -> None:
-        self._ledger, self._allow_faults = ledger, allow_faults
+        self._ledger = ledger
+        self._allow_faults = allow_faults
         self._nodes: dict[str | None, Node] = {None: Node(ledger)}
         self.methods = dispatch.METHODS | (dispatch.FAULT_METHODS if allow_faults else {})
         self.sockets: set[SocketHandler] = set()
         self.stopping = asyncio.Event()
 
     def node(self, name: str | None) -> Node | None:
-        """The node of that name, None for the first; another one comes up when it is first asked for."""
+        """The node of that name; None is the first node. With faults allowed, a new name creates a node."""
         if name not in self._nodes and self._allow_faults and len(self._nodes) < MAX_NODES:
             self._nodes[name] = Node(self._ledger)
         return self._nodes.get(name)
 
     def close(self) -> None:
-        """Let go of the clients that wait."""
+        """Ends requests that hang, and closes the sockets."""
         self.stopping.set()
         for socket in list(self.sockets):
             socket.close(GOING_AWAY, "the localnet stops")
@@ -78,26 +81,26 @@ class RpcHandler(RequestHandler):
     """One JSON-RPC request, or a batch of them."""
 
     def initialize(self, cluster: Cluster) -> None:
-        """Once per request."""
+        """Runs once per request."""
         self.cluster = cluster
         self._gone = asyncio.Event()
 
     def set_default_headers(self) -> None:
-        """Pages may call it, as they may call solana-test-validator."""
+        """Allows calls from web pages, as solana-test-validator does."""
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Access-Control-Allow-Methods", "POST")
         self.set_header("Access-Control-Allow-Headers", "*")
 
     def on_connection_close(self) -> None:
-        """The client is gone."""
+        """Ends a request that hangs when its client disconnects."""
         self._gone.set()
 
     def options(self, _name: str | None) -> None:
-        """A page asks whether it may call."""
+        """Answers the preflight request of a web page."""
         self.set_status(204)
 
     async def post(self, name: str | None) -> None:
-        """The call."""
+        """Answers a request, or a batch."""
         node = self.cluster.node(name)
         if node is None:
             self._refuse(404, "there is only one node here, at /")
@@ -111,17 +114,18 @@ class RpcHandler(RequestHandler):
             self._reply(dispatch.error_body(None, error))
             return
         methods = dispatch.methods_of(document)
-        ours = methods and all(method.startswith(PREFIX) for method in methods)
-        wrong = None if ours else node.faults.answer(methods)
-        if wrong is None:
+        # The methods that set faults always work: otherwise a test could not end a fault.
+        is_control = methods and all(method.startswith(PREFIX) for method in methods)
+        fault = None if is_control else node.faults.answer(methods)
+        if fault is None:
             self._reply(dispatch.answer(document, node, self.cluster.methods))
             return
-        if wrong.execute:
+        if fault.execute:
             dispatch.answer(document, node, self.cluster.methods)
-        await self._reply_wrongly(wrong, document)
+        await self._reply_with_fault(fault, document)
 
-    async def _reply_wrongly(self, wrong: AnswerFault, document: Any) -> None:
-        match wrong.answer:
+    async def _reply_with_fault(self, fault: AnswerFault, document: Any) -> None:
+        match fault.answer:
             case FaultyAnswer.TOO_MANY_REQUESTS:
                 self.set_header("Retry-After", "1")
                 self._refuse(429, "Too many requests")
@@ -149,6 +153,7 @@ class RpcHandler(RequestHandler):
 
     def _hang_up(self) -> None:
         if self._gone.is_set():
+            # There is no connection to detach; Tornado must not write an answer.
             self._finished = True
         else:
             self.detach().close()
@@ -164,32 +169,32 @@ class RpcHandler(RequestHandler):
 
 
 class HealthHandler(RequestHandler):
-    """`GET /health`, which load balancers ask for."""
+    """`GET /health`, for load balancers."""
 
     def get(self) -> None:
-        """Up is healthy."""
+        """A running server is healthy."""
         self.finish("ok")
 
 
 class SocketHandler(WebSocketHandler):
-    """Subscriptions. One task writes, so that a slow client holds up nobody."""
+    """A WebSocket with subscriptions. It writes in a task of its own, so that a slow client delays no other."""
 
     def initialize(self, cluster: Cluster) -> None:
-        """Once per socket."""
+        """Runs once per socket."""
         self.cluster = cluster
-        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUED_MESSAGES)
+        self._queue: asyncio.Queue[str] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._subscriptions: Subscriptions | None = None
         self._writer: asyncio.Task[None] | None = None
 
     def check_origin(self, origin: str) -> bool:
-        """As for HTTP, any page may."""
+        """Allows web pages, as over HTTP."""
         return True
 
     def open(self, *args: str | None, **_: str | None) -> None:
-        """The socket is there."""
+        """Starts the socket's subscriptions."""
         node = self.cluster.node(args[0])
         if node is None:
-            self.close(1008, "there is only one node here, at /")
+            self.close(POLICY_VIOLATION, "there is only one node here, at /")
             return
         self._node = node
         self._subscriptions = Subscriptions(node, self._send)
@@ -197,7 +202,7 @@ class SocketHandler(WebSocketHandler):
         self.cluster.sockets.add(self)
 
     def on_message(self, message: str | bytes) -> None:
-        """A JSON-RPC request."""
+        """Answers a JSON-RPC request."""
         if self._subscriptions is None:
             return
         try:
@@ -211,7 +216,7 @@ class SocketHandler(WebSocketHandler):
         self._subscriptions.catch_up()
 
     def on_close(self) -> None:
-        """The socket is gone."""
+        """Ends the socket's subscriptions."""
         self.cluster.sockets.discard(self)
         if self._subscriptions is not None:
             self._subscriptions.close()
@@ -231,7 +236,7 @@ class SocketHandler(WebSocketHandler):
 
 
 class _Upgrade(PathMatches):
-    """Matches only the handshake of a WebSocket."""
+    """Matches only WebSocket handshakes."""
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -240,18 +245,18 @@ class _Upgrade(PathMatches):
 
 
 def _log_nothing(_: RequestHandler) -> None:
-    """What clients get wrong they are told; what we get wrong is logged as an error elsewhere."""
+    """Requests are not logged: clients get their errors in the answer, and Tornado logs errors of the server."""
 
 
 def make_server(cluster: Cluster) -> HTTPServer:
-    """The server, which does not listen yet."""
-    given = {"cluster": cluster}
+    """The server, before it listens."""
+    arguments = {"cluster": cluster}
     path = r"/(?:nodes/([A-Za-z0-9_-]{1,40}))?"
     application = Application(
         [
-            Rule(_Upgrade(path), SocketHandler, given),
+            Rule(_Upgrade(path), SocketHandler, arguments),
             Rule(PathMatches(r"/health"), HealthHandler),
-            Rule(PathMatches(path), RpcHandler, given),
+            Rule(PathMatches(path), RpcHandler, arguments),
         ],
         log_function=_log_nothing,
         websocket_max_message_size=MAX_BODY_BYTES,

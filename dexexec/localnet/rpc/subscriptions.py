@@ -1,4 +1,4 @@
-"""What one WebSocket waits for: signatures that reach a commitment, and slots. Notifications are handed to `send`."""
+"""The subscriptions of one WebSocket: signatures that reach a commitment, and slots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ _ids = count(1)
 
 @dataclass(frozen=True, slots=True)
 class SignatureSubscription:
-    """A signature and the commitment at which its client wants to hear of it, once."""
+    """A signature and the commitment at which its client gets its only notification."""
 
     signature: bytes
     commitment: Commitment
 
 
 class Subscriptions:
-    """Of one socket. `methods` are its JSON-RPC methods."""
+    """The subscriptions of one socket. `methods` are its JSON-RPC methods; notifications go to `send`."""
 
     def __init__(self, node: Node, send: Callable[[dict[str, Any]], None]) -> None:
-        self._node, self._send = node, send
+        self._node = node
+        self._send = send
         self._signatures: dict[int, SignatureSubscription] = {}
         self._slots: set[int] = set()
-        self._told = node.block(Commitment.PROCESSED)
-        node.ledger.listeners.append(self._changed)
+        self._notified_tip = node.block(Commitment.PROCESSED)
+        node.ledger.listeners.append(self._on_change)
         self.methods: dict[str, Method] = {
             "signatureSubscribe": self._subscribe_signature,
             "signatureUnsubscribe": self._unsubscribe,
@@ -39,17 +40,18 @@ class Subscriptions:
         }
 
     def close(self) -> None:
-        """Nobody listens any more."""
-        self._node.ledger.listeners.remove(self._changed)
+        """Ends all subscriptions."""
+        self._node.ledger.listeners.remove(self._on_change)
 
     def catch_up(self) -> None:
-        """Tell what was there before it was asked for; to be called once the client has its subscription's number."""
-        self._tell_signatures(None)
+        """Notifies of signatures that reached their commitment before they were subscribed. Called after the client got
+        the subscription's number."""
+        self._notify_signatures(None)
 
     def _subscribe_signature(self, call: Call) -> int:
-        waiting = SignatureSubscription(call.signature(0, "signature"), read_commitment(call.options(1)))
+        subscription = SignatureSubscription(call.signature(0, "signature"), read_commitment(call.options(1)))
         number = self._number()
-        self._signatures[number] = waiting
+        self._signatures[number] = subscription
         return number
 
     def _subscribe_slot(self, _: Call) -> int:
@@ -70,27 +72,28 @@ class Subscriptions:
             raise RpcError(INVALID_REQUEST, f"Too many subscriptions; max {MAX_SUBSCRIPTIONS}")
         return next(_ids)
 
-    def _changed(self, landed: bytes | None) -> None:
-        self._tell_signatures(landed)
+    def _on_change(self, landed: bytes | None) -> None:
+        self._notify_signatures(landed)
         tip = self._node.block(Commitment.PROCESSED)
-        if landed is None and tip != self._told:
-            self._tell_slot(tip)
+        if landed is None and tip != self._notified_tip:
+            self._notify_slot(tip)
 
-    def _tell_signatures(self, landed: bytes | None) -> None:
-        for number, waiting in list(self._signatures.items()):
-            if landed not in {None, waiting.signature}:
+    def _notify_signatures(self, landed: bytes | None) -> None:
+        for number, subscription in list(self._signatures.items()):
+            if landed not in {None, subscription.signature}:
                 continue
-            view = self._node.block(waiting.commitment)
-            found = self._node.ledger.transaction(waiting.signature, view)
-            if found is not None:
+            view = self._node.block(subscription.commitment)
+            transaction = self._node.ledger.transaction(subscription.signature, view)
+            if transaction is not None:
+                # Solana ends a signature subscription with its notification.
                 del self._signatures[number]
-                self._notify("signature", number, with_context(view, {"err": found.err}))
+                self._notify("signature", number, with_context(view, {"err": transaction.err}))
 
-    def _tell_slot(self, tip: Block) -> None:
+    def _notify_slot(self, tip: Block) -> None:
         root = self._node.block(Commitment.FINALIZED).slot
         for number in self._slots:
-            self._notify("slot", number, {"slot": tip.slot, "parent": self._told.slot, "root": root})
-        self._told = tip
+            self._notify("slot", number, {"slot": tip.slot, "parent": self._notified_tip.slot, "root": root})
+        self._notified_tip = tip
 
     def _notify(self, kind: str, number: int, result: Any) -> None:
         params = {"result": result, "subscription": number}

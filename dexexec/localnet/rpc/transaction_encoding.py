@@ -1,4 +1,4 @@
-"""Transactions as JSON-RPC shows them: what came of one, and what it says. Pure."""
+"""Encodes transactions, their metadata and simulations for JSON-RPC. Pure."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.errors import UNSUPPORTED_TRANSACTION_VERSION, InvalidParamsError, RpcError
 from dexexec.localnet.runtime import ExecutionResult
 
-MEMOS = frozenset(
+MEMO_PROGRAMS = frozenset(
     map(
         Pubkey.from_string,
         ("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo", "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"),
@@ -26,7 +26,7 @@ Accounts = Mapping[Pubkey, Account | None]
 
 
 def make_meta(
-    outcome: ExecutionResult,
+    result: ExecutionResult,
     keys: Sequence[Pubkey],
     before: Accounts,
     after: Accounts,
@@ -34,29 +34,29 @@ def make_meta(
     loaded: tuple[list[Pubkey], list[Pubkey]],
     decimals: Callable[[Pubkey], int | None],
 ) -> dict[str, Any]:
-    """The `meta` of `getTransaction`. `keys` are all of the transaction's, those from lookup tables last."""
+    """The `meta` of `getTransaction`. `keys` are all keys of the transaction, those from lookup tables last."""
     meta = {
-        "err": outcome.err,
-        "status": status_body(outcome.err),
-        "fee": outcome.fee,
+        "err": result.err,
+        "status": status_body(result.err),
+        "fee": result.fee,
         "preBalances": [_lamports(before[key]) for key in keys],
         "postBalances": [_lamports(after[key]) for key in keys],
         "preTokenBalances": encoding.token_balances(keys, before, decimals),
         "postTokenBalances": encoding.token_balances(keys, after, decimals),
-        "innerInstructions": outcome.inner,
-        "logMessages": outcome.logs,
+        "innerInstructions": result.inner,
+        "logMessages": result.logs,
         "rewards": [],
         "loadedAddresses": {"writable": [str(key) for key in loaded[0]], "readonly": [str(key) for key in loaded[1]]},
-        "computeUnitsConsumed": outcome.units,
+        "computeUnitsConsumed": result.units,
     }
-    return meta | ({"returnData": returned_body(outcome)} if outcome.returned else {})
+    return meta | ({"returnData": returned_body(result)} if result.returned else {})
 
 
 def memos(landed: LandedTransaction) -> str | None:
-    """The memos of a transaction as a node lists them: `[4] text; [5] other`; None where there are none."""
+    """The memos of a transaction in the form of a node: `[4] text; [5] other`. None: it has no memos."""
     message = VersionedTransaction.from_bytes(landed.raw).message
-    calls = (one for one in message.instructions if message.account_keys[one.program_id_index] in MEMOS)
-    return "; ".join(f"[{len(one.data)}] {_memo(bytes(one.data))}" for one in calls) or None
+    memos = (call for call in message.instructions if message.account_keys[call.program_id_index] in MEMO_PROGRAMS)
+    return "; ".join(f"[{len(memo.data)}] {_memo(bytes(memo.data))}" for memo in memos) or None
 
 
 def _memo(data: bytes) -> str:
@@ -67,32 +67,32 @@ def _memo(data: bytes) -> str:
 
 
 def status_body(err: Any) -> dict[str, Any]:
-    """The old form of an error."""
+    """The `status` of an error, the older form that clients still read."""
     return {"Ok": None} if err is None else {"Err": err}
 
 
-def returned_body(outcome: ExecutionResult) -> dict[str, Any] | None:
-    """What a program returned."""
-    if outcome.returned is None:
+def returned_body(result: ExecutionResult) -> dict[str, Any] | None:
+    """The data that the last program returned. None: it returned nothing."""
+    if result.returned is None:
         return None
-    program, data = outcome.returned
+    program, data = result.returned
     return {"programId": program, "data": [base64.b64encode(data).decode(), "base64"]}
 
 
-def simulation_body(outcome: ExecutionResult, *, inner: bool = False) -> dict[str, Any]:
+def simulation_body(result: ExecutionResult, *, inner: bool = False) -> dict[str, Any]:
     """A simulation, as `simulateTransaction` answers it and as the data of a failed preflight."""
     return {
-        "err": outcome.err,
-        "logs": outcome.logs,
+        "err": result.err,
+        "logs": result.logs,
         "accounts": None,
-        "unitsConsumed": outcome.units,
-        "returnData": returned_body(outcome),
-        "innerInstructions": outcome.inner if inner else None,
+        "unitsConsumed": result.units,
+        "returnData": returned_body(result),
+        "innerInstructions": result.inner if inner else None,
     }
 
 
 def transaction_body(landed: LandedTransaction, encoding: str, max_version: int | None) -> dict[str, Any]:
-    """What `getTransaction` answers. Raises `RpcError` for a version that the client did not say it can read."""
+    """The result of `getTransaction`. Raises `RpcError` for a version that the client does not accept."""
     transaction = VersionedTransaction.from_bytes(landed.raw)
     versioned = isinstance(transaction.message, MessageV0)
     if versioned and max_version is None:
@@ -128,11 +128,11 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
             "numReadonlyUnsignedAccounts": header.num_readonly_unsigned_accounts,
         }
         body["accountKeys"] = [str(key) for key in message.account_keys]
-        body["instructions"] = [_compiled(one) for one in message.instructions]
+        body["instructions"] = [_compiled(call) for call in message.instructions]
     else:
         body["accountKeys"] = _key_bodies(message, landed.meta["loadedAddresses"])
-        keys = [one["pubkey"] for one in body["accountKeys"]]
-        body["instructions"] = [_partly_decoded(one, keys) for one in message.instructions]
+        keys = [key["pubkey"] for key in body["accountKeys"]]
+        body["instructions"] = [_partly_decoded(call, keys) for call in message.instructions]
     if isinstance(message, MessageV0):
         body["addressTableLookups"] = [
             {
@@ -145,29 +145,31 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
     return {"signatures": [str(signature) for signature in transaction.signatures], "message": body}
 
 
-def _compiled(one: CompiledInstruction) -> dict[str, Any]:
+def _compiled(call: CompiledInstruction) -> dict[str, Any]:
     return {
-        "programIdIndex": one.program_id_index,
-        "accounts": list(one.accounts),
-        "data": base58.encode(one.data),
+        "programIdIndex": call.program_id_index,
+        "accounts": list(call.accounts),
+        "data": base58.encode(call.data),
         "stackHeight": 1,
     }
 
 
-def _partly_decoded(one: CompiledInstruction, keys: Sequence[str]) -> dict[str, Any]:
+def _partly_decoded(call: CompiledInstruction, keys: Sequence[str]) -> dict[str, Any]:
     return {
-        "programId": keys[one.program_id_index],
-        "accounts": [keys[index] for index in one.accounts],
-        "data": base58.encode(one.data),
+        "programId": keys[call.program_id_index],
+        "accounts": [keys[index] for index in call.accounts],
+        "data": base58.encode(call.data),
         "stackHeight": 1,
     }
 
 
 def _key_bodies(message: Message | MessageV0, loaded: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    header, signers = message.header, message.header.num_required_signatures
-    found = [
+    header = message.header
+    signers = header.num_required_signatures
+    keys = [
         {
             "pubkey": str(key),
+            # Keys are ordered: writable signers, read-only signers, writable others, read-only others.
             "writable": index < signers - header.num_readonly_signed_accounts
             or signers <= index < len(message.account_keys) - header.num_readonly_unsigned_accounts,
             "signer": index < signers,
@@ -176,11 +178,11 @@ def _key_bodies(message: Message | MessageV0, loaded: Mapping[str, Sequence[str]
         for index, key in enumerate(message.account_keys)
     ]
     for kind in ("writable", "readonly"):
-        found += [
+        keys += [
             {"pubkey": key, "writable": kind == "writable", "signer": False, "source": "lookupTable"}
             for key in loaded[kind]
         ]
-    return found
+    return keys
 
 
 def _lamports(account: Account | None) -> int:

@@ -1,4 +1,4 @@
-"""Methods about transactions: sending and simulating them, and what became of them."""
+"""JSON-RPC methods about transactions: sending, simulating and looking them up."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from dexexec.localnet.faults import ForgottenStatuses
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.ledger import Submission
 from dexexec.localnet.rpc import encoding
-from dexexec.localnet.rpc.account_methods import shown
+from dexexec.localnet.rpc.account_methods import account_of
 from dexexec.localnet.rpc.errors import (
     PREFLIGHT_FAILURE,
     SIGNATURE_VERIFICATION_FAILURE,
@@ -37,7 +37,7 @@ MAX_BYTES = 1232
 MAX_STATUSES = 256
 MAX_SIGNATURES = 1_000
 RECENT_SLOTS = 300
-"""How long a status is found without searching the history."""
+"""Slots for which a status is found without searching the history."""
 
 
 def _send(call: Call) -> str:
@@ -47,13 +47,15 @@ def _send(call: Call) -> str:
     if not options.get("skipPreflight"):
         view = call.view(options, "preflightCommitment")
         _verify(transaction)
-        outcome = _simulated(call, submission, view, verify=True)
-        if outcome.err is not None:
-            message = f"Transaction simulation failed: {explain(outcome.err)}"
-            raise RpcError(PREFLIGHT_FAILURE, message, simulation_body(outcome))
+        result = _simulated(call, submission, view, verify=True)
+        if result.err is not None:
+            message = f"Transaction simulation failed: {explain(result.err)}"
+            raise RpcError(PREFLIGHT_FAILURE, message, simulation_body(result))
     elif not all(transaction.verify_with_results()):
+        # Without preflight a node forwards what it cannot verify, and the cluster drops it.
         return base58.encode(submission.signature)
     delay = call.node.faults.delay()
+    # As on a cluster, a transaction that never lands is answered like one that does.
     if delay is not None:
         call.ledger.submit(submission, delay)
     return base58.encode(submission.signature)
@@ -62,7 +64,8 @@ def _send(call: Call) -> str:
 def _simulate(call: Call) -> dict[str, Any]:
     options = call.options(1)
     view = call.view(options)
-    verify, replace = bool(options.get("sigVerify")), bool(options.get("replaceRecentBlockhash"))
+    verify = bool(options.get("sigVerify"))
+    replace = bool(options.get("replaceRecentBlockhash"))
     if verify and replace:
         raise InvalidParamsError("sigVerify may not be used with replaceRecentBlockhash")
     submission = _submission(call, options)
@@ -70,9 +73,9 @@ def _simulate(call: Call) -> dict[str, Any]:
         _verify(submission.transaction)
     if replace:
         submission = _with_blockhash(submission, view)
-    outcome = _simulated(call, submission, view, verify=verify)
-    body = simulation_body(outcome, inner=bool(options.get("innerInstructions")))
-    body["accounts"] = _accounts_after(call, options.get("accounts"), outcome, view)
+    result = _simulated(call, submission, view, verify=verify)
+    body = simulation_body(result, inner=bool(options.get("innerInstructions")))
+    body["accounts"] = _accounts_after(call, options.get("accounts"), result, view)
     if replace:
         body["replacementBlockhash"] = {"blockhash": view.hash, "lastValidBlockHeight": view.last_valid_height}
     return with_context(view, body)
@@ -80,32 +83,36 @@ def _simulate(call: Call) -> dict[str, Any]:
 
 def _simulated(call: Call, submission: Submission, view: Block, *, verify: bool) -> ExecutionResult:
     refusal = call.ledger.refusal(submission, view)
-    return ExecutionResult(refusal) if refusal else call.ledger.simulate(submission, view, verify=verify)
+    return ExecutionResult(err=refusal) if refusal else call.ledger.simulate(submission, view, verify=verify)
 
 
-def _accounts_after(call: Call, wanted: Any, outcome: ExecutionResult, view: Block) -> list[Any] | None:
+def _accounts_after(call: Call, wanted: Any, result: ExecutionResult, view: Block) -> list[Any] | None:
     if wanted is None:
         return None
     if not isinstance(wanted, dict) or not isinstance(wanted.get("addresses"), list):
         raise InvalidParamsError("accounts must be an object with a list of addresses")
-    addresses = [read_pubkey(one, "accounts.addresses") for one in wanted["addresses"]]
-    if outcome.err is not None:
+    addresses = [read_pubkey(address, "accounts.addresses") for address in wanted["addresses"]]
+    if result.err is not None:
         return [None] * len(addresses)
-    shape = encoding.read_shape(wanted, "base64")
-    return [_account_after(call, address, outcome, view, shape) for address in addresses]
+    data_format = encoding.read_data_format(wanted, "base64")
+    return [_account_after(call, address, result, view, data_format) for address in addresses]
 
 
-def _account_after(call: Call, address: Pubkey, outcome: ExecutionResult, view: Block, shape: encoding.Shape) -> Any:
-    after = outcome.accounts.get(address)
+def _account_after(
+    call: Call, address: Pubkey, result: ExecutionResult, view: Block, data_format: encoding.DataFormat
+) -> Any:
+    after = result.accounts.get(address)
     if after is None:
-        return shown(call, address, view, shape)
-    return encoding.account_body(after, shape, call.ledger.decimals) if after.lamports else None
+        return account_of(call, address, view, data_format)
+    return encoding.account_body(after, data_format, call.ledger.decimals) if after.lamports else None
 
 
 def _submission(call: Call, options: Mapping[str, Any]) -> Submission:
-    text, form = call.text(0, "transaction"), options.get("encoding") or "base58"
+    text = call.text(0, "transaction")
+    form = options.get("encoding") or "base58"
     if form not in ("base58", "base64"):
         raise InvalidParamsError(f"encoding must be base58 or base64, not {form!r}")
+    # Before decoding: base58 takes quadratic time.
     if len(text) > 2 * MAX_BYTES:
         raise InvalidParamsError(f"transaction is too large (max: {MAX_BYTES} bytes)")
     try:
@@ -130,9 +137,12 @@ def _verify(transaction: VersionedTransaction) -> None:
 
 
 def _with_blockhash(submission: Submission, block: Block) -> Submission:
-    transaction, blockhash = submission.transaction, Hash.from_string(block.hash)
+    transaction = submission.transaction
+    blockhash = Hash.from_string(block.hash)
     old = transaction.message
-    header, keys, steps = old.header, old.account_keys, old.instructions
+    header = old.header
+    keys = old.account_keys
+    steps = old.instructions
     counts = (
         header.num_required_signatures,
         header.num_readonly_signed_accounts,
@@ -148,16 +158,16 @@ def _with_blockhash(submission: Submission, block: Block) -> Submission:
 
 
 def explain(err: Any) -> str:
-    """A TransactionError in words, as nodes put it for the common ones."""
+    """A TransactionError as a sentence, in a node's own wording for the common ones."""
     if isinstance(err, dict) and "InstructionError" in err:
-        index, what = err["InstructionError"]
-        if isinstance(what, dict) and "Custom" in what:
-            what = f"custom program error: {what['Custom']:#x}"
-        return f"Error processing Instruction {index}: {what}"
-    return WORDS.get(err, err) if isinstance(err, str) else str(err)
+        index, cause = err["InstructionError"]
+        if isinstance(cause, dict) and "Custom" in cause:
+            cause = f"custom program error: {cause['Custom']:#x}"
+        return f"Error processing Instruction {index}: {cause}"
+    return SENTENCES.get(err, err) if isinstance(err, str) else str(err)
 
 
-WORDS = {
+SENTENCES = {
     "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
     "AlreadyProcessed": "This transaction has already been processed",
     "BlockhashNotFound": "Blockhash not found",
@@ -170,7 +180,7 @@ WORDS = {
 def _statuses(call: Call) -> dict[str, Any]:
     wanted = call.strings(0, "signatures", MAX_STATUSES)
     search = bool(call.options(1).get("searchTransactionHistory"))
-    signatures = [read_signature(one, "signature") for one in wanted]
+    signatures = [read_signature(signature, "signature") for signature in wanted]
     view = call.node.block(Commitment.PROCESSED)
     return with_context(view, [_status(call, signature, view, search=search) for signature in signatures])
 
@@ -204,7 +214,7 @@ def _confirmed_view(call: Call, options: Mapping[str, Any]) -> Block:
 
 
 def _transaction(call: Call) -> dict[str, Any] | None:
-    second = call.optional(1)
+    second = call.optional(1)  # older clients send the encoding alone
     options = {"encoding": second} if isinstance(second, str) else call.options(1)
     landed = call.ledger.transaction(call.signature(0, "signature"), _confirmed_view(call, options))
     if landed is None or call.node.faults.forgets is ForgottenStatuses.ALL:
@@ -223,7 +233,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
     view = _confirmed_view(call, options)
     if call.node.faults.forgets is ForgottenStatuses.ALL:
         return []
-    found = call.ledger.mentioning(call.pubkey(0, "address"), view, before, until, limit)
+    transactions = call.ledger.mentioning(call.pubkey(0, "address"), view, before, until, limit)
     return [
         {
             "signature": base58.encode(landed.signature),
@@ -233,7 +243,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
             "blockTime": landed.time,
             "confirmationStatus": _commitment(call, landed),
         }
-        for landed in found
+        for landed in transactions
     ]
 
 

@@ -66,7 +66,7 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         process = start("--ws-port", str(port))
         assert await process.ended() == 2
         assert process.out == (
-            f"dexexec: port {port} cannot be had (Address already in use): stop what listens there,"
+            f"dexexec: port {port} is not available (Address already in use): stop what listens there,"
             " or give another --ws-port\n"
         )
 
@@ -122,7 +122,15 @@ def test_a_file_that_cannot_be_used_is_named(
     Path("text").write_text("no program")
     Path("elf").write_bytes(b"\x7fELF and no more")
     Path("empty.json").write_text("{}")
-    options = Options(tmp_path / "ledger", 0, 0, 400, programs, accounts, allow_faults=False)
+    options = Options(
+        folder=tmp_path / "ledger",
+        port=0,
+        ws_port=0,
+        slot_ms=400,
+        programs=programs,
+        accounts=accounts,
+        allow_faults=False,
+    )
     with pytest.raises(StartupError, match=problem):
         asyncio.run(serve(options, asyncio.Event(), lambda _: None))
 

@@ -89,8 +89,8 @@ async def test_mints_that_are_not_the_faucets_are_refused(tmp_path: Path) -> Non
         await net.land([pay(wallet, stranger := Pubkey.new_unique(), SOL)], wallet)
         for mint, why in (
             (own, "not one of the faucet's"),
-            (newer, "no mint of the SPL Token program"),
-            (stranger, "no mint of the SPL Token program"),
+            (newer, "is not a mint of the SPL Token program"),
+            (stranger, "is not a mint of the SPL Token program"),
         ):
             with pytest.raises(RpcRefusedError, match=why):
                 await net.rpc("localnet_fund", str(wallet.pubkey()), str(mint), 6, 5)

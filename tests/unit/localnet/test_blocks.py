@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.localnet.blocks import KEPT, MAX_AGE, MAX_FORK, Block, Blocks, Commitment
+from dexexec.localnet.blocks import KEPT_BLOCKS, MAX_AGE, MAX_FORK, Block, Blocks, Commitment
 
 PROCESSED, CONFIRMED, FINALIZED = Commitment
 
@@ -81,7 +81,7 @@ def test_what_is_finalized_stays_so_when_a_forked_chain_is_loaded_again() -> Non
     blocks = chain(100)
     root = blocks.at(FINALIZED)
     blocks.fork(20)
-    again = Blocks(reversed(blocks.newest(KEPT)), blocks.next_slot, root.slot)
+    again = Blocks(reversed(blocks.newest(KEPT_BLOCKS)), blocks.next_slot, root.slot)
     assert again.at(FINALIZED) == root
     assert again.at(CONFIRMED).slot == 77
 
@@ -97,7 +97,7 @@ def test_after_any_forks_slots_only_rise_and_heights_have_no_gaps(forks: list[in
         blocks.append(blocks.next(f"fork {number}", 0))
         assert blocks.tip.slot > highest
         highest = blocks.tip.slot
-    newest = blocks.newest(KEPT)
+    newest = blocks.newest(KEPT_BLOCKS)
     slots = [block.slot for block in newest]
     assert slots == sorted(slots, reverse=True)
     assert [block.height for block in newest] == list(range(newest[0].height, -1, -1))
@@ -109,8 +109,8 @@ def test_after_any_forks_slots_only_rise_and_heights_have_no_gaps(forks: list[in
 
 
 def test_old_blocks_are_forgotten() -> None:
-    blocks = chain(KEPT + 10)
-    assert len(blocks.newest(2 * KEPT)) == KEPT
+    blocks = chain(KEPT_BLOCKS + 10)
+    assert len(blocks.newest(2 * KEPT_BLOCKS)) == KEPT_BLOCKS
     assert blocks.usable("5", Block(100, 100, "", 0)) is None
 
 

@@ -58,16 +58,16 @@ def test_a_lying_node_returns_other_numbers_and_an_honest_node_its_own() -> None
     newest = {"context": {"slot": 55}, "value": {"blockhash": "hash", "lastValidBlockHeight": 195}}
     status = {"slot": 41, "err": None, "confirmationStatus": "confirmed", "confirmations": 3}
     found = {"context": {"slot": 55}, "value": [status, None]}
-    assert read({}).lies.told("getEpochInfo", epoch) == epoch
-    assert read({"lies": {"height": 5}}).lies.told("getEpochInfo", epoch) == epoch | {"blockHeight": 45}
-    assert read({"lies": {"slotForHeight": True}}).lies.told("getEpochInfo", epoch) == epoch | {"blockHeight": 50}
+    assert read({}).lies.falsify("getEpochInfo", epoch) == epoch
+    assert read({"lies": {"height": 5}}).lies.falsify("getEpochInfo", epoch) == epoch | {"blockHeight": 45}
+    assert read({"lies": {"slotForHeight": True}}).lies.falsify("getEpochInfo", epoch) == epoch | {"blockHeight": 50}
     lies = read({"lies": {"slot": -5, "lastValidHeight": -100, "finalized": True, "genesis": "other"}}).lies
-    told = lies.told("getLatestBlockhash", newest)
+    told = lies.falsify("getLatestBlockhash", newest)
     assert (told["context"]["slot"], told["value"]["lastValidBlockHeight"]) == (50, 95)
-    [seen, none] = lies.told("getSignatureStatuses", found)["value"]
+    [seen, none] = lies.falsify("getSignatureStatuses", found)["value"]
     assert (seen["confirmationStatus"], seen["err"], none) == ("finalized", None, None)
-    assert lies.told("getGenesisHash", "hash") == "other"
-    assert lies.told("getVersion", {"solana-core": "2"}) == {"solana-core": "2"}
+    assert lies.falsify("getGenesisHash", "hash") == "other"
+    assert lies.falsify("getVersion", {"solana-core": "2"}) == {"solana-core": "2"}
 
 
 @pytest.mark.parametrize(

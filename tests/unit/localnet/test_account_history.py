@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.localnet.history import AccountHistory
+from dexexec.localnet.account_history import AccountHistory
 
 KEYS = ("a", "b", "c")
 CHANGES = st.lists(st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.integers(0, 9)), max_size=4), max_size=12)
