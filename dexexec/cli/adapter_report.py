@@ -34,7 +34,7 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
     Returns 0, or 1 when an adapter cannot be loaded. Raises `AdapterLoadError` when two adapters share a name.
     """
     out = out or sys.stdout
-    named, groups, enabled = set(enabled), presets.installed(), presets.expanded(enabled)
+    named, groups, enabled = set(enabled), presets.installed(), presets.expand(enabled)
     sources = {name: origin(point) for name, point in installed().items()}
     sources |= {name: "path" if ":" in name else "not installed" for name in enabled if name not in sources}
     rows, settings, problems = [_COLUMNS], dict[str, str](), list[str]()
@@ -77,7 +77,7 @@ def check_adapter(
     the adapter does not exist, its settings are invalid, or no node is configured.
     """
     out = out or sys.stdout
-    environ = presets.environment({**environ, presets.ADAPTERS: name} if presets.among([name]) else environ)
+    environ = presets.environment({**environ, presets.ADAPTERS: name} if presets.presets_among([name]) else environ)
     all_kept = True
     for found in load([name]):
         read_options(found, environ)

@@ -1,1 +1,1 @@
-"""Venues as the engine uses them: which are installed, asking them for quotes, ranking the answers."""
+"""The engine's side of venues: loading adapters, collecting their quotes, checking and ranking them."""

@@ -1,7 +1,7 @@
-"""One name in DEXEXEC_ADAPTERS that stands for several adapters and their settings, `devnet` for example.
+"""Presets: names in DEXEXEC_ADAPTERS that enable several adapters with their settings, for example `devnet`.
 
-Presets are objects of `dexexec.venue.Preset` in the entry-point group `dexexec.presets`. Every failure is an
-`AdapterLoadError` of one line that says what would be right.
+A preset is a `dexexec.venue.Preset` in the entry-point group `dexexec.presets`. Every failure is an `AdapterLoadError`
+of one line with the remedy.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ ADAPTERS = "DEXEXEC_ADAPTERS"
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The entry points of every installed preset, by name. Raises when two packages claim one name."""
+    """The entry points of all installed presets by name. Raises when two packages use the same name."""
     return by_name(entry_points(group=GROUP), "presets", "uninstall one")
 
 
 def by_name(points: Iterable[EntryPoint], kind: str, remedy: str) -> dict[str, EntryPoint]:
-    """Sorted; raises `AdapterLoadError` with the `remedy` when two packages claim one name."""
+    """Entry points by name, sorted. Raises `AdapterLoadError` with the `remedy` when two packages use the same name."""
     found: dict[str, EntryPoint] = {}
     for point in sorted(points, key=lambda point: point.name):
         other = found.setdefault(point.name, point)
@@ -32,12 +32,12 @@ def by_name(points: Iterable[EntryPoint], kind: str, remedy: str) -> dict[str, E
 
 
 def origin(point: EntryPoint) -> str:
-    """The package that brought an entry point, with its version."""
+    """The package of an entry point, with its version."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def load(point: EntryPoint) -> Preset:
-    """The preset behind an entry point."""
+    """Load the preset of an entry point."""
     try:
         found = point.load()
     except Exception as error:
@@ -48,31 +48,37 @@ def load(point: EntryPoint) -> Preset:
     return found
 
 
-def among(names: Iterable[str]) -> dict[str, Preset]:
-    """Those of the names that are presets."""
+def presets_among(names: Iterable[str]) -> dict[str, Preset]:
+    """The names that are presets, with the presets."""
     named = [name for name in names if name and ":" not in name]
     points = installed() if named else {}
     return {name: load(points[name]) for name in named if name in points}
 
 
-def expanded(names: Iterable[str]) -> list[str]:
-    """The names with the adapters of presets in their places, but for those that are named by themselves."""
+def expand(names: Iterable[str]) -> list[str]:
+    """The names, with each preset replaced by its adapters. An adapter that is also named by itself appears once."""
     names = list(names)
-    presets = among(names)
-    found: list[str] = []
+    presets = presets_among(names)
+    adapters: list[str] = []
     for name in names:
-        parts = presets[name].adapters if name in presets else (name,)
-        found += [part for part in parts if name not in presets or (part not in found and part not in names)]
-    return found
+        if name in presets:
+            adapters += [part for part in presets[name].adapters if part not in adapters and part not in names]
+        else:
+            # Kept even if it is a duplicate: naming an adapter twice is an error that the registry reports.
+            adapters.append(name)
+    return adapters
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` and what the presets in its DEXEXEC_ADAPTERS set. What is set already wins over a preset's defaults;
-    raises `AdapterLoadError` where it, or another preset, contradicts what the preset stands for."""
+    """`environ` together with the settings of the presets in its DEXEXEC_ADAPTERS.
+
+    Existing values take precedence over a preset's defaults. Raises `AdapterLoadError` where they, or another preset,
+    contradict a preset's settings.
+    """
     given = {name: value for name, value in environ.items() if value}
     fixed: dict[str, tuple[str, str]] = {}
     defaults: dict[str, str] = {}
-    for preset, found in among(part.strip() for part in given.get(ADAPTERS, "").split(",")).items():
+    for preset, found in presets_among(part.strip() for part in given.get(ADAPTERS, "").split(",")).items():
         defaults = dict(found.defaults) | defaults
         for name, value in found.settings.items():
             if given.get(name, value) != value:
@@ -80,10 +86,10 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
                     f"{name} contradicts the preset {preset!r} of {ADAPTERS}, where it is {value}: unset it, or name"
                     f" the adapters ({', '.join(found.adapters)}) instead of the preset"
                 )
-            other, theirs = fixed.setdefault(name, (preset, value))
-            if theirs != value:
+            other, other_value = fixed.setdefault(name, (preset, value))
+            if other_value != value:
                 raise AdapterLoadError(
-                    f"the presets {other!r} and {preset!r} of {ADAPTERS} contradict each other: {name} is {theirs} in"
-                    f" the one and {value} in the other"
+                    f"the presets {other!r} and {preset!r} of {ADAPTERS} contradict each other: {name} is"
+                    f" {other_value} in the one and {value} in the other"
                 )
     return defaults | given | {name: value for name, (_, value) in fixed.items()}

@@ -1,7 +1,7 @@
-"""Whether what an adapter answered can be a quote for the request: the first thing that happens to it.
+"""Checks an adapter's answer to a request, before anything else uses it.
 
-Each field is read once, checked for its type and its range, and put into a quote of our own, so that whatever an
-adapter hands out, no order is filled past its bound, ranked by nonsense or lost in the record because of it.
+Each field is read once, checked for type and range, and copied into a new quote. So a faulty adapter cannot make an
+order exceed its bound, break the ranking or prevent the quote from being stored.
 """
 
 import inspect
@@ -14,10 +14,10 @@ from dexexec.observe.untrusted_text import LONGEST_NAME, clean
 from dexexec.venue import AnyVenue, BadAnswer
 
 MOST_NETWORK_FEE = 10**9
-"""Lamports (1 SOL): more than any swap pays to the network."""
+"""Lamports (1 SOL). No swap pays as much to the network."""
 MOST_IMPACT_PPM = 10**9
 MOST_POOLS = 16
-"""Pools of a route that are kept."""
+"""How many pools of a route are stored."""
 _RANGES = {
     "amount_in": (1, U64_MAX),
     "amount_out": (1, U64_MAX),
@@ -32,19 +32,22 @@ _RANGES = {
 
 
 def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Quote:
-    """The quote of `venue` for `request`. Raises `BadAnswer` for anything that cannot be one; whatever reading the
-    answer raises passes through."""
+    """A copy of the answer, as the quote of `venue` for `request`.
+
+    Raises `BadAnswer` for an invalid answer. Exceptions from reading the answer pass through.
+    """
     if not isinstance(answer, Quote):
-        raise BadAnswer("the answer is no quote")
+        raise BadAnswer("the answer is not a quote")
     numbers = {name: _integer(name, getattr(answer, name), *limits) for name, limits in _RANGES.items()}
-    said: Any = answer.request
-    if type(said) is not SwapRequest or answer.venue != venue or said != request:
+    # An exact type: a subclass could have its own `__eq__`.
+    quoted: Any = answer.request
+    if type(quoted) is not SwapRequest or answer.venue != venue or quoted != request:
         raise BadAnswer("the quote is for another venue or another request")
     fee_mint, route, raw = answer.fee_mint, answer.route, answer.raw
     if fee_mint not in (request.mint_in, request.mint_out):
-        raise BadAnswer("fee_mint is of neither token")
+        raise BadAnswer("fee_mint is neither token of the pair")
     if not isinstance(route, tuple | list) or not all(isinstance(pool, str) for pool in route):
-        raise BadAnswer("route must be a tuple of texts")
+        raise BadAnswer("route must be a tuple of strings")
     if not isinstance(raw, Mapping):
         raise BadAnswer("raw must be a mapping")
     quote = Quote(
@@ -63,27 +66,33 @@ def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Qu
 
 
 def refusal_of(venue: AnyVenue, request: SwapRequest) -> str:
-    """Why the venue need not be asked; empty if it is to be. Raises `BadAnswer` for anything but a text or None, as a
-    coroutine of a `refusal` that is written with `async`; whatever the adapter raises passes through."""
+    """Why the venue cannot serve the request, or an empty string.
+
+    Raises `BadAnswer` if the adapter returns anything but a string or None. Its exceptions pass through.
+    """
     refusal: object = venue.capabilities.refusal(request)
     if isinstance(refusal, str):
         return refusal
     if refusal is None:
         return ""
+    # A `refusal` written with `async` returns a coroutine. Closing it avoids a warning that it was never awaited.
     if inspect.iscoroutine(refusal):
         refusal.close()
     kind = type(refusal).__name__
-    raise BadAnswer(f"capabilities.refusal gave a {kind}: a text or None is due, and no coroutine")
+    raise BadAnswer(
+        f"capabilities.refusal returned a {kind}: it must be a plain function that returns a string or None"
+    )
 
 
 def _integer(name: str, value: object, least: int, most: int) -> int:
+    # An exact type again: True is an int for isinstance.
     if type(value) is not int or not least <= value <= most:
         raise BadAnswer(f"{name} must be an integer from {least} to {most}")
     return value
 
 
 def _bounded(quote: Quote) -> bool:
-    """Whether the amounts answer the request, and the bounds are at most its slippage away from them."""
+    """Whether the amounts match the request, and the bounds are within its slippage."""
     request = quote.request
     if request.mode is Mode.EXACT_IN:
         least = min_out(quote.amount_out, request.slippage_bps)

@@ -1,9 +1,8 @@
-"""Finds the adapters that are installed, loads those that are on, and gives them their settings.
+"""Finds installed adapters, loads the enabled ones and gives them their settings.
 
-Adapters register in the entry-point group `dexexec.adapters`, those of this repository too; a name with a colon is
-taken as `package.module:Class` instead, and one of a preset (`venues/presets.py`) as its adapters. Installed does not
-mean enabled: nothing is imported until it is asked for. Every failure is an `AdapterLoadError` of one line that says
-what would be right.
+Adapters register in the entry-point group `dexexec.adapters`. A name with a colon is a path, `package.module:Class`;
+the name of a preset (`venues/presets.py`) enables its adapters. An adapter that is not enabled is not imported. Every
+failure is an `AdapterLoadError` of one line with the remedy.
 """
 
 import importlib
@@ -24,27 +23,28 @@ from dexexec.venue import Capabilities, Chain, Network, Venue, VenueContext, Ven
 from dexexec.venues import presets
 
 GROUP = "dexexec.adapters"
-OURS = "dexexec"
-"""The package of the engine, as installers know it."""
+OWN_DISTRIBUTION = "dexexec"
+"""The distribution that contains the engine and the adapters of this repository."""
 VenueClass = type[Venue[Any]]
 _SECRET_LENGTH = 8
+"""Shorter values are not masked in messages: they would make them unreadable, and no secret is so short."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The entry points of every installed adapter, by name. Raises when two packages claim one name."""
+    """The entry points of all installed adapters by name. Raises when two packages use the same name."""
     remedy = "uninstall one, or name the one you mean as package.module:Class"
     return presets.by_name(entry_points(group=GROUP), "adapters", remedy)
 
 
 def load(names: Iterable[str]) -> list[VenueClass]:
-    """The classes named, in order. A name is that of an installed adapter or preset, or `package.module:Class`.
+    """Load the named classes, in order. A name is that of an installed adapter or preset, or `package.module:Class`.
 
-    Raises `AdapterLoadError` for a name that is unknown or given twice, and for what is not a proper `Venue`.
+    Raises `AdapterLoadError` for an unknown or repeated name, and for a class that is not a complete `Venue`.
     """
     points: dict[str, EntryPoint] | None = None
     loaded: dict[str, VenueClass] = {}
-    for name in presets.expanded(names):
+    for name in presets.expand(names):
         if ":" in name:
             found = _load_path(name)
         else:
@@ -64,8 +64,11 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
     chains: Mapping[str, Chain],
     clusters: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Venue[Any]]:
-    """One instance of each class, with its options from `environ` and its presets, the chain of its network from
-    `chains`, and what that is of from `clusters` (as `VenueContext.cluster`, unknown where it is missing)."""
+    """One instance of each class.
+
+    It gets its options from `environ` and its presets, the chain of its network from `chains`, and that chain's cluster
+    from `clusters` (as `VenueContext.cluster`; unknown if it is missing).
+    """
     environ = presets.environment(environ)
     venues: list[Venue[Any]] = []
     for found in classes:
@@ -74,53 +77,56 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
         chain = chains.get(network)
         if chain is None:
             known = ", ".join(sorted(chains)) or "none"
-            raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not set up here (set up: {known})")
+            raise AdapterLoadError(
+                f"{found.name} settles on {network!r}, which is not available here (available: {known})"
+            )
         context = VenueContext(clock, tokens, chain, options, clusters.get(network, ""))
         try:
             venue = found(context)
         except VenueError as error:
             raise AdapterLoadError(f"{found.name}: {_masked(found, environ, str(error))}") from error
         except Exception as error:
-            problem = _masked(found, environ, _brief(error))
+            problem = _masked(found, environ, _first_line(error))
             raise AdapterLoadError(f"{found.name} does not start: {problem}") from error
         if venue.capabilities.network != network:
             settles = venue.capabilities.network
-            raise AdapterLoadError(
-                f"{found.name} has the chain of {network!r}, but says that it settles on {settles!r}"
-            )
+            raise AdapterLoadError(f"{found.name} got the chain of {network!r}, but its capabilities name {settles!r}")
         venues.append(venue)
     return venues
 
 
 def networks(classes: Sequence[VenueClass], environ: Mapping[str, str]) -> frozenset[str]:
-    """The networks that these adapters settle on. Raises `AdapterLoadError` for options that cannot be used."""
+    """The networks that these adapters settle on. Raises `AdapterLoadError` for invalid options."""
     environ = presets.environment(environ)
     return frozenset(_network(found, read_options(found, environ)) for found in classes)
 
 
 def _network(found: VenueClass, options: Any) -> str:
-    """The network that the adapter settles on. Raises `AdapterLoadError` for one that the engine does not know."""
+    """The network that the adapter settles on. Raises `AdapterLoadError` for a network that does not exist."""
     network = found.network_for(options)
     if not isinstance(network, str) or network not in Network.ALL:
         known = ", ".join(sorted(Network.ALL))
-        raise AdapterLoadError(f"{found.name} settles on {network!r}, which is no network of the engine's: {known}")
+        raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not a network of the engine ({known})")
     return network
 
 
 def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
-    """The adapter's options from `environ`. The error names the variable and its bound, never the value."""
+    """The adapter's options from `environ`. An error names the variable and its limits, never a secret value."""
     try:
         return found.read_options(environ)
     except ValidationError as error:
         fields = {name: (_variable(found, name), info) for name, info in found.Options.model_fields.items()}
         text = validation_messages.explain_all(error, fields, environ)
-        # Without its cause: a validation error repeats the value, which may be a secret.
+        # Without the cause, because a validation error repeats the value, which may be a secret.
         raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
 
 
 def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
-    """The names of those classes that come with the engine itself: the very ones that its own package registers."""
-    own = [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == OURS]
+    """The names of the classes that the engine's own distribution registers."""
+    own = [
+        point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+    ]
+    # The class itself is compared: another package may use the same name, module or class name.
     return frozenset(
         found.name
         for found in classes
@@ -130,13 +136,15 @@ def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
 
 
 def options_of(found: VenueClass) -> dict[str, str]:
-    """What an adapter reads from the environment: variable -> description."""
+    """The variables that an adapter reads from the environment: name -> description."""
     return {_variable(found, field): info.description or "" for field, info in found.Options.model_fields.items()}
 
 
 def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
-    """The environment variables of all installed adapters, enabled or not, and of those that `environ` enables by their
-    path. One that cannot be loaded has none."""
+    """The variables of all installed adapters, enabled or not, and of adapters that `environ` enables by their path.
+
+    Adapters that cannot be loaded are skipped.
+    """
     enabled = (environ or {}).get("DEXEXEC_ADAPTERS", "")
     paths = [name.strip() for name in enabled.split(",") if ":" in name]
     names: set[str] = set()
@@ -156,42 +164,46 @@ def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
         near = validation_messages.nearest(name, [*points, *groups])
         hint = f"did you mean {near}? " if near else ""
         more = f"; presets are {', '.join(groups)}" if groups else ""
-        raise AdapterLoadError(f"there is no adapter {name!r}: {hint}known are {known}{more}")
+        raise AdapterLoadError(f"there is no adapter {name!r}: {hint}installed are {known}{more}")
     try:
-        found = point.load()
+        loaded = point.load()
     except Exception as error:
-        raise AdapterLoadError(f"the adapter {name!r} ({point.value}) cannot be loaded: {_brief(error)}") from error
-    checked = _check(point.value, found)
-    if checked.name != name:
-        raise AdapterLoadError(f"the adapter {name!r} ({point.value}) calls itself {checked.name!r}: both must agree")
-    return checked
+        raise AdapterLoadError(
+            f"the adapter {name!r} ({point.value}) cannot be loaded: {_first_line(error)}"
+        ) from error
+    venue_class = _check(point.value, loaded)
+    if venue_class.name != name:
+        raise AdapterLoadError(
+            f"the adapter {name!r} ({point.value}) has the name {venue_class.name!r}: both must be equal"
+        )
+    return venue_class
 
 
 def _load_path(path: str) -> VenueClass:
     module_name, _, class_name = path.partition(":")
     try:
-        found = importlib.import_module(module_name)
+        loaded: object = importlib.import_module(module_name)
         for part in class_name.split("."):
-            found = getattr(found, part)
+            loaded = getattr(loaded, part)
     except Exception as error:
         raise AdapterLoadError(
-            f"the adapter {path!r} cannot be loaded: {_brief(error)}; a path is package.module:Class"
+            f"the adapter {path!r} cannot be loaded: {_first_line(error)}; a path has the form package.module:Class"
         ) from error
-    return _check(path, found)
+    return _check(path, loaded)
 
 
 def _check(path: str, found: object) -> VenueClass:
-    """`found` as a venue's class; raises when it is not one that can be used."""
+    """`found` as a venue's class. Raises `AdapterLoadError` if it is not a complete one."""
     if not isinstance(found, type) or not issubclass(found, Venue):
         raise AdapterLoadError(f"{path} is not an adapter: it must be a subclass of dexexec.venue.Venue")
     name = getattr(found, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise AdapterLoadError(f"{path} needs a name: up to 40 small letters, digits and hyphens")
+        raise AdapterLoadError(f"{path} needs a `name` of up to 40 lower-case letters, digits and hyphens")
     if not isinstance(getattr(found, "capabilities", None), Capabilities):
-        raise AdapterLoadError(f"{path} needs capabilities: an instance of dexexec.venue.Capabilities")
+        raise AdapterLoadError(f"{path} needs `capabilities`, an instance of dexexec.venue.Capabilities")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))
-        raise AdapterLoadError(f"{path} is not complete: it still lacks {missing}")
+        raise AdapterLoadError(f"{path} is incomplete: it lacks {missing}")
     return found
 
 
@@ -200,15 +212,15 @@ def _variable(found: VenueClass, field: str) -> str:
 
 
 def _masked(found: VenueClass, environ: Mapping[str, str], text: str) -> str:
-    """`text` without the values of the adapter's own variables: an adapter's message may repeat what it was given.
-    A value out of a closed list is no secret."""
+    """`text` without the values of the adapter's variables, because an adapter's message may repeat a secret."""
     for field, info in found.Options.model_fields.items():
         value = environ.get(_variable(found, field), "")
+        # A value from a closed list is not a secret.
         if len(value) >= _SECRET_LENGTH and value not in get_args(info.annotation):
             text = text.replace(value, "***")
     return text
 
 
-def _brief(error: Exception) -> str:
-    """One line of what an adapter's own code raised."""
+def _first_line(error: Exception) -> str:
+    """The type and first line of an exception from an adapter."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,11 +1,8 @@
-"""The router: asks every venue at once under one deadline and ranks what they answer. Between pending and building.
+"""Requests quotes from all venues at the same time, under one deadline, and ranks them: the first step of a round.
 
-The best quote is the one that leaves the taker most, after the venue's fee (inside the amounts) and the network's
-cost: most received for an exact input, least paid for an exact output. The network's cost is in lamports; it is
-weighed when one side of the swap is SOL, by the quote's own price, and left out where there is no price for it.
-
-A venue that hangs, fails or answers nonsense loses its turn and nothing else: the rest go on. One that keeps failing
-by itself rests for a while (`dexexec.venues.circuit_breaker`). Every answer is kept with the reason why it lost.
+The best quote receives most for an exact input, or pays least for an exact output, after the venue's fee and the
+network's cost. A venue that hangs, fails or answers nonsense does not affect the others; one that keeps failing is
+skipped for a while (`dexexec.venues.circuit_breaker`). Every answer is returned, with the reason if it was rejected.
 """
 
 import asyncio
@@ -25,7 +22,7 @@ from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.quote_check import checked, refusal_of
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
-"""Answers that say nothing against the venue: its breaker counts them as answers."""
+"""Errors that are normal answers of a working venue. A breaker counts them as successes."""
 CUT_SHORT = "the order's deadline came before a quote"
 
 
@@ -47,7 +44,7 @@ class Answer:
 
     @classmethod
     def of(cls, venue: str, error: VenueError, elapsed_ms: int = 0) -> "Answer":
-        """The answer that an error is, in words and codes that can be recorded."""
+        """An error as an answer, with a code and text that can be stored."""
         return cls(
             venue=venue,
             elapsed_ms=elapsed_ms,
@@ -58,32 +55,35 @@ class Answer:
         )
 
     def rejected(self, code: str, detail: str, *, retryable: bool = True) -> "Answer":
-        """The same quote, which may not be taken."""
+        """The same quote, rejected for a reason."""
         return replace(self, code=code, detail=detail, retryable=retryable)
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """All answers, and the quotes among them that may be taken, from best to worst."""
+    """All answers, and the acceptable quotes among them from best to worst."""
 
     answers: tuple[Answer, ...]
     ranking: tuple[Quote, ...]
 
     @classmethod
     def of(cls, answers: Sequence[Answer]) -> "Routing":
-        """The answers, ranked."""
+        """The answers with their ranking."""
         return cls(tuple(answers), rank([answer.quote for answer in answers if answer.quote and not answer.code]))
 
     @property
     def breakers_open_ms(self) -> float | None:
-        """How long every venue that can do the order still rests, at least; None when one of them was asked."""
+        """Milliseconds until the first breaker lets a request pass. None if any suitable venue was requested."""
         able = [answer.breaker_open_seconds for answer in self.answers if answer.code != Unsupported.code]
-        rests = [rest for rest in able if rest is not None]
-        return min(rests) * 1000 if rests and len(rests) == len(able) else None
+        open_seconds = [seconds for seconds in able if seconds is not None]
+        return min(open_seconds) * 1000 if open_seconds and len(open_seconds) == len(able) else None
 
 
 def network_cost(quote: Quote) -> int:
-    """The network fee in base units of what is counted: output for exact in, input for exact out. Rounded up."""
+    """The network fee in base units of the ranked token: the output for exact in, the input for exact out. Rounded up.
+
+    It is in lamports, so it can only be converted if one side of the swap is SOL. Otherwise it is 0.
+    """
     request = quote.request
     counted, other = (
         (request.mint_out, request.mint_in) if request.mode is Mode.EXACT_IN else (request.mint_in, request.mint_out)
@@ -96,26 +96,31 @@ def network_cost(quote: Quote) -> int:
             if request.mode is Mode.EXACT_IN
             else (quote.amount_in, quote.amount_out)
         )
+        # The quote's own price converts it: the difference to a market price is far below the differences of quotes.
         return -(-quote.network_fee * price_of_counted // price_of_other)
     return 0
 
 
 def net_amount(quote: Quote) -> int:
-    """What ranks a quote: base units received (exact in) or paid (exact out), network cost included."""
+    """The amount by which quotes are ranked: received (exact in) or paid (exact out), including the network cost."""
     cost = network_cost(quote)
     return quote.amount_out - cost if quote.request.mode is Mode.EXACT_IN else quote.amount_in + cost
 
 
 def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
-    """Best first. Equal ones keep the order in which the venues are configured."""
+    """The quotes, best first."""
     if not quotes:
         return ()
+    # The sort is stable, so equal quotes keep the order in which the venues are configured.
     return tuple(sorted(quotes, key=net_amount, reverse=quotes[0].request.mode is Mode.EXACT_IN))
 
 
 class Router:
-    """Asks `venues`. `timeout_ms` is the one deadline for all of them; `breaker_failures` in a row open a venue's
-    breaker for `breaker_seconds`."""
+    """Collects quotes from `venues`.
+
+    `timeout_ms` is the time limit for all of them. After `breaker_failures` failures in a row, a venue's breaker opens
+    for `breaker_seconds`.
+    """
 
     def __init__(
         self,
@@ -127,49 +132,54 @@ class Router:
         breaker_failures: int,
         breaker_seconds: float,
     ) -> None:
-        self._venues, self._clock, self._observer, self._timeout = venues, clock, observer, timeout_ms / 1000
+        self._venues = venues
+        self._clock = clock
+        self._observer = observer
+        self._timeout = timeout_ms / 1000
         self._breakers = {
             name: Breaker(
                 breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_state_changed, name)
             )
             for name in venues
         }
-        self._strays: set[asyncio.Task[Answer]] = set()
+        # Keeps references to cancelled tasks that still run, or the garbage collector could drop them half-way.
+        self._abandoned: set[asyncio.Task[Answer]] = set()
 
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
         """Quotes for `request` by the earlier of the router's timeout and `deadline` (monotonic seconds)."""
-        patience = self._clock.monotonic() + self._timeout
-        until = min(deadline, patience)
+        timeout_at = self._clock.monotonic() + self._timeout
+        until = min(deadline, timeout_at)
         answers: dict[str, Answer] = {}
-        asked: dict[str, asyncio.Task[Answer]] = {}
+        requested: dict[str, asyncio.Task[Answer]] = {}
         for name, venue in self._venues.items():
             refusal = self._refusal(name, venue, request)
             if refusal is not None:
                 answers[name] = refusal
             else:
-                # Each venue has a request of its own, which it may spoil.
-                asked[name] = asyncio.create_task(self._ask(name, venue, replace(request), until))
+                # A copy for each venue: an adapter could change it.
+                requested[name] = asyncio.create_task(self._request(name, venue, replace(request), until))
         try:
-            if asked:
-                await asyncio.wait(asked.values(), timeout=max(0.0, until - self._clock.monotonic()))
+            if requested:
+                await asyncio.wait(requested.values(), timeout=max(0.0, until - self._clock.monotonic()))
         except BaseException:
-            for name, task in asked.items():
+            # This order was cancelled. Its requests must release the breakers, or a half-open one would stay busy.
+            for name, task in requested.items():
                 self._breakers[name].abandoned()
                 self._abandon(task)
             raise
-        for name, task in asked.items():
+        for name, task in requested.items():
             if task.done() and not task.cancelled():
                 answers[name] = task.result()
             else:
-                answers[name] = self._late(name, deadline < patience)
+                answers[name] = self._late(name, by_order=deadline < timeout_at)
                 self._abandon(task)
-        if deadline < patience:
-            answers |= {name: _cut_short(answers[name]) for name in asked}
-        self._count([answers[name] for name in asked])
+        if deadline < timeout_at:
+            answers |= {name: _cut_short(answers[name]) for name in requested}
+        self._count([answers[name] for name in requested])
         return Routing.of([answers[name] for name in self._venues])
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
-        """Why the venue is not asked, or None. A breaker that lets the request pass waits for its result."""
+        """Why the venue gets no request, or None. With None, its breaker expects a result."""
         try:
             refusal = refusal_of(venue, replace(request))
         except BadAnswer as error:
@@ -177,7 +187,7 @@ class Router:
             return Answer.of(name, error)
         except BaseException as error:  # noqa: BLE001 - it is an adapter's code
             self._observer.adapter_misbehaved(name, request, error)
-            return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to say what it does")
+            return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to check the request")
         if refusal:
             return Answer(venue=name, code=Unsupported.code, detail=clean(refusal), retryable=False)
         breaker = self._breakers[name]
@@ -185,19 +195,20 @@ class Router:
             return None
         code, detail = breaker.cause
         remaining = breaker.remaining_seconds()
-        until = f"asked again in {remaining:.1f} s" if remaining else "another order is trying it now"
+        until = f"skipped for another {remaining:.1f} s" if remaining else "another order is trying it now"
         return Answer(venue=name, code=code, detail=f"{detail or code} ({until})", breaker_open_seconds=remaining)
 
-    def _late(self, name: str, by_order: bool) -> Answer:
-        """No answer: in the router's time, or before the order's own deadline."""
+    def _late(self, name: str, *, by_order: bool) -> Answer:
+        """The missing answer of a venue: within the router's time, or (`by_order`) before the order's deadline."""
         if by_order:
             return Answer(venue=name, code=FailureReason.DEADLINE, detail=CUT_SHORT)
         late = round(self._timeout * 1000)
         return Answer(venue=name, elapsed_ms=late, code=Timeout.code, detail=f"no quote within {late} ms")
 
     def _count(self, answers: Sequence[Answer]) -> None:
-        """Tell the breakers. A time-out counts against a venue only when another one did answer: what all of them wait
-        for, a node or this machine, is not theirs. That the node gave another one nothing is no answer."""
+        """Count the results in the breakers."""
+        # A timeout only counts against a venue if another one answered. If all are late, the cause is what they share:
+        # the node or this machine. An error that the node caused is not an answer either.
         in_time = any(
             not answer.shared and answer.code not in (Timeout.code, FailureReason.DEADLINE) for answer in answers
         )
@@ -213,13 +224,13 @@ class Router:
                 breaker.failed(answer.code, answer.detail)
 
     def _abandon(self, task: asyncio.Task[Answer]) -> None:
-        """Cancel without waiting: an adapter may take its time even to be cancelled."""
-        self._strays.add(task)
-        task.add_done_callback(self._strays.discard)
+        """Cancel a task without waiting for it, because an adapter may delay even its cancellation."""
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
         task.add_done_callback(ignore_exception)
         task.cancel()
 
-    async def _ask(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:
+    async def _request(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Answer:
         begun = self._clock.monotonic()
         try:
             quote = await self._quote(name, venue, request, deadline)
@@ -228,18 +239,21 @@ class Router:
         return Answer(venue=name, elapsed_ms=self._since(begun), quote=quote)
 
     async def _quote(self, name: str, venue: AnyVenue, request: SwapRequest, deadline: float) -> Quote:
-        asked = replace(request)
+        # The adapter gets one copy, and its answer is compared with another one that it cannot have changed.
+        original = replace(request)
         try:
-            return checked(name, asked, await venue.quote(request, deadline), self._clock.unix_ms())
+            return checked(name, original, await venue.quote(request, deadline), self._clock.unix_ms())
         except VenueError as error:
             if isinstance(error, BadAnswer) and not is_shared(error):
-                self._observer.adapter_misbehaved(name, asked, error)
+                self._observer.adapter_misbehaved(name, original, error)
             raise
         except asyncio.CancelledError as error:
-            raise_if_cancelled()  # else it is the adapter's own doing
+            # If this task was not cancelled, the adapter raised it itself.
+            raise_if_cancelled()
             raise BadAnswer("the adapter gave up") from error
-        except BaseException as error:  # a panic of a library in Rust is no Exception
-            self._observer.adapter_misbehaved(name, asked, error)
+        # Not only Exception: a panic in a Rust library is a BaseException.
+        except BaseException as error:
+            self._observer.adapter_misbehaved(name, original, error)
             raise BadAnswer("the adapter failed") from error
 
     def _since(self, begun: float) -> int:
@@ -247,8 +261,10 @@ class Router:
 
 
 def _cut_short(answer: Answer) -> Answer:
-    """An answer of a venue that had until the order's own deadline. One that ran out of that time, or gave up a
-    connection for want of it, was cut short by us."""
+    """The answer of a venue that only had until the order's deadline.
+
+    A timeout, or a connection that was given up for lack of time, is the order's deadline and not the venue's fault.
+    """
     if answer.code not in (Timeout.code, Unreachable.code):
         return answer
     return replace(answer, code=FailureReason.DEADLINE, detail=f"{CUT_SHORT}: {answer.detail}")

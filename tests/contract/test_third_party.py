@@ -87,4 +87,4 @@ def test_its_settings_are_known_and_bounded(site: Path) -> None:
 def test_without_the_package_there_is_no_such_adapter(tmp_path: Path) -> None:
     done = with_acme(tmp_path, CHECK, "acme")
     assert done.returncode != 0
-    assert "there is no adapter 'acme': known are meteora, mock-meteora, mock-raydium, raydium" in done.stderr
+    assert "there is no adapter 'acme': installed are meteora, mock-meteora, mock-raydium, raydium" in done.stderr

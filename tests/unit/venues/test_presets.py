@@ -12,7 +12,7 @@ from dexexec.errors import AdapterLoadError
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Network, Preset
 from dexexec.venues import presets, registry
-from dexexec.venues.presets import ADAPTERS, GROUP, environment, expanded
+from dexexec.venues.presets import ADAPTERS, GROUP, environment, expand
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.presets import DEVNET
@@ -114,7 +114,7 @@ def test_reading_it_and_the_settings_of_every_adapter_needs_no_solana_library() 
     ],
 )
 def test_a_preset_is_mixed_with_names(names: list[str], due: list[str]) -> None:
-    assert expanded(names) == due
+    assert expand(names) == due
 
 
 def test_a_preset_and_an_adapter_are_loaded_side_by_side() -> None:
@@ -145,13 +145,13 @@ def test_presets_that_contradict_each_other_are_refused() -> None:
     ("name", "problem"), [("none", "must be a dexexec.venue.Preset"), ("gone", "cannot be loaded: ModuleNotFoundError")]
 )
 def test_what_is_no_preset_is_refused_when_it_is_named_and_only_then(name: str, problem: str) -> None:
-    assert expanded(["desks"]) == ["desk-a", "desk-b"]
+    assert expand(["desks"]) == ["desk-a", "desk-b"]
     with pytest.raises(AdapterLoadError, match=problem):
-        expanded([name])
+        expand([name])
 
 
 def test_two_presets_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint("desks", f"{HERE}:{value}", GROUP) for value in ("DESKS", "TWINS")]
     monkeypatch.setattr(presets, "entry_points", lambda *, group: points)
     with pytest.raises(AdapterLoadError, match="two installed presets are called 'desks'"):
-        expanded(["desks"])
+        expand(["desks"])

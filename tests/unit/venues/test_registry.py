@@ -131,7 +131,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest() -> Non
     text = refusal(["mock-raydum"])
     assert "'mock-raydum'" in text
     assert "did you mean mock-raydium?" in text
-    assert "known are meteora, mock-meteora, mock-raydium, raydium; presets are devnet" in text
+    assert "installed are meteora, mock-meteora, mock-raydium, raydium; presets are devnet" in text
     assert "did you mean" not in refusal(["zzz"])
 
 
@@ -140,13 +140,13 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest() -> Non
     [
         (f"{HERE}:NotAVenue", "must be a subclass of dexexec.venue.Venue"),
         (f"{HERE}:HERE", "must be a subclass of dexexec.venue.Venue"),
-        (f"{HERE}:Nameless", "needs a name"),
-        (f"{HERE}:Incapable", "needs capabilities"),
-        (f"{HERE}:HalfDone", "still lacks build, quote"),
+        (f"{HERE}:Nameless", "needs a `name`"),
+        (f"{HERE}:Incapable", "needs `capabilities`"),
+        (f"{HERE}:HalfDone", "it lacks build, quote"),
         (f"{HERE}:Missing", "has no attribute 'Missing'"),
         ("no_such_package.venue:Acme", "No module named 'no_such_package'"),
-        (f"{HERE}:", "a path is package.module:Class"),
-        (":Acme", "a path is package.module:Class"),
+        (f"{HERE}:", "a path has the form package.module:Class"),
+        (":Acme", "a path has the form package.module:Class"),
     ],
 )
 def test_a_path_that_leads_to_no_adapter_is_refused_with_the_reason(path: str, reason: str) -> None:
@@ -171,7 +171,7 @@ def test_one_package_that_is_seen_twice_is_one_adapter(packages: Iterator[list[E
 
 def test_an_entry_point_and_its_class_must_agree_on_the_name(packages: Iterator[list[EntryPoint]]) -> None:
     next(packages).extend(points(other=f"{HERE}:Acme"))
-    assert "calls itself 'acme'" in refusal(["other"])
+    assert "has the name 'acme'" in refusal(["other"])
 
 
 def test_a_broken_package_only_stops_services_that_enable_it(packages: Iterator[list[EntryPoint]]) -> None:
@@ -280,7 +280,9 @@ class Undecided(Acme):
 
 
 def test_an_adapter_that_would_settle_on_another_chain_than_it_was_given_is_refused() -> None:
-    with pytest.raises(AdapterLoadError, match=r"undecided has the chain of 'simulated', but .* settles on 'localnet'"):
+    with pytest.raises(
+        AdapterLoadError, match=r"undecided got the chain of 'simulated', but its capabilities name 'localnet'"
+    ):
         start(Undecided)
 
 
@@ -301,7 +303,7 @@ class Nowhere(Acme):
 def test_an_adapter_of_a_network_that_the_engine_cannot_look_swaps_up_on_is_refused_in_one_line(
     found: VenueClass,
 ) -> None:
-    problem = rf"^{found.name} settles on .*, which is no network of the engine's: localnet, simulated, solana$"
+    problem = rf"^{found.name} settles on .*, which is not a network of the engine \(localnet, simulated, solana\)$"
     with pytest.raises(AdapterLoadError, match=problem):
         networks([found], {})
     with pytest.raises(AdapterLoadError, match=problem):
@@ -309,5 +311,5 @@ def test_an_adapter_of_a_network_that_the_engine_cannot_look_swaps_up_on_is_refu
 
 
 def test_an_adapter_of_a_network_that_is_not_set_up_is_refused() -> None:
-    with pytest.raises(AdapterLoadError, match=r"on-mainnet settles on 'solana'.*\(set up: simulated\)"):
+    with pytest.raises(AdapterLoadError, match=r"on-mainnet settles on 'solana'.*\(available: simulated\)"):
         start(OnMainnet)

@@ -133,7 +133,7 @@ async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_shown_until_it_
         routing = await asking.route(SELL_ONE_SOL, FAR)
     assert venue.asked == 3
     assert (routing.answers[0].code, routing.breakers_open_ms) == ("rate-limited", 5_000)
-    assert routing.answers[0].detail == "slow down (asked again in 5.0 s)"
+    assert routing.answers[0].detail == "slow down (skipped for another 5.0 s)"
     venue.on_quote = price
     clock.advance(5)
     assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
@@ -329,7 +329,7 @@ async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(re
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
     assert (routing.answers[0].code, routing.answers[0].retryable) == ("bad-answer", True)
-    assert "capabilities.refusal gave a" in routing.answers[0].detail
+    assert "capabilities.refusal returned a" in routing.answers[0].detail
 
 
 @pytest.mark.parametrize("error", [Timeout("no answer in time"), Unreachable("the connection was given up")])
