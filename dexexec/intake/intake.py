@@ -1,8 +1,8 @@
 """Accepts orders: checks the client's limit and the queue's capacity, stores the order, and puts its id on the queue.
 
-An order comes here after its body was read; nothing here depends on HTTP. Everything that can refuse an order comes
-before the store, so a refusal leaves nothing behind. After the commit the order is accepted, whatever Redis does: the
-sweeper finds orders that are not on the queue. An order with a worker of this process does not go there at all.
+Nothing here depends on HTTP. Every refusal comes before the store, so it leaves nothing behind. After the commit the
+order is accepted even if Redis fails: the sweeper finds orders that are not on the queue. An order that a worker of
+this process has claimed does not go there at all.
 """
 
 import asyncio

@@ -1,11 +1,7 @@
-"""The body of `POST /api/orders/execute` into a `NewOrder`: the first thing that happens to an order.
+"""Parses the body of `POST /api/orders/execute` into a `NewOrder`: the first step of an order.
 
-What is not JSON is refused as such (400, 415). Of a JSON object every bad field is named in one answer (422), each
-with what would be right. Nothing is guessed, rounded, trimmed or converted: a field is right as it stands, or refused.
-The amount's own rules are in `dexexec.domain.amount`.
-
-`body_hash` is over the fields the client sent, by value: neither white space nor the order of keys changes it, nor
-whether an amount is a string or a number, nor a changed default of ours.
+A body that is not JSON is refused (400, 415). For a JSON object one answer (422) names every invalid field and what is
+expected. Nothing is guessed, rounded, trimmed or converted. `dexexec.domain.amount` has the rules for amounts.
 """
 
 import difflib
@@ -54,7 +50,7 @@ class _JsonConstant(str):
 
 
 class _Repeating(dict[str, object]):
-    """An object in which some name stands more than once."""
+    """An object with a repeated name."""
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
@@ -177,7 +173,7 @@ class BodyReader:
 
 
 class _Fields:
-    """The fields of one body, and what was found to be wrong with them."""
+    """The fields of one body, and the errors found in them."""
 
     def __init__(self, given: Mapping[str, object]) -> None:
         self.given = given
@@ -188,7 +184,7 @@ class _Fields:
     def choice(
         self, name: str, noun: str, choices: Mapping[str, T], expected: str, default: T | None = None
     ) -> T | None:
-        """What `choices` has for the field. Without a default the field is required."""
+        """The value of `choices` for the field. Without a default the field is required."""
         if default is not None and name not in self.given:
             return default
         value = self.given.get(name)
@@ -198,7 +194,7 @@ class _Fields:
         return found
 
     def integer(self, name: str, least: int, most: int, default: int) -> int:
-        """The integer in the field; the default when there is none, or a wrong one."""
+        """The integer in the field; the default if it is missing or invalid."""
         if name not in self.given:
             return default
         value = self.given[name]
@@ -211,7 +207,7 @@ class _Fields:
         return default
 
     def amount(self, token: Token | None) -> tuple[Decimal, int] | None:
-        """The amount and its base units; what it counts may not be known."""
+        """The amount and its base units; its token may be unknown because of another invalid field."""
         value = self.given.get("amount")
         try:
             if isinstance(value, str):
@@ -222,7 +218,7 @@ class _Fields:
             return None
 
     def same_mint(self) -> None:
-        """Input and output are one mint: named after the field that was given, as the other may be a default."""
+        """Input and output are the same mint: reported for the given field, since the other may be a default."""
         name, other = ("outputMint", "inputMint") if "outputMint" in self.given else ("inputMint", "outputMint")
         self.wrong(name, f"is the same as {other}", "two different mints")
 
@@ -232,11 +228,11 @@ class _Fields:
         return hashlib.sha256("\n".join(given).encode()).digest()
 
     def wrong(self, name: str, problem: str, expected: str) -> None:
-        """Note that a field is wrong, and what would be right."""
+        """Record an invalid field, and what is expected."""
         self.problems.append(FieldProblem(name, problem, expected))
 
     def kind(self, name: str) -> str:
-        """What kind of JSON value a field has, as a problem."""
+        """The error for a JSON value of another kind."""
         return f"is {_kind(self.given[name])}" if name in self.given else "is missing"
 
 
@@ -264,5 +260,5 @@ def _kind(value: object) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name that a client made up, fit for an answer and a log line."""
+    """A client's field name, cleaned for answers and log lines."""
     return ascii(name[:40])[1:-1]

@@ -1,4 +1,4 @@
-"""The order's own bound in a body: `minOut`, `maxIn` or `limitPrice`, at most one of them, into base units."""
+"""The client's bound in a body: `minOut`, `maxIn` or `limitPrice`, at most one of them, in base units."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,24 +14,25 @@ from dexexec.domain.token import Token, from_base_units
 
 MIN_OUT, MAX_IN, LIMIT_PRICE = "minOut", "maxIn", "limitPrice"
 FITS = {Mode.EXACT_IN: MIN_OUT, Mode.EXACT_OUT: MAX_IN}
-"""The field that bounds what a mode leaves open."""
+"""The field for the amount that a mode leaves open."""
 
 
 class Fields(Protocol):
-    """The fields of a body, and what is found to be wrong with them."""
+    """The fields of a body, and the errors found in them."""
 
     given: Mapping[str, object]
 
     def wrong(self, name: str, problem: str, expected: str) -> None:
-        """Note that a field is wrong, and what would be right."""
+        """Record an invalid field, and what is expected."""
 
     def kind(self, name: str) -> str:
-        """What kind of JSON value a field has, as a problem."""
+        """The error for a JSON value of another kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """What the bound is about, as far as the other fields could be read: base units of `counted`, and the pair."""
+    """The swap that the bound applies to, as far as the other fields are valid: base units of `counted`, and the
+    pair."""
 
     mode: Mode
     amount: int
@@ -46,8 +47,8 @@ class Swap:
 
 
 def read_bound(fields: Fields, swap: Swap | None) -> tuple[str, int] | None:
-    """The bound as (canonical text of its field, base units of the open token); None where there is none or it is
-    wrong. Without `swap` another field is wrong, and only what does not depend on it is checked."""
+    """The bound as (canonical text of its field, base units of the open token); None if it is missing or invalid.
+    Without `swap` another field is invalid, and only checks that do not need it are made."""
     given, wrong = fields.given, fields.wrong
     names = [name for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if name in given]
     for name in names[1:]:
@@ -75,7 +76,7 @@ def read_bound(fields: Fields, swap: Swap | None) -> tuple[str, int] | None:
 
 
 def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | None:
-    """A price is tokens of the output mint per token of the input mint, whichever side."""
+    """A price is tokens of the output mint per token of the input mint, for both sides."""
     scaled = Fraction(price) * Fraction(10) ** (swap.output.decimals - swap.input.decimals)
     base = amount_at(scaled, swap.amount, given_in_output=swap.counted == swap.output, mode=swap.mode)
     if not 0 < base <= U64_MAX:

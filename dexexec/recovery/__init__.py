@@ -1,5 +1,5 @@
-"""Recovery from the chain: what a record lost with its last commits is read back from the wallet's transactions.
+"""Recovery from the chain: restores what the record lost with its last commits from the wallet's transactions.
 
-`permission` decides whether this process may sign, `comparison` compares record and chain for one wallet, `own` proves
-which transactions are ours; what the record then has to learn is decided by `dexexec.domain.recovered_orders`.
+`signing_permission` decides whether this process may sign, `chain_comparison` compares record and chain for one wallet,
+`own_transactions` proves which transactions the wallet made. `dexexec.domain.recovered_orders` computes what to write.
 """

@@ -1,9 +1,8 @@
-"""Compares the record with the chain for one wallet: what is on chain and not in the record is read back into it.
+"""Compares the record with the chain for one wallet, and restores orders that the record lost.
 
-A record that is the one of before needs a glance: whether the newest transactions of the wallet are known. Another
-record (a promoted standby, a restored backup) is compared in full. First it is waited until nothing can land any more
-that was signed before: any blockhash of then is dead 150 blocks later. Then the wallet's finalized history is read from
-all nodes, back to where the record is complete for certain.
+The same Postgres as before only needs a check that the wallet's newest transactions are in the record. Another one (a
+promoted standby, a restored backup) is compared completely: after a wait until no earlier transaction can land, the
+wallet's finalized history is read from all nodes, back to where the record is certainly complete.
 """
 
 import asyncio
@@ -27,19 +26,19 @@ Venues = Mapping[str, frozenset[str]]
 """The programs of each venue, by its name."""
 ReadOwn = Callable[[bytes, str, Venues], tuple[Memo, str] | None]
 SKEW_SECONDS = 300
-"""How far the clocks of the chain, and of the database servers before and after, may be apart."""
+"""Largest difference between the clocks of the chain and of the old and new database servers."""
 AHEAD = 10
-"""Blocks by which another node may have been ahead of the one that told the newest blockhash."""
+"""Blocks by which another node may have been ahead of the one that returned the newest blockhash."""
 AT_ONCE = 16
-"""Transactions that are read at the same time."""
+"""Transactions that are read concurrently."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-TOLD_EVERY = 10.0
-"""Seconds between two lines about the progress."""
+LOG_SECONDS = 10.0
+"""Seconds between two log lines about the progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletOnChain:
-    """A wallet that orders are paid with, and the chain that has its past. `genesis` tells chains apart; `read_own` is
+    """A wallet that pays for orders, and the chain with its history. `genesis` identifies the chain; `read_own` is
     `dexexec.recovery.own_transactions.read_own`, which needs Solana's libraries."""
 
     genesis: str
@@ -49,8 +48,8 @@ class WalletOnChain:
 
 
 class Comparison:
-    """For one wallet. `record` is the record's name, `venues` tell by their programs where a swap was made, and `pair`
-    (input and output mint) which side an order was that is otherwise unknown."""
+    """Compares for one wallet. `record` is the record's name; `venues` identifies a swap's venue by its programs, and
+    `pair` (input and output mint) the side of an order that is otherwise unknown."""
 
     def __init__(
         self,
@@ -67,45 +66,45 @@ class Comparison:
         self._record, self._venues, self._pair = record, venues, pair
         self._clock, self._observer = clock, observer
         self._key = (wallet.genesis, wallet.address)
-        self._told = ""  # the identity for which a comparison was last told
+        self._logged = ""  # the identity for which the start of a comparison was last logged
 
     async def ensure(self) -> str:
-        """The identity of the Postgres whose record has all that the chain has: compared now, if it was not before.
-        Raises `UnavailableError` and `VenueError` when that cannot be said yet."""
-        standing = await self._standing()
-        if await self._is_compared(standing):
-            return await self._done(standing)
+        """The identity of the Postgres whose record has everything that the chain has; compares now if necessary.
+        Raises `UnavailableError` and `VenueError` if the comparison is not possible yet."""
+        state = await self._state()
+        if await self._is_compared(state):
+            return await self._done(state)
         async with self._comparisons.exclusive(*self._key) as alone:
             if not alone:
                 raise Unreachable("another worker compares record and chain")
-            # Whoever had the lock before may have done it.
-            standing = await self._standing()
-            if not await self._is_compared(standing):
-                await self._compare(standing)
-            return await self._done(standing)
+            # The previous holder of the lock may have compared it meanwhile.
+            state = await self._state()
+            if not await self._is_compared(state):
+                await self._compare(state)
+            return await self._done(state)
 
     async def stopped(self) -> None:
-        """Let others know that nothing is signed at present. Raises `UnavailableError`."""
+        """Record that this worker may not sign, for `/readyz`. Raises `UnavailableError`."""
         await self._comparisons.stopped(*self._key)
 
-    async def _standing(self) -> ComparisonState:
+    async def _state(self) -> ComparisonState:
         return await self._comparisons.state(*self._key)
 
-    async def _done(self, standing: ComparisonState) -> str:
-        if not await self._comparisons.compared(*self._key, standing.identity):
+    async def _done(self, state: ComparisonState) -> str:
+        if not await self._comparisons.compared(*self._key, state.identity):
             raise Unreachable("Postgres changed while its record was compared with the chain")
-        return standing.identity
+        return state.identity
 
-    async def _is_compared(self, standing: ComparisonState) -> bool:
-        """Whether this is the record of before, with nothing missing that was in it: a backup that was restored in
-        place has the same identity, and lacks the newest transactions."""
-        if standing.pending is not None or standing.compared != standing.identity:
+    async def _is_compared(self, state: ComparisonState) -> bool:
+        """Whether this is the same Postgres as before, and complete: a backup that was restored in place has the same
+        identity, but lacks the newest transactions."""
+        if state.pending is not None or state.compared != state.identity:
             return False
         newest = await self._chain.newest_signatures(self._wallet.address)
         if newest is None:
             self._observer.wallet_history_unavailable(self._wallet.address)
             return True
-        since = standing.complete_until - SKEW_SECONDS
+        since = state.complete_until - SKEW_SECONDS
         hinted = await self._hinted([one for one in newest if one.time is None or one.time >= since])
         for place in range(0, len(hinted), AT_ONCE):
             if any(await asyncio.gather(*(self._may_be_own(one) for one in hinted[place : place + AT_ONCE]))):
@@ -113,13 +112,13 @@ class Comparison:
         return True
 
     async def _may_be_own(self, signature: str) -> bool:
-        """Whether a transaction that is listed with a memo of ours can be ours: anybody may write such a memo, and a
-        comparison stops signing for a minute. What cannot be read yet can be."""
+        """Whether our wallet may have made a transaction with our memo: any wallet can write such a memo, and a
+        comparison stops signing for a minute. A transaction that cannot be read yet counts."""
         kept = await self._chain.kept_transaction(signature)
         return kept is None or self._wallet.read_own(kept.payload, self._wallet.address, self._venues) is not None
 
     async def _hinted(self, entries: Sequence[HistoryEntry]) -> list[str]:
-        """Signatures that are not in the record, of transactions that are ours by what a node says of their memos."""
+        """Signatures that are not in the record, of our transactions according to a node's list of memos."""
         memos = {one.signature: find_memos(one.memos or "") for one in entries}
         known = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
         signatures = _signatures(known)
@@ -136,18 +135,18 @@ class Comparison:
         wanted = list(dict.fromkeys(order_ids))
         return await self._comparisons.orders(wanted) if wanted else {}
 
-    # In full
+    # The complete comparison
 
-    async def _compare(self, standing: ComparisonState) -> None:
+    async def _compare(self, state: ComparisonState) -> None:
         begun = self._clock.monotonic()
-        dead_height, since, waited = standing.dead_height, standing.back_to, standing.begun_seconds
-        if standing.pending != standing.identity or dead_height is None or since is None:
+        dead_height, since, waited = state.dead_height, state.back_to, state.begun_seconds
+        if state.pending != state.identity or dead_height is None or since is None:
             dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
-            since, waited = standing.complete_until - SKEW_SECONDS, 0.0
-            await self._comparisons.begin(*self._key, BegunComparison(standing.identity, dead_height, since))
-        if self._told != standing.identity:
-            self._told = standing.identity
-            self._observer.comparison_started(self._wallet.address, standing.compared, standing.identity)
+            since, waited = state.complete_until - SKEW_SECONDS, 0.0
+            await self._comparisons.begin(*self._key, BegunComparison(state.identity, dead_height, since))
+        if self._logged != state.identity:
+            self._logged = state.identity
+            self._observer.comparison_started(self._wallet.address, state.compared, state.identity)
         await self._wait_until_dead(dead_height, begun - waited)
         histories = await self._chain.wallet_history(self._wallet.address, since)
         behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
@@ -160,35 +159,35 @@ class Comparison:
         self._observer.comparison_finished(self._wallet.address, restored, self._clock.monotonic() - begun)
 
     async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:
-        """Until every node that answers has finalized a block in which nothing can land that was signed before.
+        """Wait until every node that answers has finalized a block at which no earlier transaction can land any more.
 
-        `found_at` is when `dead_height` was found out (monotonic seconds; by another process perhaps). A height that no
-        chain can have come to since proves nothing, whatever else the node tells.
+        `found_at` is when `dead_height` was determined (monotonic seconds; possibly by another process). A height that
+        no chain can have reached since proves nothing, even if the node's other answers are consistent with it.
         """
-        told = float("-inf")
+        logged_at = float("-inf")
         while True:
             heights = await self._chain.heights()
             node, lowest = min(heights.items(), key=lambda one: one[1])
-            # No allowance for a node that was behind then: it would be longer than the whole wait.
+            # Without the allowance for nodes that catch up (1,024 slots), which would be longer than the whole wait.
             most = dead_height - VALID_FOR - AHEAD + SLOTS_PER_SECOND * (self._clock.monotonic() - found_at)
             if dead_height < lowest <= most:
                 return
             await self.stopped()
             raise_if_cancelled()
             now = self._clock.monotonic()
-            if now - told >= TOLD_EVERY:
+            if now - logged_at >= LOG_SECONDS:
                 self._observer.comparison_waiting(self._wallet.address, node, lowest, dead_height, round(most))
-                told = now
+                logged_at = now
             await self._clock.sleep(min(max((dead_height - lowest) * 0.05, SHORTEST_PAUSE), LONGEST_PAUSE))
 
     async def _read_back(self, histories: Sequence[NodeHistory]) -> dict[UUID, list[ChainAttempt]]:
-        """Our transactions that the record does not have, by their order."""
+        """Our transactions that are missing in the record, by order."""
         entries = {entry.signature: entry for history in histories for entry in history.entries}
         memos = {one.signature: find_memos(one.memos or "") for one in entries.values()}
         hinted = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
         unknown = [entries[signature] for signature in entries.keys() - _signatures(hinted)]
         await self.stopped()
-        own: list[_Own] = []
+        own: list[_OwnTransaction] = []
         for place in range(0, len(unknown), AT_ONCE):
             read = await asyncio.gather(*(self._read(entry) for entry in unknown[place : place + AT_ONCE]))
             own += [one for one in read if one is not None]
@@ -197,29 +196,29 @@ class Comparison:
         recorded = _signatures(known)
         missing = [one for one in own if one.kept.signature not in recorded and self._is_ours(one.memo, known)]
         by_order: defaultdict[UUID, list[ChainAttempt]] = defaultdict(list)
-        fates = await self._chain.status([one.kept.signature for one in missing], history=True) if missing else []
-        for one, fate in zip(missing, fates, strict=True):
-            by_order[one.memo.attempt.order_id].append(_attempt(one, fate))
+        statuses = await self._chain.status([one.kept.signature for one in missing], history=True) if missing else []
+        for one, status in zip(missing, statuses, strict=True):
+            by_order[one.memo.attempt.order_id].append(_attempt(one, status))
         return by_order
 
-    async def _read(self, entry: HistoryEntry) -> "_Own | None":
+    async def _read(self, entry: HistoryEntry) -> "_OwnTransaction | None":
         kept = await self._chain.kept_transaction(entry.signature)
         if kept is None:
             if find_memos(entry.memos or ""):
-                raise Unreachable(f"{entry.signature} is listed, and no node has it")
+                raise Unreachable(f"{entry.signature} is listed, but no node has it")
             return None
         own = self._wallet.read_own(kept.payload, self._wallet.address, self._venues)
-        return None if own is None else _Own(kept, *own)
+        return None if own is None else _OwnTransaction(kept, *own)
 
     async def _restore(self, order_id: UUID, found: Sequence[ChainAttempt]) -> bool:
-        """Write what the record learns of an order; whether it learned anything."""
+        """Write the restored state of an order. Returns whether anything was written."""
         known = (await self._recorded([order_id])).get(order_id)
         open_attempt = known.open_attempt if known else None
-        fate = None
+        open_status = None
         if open_attempt is not None:
-            [fate] = await self._chain.status([open_attempt.signature], history=True)
+            [open_status] = await self._chain.status([open_attempt.signature], history=True)
         try:
-            restoration = restore(known, found, fate, self._pair)
+            restoration = restore(known, found, open_status, self._pair)
         except ContradictionError as error:
             self._observer.record_contradicts_chain(order_id, str(error))
             return False
@@ -234,17 +233,17 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
-    """A transaction of ours, what its memo says, and where it was made."""
+class _OwnTransaction:
+    """A transaction of our wallet, its memo, and its venue."""
 
     kept: KeptTransaction
     memo: Memo
     venue: str
 
 
-def _attempt(own: _Own, fate: SwapStatus) -> ChainAttempt:
-    """With what came of it, by the same proof that any swap needs."""
-    match fate:
+def _attempt(own: _OwnTransaction, status: SwapStatus) -> ChainAttempt:
+    """The attempt with its outcome, by the same proof that any swap needs."""
+    match status:
         case Landed(moved, fee, slot, True):
             failure = None
         case FailedOnChain(code=_, detail=detail, fee=fee, slot=slot, finalized=True):

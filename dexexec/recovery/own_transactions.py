@@ -1,7 +1,7 @@
-"""Which transactions on chain are ours: those that our wallet paid for and signed, with one memo in our name.
+"""Recognises our transactions on chain: those that our wallet paid for and signed, with one memo in our name.
 
-A node could make up a transaction, or its memo; what it cannot make is our signature over these very bytes. A stranger
-can send us a transaction that names our wallet and carries whatever memo; what he cannot do is have us pay for it.
+A node could invent a transaction or its memo, but not our signature over its bytes. A stranger can send a transaction
+that names our wallet and has any memo, but cannot make our wallet pay for it.
 """
 
 from dexexec.domain.attempt_id import Memo, read_memo
@@ -12,8 +12,8 @@ from dexexec.settlement.solana.transaction import SIGNATURE_BYTES, is_signed, pa
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:
-    """What the memo of a transaction says, and the venue that it went to (`UNKNOWN_VENUE` where its programs do not
-    tell); None for a transaction that is none of ours."""
+    """The memo of a transaction, and its venue (`UNKNOWN_VENUE` if its programs do not identify one); None for a
+    transaction of another wallet."""
     try:
         count = payload[0]
         signature, message = payload[1 : 1 + SIGNATURE_BYTES], payload[1 + SIGNATURE_BYTES * count :]

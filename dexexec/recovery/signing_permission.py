@@ -1,8 +1,7 @@
-"""May this process sign? Only into a record that was compared with the chain, and only as long as it is that one.
+"""Permits signing only for a record that was compared with the chain.
 
-A worker asks each time its session with Postgres begins. What is permitted is the identity of one Postgres: the
-statement that records an attempt looks at it again, so that an attempt is never written to another record, whichever
-connection it comes over.
+A worker obtains it each time its session with Postgres begins. It names the identity of one Postgres. The statement
+that records an attempt checks that again, so an attempt is never written to another record, over any connection.
 """
 
 from collections.abc import Sequence
@@ -20,17 +19,17 @@ PAUSE = 1.0
 
 
 class SigningPermission(Protocol):
-    """What a worker waits for before it takes orders up."""
+    """What a worker obtains before it takes orders up."""
 
     def identity(self) -> str | None:
-        """The identity of the Postgres where attempts may be recorded; None when any may be used."""
+        """The identity of the Postgres where attempts may be recorded; None for any."""
 
     async def obtain(self) -> None:
-        """Returns once orders may be signed for."""
+        """Return once signing is allowed."""
 
 
 class Unrestricted:
-    """For chains whose ledger is in the record's own Postgres, so that neither has what the other lacks."""
+    """For chains whose ledger is in the record's own Postgres, so both lose the same commits."""
 
     def identity(self) -> str | None:
         """No restriction."""
@@ -41,26 +40,26 @@ class Unrestricted:
 
 
 class ComparedRecord:
-    """Permits once the record has all that the chains have, for each wallet."""
+    """Permits signing once the record has everything that the chains have, for each wallet."""
 
     def __init__(self, comparisons: Sequence[Comparison], clock: Clock, observer: Observer) -> None:
         self._comparisons, self._clock, self._observer = comparisons, clock, observer
         self._identity = ""
 
     def identity(self) -> str:
-        """Of the Postgres whose record may be written to; empty before the first permission."""
+        """The identity of the Postgres whose record may be written to; empty before the first permission."""
         return self._identity
 
     async def obtain(self) -> None:
-        """As often as it takes, for as long as it takes."""
-        told = ""
+        """Repeat the comparisons until they succeed."""
+        last_reason = ""
         while True:
             try:
                 identities = {await one.ensure() for one in self._comparisons}
             except (UnavailableError, VenueError) as error:
-                if str(error) != told:
-                    told = str(error)
-                    self._observer.signing_stopped(told)
+                if str(error) != last_reason:
+                    last_reason = str(error)
+                    self._observer.signing_stopped(last_reason)
             else:
                 if len(identities) == 1:
                     [self._identity] = identities
@@ -70,7 +69,7 @@ class ComparedRecord:
                     await one.stopped()
             raise_if_cancelled()
             await self._clock.sleep(PAUSE)
-        if told:
+        if last_reason:
             self._observer.signing_resumed()
         if not all(self._identity.split("/")):
             self._observer.postgres_identity_incomplete(self._identity)

@@ -17,7 +17,7 @@ ENOUGH = 600
 
 async def ensure_nothing(skipped: Comparison) -> str:
     """The identity of the Postgres that answers, without a look at the chain."""
-    return await skipped._done(await skipped._standing())
+    return await skipped._done(await skipped._state())
 
 
 def is_found_out(promise: str) -> bool:
