@@ -1,11 +1,6 @@
-"""Postgres, the record: orders, their events and attempts, and who works on what.
+"""Postgres, the record: orders with their events and attempts, and the claims and leases of workers.
 
-`Store` is what the rest of the project talks to; each concern has a module of its own beside its statements:
-`intake` (new orders), `seats` (those that a worker takes at once), `history` and `archive` (reading), `work` (claims
-and steps), `watching` (confirmed orders), `waiting` (what orders wait for), `workers` (leases), `retention` (what
-becomes of finished orders), `ledger` (the simulated chain), `comparisons` (what the record lacks of the chain),
-`restored_keys` (of orders that came back from it), `migrate`, `schema` and `rights` (our tables, and what stands in
-their way), `session` and `pooler` (what a connection must be), `replication` (what a standby may lack).
+Other rooms use `Store`. Each module beside it has one concern, with its SQL statements and the code around them.
 """
 
 from dexexec.config.postgres_url import Address

@@ -1,10 +1,7 @@
-"""Moving finished orders into the archive, and dropping the partitions of it that are too old.
+"""Moves finished orders into the archive, and drops archive partitions that are too old (docs/adr/0009).
 
-One process at a time does this, under a session lock. Each step is a commit of its own and may be the last: what moved
-has moved, and whoever comes next goes on. An order that has ended never changes again, so nobody waits for us, and we
-for nobody. An order that has not ended (open, set aside, or not finalized) stays in the hot tables, however old it is.
-
-Its swaps on the simulated chain go with an order, and not before: then it is in no table any more, and nobody asks.
+One process at a time does this, under a session lock. Each step is a commit of its own, so another process can go on
+after any of them. Orders that have not ended (open, set aside, or not finalized) stay in the main tables at any age.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -23,18 +20,19 @@ from dexexec.store.session import lock_class
 LOCK_CLASS = 3
 BATCH = 500
 CLEARED = 1_000
-"""Orders whose idempotency keys, and whose swaps on the simulated chain, go at once."""
+"""For how many orders at once idempotency keys and swaps on the simulated chain are deleted."""
 REST = timedelta(hours=1)
-"""How long an order stays in the hot tables after it ended: nearly all that ask for it come in this time."""
+"""How long an order stays in the main tables after it ended: nearly all reads of it come within this time."""
 PAST = timedelta(hours=1)
-"""For how long a swap on the simulated chain can land no more, at least: further than the servers' clocks are apart."""
+"""How long a swap on the simulated chain must have expired before it is deleted: more than clocks of servers differ."""
 MOST_DAYS = 92
-"""Up to this many days a partition is a day, past it a month: so there are never more than about a hundred."""
+"""Up to this many kept days a partition holds a day, above it a month: so there are at most about a hundred."""
 THE_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 Place = tuple[datetime, UUID]
 
-# In the order of `orders_newest`. What has ended was created before, so the first condition bounds the search.
+# In the order of the index `orders_newest`. The condition on `created_at` follows from the one on `finished_at`; it is
+# there since it bounds the scan of that index.
 ENDED = """
 SELECT created_at, id FROM orders o
 WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
@@ -43,6 +41,8 @@ WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
 ORDER BY created_at, id LIMIT %(limit)s
 """
 
+# In one statement, so that an order is never in both places or in neither. A finished order never changes again, so
+# these row locks delay no other statement.
 MOVE = """
 WITH o AS (
     DELETE FROM orders WHERE id = ANY(%s) AND finished_at IS NOT NULL RETURNING *
@@ -91,7 +91,7 @@ WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s))
 DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)
 """
 
-# The ledger takes nothing whose time is over, whoever still sends it: so what is forgotten never lands anew.
+# Only expired swaps: the ledger refuses them even if a worker still sends them, so a deleted swap cannot land again.
 DROP_SWAPS = """
 DELETE FROM simulated_swaps
 WHERE signature = ANY(%s) AND valid_until_ms < extract(epoch FROM clock_timestamp() - %s::interval) * 1000
@@ -100,7 +100,7 @@ WHERE signature = ANY(%s) AND valid_until_ms < extract(epoch FROM clock_timestam
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A table of the archive: orders that were created from `start` to before `end`."""
+    """A partition of the archive: orders that were created from `start` to before `end`."""
 
     name: str
     start: datetime
@@ -108,8 +108,8 @@ class Partition:
 
 
 def new_partition(at: datetime, there: Sequence[Partition], days_kept: int) -> Partition:
-    """The partition to make for an order of `at` (UTC) that has none: its day, or its month where orders are kept for
-    long, without what others hold of that."""
+    """Return the partition to make for an order that was created `at` (UTC): its day, or its month if orders are kept
+    for long, without the times that other partitions hold."""
     start = at.replace(hour=0, minute=0, second=0, microsecond=0)
     end = start + timedelta(days=1)
     if days_kept > MOST_DAYS:
@@ -121,15 +121,16 @@ def new_partition(at: datetime, there: Sequence[Partition], days_kept: int) -> P
 
 
 class ArchiveSession:
-    """What one process does while it holds the lock. Every method raises `UnavailableError`."""
+    """Archives orders while it holds the lock. Every method raises `UnavailableError`."""
 
     def __init__(self, connection: Connection, days_kept: int) -> None:
-        self._connection, self._days_kept = connection, days_kept
+        self._connection = connection
+        self._days_kept = days_kept
 
     @classmethod
     @asynccontextmanager
     async def begin(cls, database: Database, days_kept: int) -> AsyncIterator["ArchiveSession | None"]:
-        """Take the lock for the block, on a session of its own; None when another process has it."""
+        """Take the lock for the block, on a connection of its own; None if another process has it."""
         connection = await database.dedicated()
         try:
             with translate_postgres_errors():
@@ -140,7 +141,8 @@ class ArchiveSession:
             await connection.close()
 
     async def archive(self, after: Place = THE_BEGINNING, rest: timedelta = REST, limit: int = BATCH) -> list[Place]:
-        """Move up to `limit` orders that ended `rest` ago, oldest first, behind `after`; where they stood."""
+        """Move up to `limit` orders that ended `rest` ago or earlier, oldest first, from behind `after`; returns the
+        positions where they were."""
         values = {"since": after[0], "after": after[1], "rest": rest, "limit": limit}
         with translate_postgres_errors():
             ended = await fetch_rows(self._connection, ENDED, values)
@@ -159,9 +161,10 @@ class ArchiveSession:
                 there.append(made)
 
     async def _make(self, partition: Partition) -> None:
-        """Made aside and attached, because that lets readers of the archive go on."""
+        """Create a partition. It is attached afterwards, since CREATE ... PARTITION OF would block readers of the
+        archive."""
         name, bounds = sql.Identifier(partition.name), (sql.Literal(partition.start), sql.Literal(partition.end))
-        # A table that somebody detached to keep it is not in the way.
+        # A table of this name may exist: an operator may have detached it to keep it.
         exists = await fetch_row(self._connection, "SELECT to_regclass(%s) IS NOT NULL AS found", (partition.name,))
         if exists.found:
             name = sql.Identifier(f"{partition.name}_{token_hex(4)}")
@@ -174,7 +177,8 @@ class ArchiveSession:
         return [Partition(name=row.name, start=row.start, end=row.end) for row in rows]
 
     async def expired(self) -> tuple[list[Partition], list[Partition]]:
-        """Partitions whose time is over: those that may go, and those that an order which ended late still keeps."""
+        """Return the partitions that are too old: those that may be dropped, and those that must stay because an order
+        of theirs ended late."""
         kept = timedelta(days=self._days_kept)
         may_go: list[Partition] = []
         must_stay: list[Partition] = []
@@ -188,13 +192,14 @@ class ArchiveSession:
         return may_go, must_stay
 
     async def detach(self, partition: Partition) -> bool:
-        """Take a partition out of the archive: from here on its orders are unknown. False when readers of the archive
-        would have to wait for it: later, then."""
+        """Take a partition out of the archive: its orders cannot be read from then on. Returns False if the lock was
+        not free within a second; then it must be tried again later."""
         name = partition.name.replace("archived", "dropping")
         old, new = sql.Identifier(partition.name), sql.Identifier(name)
         with translate_postgres_errors():
             try:
                 async with self._connection.transaction():
+                    # While this statement waits for its lock, all readers of the archive wait behind it.
                     await self._connection.execute("SET LOCAL lock_timeout = '1s'")
                     await self._connection.execute(
                         sql.SQL("ALTER TABLE archived_orders DETACH PARTITION {}").format(old)
@@ -205,11 +210,12 @@ class ArchiveSession:
         return True
 
     async def clear(self) -> list[str]:
-        """Drop what was taken out of the archive, after its idempotency keys and its swaps on the simulated chain; the
+        """Drop the detached partitions, after the idempotency keys and simulated swaps of their orders; returns the
         tables' names."""
         with translate_postgres_errors():
             names = [row.name for row in await fetch_rows(self._connection, DETACHED)]
             for name in names:
+                # The table goes last: it lists the orders, so an interrupted run can go on from it.
                 table = sql.Identifier(name)
                 query = sql.SQL(NEXT).format(table)
                 after = UUID(int=0)

@@ -1,8 +1,7 @@
-"""Reading the archive: finished orders that left the hot tables, one row each, with their events and attempts inside.
+"""Reads the archive: finished orders, one row each, with their events and attempts inside.
 
-Whoever reads looks into the hot tables first and here for what was not there: an order moves in one commit, and never
-back, so it is seen in one of the two. These statements are not prepared: planned with their values, they open only the
-partitions that they need.
+Used for orders that are not in the main tables. Readers look there first and here second: an order moves in one commit
+and never back, so it is found in one of the two.
 """
 
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ SUMMARY = """
     max_price_impact_bps
 """
 
+# None of these statements is prepared: planned with their values, they open only the partitions that they need.
 ORDER = "SELECT * FROM archived_orders WHERE id = %s"
 
 EVENTS_AFTER = """
@@ -34,7 +34,8 @@ ORDER BY o.id, e.seq
 
 VERSIONS = "SELECT id, version FROM archived_orders WHERE id = ANY(%s)"
 
-# `since` and `created_at` choose the partitions; they are in order, so that the newest is read first.
+# `since` and `created_at` choose the partitions. Partitions are ordered by time, so the newest is read first, and LIMIT
+# ends the search early.
 NEWEST = f"""
 SELECT {SUMMARY} FROM archived_orders
 WHERE created_at >= %(since)s AND created_at <= %(created_at)s AND (created_at, id) < (%(created_at)s, %(id)s)
@@ -45,10 +46,11 @@ NEWEST_WITH_STATUS = NEWEST.replace("WHERE", "WHERE status = %(status)s AND")
 
 
 async def order(connection: Connection, order_id: UUID) -> DictRow | None:
-    """The row of an order, with `events` and `tries` as lists of dicts; None when it is not here."""
+    """Return the row of an order, with `events` and `tries` as lists of dicts; None if it is not archived."""
     cursor = connection.cursor(row_factory=dict_row)
     row = await (await cursor.execute(ORDER, (order_id,), prepare=False)).fetchone()
     if row is not None:
+        # Times inside JSON are texts; readers expect the types of the main tables.
         for entry in (*row["events"], *row["tries"]):
             for name in ("at", "created_at", "resolved_at"):
                 if entry.get(name):
@@ -57,21 +59,21 @@ async def order(connection: Connection, order_id: UUID) -> DictRow | None:
 
 
 async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]]) -> list[Any]:
-    """Rows with `id`, `seq`, `status`, `at` and `detail`, in order; one with a `seq` of None for an order without newer
-    events."""
+    """Return rows with `id`, `seq`, `status`, `at` and `detail`, in order. An order without newer events has one row
+    whose `seq` is None."""
     values = ([order_id for order_id, _ in wanted], [seq for _, seq in wanted])
     return await fetch_rows(connection, EVENTS_AFTER, values, prepare=False)
 
 
 async def versions(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """The `seq` of the last event of each order that is here."""
+    """Return the `seq` of the last event of each archived order."""
     return {row.id: row.version for row in await fetch_rows(connection, VERSIONS, (list(order_ids),), prepare=False)}
 
 
 async def newest(
     connection: Connection, limit: int, since: datetime, before: tuple[datetime, UUID], status: Status | None
 ) -> list[DictRow]:
-    """Rows that were created from `since` on and stand behind `before` in the list, newest first."""
+    """Return the rows that were created from `since` on and come after `before` in the list, newest first."""
     values = {"since": since, "created_at": before[0], "id": before[1], "limit": limit, "status": status}
     cursor = connection.cursor(row_factory=dict_row)
     return await (await cursor.execute(NEWEST_WITH_STATUS if status else NEWEST, values, prepare=False)).fetchall()

@@ -1,7 +1,7 @@
-"""Confirmed orders, taken a page at a time by who looks whether their swaps are final (`execution.finality_watcher`).
+"""Pages of confirmed orders, for the watcher that looks up whether their swaps are finalized.
 
-Nobody holds a confirmed order. A page takes its orders for one look: their claims are raised, so that whoever took them
-before writes nothing more, and they are due again for the next look, whatever becomes of this one.
+No worker holds a confirmed order. Taking a page raises the claims of its orders, so that an earlier watcher writes
+nothing more, and makes them due again, so that another watcher goes on if this one dies (docs/adr/0018).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from dexexec.store.steps import Claimed
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
 
-# Pages that are taken at the same time never share an order: what another one is taking is skipped, and what it has
-# taken is not due. Records from before attempts named their network are of that of their venue.
+# Two watchers never take the same order: SKIP LOCKED leaves out those that another page is taking, and those that it
+# has taken are not due. Attempts from before networks were stored belong to the network of their venue.
 TAKE = f"""
 WITH me AS (
     SELECT id FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
@@ -39,16 +39,16 @@ WITH me AS (
     FROM page WHERE o.id = page.id
     RETURNING o.*
 )
-{CLAIMED}"""  # noqa: S608 - all that is put in is ours
+{CLAIMED}"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmedPage:
-    """Which confirmed orders to take, and for how long.
+    """Which confirmed orders to take, and when they are due again (`next_look_ms`).
 
-    Up to `limit`, oldest first, behind the order that was created then and has that id; those that have been due for
-    `overdue_ms`. Of `network`, whose first block has the hash `genesis` (empty: there is none), `venues` are those that
-    settle there; without a network, of whatever one. They are due again in `next_look_ms`.
+    Up to `limit` orders that have been due for `overdue_ms`, oldest first, behind the order that `behind` names by its
+    creation time and id. Only of `network` (None: of all), whose genesis hash is `genesis` (empty: it has none) and
+    where `venues` settle.
     """
 
     next_look_ms: float
@@ -61,7 +61,7 @@ class ConfirmedPage:
 
 
 async def take_confirmed(database: Database, worker: int, page: ConfirmedPage, unreadable: Unreadable) -> list[Claimed]:
-    """Take a page for a worker whose own lease lives, in one commit; oldest first."""
+    """Take a page for a worker with a valid lease, in one commit; returns it oldest first."""
     values = {
         "worker": worker,
         "next_look_ms": float(page.next_look_ms),
@@ -76,4 +76,5 @@ async def take_confirmed(database: Database, worker: int, page: ConfirmedPage, u
     async with database.connection() as connection:
         rows = await fetch_rows(connection, TAKE, values, prepare=True, binary=True)
     taken = read_all(rows, unreadable)
-    return sorted(taken, key=lambda one: (one.order.created_at, one.order.id))
+    # An UPDATE ... RETURNING does not keep the order of its page.
+    return sorted(taken, key=lambda claimed: (claimed.order.created_at, claimed.order.id))

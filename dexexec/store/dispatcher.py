@@ -1,8 +1,7 @@
-"""The short way of a new order: the worker of its own process, if it has room, claims it in the commit that stores it.
+"""Direct dispatch, as the store sees it: new orders are claimed for the worker of this process when they are stored.
 
-Between `intake` and `execution.worker`, beside the queue: an order that is claimed so needs no entry on the stream, no
-lease of it and no claim of its own. Nothing else changes. The claim is an ordinary one; whoever dies now, the sweeper
-finds the order like any other.
+Between intake and `execution.direct_dispatch`, beside the queue. The claim is an ordinary one: if the process dies, the
+sweeper finds the order like any other (docs/adr/0010).
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dexexec.store.steps import Claimed
 
 @dataclass(frozen=True, slots=True)
 class CapacityReservation:
-    """Room for `count` new orders with the session `worker`, reserved at `reserved_at` (monotonic seconds)."""
+    """Places for `count` new orders in the worker session `worker`, since `reserved_at` (monotonic seconds)."""
 
     worker: int
     count: int
@@ -22,12 +21,15 @@ class CapacityReservation:
 
 
 class Dispatcher(Protocol):
-    """Takes new orders up without the queue. After `reserve` returned a reservation, `take` must follow, once."""
+    """Passes new orders to a worker without the queue. Each reservation must be settled by one call of `take`."""
 
     def reserve(self, wanted: int) -> CapacityReservation | None:
-        """Keep room for up to `wanted` orders; None when there is none."""
+        """Reserve places for up to `wanted` orders; None without a free place."""
 
     def take(self, reservation: CapacityReservation, claimed: Sequence[Claimed]) -> bool:
-        """These are committed and claimed; the room that is left is free again. None, when nothing was committed or
-        that is not known: the worker then finds by itself what it holds. False when it is too late, and their claims
-        are worth nothing: they go on the queue."""
+        """Start these orders, which are committed and claimed, and free the other places. Returns False when the
+        session has ended: the claims are then void, and the orders go on the queue.
+
+        `claimed` is empty when nothing was committed, or when that is not known. The worker then finds orders that are
+        claimed in its name by itself.
+        """

@@ -1,9 +1,8 @@
-"""Workers and their leases. One row per worker; renewing it renews the lease of every order the worker holds.
+"""Worker sessions and their leases: one row per worker, which covers all orders that the worker holds.
 
-A session is one session of a worker with Postgres: a row in `workers` and a session lock on its id. The lock
-dies with the session, so a killed process is noticed by the next sweep; the lease is for a partition, where the
-session seems alive. When a session ends for any reason, its orders are free at once and its claims are worthless:
-there is nothing to clean up but the row.
+A worker holds a session lock on its id. Postgres frees it when the process dies, so the next sweep removes the worker.
+The lease covers the other case: a worker that is cut off or frozen while Postgres still has its session
+(docs/adr/0002).
 """
 
 import asyncio
@@ -25,14 +24,15 @@ UPDATE workers SET lease_until = clock_timestamp() + %s * interval '1 s', troubl
 RETURNING id
 """
 
-# A lock that can be taken has no living holder.
+# If the lock of a worker can be taken, its session has ended. The lock is freed again at the end of the statement.
 REMOVE_DEAD = """
 DELETE FROM workers WHERE id IN (
     SELECT id FROM workers WHERE lease_until < clock_timestamp() OR pg_try_advisory_xact_lock(%s, id))
 RETURNING name
 """
 
-# A session lock is held by whoever lives. One that can execute orders comes first.
+# Only workers whose session lock is held: a row may remain from a process that was killed. Workers without trouble come
+# first, so that one of them is enough.
 TROUBLE = """
 SELECT coalesce(trouble, '') AS trouble FROM workers w
 WHERE lease_until > clock_timestamp() AND EXISTS (
@@ -44,18 +44,22 @@ ORDER BY trouble NULLS FIRST LIMIT 1
 
 
 class WorkerSession:
-    """A registered worker. `id` is what its claims carry."""
+    """The registration of a worker. Its claims carry `id`."""
 
     def __init__(self, worker_id: int, connection: Connection, lease_seconds: float, timeout: float) -> None:
         self.id = worker_id
-        self._connection, self._lease, self._timeout = connection, lease_seconds, timeout
+        self._connection = connection
+        self._lease = lease_seconds
+        self._timeout = timeout
 
     @classmethod
     async def begin(cls, database: Database, name: str, lease_seconds: float) -> "WorkerSession":
-        """Register under a session of its own. Raises `UnavailableError`."""
+        """Register a worker on a connection of its own. Raises `UnavailableError`."""
         connection = await database.dedicated()
         try:
-            with translate_postgres_errors():  # a commit that waits for a lost synchronous standby is given up, too
+            with (
+                translate_postgres_errors()
+            ):  # the time limit also ends a commit that waits for a lost synchronous standby
                 async with asyncio.timeout(database.timeout):
                     row = await fetch_row(connection, REGISTER, (name, lease_seconds, _locks(database)))
             if row is None:
@@ -66,26 +70,26 @@ class WorkerSession:
         return cls(row.id, connection, lease_seconds, database.timeout)
 
     async def renew(self, trouble: str = "") -> bool:
-        """Renew every lease, and tell why orders cannot be executed now, if so; False when this session was declared
-        dead. Raises `UnavailableError`."""
+        """Renew the lease, and store why this worker cannot execute orders now, if so. Returns False when the session
+        was removed as dead. Raises `UnavailableError`."""
         with translate_postgres_errors():
             async with asyncio.timeout(self._timeout):
-                await self._connection.check_if_due()  # the session lock is only ours while the session is
+                await self._connection.check_if_due()  # the session lock ends with the connection
                 return await fetch_row(self._connection, RENEW, (self._lease, trouble, self.id)) is not None
 
     async def end(self) -> None:
-        """Give everything back: the row goes, and with the session its lock."""
+        """Delete the row and close the connection, which frees the lock and with it all orders."""
         try:
             async with asyncio.timeout(END_SECONDS):
                 await self._connection.execute("DELETE FROM workers WHERE id = %s", (self.id,))
         except OUTAGES:
-            pass  # the session is gone already: the next sweep removes the row
+            pass  # the connection is lost; the next sweep removes the row
         finally:
             await self._connection.close()
 
 
 async def remove_dead_workers(database: Database) -> list[str]:
-    """Remove the rows of dead workers, which frees their orders; returns their names."""
+    """Delete the rows of dead workers, which frees their orders; returns the workers' names."""
     async with database.connection() as connection:
         return [row.name for row in await fetch_rows(connection, REMOVE_DEAD, (_locks(database),))]
 
@@ -95,7 +99,7 @@ def _locks(database: Database) -> int:
 
 
 async def trouble(database: Database) -> str | None:
-    """Why no living worker can execute orders now; nothing when one can, None without one."""
+    """Return why no living worker can execute orders now: empty when one can, None without a living worker."""
     async with database.connection() as connection:
         row = await fetch_row(connection, TROUBLE, (_locks(database),))
         return None if row is None else str(row.trouble)

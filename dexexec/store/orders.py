@@ -1,7 +1,7 @@
-"""New orders: the order, its first event and its idempotency key in one commit, many orders per commit.
+"""Stores new orders: each with its first event and its idempotency key, many orders per commit.
 
-No order is stored after its client was answered 503: what is too late is left out, here when the statement is sent, and
-by the statement itself when it had to wait for a lock.
+Between intake and the queue on an order's way. No order is stored after its client was answered 503: orders that are
+too late are left out when the statement is sent, and by the statement itself if it had to wait for a lock.
 """
 
 import weakref
@@ -19,15 +19,18 @@ from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, j
 from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.steps import Claimed
 
-# A key is taken by whoever gets its lock first; a concurrent holder of the lock means "in flight". The lock also keeps
-# two batches from waiting for each other's keys in opposite order. `o` only inserts orders without a key, or whose key
-# was taken in this statement; an order that is not inserted finds the one its key belongs to (LIMIT keeps that a
-# look-up, whatever the planner thinks of the table's size). That answer is an acknowledgement, so it leaves a trace in
-# the log: its commit then waits for a synchronous standby to have all before. The keys of orders that came back from
-# the chain are only known by their digests (docs/adr/0015); a scalar subquery is no join, which would read them all.
+# `k`: the advisory lock of a key means that another statement is storing an order with it ("in flight"). It is only
+# tried, so that two batches never wait for each other's keys in opposite order.
+# `o`: only orders without a key, or whose key this statement has stored, are inserted.
+# `known`: an order that is not inserted finds the order of its key. LIMIT keeps this a lookup by index, even where the
+# planner takes the table for small.
+# `restored_keys`: of orders that came back from the chain only the digests of their keys are known (docs/adr/0015).
+# They are compared in a scalar subquery, since a join would read them all.
+# `pg_logical_emit_message`: answering with an order that exists is an acknowledgement as well. The message makes the
+# commit wait for a synchronous standby, which then has everything before it.
 #
-# now() is when the statement arrived, before it waited for any lock: deadlines and `wait_ms`, counted when it was sent,
-# go on from there. clock_timestamp() is after that wait.
+# now() is when the statement arrived, before any wait for a lock: the times that were counted until it was sent go on
+# from there. clock_timestamp() is after the wait.
 CREATE = """
 WITH t AS MATERIALIZED (
     SELECT t.*, clock_timestamp() >= now() + wait_ms * interval '1 ms' AS late,
@@ -82,10 +85,10 @@ _PREPARED: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 @dataclass(slots=True, kw_only=True)
 class CreateRequest:
-    """An order to be stored, with the times of its request in monotonic seconds: `read_at`, when it had been read, from
-    which its deadline counts, and `answer_by`, when its client is answered at the latest.
+    """An order to store. `read_at` is when its request had been read, from which its deadline counts; `answer_by` is
+    when its client is answered at the latest (both in monotonic seconds).
 
-    `abandoned`: nobody waits for it any more. `sent`: a statement that stores it was sent to Postgres.
+    `abandoned`: the caller does not wait any more. `sent`: a statement that stores the order was sent to Postgres.
     """
 
     order: NewOrder
@@ -95,14 +98,14 @@ class CreateRequest:
     sent: bool = False
 
     def deadline_in_ms(self, now: float) -> float:
-        """What is left until the order's deadline."""
+        """Return the time left until the order's deadline."""
         return self.order.deadline_ms - (now - self.read_at) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """`replayed`: the Idempotency-Key was seen before with the same body, and this is the order of then. `taken`: a
-    worker of this process has it already."""
+    """The answer for a new order. `replayed`: the same Idempotency-Key and body were posted before, and this is that
+    order. `taken`: the worker of this process has it already."""
 
     order_id: UUID
     replayed: bool
@@ -111,7 +114,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of each new order, the events that are now durable, and the orders that are claimed."""
+    """The answer for each new order, the committed events, and the orders that were claimed."""
 
     answers: list[Created | DexexecError]
     events: list[Event]
@@ -119,8 +122,8 @@ class Stored:
 
 
 def first_detail(order: NewOrder) -> dict[str, object]:
-    """What event 1 tells: the order as it was understood."""
-    told: dict[str, object] = {
+    """The detail of event 1: the order as the service has read it."""
+    detail: dict[str, object] = {
         "side": order.side.value,
         "amount": format(order.amount, "f"),
         "mode": order.mode.value,
@@ -129,25 +132,25 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         "slippageBps": order.slippage_bps,
     }
     if order.bound is not None:
-        told |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
+        detail |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
     if order.max_price_impact_bps is not None:
-        told["maxPriceImpactBps"] = order.max_price_impact_bps
+        detail["maxPriceImpactBps"] = order.max_price_impact_bps
     if order.request_id is not None:
-        told["requestId"] = order.request_id
-    return told
+        detail["requestId"] = order.request_id
+    return detail
 
 
 async def create(
     database: Database, requests: Sequence[CreateRequest], reservation: CapacityReservation | None, clock: Clock
 ) -> Stored:
-    """Store the orders in one commit, the first of them under the claim of the worker that has reserved capacity for
-    them, if its lease lives. A row that is refused for its key, or comes too late, does not fail the others: its error
-    is its answer."""
+    """Store the orders in one commit. The first ones are claimed for the worker that has reserved capacity, if its
+    lease is valid. An order that is refused for its key, or comes too late, gets an error as its answer; the others are
+    stored."""
     details = {request.order.id: first_detail(request.order) for request in requests}
     direct = reservation.count if reservation else 0
     async with database.connection(REFUSALS) as connection:
         await _prepare(connection)
-        # From here on nothing is waited for before the statement leaves: what the wait for a connection took counts.
+        # Read the clock after the wait for a connection, which counts towards deadlines, and wait for nothing more.
         now = clock.monotonic()
         rows: list[dict[str, object]] = []
         for request in requests:
@@ -185,8 +188,9 @@ def _not_stored(row: Any) -> Created | DexexecError:
 
 
 async def _prepare(connection: Connection) -> None:
-    """Prepare `CREATE` without an order: that can wait for locks, too, and in a transaction of its own, whose time the
-    statement would not know of."""
+    """Prepare `CREATE` on a connection, by running it without orders."""
+    # Preparing can wait for locks on the tables. Within the first real statement, `wait_ms` would not include that
+    # time.
     if connection not in _PREPARED:
         await connection.execute(CREATE, {"rows": "[]", "worker": None}, prepare=True, binary=True)
         _PREPARED.add(connection)

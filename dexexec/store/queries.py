@@ -1,6 +1,6 @@
-"""Reading: one order with everything that happened to it, the list, and the events that a stream asks for.
+"""Reads orders for clients: one order with its history, the list of orders, and the events for a stream.
 
-What is not in the hot tables is looked for in the archive (`dexexec.store.archive_queries`).
+Orders that are not in the main tables are read from the archive (`dexexec.store.archive_queries`).
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from dexexec.store.wait_reasons import waiting_for
 ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
 
 NEWEST_EVENTS = 200
-"""Events of an order that are read at once for a client, besides the first and those of transactions. An order that
-rests for a day has thousands, of some kilobytes each; the WebSocket sends all of them, at the client's pace."""
+"""How many events of an order one request returns, besides the first and those of transactions. An order that retries
+for a day has thousands, of some kilobytes each. The WebSocket sends all of them, at the client's pace."""
 
 EVENTS = f"""
 SELECT seq, status, at, detail FROM order_events
@@ -53,14 +53,14 @@ WHERE ended = %(status)s AND (created_at, id) < (%(created_at)s, %(id)s)
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
-# Confirmed orders are on both sides of the line, and each side has its own index.
+# Confirmed orders may be finalized or not, and each kind has an index of its own.
 NEWEST_CONFIRMED = f"""
 SELECT * FROM (({NEWEST_LIVE}) UNION ALL ({NEWEST_FINISHED})) both_sides
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
-# An order that exists always has event 1, so a row without an event means "nothing new", and no row "no such order".
-# OFFSET 0 keeps these look-ups: joined, the tables would be read whole where the planner thinks that they are small.
+# An order that exists has at least one event: a row without an event means "nothing new", and no row "no such order".
+# OFFSET 0 keeps the subqueries lookups by index: as joins, the planner reads whole tables that it takes for small.
 EVENTS_AFTER = """
 SELECT t.id, e.seq, e.status, e.at, e.detail
 FROM unnest(%b::uuid[], %b::int[]) AS t(id, after)
@@ -76,7 +76,7 @@ VERSIONS = "SELECT id, version FROM orders WHERE id = ANY(%b)"
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in the newest-first list: what follows is older."""
+    """A position in the list of orders, newest first."""
 
     created_at: datetime
     id: UUID
@@ -88,9 +88,11 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 async def read_order(database: Database, order_id: UUID) -> dict[str, object] | None:
-    """The order as clients see it, with its events, quotes and attempts; None when there is none. Of a long history
-    only some events are read (`NEWEST_EVENTS`), and how many are not is told."""
+    """Return an order as clients see it, with its events, quotes and attempts; None if it does not exist. Of a long
+    history only some events are read (`NEWEST_EVENTS`); `eventsOmitted` is how many are not."""
     async with database.connection() as connection, connection.transaction():
+        # One snapshot for all statements: otherwise an event between them would contradict the row, or the order could
+        # move to the archive and be found in neither place.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor = connection.cursor(row_factory=dict_row)
         row = await (await cursor.execute(ORDER, (order_id,))).fetchone()
@@ -126,7 +128,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
 async def read_orders(
     database: Database, limit: int, before: Cursor | None, status: Status | None
 ) -> list[dict[str, object]]:
-    """Summaries, newest first; each carries its `Cursor` as `_cursor`."""
+    """Return summaries of orders, newest first; each has its `Cursor` as `_cursor`."""
     statement = NEWEST
     if status is Status.CONFIRMED:
         statement = NEWEST_CONFIRMED
@@ -136,41 +138,41 @@ async def read_orders(
     values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
     async with database.connection() as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        # A plan that is to fit all statuses would look for a rare one through the whole list.
+        # Not prepared with a status: a plan for any status would search the whole list for a rare one.
         rows = await (await cursor.execute(statement, values, prepare=None if status is None else False)).fetchall()
         if status is None or status in ENDS:
             since = rows[-1]["created_at"] if len(rows) == limit else OLDEST
             older = await archive_queries.newest(connection, limit, since, (before.created_at, before.id), status)
-            merged = {row["id"]: row for row in (*older, *rows)}  # one that moved in between was read twice
+            merged = {row["id"]: row for row in (*older, *rows)}  # an order that was archived in between is in both
             rows = sorted(merged.values(), key=lambda row: (row["created_at"], row["id"].int), reverse=True)[:limit]
     return [{**_summary(row), "_cursor": Cursor(row["created_at"], row["id"])} for row in rows]
 
 
 async def read_events_after(database: Database, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
-    """Events with a `seq` above the given one, per order; an order that does not exist is absent."""
+    """Return per order the events with a `seq` above the given one; an order that does not exist is absent."""
     async with database.connection() as connection:
         values = ([i for i, _ in wanted], [seq for _, seq in wanted])
         rows = await fetch_rows(connection, EVENTS_AFTER, values, prepare=True, binary=True)
-        there = {row.id for row in rows}
-        if elsewhere := [item for item in wanted if item[0] not in there]:
-            rows += await archive_queries.events_after(connection, elsewhere)
-    found: dict[UUID, list[Event]] = {}
+        present = {row.id for row in rows}
+        if absent := [item for item in wanted if item[0] not in present]:
+            rows += await archive_queries.events_after(connection, absent)
+    events_of: dict[UUID, list[Event]] = {}
     for row in rows:
-        events = found.setdefault(row.id, [])
+        events = events_of.setdefault(row.id, [])
         if row.seq is not None:
             status = Status(row.status)
             events.append(Event(order_id=row.id, seq=row.seq, status=status, at=row.at, detail=row.detail))
-    return found
+    return events_of
 
 
 async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """The `seq` of the last event of each order that exists."""
+    """Return the `seq` of the last event of each order that exists."""
     async with database.connection() as connection:
         rows = await fetch_rows(connection, VERSIONS, (list(order_ids),), prepare=True, binary=True)
-        found: dict[UUID, int] = {row.id: row.version for row in rows}
-        if elsewhere := [order_id for order_id in order_ids if order_id not in found]:
-            found |= await archive_queries.versions(connection, elsewhere)
-    return found
+        versions: dict[UUID, int] = {row.id: row.version for row in rows}
+        if absent := [order_id for order_id in order_ids if order_id not in versions]:
+            versions |= await archive_queries.versions(connection, absent)
+    return versions
 
 
 def _summary(row: DictRow) -> dict[str, object]:
@@ -221,13 +223,13 @@ FILL = (
 
 
 def _fill(row: DictRow, messages: Sequence[dict[str, object]]) -> dict[str, object] | None:
-    """What the swap brought, beside what was quoted, as its last event tells."""
+    """The fill beside its quote, from the last event."""
     return {name: messages[-1].get(name) for name in FILL} if row["status"] == Status.CONFIRMED else None
 
 
 def _fees(messages: Sequence[dict[str, object]]) -> int:
-    """Lamports paid to the network: for the swap, and for every attempt that failed on chain. One transaction may be
-    told of in several events."""
+    """Lamports paid to the network: for the swap, and for every attempt that failed on chain."""
+    # By transaction, since several events may report the same one.
     paid = {m["txHash"]: _fee_of(m) for m in messages if "txHash" in m}
     return sum(paid.values())
 
@@ -244,5 +246,5 @@ def _quotes(message: dict[str, object]) -> list[dict[str, object]]:
 
 
 def _text(amount: object) -> str | None:
-    """u64 amounts go out as strings: many JSON readers would round them."""
+    """An amount for JSON. As a string, since many JSON readers would round a u64."""
     return None if amount is None else str(amount)

@@ -1,7 +1,7 @@
-"""Idempotency keys of orders that the record lost and that came back from the chain, after they had swapped.
+"""Idempotency keys of orders that the record had lost and that were restored from the chain.
 
-Only a digest of the key and of the body came back with them, from their memos (docs/adr/0015). New orders are looked up
-by it (`intake`); here it is kept, and orders end that were posted again while the record lacked the first one.
+Only digests of key and body came back, from the orders' memos (docs/adr/0015). New orders are compared with them
+(`store.orders`). Orders that were posted a second time, while the first one was missing, are ended here.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ INSERT INTO restored_keys (key_digest, body_digest, order_id)
 VALUES (left(%(digest)s, 12), right(%(digest)s, 4), %(id)s) ON CONFLICT DO NOTHING
 """
 
-# Whoever stores an order with a key is waited for, and whoever comes later sees `restored_keys`: a statement that waits
-# for a lock on a table reads the tables after the wait. So no order with such a key is stored that is not seen here.
+# The lock waits for all statements that are storing orders with keys. A later one waits for this transaction and then
+# reads `restored_keys` as of after it. So no order with such a key can be stored without being found here.
 LOCK_KEYS = "LOCK TABLE idempotency_keys IN SHARE ROW EXCLUSIVE MODE"
 
 DUPLICATES = """
@@ -49,8 +49,8 @@ VALUES (%(id)s, %(seq)s, %(status)s, %(at)s, %(detail)s::jsonb)
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An order that was posted again with the key of `original`, which came back from the chain. `ended`: it has failed
-    for that; else it may have swapped as well."""
+    """An order that was posted again with the key of `original`, which was restored from the chain. `ended`: it has
+    failed for that reason; otherwise it may have swapped too."""
 
     order_id: UUID
     original: UUID
@@ -58,13 +58,13 @@ class Duplicate:
 
 
 async def keep(connection: Connection, key_digest: str, order_id: UUID) -> None:
-    """The key with this digest belongs to the order."""
+    """Store that the key with this digest belongs to the order."""
     await connection.execute(INSERT_KEY, {"digest": key_digest, "id": order_id})
 
 
 async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[Event]]:
-    """Let the orders fail that were posted again, unless they may swap already; they, and their last events. In the
-    caller's transaction."""
+    """Let orders fail that were posted again, unless they may swap already. Returns all of them, and the last events of
+    those that failed. Runs in the caller's transaction."""
     await connection.execute(LOCK_KEYS)
     cursor = connection.cursor(row_factory=dict_row)
     duplicates: list[Duplicate] = []

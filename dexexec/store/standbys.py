@@ -1,9 +1,9 @@
-"""Whether a standby of Postgres may lack the last commits when it is promoted."""
+"""Finds out whether a standby of Postgres may lack the last commits when it is promoted."""
 
 from dexexec.store.database import Database, fetch_row
 
-# Who receives the log, but for a backup that is being made and for logical replication, which is no standby. A role
-# without pg_read_all_stats sees how many there are and not their state: then it is the setting that tells.
+# All receivers of the log except backups and logical replication, which are not standbys. A role without
+# pg_read_all_stats sees how many there are but not their state (it is null); then only the setting can be used.
 LOOK = """
 SELECT unnamed, EXISTS (
     SELECT FROM pg_stat_replication r
@@ -15,8 +15,8 @@ FROM (SELECT btrim(current_setting('synchronous_standby_names')) = '' AS unnamed
 
 
 async def has_asynchronous_standby(database: Database) -> bool:
-    """Whether there is a standby that commits do not wait for: connected now, or named among our hosts where they wait
-    for none. Raises `UnavailableError`."""
+    """Whether there is a standby that commits do not wait for: one that is connected now, or another host of our
+    address while no synchronous standby is configured. Raises `UnavailableError`."""
     async with database.connection() as connection:
         row = await fetch_row(connection, LOOK)
     return bool(row.connected or (row.unnamed and len(database.address.hosts) > 1))

@@ -1,5 +1,7 @@
-"""What workers hand to the store and get from it: claimed orders, and the steps that are written under a claim. The
-statements are in `dexexec.store.claims`."""
+"""The values that workers and the store exchange: claimed orders, attempts and steps.
+
+The statements are in `claims` and `step_writes`.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,17 +15,20 @@ from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 
-# `claims` counts the turns of an order that began since one ended in good order. A claim begins a turn and counts it at
-# once, so that a crash of the process needs nobody to write it down. Who counts as crashed is in docs/adr/0017.
+# `orders.claims` counts the claims since the last one that ended normally. The claim itself counts: a process that
+# crashes can write nothing afterwards. docs/adr/0017 defines which claims count.
 SUSPECT_AFTER = 3
-"""Turns in a row that did not end in good order, after which an order without an open attempt is a suspect."""
+"""After this many claims in a row without a normal end, an order without an open attempt is a suspect: it may be what
+crashes its workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An attempt whose fate is open: the signed bytes may be sent again, and nothing else. `quoted` is what it was
-    built from, as JSON values; `landed_slot` is where it was seen as confirmed, if it was; `age_ms` how long ago it was
-    recorded, when it was claimed."""
+    """An open attempt. Only its signed bytes may be sent for the order.
+
+    `quoted` is the quote that it was built from, as JSON values. `landed_slot` is the slot where it was seen confirmed,
+    if it was. `age_ms` is its age when the order was claimed.
+    """
 
     n: int
     venue: str
@@ -33,14 +38,14 @@ class Attempt:
     age_ms: int = 0
 
     def about(self) -> Detail:
-        """What events that are about it say of it."""
+        """The fields that name this attempt in events."""
         return {"venue": self.venue, "attempt": self.n, "txHash": self.signed.signature}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An order under our claim, with its open attempt if it has one, the signatures of all its attempts, and the reason
-    and words of its last event, if that tells of a round without a fill."""
+    """A claimed order, with its open attempt if it has one and the signatures of all its attempts. `cause` is the
+    reason and detail of its last event, if that reports a round without a fill."""
 
     order: Order
     attempt: Attempt | None
@@ -49,14 +54,15 @@ class Claimed:
 
     @property
     def suspect(self) -> bool:
-        """Whether it may be what crashes its workers. An order with an open attempt is looked up whatever happens."""
+        """Whether this order may be what crashes its workers."""
+        # An order with an open attempt is never set aside as a suspect: its swap may land, so it must be looked up.
         return self.order.claims > SUSPECT_AFTER and self.attempt is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAttempt:
-    """An attempt to record before anything is sent. `quoted` is what it was built from, as JSON values; `spending` what
-    it may take of the wallet, which is reserved until it has ended."""
+    """An attempt to record before its transaction is sent. `quoted` is the quote that it was built from, as JSON
+    values. `spending` is what it may take from the wallet; the amount is reserved until the attempt has ended."""
 
     n: int
     venue: str
@@ -77,13 +83,13 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One durable step of an order: its events and everything that changes with them, in one statement.
+    """One durable step of an order: its events and all changes of its row and attempts, in one statement.
 
-    `claim` and `version` fence it: they must be what the writer believes. `final`: nothing follows it. `resume_in_ms`
-    gives the order back, to be taken up again by whoever comes first after that time; None keeps it. The fill stands
-    as long as the order is `confirmed`. `bound` is fixed by this step; one that stands is never loosened.
-    `corrections` are what became in truth of attempts that had ended otherwise, and `tx_hash` is the signature of an
-    earlier attempt that turned out to be the order's swap.
+    `claim` and `version` must match the order's row, or nothing is written. `final`: no event follows. `resume_in_ms`
+    gives the order back; any worker may claim it after that time (None: the worker keeps it). The fill is kept as long
+    as the order is `confirmed`. `bound` fixes the order's bound, which can only become stricter. `corrections` are the
+    true outcomes of attempts that had been recorded otherwise, and `tx_hash` is the signature of an earlier attempt
+    that turned out to be the order's swap.
     """
 
     order_id: UUID
@@ -105,14 +111,14 @@ class Step:
 
     @property
     def needs_comparison(self) -> bool:
-        """Whether it must not be written to a record that may lack what is on chain: it has an attempt, or it ends the
-        order without a swap."""
+        """Whether this step may only be written to a record that was compared with the chain: it adds an attempt, or it
+        ends the order without a swap."""
         return self.attempt is not None or (self.final and self.events[-1][0] is not Status.CONFIRMED)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Hand an order back without a step. `blame`: its turn did not end in good order, and counts against it."""
+    """Gives an order back without a step. With `blame`, the claim counts as one without a normal end."""
 
     order_id: UUID
     claim: int

@@ -1,7 +1,7 @@
-"""Orders that do not move by themselves, for an operator: those that rest after crashes, and those that were set aside.
+"""Stuck orders, for operators: orders that rest after crashes, and orders that an earlier version has set aside.
 
-Earlier versions set an order aside (`set_aside_at`) when its swap might land and its turns ended in crashes. Workers
-never take such an order up by themselves.
+Earlier versions set an order aside (`set_aside_at`) after crashes if its swap might land. Workers never claim such an
+order.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ STUCK = f"""
 SELECT id, status, claims, set_aside_at, tx_hash, created_at FROM orders
 WHERE finished_at IS NULL AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
 ORDER BY created_at, id LIMIT %(limit)s
-"""  # noqa: S608 - all that is put in is ours
+"""  # noqa: S608 - a constant
 
-# `claims` is what makes an order rest; without it, and due now, the next worker takes it up.
+# An order rests because of `claims`. At 0 and due now, the next sweep puts it on the queue.
 RETRY = """
 UPDATE orders SET set_aside_at = NULL, claims = 0, due_at = clock_timestamp()
 WHERE id = ANY(%(ids)s) AND finished_at IS NULL
@@ -35,7 +35,7 @@ RETURNING id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckOrder:
-    """`claims`: turns in a row that ended in a crash. `tx_hash` is the last attempt's signature."""
+    """A stuck order. `claims` is how many claims in a row ended in a crash, `tx_hash` the last attempt's signature."""
 
     id: UUID
     status: str
@@ -46,15 +46,15 @@ class StuckOrder:
 
 
 async def find_stuck(database: Database, limit: int) -> list[StuckOrder]:
-    """Stuck orders, oldest first. Raises `UnavailableError`."""
+    """Return stuck orders, oldest first. Raises `UnavailableError`."""
     async with database.connection() as connection:
         cursor = connection.cursor(row_factory=class_row(StuckOrder))
         return await (await cursor.execute(STUCK, {"limit": limit})).fetchall()
 
 
 async def retry(database: Database, order_ids: Sequence[UUID] | None) -> list[UUID]:
-    """Let workers take these orders up now, or all that are stuck (None); returns those that have not ended. Raises
-    `UnavailableError`."""
+    """Let workers claim these orders now, or all stuck orders (None). Returns the ids of those that have not ended.
+    Raises `UnavailableError`."""
     async with database.connection() as connection:
         if order_ids is None:
             rows = await fetch_rows(connection, RETRY_ALL)

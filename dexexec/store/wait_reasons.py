@@ -1,4 +1,4 @@
-"""What orders that stand still wait for: written by their workers, read with the order."""
+"""What a waiting order waits for: written by its worker, and read with the order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import NOT_FINAL, WaitsFor
 from dexexec.store.database import Database
 
-# `since` stays while the reason does: only the words have changed.
+# `since` is kept while the reason is the same: a detail that changes does not restart the wait.
 NOTE = """
 UPDATE orders o SET waiting = jsonb_build_object('reason', t.reason, 'detail', t.detail, 'since',
     CASE WHEN o.waiting->>'reason' = t.reason THEN o.waiting->'since' ELSE to_jsonb(clock_timestamp()) END)
@@ -22,7 +22,7 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 
 @dataclass(frozen=True, slots=True)
 class WaitNote:
-    """What an order under `claim` waits for."""
+    """What an order waits for, from the worker with this claim."""
 
     order_id: UUID
     claim: int
@@ -31,7 +31,7 @@ class WaitNote:
 
 
 async def note(database: Database, notes: Sequence[WaitNote]) -> list[None]:
-    """Write what orders wait for, in one commit; stale claims are passed over."""
+    """Store what orders wait for, in one commit; stale claims are ignored."""
     rows = ((one.order_id, one.claim, one.reason, one.detail) for one in notes)
     async with database.connection() as connection:
         await connection.execute(NOTE, [list(column) for column in zip(*rows, strict=True)])
@@ -41,8 +41,8 @@ async def note(database: Database, notes: Sequence[WaitNote]) -> list[None]:
 def waiting_for(
     status: Status, noted: Mapping[str, Any] | None, last: Mapping[str, Any], *, ended: bool
 ) -> dict[str, object] | None:
-    """What an order waits for, JSON-ready: as its worker `noted` it, else as its last event tells. None when it has
-    ended or is being worked on."""
+    """Return what an order waits for, as JSON values: from the worker's note, or from the last event without one. None
+    when the order has ended or is being executed."""
     if ended:
         return None
     if noted:

@@ -1,13 +1,13 @@
-"""Whether Postgres takes writes: only a write tells, and only one that asks the file system for room.
+"""Checks that Postgres takes writes, by a write that needs room on the disk.
 
-An update of a row that is there needs no room, and passes on a full disk that refuses each order. So the table of the
-probe is emptied first, which makes a new file of it.
+Used by readiness (docs/adr/0022).
 """
 
 from dexexec.store.database import Database
 
-# A probe of another process that is a second old at most has shown that there is room. Whoever reads the table, such as
-# a backup, is not waited for: then a row is added to it, which shows all but that.
+# TRUNCATE makes a new file, so it fails on a full disk. An update of an existing row needs no room and would pass,
+# although each order is refused. It is left out if another process has done it within a second, and if the lock is
+# taken (a backup reads the table): the INSERT alone shows everything but a full disk.
 PROBE = """
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM write_probes WHERE at > clock_timestamp() - interval '1 s') THEN

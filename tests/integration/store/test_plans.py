@@ -25,6 +25,7 @@ from dexexec.store import (
     orders,
     queries,
     reservations,
+    step_writes,
 )
 from dexexec.store.queries import NEWEST_OF_ALL
 from tests.conftest import Servers, new_database
@@ -93,7 +94,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
     [
         (orders.CREATE, {"idempotency_keys_pkey", "restored_keys_pkey"}),
         (claims.CLAIM, {"orders_pkey", "attempts_pkey", "order_events_pkey"}),
-        (claims.ADVANCE, {"orders_pkey", "attempts_pkey"}),
+        (step_writes.ADVANCE, {"orders_pkey", "attempts_pkey"}),
         (claims.RELEASE, {"orders_pkey"}),
         (claims.UNBLAME, {"orders_pkey"}),
         (claims.HELD, {"orders_live"}),
@@ -143,7 +144,7 @@ async def test_a_long_history_is_never_read_through(long_history: Address, state
     [
         orders.CREATE,
         claims.CLAIM,
-        claims.ADVANCE,
+        step_writes.ADVANCE,
         claims.RELEASE,
         queries.EVENTS_AFTER,
         queries.VERSIONS,
@@ -161,7 +162,9 @@ async def test_a_plan_from_when_the_tables_were_empty_stays_good_when_they_are_n
         assert read_through(generic(database_address, statement)) == set()
 
 
-@pytest.mark.parametrize("statement", [claims.CLAIM, claims.ADVANCE, claims.RELEASE], ids=["claim", "step", "release"])
+@pytest.mark.parametrize(
+    "statement", [claims.CLAIM, step_writes.ADVANCE, claims.RELEASE], ids=["claim", "step", "release"]
+)
 async def test_work_on_some_orders_does_not_read_all_that_are_in_flight(long_history: Address, statement: str) -> None:
     await ready(long_history)
     assert indexes(generic(long_history, statement)) & {"orders_live", "attempts_open"} == set()

@@ -1,0 +1,179 @@
+"""Writes the steps of orders: for many orders in one statement, each under the claim of its worker.
+
+Between the pipeline and the feed on an order's way. A step raises `version` under the lock of the order's row, and its
+events are written by the same statement, so that `seq` has no gaps even if the process dies.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from dexexec.domain.event import Event
+from dexexec.domain.funds import Shortfall
+from dexexec.store import reservations
+from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, json_rows
+from dexexec.store.reservations import WalletReservations
+from dexexec.store.steps import NewAttempt, Resolution, Step
+
+# The parameters are four lists of rows: steps, new attempts, resolutions and events. Everything is joined with `u`, the
+# orders that were updated: of a step with a stale claim or version nothing is written. `now` is evaluated once, so that
+# all events of a step have one time.
+ADVANCE = """
+WITH t AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%t::json)
+    AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
+         amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
+         resume_in_ms float8, min_out numeric, max_in numeric, quoted_in numeric, quoted_out numeric,
+         written_to text)
+), u AS (
+    UPDATE orders o SET
+        status = t.status, version = o.version + t.steps, waiting = NULL,
+        claims = CASE WHEN t.attempts > 0 OR t.final OR t.resume_in_ms IS NOT NULL THEN 0 ELSE o.claims END,
+        venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
+        failure_reason = coalesce(t.reason, o.failure_reason),
+        amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
+        amount_out = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_out, o.amount_out) END,
+        rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
+        worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
+        due_at = now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms',
+        -- A bound can only become stricter, whatever the worker sends.
+        min_out = greatest(o.min_out, t.min_out), max_in = least(o.max_in, t.max_in),
+        bound_open = o.bound_open AND t.min_out IS NULL,
+        quoted_in = coalesce(o.quoted_in, t.quoted_in), quoted_out = coalesce(o.quoted_out, t.quoted_out),
+        finished_at = CASE WHEN t.final THEN now.at END,
+        finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
+    FROM t, (SELECT clock_timestamp() AS at) now
+    WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.ended IS NULL
+      AND t.last = t.version + t.steps
+      AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
+    RETURNING o.id, t.version AS base, now.at
+), a AS (
+    INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, network, genesis, wallet,
+                          spends)
+    SELECT id, n, n.venue, signature, decode(payload, 'base64'), last_valid_height, quote, network, genesis, wallet,
+           spends
+    FROM json_to_recordset(%t::json) AS n(id uuid, n int, venue text, signature text, payload text,
+                                          last_valid_height bigint, quote jsonb, network text, genesis text,
+                                          wallet text, spends jsonb)
+    JOIN u USING (id)
+), r AS (
+    UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
+        resolved_at = CASE WHEN r.outcome IS NOT NULL THEN u.at END
+    FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, corrects bool) JOIN u USING (id)
+    WHERE a.order_id = r.id AND a.n = r.n AND (coalesce(a.outcome, '') = '' OR r.corrects)
+), e AS (
+    INSERT INTO order_events (order_id, seq, status, at, detail)
+    SELECT id, u.base + e.step, e.status, u.at, e.detail
+    FROM json_to_recordset(%t::json) AS e(id uuid, step int, status text, detail jsonb) JOIN u USING (id)
+)
+SELECT id, at FROM u
+"""
+
+
+async def advance(
+    database: Database, steps: Sequence[Step], identity: str | None
+) -> list[list[Event] | Shortfall | None]:
+    """Write the steps in one commit. If an identity is given, steps that need a comparison are only written in the
+    Postgres with that identity.
+
+    Returns for each step its events; or the shortfall if its attempt does not fit, and then nothing of the step is
+    written; or None if its claim was stale or another Postgres answers.
+    """
+    spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
+    if not spending:
+        async with database.connection(REFUSALS) as connection:
+            return [*await _advance(connection, steps, identity)]
+    async with database.connection(REFUSALS) as connection, connection.transaction():
+        # The wallets stay locked until the commit: another process must not reserve from the same balances meanwhile.
+        reserved = await reservations.lock(connection, [each.wallet for each in spending])
+        refused = {place: why for place, step in enumerate(steps) if (why := _refusal(reserved, step))}
+        written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused], identity))
+        return [refused[n] if n in refused else next(written) for n in range(len(steps))]
+
+
+def _refusal(reserved: WalletReservations, step: Step) -> Shortfall | None:
+    attempt = step.attempt
+    return reserved.reserve(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None
+
+
+async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:
+    attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
+    resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
+    resolutions += [_resolution_row(step.order_id, one, corrects=True) for step in steps for one in step.corrections]
+    events = [row for step in steps for row in _event_rows(step)]
+    values = [
+        json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
+    ]
+    rows = await fetch_rows(connection, ADVANCE, values, prepare=True, binary=True)
+    times: dict[UUID, datetime] = {row.id: row.at for row in rows}
+    return [_written(step, times.get(step.order_id)) for step in steps]
+
+
+def _order_row(step: Step, identity: str | None) -> dict[str, object]:
+    fill, size, fixed = step.fill, len(step.events), step.bound
+    return {
+        "id": step.order_id,
+        "claim": step.claim,
+        "version": step.version,
+        "steps": size,
+        "last": step.version + size,
+        "status": step.events[-1][0],
+        "venue": step.venue,
+        "tx_hash": step.attempt.signed.signature if step.attempt else step.tx_hash,
+        "reason": step.reason,
+        "amount_in": fill.amount_in if fill else None,
+        "amount_out": fill.amount_out if fill else None,
+        "rounds": step.rounds,
+        "attempts": 1 if step.attempt else 0,
+        "refusals": step.refusals,
+        "final": step.final,
+        "resume_in_ms": step.resume_in_ms,
+        "min_out": fixed.bound.min_out if fixed else None,
+        "max_in": fixed.bound.max_in if fixed else None,
+        "quoted_in": fixed.quoted_in if fixed else None,
+        "quoted_out": fixed.quoted_out if fixed else None,
+        "written_to": identity if step.needs_comparison else None,
+    }
+
+
+def _attempt_row(order_id: UUID, attempt: NewAttempt) -> dict[str, object]:
+    return {
+        "id": order_id,
+        "n": attempt.n,
+        "venue": attempt.venue,
+        "signature": attempt.signed.signature,
+        "payload": b64encode(attempt.signed.payload).decode(),
+        "last_valid_height": attempt.signed.last_valid_height,
+        "quote": attempt.quoted,
+        "network": attempt.signed.network,
+        "genesis": attempt.signed.genesis,
+        "wallet": attempt.spending.wallet if attempt.spending else None,
+        "spends": attempt.spending.amounts() if attempt.spending else None,
+    }
+
+
+def _resolution_row(order_id: UUID, resolution: Resolution, *, corrects: bool = False) -> dict[str, object]:
+    return {
+        "id": order_id,
+        "n": resolution.n,
+        "outcome": resolution.outcome,
+        "proof": resolution.proof,
+        "corrects": corrects,
+    }
+
+
+def _event_rows(step: Step) -> list[dict[str, object]]:
+    return [
+        {"id": step.order_id, "step": number, "status": status, "detail": detail}
+        for number, (status, detail) in enumerate(step.events, 1)
+    ]
+
+
+def _written(step: Step, at: datetime | None) -> list[Event] | None:
+    if at is None:
+        return None
+    return [
+        Event(order_id=step.order_id, seq=seq, status=status, at=at, detail=detail)
+        for seq, (status, detail) in enumerate(step.events, step.version + 1)
+    ]
