@@ -1,28 +1,27 @@
-"""File descriptors: as many as the system lets this process have, and how many of them clients may take."""
+"""The limit of file descriptors: raises it as far as the system allows, and computes the share of clients."""
 
 import resource
 
 RESERVE = 256
-"""Kept for Postgres, Redis, the chains' nodes and files, or half of all where there are few."""
+"""Descriptors reserved for Postgres, Redis, the chains' nodes and files; half of all if there are few."""
 UNLIMITED = 65_536
-"""What is asked for where the system names no bound (some refuse a number that is too large)."""
+"""The requested limit if the system has no bound (some systems refuse a larger number)."""
 
 
 def raise_limit() -> None:
-    """Lift the soft limit of this process, and of those that it starts, to the hard one; leave it where that is
-    refused."""
+    """Raise the soft limit of this process and its future children to the hard limit, if the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = UNLIMITED if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):  # macOS has a bound of its own besides
+    except (OSError, ValueError):  # macOS has a separate, lower bound
         return
 
 
 def for_clients() -> int:
-    """Descriptors that connections of clients may take."""
+    """Descriptors that clients' connections may use."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = UNLIMITED if soft == resource.RLIM_INFINITY else soft
     return soft - min(RESERVE, soft // 2)

@@ -1,7 +1,7 @@
-"""The process's environment over what a `.env` file in the working directory holds.
+"""The environment of the process, completed by a `.env` file in the working directory.
 
-The file is read as its ecosystem reads it: what is in single quotes is literal, `${NAME}` in anything else is replaced,
-and ` #` behind a value begins a comment. libpq reads the environment alone, so its variables are passed on to it.
+The file has the usual syntax: text in single quotes is literal, `${NAME}` in anything else is replaced, and ` #` after
+a value starts a comment. libpq reads only the environment, so its variables are copied there.
 """
 
 import io
@@ -25,7 +25,7 @@ LIBPQ = frozenset({
     "PGSSLCRLDIR", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGGSSENCMODE", "PGKRBSRVNAME",
     "PGGSSLIB", "PGGSSDELEGATION",
 })  # fmt: skip
-"""What counts of libpq's variables: how to reach a Postgres, for all that its address does not say."""
+"""Variables of libpq that are used: how to connect to Postgres, unless its address has the parameter."""
 PLACES = {
     "PGHOST": "PG_HOST",
     "PGHOSTADDR": "PG_HOST",
@@ -33,20 +33,22 @@ PLACES = {
     "PGUSER": "PG_USER",
     "PGDATABASE": "PG_DATABASE",
 }
-"""What does not count, since it may be meant for other programs: where a Postgres is. Ours is instead."""
+"""Variables of libpq that are ignored: where Postgres is. They may be meant for other programs."""
 SECRET = ("PASSWORD", "SECRET", "_URL", "PG_HOST")
 
 
 def environment() -> dict[str, str]:
-    """All variables that have a value. Raises `SettingsError` when there is a file that cannot be read."""
+    """All variables that have a value. Raises `SettingsError` if `.env` cannot be read."""
     return {name: value for name, value in env_file().items() if value} | os.environ
 
 
 def env_file() -> dict[str, str]:
-    """What `.env` holds; nothing where there is none. Raises `SettingsError` when it cannot be read."""
+    """The content of `.env`; empty without the file. Raises `SettingsError` if it cannot be read."""
     values: dict[str, str] = {}
     for binding in _bindings():
-        if binding.error and "=" in binding.original.string:  # what it says must not be missed without a word
+        if (
+            binding.error and "=" in binding.original.string
+        ):  # a line that is ignored silently could be an important setting
             raise SettingsError(f"line {binding.original.line} of {ENV_FILE} cannot be read: is a quote missing?")
         if binding.key is None or binding.value is None or binding.error:
             continue
@@ -59,14 +61,14 @@ def env_file() -> dict[str, str]:
 
 
 class EnvFile(PydanticBaseSettingsSource):
-    """`.env` for pydantic's settings, read as here."""
+    """`.env` as a source of pydantic's settings, with the syntax of this module."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Not asked for: all come at once."""
+        """Unused: all values come at once."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """The values that it holds and the environment does not, by what pydantic calls the fields."""
+        """The values that only the file has, by pydantic's field names."""
         held, ours = uppercase_names(env_file()), uppercase_names(os.environ)
         found = {}
         for name, field in self.settings_cls.model_fields.items():
@@ -77,7 +79,7 @@ class EnvFile(PydanticBaseSettingsSource):
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from arguments, the environment, and `.env` unless `_env_file=None` is among the arguments."""
+    """Settings from arguments, the environment, and `.env` unless `_env_file=None` is passed."""
 
     @classmethod
     def settings_customise_sources(
@@ -88,26 +90,26 @@ class FromEnvironment(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What counts, the first most."""
+        """The sources, the first one wins."""
         reads_file = getattr(dotenv_settings, "env_file", None) is not None
         return (init_settings, env_settings, *([EnvFile(settings_cls)] if reads_file else []))
 
 
 def variable(name: str, field: FieldInfo, prefix: str) -> str:
-    """The environment variable of a field of settings: its own, or its name with the prefix."""
+    """The environment variable of a settings field: its alias, or its name with the prefix."""
     alias = field.validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else prefix + name.upper()
 
 
 def pass_to_libpq(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set what `.env` says and the environment does not."""
+    """Copy libpq's variables from `.env` to the environment, where it does not have them."""
     for name, value in env_file().items():
         if name in LIBPQ and value:
             environ.setdefault(name, value)
 
 
 def environment_warnings() -> Iterator[str]:
-    """What was probably meant otherwise, of names that are no settings. No value is repeated."""
+    """Warnings about variables that are not settings but probably mistakes. No value is repeated."""
     given = environment()
     for name, ours in PLACES.items():
         if name in given and not {ours, "DATABASE_URL"} & set(given):
@@ -142,7 +144,7 @@ def _bindings() -> list[Binding]:
 
 
 def _raw(binding: Binding) -> str:
-    """The value as it is written, with its quotes and what follows."""
+    """The raw value, with its quotes and what follows."""
     return binding.original.string.partition("=")[2].strip()
 
 
@@ -162,5 +164,5 @@ def _unset(value: str, given: Mapping[str, str]) -> Iterator[bool]:
 
 
 def uppercase_names(environ: Mapping[str, str]) -> dict[str, str]:
-    """Names of settings ignore the case."""
+    """Names of settings are not case-sensitive."""
     return {name.upper(): value for name, value in environ.items()}

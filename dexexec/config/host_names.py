@@ -1,20 +1,21 @@
-"""Hosts as HTTP names them, in one form that can be compared: names in any case, with a trailing dot, addresses."""
+"""Normalizes host names and addresses of HTTP, so that they can be compared."""
 
 import re
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 ANY = "*"
-"""In a list of allowed hosts or origins: all of them."""
+"""In a list of allowed hosts or origins: any."""
 
 Place = tuple[str, int | None]
-"""A host as `normal_host` makes it, and the port if one is named."""
+"""A host as normalized by `normal_host`, and the port if there is one."""
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:@/\\?#\[\],]+)(?::(?P<port>\d{0,5}))?")
 
 
 def split_authority(text: str) -> Place | None:
-    """Host and port of a Host header, normalized; None where it is none. User names are none of it (RFC 9110, 7.2)."""
+    """Host and port of a Host header, normalized; None for an invalid header. User names are invalid in it (RFC 9110,
+    7.2)."""
     match = _AUTHORITY.fullmatch(text.strip(" \t"))
     if match is None:
         return None
@@ -23,7 +24,8 @@ def split_authority(text: str) -> Place | None:
 
 
 def normal_host(host: str) -> str:
-    """A host in lower case, without brackets and the trailing dot; addresses in their shortest form, IPv4 as such."""
+    """A host in lower case, without brackets and trailing dot; addresses in their shortest form, mapped IPv4 as
+    IPv4."""
     name = host.lower().removesuffix(".")
     with suppress(ValueError):
         address: IPv4Address | IPv6Address = ip_address(name.strip("[]"))
@@ -35,12 +37,12 @@ def normal_host(host: str) -> str:
 
 
 def is_host(text: str) -> bool:
-    """Whether something can listen there: a name, an address without brackets, or nothing (all addresses)."""
+    """Whether a server can listen there: a name, an address without brackets, or nothing (all addresses)."""
     return not text or split_authority(f"[{text}]" if ":" in text else text) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a normalized host is this machine for every browser (RFC 6761 for names below localhost)."""
+    """Whether every browser resolves a normalized host to this machine (RFC 6761 for names below localhost)."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     with suppress(ValueError):

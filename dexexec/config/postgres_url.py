@@ -1,7 +1,6 @@
-"""Where a Postgres is: a URL, a conninfo or hosts with ports, taken apart by libpq's own rules.
+"""Parses the address of a Postgres by libpq's rules: a URL, a conninfo, or hosts with ports.
 
-The very edge of the environment, like `config.redis_url`: no connection is made here, and psycopg is only loaded
-when there is a Postgres to reach.
+Nothing connects here, and psycopg is only imported if there is an address.
 """
 
 import re
@@ -12,11 +11,11 @@ from typing import Any, Self
 SCHEMES = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 5
 CONNECT_SECONDS_EACH = 2
-"""With several hosts: one that went silent must leave time for the others."""
+"""The limit per host if there are several, so that a silent one leaves time for the others."""
 DEFAULT_PORT = 5432
 DEFAULT_SCHEMA = "public"
 PRIMARY = frozenset({"any", "primary", "read-write", "prefer-standby"})
-"""Values of `target_session_attrs` that a primary satisfies. It is what is always asked for."""
+"""Values of `target_session_attrs` that a primary satisfies. The service always requires a primary."""
 
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 UNREADABLE = (
@@ -27,14 +26,14 @@ _TAKEN_APART = frozenset({"host", "hostaddr", "port", "user", "password", "dbnam
 
 
 class BadAddressError(ValueError):
-    """Text that is no address of a Postgres. The message repeats nothing of it, since it may hold a password."""
+    """An invalid Postgres address. The message repeats none of it, since it may contain a password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a Postgres is. `host` may be the folder of a unix socket. `others` are hosts and ports that are tried as
-    well: whichever is the primary is used. `parameters` are libpq's others, such as `sslmode`. Neither they nor the
-    password are in the repr."""
+    """The address of a Postgres. `host` may be the folder of a unix socket. `others` are further hosts and ports: the
+    primary among all is used. `parameters` are libpq's others, such as `sslmode`. The repr has neither them nor the
+    password."""
 
     host: str
     port: int = DEFAULT_PORT
@@ -44,11 +43,11 @@ class Address:
     others: tuple[tuple[str, int], ...] = ()
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     schema: str = DEFAULT_SCHEMA
-    """Where our tables are. It is set in each session, and is no part of a conninfo."""
+    """The schema of the tables. It is set in each session, and is not part of a conninfo."""
 
     @property
     def hosts(self) -> tuple[tuple[str, int], ...]:
-        """All hosts with their ports, in the order they are tried."""
+        """All hosts with their ports, in the order of connecting."""
         return ((self.host, self.port), *self.others)
 
     @property
@@ -57,21 +56,21 @@ class Address:
         return CONNECT_SECONDS_EACH if self.others else CONNECT_SECONDS
 
     def place(self) -> str:
-        """For people, without user or password."""
+        """The address for people, without user and password."""
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
         return f"{hosts}/{self.database}" + f" (schema {self.schema})" * (self.schema != DEFAULT_SCHEMA)
 
     def given(self) -> str:
-        """The conninfo for PG_HOST of another process; it holds the password."""
+        """The conninfo for another process' PG_HOST; it contains the password."""
         return self._conninfo({})
 
     def conninfo(self) -> str:
-        """For psycopg. A peer that went silent is given up within about ten seconds; a standby is not taken. Nothing in
-        it is a setting of the session: a pooler refuses those, or drops them (`dexexec.store.session`)."""
+        """The conninfo for psycopg. A silent peer is given up within about ten seconds; a standby is refused. It has no
+        session settings, since a pooler would refuse or drop them (`dexexec.store.session`)."""
         return self._conninfo(
             {
                 "application_name": "dexexec",
-                "hostaddr": "",  # of the environment, which would win over the host
+                "hostaddr": "",  # otherwise libpq takes it from the environment, where it would win over the host
                 "options": "",
                 "connect_timeout": self.connect_seconds,
                 "keepalives_idle": 5,
@@ -98,7 +97,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a URL, a conninfo or a list of hosts says. What it does not say is None."""
+    """The parts of a URL, a conninfo or a list of hosts. Missing parts are None."""
 
     hosts: tuple[str, ...]
     ports: tuple[int, ...] = ()
@@ -109,7 +108,7 @@ class Parts:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Of a Postgres URL, a conninfo, or hosts by comma. Raises `BadAddressError`."""
+        """The parts of a Postgres URL, a conninfo, or comma-separated hosts. Raises `BadAddressError`."""
         if "://" in text or "=" in text:
             parts = cls._structured(text)
         else:
@@ -122,7 +121,7 @@ class Parts:
         try:
             for name in (host for host in parts.hosts if not host.startswith("/")):
                 name.encode("idna")
-        except UnicodeError:  # asking for its address would raise this, too
+        except UnicodeError:  # resolving the host would raise this, too
             raise BadAddressError("names a host that cannot be one") from None
         return parts
 
@@ -152,12 +151,12 @@ class Parts:
 
 
 def holds_an_address(text: str) -> bool:
-    """Whether a name of a user or a database is more than that, and may hold a password."""
+    """Whether the name of a user or a database has other parts, and may contain a password."""
     return "://" in text or bool(re.search(r"\b(password|host|hostaddr)\s*=|:[^@]*@", text))
 
 
 def checked_schema(name: str) -> str:
-    """The name of a schema. Raises `BadAddressError` for one that would need care wherever it is written."""
+    """The checked name of a schema. Raises `BadAddressError` for one that would have to be quoted."""
     if not _SCHEMA.fullmatch(name) or name.lower().startswith("pg_") or name == "information_schema":
         raise BadAddressError(
             "a schema's name has up to 63 letters, digits, _ and -, begins with a letter, and not with pg_,"
@@ -167,7 +166,7 @@ def checked_schema(name: str) -> str:
 
 
 def address(parts: Parts, ports: tuple[int, ...], user: str, database: str, password: str) -> Address:
-    """The address, with what `parts` leaves open filled in. Raises `BadAddressError` when the ports do not fit."""
+    """The address from `parts`, with defaults for missing ones. Raises `BadAddressError` if the ports do not fit."""
     ports = parts.ports or ports
     if len(ports) not in {1, len(parts.hosts)}:
         raise BadAddressError("names another number of hosts than PG_PORT has ports")
@@ -195,7 +194,7 @@ def address_from_variables(
 ) -> Address:
     """The address in the variable `name`, completed by PG_PORT, PG_USER, PG_DATABASE and PG_PASSWORD.
 
-    Raises `ValueError` when one of those is among `explicitly_set` and contradicts `text`.
+    Raises `ValueError` if one of those is among `explicitly_set` and contradicts `text`.
     """
     try:
         parts = Parts.parse(text) if text else Parts(hosts=("",))
@@ -214,7 +213,7 @@ def address_from_variables(
 
 
 def _ports(text: str, hosts: int) -> tuple[int, ...]:
-    """A URL with several hosts leaves those out that are the default, and may leave out all."""
+    """The ports of a URL with several hosts, which may leave out default ports, or all ports."""
     if not text.strip(","):
         return ()
     try:

@@ -1,7 +1,6 @@
-"""REDIS_URL, taken apart: one server, a Cluster, or a primary that Sentinels name.
+"""Parses REDIS_URL: one server, a Cluster, or a primary behind Sentinels.
 
-The very edge of the environment: no connection is made here, and redis-py is not loaded. `broker.locator` finds the
-server behind it.
+Nothing connects here, and redis-py is not imported. `broker.locator` finds the server.
 """
 
 import re
@@ -25,7 +24,7 @@ _SEVERAL = re.compile(
 
 
 class Kind(StrEnum):
-    """What REDIS_URL names."""
+    """The kinds of servers that REDIS_URL may name."""
 
     SINGLE = "single"
     CLUSTER = "cluster"
@@ -37,20 +36,20 @@ DEFAULT_PORTS = {Kind.CLUSTER: 6379, Kind.SENTINEL: 26379}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
-    """REDIS_URL, taken apart. `url` is what redis-py understands of it: how to speak to the server with our data."""
+    """The parsed REDIS_URL. `url` is the part for redis-py: how to connect to a data server."""
 
     kind: Kind
     url: str = field(repr=False)
     nodes: tuple[Place, ...] = ()
-    """Whom to ask: nodes of the Cluster, or the Sentinels."""
+    """The addresses: nodes of the Cluster, or the Sentinels."""
     service: str = ""
-    """The primary's name among Sentinels."""
+    """The primary's name at the Sentinels."""
     login: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """`username` and `password` for the Sentinels themselves."""
+    """`username` and `password` of the Sentinels."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Raises ValueError for what is none of `SHAPES`."""
+        """Parse a URL. Raises ValueError for an invalid one."""
         match = _SEVERAL.fullmatch(url)
         if match is None:
             single = urlsplit(url)
@@ -81,11 +80,11 @@ class RedisAddress:
 
     @property
     def tls(self) -> bool:
-        """Whether it is spoken to with TLS."""
+        """Whether the connections use TLS."""
         return self.url.startswith("rediss:")
 
     def place(self) -> str:
-        """For people, without user or password."""
+        """The address for people, without user and password."""
         if self.kind is Kind.SINGLE:
             url = urlsplit(self.url)
             return url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
@@ -101,7 +100,7 @@ def _place(text: str, default_port: int) -> Place:
 
 
 def _named(host: str) -> str:
-    """Asking for the address of what cannot be a name would raise the same error."""
+    """`host`. Raises ValueError for one that is no valid name, as resolving it would."""
     try:
         host.encode("idna")
     except UnicodeError:
@@ -110,7 +109,7 @@ def _named(host: str) -> str:
 
 
 def _port(url: SplitResult) -> int | None:
-    """Python's own words about a bad port repeat it, and it may be a part of a password."""
+    """The port. Python's own error would repeat an invalid one, which may be a part of a password."""
     try:
         return url.port
     except ValueError:

@@ -38,7 +38,7 @@ PREFIX = "DEXEXEC_"
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the platform keeps a user's application data, with `dexexec` below it; `~` is for `data_folder`."""
+    """The platform's folder for a user's application data, with `dexexec` below it; `data_folder` expands `~`."""
     if sys.platform == "darwin":
         return Path("~/Library/Application Support/dexexec")
     return Path(environ.get("XDG_DATA_HOME") or "~/.local/share") / "dexexec"
@@ -49,7 +49,7 @@ def _named(name: str) -> AliasChoices:
 
 
 class Settings(FromEnvironment):
-    """All settings of the service. A field without a name of its own is `DEXEXEC_` + its name in capitals."""
+    """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -328,7 +328,7 @@ class Settings(FromEnvironment):
         return replace(found, schema=self.pg_schema) if url else None
 
     def data_folder(self) -> Path:
-        """DEXEXEC_DATA_DIR, for whoever keeps something there. Raises `SettingsError` where no home is known for it."""
+        """DEXEXEC_DATA_DIR, expanded. Raises `SettingsError` if it needs a home folder and there is none."""
         try:
             return self.data_dir.expanduser()
         except RuntimeError:
@@ -338,11 +338,11 @@ class Settings(FromEnvironment):
             ) from None
 
     def token_list(self) -> Tokens:
-        """The tokens that orders may name."""
+        """The tokens that orders may use."""
         return Tokens((*KNOWN, *self.tokens))
 
     def default_pair(self) -> tuple[str, str]:
-        """The default pair: INPUT_MINT and OUTPUT_MINT where they are known tokens, else SOL and USDC."""
+        """The default pair: INPUT_MINT and OUTPUT_MINT if they are known tokens, else SOL and USDC."""
         tokens = self.token_list()
         mint_in = self.input_mint if tokens.get(self.input_mint) else WSOL
         mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
@@ -354,7 +354,7 @@ class Settings(FromEnvironment):
         return len(key) >= 64 or key.startswith("file:")
 
     def warnings(self) -> list[str]:
-        """Values that the mocks can live with, but that somebody probably meant otherwise. No value is repeated."""
+        """Warnings about values that are harmless for the mocks, but probably mistakes. No value is repeated."""
         tokens, found = self.token_list(), list(environment_warnings())
         for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
             if tokens.get(mint) is None:
@@ -376,8 +376,8 @@ def env_name(field: str) -> str:
 
 
 def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
-    """Settings from the environment and a `.env` file beside it. `adapter_options` names what installed adapters read,
-    and is only asked when there is a `DEXEXEC_*` name that is not ours. Raises `SettingsError`."""
+    """Settings from the environment and a `.env` file. `adapter_options` returns the variables of installed adapters,
+    and is only called if there is an unknown `DEXEXEC_*` name. Raises `SettingsError`."""
     given = environment()
     named = {env_name(field): (field, info) for field, info in Settings.model_fields.items()}
     known = set(named)

@@ -1,7 +1,7 @@
-"""What is wrong with a setting's value, in words of the setting instead of pydantic's.
+"""Error messages for invalid settings, in words of the setting instead of pydantic's.
 
-The value is repeated where a number, a choice or a yes or no is expected, and it is a number, a number with a unit or a
-short word. Anything else may be a secret that was typed into the wrong variable.
+The value is repeated only if a number, a choice or a boolean is expected and the value is a number, a number with a
+unit or a short word. Anything else may be a secret in the wrong variable.
 """
 
 import difflib
@@ -15,13 +15,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 CLOSE = 0.7
-"""How alike two names are of which one is a slip of the other: `slipage` and `slippage`, not `orca` and `meteora`."""
+"""The similarity from which one name counts as a typo of another: `slipage` and `slippage`, not `orca` and
+`meteora`."""
 _PLAIN = re.compile(r"[+-]?[0-9][0-9_.,]{0,15}[A-Za-z%]{0,3}|[A-Za-z]{1,12}")
 _NUMBERS = {int: "a whole number", float: "a number"}
 
 
 def explain_all(error: ValidationError, fields: Mapping[str, tuple[str, FieldInfo]], environ: Mapping[str, str]) -> str:
-    """One line for all that pydantic found; `fields` has the variable and the field by what pydantic calls it."""
+    """One line for all errors of pydantic; `fields` has the variable and the field by pydantic's name."""
     told = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         place = str(problem["loc"][0]) if problem["loc"] else ""
@@ -31,8 +32,8 @@ def explain_all(error: ValidationError, fields: Mapping[str, tuple[str, FieldInf
 
 
 def explain(name: str, field: FieldInfo | None, message: str, value: str | None) -> str:
-    """One line for people: the variable `name`, what would be right, and `value` unless it may be a secret. `message`
-    is pydantic's, for fields that only their own validators know."""
+    """One line for people: the variable `name`, the expected value, and `value` unless it may be a secret. `message` is
+    pydantic's, for fields with their own validators."""
     right = _expected(field) if field else ""
     if not right or "Value error, " in message:
         return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
@@ -41,7 +42,7 @@ def explain(name: str, field: FieldInfo | None, message: str, value: str | None)
 
 
 def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
-    """The known name that was probably meant, if one is close. What all begin with does not count."""
+    """The known name that was probably meant, if one is similar. The common prefix does not count."""
     rests = {one.removeprefix(prefix): one for one in known}
     near = difflib.get_close_matches(name.removeprefix(prefix), rests, n=1, cutoff=CLOSE)
     return rests[near[0]] if near else None
@@ -49,7 +50,7 @@ def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
 
 def _expected(field: FieldInfo) -> str:
     kind, bounds = _plain_type(field.annotation), list(field.metadata)
-    if get_origin(kind) is tuple:  # of numbers
+    if get_origin(kind) is tuple:  # a tuple of numbers
         inner = get_args(kind)[0]
         if get_origin(inner) is Annotated:
             inner, info = get_args(inner)[:2]
@@ -64,7 +65,7 @@ def _expected(field: FieldInfo) -> str:
 
 
 def _plain_type(annotation: Any) -> Any:
-    """Without None, which stands for a setting that is not set."""
+    """The type without None, which means that a setting is unset."""
     if get_origin(annotation) in {Union, UnionType}:
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return kinds[0] if len(kinds) == 1 else annotation
