@@ -1,45 +1,41 @@
-"""The worker: leases ids from the queue, claims their orders, gives each its turn, and drains on a stop.
+"""Runs a worker: registers it in Postgres, renews its lease, executes orders, and finishes them when it has to stop.
 
-It works in sessions with Postgres (`dexexec.store.leases`). While one lasts, a heartbeat renews the leases of all its
-orders, a look releases what is claimed in its name and not in hand, and the watcher ends confirmed orders. When one
-ends, every order in hand is dropped where it stands, whoever claims it next resumes from the record, and the next
-session begins.
+A worker lives in sessions (`dexexec.store.leases`). When a session is lost, it drops its orders and starts a new one;
+the worker that claims them next resumes them from the record.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from dexexec.broker.queue import BLOCK_MS, Entry, Queue
+from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled, raise_if_cancelled, unless_stopped
 from dexexec.errors import UnavailableError
+from dexexec.execution.capacity import Capacity
 from dexexec.execution.direct_dispatch import DirectDispatcher
 from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.lease_loop import OUTAGE_PAUSE, LeaseLoop, sleep_unless_stopped
 from dexexec.execution.order_tasks import OrderTasks
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
-from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
+from dexexec.execution.stray_claims import StrayClaims
+from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.recovery.signing_permission import SigningPermission, Unrestricted
-from dexexec.store import Claimed, Release, Store, WorkerSession
+from dexexec.store import Store, WorkerSession
 
-BATCH = 64
-OUTAGE_PAUSE = 0.25
-RATE_KEY = "orders"
-CHORE_SECONDS = 1.0
-"""What the end of a session, or of the worker, waits for each thing that others can do later as well."""
-LEASE_SECONDS = 2.0
-"""What a stop waits for a lease that is under way: as a rule it brings entries, or nothing, within `BLOCK_MS`."""
+CLEANUP_SECONDS = 1.0
+"""How long the end of a session or of the worker waits for each step that another process can do later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`concurrency` orders in flight; `orders_per_minute` over all workers (None: no limit); `max_claims` turns
-    that ended in crashes make an order poison; leases, heartbeats and drains in seconds."""
+    """`concurrency` orders at once; `orders_per_minute` over all workers (None: no limit); `max_claims` crashes in a
+    row make an order poisoned; times in seconds."""
 
     concurrency: int
     orders_per_minute: int | None
@@ -50,8 +46,8 @@ class Limits:
 
 
 class Worker:
-    """`name` is unique per process: it is also the consumer's name on the stream. `trouble` says why no order can be
-    executed now, if that is so: it is told with each renewal of the lease."""
+    """`name` is unique per process, and also the consumer's name on the stream. `trouble` returns why no order can be
+    executed now, or an empty text; it is stored with each heartbeat."""
 
     def __init__(
         self,
@@ -69,17 +65,19 @@ class Worker:
         trouble: Callable[[], str] = str,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
-        self._failpoints = failpoints
         self.name = name
-        self._store, self._queue, self._limiter, self._pipeline = store, queue, limiter, pipeline
-        self._watcher, self._limits, self._clock, self._observer = watcher, limits, clock, observer
-        self._permission, self._trouble = permission or Unrestricted(), trouble
+        self._store = store
+        self._queue = queue
+        self._watcher = watcher
+        self._limits = limits
+        self._clock = clock
+        self._observer = observer
+        self._permission = permission or Unrestricted()
+        self._trouble = trouble
         self._stop = asyncio.Event()
-        self._changed = asyncio.Event()  # there is more room, the session ended, or we are to stop
+        self._changed = asyncio.Event()  # there is more capacity, the session ended, or the worker has to stop
         self._lease_until = 0.0
-        self._chores: set[asyncio.Task[None]] = set()
-        self._claiming: frozenset[UUID] = frozenset()  # orders of a claim that has not been answered
-        self._blameless: set[UUID] = set()  # orders whose turn was cut short by a stop or a lost session
+        self._blameless: set[UUID] = set()  # orders whose execution was interrupted by a stop or a lost session
         self._timers = RetryTimers(queue, clock, failpoints)
         self._tasks = OrderTasks(
             store=store,
@@ -92,94 +90,122 @@ class Worker:
             observer=observer,
             failpoints=failpoints,
         )
+        self._capacity = Capacity(self._tasks, limits.concurrency)
         self.direct = DirectDispatcher(
             self._tasks,
-            limits.concurrency,
-            paced=limits.orders_per_minute is not None,
+            self._capacity,
+            # Leases apply the limit of orders per minute, so with a limit every order has to go over the queue.
+            enabled=limits.orders_per_minute is None,
             changed=self._changed.set,
             clock=clock,
         )
-        """Where the store of this process may give new orders to."""
+        """Where the store of this process may dispatch new orders to."""
+        self._leases = LeaseLoop(
+            name=name,
+            store=store,
+            queue=queue,
+            limiter=limiter,
+            tasks=self._tasks,
+            capacity=self._capacity,
+            orders_per_minute=limits.orders_per_minute,
+            stop=self._stop,
+            changed=self._changed,
+            clock=clock,
+            observer=observer,
+            failpoints=failpoints,
+        )
+        self._strays = StrayClaims(
+            store=store,
+            queue=queue,
+            tasks=self._tasks,
+            claiming=lambda: self._leases.claiming,
+            interval=limits.heartbeat_seconds,
+            clock=clock,
+            observer=observer,
+        )
 
     def stop(self) -> None:
-        """Lease no more; `run` ends when what is in flight has finished or was handed back."""
+        """Lease no more orders. `run` ends when the current ones have finished or were released."""
         self._stop.set()
         self._changed.set()
         self.direct.close()
 
     async def run(self) -> None:
-        """Work until `stop`. Orders that rest then are left to the sweepers of others."""
+        """Work until `stop`. Orders that wait for a retry then are left to the sweepers of other workers."""
         async with asyncio.TaskGroup() as beside:
             timers = beside.create_task(self._timers.run())
             while not self._stop.is_set():
-                session = await self._begin()
+                session = await self._begin_session()
                 if session is not None:
-                    await self._live(session)
+                    await self._run_session(session)
             timers.cancel()
         await self._unblame_quickly()
 
-    # A session
+    # A session: register, work, clean up
 
-    async def _begin(self) -> WorkerSession | None:
-        """Register, as soon as Postgres lets us; None when we are to stop before."""
+    async def _begin_session(self) -> WorkerSession | None:
+        """Register in Postgres, as soon as it is available. None if the worker has to stop before."""
         begun = self._clock.monotonic()
-        told = False
+        was_down = False
         while not self._stop.is_set():
-            asked = self._clock.monotonic()
+            requested_at = self._clock.monotonic()
             try:
                 session = await unless_stopped(self._stop, self._register())
             except UnavailableError as error:
-                if not told:
+                if not was_down:
                     self._observer.server_unavailable("registering the worker", error)
-                told = True
-                await self._pause(OUTAGE_PAUSE)
+                was_down = True
+                await sleep_unless_stopped(self._stop, OUTAGE_PAUSE)
                 continue
             if session is None:
                 break
-            self._lease_until = asked + self._limits.lease_seconds
-            if told:
+            self._lease_until = requested_at + self._limits.lease_seconds
+            if was_down:
                 self._observer.server_recovered("registering the worker", self._clock.monotonic() - begun)
             self._observer.worker_started(self.name, session.id, self._limits.concurrency)
             return session
         return None
 
     async def _register(self) -> WorkerSession:
+        # Before the new session claims anything: the interruption must not count as a crash of these orders.
         await self._unblame()
         return await self._store.begin(self.name, self._limits.lease_seconds)
 
-    async def _live(self, session: WorkerSession) -> None:
-        """One session, from its registration until it is lost or the worker stops."""
+    async def _run_session(self, session: WorkerSession) -> None:
+        """One session, until it is lost or the worker stops."""
         heartbeat = asyncio.create_task(self._heartbeat(session))
         heartbeat.add_done_callback(lambda _: self._changed.set())
-        left: list[UUID] = []
+        unfinished: list[UUID] = []
+        self._capacity.reset()
         if not self._stop.is_set():
             self.direct.open(session.id)
         try:
             async with asyncio.TaskGroup() as beside:
-                looks = [beside.create_task(self._release_strays(session.id))]
+                background = [beside.create_task(self._strays.run(session.id))]
+                # Nothing is leased and no confirmed order is taken before this process may write to the record.
                 if await self._obtain_permission(heartbeat):
-                    looks.append(beside.create_task(self._watcher.run(session.id)))
-                await self._lease_loop(session, heartbeat)
+                    background.append(beside.create_task(self._watcher.run(session.id)))
+                await self._leases.run(session, heartbeat)
                 if heartbeat.done():
                     self._observer.worker_lease_lost(self.name, heartbeat.result(), len(self._tasks))
                     self._blameless.update(self._tasks.order_ids)
                 else:
-                    left = await self._drain()
-                for look in looks:
-                    look.cancel()
+                    unfinished = await self._drain()
+                for task in background:
+                    task.cancel()
         finally:
+            # The session ends last: until then its claims keep other workers away from orders that still run here.
             self.direct.close()
-            if self._chores:
-                await asyncio.wait(self._chores, timeout=CHORE_SECONDS)
-            await cancelled([heartbeat, *self._chores])
+            await self._leases.finish(CLEANUP_SECONDS)
+            await cancelled([heartbeat])
             await self._tasks.drop()
             await session.end()
         with contextlib.suppress(UnavailableError, TimeoutError):  # then the sweepers of other workers find them
-            async with asyncio.timeout(CHORE_SECONDS):
-                await self._queue.enqueue(left)
+            async with asyncio.timeout(CLEANUP_SECONDS):
+                await self._queue.enqueue(unfinished)
 
     async def _obtain_permission(self, heartbeat: "asyncio.Task[str]") -> bool:
-        """Wait until orders may be signed for; False when this session, or the worker, ends before."""
+        """Wait until orders may be signed. False if this session or the worker ends before."""
         obtaining = asyncio.create_task(self._permission.obtain())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -190,153 +216,46 @@ class Worker:
         finally:
             await cancelled([obtaining, stopping])
 
+    # The lease
+
     async def _heartbeat(self, session: WorkerSession) -> str:
-        """Renew until that fails for good; why it did."""
+        """Renew the lease until that fails for good. Returns the reason."""
         while True:
             await self._clock.sleep(self._limits.heartbeat_seconds)
-            asked = self._clock.monotonic()
+            requested_at = self._clock.monotonic()
             try:
                 if not await session.renew(self._trouble()):
                     return "it was declared dead"
             except UnavailableError as error:
                 return str(error)
             raise_if_cancelled()
-            self._lease_until = asked + self._limits.lease_seconds
+            # From before the request: by the clock of Postgres the lease ends later than by this one, never sooner.
+            self._lease_until = requested_at + self._limits.lease_seconds
 
     def _has_lease(self) -> bool:
-        """Whether our lease cannot have run out yet, by our own clock: renewals count from before they were asked."""
+        """Whether the lease cannot have run out yet."""
         return self._clock.monotonic() < self._lease_until
 
-    async def _release_strays(self, session: int) -> None:
-        """Once per heartbeat, release what is claimed in our name and not in hand: after a claim or a new order whose
-        answer was lost, or a release that failed.
-
-        What is being claimed or stored right now is not in hand yet, so an order must be astray at two looks in a row,
-        under the same claim. Should it be ours all the same, its next claim fences it like any other.
-        """
-        before: dict[UUID, int] = {}
-        while True:
-            await self._clock.sleep(self._limits.heartbeat_seconds)
-            with contextlib.suppress(UnavailableError):  # the heartbeat says so
-                held = await self._store.held(session)
-                astray = {
-                    order_id: claim
-                    for order_id, claim in held.items()
-                    if order_id not in self._claiming and not self._tasks.has(order_id, claim)
-                }
-                again = [order_id for order_id, claim in astray.items() if before.get(order_id) == claim]
-                before = astray
-                for order_id in again:
-                    self._observer.order_released(order_id, "it was claimed in our name, and nobody worked on it")
-                    await self._store.release(Release(order_id, astray[order_id], blame=False, resume_in_ms=0))
-                await self._queue.enqueue(again)
-            raise_if_cancelled()
+    # The end
 
     async def _drain(self) -> list[UUID]:
-        """Let orders in flight finish; those that did not in time. Leases are still renewed meanwhile."""
+        """Let the current orders finish, while the lease is renewed. Returns those that did not finish in time."""
         self._observer.worker_draining(self.name, len(self._tasks))
         self._blameless.update(self._tasks.order_ids)
-        await self._unblame_quickly()  # now, since whoever stops us may lose patience and kill us
+        # Now and not at the end: a supervisor that loses patience kills this process.
+        await self._unblame_quickly()
         await self._tasks.wait(self._limits.drain_seconds)
-        left = self._tasks.order_ids
-        self._observer.worker_stopped(self.name, len(left))
-        return left
+        unfinished = self._tasks.order_ids
+        self._observer.worker_stopped(self.name, len(unfinished))
+        return unfinished
 
     async def _unblame(self) -> None:
-        """Have the turns that were cut short not count against their orders."""
+        """Do not count interrupted executions as crashes of their orders."""
         if self._blameless:
             await self._store.unblame(list(self._blameless))
             self._blameless.clear()
 
     async def _unblame_quickly(self) -> None:
-        with contextlib.suppress(UnavailableError, TimeoutError):  # nothing can be written then
-            async with asyncio.timeout(CHORE_SECONDS):
+        with contextlib.suppress(UnavailableError, TimeoutError):  # Postgres is unavailable: nothing can be written
+            async with asyncio.timeout(CLEANUP_SECONDS):
                 await self._unblame()
-
-    # Leasing
-
-    async def _lease_loop(self, session: WorkerSession, heartbeat: "asyncio.Task[str]") -> None:
-        outage: float | None = None
-        while not self._stop.is_set() and not heartbeat.done():
-            raise_if_cancelled()
-            self._changed.clear()
-            wanted = self.direct.begin_lease(BATCH)
-            if not wanted:
-                await self._changed.wait()
-                continue
-            try:
-                await unless_stopped(self._stop, self._lease_some(session, heartbeat, wanted), LEASE_SECONDS)
-            except UnavailableError as error:
-                if outage is None:
-                    outage = self._clock.monotonic()
-                    self._observer.server_unavailable("leasing orders", error)
-                await self._pause(OUTAGE_PAUSE)
-            else:
-                if outage is not None:
-                    self._observer.server_recovered("leasing orders", self._clock.monotonic() - outage)
-                    outage = None
-            finally:
-                self.direct.end_lease()
-
-    async def _lease_some(self, session: WorkerSession, heartbeat: "asyncio.Task[str]", wanted: int) -> None:
-        """Lease up to `wanted` entries, claim their orders in one commit, start them, and acknowledge the entries:
-        from the commit on, it is the lease in Postgres that brings an order back."""
-        units: Sequence[bytes] = ()
-        if self._limits.orders_per_minute is not None:
-            grant = await self._limiter.take(RATE_KEY, self._limits.orders_per_minute, wanted)
-            wanted, units = grant.granted, grant.units
-            if not wanted:
-                await self._pause(min(grant.retry_after, 0.5))
-                return
-        claimed: list[Claimed] = []
-        try:
-            entries = await self._queue.lease(self.name, wanted, BLOCK_MS)
-            self.direct.learn(queue_empty=len(entries) < wanted)
-            if entries:
-                await self._failpoints.reach(Failpoint.LEASED)
-            if entries and (self._stop.is_set() or heartbeat.done()):
-                await self._put_back(entries)
-            elif entries:
-                claimed = await self._claim(session, entries)
-        finally:
-            await self._limiter.give_back(RATE_KEY, units[len(claimed) :])
-
-    async def _claim(self, session: WorkerSession, entries: Sequence[Entry]) -> list[Claimed]:
-        """Claim and start the orders of these entries."""
-        asked, ids = self._clock.monotonic(), [entry.order_id for entry in entries]
-        self._claiming = frozenset(ids)
-        try:
-            claimed = await self._store.claim(session.id, ids, self._tasks.suspects_wanted())
-            await self._failpoints.reach(Failpoint.CLAIMED)
-            for one in claimed:
-                self._tasks.start(one, asked)
-        except UnavailableError:
-            # They may be claimed, or not. What is goes with our next looks, and the rest is leased again.
-            self._chore(self._put_back(entries))
-            raise
-        finally:
-            self._claiming = frozenset()
-        self._chore(self._acknowledge(entries))
-        return claimed
-
-    async def _acknowledge(self, entries: Sequence[Entry]) -> None:
-        with contextlib.suppress(UnavailableError):  # then they stay pending, are reclaimed, and claim nothing
-            await self._failpoints.reach(Failpoint.ACKNOWLEDGING)
-            await self._queue.ack(entries)
-            await self._failpoints.reach(Failpoint.ACKNOWLEDGED)
-
-    async def _put_back(self, entries: Sequence[Entry]) -> None:
-        with contextlib.suppress(UnavailableError):  # then they stay pending, and are reclaimed
-            await self._queue.ack(entries)
-            await self._queue.enqueue([entry.order_id for entry in entries])
-
-    def _chore(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but not past a stop."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()

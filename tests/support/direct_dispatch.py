@@ -80,8 +80,8 @@ class Work:
     def __init__(self, worker: Worker) -> None:
         self.now = self.most = 0
         self.go_on = asyncio.Event()
-        self._run = worker._pipeline.run
-        worker._pipeline.run = self.run  # type: ignore[assignment, method-assign]
+        self._run = worker._tasks._pipeline.run
+        worker._tasks._pipeline.run = self.run  # type: ignore[assignment, method-assign]
 
     async def run(self, *about: Any) -> Any:
         self.now += 1

@@ -7,7 +7,7 @@ import pytest
 
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
-from dexexec.execution.worker import BATCH
+from dexexec.execution.lease_loop import BATCH
 from dexexec.store import Created
 from dexexec.store import orders as statements
 from dexexec.store.orders import Stored

@@ -58,14 +58,14 @@ async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowin
 
         b.a.on_quote = break_on_poison
         worker = b.worker(max_claims=2)
-        run = worker._pipeline._router.route
+        run = worker._tasks._pipeline._router.route
 
         async def route(request: SwapRequest, deadline: float) -> Any:
             if request.amount == poison.amount_base:
                 raise ZeroDivisionError("a bug that only this order meets")
             return await run(request, deadline)
 
-        worker._pipeline._router.route = route  # type: ignore[method-assign]
+        worker._tasks._pipeline._router.route = route  # type: ignore[method-assign]
         async with running(worker.run(), b.sweeper().run()):
             poison_id = await b.post(poison)
             others = [await b.post() for _ in range(20)]
@@ -98,7 +98,7 @@ async def lost_during_start(b: Bench, order_id: UUID, *, session: bool) -> None:
     """A worker takes the order up and is stopped without time to finish it; with `session`, after Postgres has ended
     its session, as a restart of it does."""
     worker = b.worker(max_claims=2, drain_seconds=0)
-    worker._pipeline._router._timeout = 60
+    worker._tasks._pipeline._router._timeout = 60
     task = asyncio.create_task(worker.run())
     await b.queue.enqueue([order_id])
     await until(lambda: worker._tasks.order_ids)

@@ -94,7 +94,7 @@ def test_an_outage_costs_the_orders_that_are_due_then_and_no_others(tell: Callab
 
 
 def test_no_more_timers_are_kept_than_fit(tell: Callable[[Story], NotedQueue], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_timers, "MOST", 2)
+    monkeypatch.setattr(retry_timers, "MAX_TIMERS", 2)
 
     async def story(timers: RetryTimers, queue: NotedQueue) -> None:
         for order_id in (FIRST, SECOND, THIRD):
