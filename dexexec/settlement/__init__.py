@@ -1,1 +1,1 @@
-"""From a chosen quote to an outcome: who signs, where swaps are sent, and what may be believed about them."""
+"""Settlement: signs swaps, sends them, and proves their outcomes on the chain."""

@@ -1,6 +1,6 @@
-"""Whether the chains can be reached on which swaps settle, asked now and then as the build of an order asks.
+"""Checks from time to time whether the chains can be reached, with the request that every build of a swap makes.
 
-The worker tells it with each renewal of its lease, so that `/readyz` of every process knows (`dexexec.store.leases`).
+The worker stores the result with each heartbeat, and `/readyz` of every process reads it (`dexexec.store.leases`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.venue import AnyVenue, Chain, VenueError
 
-LOOK_SECONDS = 10.0
-"""Between two looks: a node has other things to do."""
+CHECK_SECONDS = 10.0
+"""Seconds between two checks, so that they add little load to the nodes."""
 
 
 class Reachability:
-    """Of the networks that `venues` settle on."""
+    """Checks the networks that `venues` settle on."""
 
     def __init__(self, venues: Iterable[AnyVenue], chains: Mapping[str, Chain], clock: Clock) -> None:
         networks = {venue.capabilities.network for venue in venues}
@@ -23,17 +23,18 @@ class Reachability:
         self._trouble = ""
 
     def trouble(self) -> str:
-        """Why no order can be executed now: no network can be reached. Empty where one can."""
+        """Returns why no order can be executed now; an empty string if at least one network can be reached."""
         return self._trouble
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Checks until cancelled."""
         while True:
             away = [network for network, chain in self._chains.items() if not await _answers(chain)]
-            everything = away and len(away) == len(self._chains)
-            self._trouble = f"no node of {' or '.join(away)} answers as it has to" if everything else ""
+            # One reachable network is enough: orders on its venues can still be executed.
+            all_away = away and len(away) == len(self._chains)
+            self._trouble = f"no node of {' or '.join(away)} gives a usable answer" if all_away else ""
             raise_if_cancelled()
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.sleep(CHECK_SECONDS)
 
 
 async def _answers(chain: Chain) -> bool:

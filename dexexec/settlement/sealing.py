@@ -1,8 +1,6 @@
-"""Sealing: from what an adapter built to the signed bytes that are recorded and then sent.
+"""Sealing: turns what an adapter built into signed bytes, which are recorded before they are sent.
 
-The order's way: a venue's adapter builds, a sealer signs, the store records, and only then is anything sent. There is
-one sealer per network and process: `dexexec.settlement.solana.sealer` and
-`dexexec.settlement.simulated.sealer`.
+There is one sealer per network: `dexexec.settlement.solana.sealer` and `dexexec.settlement.simulated.sealer`.
 """
 
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from dexexec.venue import AnyVenue, InsufficientFunds, Unsigned
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A swap ready to be recorded. On Solana also what it offers the network for each compute unit, and what it may
-    take of the wallet, which the record reserves."""
+    """A signed swap that is ready to be recorded. On Solana it has a priority fee, and the amounts of the wallet that
+    the record has to reserve for it."""
 
     signed: SignedSwap
     priority_fee: PriorityFee | None = None
@@ -26,7 +24,7 @@ class Sealed:
 
 
 class Sealer(Protocol):
-    """Makes signed bytes for one wallet."""
+    """Signs swaps with one wallet."""
 
     @property
     def payer(self) -> str:
@@ -35,10 +33,10 @@ class Sealer(Protocol):
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
     ) -> Sealed:
-        """The bytes to record and send, for what `venue` built of `quote`; nothing is sent. `deadline` is monotonic
-        seconds, `attempt` what the transaction is known as on chain. Raises `VenueError`, `GuardError` among them; what
-        an adapter raises otherwise passes through."""
+        """Signs what `venue` built from `quote`, and sends nothing. `deadline` is monotonic seconds; `attempt` names
+        the transaction on the chain. Raises `VenueError`, which includes `GuardError`. Other exceptions of an adapter
+        pass through."""
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
-        """What the wallet lacks for `quote` whoever builds it; None also where balances are only shown as of before the
-        slot `newest`. Raises `VenueError`."""
+        """Returns what the wallet lacks for `quote`, independent of the transaction. It is None too if the balances are
+        older than the slot `newest`. Raises `VenueError`."""

@@ -1,8 +1,8 @@
-"""The simulated chain: where the swaps of the mock venues settle, with the failures of a real one.
+"""The simulated chain: it settles the swaps of the mock venues, with the failures of a real chain.
 
-Nothing runs in the background. The height is the ledger's time, a blockhash is a hash of its height, and what a swap
-does is decided by its own bytes; the `Ledger` only remembers which bytes were sent and when they land. So every process
-that shares a ledger, before or after a restart and whatever its own clock says, sees one chain.
+Nothing runs in the background. The height follows from the ledger's clock, a blockhash is a hash of its height, and the
+bytes of a swap decide its result; the `Ledger` stores only which bytes were sent and when they land. So all processes
+that share a ledger see the same chain, also after a restart and with different clocks.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ from dexexec.venue import Unreachable
 
 SLOT_MS = 400
 VALID_FOR = 150
-"""Blocks after its own in which a blockhash may still be used."""
+"""For how many blocks after its own a blockhash is valid."""
 FINALITY = 32
-"""Blocks by which the finalized height, the one that proves expiry, is behind."""
+"""Blocks by which the finalized height is behind. Only that height proves expiry."""
 _FIELD_TYPES = get_type_hints(SimulatedSwap)
 
 
 class LedgerUnavailable(Exception):  # noqa: N818 - named like the answer that it becomes
-    """The ledger cannot be asked, or its answer was lost: what it was told may or may not be recorded."""
+    """The ledger cannot be reached, or its answer was lost: the landings may or may not be recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
     """One signed swap on its way to the simulated chain.
 
-    `payload` is `SimulatedSwap.encode()`. `sent_height` is the height it was sent at, `lands_at_ms` (Unix time) when it
-    lands, `last_valid_height` the last height it may land at and `valid_until_ms` the end of that block (Unix time).
-    `dropped` says that the first send is lost.
+    `payload` is `SimulatedSwap.encode()`. It was sent at `sent_height` and lands at `lands_at_ms` (Unix time), at the
+    latest in the block `last_valid_height`, which ends at `valid_until_ms` (Unix time). With `dropped` the first send
+    gets lost.
     """
 
     signature: str
@@ -61,39 +61,40 @@ class Receipt(StrEnum):
     """What the ledger did with a landing."""
 
     RECORDED = "recorded"  # it is on its way now
-    KNOWN = "known"  # it was recorded before, and the earlier record stands
-    LOST = "lost"  # the first sight of a dropped one: noted, not recorded
-    LATE = "late"  # too old, and not recorded before: nothing is noted, now or ever
+    KNOWN = "known"  # it was recorded before, and the earlier entry is unchanged
+    LOST = "lost"  # the first send of a dropped one: its signature is stored, the landing is not
+    LATE = "late"  # too old, and not recorded before: nothing is stored, now or later
 
 
 class Ledger(Protocol):
-    """What was sent to the simulated chain. Shared by all processes, and outliving them if they are to be restarted.
+    """Stores what was sent to the simulated chain. All processes share it, and it survives their restarts.
 
-    `record` and `find` take many at once and answer in the order asked. All methods raise `LedgerUnavailable`.
+    `record` and `find` answer in the order of their arguments. All methods raise `LedgerUnavailable`.
     """
 
     async def now_ms(self) -> int:
-        """The time by the ledger's own clock (Unix, ms), by which landings are late: never ahead of it."""
+        """Returns the time of the ledger's own clock (Unix, ms), which decides whether a landing is late. Never ahead
+        of it."""
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
-        """Record each landing once, by signature. The same signature may come twice in one call and in concurrent
-        calls; each is decided in one atomic step, by the first of these that holds:
+        """Records each landing once, by signature. The same signature may come twice in one call and in concurrent
+        calls. Each is decided in one atomic step, by the first of these that holds:
 
         * its signature is recorded: `KNOWN`, nothing changes;
-        * the ledger's own clock is past `valid_until_ms`: `LATE`, nothing changes. It is the ledger's clock so that a
-          process that was stopped between deciding and writing cannot change what others hold for proven;
-        * it is `dropped` and its signature was never seen: `LOST`, the signature is noted as seen;
-        * else it is recorded as given, but for `dropped`, which it is no more: `RECORDED`.
+        * the ledger's own clock is past `valid_until_ms`: `LATE`, nothing changes. It must be the ledger's clock, so
+          that a process that was paused before it wrote cannot change what others regard as proven;
+        * it is `dropped` and its signature was never seen: `LOST`, the signature is stored as seen;
+        * otherwise it is recorded as given, with `dropped` unset: `RECORDED`.
 
-        Once this returns, `find` by any process knows it.
+        Once this returns, `find` of every process returns it.
         """
 
     async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
-        """The recorded landing of each signature, None where there is none (a lost one is none)."""
+        """Returns the recorded landing of each signature; None if there is none, or if it was lost."""
 
 
 class MemoryLedger:
-    """A ledger for one process, gone with it: for tests and for checking adapters."""
+    """A ledger in the memory of one process: for tests and for checking adapters."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -101,15 +102,15 @@ class MemoryLedger:
         self._seen: set[str] = set()
 
     def __len__(self) -> int:
-        """How many swaps were recorded."""
+        """The number of recorded swaps."""
         return len(self._recorded)
 
     async def now_ms(self) -> int:
-        """As the protocol says."""
+        """As in the protocol."""
         return self._clock.unix_ms()
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
-        """As the protocol says."""
+        """As in the protocol."""
         return [self._record(landing) for landing in landings]
 
     def _record(self, landing: Landing) -> Receipt:
@@ -124,23 +125,20 @@ class MemoryLedger:
         return Receipt.RECORDED
 
     async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
-        """As the protocol says."""
+        """As in the protocol."""
         return [self._recorded.get(signature) for signature in signatures]
 
 
 class SimulatedChain:
-    """`dexexec.venue.Chain` over a ledger, whose clock is the chain's. All processes that share it must share `seed`.
-
-    `status` answers at the finalized height, which is `FINALITY` blocks behind: a swap is only proven unlandable when
-    nobody can be in the middle of recording it any more.
-    """
+    """Implements `dexexec.venue.Chain` on a ledger, whose clock it uses. All processes that share a ledger must share
+    `seed`."""
 
     def __init__(self, ledger: Ledger, seed: str = "dexexec") -> None:
         self._ledger = ledger
         self._seed = seed
 
     async def blockhash(self) -> Blockhash:
-        """The blockhash of the present height. Raises `Unreachable`."""
+        """Returns the blockhash of the current height. Raises `Unreachable`."""
         try:
             height = await self._ledger.now_ms() // SLOT_MS
         except LedgerUnavailable as error:
@@ -148,9 +146,9 @@ class SimulatedChain:
         return Blockhash(self._hash(height), height + VALID_FOR)
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
-        """Take the swap, or say why that is not certain: also for bytes that this chain can never take, as a refusal of
-        a real node proves nothing either. Sending it again changes nothing, but for a swap whose first send was lost.
-        """
+        """Accepts the swap, or returns why that is uncertain. Sending it again changes nothing, except for a swap whose
+        first send was lost."""
+        # Bytes that this chain can never accept are `Unknown` too: the refusal of a real node proves nothing either.
         try:
             if len(base58.decode(signed.signature)) != 64:
                 raise ValueError("the signature is not 64 bytes")
@@ -178,17 +176,17 @@ class SimulatedChain:
         return Accepted()
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """What has landed, from one look-up for all. Its whole history is always searched."""
+        """Returns the statuses, from one look-up for all. The whole history is always searched."""
         try:
-            # The time is taken before the look-up: a record made meanwhile must not be missed by an answer that proves.
+            # The time comes first: an answer that proves expiry must not miss a landing recorded in between.
             now = await self._ledger.now_ms()
-            found = await self._ledger.find(signatures)
+            landings = await self._ledger.find(signatures)
         except LedgerUnavailable as error:
             return [Unavailable(f"the ledger of the simulated chain does not answer: {error}") for _ in signatures]
-        return [_status(landing, now) for landing in found]
+        return [_status(landing, now) for landing in landings]
 
     async def _refuse_unless_known(self, signature: str) -> SubmitAnswer:
-        """A blockhash of another seed: refused, unless the swap was taken when that was still the seed."""
+        # A swap that was accepted before the seed changed stays accepted, or it would be lost with its blockhash.
         [known] = await self._ledger.find([signature])
         return Accepted() if known else Unknown("the blockhash is not of this chain")
 
@@ -202,7 +200,7 @@ def _hash(seed: str, height: int) -> str:
 
 
 def read_swap(payload: bytes) -> SimulatedSwap:
-    """The swap inside; raises `ValueError` for what this chain would not take."""
+    """Decodes the swap. Raises `ValueError` for bytes that this chain does not accept."""
     try:
         swap = SimulatedSwap.decode(payload)
     except RecursionError:
@@ -221,4 +219,6 @@ def _status(landing: Landing | None, now: int) -> SwapStatus:
         slot = landing.lands_at_ms // SLOT_MS
         if slot <= landing.last_valid_height:
             return SimulatedSwap.decode(landing.payload).execute(slot)
+    # The finalized height is `FINALITY` blocks behind, so that a swap only counts as expired when no process can still
+    # be recording it.
     return NotSeen(now // SLOT_MS - FINALITY, history=True, node="simulated", slot=now // SLOT_MS)

@@ -1,11 +1,6 @@
-"""The simulated chain's ledger in Postgres, so that every process sees one chain and a restart changes nothing.
+"""The ledger of the simulated chain in Postgres: all processes see one chain, and a restart changes nothing.
 
-The chain is outside of the promises that the store keeps, and its writes need not wait for the disk: whatever the
-store later commits because of a swap flushes that swap as well, since Postgres has one log. So a swap that a crash of
-Postgres undoes is one that nothing durable speaks of, and the engine sends it again.
-
-The chain's time is Postgres' time. It is asked for once a second at most, and goes on by this machine's monotonic clock
-in between, so that processes whose clocks disagree still see one chain.
+The chain's time is Postgres' time, so that processes whose clocks disagree still see one chain.
 """
 
 import asyncio
@@ -29,6 +24,8 @@ WITH t AS (
     AS t(signature text, payload text, sent_height bigint, lands_at_ms bigint, last_valid_height bigint,
          valid_until_ms bigint, dropped bool)
 ), quick AS MATERIALIZED (
+    -- No wait for the disk. Postgres has one log: any later commit that depends on a landing flushes it too. A landing
+    -- that a crash loses is one that nothing durable refers to, and the engine sends it again.
     SELECT set_config('synchronous_commit', 'off', true)
 ), i AS (
     INSERT INTO simulated_swaps AS s
@@ -54,56 +51,58 @@ FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
 
 NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
 NOW_HOLDS = 1.0
-"""Seconds for which an answer to `NOW` is gone on from: a clock that is set meanwhile is noticed after that."""
+"""Seconds for which the answer to `NOW` is extrapolated. A change of Postgres' clock is noticed after that."""
 
 
 class PostgresLedger:
-    """Implements `dexexec.settlement.simulated.chain.Ledger`; concurrent calls share statements."""
+    """Implements `dexexec.settlement.simulated.chain.Ledger`. Concurrent calls share statements."""
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
-        self._database, self._clock = database, clock or SystemClock()
-        self._ahead_ms = 0.0  # by how much Postgres' clock is ahead of our monotonic one, at least
-        self._asked_at = -math.inf
-        self._asking = asyncio.Lock()
+        self._database = database
+        self._clock = clock or SystemClock()
+        self._offset_ms = 0.0  # the lowest possible difference between Postgres' clock and our monotonic one
+        self._read_at = -math.inf
+        self._reading = asyncio.Lock()
         self._records: Batcher[Landing, Receipt] = Batcher(self._record)
         self._finds: Batcher[str, Landing | None] = Batcher(self._find)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._records.run())
             tasks.create_task(self._finds.run())
 
     async def now_ms(self) -> int:
-        """Postgres' time; never ahead of it, and behind by a round trip at most."""
-        if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
-            async with self._asking:
-                if self._clock.monotonic() - self._asked_at >= NOW_HOLDS:
+        """Returns Postgres' time: never ahead of it, and behind by a round trip at most."""
+        if self._clock.monotonic() - self._read_at >= NOW_HOLDS:
+            async with self._reading:
+                # Another caller may have read the time while this one waited for the lock.
+                if self._clock.monotonic() - self._read_at >= NOW_HOLDS:
                     with _unavailable():
-                        await self._ask_for_the_time()
-        return int(self._clock.monotonic() * 1000 + self._ahead_ms)
+                        await self._read_time()
+        return int(self._clock.monotonic() * 1000 + self._offset_ms)
 
-    async def _ask_for_the_time(self) -> None:
+    async def _read_time(self) -> None:
         async with self._database.connection() as connection:
             [[now]] = await (await connection.execute(NOW, prepare=True)).fetchall()
-        # It was that time before the answer came: counted from now, we are behind and never ahead.
-        self._asked_at = self._clock.monotonic()
-        self._ahead_ms = float(now) - self._asked_at * 1000
+        # Postgres read its clock before the answer arrived. Counted from now, we are behind it and never ahead.
+        self._read_at = self._clock.monotonic()
+        self._offset_ms = float(now) - self._read_at * 1000
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
-        """Record each once, by signature; see the protocol."""
+        """As in the protocol."""
         with _unavailable():
             return [await self._records.put(landing) for landing in landings]
 
     async def find(self, signatures: Sequence[str]) -> list[Landing | None]:
-        """The recorded landing of each signature."""
+        """As in the protocol."""
         with _unavailable():
             if len(signatures) == 1:
                 return [await self._finds.put(signatures[0])]
             return await self._find(list(signatures))
 
     async def _record(self, landings: list[Landing]) -> list[Receipt]:
-        """One statement for the first landing of each signature; those that repeat one come after it."""
+        # One statement cannot insert and update the same row, so repeated signatures go into a statement of their own.
         first: dict[str, int] = {}
         for place, landing in enumerate(landings):
             first.setdefault(landing.signature, place)

@@ -1,4 +1,4 @@
-"""The sealer of the simulated chain: checks what an adapter built against its quote, and signs it."""
+"""The sealer of the simulated chain: compares what an adapter built with its quote, and signs it."""
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
@@ -12,8 +12,8 @@ from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
 
 class SimulatedSealer:
-    """Signs for the simulated chain. Without `guarded` it signs whatever was built: so that a test of an adapter sees
-    what that does on the chain."""
+    """Signs for the simulated chain. Without `guarded` it signs everything, so that a test of an adapter sees what that
+    does on the chain."""
 
     def __init__(self, signer: Signer, *, guarded: bool = True) -> None:
         self._signer, self._guarded = signer, guarded
@@ -26,29 +26,30 @@ class SimulatedSealer:
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
     ) -> Sealed:
-        """Sign the finished message, which has no room for a memo: what lands here is in the Postgres of the
-        orders, and lost with them. Raises `BadAnswer` for what the chain would not take, `GuardError` for what
-        does not keep to the quote."""
+        """Signs the message. Raises `BadAnswer` for bytes that the chain does not accept, `GuardError` for bytes that
+        do not keep to the quote."""
+        # It has no memo: this chain's swaps are in the same Postgres as the orders, and are lost only together with
+        # them.
         if not isinstance(unsigned, UnsignedSwap):
-            raise BadAnswer(f"{venue.name} built instructions for a chain that has none")
+            raise BadAnswer(f"{venue.name} built instructions, which the simulated chain does not have")
         if self._guarded:
             _check(venue, quote, unsigned)
         return Sealed(self._signer.sign(unsigned))
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
-        """Nothing: wallets of the simulated chain have no balances."""
+        """Returns None: wallets of the simulated chain have no balances."""
         return None
 
 
 def _check(venue: AnyVenue, quote: Quote, unsigned: UnsignedSwap) -> None:
-    """The guard of the simulated chain: it takes these bytes, and holds them to the quote. What it does not take would
-    wait until it is proven expired."""
+    """The guard of the simulated chain: the bytes must be acceptable to it, and keep to the quote."""
+    # An unacceptable swap would be sent until it is proven expired, so it is refused here.
     try:
         swap = read_swap(unsigned.message)
     except ValueError as error:
-        raise BadAnswer(f"{venue.name} built what is no swap: {error}") from None
+        raise BadAnswer(f"{venue.name} built invalid bytes: {error}") from None
     if swap.blockhash != unsigned.blockhash.hash:
-        raise BadAnswer(f"{venue.name} built for another blockhash than it says")
+        raise BadAnswer(f"{venue.name} built for another blockhash than it declares")
     if (swap.mint_in, swap.mint_out) != (quote.request.mint_in, quote.request.mint_out):
         raise GuardError(Rule.TRANSFER, f"{venue.name} built a swap of other tokens than those of its quote")
     if not Bound.of(quote).holds(swap.max_in, swap.min_out):

@@ -1,7 +1,4 @@
-"""Who signs on the simulated chain, whose key is no secret; on Solana that is `dexexec.settlement.solana.wallet`.
-
-The order's way: an adapter builds, a sealer has it signed, the store records, and only then is anything sent.
-"""
+"""Signs for the simulated chain, with a key that is not secret. On Solana, `dexexec.settlement.solana.wallet` signs."""
 
 from hashlib import blake2b
 from typing import Protocol
@@ -11,18 +8,18 @@ from dexexec.domain.swap import SignedSwap, UnsignedSwap
 
 
 class Signer(Protocol):
-    """Signs for one wallet."""
+    """Signs with one wallet."""
 
     @property
     def payer(self) -> str:
         """The wallet's public key, base58."""
 
     def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
-        """The bytes to record and send. The same message always gives the same signature."""
+        """Returns the bytes to record and send. The same message always has the same signature."""
 
 
 class SimulatedSigner:
-    """Signs for the simulated chain: a keyed hash in the shape of an Ed25519 signature. Not a secret, not a signature.
+    """Signs with a keyed hash in the form of an Ed25519 signature, which is neither secret nor secure.
 
     The payload is the message itself. `key` is 1 to 64 bytes.
     """
@@ -37,7 +34,7 @@ class SimulatedSigner:
         return self._payer
 
     def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
-        """The signature is base58 of 64 bytes, and the same for the same message."""
+        """The signature is base58 of 64 bytes."""
         signature = base58.encode(blake2b(unsigned.message, key=self._key, digest_size=64).digest())
         return SignedSwap(
             signature=signature, payload=unsigned.message, last_valid_height=unsigned.blockhash.last_valid_height

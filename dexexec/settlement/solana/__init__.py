@@ -1,1 +1,1 @@
-"""Settlement on Solana: compile, guard, sign, send, and find out what became of it."""
+"""Settlement on Solana: compiles, checks and signs transactions, sends them, and looks up their statuses."""

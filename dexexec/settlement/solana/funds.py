@@ -1,9 +1,8 @@
-"""Whether a wallet can pay for a swap at all, told by name and amount. Part of sealing; pure.
+"""Checks whether a wallet can pay for a swap, and describes what it lacks. Part of sealing; pure.
 
-Before a simulation only what is certain counts: the token that is spent, where the order fixes how much of it, and the
-lamports that the transaction takes from the wallet before any of its steps could give it some. The network takes its
-fee first of all, so what comes back at the end, as of unwrapped SOL, does not help. After a simulation that failed for
-want of funds, what the order allows counts.
+Before a simulation only certain costs count: the spent token, where the order fixes its amount, and the lamports that
+the transaction takes before any of its steps could pay the wallet. After a simulation that failed for lack of funds,
+the most that the order may spend counts.
 """
 
 from collections.abc import Mapping
@@ -18,27 +17,30 @@ from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE
 from dexexec.venue import InsufficientFunds
 
 TOKEN_ACCOUNT_RENT = (RENT_OVERHEAD + SIZE) * RENT_PER_BYTE
-"""Lamports that a new token account takes, and gives back when it is closed. One of Token 2022 may take more."""
+"""Lamports that a new token account takes, and returns when it is closed. One of Token-2022 may take more."""
 WALLET_RENT = RENT_OVERHEAD * RENT_PER_BYTE
-"""Lamports that a wallet must keep, unless it keeps none."""
+"""Lamports that a wallet must keep, unless it is emptied completely."""
 _SYSTEM_TRANSFER = b"\x02\0\0\0"
 _GIVES_NOTHING = {b"\x03", b"\x0c", b"\x11"}
-"""Token instructions that bring the wallet no lamports: Transfer, TransferChecked, SyncNative."""
-_BYSTANDERS = frozenset({Program.COMPUTE_BUDGET, Program.MEMO, Program.MEMO_1})
+"""Token instructions that cannot pay lamports to the wallet: Transfer, TransferChecked, SyncNative."""
+_NO_TRANSFERS = frozenset({Program.COMPUTE_BUDGET, Program.MEMO, Program.MEMO_1})
 
 
 @dataclass(frozen=True, slots=True)
 class WalletFunds:
-    """The wallet at `address` as `accounts` show it: its own account and its token accounts, by their addresses."""
+    """What the wallet at `address` holds: `accounts` are its own account and its token accounts, by address."""
 
     address: str
     accounts: Mapping[str, Account | None]
     tokens: Tokens
 
     def shortage(self, quote: Quote, message: Message) -> InsufficientFunds | None:
-        """What the wallet lacks for certain to execute `message`, or None."""
-        fee, lamports = network_fee(message), self.lamports()
+        """Returns what the wallet certainly lacks to execute `message`, or None."""
+        fee = network_fee(message)
+        lamports = self.lamports()
         parts = {**self._certain(message), "for the network fee": fee}
+        # The network takes its fee first, and the wallet must then keep its rent or exactly nothing. Lamports that come
+        # back at the end, as from unwrapped SOL, are too late for that.
         if lamports >= sum(parts.values()) and lamports != fee:
             parts = {"for the network fee": fee, "to keep the wallet's account": WALLET_RENT}
         if lamports < sum(parts.values()):
@@ -49,43 +51,45 @@ class WalletFunds:
         return None
 
     def lacks_input(self, quote: Quote, needed: int) -> InsufficientFunds | None:
-        """Whether the wallet holds less than `needed` base units of what the order spends."""
+        """Returns the shortage if the wallet holds less than `needed` base units of the token that the order spends."""
         mint = quote.request.mint_in
-        there = held(self.accounts, self.address, mint)
-        return self.lacks(mint, there, needed, "for the swap") if there < needed else None
+        balance = held(self.accounts, self.address, mint)
+        return self.lacks(mint, balance, needed, "for the swap") if balance < needed else None
 
     def lacks_lamports(self, why: str) -> InsufficientFunds:
-        """The chain says so, and not how much."""
+        """Returns a shortage of lamports whose amount the chain does not report."""
         return InsufficientFunds(
             f"the wallet {short(self.address)} holds {self._amount(WSOL, self.lamports())}, which is not enough: {why}"
         )
 
-    def lacks(self, mint: str, there: int, needed: int, why: str) -> InsufficientFunds:
-        """`there` of the `needed` base units of `mint`."""
+    def lacks(self, mint: str, balance: int, needed: int, why: str) -> InsufficientFunds:
+        """Returns the shortage of a wallet that holds `balance` of the `needed` base units of `mint`."""
         wanted = self._amount(mint, needed) if self.tokens.get(mint) else str(needed)
         return InsufficientFunds(
-            f"the wallet {short(self.address)} holds {self._amount(mint, there)}, and {wanted} are needed: {why}"
+            f"the wallet {short(self.address)} holds {self._amount(mint, balance)}, and {wanted} are needed: {why}"
         )
 
     def certain(self, message: Message) -> int:
-        """Lamports that the wallet pays before any step of `message` could pay it, the network fee among them."""
+        """Returns the lamports that the wallet pays before any step of `message` could pay it, including the network
+        fee."""
         return network_fee(message) + sum(self._certain(message).values())
 
     def _certain(self, message: Message) -> dict[str, int]:
-        """Lamports that the wallet pays before any step could pay it, by what they are for."""
+        """Returns the lamports that the wallet pays before any step could pay it, by purpose."""
         wrapped = rent = 0
         opened: set[str] = set()
-        for one in message.instructions:
-            accounts = [meta.address for meta in one.accounts]
-            if one.program == Program.ASSOCIATED_TOKEN and len(accounts) > 1:
+        for instruction in message.instructions:
+            accounts = [meta.address for meta in instruction.accounts]
+            if instruction.program == Program.ASSOCIATED_TOKEN and len(accounts) > 1:
                 if accounts[0] == self.address and accounts[1] not in opened and self._is_new(accounts[1]):
                     rent += TOKEN_ACCOUNT_RENT
                     opened.add(accounts[1])
-            elif one.program == Program.SYSTEM and one.data[:4] == _SYSTEM_TRANSFER and len(accounts) > 1:
+            elif _is_transfer(instruction) and len(accounts) > 1:
                 if accounts[0] != self.address:
                     break
-                wrapped += int.from_bytes(one.data[4:12], "little")
-            elif _may_give(one):
+                wrapped += int.from_bytes(instruction.data[4:12], "little")
+            elif _may_pay(instruction):
+                # From here on the wallet may have received lamports: no later cost is certain to exceed its balance.
                 break
         return {"to swap": wrapped, "as rent for new accounts": rent}
 
@@ -93,7 +97,7 @@ class WalletFunds:
         return address in self.accounts and self.accounts[address] is None
 
     def lamports(self) -> int:
-        """What the wallet's own account holds."""
+        """Returns the balance of the wallet's own account."""
         account = self.accounts.get(self.address)
         return account.lamports if account else 0
 
@@ -101,18 +105,22 @@ class WalletFunds:
         return amount_text(units, mint, self.tokens.get(mint))
 
 
-def _may_give(one: Instruction) -> bool:
-    """Whether the wallet may have more lamports after it."""
-    if one.program in TOKEN_PROGRAMS:
-        return one.data[:1] not in _GIVES_NOTHING
-    return one.program not in _BYSTANDERS
+def _is_transfer(instruction: Instruction) -> bool:
+    return instruction.program == Program.SYSTEM and instruction.data[:4] == _SYSTEM_TRANSFER
+
+
+def _may_pay(instruction: Instruction) -> bool:
+    """Whether the instruction may pay lamports to the wallet."""
+    if instruction.program in TOKEN_PROGRAMS:
+        return instruction.data[:1] not in _GIVES_NOTHING
+    return instruction.program not in _NO_TRANSFERS
 
 
 def amount_text(units: int, mint: str, token: Token | None) -> str:
-    """An amount for people: `1.5 USDC`, or base units with the mint where decimals are not known."""
+    """Formats an amount for people: `1.5 USDC`, or base units with the mint if the decimals are unknown."""
     return f"{from_base_units(units, token.decimals)} {token.symbol}" if token else f"{units} base units of {mint}"
 
 
 def short(address: str) -> str:
-    """Enough of an address to know it by."""
+    """Abbreviates an address to its first four letters."""
     return f"{address[:4]}…"

@@ -1,6 +1,6 @@
-"""A transaction's message as plain values, and the names of Solana's own programs: what the guard reads.
+"""The message of a transaction as plain values, which the guard reads without a Solana library.
 
-Nothing here needs a Solana library; `dexexec.settlement.solana.transaction` turns bytes into these values and back.
+`dexexec.settlement.solana.transaction` converts between bytes and these values.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LACKS_LAMPORTS = frozenset({"AccountNotFound", "InsufficientFundsForFee", "Insuf
 
 
 class Program(StrEnum):
-    """Programs that are Solana's own."""
+    """Solana's own programs."""
 
     SYSTEM = "11111111111111111111111111111111"
     COMPUTE_BUDGET = "ComputeBudget111111111111111111111111111111"
@@ -28,13 +28,16 @@ class Program(StrEnum):
 TOKEN_PROGRAMS = frozenset({Program.TOKEN, Program.TOKEN_2022})
 SIGNATURE_FEE = 5_000
 """Lamports per signature."""
+_UNIT_LIMIT = 2
+_UNIT_PRICE = 3
+"""The first byte of these two compute budget instructions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A version 0 message. `signers` has the payer first; `writable` are the addresses it may write to, the payer's
-    among them. The signer and writable marks of an instruction's accounts are those of the whole message, as the
-    runtime sees them."""
+    """A version 0 message. `signers` begins with the payer; `writable` are the addresses that it may write to,
+    including the payer's. The signer and writable flags of an instruction's accounts are those of the whole message, as
+    in the runtime."""
 
     payer: str
     signers: tuple[str, ...]
@@ -43,48 +46,51 @@ class Message:
     instructions: tuple[Instruction, ...]
 
     def calls(self, *programs: str) -> Iterator[Instruction]:
-        """Its instructions for any of `programs`, in order."""
-        return (one for one in self.instructions if one.program in programs)
+        """Returns the instructions that call any of `programs`, in order."""
+        return (instruction for instruction in self.instructions if instruction.program in programs)
 
 
 def touches(instruction: Instruction, address: str) -> bool:
-    """Whether an instruction is given this account."""
+    """Whether the account is among those of the instruction."""
     return any(meta.address == address for meta in instruction.accounts)
 
 
 def compute_unit_limit(units: int) -> Instruction:
-    """At most so many compute units (SetComputeUnitLimit)."""
-    return Instruction(Program.COMPUTE_BUDGET, (), bytes([2]) + units.to_bytes(4, "little"))
+    """Returns SetComputeUnitLimit: the most compute units that the transaction may use."""
+    return Instruction(Program.COMPUTE_BUDGET, (), bytes([_UNIT_LIMIT]) + units.to_bytes(4, "little"))
 
 
 def compute_unit_price(micro_lamports: int) -> Instruction:
-    """So many micro-lamports for each compute unit of the limit (SetComputeUnitPrice)."""
-    return Instruction(Program.COMPUTE_BUDGET, (), bytes([3]) + micro_lamports.to_bytes(8, "little"))
+    """Returns SetComputeUnitPrice: the priority fee, in micro-lamports for each compute unit of the limit."""
+    return Instruction(Program.COMPUTE_BUDGET, (), bytes([_UNIT_PRICE]) + micro_lamports.to_bytes(8, "little"))
 
 
 def memo(text: str) -> Instruction:
-    """Text that does nothing but stand there."""
+    """Returns a memo instruction: it adds text to the transaction and has no other effect."""
     return Instruction(Program.MEMO, (), text.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a message may use: compute units, and micro-lamports for each of them."""
+    """The compute unit limit of a message, and the micro-lamports that it pays for each unit."""
 
     limit: int
     price: int
 
 
 def budget(message: Message) -> Budget:
-    """What the compute budget instructions of a message say; 0 for what they do not."""
-    said = {
-        one.data[0]: int.from_bytes(one.data[1:], "little") for one in message.calls(Program.COMPUTE_BUDGET) if one.data
+    """Reads the compute budget instructions of a message; 0 for what they do not set."""
+    values = {
+        call.data[0]: int.from_bytes(call.data[1:], "little")
+        for call in message.calls(Program.COMPUTE_BUDGET)
+        if call.data
     }
-    return Budget(said.get(2, 0), said.get(3, 0))
+    return Budget(values.get(_UNIT_LIMIT, 0), values.get(_UNIT_PRICE, 0))
 
 
 def network_fee(message: Message) -> int:
-    """Lamports that the network charges for a message: per signature, and the price of its compute unit limit (not of
-    what is used of it), rounded up."""
+    """Returns the lamports that the network charges for a message: a fixed fee per signature, and the priority fee."""
+    # The priority fee is charged for the whole limit, not for the units that the transaction uses, and rounded up.
     allowed = budget(message)
-    return SIGNATURE_FEE * len(message.signers) - (-allowed.limit * allowed.price // 1_000_000)
+    priority_fee = -(-allowed.limit * allowed.price // 1_000_000)
+    return SIGNATURE_FEE * len(message.signers) + priority_fee

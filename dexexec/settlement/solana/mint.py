@@ -1,7 +1,6 @@
-"""Mints as the token programs lay them out: how many decimals a token has that nobody named here.
+"""Reads mint accounts: the decimals of a token that is not configured.
 
-Layout (SPL Token, `state.rs`): supply 36..44, decimals 44, is_initialized 45, 82 bytes in all. Token 2022 pads a mint
-with extensions to the size of a token account and writes 1 behind that.
+Layout (SPL Token, `state.rs`): supply 36..44, decimals 44, is_initialized 45, 82 bytes in all.
 """
 
 from dexexec.domain.solana import Account
@@ -15,14 +14,15 @@ _ACCOUNT_TYPE = 1
 
 
 def read_decimals(account: Account | None) -> int | None:
-    """The decimals of the mint in `account`; None where there is none."""
-    if account is None or account.owner not in TOKEN_PROGRAMS or not _sized(account):
+    """Returns the decimals of the mint in `account`; None if it is not a mint."""
+    if account is None or account.owner not in TOKEN_PROGRAMS or not _has_mint_size(account):
         return None
     return account.data[_DECIMALS] if account.data[_INITIALIZED] == 1 else None
 
 
-def _sized(account: Account) -> bool:
+def _has_mint_size(account: Account) -> bool:
     size = len(account.data)
     if account.owner == Program.TOKEN or size == SIZE:
         return size == SIZE
+    # Token-2022 pads a mint with extensions to the size of a token account, so that both have their type at one place.
     return size > TOKEN_ACCOUNT_SIZE and size != MULTISIG_SIZE and account.data[TOKEN_ACCOUNT_SIZE] == _ACCOUNT_TYPE

@@ -1,8 +1,7 @@
-"""What a compute unit is offered: from what others paid lately to write to the same accounts, between floor and cap.
+"""Estimates the priority fee of a transaction: what others paid lately for the same accounts, between floor and cap.
 
-Sealing asks for each transaction. A node tells for each recent slot the least price that was enough there; what it said
-counts for some seconds, so that many swaps of one pool ask once. A node that does not answer holds up no swap for long:
-then what was known last for these accounts counts, or the floor.
+Sealing requests it for each transaction. A node returns the lowest fee that was enough in each recent slot. The answer
+is cached for some seconds. Without an answer in time, the last one for these accounts counts, or the floor.
 """
 
 import asyncio
@@ -15,104 +14,111 @@ from dexexec.clock import Clock
 from dexexec.domain.funds import PriorityFee
 from dexexec.venue import VenueError
 
-Ask = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
-"""`RpcChain.recent_priority_fees`: for each recent slot the least micro-lamports per compute unit that landed there."""
+RecentFees = Callable[[Sequence[str]], Awaitable[Sequence[int]]]
+"""`RpcChain.recent_priority_fees`: the lowest micro-lamports per compute unit that landed in each recent slot."""
 
 PERCENTILE = 75
-"""A slot's value is the least that got in, so this price would have got in in three of four recent slots. The median
-would miss every other one, and a bound on waiting is worth more than the little it saves; the highest would pay for
-good what one bidder paid in one slot. It is offered as it is: a factor on top would drive up what all others then see.
+"""The value of a slot is the lowest fee that landed there, so this percentile would have landed in three of four recent
+slots. The median would miss every other slot; the maximum would follow the highest bidder of a single slot. There is no
+factor on top: it would raise the market that all others then see.
 """
 REMEMBERED_SECONDS = 10.0
-"""About 25 of the 150 slots that an answer covers: the percentile hardly moves meanwhile."""
+"""About 25 of the 150 slots that an answer covers: the percentile hardly changes in that time."""
 WAIT_SECONDS = 1.0
-"""A price that comes later than this is worth less than the slots that were lost over it."""
+"""A fee that arrives later is worth less than the slots lost by waiting for it."""
 MOST_KNOWN = 256
-"""Sets of accounts that are remembered: whoever trades ever new pools may not fill the memory."""
+"""The most sets of accounts in the cache: trades in ever new pools must not fill the memory."""
 WARN_SECONDS = 60.0
-"""At most one warning about the cap in this time."""
+"""Seconds between two warnings about the cap."""
 
 
 class PriorityFeeObserver(Protocol):
-    """Who is told: of the first two once per change, of the last at most once in `WARN_SECONDS`."""
+    """Receives events: the first two once per change, the last at most once in `WARN_SECONDS`."""
 
     def priority_fee_unknown(self, why: str) -> None:
-        """Nodes do not tell what a compute unit costs: what was known last is offered, or the floor."""
+        """No node returns recent fees: the last known fee is offered, or the floor."""
 
     def priority_fee_known(self) -> None:
-        """They do again."""
+        """A node returns recent fees again."""
 
     def priority_fee_capped(self, market: int, cap: int) -> None:
-        """Others pay more for a compute unit than may be offered (micro-lamports)."""
+        """Others pay more than the cap (micro-lamports per compute unit)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedFee:
     offer: PriorityFee
     until: float
 
 
 class PriorityFeeEstimator:
-    """The price for a transaction, in micro-lamports per compute unit: never under `floor`, never over `cap`."""
+    """Estimates priority fees in micro-lamports per compute unit: at least `floor`, at most `cap`."""
 
-    def __init__(self, ask: Ask, floor: int, cap: int, clock: Clock, watcher: PriorityFeeObserver) -> None:
-        self._ask, self._floor, self._cap, self._clock, self._watcher = ask, min(floor, cap), cap, clock, watcher
-        self._known: dict[frozenset[str], _Known] = {}
-        self._asking: dict[frozenset[str], asyncio.Task[None]] = {}
-        self._silent = False
-        self._quiet_until = -math.inf
+    def __init__(
+        self, recent_fees: RecentFees, floor: int, cap: int, clock: Clock, observer: PriorityFeeObserver
+    ) -> None:
+        self._recent_fees = recent_fees
+        self._floor = min(floor, cap)
+        self._cap = cap
+        self._clock = clock
+        self._observer = observer
+        self._cache: dict[frozenset[str], _CachedFee] = {}
+        self._requests: dict[frozenset[str], asyncio.Task[None]] = {}
+        self._unknown = False
+        self._no_warning_until = -math.inf
 
     async def __call__(self, addresses: Sequence[str]) -> PriorityFee:
-        """What to offer for a transaction that writes to `addresses`. Those who ask at once share one question."""
+        """Returns the fee for a transaction that writes to `addresses`. Concurrent callers share one request."""
         if self._cap == self._floor:
             return PriorityFee(self._cap, self._cap)
         key = frozenset(addresses)
-        known = self._known.get(key)
-        if known is None or self._clock.monotonic() >= known.until:
-            await asyncio.shield(self._asking.get(key) or self._begin(key))
-            known = self._known.get(key)
-        return known.offer if known else PriorityFee(self._floor, self._cap)
+        cached = self._cache.get(key)
+        if cached is None or self._clock.monotonic() >= cached.until:
+            # Shielded: if this caller is cancelled, the others still need the answer.
+            await asyncio.shield(self._requests.get(key) or self._begin(key))
+            cached = self._cache.get(key)
+        return cached.offer if cached else PriorityFee(self._floor, self._cap)
 
     def _begin(self, key: frozenset[str]) -> asyncio.Task[None]:
-        task = self._asking[key] = asyncio.create_task(self._look_up(key))
-        task.add_done_callback(lambda _: self._asking.pop(key, None))
+        task = self._requests[key] = asyncio.create_task(self._look_up(key))
+        task.add_done_callback(lambda _: self._requests.pop(key, None))
         return task
 
     async def _look_up(self, key: frozenset[str]) -> None:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                market = percentile(await self._ask(sorted(key)))
+                market = percentile(await self._recent_fees(sorted(key)))
         except (TimeoutError, VenueError) as error:
-            last = self._known.get(key)
+            last = self._cache.get(key)
             offer = last.offer if last else PriorityFee(self._floor, self._cap)
-            if not self._silent:
-                self._silent = True
-                self._watcher.priority_fee_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
+            if not self._unknown:
+                self._unknown = True
+                self._observer.priority_fee_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
         else:
             offer = PriorityFee(max(self._floor, min(self._cap, market)), self._cap, market)
-            if self._silent:
-                self._silent = False
-                self._watcher.priority_fee_known()
-            self._warn(offer)
-        self._known.pop(key, None)  # so that the newest stands last
-        self._known[key] = _Known(offer, self._clock.monotonic() + REMEMBERED_SECONDS)
-        while len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
+            if self._unknown:
+                self._unknown = False
+                self._observer.priority_fee_known()
+            self._warn_if_capped(offer)
+        self._cache.pop(key, None)  # so that the newest entry is the last, and the oldest is dropped first
+        self._cache[key] = _CachedFee(offer, self._clock.monotonic() + REMEMBERED_SECONDS)
+        while len(self._cache) > MOST_KNOWN:
+            del self._cache[next(iter(self._cache))]
 
-    def _warn(self, offer: PriorityFee) -> None:
+    def _warn_if_capped(self, offer: PriorityFee) -> None:
         now = self._clock.monotonic()
-        if offer.market is not None and offer.capped and now >= self._quiet_until:
-            self._quiet_until = now + WARN_SECONDS
-            self._watcher.priority_fee_capped(offer.market, offer.cap)
+        if offer.market is not None and offer.capped and now >= self._no_warning_until:
+            self._no_warning_until = now + WARN_SECONDS
+            self._observer.priority_fee_capped(offer.market, offer.cap)
 
 
 def percentile(prices: Sequence[int]) -> int:
-    """The least of `prices` that is not under `PERCENTILE` hundredths of them; 0 of none."""
+    """Returns the `PERCENTILE`th percentile of `prices` by the nearest rank; 0 if there are none."""
     if not prices:
         return 0
     return sorted(prices)[-(-len(prices) * PERCENTILE // 100) - 1]
 
 
 async def no_priority_fee(addresses: Sequence[str]) -> PriorityFee:
-    """Nothing is offered: for a chain on which nobody competes."""
+    """Returns a fee of zero: for a chain without competition for blocks."""
     return PriorityFee(0, 0)

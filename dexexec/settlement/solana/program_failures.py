@@ -1,8 +1,8 @@
-"""What a failed instruction means where one of Solana's own programs refused it. For sealing and settlement; pure.
+"""Explains failures of Solana's own programs. For sealing and settlement; pure.
 
-A venue's program passes on what a token program or the system program answered inside of it, so its number alone says
-little: `ProgramFailure.origin` names the program that failed first, where the logs tell. A venue's own numbers are for
-its adapter to explain (`Venue.explain`), and that comes first.
+A venue's program passes on the error number of a token program or the system program that it called.
+`ProgramFailure.origin` names the program that failed first, if the logs show it. A venue's own numbers are explained by
+its adapter (`Venue.explain`), which is called first.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from dexexec.venue import (
 )
 
 INSUFFICIENT = 1
-"""Too little, to the system program (`ResultWithNegativeLamports`) and the token programs (`InsufficientFunds`)."""
+"""Too little: of the system program (`ResultWithNegativeLamports`) and the token programs (`InsufficientFunds`)."""
 
 # `TokenError` of SPL Token and Token-2022 share their numbers up to 19; those above are Token-2022's alone.
 _TOKEN_ERRORS: Mapping[int, VenueError] = {
-    0: InsufficientFunds("a token account would have too few lamports to stay"),
+    0: InsufficientFunds("a token account would have too few lamports to stay open"),
     INSUFFICIENT: InsufficientFunds("a token account holds too little"),
-    2: BadAnswer("the mint is none, or another one"),
+    2: BadAnswer("the mint is invalid, or another one"),
     3: BadAnswer("a token account is of another mint"),
-    4: AccountChanged("a token account belongs to somebody else"),
+    4: AccountChanged("a token account belongs to another owner"),
     6: AccountChanged("an account to be opened is in use already"),
     9: AccountChanged("a token account is not open, or was closed"),
     13: AccountChanged("a token account is in a state that does not allow it"),
@@ -52,23 +52,24 @@ _SYSTEM_ERRORS: Mapping[int, VenueError] = {
 _RUNTIME_ERRORS: Mapping[str, VenueError] = {
     "ComputationalBudgetExceeded": ComputeExceeded("the compute unit limit was used up"),
     "InsufficientFunds": InsufficientFunds("an account has too few lamports"),
-    "AccountNotRentExempt": InsufficientFunds("an account would have too few lamports to stay"),
+    "AccountNotRentExempt": InsufficientFunds("an account would have too few lamports to stay open"),
     "UninitializedAccount": AccountChanged("an account is not open, or was closed"),
     "IllegalOwner": AccountChanged("an account belongs to another program or owner"),
     "InvalidAccountOwner": AccountChanged("an account belongs to another program or owner"),
     "AccountAlreadyInitialized": AccountChanged("an account to be opened is in use already"),
 }
-"""By the runtime's own names, which any program may answer; `ProgramFailedToComplete` says nothing of why."""
+"""By the runtime's own names, which any program may return. `ProgramFailedToComplete` is missing: it names no cause."""
 
 
 def explain(failure: ProgramFailure) -> VenueError | None:
-    """What a failed instruction means, with the runtime's words; None if that is for its venue to say."""
+    """Returns the meaning of a failed instruction with the runtime's words; None if only its venue can explain it."""
     if failure.custom is None:
         meant = _RUNTIME_ERRORS.get(failure.text)
     else:
         origin = failure.origin or failure.program
         if origin == Program.ASSOCIATED_TOKEN and not failure.origin:
-            origin = Program.SYSTEM  # it has one number of its own (0, a wrong owner) and passes on the others
+            # It has one number of its own (0, a wrong owner), and passes on those of the system program.
+            origin = Program.SYSTEM
         by_number = _TOKEN_ERRORS if origin in TOKEN_PROGRAMS else _SYSTEM_ERRORS if origin == Program.SYSTEM else {}
         meant = by_number.get(failure.custom)
     return type(meant)(f"{meant} ({failure.text})") if meant else None

@@ -1,4 +1,4 @@
-"""Token accounts as the token programs lay them out: the first 165 bytes are the same in both.
+"""Reads token accounts. Their first 165 bytes are the same in both token programs.
 
 Layout (SPL Token, `state.rs`): mint 0..32, owner 32..64, amount 64..72, delegate 72..108, state 108, is_native
 109..121, delegated_amount 121..129, close_authority 129..165. Options are a 4-byte tag and the value; all integers are
@@ -14,15 +14,17 @@ from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Program
 SIZE = 165
 MULTISIG_SIZE = 355
 ACCOUNT_TYPE = 2
-"""What Token-2022 writes at byte 165 of a token account with extensions (1 would be a mint)."""
+"""Token-2022 writes this at byte 165 of a token account with extensions (1 would be a mint)."""
 FROZEN = 2
-RENT_PER_BYTE, RENT_OVERHEAD = 6_960, 128
-"""Lamports that keep a byte of data for good, and the bytes counted for the account itself (`Rent::default`)."""
+RENT_PER_BYTE = 6_960
+"""Lamports that keep one byte of data permanently (`Rent::default`)."""
+RENT_OVERHEAD = 128
+"""Bytes that are charged for an account in addition to its data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenAccount:
-    """Addresses are base58, `amount` and `delegated` base units, `lamports` all that the account holds."""
+    """Addresses are base58, `amount` and `delegated` base units; `lamports` includes the rent."""
 
     program: str
     mint: str
@@ -38,8 +40,8 @@ class TokenAccount:
 
 
 def read_token_account(account: Account | None) -> TokenAccount | None:
-    """An account as a token account, or None for anything else: no account, a mint, a multisig, uninitialized data."""
-    if account is None or account.owner not in TOKEN_PROGRAMS or not _sized(account):
+    """Reads a token account; None for anything else: no account, a mint, a multisig, uninitialized data."""
+    if account is None or account.owner not in TOKEN_PROGRAMS or not _has_token_account_size(account):
         return None
     data = account.data
     state = data[108]
@@ -60,10 +62,11 @@ def read_token_account(account: Account | None) -> TokenAccount | None:
     )
 
 
-def _sized(account: Account) -> bool:
+def _has_token_account_size(account: Account) -> bool:
     size = len(account.data)
     if account.owner == Program.TOKEN or size == SIZE:
         return size == SIZE
+    # A multisig of Token-2022 has no type byte: only its size distinguishes it.
     return size > SIZE and size != MULTISIG_SIZE and account.data[SIZE] == ACCOUNT_TYPE
 
 

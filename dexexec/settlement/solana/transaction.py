@@ -1,7 +1,7 @@
-"""Transactions as bytes: instructions compiled to a message, a message read back, signatures put in place.
+"""Transactions as bytes: compiles instructions to a message, parses a message, and adds signatures.
 
-Sealing compiles what an adapter built and reads the result back for the guard. Whatever an adapter puts into its
-instructions, what comes out of here is a `VenueError`, never an exception of the library.
+Sealing compiles what an adapter built, and parses the result for the guard. Invalid instructions of an adapter raise a
+`VenueError`, never an exception of the library.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,14 @@ SIGNATURE_BYTES = 64
 
 
 def compile_message(payer: str, instructions: Sequence[Instruction], blockhash: str) -> bytes:
-    """The version 0 message, as it is signed, that `payer` pays for.
+    """Returns the version 0 message to sign, which `payer` pays for.
 
     Raises `BadAnswer` for values that cannot be compiled, `Unsupported` when the transaction would not fit.
     """
     try:
         smallest = sum(3 + len(one.accounts) + len(one.data) for one in instructions)
-        if smallest > MAX_BYTES:  # asked first, as the library panics on lengths that the format cannot hold
+        # Checked first, because the library panics on lengths that the format cannot hold.
+        if smallest > MAX_BYTES:
             raise _too_large(smallest)
         steps = [
             SoldersInstruction(
@@ -54,15 +55,17 @@ def compile_message(payer: str, instructions: Sequence[Instruction], blockhash: 
 
 
 def parse_message(message: bytes) -> Message:
-    """What `compile_message` made, read back. Raises `ValueError` for anything but a whole version 0 message without
+    """Parses the result of `compile_message`. Raises `ValueError` for anything but a complete version 0 message without
     address lookup tables."""
     if len(message) > MAX_BYTES:
         raise ValueError(f"a message of {len(message)} bytes fits into no transaction")
     parsed = from_bytes_versioned(message)
+    # Serialised again and compared: the guard must see every byte that is signed, also any that the parser skips.
     if not isinstance(parsed, MessageV0) or to_bytes_versioned(parsed) != message:
         raise ValueError("not a version 0 message")
+    # Accounts in a lookup table may change between the check and the execution.
     if parsed.address_table_lookups:
-        raise ValueError("the message takes accounts from lookup tables")
+        raise ValueError("the message uses address lookup tables")
     header, keys = parsed.header, [str(key) for key in parsed.account_keys]
     signers = header.num_required_signatures
     written_signers = signers - header.num_readonly_signed_accounts
@@ -92,26 +95,27 @@ def parse_message(message: bytes) -> Message:
 
 
 def assemble(message: bytes, signers: Sequence[str], signatures: Mapping[str, bytes]) -> bytes:
-    """The transaction: one signature (64 bytes) for each of the message's `signers`, in their order, and the message.
-    Zeros stand for a signature that is not there, which is enough to simulate."""
+    """Returns the transaction: a signature of 64 bytes for each of the message's `signers`, in their order, and the
+    message. A missing signature becomes zeros, which is enough for a simulation."""
     placed = b"".join(signatures.get(signer, bytes(SIGNATURE_BYTES)) for signer in signers)
     return bytes([len(signers)]) + placed + message
 
 
 def signature_text(transaction: bytes) -> str:
-    """What identifies a transaction: its first signature, base58."""
+    """Returns the id of a transaction: its first signature, base58."""
     return base58.encode(transaction[1 : 1 + SIGNATURE_BYTES])
 
 
 def is_signed(message: bytes, signer: str, signature: bytes) -> bool:
-    """Whether `signature` is 64 bytes and really is `signer`'s over `message`."""
+    """Whether `signature` is a valid signature of `signer` over `message`."""
     if len(signature) != SIGNATURE_BYTES:
         return False
     return Signature.from_bytes(signature).verify(Pubkey.from_string(signer), message)
 
 
 def associated_token_account(owner: str, mint: str, program: str = Program.TOKEN) -> str:
-    """Where `owner` holds `mint` unless told otherwise. Raises `ValueError` for what is not an address."""
+    """Returns the address of `owner`'s associated token account for `mint`. Raises `ValueError` for invalid
+    addresses."""
     address = get_associated_token_address(
         Pubkey.from_string(owner), Pubkey.from_string(mint), Pubkey.from_string(program)
     )

@@ -46,7 +46,7 @@ async def test_a_chain_whose_nodes_are_away_is_reported_until_they_are_back() ->
     assert reachability.trouble() == ""
     async with running(reachability.run()):
         await until(reachability.trouble)
-        assert reachability.trouble() == "no node of solana answers as it has to"
+        assert reachability.trouble() == "no node of solana gives a usable answer"
         node.up = True
         await until(lambda: not reachability.trouble())
 
