@@ -1,1 +1,1 @@
-"""Puts the parts together and starts them: the only room that knows all others."""
+"""Creates the parts of the service, connects them and runs them. It may import every other package."""

@@ -19,7 +19,7 @@ from dexexec.store import Dispatcher
 
 @dataclass(frozen=True, slots=True)
 class ApiHalf:
-    """HTTP and WebSockets, with what runs behind them."""
+    """The HTTP server and the WebSockets, with their background tasks."""
 
     server: HTTPServer
     sockets: SocketRegistry

@@ -1,9 +1,10 @@
-"""What a person sees when the service is up: where it is, what is on, and a first order to paste."""
+"""The banner that is printed when the service is ready: addresses, enabled venues, and a first order to paste."""
 
 import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dexexec import __version__
 from dexexec.bootstrap.servers import Servers
@@ -14,17 +15,17 @@ DEMO_DEFAULT = "http://127.0.0.1:3000"
 
 
 def banner(settings: Settings, servers: Servers, url: str, localnet: str | None = None) -> str:
-    """The text, ready to print. Addresses only: no user, no password. `localnet` is where the one is that came
-    up with it."""
-    where = {
+    """The text of the banner. It shows addresses without users and passwords. `localnet` is the URL of a localnet that
+    was started with the service."""
+    places = {
         name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
     }
     lines = {
         "Orders": f"POST {url}/api/orders/execute",
-        "Stream": f"{url.replace('http', 'ws', 1)}/api/orders/execute",
+        "Stream": f"{urlsplit(url)._replace(scheme='ws').geturl()}/api/orders/execute",
         "Health": f"{url}/readyz",
         "Venues": ", ".join(settings.adapters),
-        **where,
+        **places,
     }
     if localnet:
         lines["Localnet"] = f"{localnet} (embedded)"

@@ -1,4 +1,4 @@
-"""The first contact with Postgres and Redis: clients that are known to work, or one line that says what to do."""
+"""Opens and checks the connections to Postgres and Redis. A failure is one line with the cause and the remedy."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -25,8 +25,8 @@ from dexexec.store import Database
 
 ORDER_CONNECTIONS = 2
 READ_CONNECTIONS = 5
-"""Connections to Postgres beside the worker's: for new orders, and for what clients read: the reads that run at once
-(`dexexec.api.read_gate`), the feed and readiness."""
+"""Connections to Postgres in addition to the worker's: for new orders, and for reads by clients, the feed and
+readiness. The reads of clients at a time are limited by `dexexec.api.read_gate`."""
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT = 3.0
 KEEPALIVE = {
@@ -34,14 +34,14 @@ KEEPALIVE = {
     for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
     if hasattr(socket, name)
 }
-"""As for Postgres: a peer that went silent is given up within about ten seconds, and no network between forgets a
-connection that rests."""
+"""TCP keepalive, as for Postgres: a silent peer counts as dead after about ten seconds, and no NAT or firewall drops an
+idle connection."""
 OLDEST_REDIS = (6, 2)
 
 
 @asynccontextmanager
 async def open_database(servers: Servers) -> AsyncIterator[Database]:
-    """An open pool. Raises `UnreachableError` and `UnusableError`."""
+    """Open and check a connection pool for Postgres. Raises `UnreachableError` and `UnusableError`."""
     database = Database(servers.postgres)
     try:
         await database.check_first_contact()
@@ -56,7 +56,7 @@ async def open_database(servers: Servers) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_pool(database: Database, size: int) -> AsyncIterator[Database]:
-    """Up to `size` more connections to the same Postgres, which is known to answer."""
+    """Open a further pool of up to `size` connections to a Postgres that `open_database` has checked."""
     pool = Database(database.address, size=size)
     await pool.open()
     try:
@@ -67,20 +67,21 @@ async def open_pool(database: Database, size: int) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client for keys that begin with the hash tag `{prefix}`. Commands fail after seconds instead of hanging; reads
-    that block stay below that. Raises `UnreachableError` and `UnusableError`."""
+    """Open and check a Redis client for keys that begin with the hash tag `{prefix}`. Commands time out after seconds.
+    Raises `UnreachableError` and `UnusableError`."""
     try:
         address = RedisAddress.parse(servers.redis_url)
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             address.url,
             max_connections=REDIS_CONNECTIONS,
             timeout=REDIS_TIMEOUT,
+            # Blocking reads of the queue last up to BLOCK_MS and must not count as a timeout.
             socket_timeout=REDIS_TIMEOUT + BLOCK_MS / 1000,
             socket_connect_timeout=REDIS_TIMEOUT,
             retry=Retry(NoBackoff(), 1),
             protocol=2,
         )
-        pool.connection_class(**pool.connection_kwargs)  # it does not connect yet: only what the URL says is looked at
+        pool.connection_class(**pool.connection_kwargs)  # validates the options of the URL; it does not connect
         check_certificate_files(pool.connection_kwargs)
         if issubclass(pool.connection_class, redis.asyncio.Connection):
             pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
@@ -100,13 +101,14 @@ async def open_redis(servers: Servers, prefix: str) -> AsyncIterator[redis.async
 
 
 async def _check(client: redis.asyncio.Redis, address: RedisAddress, prefix: str) -> None:
-    """Raises `UnreachableError` or `UnusableError` unless the server answers and is one that we can use."""
+    """Raises `UnreachableError` or `UnusableError` unless the server answers and is usable."""
     place = address.place()
     try:
         info = await client.info("server")
     except (RedisError, OSError) as error:
         raise redis_failure(address, error) from error
-    mode, version = info.get("redis_mode", info.get("server_mode")), str(info["redis_version"])  # Valkey calls it so
+    mode = info.get("redis_mode", info.get("server_mode"))  # the latter is Valkey's name
+    version = str(info["redis_version"])
     if address.kind is Kind.SINGLE and mode == "cluster":
         raise UnusableError(f"Redis at {place} is a node of a Cluster: set REDIS_URL to redis+cluster://{place}")
     if address.kind is Kind.SINGLE and mode == "sentinel":

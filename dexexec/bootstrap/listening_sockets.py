@@ -1,4 +1,4 @@
-"""The port: one process listens on it, or several together. Taken before any server is touched."""
+"""Opens the listening sockets of one process, or reserves the port that several processes share."""
 
 import errno
 import socket
@@ -12,8 +12,8 @@ from dexexec.errors import StartupError
 
 
 def listen(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
-    """The listening sockets, of IPv4 first; if `shared`, beside those of others who share. `::` is every address of
-    this machine, of IPv4 as well. Raises `StartupError` when the port cannot be had."""
+    """Open the listening sockets, IPv4 first. With `shared`, other processes may listen on the same port. The host `::`
+    means all addresses, IPv4 included. Raises `StartupError` when the port is not available."""
     try:
         return bind_sockets(settings.port, None if settings.host == "::" else settings.host, reuse_port=shared)
     except OSError as error:
@@ -22,11 +22,12 @@ def listen(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
 
 @contextmanager
 def reserved(settings: Settings) -> Iterator[int]:
-    """The port (a free one for 0), kept as long as the block lasts for processes that listen on it together. It must
-    be free at first: the kernel would also share it with another service of the same user. Raises `StartupError`."""
+    """Reserve the port (a free one for 0) during the block, for several processes that share it. Raises `StartupError`
+    when it is not available."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise StartupError("this system has no SO_REUSEPORT, with which processes share a port: leave --processes out")
     addresses = []
+    # First without SO_REUSEPORT: with it, the kernel would share the port with another service of the same user.
     for alone in listen(settings):
         with alone:
             addresses.append((alone.family, alone.getsockname()))
@@ -38,14 +39,14 @@ def reserved(settings: Settings) -> Iterator[int]:
                 kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 if family == socket.AF_INET6:
                     kept.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                kept.bind(address)  # it never listens, or the kernel would hand it connections
+                kept.bind(address)  # never listens, or the kernel would give it connections
         except OSError as error:
             raise _refusal(settings, error) from error
         yield int(addresses[0][1][1])
 
 
 def reachable(host: str, port: int) -> str:
-    """The URL that a client on this machine can use for a server that listens on `host`."""
+    """The URL under which a client on this machine reaches a server that listens on `host`."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

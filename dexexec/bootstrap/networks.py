@@ -1,11 +1,8 @@
-"""The networks that the enabled venues settle on: a chain and a sealer for each, made when a venue needs it.
+"""Opens the networks that the enabled venues settle on: a chain client for each, and a sealer to sign for it.
 
-    simulated   what the mocks settle on unless told otherwise; nothing to set up
-    localnet    a Solana on this machine, with free coins and a wallet of its own unless one is given
-    solana      the cluster behind SOLANA_RPC_URL, with the wallet of SOLANA_WALLET_SECRET_KEY
-
-The worker half opens them to trade, so only worker processes hold a key, and each holds one. Commands that only look
-open them for less: a quote needs no key at all.
+simulated   the default network of the mocks; needs no setup
+localnet    a Solana on this machine with free coins, and a wallet that is created if none is configured
+solana      the cluster behind SOLANA_RPC_URL, with the wallet of SOLANA_WALLET_SECRET_KEY
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
@@ -48,39 +45,41 @@ FREE_CLUSTERS = frozenset({"devnet", "testnet"})
 
 
 class Purpose(Enum):
-    """What networks are opened for."""
+    """The purpose of opening networks. Only worker processes open them to trade, so only those hold a key."""
 
     TRADE = auto()
-    """Orders are executed: the wallet must be able to pay, and mainnet must be allowed."""
+    """Execute orders: the wallet must be able to pay, and mainnet must be allowed."""
     LOOK = auto()
-    """The wallet is looked at, whatever it holds."""
+    """Read the balances of the wallet, which may be empty."""
     QUOTE = auto()
-    """Venues are asked, and there need not be a wallet."""
+    """Get quotes from venues, without a wallet."""
 
     @property
     def needs_nodes(self) -> str:
-        """Why Solana has to be reached."""
+        """The reason why Solana nodes are needed, for an error."""
         return {
             Purpose.TRADE: "an enabled venue settles on Solana",
             Purpose.LOOK: "a wallet's balances are on Solana",
-            Purpose.QUOTE: "a venue that is asked is on Solana",
+            Purpose.QUOTE: "an enabled venue is on Solana",
         }[self]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """By network: where its swaps settle, who makes them ready for it (only to trade), the wallet's address (unless
-    there is none), what cluster the nodes are of (as `VenueContext.cluster`), and the hash of its first block
-    (where there is one); what runs behind that; and (only to trade, where there are real transactions) the
-    wallet that pays, with its past."""
+    """The open networks. Each dict is keyed by network."""
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
+    """They sign transactions; only with `Purpose.TRADE`."""
     wallets: dict[str, str] = field(default_factory=dict)
+    """Addresses of wallets."""
     clusters: dict[str, str] = field(default_factory=dict)
+    """Names of clusters, as in `VenueContext.cluster`."""
     genesis: dict[str, str] = field(default_factory=dict)
+    """Genesis hashes; the simulated chain has none."""
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     payers: dict[str, WalletOnChain] = field(default_factory=dict)
+    """Wallets that pay for swaps, with their transaction history; only with `Purpose.TRADE` and real transactions."""
 
 
 @asynccontextmanager
@@ -97,11 +96,11 @@ async def open_networks(
     record: str = UNNAMED,
     pins: Pins | None = None,
 ) -> AsyncIterator[Networks]:
-    """What the networks in `needed` are made of, closed at the end. `ledger` is the simulated chain's, `reserved` tells
-    what open attempts may take of a wallet (needed to trade), `record` is the name of the record that has the orders,
-    and `pins` are the programs that may be called (needed to trade).
+    """Open the networks in `needed` for the block. `ledger` is that of the simulated chain, and `record` the name of
+    the database that holds the orders. To trade, `reserved` returns the funds that open attempts may spend, and `pins`
+    are the programs that transactions may call.
 
-    Raises `StartupError` when an address or the wallet's key is missing or wrong, or the wallet cannot pay.
+    Raises `StartupError` when a URL or the wallet's key is missing or invalid, or the wallet cannot pay.
     """
     networks = Networks(chains={Network.SIMULATED: SimulatedChain(ledger)}, sealers={})
     if purpose is Purpose.TRADE:
@@ -136,25 +135,25 @@ def startup_error(error: VenueError) -> type[StartupError]:
 
 
 def split_node_urls(listed: str) -> list[str]:
-    """The addresses of a chain's nodes, which stand in one variable by comma."""
+    """The URLs of a chain's nodes, from a setting that lists them by comma."""
     return [url.strip() for url in listed.split(",") if url.strip()]
 
 
 def wallet_fault(account: Account | None, cluster: str) -> str:
-    """Why the account at a wallet's address cannot pay for swaps on `cluster`, and what to do; empty if it can."""
+    """The reason why a wallet cannot pay for swaps on `cluster`, and the remedy; empty if it can."""
     another = f"or set SOLANA_WALLET_SECRET_KEY to a wallet that has SOL on {cluster}"
     if account is None or not account.lamports:
         free = " (it is free there: https://faucet.solana.com)" if cluster in FREE_CLUSTERS else ""
         return f"does not exist on {cluster}: send SOL to it{free}, {another}"
     if account.owner != Program.SYSTEM or account.data:
-        return f"is an account of the program {account.owner} on {cluster} and no wallet: take another, {another}"
+        return f"is an account of the program {account.owner} on {cluster} and not a wallet: use another, {another}"
     return ""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Solana:
-    """Adds the networks of real transactions. Imports stand where they are needed: the simulated mocks must not wait
-    for Solana's libraries, nor need them."""
+    """Adds the networks with real transactions. It imports Solana's libraries on use, since the simulated mocks must
+    neither wait for them nor need them."""
 
     networks: Networks
     settings: Settings
@@ -167,7 +166,7 @@ class _Solana:
     opened: "list[RpcChain]" = field(default_factory=list)
 
     async def localnet(self, url: str | None) -> None:
-        """With the wallet that is given, or one that is made on first use: its coins are free."""
+        """Add the localnet at `url`, with the configured wallet or one that is created on first use."""
         if url is None:
             raise StartupError(
                 "an enabled venue settles on a localnet: start one with `python -m dexexec localnet` and set"
@@ -199,7 +198,7 @@ class _Solana:
         self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:
-        """Whatever cluster the nodes are of, with the wallet that is given. Mainnet only if that is allowed."""
+        """Add the cluster of SOLANA_RPC_URL, with the configured wallet. Mainnet must be allowed to trade on it."""
         listed = self.settings.solana_rpc_url.get_secret_value() if self.settings.solana_rpc_url else ""
         urls = split_node_urls(listed)
         if not urls:
@@ -235,7 +234,7 @@ class _Solana:
     def _may_trade(self, cluster: str) -> None:
         if cluster == MAINNET and not self.settings.allow_mainnet:
             raise StartupError(
-                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 if that is meant"
+                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 to allow that"
             )
 
     def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str, genesis: str) -> None:
@@ -269,7 +268,7 @@ class _Solana:
             )
 
     def _reserved_on(self, genesis: str) -> Reservations:
-        """What is reserved on the chain with that genesis hash."""
+        """The reserved funds on the chain with this genesis hash only: one wallet may have the same address on two."""
 
         async def reserved(wallet: str, slot: int) -> Mapping[str, int]:
             return await self.reserved(wallet, slot, genesis)
@@ -277,6 +276,6 @@ class _Solana:
         return reserved
 
     async def aclose(self) -> None:
-        """Close what was opened."""
+        """Close the clients of all opened chains."""
         for chain in self.opened:
             await chain.aclose()

@@ -1,8 +1,7 @@
-"""The composition root: makes every part, hands it what it needs as constructor arguments, and runs it as a task.
+"""The composition root: assembles the halves of the service for a role, runs them, and drains them after a stop.
 
-Roles: `all` (API and worker in one process), `api` (HTTP and WebSockets), `worker` (executes the orders on the queue).
-A part that fails unexpectedly ends the process. On SIGTERM or Ctrl-C orders in flight finish or go back to the queue,
-sockets are closed with a request to reconnect, and only then do the servers stop.
+An unexpected error in any part ends the process. On SIGTERM or Ctrl-C orders in flight finish or go back to the queue,
+WebSockets are closed with a request to reconnect, and only then the servers stop.
 """
 
 import asyncio
@@ -30,8 +29,8 @@ from dexexec.store import migrate
 
 
 async def migrate_only(servers: Servers, wait_seconds: float, stopping: StopRequest, observer: Observer) -> list[str]:
-    """Bring the schema up to date; the names of what was applied by the time the process was asked to stop. A Postgres
-    that is away is waited for. Raises `StartupError`."""
+    """Bring the schema up to date, and return the names of the applied schema files. Waits for a Postgres that does not
+    answer. Raises `StartupError`."""
     applied: list[str] = []
 
     async def life(started: Callable[[], None]) -> None:
@@ -55,11 +54,10 @@ async def serve(
     up: Callable[[str], None],
     failpoints: Failpoints = NO_FAILPOINTS,
 ) -> None:
-    """Run until the process is asked to stop, then drain. `listen` is asked for the sockets when requests can be
-    served; `up` is handed the banner once everything runs, which is empty for a worker; tests pass their own
-    `failpoints`.
+    """Run until a stop is requested, then drain. `listen` opens the listening sockets when requests can be served. `up`
+    gets the banner once everything runs; it is empty for a worker. Tests pass their own `failpoints`.
 
-    Raises `StartupError` when a server cannot be used, and whatever a part failed with.
+    Raises `StartupError` when a server cannot be used, and the error of a part that failed.
     """
 
     async def life(started: Callable[[], None]) -> None:
@@ -81,8 +79,8 @@ async def serve(
 
 async def _run(
     shared: Shared,
-    api: "ApiHalf | None",
-    half: "WorkerHalf | None",
+    api: ApiHalf | None,
+    half: WorkerHalf | None,
     servers: Servers,
     stop: asyncio.Event,
     *,
@@ -104,6 +102,8 @@ async def _run(
             text = banner(settings, servers, url, half.localnet_url if half else None)
         up(text)
         await wait_for_stop(stop, tasks)
+        # New connections end first, so that no order arrives while the worker drains. WebSockets end after the worker,
+        # so that clients receive the last events of the orders in flight.
         if api:
             api.server.stop()
         if half:

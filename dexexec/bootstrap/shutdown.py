@@ -1,8 +1,7 @@
-"""Ctrl-C and SIGTERM, from the first moment of a process to its last.
+"""Handles SIGTERM and Ctrl-C during the whole life of a process.
 
-They are noted and never raised: an exception in the middle of starting or stopping a server would leave it behind.
-Installed once and never replaced, not even by the event loop, so that no signal falls into a gap between two handlers.
-Every wait on the way down has a bound; `StopRequest.bounded` is for what hangs all the same.
+A signal only sets a flag, since an exception in the middle of starting or stopping a server would leave it running.
+The handlers are installed once, before the event loop, and never replaced, so that no signal is lost in between.
 """
 
 import asyncio
@@ -14,36 +13,37 @@ from contextlib import contextmanager
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 END_SECONDS = 10.0
-"""What a process may take to end, beside DEXEXEC_DRAIN_SECONDS for the orders in flight."""
+"""How long a stop may take, in addition to DEXEXEC_DRAIN_SECONDS for the orders in flight."""
 
 
 class StopRequest:
-    """Whether the process was asked to stop. Made in the main thread, before anything that must be stopped."""
+    """Whether a stop was requested. Create it on the main thread, before anything that must be stopped."""
 
     def __init__(self) -> None:
         self.requested = False
-        self._told: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one thing that a signal's handler may put to
+        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        # A SimpleQueue, because its put() is reentrant: the signal handler may interrupt any other code.
+        self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ended = threading.Event()
         for number in SIGNALS:
             signal.signal(number, lambda _number, _frame: self.request())
 
     @contextmanager
     def event(self) -> Iterator[asyncio.Event]:
-        """An event of the running loop that is set once the process is asked to stop, before or inside the block."""
+        """An event of the running loop that is set by a stop request, before or during the block."""
         event = asyncio.Event()
-        self._told = asyncio.get_running_loop(), event
+        self._waiting = asyncio.get_running_loop(), event
         try:
             if self.requested:
                 event.set()
             yield event
         finally:
-            self._told = None
-            self._ending.put(None)  # also when a part has failed: from here on it can only end
+            self._waiting = None
+            self._ending.put(None)  # the time limit of `bounded` also applies when a part has failed
 
     @contextmanager
     def bounded(self, seconds: float, then: Callable[[], None]) -> Iterator[None]:
-        """Call `then`, in a thread, when the block has not ended so long after the process was asked to stop."""
+        """Call `then`, on a thread, if the block is still running `seconds` after the stop request."""
         threading.Thread(target=self._watch, args=(seconds, then), name="end watcher", daemon=True).start()
         try:
             yield
@@ -56,21 +56,21 @@ class StopRequest:
             then()
 
     def block_signals(self) -> None:
-        """All is stopped: a signal now could only spoil the exit code while the interpreter ends. It is held back, not
-        ignored: one that came a moment ago still looks for its handler."""
+        """Block the signals once everything has stopped: one could still change the exit code of the process."""
+        # Not ignored: a signal that is already pending still needs its handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def request(self) -> None:
-        """Ask it to stop, as a signal does; from any thread."""
+        """Request a stop, as a signal does. May be called on any thread."""
         self.requested = True
         self._ending.put(None)
-        if self._told is not None:
-            loop, event = self._told
+        if self._waiting is not None:
+            loop, event = self._waiting
             loop.call_soon_threadsafe(event.set)
 
 
 async def wait_for_stop(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for the stop; a task that ends before it has failed, and so has the process."""
+    """Wait for the stop. Raises the error of a task that ends earlier: the process cannot go on without it."""
     for task in tasks:
         task.add_done_callback(lambda _: stop.set())
     await stop.wait()

@@ -1,7 +1,6 @@
-"""What it means when the first contact with a given server fails: nothing answered, or something has to be changed.
+"""Turns a failed first connection to Postgres or Redis into one line that names the cause and the remedy.
 
-Only where nothing answers for now may it help to wait (`UnreachableError`). Whatever else a server says stays as it is
-until somebody changes it (`UnusableError`), and the line says what.
+The error is `UnreachableError` if waiting may help, else `UnusableError`.
 """
 
 import asyncio
@@ -21,22 +20,23 @@ from dexexec.store import UnfitSessionError, UnwritableError
 
 UNKNOWN_HOST = "{0} has no such host: check {1} (it is not repeated, since a secret may be in its place)"
 LONGEST = 300
-"""Characters of a server's own words that are repeated."""
+"""Characters of a server's own message that are quoted."""
 
-# Words of Postgres and PgBouncer for what passes by itself: it starts, stops, fails over, or has no connection left.
+# Messages of Postgres and PgBouncer about temporary states: starting, stopping, failing over, out of connections.
+
 _PASSING = re.compile(
     r"the database system is|too many (clients|connections)|remaining connection slots|no more connections allowed"
     r"|server login has been failing|query_wait_timeout|session is not read-write|server is in hot standby mode"
     r"|server is read.only|server is not in hot standby",
 )
 _REFUSING = ("BUSY ", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM ", "READONLY", "TRYAGAIN")
-"""Of Redis: it is not itself for now."""
+"""Prefixes of Redis' errors about temporary states."""
 _WRONG_NODE = re.compile("unknown command|cluster support disabled|NOAUTH|[Aa]uthentication|NOPERM|permission|username")
 _OF_KIND = {Kind.CLUSTER: "a Cluster", Kind.SENTINEL: "Sentinels with a primary of that name"}
 _SILENT = re.compile(r"Connection refused|timeout expired|No such file|No route to host|is unreachable")
 _TLS = re.compile(r"\bssl|\btls\b|certificate|sslmode", re.IGNORECASE)
 _OUTER = re.compile(r"^.*?(?:(?:failed|bad): (?:FATAL: +)?|FATAL: +)(?!connection to server)", re.DOTALL)
-# (what Postgres says, what to do); the first that fits counts.
+# (pattern in Postgres' message, remedy); the first match counts.
 _REMEDIES = (
     (r"database .* does not exist|no such database", "make it with CREATE DATABASE {database}, or correct PG_DATABASE"),
     (r"permission denied for database", "let its owner run GRANT CONNECT ON DATABASE {database} TO {user}"),
@@ -49,7 +49,7 @@ _ANYTHING = "check PG_HOST, PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE, or DA
 async def postgres_failure(  # noqa: PLR0911 - one for each cause
     address: Address, cause: BaseException | None
 ) -> StartupError:
-    """Why Postgres could not be used at the first contact."""
+    """The error for a failed first connection to Postgres."""
     place = address.place()
     if isinstance(cause, UnwritableError):
         return UnreachableError(f"Postgres at {place} takes no writes: {cause}.")
@@ -57,13 +57,13 @@ async def postgres_failure(  # noqa: PLR0911 - one for each cause
         return UnusableError(f"Postgres at {place} cannot be used: {cause}.")
     text = str(cause) if cause else ""
     words = _OUTER.sub("", text.strip().partition("\n")[0])[:LONGEST].strip().rstrip(".")
-    if "failed to resolve host" in text:  # psycopg's words, which repeat it
+    if "failed to resolve host" in text:  # psycopg quotes the host, which may be a misplaced password
         return UnreachableError(UNKNOWN_HOST.format("Postgres", "PG_HOST or DATABASE_URL"))
     if _PASSING.search(text):
         return UnreachableError(f"Postgres at {place} takes no connection for now ({words}): start again once it does.")
     if _TLS.search(words):
         return UnusableError(
-            f"Postgres at {place} cannot be used: TLS does not work out ({words}). Check sslmode and sslrootcert of"
+            f"Postgres at {place} cannot be used: TLS fails ({words}). Check sslmode and sslrootcert of"
             " DATABASE_URL, or PGSSLMODE and PGSSLROOTCERT."
         )
     if isinstance(cause, OSError) or _SILENT.search(text) or await asyncio.to_thread(_ping, address) is not pq.Ping.OK:
@@ -77,12 +77,12 @@ async def postgres_failure(  # noqa: PLR0911 - one for each cause
 
 
 def _ping(address: Address) -> pq.Ping:
-    """Whether a server answers there, whatever it thinks of our role, in whatever language."""
+    """Whether a server answers. Unlike an error message, this depends on neither the role nor the server's language."""
     return pq.Ping(pq.PGconn.ping(address.conninfo().encode()))
 
 
 def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # noqa: PLR0911 - one for each cause
-    """Why Redis could not be used at the first contact."""
+    """The error for a failed first connection to Redis."""
     place, words = address.place(), _first_line(error)
     if isinstance(error.__context__, socket.gaierror):
         return UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL"))
@@ -91,23 +91,23 @@ def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # n
     if isinstance(error, AuthenticationError):
         return UnusableError(f"Redis at {place} refuses the login ({words}): check user and password in REDIS_URL.")
     if isinstance(error, InvalidResponse):
-        return UnusableError(f"What answers at {place} is no Redis: check host and port in REDIS_URL.")
+        return UnusableError(f"The server at {place} is not a Redis: check host and port in REDIS_URL.")
     if address.kind is not Kind.SINGLE and " cannot be found: " in words:
         kind = UnusableError if _WRONG_NODE.search(words) else UnreachableError
-        return kind(f"Redis: {words}. Check REDIS_URL, and that what it names is {_OF_KIND[address.kind]}.")
+        return kind(f"Redis: {words}. Check REDIS_URL, and that it names {_OF_KIND[address.kind]}.")
     if isinstance(error, BusyLoadingError) or words.startswith(_REFUSING):
         return UnreachableError(f"Redis at {place} takes no commands for now ({words}): start again once it does.")
     if isinstance(error, ResponseError):
         return UnusableError(f"Redis at {place} cannot be used ({words}): check REDIS_URL.")
     if "certificate" in words.lower() or "[ssl" in words.lower():
         return UnusableError(
-            f"Redis at {place} cannot be used: TLS does not work out ({words}). Check whether REDIS_URL should begin"
+            f"Redis at {place} cannot be used: TLS fails ({words}). Check whether REDIS_URL should begin"
             " with rediss:// or redis://, and its ssl_ options."
         )
     if "closed" in words or "reset" in words:
         return UnreachableError(
-            f"What answers at {place} closes the connection ({words}): check that REDIS_URL names a Redis, and begins"
-            " with rediss:// if it wants TLS."
+            f"The server at {place} closes the connection ({words}): check that REDIS_URL names a Redis, and begins"
+            " with rediss:// if the server requires TLS."
         )
     tls = " with TLS" * address.tls
     return UnreachableError(
@@ -116,7 +116,7 @@ def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # n
 
 
 def redis_url_problem(error: Exception) -> str:
-    """What redis-py does not take of REDIS_URL, which its own words tell in terms of Python."""
+    """The problem with a REDIS_URL that redis-py refuses, in terms of the URL instead of Python."""
     words = _first_line(error)
     if found := re.search(r"unexpected keyword argument '(\w+)'", words):
         return f"REDIS_URL has an option that redis-py does not know: {found[1]}."
@@ -128,7 +128,7 @@ def redis_url_problem(error: Exception) -> str:
 
 
 def check_certificate_files(options: Mapping[str, object]) -> None:
-    """redis-py would tell of a missing file as if the server were missing. Raises `UnusableError`."""
+    """Raises `UnusableError` for an unreadable certificate file, which redis-py reports like a missing server."""
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
         path = options.get(name)
         if path is not None and not os.access(str(path), os.R_OK):
@@ -140,7 +140,7 @@ def _first_line(error: Exception) -> str:
 
 
 def lost_during_start(error: Exception) -> StartupError:
-    """What a server went away or refused with in the middle of the start, after a first contact that was good."""
+    """The error for a server that fails during the start, after a successful first connection."""
     cause = str(error.__cause__ or "").strip().partition("\n")[0][:LONGEST].rstrip(".")
     because = f" ({cause})" if cause else ""
-    return UnreachableError(f"{error}{because}, in the middle of the start: start again once that is over.")
+    return UnreachableError(f"{error}{because}, during the start: start again once that is over.")

@@ -10,29 +10,29 @@ from dexexec.errors import UnreachableError
 from dexexec.observe.observer import Observer
 
 Life = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
-"""From the first contact to the last. It calls what it is handed once it has started, and then ends by itself after a
-stop."""
+"""The whole run of a service. It calls its argument once it has started, and returns after a stop."""
 START_PAUSE = 0.5
-"""Seconds between two tries to start."""
+"""Seconds between two attempts to start."""
 
 
 async def run_with_retries(life: Life, stop: asyncio.Event, observer: Observer, wait_seconds: float) -> None:
-    """Run `life`. While servers are away it is begun again, for `wait_seconds`. Stopped before it has started, it is
-    cancelled: what is still waited for would not be used any more. Raises what it raises."""
+    """Run `life`. While a server is unreachable at the start, it is retried for `wait_seconds`. A stop before it has
+    started cancels it. Raises what `life` raises."""
     loop = asyncio.get_running_loop()
-    until, told = loop.time() + wait_seconds, ""
+    give_up_at = loop.time() + wait_seconds
+    logged = ""  # the last logged cause, so that the same cause is logged once
     started = asyncio.Event()
     while True:
         try:
             await _live_once(life, started, stop)
             break
         except UnreachableError as error:
-            left = until - loop.time()
+            left = give_up_at - loop.time()
             if started.is_set() or left <= 0:
                 raise
-            if str(error) != told:
-                told = str(error)
-                observer.start_delayed(told, left)
+            if str(error) != logged:
+                logged = str(error)
+                observer.start_delayed(logged, left)
             await unless_stopped(stop, asyncio.sleep(min(START_PAUSE, left)))
             if stop.is_set():
                 break

@@ -1,9 +1,8 @@
-"""`--processes N`: the parent of several processes that are one service. It starts, watches and drains them.
+"""The parent process of `--processes N`: starts, watches, restarts and drains N child processes.
 
-The parent keeps the port, the embedded servers and the localnet, and serves nobody. Its children are `python -m
-dexexec` of the same role. They are given the servers' addresses by their environment and listen on the same port with
-SO_REUSEPORT: the kernel spreads new connections over them. A child that ends is started again. One whose parent is
-gone drains and ends by itself (`dexexec.bootstrap.parent_link`), so that not even kill -9 leaves any behind.
+The parent serves no requests itself; it holds the port, the embedded servers and the localnet. Its children run
+`python -m dexexec` with the same role and share the port with SO_REUSEPORT, so the kernel spreads new connections over
+them. A child whose parent is gone drains and exits (`dexexec.bootstrap.parent_link`).
 """
 
 import asyncio
@@ -35,11 +34,11 @@ from dexexec.venues import registry
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
 WELL_AFTER = 60.0
-"""A child that lived for so many seconds was well: the next pause is the first again."""
+"""A child that has run for this many seconds was healthy: the next pause is the shortest again."""
 GRACE_SECONDS = 15.0
-"""What a child may take to end beyond DEXEXEC_DRAIN_SECONDS, before it is killed."""
+"""How long a child may take to end in addition to DEXEXEC_DRAIN_SECONDS, before it is killed."""
 MOST_EMBEDDED = 16
-"""Each process has up to ten connections, and the embedded Postgres takes 200."""
+"""The most processes on the embedded Postgres: each has up to ten connections, and Postgres accepts 200."""
 
 
 def serve(
@@ -52,12 +51,12 @@ def serve(
     say: Callable[[str], None],
     event_loop: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
-    """Run `count` processes of `role` until this one is asked to stop, then drain them. `say` is handed the banner
-    once all are ready. Raises `StartupError` when one of them cannot start at first."""
+    """Run `count` processes of `role` until a stop is requested, then drain them. `say` prints the banner once all are
+    ready. Raises `StartupError` when one of them fails before it was ready."""
     if settings.postgres_address() is None and count > MOST_EMBEDDED:
         raise StartupError(
-            f"the embedded Postgres has connections for {MOST_EMBEDDED} processes: give --processes no more, or set"
-            " PG_HOST to a Postgres of your own"
+            f"the embedded Postgres has connections for {MOST_EMBEDDED} processes: lower --processes, or set PG_HOST to"
+            " a Postgres of your own"
         )
     with ExitStack() as stack:
         port = stack.enter_context(listening_sockets.reserved(settings)) if role is not Role.WORKER else None
@@ -88,7 +87,7 @@ async def _parent(
                 if port is not None:
                     say(banner(settings, found, listening_sockets.reachable(settings.host, port), localnet_url))
 
-            family = ChildSupervisor(
+            supervisor = ChildSupervisor(
                 [] if role is Role.ALL else [role],
                 child_environment(os.environ, found, port, localnet_url),
                 count,
@@ -96,7 +95,7 @@ async def _parent(
                 up=up,
                 observer=observer,
             )
-            tasks = [asyncio.create_task(family.keep(number)) for number in range(1, count + 1)]
+            tasks = [asyncio.create_task(supervisor.keep(number)) for number in range(1, count + 1)]
             if localnet:
                 tasks.append(asyncio.create_task(localnet.watch()))
             try:
@@ -108,35 +107,39 @@ async def _parent(
 
 
 def child_environment(
-    ours: Mapping[str, str], found: Servers, port: int | None, localnet_url: str | None
+    parent: Mapping[str, str], servers: Servers, port: int | None, localnet_url: str | None
 ) -> dict[str, str]:
-    """Our environment, with the addresses that were only found out here."""
-    told = {"PORT": str(port)} if port is not None else {}
-    if "Postgres" in found.embedded:
-        at = found.postgres
-        told |= {"PG_HOST": at.host, "PG_PORT": str(at.port), "PG_USER": at.user, "PG_DATABASE": at.database}
-    if "Redis" in found.embedded:
-        told["REDIS_URL"] = found.redis_url
+    """The environment of a child: the parent's, with the port and the addresses of what the parent has started."""
+    added = {"PORT": str(port)} if port is not None else {}
+    if "Postgres" in servers.embedded:
+        postgres = servers.postgres
+        added["PG_HOST"] = postgres.host
+        added["PG_PORT"] = str(postgres.port)
+        added["PG_USER"] = postgres.user
+        added["PG_DATABASE"] = postgres.database
+    if "Redis" in servers.embedded:
+        added["REDIS_URL"] = servers.redis_url
     if localnet_url is not None:
-        told["DEXEXEC_LOCALNET_URL"] = localnet_url
-    return {name: value for name, value in ours.items() if name.upper() not in told} | told  # settings ignore the case
+        added["DEXEXEC_LOCALNET_URL"] = localnet_url
+    # Settings ignore the case of names: a leftover `port` of the parent would compete with `PORT`.
+    return {name: value for name, value in parent.items() if name.upper() not in added} | added
 
 
 def next_pause(pause: float, lived: float) -> float:
-    """Seconds to wait before a child is started again that lived for `lived` seconds; `pause` was the wait before."""
+    """Seconds to wait before a child is restarted that has run for `lived` seconds. `pause` was the previous wait."""
     return min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE) if lived < WELL_AFTER else FIRST_PAUSE
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a child ended: its exit status as `subprocess` has it, and its own words if it could not start."""
+    """How a child ended: its exit status as `subprocess` reports it, and its own error if it could not start."""
 
     status: int
     refusal: str = ""
 
     @property
     def asked_for(self) -> bool:
-        """Whether it was told to: somebody's kill, or a stop that has not reached us yet."""
+        """Whether it was stopped by a signal: by a person, or by a stop request that has not reached the parent yet."""
         return self.status in {0, -signal.SIGTERM, -signal.SIGINT}
 
     def __str__(self) -> str:
@@ -146,46 +149,49 @@ class End:
 
 
 class ChildSupervisor:
-    """The children. `up` is called once, when all of them are ready."""
+    """Starts and restarts the child processes. `up` is called once, when all of them are ready."""
 
     def __init__(
         self,
         arguments: Sequence[str],
-        told: Mapping[str, str],
+        environment: Mapping[str, str],
         count: int,
         *,
         drain_seconds: float,
         up: Callable[[], None],
         observer: Observer,
     ) -> None:
-        self._arguments, self._told, self._drain_seconds = arguments, told, drain_seconds
-        self._up, self._observer = up, observer
+        self._arguments = arguments
+        self._environment = environment
+        self._drain_seconds = drain_seconds
+        self._up = up
+        self._observer = observer
         self._awaited = set(range(1, count + 1))
 
     async def keep(self, number: int) -> None:
-        """One child, started again whenever it ends; cancelled, it is drained. Raises `StartupError` when it was never
-        ready."""
+        """Run child `number` and restart it whenever it ends; on cancellation, drain it. Raises `StartupError` when it
+        ends before it was ready for the first time."""
         pause = 0.0
         while True:
             begun = time.monotonic()
-            end = await self._live(number)
+            end = await self._run(number)
             if number in self._awaited and not end.asked_for:
                 raise StartupError(end.refusal or f"a process {end} before it was ready")
             pause = next_pause(pause, time.monotonic() - begun)
             self._observer.process_exited(number, str(end), pause)
             await asyncio.sleep(pause)
 
-    async def _live(self, number: int) -> End:
+    async def _run(self, number: int) -> End:
         try:
-            child = await Child.start(self._arguments, self._told)
+            child = await Child.start(self._arguments, self._environment)
         except OSError as error:
             return End(1, f"a process cannot be started: {error}")
         try:
-            word = await child.word()
-            if word == READY:
+            report = await child.start_report()
+            if report == READY:
                 self._observer.process_ready(number, child.pid)
-                self._is_ready(number)
-            return End(await child.over(), "" if word == READY else word)
+                self._set_ready(number)
+            return End(await child.exit_status(), "" if report == READY else report)
         except asyncio.CancelledError:
             if not await child.drain(self._drain_seconds):
                 self._observer.process_killed(number, child.pid, self._drain_seconds)
@@ -193,7 +199,7 @@ class ChildSupervisor:
         finally:
             child.close()
 
-    def _is_ready(self, number: int) -> None:
+    def _set_ready(self, number: int) -> None:
         if number in self._awaited:
             self._awaited.remove(number)
             if not self._awaited:
@@ -201,7 +207,7 @@ class ChildSupervisor:
 
 
 class Child:
-    """One child process and our end of its line, which it holds as long as it lives."""
+    """A child process and the parent's end of the link to it."""
 
     def __init__(
         self, popen: "subprocess.Popen[bytes]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -210,48 +216,48 @@ class Child:
         self.pid = popen.pid
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], told: Mapping[str, str]) -> "Child":
-        """Raises OSError."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
+    async def start(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> "Child":
+        """Start a child process. Raises `OSError`."""
+        parent_end, child_end = socket.socketpair()
+        with child_end:
+            reader, writer = await asyncio.open_unix_connection(sock=parent_end)
             try:
-                return cls(_spawn(arguments, told, theirs.fileno()), reader, writer)
+                return cls(_spawn(arguments, environment, child_end.fileno()), reader, writer)
             except OSError:
                 writer.close()
                 raise
 
-    async def word(self) -> str:
-        """What it says about its start; empty when it ends without a word."""
+    async def start_report(self) -> str:
+        """`READY`, or the error of its start; empty when it ended without a report."""
         return (await self._reader.readline()).decode().strip()
 
-    async def over(self) -> int:
-        """Its exit status, once it has ended."""
-        await self._reader.read()
+    async def exit_status(self) -> int:
+        """Wait until the child has ended, and return its exit status."""
+        await self._reader.read()  # the link ends with the child, so no thread waits meanwhile
         return await asyncio.to_thread(self._popen.wait)
 
     async def drain(self, seconds: float) -> bool:
-        """SIGTERM, and SIGKILL if it has not ended after so long: whether it ended by itself."""
+        """Send SIGTERM, and SIGKILL after `seconds`. Returns whether the child ended by itself."""
         self._popen.terminate()
-        over = asyncio.create_task(self.over())
-        done, _ = await asyncio.wait([over], timeout=seconds)
+        ending = asyncio.create_task(self.exit_status())
+        done, _ = await asyncio.wait([ending], timeout=seconds)
         if not done:
             self._popen.kill()
-        await over
+        await ending
         return bool(done)
 
     def close(self) -> None:
-        """Our end of the line."""
+        """Close the parent's end of the link."""
         self._writer.close()
 
 
-def _spawn(arguments: Sequence[str], told: Mapping[str, str], line: int) -> "subprocess.Popen[bytes]":
+def _spawn(arguments: Sequence[str], environment: Mapping[str, str], link: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "dexexec", *arguments, NOTIFY, str(line)],
-        env=told,
+        [sys.executable, "-m", "dexexec", *arguments, NOTIFY, str(link)],
+        env=environment,
         stdin=subprocess.DEVNULL,
-        pass_fds=(line,),
-        process_group=0,  # Ctrl-C reaches the parent alone: a child that is still loading could not take it well
+        pass_fds=(link,),
+        process_group=0,  # Ctrl-C must only reach the parent: a child has no signal handler while it is loading
     )
 
 

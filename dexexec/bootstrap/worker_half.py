@@ -33,18 +33,18 @@ from dexexec.venues.router import Router
 
 @dataclass(frozen=True, slots=True)
 class WorkerHalf:
-    """The worker, with what runs behind it."""
+    """The worker, with its background tasks."""
 
     worker: Worker
     background: list[Background]
     localnet_url: str | None
-    """The localnet that came up with it."""
+    """The localnet that was started with the worker."""
 
 
 @asynccontextmanager
 async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
-    """Venues with their networks, router, settlement, pipeline, worker and sweeper; the all-in-one start brings a
-    localnet where a venue needs one and none is given. Raises `StartupError`."""
+    """Open the networks, prepare the venues and assemble the worker. The all-in-one start also starts a localnet, if a
+    venue needs one and none is configured. Raises `StartupError`."""
     settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
     ledger, comparisons = (
@@ -96,8 +96,7 @@ def _signing_permission(
     comparisons: ChainComparisons,
     record: str,
 ) -> SigningPermission:
-    """What the worker waits for before it signs: `programs` tell by their venues where a swap was made. Attempts are
-    only recorded where it permits."""
+    """The permission that the worker needs before it signs. `programs` attribute a swap on chain to its venue."""
     settings = shared.settings
     compared = [
         Comparison(
@@ -119,7 +118,7 @@ def _signing_permission(
 def _assemble(
     shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
 ) -> WorkerHalf:
-    """Router, settlement, pipeline, worker and sweeper, for venues that are ready."""
+    """Assemble router, settlement, pipeline, worker and sweeper for prepared venues."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)

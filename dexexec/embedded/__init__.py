@@ -1,1 +1,1 @@
-"""Embedded Postgres and Valkey, for a machine that has neither."""
+"""Runs an embedded Postgres and Valkey on machines that have neither."""

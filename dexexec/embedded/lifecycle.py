@@ -1,15 +1,7 @@
-"""Postgres and Valkey for a machine that has neither. The ground of an order's way: store and queue run on them.
+"""Starts, shares, restarts and stops the embedded servers.
 
-The servers outlive a killed process and are taken over by the next one; the last process to leave stops them. Two
-lock files in a server's folder say who is there. The kernel drops a lock with its last holder, so a crash leaves none:
-
-* `users.lock`: shared by every process that uses the server. The one that can turn it exclusive is the last, and a
-  newcomer waits until that one has stopped the server.
-* `server.lock`: taken to start the server, then inherited by it and by each of its children, and held until the last
-  of them is gone. It makes a second starter wait for the first, and it says what a pid file cannot say after a crash
-  or a reboot: nobody touches the data any more.
-
-Why it is made so: docs/adr/0003-embedded-servers.md.
+A server survives a killed process and is reused by the next one; the last process that uses it stops it. Two file
+locks coordinate that; the kernel releases them after a crash. docs/adr/0003-embedded-servers.md has the reasons.
 """
 
 import fcntl
@@ -25,17 +17,17 @@ from dexexec.errors import EmbeddedError
 
 __all__ = ["PostgresAddress", "postgres", "valkey"]
 
-START_SECONDS = 120  # after a crash, Postgres replays its log before it answers
+START_SECONDS = 120  # long, since Postgres replays its log after a crash before it answers
 STOP_SECONDS = 60
 POLITE_SECONDS = 10
-"""How long a server may take to go in good order. Then it is made to go as after a crash, which loses nothing."""
+"""How long a server may take for an orderly stop. After that it is stopped at once, which loses no commit."""
 POLL_SECONDS = 0.01
 WATCH_SECONDS = 0.5
-NOBODY = 65534
+UNPRIVILEGED_UID = 65534
 
 
-Tell = Callable[[str], None]
-GivenUp = Callable[[], bool]
+Report = Callable[[str], None]
+StopRequested = Callable[[], bool]
 
 
 def _never() -> bool:
@@ -44,47 +36,58 @@ def _never() -> bool:
 
 @contextmanager
 def postgres(
-    data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None, given_up: GivenUp = _never
+    data_dir: Path,
+    *,
+    tcp_port: int | None = None,
+    report: Report | None = None,
+    stop_requested: StopRequested = _never,
 ) -> Iterator[PostgresAddress]:
-    """Keep Postgres running on `data_dir`, and yield its address: a unix socket below `data_dir`.
+    """Run Postgres on `data_dir` for the block, and yield its address: a unix socket below `data_dir`.
 
-    With `tcp_port` it is 127.0.0.1, **without a password**: for tests that need a server given by the environment. All
-    users of one data folder must agree on the port. With `tell`, a server that dies meanwhile is started again, and
-    `tell` is handed a line about it, in a thread. Once `given_up` says so, the start is not waited for, and the server
-    may not answer. Raises EmbeddedError, with one line that says what to do.
+    With `tcp_port` it also listens on 127.0.0.1, **without a password**, for tests that need a server given by the
+    environment. All users of a data folder must use the same port. With `report`, a server that dies is restarted, and
+    `report` gets a line about it, on a thread. When `stop_requested` returns True during the start, the block is
+    entered although the server may not answer yet. Raises `EmbeddedError`.
     """
     server = PostgresServer(data_dir, tcp_port)
-    with _in_use(server, given_up), _watched(server, tell):
+    with _in_use(server, stop_requested), _watched(server, report):
         yield server.address
 
 
 @contextmanager
 def valkey(
-    data_dir: Path, *, tcp_port: int | None = None, tell: Tell | None = None, given_up: GivenUp = _never
+    data_dir: Path,
+    *,
+    tcp_port: int | None = None,
+    report: Report | None = None,
+    stop_requested: StopRequested = _never,
 ) -> Iterator[str]:
-    """Keep Valkey running on `data_dir`, and yield its URL for `redis.from_url`. The rest is as with `postgres`."""
+    """Run Valkey on `data_dir` for the block, and yield its URL. The parameters are those of `postgres`."""
     server = ValkeyServer(data_dir, tcp_port)
-    with _in_use(server, given_up), _watched(server, tell):
+    with _in_use(server, stop_requested), _watched(server, report):
         yield server.url
 
 
 @contextmanager
-def _in_use(server: Server, given_up: GivenUp) -> Iterator[None]:
+def _in_use(server: Server, stop_requested: StopRequested) -> Iterator[None]:
     with _explained(server):
-        server.home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # wallets are kept there, too
+        server.home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # private: it also holds wallet files
         server.home.mkdir(exist_ok=True)
         server.home.chmod(0o700)
+        # Under root the servers run as the folder's owner, since Postgres refuses to run as root.
         if os.geteuid() == 0 and server.home.stat().st_uid == 0:
-            os.chown(server.home, NOBODY, NOBODY)
+            os.chown(server.home, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
+        # Every process that uses the server holds a shared lock on this file.
         users = _open_lock(server, "users")
     try:
         with _explained(server):
-            _wait_for_share(users, given_up)
-            _bring_up(server, given_up)
+            _wait_for_share(users, stop_requested)
+            _bring_up(server, stop_requested)
         yield
     finally:
         try:
             with _explained(server):
+                # Only the last user gets the exclusive lock; a newcomer then waits until the server has stopped.
                 if _try_exclusive(users):
                     _shut_down(server)
         finally:
@@ -92,12 +95,12 @@ def _in_use(server: Server, given_up: GivenUp) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(server: Server, tell: Tell | None) -> Iterator[None]:
-    if tell is None:
+def _watched(server: Server, report: Report | None) -> Iterator[None]:
+    if report is None:
         yield
         return
     over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(server, over, tell), name=f"{server.name} watcher", daemon=True)
+    watcher = threading.Thread(target=_watch, args=(server, over, report), name=f"{server.name} watcher", daemon=True)
     watcher.start()
     try:
         yield
@@ -106,20 +109,20 @@ def _watched(server: Server, tell: Tell | None) -> Iterator[None]:
         watcher.join()
 
 
-def _watch(server: Server, over: threading.Event, tell: Tell) -> None:
+def _watch(server: Server, over: threading.Event, report: Report) -> None:
     while not over.wait(WATCH_SECONDS):
         try:
             with _explained(server):
                 if _is_gone(server):
-                    tell(f"the embedded {server.name} has died: starting it again")
+                    report(f"the embedded {server.name} has died: restarting it")
                     _bring_up(server)
-                    tell(f"the embedded {server.name} is back")
+                    report(f"the embedded {server.name} is back")
         except EmbeddedError as error:
-            tell(str(error))
+            report(str(error))
 
 
 def _is_gone(server: Server) -> bool:
-    """Whether none of the server's processes lives."""
+    """Whether all processes of the server have ended."""
     lock = _open_lock(server, "server")
     try:
         return _try_exclusive(lock)
@@ -127,9 +130,9 @@ def _is_gone(server: Server) -> bool:
         os.close(lock)
 
 
-def _wait_for_share(users: int, given_up: GivenUp) -> None:
-    """Wait until the last user of before has stopped the server."""
-    while not given_up():
+def _wait_for_share(users: int, stop_requested: StopRequested) -> None:
+    """Take the shared lock of users. It is only refused while the last user before us stops the server."""
+    while not stop_requested():
         try:
             fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -138,11 +141,13 @@ def _wait_for_share(users: int, given_up: GivenUp) -> None:
             return
 
 
-def _bring_up(server: Server, given_up: GivenUp = _never) -> None:
-    """Take over the server that runs, or start it once the processes of the one before are gone."""
+def _bring_up(server: Server, stop_requested: StopRequested = _never) -> None:
+    """Use the server if it runs, else start it once all processes of the previous one have ended."""
     deadline = time.monotonic() + START_SECONDS
     started = False
-    while not given_up() and not server.answers():
+    while not stop_requested() and not server.answers():
+        # The server and its children inherit this lock and hold it until the last of them has ended. Unlike a pid
+        # file, it proves after a crash or a reboot that no process uses the data any more.
         lock = _open_lock(server, "server")
         try:
             if _try_exclusive(lock):
@@ -151,14 +156,14 @@ def _bring_up(server: Server, given_up: GivenUp = _never) -> None:
                 server.start(lock)
                 started = True
         finally:
-            os.close(lock)  # never LOCK_UN, which would take it from the server as well
+            os.close(lock)  # not LOCK_UN, which would release the server's lock as well
         if time.monotonic() > deadline:
             raise server.failure(f"it does not answer after {START_SECONDS} s")
         time.sleep(POLL_SECONDS)
 
 
 def _shut_down(server: Server) -> None:
-    """Stop the server, and wait until none of its processes lives."""
+    """Stop the server, and wait until all its processes have ended."""
     lock = _open_lock(server, "server")
     try:
         begun = time.monotonic()

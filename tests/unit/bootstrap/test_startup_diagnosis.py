@@ -69,7 +69,7 @@ REDIS_WORDS: list[tuple[RedisError, type[StartupError], str]] = [
     (NoPermissionError("User x has no permissions to run the 'info' command"), UnusableError, "docs/SCALING.md"),
     (ResponseError("unknown command 'INFO'"), UnusableError, "docs/SCALING.md"),
     (ResponseError("DB index is out of range"), UnusableError, "DB index is out of range"),
-    (InvalidResponse("Protocol Error: H"), UnusableError, "is no Redis"),
+    (InvalidResponse("Protocol Error: H"), UnusableError, "is not a Redis"),
     (RedisConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), UnusableError, "TLS"),
     (RedisConnectionError("Connection closed by server."), UnreachableError, "closes the connection"),
     (BusyLoadingError("Redis is loading the dataset in memory"), UnreachableError, "takes no commands for now"),
@@ -117,7 +117,7 @@ def test_what_is_refused_in_the_middle_of_the_start_is_a_sentence() -> None:
     error = UnavailableError("Redis refuses writes for now")
     error.__cause__ = ResponseError("MISCONF Redis is configured to save RDB snapshots.\nMore.")
     assert str(lost_during_start(error)) == (
-        "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), in the middle of the start:"
+        "Redis refuses writes for now (MISCONF Redis is configured to save RDB snapshots), during the start:"
         " start again once that is over."
     )
 
