@@ -44,11 +44,15 @@ class StopRequest:
     @contextmanager
     def bounded(self, seconds: float, then: Callable[[], None]) -> Iterator[None]:
         """Call `then`, on a thread, if the block is still running `seconds` after the stop request."""
-        threading.Thread(target=self._watch, args=(seconds, then), name="end watcher", daemon=True).start()
+        watcher = threading.Thread(target=self._watch, args=(seconds, then), name="end watcher", daemon=True)
+        watcher.start()
         try:
             yield
         finally:
             self._ended.set()
+            self._ending.put(None)
+            # `block_signals` only works for the thread that calls it: a signal must find no other thread.
+            watcher.join()
 
     def _watch(self, seconds: float, then: Callable[[], None]) -> None:
         self._ending.get()
