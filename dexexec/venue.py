@@ -235,6 +235,7 @@ class NoOptions(BaseModel):
     """For adapters without settings."""
 
 
+# Not keyword-only, although it has five fields: tests of adapters outside this repository may build it by position.
 @dataclass(frozen=True, slots=True)
 class VenueContext(Generic[OptionsT]):
     """What an adapter gets from the engine: time, tokens, the chain of its network, its own options. No secrets.

@@ -1,4 +1,4 @@
-"""For those who write venues: the contract that every adapter keeps, as checks that any test runner can call.
+"""For authors of adapters: the contract that every adapter must keep, as checks for any test runner.
 
     from dexexec.testing.contract import CHECKS, report
     from dexexec.testing.harness import Harness
@@ -6,5 +6,5 @@
     for check in CHECKS:
         await check(Harness(MyVenue))  # raises ContractViolation
 
-`python -m dexexec adapters check NAME` prints the same as a report.
+`python -m dexexec adapters check NAME` runs the same checks and prints a report.
 """

@@ -1,4 +1,4 @@
-"""A clock that a test holds in its hand."""
+"""A clock for tests, whose time passes only on demand."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ import asyncio
 class ManualClock:
     """`dexexec.clock.Clock` whose time passes only by `advance` and by `sleep`.
 
-    Nobody waits for real: when a task sleeps and no other one wakes earlier, the time jumps to its waking. Wall clock
-    and monotonic clock run together; `unix_ms` is where the wall clock starts.
+    No real time passes: when a task sleeps and no other task wakes earlier, the time jumps to its waking. Wall clock
+    and monotonic clock advance together; the wall clock starts at `unix_ms`.
     """
 
     def __init__(self, unix_ms: int = 1_700_000_000_000) -> None:
@@ -20,7 +20,7 @@ class ManualClock:
         return self._start_ms + self._elapsed_ns // 1_000_000
 
     def monotonic(self) -> float:
-        """Seconds since this clock was made."""
+        """Seconds since this clock was created."""
         return self._elapsed_ns / 1e9
 
     def advance(self, seconds: float) -> None:
@@ -28,11 +28,12 @@ class ManualClock:
         self._elapsed_ns += round(seconds * 1e9)
 
     async def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass, and everything that falls due meanwhile happen first."""
+        """Let `seconds` pass. Tasks that wake earlier run first."""
         waking = self._elapsed_ns + round(seconds * 1e9)
         self._wakings.append(waking)
         try:
             await asyncio.sleep(0)
+            # The task that wakes first moves the time; the others yield until it has run.
             while self._elapsed_ns < waking:
                 if min(self._wakings) == waking:
                     self._elapsed_ns = waking

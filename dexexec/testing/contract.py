@@ -1,7 +1,7 @@
-"""The contract of adapters as a list of checks, to be called by any test runner, and as a report for people.
+"""The adapter contract: a list of checks for any test runner, and a report for people.
 
-A check is awaited with a `Harness`. It returns when the adapter keeps the rule, raises `ContractViolation` when not,
-and `NotApplicable` when the rule says nothing about this adapter.
+A check is awaited with a `Harness`. It raises `ContractViolation` when the adapter breaks the rule, and `NotApplicable`
+when the rule does not apply to this adapter.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dexexec.testing.harness import Harness, NotApplicable, RuleBroken, describe
 
 
 class ContractViolation(AssertionError):  # noqa: N818
-    """An adapter breaks `rule`; `detail` says what was seen and what was due."""
+    """An adapter breaks `rule`. `detail` is what it did, and what is required."""
 
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(f"{rule}: {detail}")
@@ -24,14 +24,14 @@ class ContractViolation(AssertionError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule: its name, the promise in a sentence, and the code that tries it."""
+    """One rule: its name, its text, and the code that checks it."""
 
     rule: str
     promise: str
     run: Callable[[Harness], Awaitable[None]]
 
     async def __call__(self, harness: Harness) -> None:
-        """Try the rule. Raises `ContractViolation` or `NotApplicable`."""
+        """Check the rule. Raises `ContractViolation` or `NotApplicable`."""
         try:
             await self.run(harness)
         except RuleBroken as error:
@@ -39,7 +39,7 @@ class Check:
 
 
 class Verdict(StrEnum):
-    """How a rule came out."""
+    """The result of a check."""
 
     OK = "ok"
     FAIL = "FAIL"
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line of a report. `detail` is empty when the rule is kept."""
+    """One line of the report. `detail` is empty when the rule is kept."""
 
     rule: str
     promise: str
@@ -57,6 +57,7 @@ class Result:
 
 
 def _check(run: Callable[[Harness], Awaitable[None]]) -> Check:
+    # The name and docstring of the function are the rule's name and text in reports.
     rule = run.__name__.replace("_", "-")
     return Check(rule, " ".join((run.__doc__ or "").split()), run)
 
@@ -85,15 +86,16 @@ CHECKS: tuple[Check, ...] = tuple(
 
 
 async def report(harness: Harness, checks: Sequence[Check] = CHECKS) -> list[Result]:
-    """Every rule's result, in order. Whatever an adapter raises is that rule's failure, and the next one is tried."""
+    """The results of all rules, in order. An exception of the adapter fails its rule, and the next rule is checked."""
     return [await _result(check, harness) for check in checks]
 
 
 async def _result(check: Check, harness: Harness) -> Result:
+    # gather returns every exception, also a BaseException, which `except Exception` would let through.
     [raised] = await asyncio.gather(check(harness), return_exceptions=True)
     if raised is None:
         return Result(check.rule, check.promise, Verdict.OK, "")
     if isinstance(raised, NotApplicable):
         return Result(check.rule, check.promise, Verdict.SKIPPED, str(raised))
-    detail = raised.detail if isinstance(raised, ContractViolation) else f"the check met {describe(raised)}"
+    detail = raised.detail if isinstance(raised, ContractViolation) else f"the check failed with {describe(raised)}"
     return Result(check.rule, check.promise, Verdict.FAIL, detail)

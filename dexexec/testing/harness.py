@@ -1,8 +1,8 @@
-"""What a check of the contract works on: a venue of its own, in a setup whose time and chain it controls.
+"""Sets up a venue for the checks of the contract, with a clock and a chain that the check controls.
 
-A check asks for a condition, and gets the venue with its options set for it. An adapter says which value of an option
-makes which condition, in the field itself: `Field(..., json_schema_extra={"contract": {"still": 0, "slow": 60_000}})`.
-Prices must stand still while the clock does; an adapter with live prices is checked on recorded ones.
+A check requests a condition, and gets the venue with options for it. An adapter declares the value of an option for
+each condition in the field: `Field(..., json_schema_extra={"contract": {"still": 0, "slow": 60_000}})`. Prices may only
+change with the clock; an adapter with live prices is checked on recorded ones.
 """
 
 import asyncio
@@ -27,31 +27,31 @@ from dexexec.venues.registry import VenueClass, read_options
 
 T = TypeVar("T")
 PATIENCE = 5.0
-"""Real seconds after which a venue is taken to hang."""
+"""Real seconds after which a venue counts as hanging."""
 DEADLINE = 1.0
-"""Seconds that a quote may take."""
+"""Seconds until the deadline of a quote."""
 SLIPPAGE_BPS = 50
 
 
 class Condition(StrEnum):
-    """What an adapter's options are set for."""
+    """The condition for which an adapter's options are set."""
 
     STILL = "still"  # no failures, no delays, no price moves
     SLOW = "slow"  # still, but quotes take far longer than any deadline
-    MOVING = "moving"  # still, but the price moves against the taker between quote and landing
+    MOVING = "moving"  # still, but the price moves against the wallet between quote and landing
 
 
 class RuleBroken(Exception):  # noqa: N818 - read as "the rule is broken"
-    """A check's finding; its text says what was seen and what would be right."""
+    """The adapter breaks a rule. The message is what it did, and what is required."""
 
 
 class NotApplicable(Exception):  # noqa: N818
-    """The rule says nothing about this adapter; its text says why."""
+    """The rule does not apply to this adapter. The message is the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VenueSetup:
-    """One venue with everything around it. Nothing is shared with another setup."""
+    """A venue with its clock, chain, sealer and pair. Setups share no state."""
 
     venue: Venue[Any]
     clock: ManualClock
@@ -68,21 +68,21 @@ class VenueSetup:
         return max(1, tokens * unit // over)
 
     def request(self, amount: int, mode: Mode = Mode.EXACT_IN, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
-        """Spend the pair's first token for its second."""
+        """A request to swap the pair's first token for its second."""
         return SwapRequest(
             mint_in=self.mint_in, mint_out=self.mint_out, amount=amount, mode=mode, slippage_bps=slippage_bps
         )
 
     async def try_quote(self, request: SwapRequest) -> Quote | BaseException:
-        """The venue's quote, or whatever it raised."""
+        """The venue's quote, or the exception that it raised."""
         return await outcome(self.venue.quote(request, self.clock.monotonic() + DEADLINE))
 
     async def quote(self, request: SwapRequest) -> Quote:
-        """The venue's quote for a request that it has to answer."""
+        """The venue's quote for a request that it must answer."""
         return expect(Quote, await self.try_quote(request), f"quote for {request.amount} {request.mode}")
 
     async def ordinary_request(self, mode: Mode, slippage_bps: int = SLIPPAGE_BPS) -> SwapRequest:
-        """A request of ordinary size: one token of the input, or what the venue gives for that."""
+        """A request of ordinary size: one token of the input, or the output for one token."""
         request = self.request(self.amount(), slippage_bps=slippage_bps)
         if mode is Mode.EXACT_IN:
             return request
@@ -91,43 +91,46 @@ class VenueSetup:
         return self.request(size, Mode.EXACT_OUT, slippage_bps)
 
     async def ordinary_requests(self, slippage_bps: int = SLIPPAGE_BPS) -> list[SwapRequest]:
-        """One request of ordinary size for each mode that the venue really does."""
-        found = [await self.ordinary_request(mode, slippage_bps) for mode in Mode]
-        return [request for request in found if not isinstance(await self.try_quote(request), Unsupported)]
+        """A request of ordinary size for each mode that the venue supports."""
+        requests = [await self.ordinary_request(mode, slippage_bps) for mode in Mode]
+        return [request for request in requests if not isinstance(await self.try_quote(request), Unsupported)]
 
     async def build(self, quote: Quote, blockhash: Blockhash) -> Unsigned | BaseException:
-        """What the venue builds, or whatever it raised."""
+        """What the venue builds, or the exception that it raised."""
         return await outcome(self.venue.build(quote, self.sealer.payer, blockhash))
 
     async def sign(self, quote: Quote) -> SignedSwap:
-        """`quote`, built and signed, not yet sent. Raises `Slippage` when the venue will not build it for that."""
+        """Build and sign `quote`. Raises `Slippage` when the venue refuses to build it for this reason."""
         built = await self.build(quote, await self.chain.blockhash())
         if isinstance(built, Slippage):
             raise built
         if isinstance(built, BaseException):
-            raise RuleBroken(f"build should give a swap, and gave {describe(built)}")
+            raise RuleBroken(f"build must return a swap, but returned {describe(built)}")
         sealed = self.sealer.seal(self.venue, quote, built, self.clock.monotonic() + DEADLINE, AttemptId(uuid4(), 1))
-        return expect(Sealed, await outcome(sealed), "what was built, sealed,").signed
+        return expect(Sealed, await outcome(sealed), "sealing the built swap").signed
 
     async def settle(self, signed: SignedSwap) -> SwapStatus:
-        """Send, and let time pass until the chain shows what became of it."""
+        """Send a swap, and advance the clock until the chain has its outcome."""
         await self.chain.submit(signed)
+        # 200 slots of 0.4 s: more than a blockhash is valid.
         for _ in range(200):
             [status] = await self.chain.status([signed.signature])
             if not isinstance(status, NotSeen | Unavailable):
                 return status
             self.clock.advance(0.4)
-        raise RuleBroken("a swap that was sent was never seen again")
+        raise RuleBroken("a sent swap never appeared on the chain")
 
     async def land(self, quote: Quote) -> Landed:
-        """Build, sign and send `quote`, which has to land."""
-        return expect(Landed, await self.settle(await self.sign(quote)), "what was built, sent,")
+        """Build, sign and send `quote`, which must land."""
+        return expect(Landed, await self.settle(await self.sign(quote)), "sending the built swap")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChainSetup:
-    """What a venue is put on: the time, a chain of the cluster `cluster` (as `VenueContext.cluster`), and who makes
-    swaps ready for it. `settles`: swaps may be sent there."""
+    """A clock, a chain of the cluster `cluster` (as `VenueContext.cluster`), and a sealer for its swaps.
+
+    `settles`: swaps may be sent to the chain.
+    """
 
     clock: ManualClock
     chain: Chain
@@ -138,10 +141,10 @@ class ChainSetup:
 
 @dataclass(frozen=True)
 class Harness:
-    """How to make a venue, and what to ask it. `environ` holds its options as the environment would; `pair` is what is
-    swapped, by default one that the venue names or SOL for USDC.
+    """Creates a venue for each check. Override `chain_setup` to use another chain than the simulated one.
 
-    Venues are put on the simulated chain. For another one, override `chain_setup`.
+    `environ` has the venue's options as environment variables. `pair` is swapped, by default the first pair of the
+    venue's capabilities, or SOL for USDC.
     """
 
     venue_class: VenueClass
@@ -151,8 +154,8 @@ class Harness:
 
     @asynccontextmanager
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
-        """A fresh chain, on which prices are as `condition` says, as far as it is the chain that makes them. Only a
-        venue of the simulated chain settles there: others would lose real money."""
+        """A new chain for `condition`."""
+        # Only venues of the simulated chain send swaps: others would spend real money.
         clock = ManualClock()
         settles = self.venue_class.capabilities.network == Network.SIMULATED
         sealer = SimulatedSealer(SimulatedSigner(), guarded=False)
@@ -160,13 +163,13 @@ class Harness:
 
     @asynccontextmanager
     async def venue_setup(self, condition: Condition = Condition.STILL) -> AsyncIterator[VenueSetup]:
-        """A fresh venue under `condition`."""
+        """A new venue under `condition`."""
         async with self._open_venue(condition, settling=False) as setup:
             yield setup
 
     @asynccontextmanager
     async def settling_venue_setup(self, condition: Condition = Condition.STILL) -> AsyncIterator[VenueSetup]:
-        """The same, for what sends swaps. Raises `NotApplicable` where none may be sent."""
+        """A new venue for a check that sends swaps. Raises `NotApplicable` where none may be sent."""
         async with self._open_venue(condition, settling=True) as setup:
             yield setup
 
@@ -175,9 +178,10 @@ class Harness:
         async with self.chain_setup(condition) as on:
             if settling and not on.settles:
                 network = self.venue_class.capabilities.network
-                raise NotApplicable(f"settles on {network}, swaps are not tried there")
+                raise NotApplicable(f"it settles on {network}, where the checks send no swaps")
             venue = self.venue_class(VenueContext(on.clock, self.tokens, on.chain, self.options(condition), on.cluster))
             mint_in, mint_out = self.pair or self.default_pair()
+            # Not prepared: checks also run on chains where the venue's program does not exist.
             try:
                 yield VenueSetup(
                     venue=venue,
@@ -192,31 +196,31 @@ class Harness:
                 await venue.aclose()
 
     def can_set(self, condition: Condition) -> bool:
-        """Whether an option of the adapter makes `condition`."""
-        return any(condition in found for found in self._contract().values())
+        """Whether an option of the adapter sets `condition`."""
+        return any(condition in values for values in self._contract().values())
 
     def options(self, condition: Condition) -> Any:
         """The venue's options, set for a condition."""
         given = read_options(self.venue_class, self.environ)
         wanted = {
-            name: found.get(condition, found.get(Condition.STILL))
-            for name, found in self._contract().items()
-            if condition in found or Condition.STILL in found
+            name: values.get(condition, values.get(Condition.STILL))
+            for name, values in self._contract().items()
+            if condition in values or Condition.STILL in values
         }
         return self.venue_class.Options.model_validate(given.model_dump() | wanted)
 
     def _contract(self) -> dict[str, dict[str, Any]]:
-        """option -> condition -> value."""
-        found = {}
+        """Option -> condition -> value."""
+        values = {}
         for name, info in self.venue_class.Options.model_fields.items():
             extra = info.json_schema_extra
             contract = extra.get("contract") if isinstance(extra, dict) else None
             if isinstance(contract, dict):
-                found[name] = contract
-        return found
+                values[name] = contract
+        return values
 
     def default_pair(self) -> tuple[str, str]:
-        """A pair that the venue names, or SOL and USDC."""
+        """The first pair of the venue's capabilities, or SOL and USDC."""
         pairs = self.venue_class.capabilities.pairs
         if not pairs:
             return WSOL, USDC
@@ -225,21 +229,22 @@ class Harness:
 
 
 async def outcome(call: Awaitable[T]) -> T | BaseException:
-    """The result of `call`, or what it raised; a `TimeoutError` when it hangs."""
+    """The result of `call`, or the exception that it raised: a `TimeoutError` when it hangs."""
+    # In real seconds: a venue that hangs does not sleep on the manual clock.
     [result] = await asyncio.gather(asyncio.wait_for(call, PATIENCE), return_exceptions=True)
     return result
 
 
 def expect(kind: type[T], found: object, what: str) -> T:
-    """`found`, which has to be a `kind`."""
+    """`found`, which must be a `kind`."""
     if isinstance(found, kind):
         return found
-    raise RuleBroken(f"{what} should give {kind.__name__}, and gave {describe(found)}")
+    raise RuleBroken(f"{what} must give {kind.__name__}, but gave {describe(found)}")
 
 
 def describe(found: object) -> str:
-    """`found` in a few words."""
+    """`found` as a short text."""
     if isinstance(found, TimeoutError):
-        return f"nothing for {PATIENCE:g} s"
+        return f"no answer for {PATIENCE:g} s"
     text = f"{type(found).__name__}: {found}" if isinstance(found, BaseException) else repr(found)
     return text if len(text) <= 200 else f"{text[:200]}…"

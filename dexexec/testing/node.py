@@ -1,6 +1,6 @@
-"""The contract's harness for a venue whose prices are on a real chain: it is asked on a node, and sends nothing.
+"""The contract's harness for a venue whose prices come from a real chain. It reads from a node, and sends nothing.
 
-Prices must stand still while a check runs, so the node's answers are kept: what it showed first is shown again.
+Prices must not change while a check runs, so the node's first answers are cached and returned again.
 """
 
 import time
@@ -18,11 +18,11 @@ from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import SolanaChain, VenueError
 
 FIRST_QUOTE_SECONDS = 30.0
-"""How long the first quote may take: pools are searched for it, and everything after it is remembered."""
+"""How long the first quote may take. It searches pools; later quotes use the cache."""
 
 
 class CachedChain:
-    """A chain as it was when it was first asked; the slot is the oldest of the answers. Nothing can be sent."""
+    """Returns a chain's first answers again. Its slot is the oldest of them. It sends nothing."""
 
     def __init__(self, chain: SolanaChain) -> None:
         self._chain = chain
@@ -38,11 +38,11 @@ class CachedChain:
         return self._blockhash
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
-        """Not sent."""
-        return Unknown("the contract is tried on this chain without sending anything")
+        """Send nothing."""
+        return Unknown("the contract is checked without sending anything to this chain")
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """Not told."""
+        """No status, because nothing was sent."""
         return [Unavailable("nothing is looked up here") for _ in signatures]
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
@@ -51,21 +51,23 @@ class CachedChain:
         if new or self._slot is None:
             answer = await self._chain.accounts(new)
             self._accounts |= zip(new, answer.found, strict=True)
+            # The oldest slot: a later one would make the accounts look newer than they are.
             self._slot = answer.slot if self._slot is None else min(self._slot, answer.slot)
         return Accounts(self._slot, tuple(self._accounts[address] for address in addresses))
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
-        """As `SolanaChain`. A refusal is kept, too."""
-        asked = program, filters
-        if asked not in self._searches:
+        """As `SolanaChain`. An error is cached, too."""
+        search = program, filters
+        if search not in self._searches:
             try:
-                self._searches[asked] = await self._chain.program_accounts(program, filters)
+                self._searches[search] = await self._chain.program_accounts(program, filters)
             except VenueError as error:
-                self._searches[asked] = error
-        found = self._searches[asked]
-        if isinstance(found, VenueError):
-            raise type(found)(str(found), shared=found.shared)
-        return found
+                self._searches[search] = error
+        cached = self._searches[search]
+        # A new error for each call: a raised one collects the tracebacks of all callers.
+        if isinstance(cached, VenueError):
+            raise type(cached)(str(cached), shared=cached.shared)
+        return cached
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`."""
@@ -74,21 +76,22 @@ class CachedChain:
 
 @dataclass(frozen=True)
 class NodeHarness(Harness):
-    """All worlds share `chain`, of the cluster `cluster`. Their time is the real one of their beginning, and passes by
-    hand."""
+    """All setups share `chain`, of the cluster `cluster`. Each clock starts at the real time, and is then manual."""
 
     chain: CachedChain = field(kw_only=True)
     cluster: str = ""
 
     @asynccontextmanager
     async def chain_setup(self, condition: Condition) -> AsyncIterator[ChainSetup]:
-        """The node."""
+        """The cached node."""
         clock = ManualClock(time.time_ns() // 1_000_000)
         yield ChainSetup(clock=clock, chain=self.chain, sealer=SimulatedSealer(SimulatedSigner()), cluster=self.cluster)
 
     async def ready(self) -> None:
-        """Let the venue look around, and quote once, so that the node has been asked for what the checks need. Raises
-        `StartupError` with the venue's reason."""
+        """Prepare a venue and quote once, so that everything the checks need is cached.
+
+        Raises `StartupError` with the venue's reason.
+        """
         try:
             async with self.venue_setup() as setup:
                 await setup.venue.prepare()
@@ -98,6 +101,6 @@ class NodeHarness(Harness):
             tokens = [self.tokens.get(mint) for mint in self.pair or self.default_pair()]
             pair = " for ".join(token.symbol if token else "?" for token in tokens)
             raise StartupError(
-                f"{self.venue_class.name} cannot be checked with 1 {pair}: {error.code}: {error}; another pair can be"
-                " named by INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
+                f"{self.venue_class.name} cannot be checked with 1 {pair}: {error.code}: {error}; to check another"
+                " pair, set INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
             ) from error

@@ -74,7 +74,7 @@ def test_it_keeps_the_contract_by_name_and_by_path(site: Path, name: str) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("acme (acme_venue:Acme)\n")
     assert "0 broken" in done.stdout
-    assert re.search(r"^  skip  modes-agree +only one mode is claimed$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  skip  modes-agree +the capabilities have only one mode$", done.stdout, re.MULTILINE)
 
 
 def test_its_settings_are_known_and_bounded(site: Path) -> None:
