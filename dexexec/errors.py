@@ -36,6 +36,7 @@ def install_hint(extra: str) -> str:
 #    +- TooManyOrdersError        429
 #    +- TooManyConnectionsError   503
 #    +- TooManyReadsError         429
+#    +- VenuesUnavailableError    503
 #    +- ReadsBusyError            503
 #    +- QueueFullError            503
 #    +- UnavailableError          503, Postgres or Redis does not answer
@@ -229,6 +230,16 @@ class TooManyReadsError(RequestError):
     title = "Too many reads from this client"
     retryable = True
     retry_after = 1.0
+
+
+class VenuesUnavailableError(RequestError):
+    """The venues of this process cannot be opened for quotes."""
+
+    code = "venues-unavailable"
+    http_status = 503
+    title = "No venue can be asked"
+    retryable = True
+    retry_after = 5.0
 
 
 class ReadsBusyError(RequestError):

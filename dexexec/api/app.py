@@ -18,6 +18,7 @@ from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler
+from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
 from dexexec.config import descriptor_limit
@@ -55,6 +56,8 @@ ROUTES = (
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders/{id}/explain", ExplainHandler),
     Route("/api/orders", OrdersHandler),
+    Route("/api/quote", QuoteHandler),
+    Route("/api/venues", VenuesHandler),
     Route("/healthz", AliveHandler),
     Route("/readyz", ReadyHandler),
     Route("/problems/{code}", ProblemHandler),

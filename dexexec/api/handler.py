@@ -26,6 +26,8 @@ from dexexec.api.read_gate import (
     LISTS_PER_CLIENT,
     ORDERS_AT_ONCE,
     ORDERS_PER_CLIENT,
+    QUOTES_AT_ONCE,
+    QUOTES_PER_CLIENT,
     ClientGoneError,
     ReadGate,
 )
@@ -34,11 +36,13 @@ from dexexec.api.request_pacer import Pacer
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder
+from dexexec.domain.quote import SwapRequest
 from dexexec.domain.status import Status
 from dexexec.errors import QueueFullError, RequestError
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
 from dexexec.store import Created, Cursor
+from dexexec.venues.router import Routing, VenueReport
 
 CLIENT_GONE = 499
 """The status in the debug log of a request whose client closed the connection before it was answered."""
@@ -68,6 +72,16 @@ class OrderHistory(Protocol):
         """Summaries, newest first."""
 
 
+class QuoteSource(Protocol):
+    """The venues of this process, for quotes without an order."""
+
+    async def route(self, request: SwapRequest, deadline: float) -> Routing:
+        """Quotes of all venues by `deadline` (monotonic seconds). Raises `VenuesUnavailableError`."""
+
+    async def report(self) -> list[VenueReport]:
+        """The state of every venue. Raises `VenuesUnavailableError`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """The parts that handlers use."""
@@ -80,9 +94,11 @@ class Api:
     clock: Clock
     observer: Observer
     sites: SiteCheck
+    venues: QuoteSource
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
+    quoting: ReadGate = field(default_factory=lambda: ReadGate(QUOTES_AT_ONCE, QUOTES_PER_CLIENT))
     refusals: Pacer = field(default_factory=lambda: Pacer(1))
     """Turns for invalid orders: posting goes before all other requests, and must not be a way to keep the event loop
     busy with invalid bodies."""

@@ -28,6 +28,7 @@ from dexexec.errors import (
     TooManyReadsError,
     UnavailableError,
     UnsupportedMediaTypeError,
+    VenuesUnavailableError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -139,6 +140,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             TooManyOrdersError,
             TooManyReadsError,
             ReadsBusyError,
+            VenuesUnavailableError,
             QueueFullError,
             UnavailableError,
             InternalError,

@@ -10,6 +10,7 @@ from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
 from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
+from dexexec.bootstrap.quoting import Quoting
 from dexexec.bootstrap.shared import Shared
 from dexexec.feed.feed import Feed
 from dexexec.intake.intake import Intake
@@ -27,7 +28,7 @@ class ApiHalf:
     background: list[Background]
 
 
-def make_api_half(shared: Shared, dispatcher: Dispatcher | None) -> ApiHalf:
+def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: Quoting) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
     settings, clock, observer = shared.settings, shared.clock, shared.observer
     store = shared.store(dispatcher=dispatcher)
@@ -54,6 +55,7 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None) -> ApiHalf:
         clock=clock,
         observer=observer,
         sites=sites,
+        venues=quoting,
     )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
     return ApiHalf(make_server(app, api), sockets, intake, [store.run, feed.run])

@@ -15,6 +15,7 @@ from dexexec.bootstrap.background import Background, running
 from dexexec.bootstrap.banner import banner
 from dexexec.bootstrap.connections import open_database
 from dexexec.bootstrap.listening_sockets import reachable
+from dexexec.bootstrap.quoting import open_quoting
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.servers import Servers
 from dexexec.bootstrap.shared import Shared, at_start, open_shared
@@ -68,7 +69,10 @@ async def serve(
             half = await stack.enter_async_context(open_worker_half(shared, role)) if role is not Role.API else None
             # The worker comes first: the store of the API half dispatches new orders to it.
             dispatcher = half.worker.direct if half else None
-            api = make_api_half(shared, dispatcher) if role is not Role.WORKER else None
+            api = None
+            if role is not Role.WORKER:
+                quoting = await stack.enter_async_context(open_quoting(shared, half.router if half else None))
+                api = make_api_half(shared, dispatcher, quoting)
             _relax_garbage_collector()
             started()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.networks import Networks, open_networks
+from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
@@ -39,6 +40,8 @@ class WorkerHalf:
     background: list[Background]
     localnet_url: str | None
     """The localnet that was started with the worker."""
+    router: Router
+    """Quotes without an order use it too."""
 
 
 @asynccontextmanager
@@ -123,14 +126,7 @@ def _assemble(
     failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
-    router = Router(
-        venues,
-        clock,
-        observer,
-        timeout_ms=settings.quote_timeout_ms,
-        breaker_failures=settings.breaker_failures,
-        breaker_seconds=settings.breaker_seconds,
-    )
+    router = make_router(venues, settings, clock, observer)
     settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
     presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
     pipeline = Pipeline(
@@ -196,4 +192,4 @@ def _assemble(
     background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
         background.append(Archiver(shared.database, settings.keep_days, clock=clock, observer=observer).run)
-    return WorkerHalf(worker, background, None)
+    return WorkerHalf(worker, background, None, router)

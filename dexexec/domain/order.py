@@ -47,6 +47,11 @@ class NewOrder:
     max_price_impact_bps: int | None = None
     request_id: str | None = None
 
+    @property
+    def swap(self) -> SwapRequest:
+        """The request to venues."""
+        return _swap_of(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -87,9 +92,13 @@ class Order:
     @property
     def swap(self) -> SwapRequest:
         """The request to venues: the side resolved into a direction."""
-        mint_in, mint_out = self.input_mint, self.output_mint
-        if self.side is Side.SELL:
-            mint_in, mint_out = mint_out, mint_in
-        return SwapRequest(
-            mint_in=mint_in, mint_out=mint_out, amount=self.amount_base, mode=self.mode, slippage_bps=self.slippage_bps
-        )
+        return _swap_of(self)
+
+
+def _swap_of(order: NewOrder | Order) -> SwapRequest:
+    mint_in, mint_out = order.input_mint, order.output_mint
+    if order.side is Side.SELL:
+        mint_in, mint_out = mint_out, mint_in
+    return SwapRequest(
+        mint_in=mint_in, mint_out=mint_out, amount=order.amount_base, mode=order.mode, slippage_bps=order.slippage_bps
+    )

@@ -5,7 +5,7 @@ from decimal import ROUND_DOWN, Context, Decimal
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Shortfall
-from dexexec.domain.order import Order, Side
+from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.execution.size_suggestion import SuggestedSize
@@ -22,7 +22,7 @@ class Presenter:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def answers(self, order: Order, routing: Routing) -> list[dict[str, object]]:
+    def answers(self, order: NewOrder | Order, routing: Routing) -> list[dict[str, object]]:
         """Every venue's answer, the best first, then the others by rank, then those without a quote: each with the
         reason why it lost."""
         places = {quote.venue: place for place, quote in enumerate(routing.ranking)}
@@ -30,7 +30,7 @@ class Presenter:
         ordered = sorted(routing.answers, key=lambda answer: places.get(answer.venue, len(places)))
         return [self._answer(order, answer, best) for answer in ordered]
 
-    def quote(self, order: Order, quote: Quote) -> dict[str, object]:
+    def quote(self, order: NewOrder | Order, quote: Quote) -> dict[str, object]:
         """What a quote promises."""
         return {"price": self.price(order, quote.amount_in, quote.amount_out), **promise(quote)}
 
@@ -76,7 +76,7 @@ class Presenter:
         bounds = [bound for bound in (order.bound, _bound(quoted)) if bound is not None]
         return all(bound.holds(fill.amount_in, fill.amount_out) for bound in bounds)
 
-    def price(self, order: Order, amount_in: int, amount_out: int) -> str | None:
+    def price(self, order: NewOrder | Order, amount_in: int, amount_out: int) -> str | None:
         """Output-mint tokens per input-mint token of the order's pair, whichever side: USDC per SOL for SOL/USDC."""
         base, counter = (amount_in, amount_out) if order.side is Side.BUY else (amount_out, amount_in)
         base_token, counter_token = self._tokens.get(order.input_mint), self._tokens.get(order.output_mint)
@@ -85,7 +85,7 @@ class Presenter:
         shift = base_token.decimals - counter_token.decimals
         return format((PRICE.divide(Decimal(counter), Decimal(base)).scaleb(shift)).normalize(), "f")
 
-    def _answer(self, order: Order, answer: Answer, best: Quote | None) -> dict[str, object]:
+    def _answer(self, order: NewOrder | Order, answer: Answer, best: Quote | None) -> dict[str, object]:
         told: dict[str, object] = {"venue": answer.venue, "elapsedMs": answer.elapsed_ms, "selected": False}
         if answer.quote is None:
             return {**told, "reason": answer.code, "detail": answer.detail}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dexexec.domain.bound import Bound, FixedBound, bound_by_slippage
 from dexexec.domain.failure_reason import FailureReason
-from dexexec.domain.order import Order
+from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.quote import BPS
 from dexexec.domain.token import from_base_units
 from dexexec.venues.router import Routing
@@ -49,7 +49,7 @@ def accept(order: Order, routing: Routing, max_price_impact_bps: int) -> Accepte
     return Accepted(within_bound(routing, bound), order, bound, fixed)
 
 
-def impact_limit_ppm(order: Order, max_price_impact_bps: int) -> int:
+def impact_limit_ppm(order: NewOrder | Order, max_price_impact_bps: int) -> int:
     """How far the order may move a price, in parts per million."""
     own = order.max_price_impact_bps
     return (max_price_impact_bps if own is None else own) * PPM_PER_BPS

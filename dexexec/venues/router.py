@@ -6,7 +6,7 @@ skipped for a while (`dexexec.venues.circuit_breaker`). Every answer is returned
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,9 +17,20 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean, code_of, is_retryable, is_shared
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, NoRoute, Timeout, Unreachable, Unsupported, VenueError
+from dexexec.venue import (
+    AnyVenue,
+    BadAnswer,
+    Capabilities,
+    InsufficientFunds,
+    NoRoute,
+    Timeout,
+    Unreachable,
+    Unsupported,
+    VenueError,
+)
 from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.quote_check import checked, refusal_of
+from dexexec.venues.statistics import VenueAnswer, VenueFigures, VenueStatistics
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
 """Errors that are normal answers of a working venue. A breaker counts them as successes."""
@@ -77,6 +88,18 @@ class Routing:
         able = [answer.breaker_open_seconds for answer in self.answers if answer.code != Unsupported.code]
         open_seconds = [seconds for seconds in able if seconds is not None]
         return min(open_seconds) * 1000 if open_seconds and len(open_seconds) == len(able) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueReport:
+    """A venue's state in this process: what it supports, its breaker, and what it answered lately."""
+
+    venue: str
+    capabilities: Capabilities
+    breaker: str
+    breaker_open_seconds: float
+    breaker_cause: str
+    figures: VenueFigures
 
 
 def network_cost(quote: Quote) -> int:
@@ -142,6 +165,7 @@ class Router:
             )
             for name in venues
         }
+        self._statistics = VenueStatistics(venues)
         # Keeps references to cancelled tasks that still run, or the garbage collector could drop them half-way.
         self._abandoned: set[asyncio.Task[Answer]] = set()
 
@@ -176,7 +200,37 @@ class Router:
         if deadline < timeout_at:
             answers |= {name: _cut_short(answers[name]) for name in requested}
         self._count([answers[name] for name in requested])
-        return Routing.of([answers[name] for name in self._venues])
+        routing = Routing.of([answers[name] for name in self._venues])
+        self._record(routing, requested)
+        return routing
+
+    def report(self) -> list[VenueReport]:
+        """The state of every venue, in the order of the configuration."""
+        return [
+            VenueReport(
+                venue=name,
+                capabilities=venue.capabilities,
+                breaker=self._breakers[name].state.value,
+                breaker_open_seconds=self._breakers[name].remaining_seconds(),
+                breaker_cause=self._breakers[name].cause[0],
+                figures=self._statistics.figures(name),
+            )
+            for name, venue in self._venues.items()
+        ]
+
+    def _record(self, routing: Routing, requested: Iterable[str]) -> None:
+        best = routing.ranking[0].venue if routing.ranking else ""
+        by_venue = {answer.venue: answer for answer in routing.answers}
+        for name in requested:
+            answer = by_venue[name]
+            if answer.code != FailureReason.DEADLINE:  # the order had no time left, which says nothing of the venue
+                recorded = VenueAnswer(
+                    quoted=answer.quote is not None,
+                    elapsed_ms=answer.elapsed_ms,
+                    best=name == best,
+                    code=answer.code,
+                )
+                self._statistics.add(name, recorded)
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue gets no request, or None. With None, its breaker expects a result."""

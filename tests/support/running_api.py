@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +18,14 @@ from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
+from dexexec.bootstrap.quoting import WorkerQuoting
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
+from dexexec.venue import AnyVenue
+from dexexec.venues.router import Router
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 
 ORDER = {"side": "buy", "amount": "0.01"}
@@ -132,7 +135,12 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    *, body_seconds: float = 10.0, idle_seconds: float = 60.0, answer_seconds: float = 30.0, **settings: Any
+    *,
+    body_seconds: float = 10.0,
+    idle_seconds: float = 60.0,
+    answer_seconds: float = 30.0,
+    venues: Sequence[AnyVenue] = (),
+    **settings: Any,
 ) -> AsyncIterator[Service]:
     """An API with its neighbours in memory."""
     configured = Settings(_env_file=None, **settings)
@@ -140,6 +148,14 @@ async def running_service(
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     readiness = Readiness(store, queue, clock)
+    router = Router(
+        {venue.name: venue for venue in venues},
+        clock,
+        observer,
+        timeout_ms=configured.quote_timeout_ms,
+        breaker_failures=configured.breaker_failures,
+        breaker_seconds=configured.breaker_seconds,
+    )
     api = Api(
         settings=configured,
         reader=BodyReader(configured),
@@ -149,6 +165,7 @@ async def running_service(
         clock=clock,
         observer=observer,
         sites=SiteCheck(configured),
+        venues=WorkerQuoting(router),
     )
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")

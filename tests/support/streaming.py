@@ -175,6 +175,7 @@ async def open_api(
         clock=clock,
         observer=observer,
         sites=SiteCheck(configured),
+        venues=nobody,
     )
     arguments = {"api": handlers, "feed": feed, "registry": registry}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))

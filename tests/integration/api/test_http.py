@@ -147,6 +147,8 @@ ALLOWED = {
     "/api/orders/execute": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
+    "/api/quote": "GET, HEAD, OPTIONS",
+    "/api/venues": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, OPTIONS",
     "/healthz": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",

@@ -1,0 +1,162 @@
+"""Quotes without an order: `GET /api/quote` and `GET /api/venues`. Nothing is stored, signed or executed."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from dexexec.api.handler import ApiHandler
+from dexexec.domain.order import NewOrder
+from dexexec.domain.quote import BPS
+from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError
+from dexexec.execution.event_detail import Presenter
+from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
+from dexexec.intake.order_body import SHOWN
+from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
+
+PARAMETERS = ("inputMint", "outputMint", "amount", "side", "mode", "slippageBps", "maxPriceImpactBps")
+INTEGERS = {"slippageBps", "maxPriceImpactBps"}
+MOST_AMOUNTS = 10
+"""Sizes that one request may name. Each is a round of quotes at every venue."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NO_ORDER = UUID(int=0)
+
+
+class QuoteHandler(ApiHandler):
+    """`GET /api/quote`."""
+
+    async def get(self) -> None:
+        """Every venue's quote for each size, the best first."""
+        client = self.request.remote_ip or ""
+        orders = read_query(
+            self.request.query_arguments, lambda body: self.api.reader.read(body, _NO_ORDER, client, None)
+        )
+        settings = self.api.settings
+        presenter = Presenter(settings.token_list())
+        answers = []
+        async with self.reading(self.api.quoting):
+            for order in orders:
+                routing = await self.api.venues.route(order.swap, math.inf)
+                routing = within_impact(routing, impact_limit_ppm(order, settings.max_price_impact_bps))
+                answers.append(quote_json(order, routing, presenter, self.api.clock.unix_ms()))
+        first = orders[0]
+        self.answer(
+            {
+                "side": first.side,
+                "mode": first.mode,
+                "inputMint": first.input_mint,
+                "outputMint": first.output_mint,
+                "slippageBps": first.slippage_bps,
+                "quotes": answers,
+            }
+        )
+
+    head = get
+
+
+class VenuesHandler(ApiHandler):
+    """`GET /api/venues`."""
+
+    async def get(self) -> None:
+        """The state of every enabled venue in this process."""
+        async with self.reading(self.api.quoting):
+            reports = await self.api.venues.report()
+        self.answer({"venues": [venue_json(report, reports) for report in reports]})
+
+    head = get
+
+
+class ReadBody(Protocol):
+    """Reads an order's body, as `BodyReader.read` does."""
+
+    def __call__(self, body: bytes) -> NewOrder:
+        """Raises `InvalidOrderError`."""
+
+
+def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list[NewOrder]:
+    """What an order with these values would be, one for each size. Raises `InvalidQueryError`.
+
+    Values are checked by the reader of orders, so that a quote accepts exactly what an order accepts.
+    """
+    problems: list[FieldProblem] = []
+    given: dict[str, str] = {}
+    for name, values in arguments.items():
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name[:40], PARAMETERS, n=1)
+            expected = f"did you mean {near[0]}?" if near else f"only {', '.join(PARAMETERS)}"
+            problems.append(FieldProblem(ascii(name[:40])[1:-1], "is not a parameter of a quote", expected))
+        elif len(values) > 1:
+            problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
+        else:
+            given[name] = values[0].decode("utf-8", "replace")
+    amounts = given.pop("amount", "").split(",")
+    if len(amounts) > MOST_AMOUNTS:
+        expected = f"at most {MOST_AMOUNTS} amounts, separated by commas"
+        problems.append(FieldProblem("amount", f"has {len(amounts)} amounts", expected))
+    if problems:
+        raise InvalidQueryError(problems[:SHOWN])
+    body = {"side": "buy", **{name: _value(name, text) for name, text in given.items()}}
+    try:
+        return [read(json.dumps({**body, "amount": amount}).encode()) for amount in amounts]
+    except InvalidOrderError as error:
+        raise InvalidQueryError(error.fields) from None
+
+
+def quote_json(order: NewOrder, routing: Routing, presenter: Presenter, now_ms: int) -> dict[str, object]:
+    """One size: which venue an order would use, how far ahead it is of the next one, and every venue's answer."""
+    expiries = {one.venue: one.quote.expires_at_ms for one in routing.answers if one.quote}
+    venues = presenter.answers(order, routing)
+    for venue in venues:
+        if (expiry := expiries.get(str(venue["venue"]))) is not None:
+            venue["expiresInMs"] = max(0, expiry - now_ms)
+    return {
+        "amount": format(order.amount, "f"),
+        "amountBase": str(order.amount_base),
+        "best": routing.ranking[0].venue if routing.ranking else None,
+        "aheadBps": ahead_bps(routing),
+        "venues": venues,
+    }
+
+
+def ahead_bps(routing: Routing) -> str | None:
+    """How much better the best quote is than the second, net of fees, in hundredths of a bps rounded down; None with
+    fewer than two."""
+    if len(routing.ranking) < 2:
+        return None
+    best, second = (net_amount(quote) for quote in routing.ranking[:2])
+    hundredths = abs(best - second) * BPS * 100 // max(1, best)
+    return f"{hundredths // 100}.{hundredths % 100:02}"
+
+
+def venue_json(report: VenueReport, reports: Sequence[VenueReport]) -> dict[str, object]:
+    """A venue's state. `winShare` is its share of the rounds that had a best quote."""
+    figures, capabilities = report.figures, report.capabilities
+    wins = sum(one.figures.best for one in reports)
+    faults = sum(count for code, count in figures.errors.items() if code not in HARMLESS)
+    return {
+        "venue": report.venue,
+        "network": capabilities.network,
+        "modes": sorted(capabilities.modes),
+        "pairs": None if capabilities.pairs is None else sorted(sorted(pair) for pair in capabilities.pairs),
+        "breaker": report.breaker,
+        "breakerOpenMs": round(report.breaker_open_seconds * 1000),
+        "lastError": report.breaker_cause or None,
+        "answers": figures.answers,
+        "errorRate": _share(faults, figures.answers),
+        "errors": figures.errors,
+        "latencyMs": {"p50": figures.p50_ms, "p99": figures.p99_ms},
+        "winShare": _share(figures.best, wins),
+    }
+
+
+def _value(name: str, text: str) -> object:
+    """A parameter as the JSON value that an order's field takes: integers where the text is one."""
+    return int(text) if name in INTEGERS and _INTEGER.fullmatch(text) else text
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -1,0 +1,129 @@
+"""Venues for quotes without an order: those of the worker in the same process, or, in an API process, its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from dexexec.bootstrap.background import running
+from dexexec.bootstrap.localnet import default_url
+from dexexec.bootstrap.networks import Purpose, open_networks
+from dexexec.bootstrap.shared import Shared
+from dexexec.bootstrap.venues import close_venues, prepare_venues
+from dexexec.clock import Clock
+from dexexec.config.environment import environment
+from dexexec.config.settings import Settings
+from dexexec.domain.quote import SwapRequest
+from dexexec.errors import StartupError, VenuesUnavailableError
+from dexexec.observe.observer import Observer
+from dexexec.settlement.simulated.chain import MemoryLedger
+from dexexec.venue import AnyVenue
+from dexexec.venues import registry
+from dexexec.venues.router import Router, Routing, VenueReport
+
+
+class Quoting(Protocol):
+    """Quotes of all venues, and their state (`dexexec.api.quotes.QuoteSource`)."""
+
+    async def route(self, request: SwapRequest, deadline: float) -> Routing:
+        """Quotes of all venues."""
+
+    async def report(self) -> list[VenueReport]:
+        """The state of every venue."""
+
+
+class WorkerQuoting:
+    """The router of the worker in this process."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def route(self, request: SwapRequest, deadline: float) -> Routing:
+        """Quotes of all venues."""
+        return await self._router.route(request, deadline)
+
+    async def report(self) -> list[VenueReport]:
+        """The state of every venue."""
+        return self._router.report()
+
+
+class OwnQuoting:
+    """Venues of an API process. They are opened by the first request, so that the API starts without any node, and hold
+    no key."""
+
+    def __init__(self, settings: Settings, clock: Clock, observer: Observer) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._observer = observer
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._router: Router | None = None
+
+    async def route(self, request: SwapRequest, deadline: float) -> Routing:
+        """Quotes of all venues. Raises `VenuesUnavailableError`."""
+        return await (await self._opened()).route(request, deadline)
+
+    async def report(self) -> list[VenueReport]:
+        """The state of every venue. Raises `VenuesUnavailableError`."""
+        return (await self._opened()).report()
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        await self._stack.aclose()
+
+    async def _opened(self) -> Router:
+        async with self._opening:  # several first requests open the venues once
+            if self._router is None:
+                try:
+                    self._router = await self._open()
+                except StartupError as error:
+                    raise VenuesUnavailableError(str(error)) from error
+            return self._router
+
+    async def _open(self) -> Router:
+        settings, clock, observer = self._settings, self._clock, self._observer
+        classes = registry.load(settings.adapters)
+        async with AsyncExitStack() as stack:
+            networks = await stack.enter_async_context(
+                open_networks(
+                    settings,
+                    registry.networks(classes, environment()),
+                    ledger=MemoryLedger(clock),  # nothing settles here
+                    localnet_url=settings.localnet_url or default_url(),
+                    clock=clock,
+                    observer=observer,
+                    purpose=Purpose.QUOTE,
+                )
+            )
+            await stack.enter_async_context(running(networks.background))
+            tokens = settings.token_list()
+            venues = registry.create(classes, environment(), clock, tokens, networks.chains, networks.clusters)
+            stack.push_async_callback(close_venues, venues, observer)
+            await prepare_venues(venues)
+            self._stack = stack.pop_all()
+        return make_router({venue.name: venue for venue in venues}, settings, clock, observer)
+
+
+def make_router(venues: Mapping[str, AnyVenue], settings: Settings, clock: Clock, observer: Observer) -> Router:
+    """A router as the settings describe it."""
+    return Router(
+        venues,
+        clock,
+        observer,
+        timeout_ms=settings.quote_timeout_ms,
+        breaker_failures=settings.breaker_failures,
+        breaker_seconds=settings.breaker_seconds,
+    )
+
+
+@asynccontextmanager
+async def open_quoting(shared: Shared, router: Router | None) -> AsyncIterator[Quoting]:
+    """Quotes by the worker's `router`, or by venues of this process's own."""
+    if router is not None:
+        yield WorkerQuoting(router)
+        return
+    own = OwnQuoting(shared.settings, shared.clock, shared.observer)
+    try:
+        yield own
+    finally:
+        await own.aclose()

@@ -1,0 +1,116 @@
+"""Quotes and venues over HTTP: what an order would get now, without one."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dexexec.clock import SystemClock
+from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.domain.token import USDC, WSOL
+from dexexec.venue import NoRoute, Unreachable
+from tests.support.running_api import Service, document, running_service
+from tests.support.scripted import ScriptedVenue, quote_of, raising
+
+SOL = 10**9
+
+
+def venues(**prices: int) -> list[ScriptedVenue]:
+    """Venues by name that pay so many base units of USDC for a SOL."""
+    found = []
+    for name, price in prices.items():
+        venue = ScriptedVenue(name, SystemClock())
+
+        async def quote(request: SwapRequest, name: str = name, price: int = price) -> Quote:
+            return quote_of(name, request, request.amount * price // SOL)
+
+        venue.on_quote = quote
+        found.append(venue)
+    return found
+
+
+async def get(service: Service, path: str) -> dict[str, Any]:
+    answer = await service.ask("GET", path)
+    assert answer.code == 200, answer.body
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+async def test_every_venue_is_shown_with_the_one_that_an_order_would_use_and_by_how_much_it_leads() -> None:
+    low, high = venues(low=150_000_000, high=151_500_000)
+    async with running_service(venues=[low, high]) as service:
+        found = await get(service, "/api/quote?amount=2")
+        assert (found["side"], found["mode"], found["inputMint"], found["outputMint"]) == ("buy", "exactIn", WSOL, USDC)
+        [size] = found["quotes"]
+        assert (size["amount"], size["amountBase"], size["best"]) == ("2", str(2 * SOL), "high")
+        assert size["aheadBps"] == "99.00"
+        first, second = size["venues"]
+        assert (first["venue"], first["selected"], first["amountOut"]) == ("high", True, "303000000")
+        assert (second["venue"], second["reason"]) == ("low", "worse-price")
+        assert {"price", "fee", "networkFee", "net", "priceImpactBps", "expiresInMs", "elapsedMs"} <= first.keys()
+        assert service.queue.ids == [], "nothing is executed"
+
+
+async def test_several_sizes_make_a_curve_in_the_order_of_the_request() -> None:
+    async with running_service(venues=venues(a=150_000_000)) as service:
+        found = await get(service, "/api/quote?amount=1,10,0.5&slippageBps=0")
+        assert [size["amount"] for size in found["quotes"]] == ["1", "10", "0.5"]
+        assert [size["venues"][0]["amountOut"] for size in found["quotes"]] == ["150000000", "1500000000", "75000000"]
+        assert [size["aheadBps"] for size in found["quotes"]] == [None] * 3
+
+
+async def test_a_venue_without_a_quote_is_shown_with_its_reason() -> None:
+    [venue] = venues(a=1)
+    venue.on_quote = raising(NoRoute("no pool"))
+    async with running_service(venues=[venue]) as service:
+        [size] = (await get(service, "/api/quote?amount=1"))["quotes"]
+        assert (size["best"], size["venues"][0]["reason"], size["venues"][0]["detail"]) == (None, "no-route", "no pool")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "amount"),
+        ("amount=", "amount"),
+        ("amount=-1", "amount"),
+        ("amount=1,x", "amount"),
+        ("amount=" + ",".join("1" * 11), "amount"),
+        ("amount=1&amount=2", "amount"),
+        ("amount=1&mode=exact", "mode"),
+        ("amount=1&inputMint=DOGE", "inputMint"),
+        ("amount=1&slippageBps=many", "slippageBps"),
+        ("amount=1&slippageBps=5001", "slippageBps"),
+        ("amount=1&outputmint=x", "outputmint"),
+        ("amount=1&deadlineSeconds=3", "deadlineSeconds"),
+        (f"amount=1&inputMint={USDC}", "inputMint"),
+        ("amount=%ff", "amount"),
+    ],
+)
+async def test_a_bad_parameter_is_named_with_what_would_be_right(query: str, field: str) -> None:
+    async with running_service(venues=venues(a=1)) as service:
+        found = document(await service.ask("GET", f"/api/quote?{query}"), 400, "invalid-query")
+        assert [problem["field"] for problem in found["errors"]] == [field]
+        assert all(problem["expected"] for problem in found["errors"])
+
+
+async def test_venues_show_their_breakers_errors_times_and_share_of_wins() -> None:
+    good, poor, down = venues(good=150_000_000, poor=149_000_000, down=1)
+    down.on_quote = raising(Unreachable("no node"))
+    async with running_service(venues=[good, poor, down], breaker_failures=2) as service:
+        for _ in range(3):
+            await get(service, "/api/quote?amount=1")
+        found = {one["venue"]: one for one in (await get(service, "/api/venues"))["venues"]}
+        assert list(found) == ["good", "poor", "down"]
+        assert (found["good"]["answers"], found["good"]["winShare"], found["good"]["errorRate"]) == (3, 1.0, 0.0)
+        assert (found["poor"]["winShare"], found["poor"]["breaker"]) == (0.0, "closed")
+        assert (found["down"]["breaker"], found["down"]["lastError"], found["down"]["errorRate"]) == (
+            "open",
+            "unreachable",
+            1.0,
+        )
+        assert found["down"]["breakerOpenMs"] > 0
+        assert found["good"]["latencyMs"]["p50"] >= 0
+        assert found["down"]["latencyMs"] == {"p50": None, "p99": None}
+        assert (found["good"]["network"], found["good"]["modes"], found["good"]["pairs"]) == (
+            "simulated", ["exactIn", "exactOut"], None,
+        )  # fmt: skip
