@@ -18,7 +18,7 @@ from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import ChainRules, Harness
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import RecordingListener, open_chain, signed_transfer
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain, signed_transfer
 
 SIGNER = SimulatedSigner()
 

@@ -27,8 +27,8 @@ from tests.programs.market import Market, fund
 from tests.programs.tokens import TOKENS, ata
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.mock_venue_setup import SlotClock
-from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain
+from tests.support.localnet.slot_clocks import SlotClock
 
 PINS = Pins({
     "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),

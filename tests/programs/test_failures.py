@@ -26,7 +26,7 @@ from tests.programs.tokens import TOKENS, key
 from tests.support import meteora_accounts, raydium_accounts
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import rpc
-from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.service.client import Http
 from tests.support.waiting import until
 

@@ -20,7 +20,7 @@ from tests.programs.localnet import Ground, ground
 from tests.programs.market import fund
 from tests.programs.test_adapters import KINDS
 from tests.programs.tokens import key
-from tests.support.localnet.rpc_nodes import RecordingListener, open_chain
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.raydium_accounts import address, patched
 
 pytestmark = dumps.needed

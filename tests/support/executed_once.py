@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.localnet.settlement_setup import payload_of
+from tests.support.localnet.request_log import payload_of
 from tests.support.localnet.worker_setup import WorkerSetup
 
 CACHE = 300

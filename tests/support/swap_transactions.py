@@ -16,10 +16,23 @@ from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
-from dexexec.settlement.solana.message import Program, compute_unit_limit, compute_unit_price, memo, network_fee
+from dexexec.settlement.solana.message import (
+    Message,
+    Program,
+    compute_unit_limit,
+    compute_unit_price,
+    memo,
+    network_fee,
+)
 from dexexec.settlement.solana.sealer import Price
 from dexexec.settlement.solana.transaction import associated_token_account, compile_message, parse_message
 from tests.support.attempts import RECORD, an_attempt
+
+
+def message_of(transaction: bytes) -> Message:
+    """The message of a signed transaction."""
+    # One byte with the number of signatures, then 64 bytes each.
+    return parse_message(transaction[1 + 64 * transaction[0] :])
 
 
 def address(name: str) -> str:

@@ -14,7 +14,7 @@ from dexexec_adapters.meteora.venue import Meteora, MeteoraOptions
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from tests.support import meteora_accounts as at
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import open_chain, rpc_chain
+from tests.support.localnet.rpc_chains import open_chain, rpc_chain
 from tests.support.meteora_accounts import BUY, SELL, meteora, pool_of
 from tests.support.meteora_accounts import chain_of as recorded_chain
 from tests.support.raydium_accounts import address, patched

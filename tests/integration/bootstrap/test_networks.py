@@ -35,7 +35,7 @@ from dexexec.venue import (
     VenueError,
 )
 from tests.support.localnet.in_process import run_localnet
-from tests.support.localnet.rpc_nodes import scripted_node
+from tests.support.localnet.scripted_node import scripted_node
 
 MAINNET, DEVNET, _ = PUBLIC_CLUSTERS
 KEYPAIR = Keypair()

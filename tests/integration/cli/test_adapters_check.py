@@ -17,7 +17,7 @@ from dexexec.testing.contract import CHECKS
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import scripted_node
+from tests.support.localnet.scripted_node import scripted_node
 from tests.support.meteora_accounts import chain_of
 from tests.support.raydium_accounts import address, pool_accounts
 from tests.support.recorded_venues import OLD

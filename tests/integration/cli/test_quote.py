@@ -25,7 +25,7 @@ from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import NoRoute
 from dexexec_adapters.mock.raydium import MockRaydium
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import RecordingListener
+from tests.support.localnet.rpc_chains import RecordingListener
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 SELL_SOL = Question(sell="SOL", buy="USDC", amount="0.01")

@@ -20,7 +20,8 @@ from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.solana.rpc import Localnet
 from tests.support.localnet.in_process import SOL, run_localnet
-from tests.support.localnet.rpc_nodes import RecordingListener, scripted_node
+from tests.support.localnet.rpc_chains import RecordingListener
+from tests.support.localnet.scripted_node import scripted_node
 
 _, DEVNET, _ = PUBLIC_CLUSTERS
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"

@@ -11,10 +11,11 @@ import pytest
 from dexexec.domain.order import Side
 from dexexec.domain.status import Status
 from tests.support.executed_once import CACHE, nothing, only_attempt
-from tests.support.localnet.rpc_nodes import timeouts_for, wrong_answers
-from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED, message_of
+from tests.support.localnet.rpc_chains import timeouts_for, wrong_answers
+from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers
 from tests.support.parts import new_order
+from tests.support.swap_transactions import message_of
 
 LOOKS = ("getSignatureStatuses", "getEpochInfo", "getTransaction")
 

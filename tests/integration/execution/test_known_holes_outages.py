@@ -11,8 +11,9 @@ import pytest
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
 from tests.support.executed_once import CACHE, nothing, only_attempt
-from tests.support.localnet.rpc_nodes import wrong_answers
-from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED, LoggedRequest
+from tests.support.localnet.request_log import LoggedRequest
+from tests.support.localnet.rpc_chains import wrong_answers
+from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED
 from tests.support.localnet.worker_setup import OpenWorkers, WorkerSetup
 from tests.support.parts import running
 from tests.support.waiting import until

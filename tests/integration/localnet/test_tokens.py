@@ -11,7 +11,7 @@ from spl.token import models
 from spl.token.constants import TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID
 
 from tests.support.localnet.in_process import SOL, RpcRefusedError, pay, run_localnet
-from tests.support.localnet.spl_tokens import MINT_SIZE, ata, make_mint, mint_to_owner, open_account, token_transfer
+from tests.support.localnet.spl_tokens import MINT_SIZE, ata, make_mint, mint_tokens, open_account, token_transfer
 
 WSOL = Pubkey.from_string("So11111111111111111111111111111111111111112")
 PROGRAMS = pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID], ids=["spl", "2022"])
@@ -22,7 +22,7 @@ async def test_tokens_are_minted_moved_and_listed_in_the_transaction(tmp_path: P
     async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         mint = await make_mint(net, wallet, program)
-        await mint_to_owner(net, wallet, mint, 1_500_000, program)
+        await mint_tokens(net, wallet, mint, 1_500_000, program)
         steps = [open_account(wallet, friend, mint, program), token_transfer(wallet, mint, friend, 250_000, program)]
         signature = await net.land(steps, wallet)
         held = [
@@ -80,7 +80,7 @@ async def test_token_accounts_are_found_by_their_owner(tmp_path: Path, program: 
         wallet = await net.funded()
         mints = [await make_mint(net, wallet, program) for _ in range(2)]
         for mint in mints:
-            await mint_to_owner(net, wallet, mint, 7, program)
+            await mint_tokens(net, wallet, mint, 7, program)
         owner = wallet.pubkey()
         by_mint = await net.client.get_token_accounts_by_owner(owner, TokenAccountOpts(mint=mints[0]))
         assert [one.pubkey for one in by_mint.value] == [ata(owner, mints[0], program)]
@@ -97,7 +97,7 @@ async def test_a_programs_accounts_are_filtered_by_size_and_content(tmp_path: Pa
     async with run_localnet(tmp_path) as net:
         wallet, friend = await net.funded(), Pubkey.new_unique()
         mint = await make_mint(net, wallet)
-        await mint_to_owner(net, wallet, mint, 7)
+        await mint_tokens(net, wallet, mint, 7)
         await net.land([open_account(wallet, friend, mint)], wallet)
         ours = [165, MemcmpOpts(offset=0, bytes=str(mint))]
 

@@ -23,7 +23,8 @@ from dexexec.settlement.solana.rpc.genesis_check import VALID_SECONDS
 from dexexec.venue import BadAnswer, Network, VenueError
 from tests.support.executed_once import only_attempt
 from tests.support.localnet.in_process import run_localnet
-from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS, open_chain, wrong_answers
+from tests.support.localnet.request_log import payload_of
+from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, open_chain, wrong_answers
 from tests.support.localnet.settlement_setup import (
     EXPIRED,
     FINAL,
@@ -31,7 +32,6 @@ from tests.support.localnet.settlement_setup import (
     UNLIMITED,
     ChainWithoutNotifications,
     SettlementSetup,
-    payload_of,
     settlement_setup,
 )
 from tests.support.localnet.worker_setup import OpenWorkers, WorkerSetup

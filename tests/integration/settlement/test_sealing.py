@@ -40,13 +40,11 @@ from tests.support.localnet.sealing_setup import (
     VAULT,
     VERSION_0,
     close_account,
-    message_of,
-    mint_tokens,
     sealing_setup,
 )
-from tests.support.localnet.spl_tokens import ata
+from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.localnet.spl_tokens import open_account as open_for
-from tests.support.swap_transactions import call, open_account, pay, transfer
+from tests.support.swap_transactions import call, message_of, open_account, pay, transfer
 
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
@@ -150,8 +148,7 @@ async def test_a_wallet_without_lamports_is_reported(tmp_path: Path) -> None:
         for lamports, price in ((0, 0), (890_880, 0), (1_000_000, 0), (2_950_000, 1_000_000)):
             poor = replace(at, key=await at.net.funded(lamports) if lamports else Keypair())
             mint = Pubkey.from_string(at.mint_in)
-            await at.net.land([open_for(at.venue.key, poor.key.pubkey(), mint)], at.venue.key)
-            await mint_tokens(at.net, at.venue.key, mint, ata(poor.key.pubkey(), mint), HELD)
+            await mint_tokens(at.net, at.venue.key, mint, HELD, owner=poor.key.pubkey())
             await at.net.advance(2)
             unsigned, sealer = await poor.build(*poor.honest()), poor.sealer(priority_fee=price)
             with pytest.raises(InsufficientFunds, match=rf"the wallet {poor.wallet[:4]}… holds .+ SOL, and .+ SOL are"):

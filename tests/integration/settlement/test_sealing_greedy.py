@@ -14,7 +14,8 @@ from dexexec.venue import (
     Timeout,
 )
 from tests.support.localnet.in_process import SOL
-from tests.support.localnet.sealing_setup import MAX_IN, MIN_OUT, STRANGER, SealingSetup, mint_tokens, sealing_setup
+from tests.support.localnet.sealing_setup import MAX_IN, MIN_OUT, STRANGER, SealingSetup, sealing_setup
+from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.swap_transactions import call, open_account, pay
 
 # Greedy ones
@@ -115,7 +116,7 @@ async def test_what_others_do_to_our_wallet_meanwhile_is_not_taken_for_the_swaps
 
         async def paid() -> None:
             mint = Pubkey.from_string(at.mint_in)
-            await mint_tokens(at.net, at.venue.key, mint, Pubkey.from_string(at.ours(at.mint_in)), 10)
+            await mint_tokens(at.net, at.venue.key, mint, 10, owner=at.key.pubkey())
             await at.net.advance(3)
 
         async def passed() -> None:

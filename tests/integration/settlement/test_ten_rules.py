@@ -34,7 +34,9 @@ from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import Network
 from tests.support.attempts import an_attempt
-from tests.support.localnet.rpc_nodes import timeouts_for, wrong_answers
+from tests.support.localnet.in_process import encoded
+from tests.support.localnet.request_log import LoggedRequest, payload_of
+from tests.support.localnet.rpc_chains import timeouts_for, wrong_answers
 from tests.support.localnet.settlement_setup import (
     BUY_SOL,
     EXPIRED,
@@ -42,15 +44,11 @@ from tests.support.localnet.settlement_setup import (
     MAX_PRICE,
     SELL_SOL,
     UNLIMITED,
-    LoggedRequest,
     SettlementSetup,
-    in_base64,
-    message_of,
-    payload_of,
     settlement_setup,
 )
 from tests.support.localnet.worker_setup import OpenWorkers
-from tests.support.swap_transactions import fixed
+from tests.support.swap_transactions import fixed, message_of
 from tests.support.waiting import until
 
 SLOT = 0.4
@@ -111,7 +109,7 @@ async def test_rule_3_the_same_bytes_are_sent_every_two_seconds_until_they_land_
         assert {sent.options["maxRetries"] for sent in sends} == {0}
         check_rhythm(sends)
         before = await at.lamports()
-        await at.net.rpc("sendTransaction", in_base64(signed.payload), {"encoding": "base64", "skipPreflight": True})
+        await at.net.rpc("sendTransaction", encoded(signed.payload), {"encoding": "base64", "skipPreflight": True})
         assert (await at.lamports(), await at.swaps()) == (before, [signed.signature]), "a duplicate is harmless"
 
 
@@ -191,7 +189,7 @@ async def test_rule_5_any_answer_to_a_send_is_unknown_and_never_failed(
 async def test_rule_6_bytes_that_are_on_chain_already_are_looked_up(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
         signed = await at.signed()
-        await at.net.rpc("sendTransaction", in_base64(signed.payload), {"encoding": "base64", "skipPreflight": True})
+        await at.net.rpc("sendTransaction", encoded(signed.payload), {"encoding": "base64", "skipPreflight": True})
         await at.advance(2)
         assert (await at.settle(signed)).outcome == "confirmed"
         assert await at.swaps() == [signed.signature]

@@ -27,6 +27,7 @@ from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc.server import Cluster, make_server
 from dexexec.localnet.runtime import Runtime
+from dexexec.settlement.solana.transaction import associated_token_account
 
 SOL = 1_000_000_000
 JSON = {"Content-Type": "application/json"}
@@ -38,7 +39,9 @@ class RpcRefusedError(Exception):
 
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(error["message"])
-        self.code, self.message, self.data = error["code"], error["message"], error.get("data")
+        self.code = error["code"]
+        self.message = error["message"]
+        self.data = error.get("data")
 
 
 async def post(url: str, body: str | bytes, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -75,12 +78,12 @@ class InProcessLocalnet:
         return await rpc(self.url, method, *params)
 
     async def advance(self, slots: int) -> None:
-        """Let slots pass."""
+        """Makes slots."""
         await self.rpc("localnet_advanceSlots", slots)
 
     async def set_faults(self, **faults: Any) -> None:
-        """Set the first node's faults."""
-        await self.rpc("localnet_setFaults", faults)
+        """Sets the first node's faults."""
+        await set_faults(self.url, **faults)
 
     async def funded(self, lamports: int = 10 * SOL) -> Keypair:
         """A new wallet with lamports."""
@@ -92,6 +95,12 @@ class InProcessLocalnet:
         """Lamports at an address."""
         return (await self.client.get_balance(address, commitment)).value
 
+    async def token_balance(self, owner: str, mint: str) -> int:
+        """Base units in the owner's associated token account, as processed; 0 if it does not exist."""
+        options = {"encoding": "jsonParsed", "commitment": "processed"}
+        account = (await self.rpc("getAccountInfo", associated_token_account(owner, mint), options))["value"]
+        return int(account["data"]["parsed"]["info"]["tokenAmount"]["amount"]) if account else 0
+
     async def blockhash(self, commitment: Commitment = Processed) -> Hash:
         """The latest blockhash."""
         return (await self.client.get_latest_blockhash(commitment)).value.blockhash
@@ -101,18 +110,23 @@ class InProcessLocalnet:
         return sign(steps, *signers, blockhash=await self.blockhash())
 
     async def land(self, steps: Sequence[Instruction], *signers: Keypair) -> Signature:
-        """Send it; it has landed and succeeded, or preflight raised."""
+        """Sends a transaction, which has landed and succeeded unless this raises."""
         return await self.send(await self.signed(steps, *signers))
 
     async def send(self, transaction: VersionedTransaction, options: TxOpts | None = None) -> Signature:
-        """Send it with preflight at commitment processed, or with other options."""
+        """Sends a transaction, by default with preflight at commitment processed."""
         options = options or TxOpts(preflight_commitment=Processed)
         return (await self.client.send_transaction(transaction, options)).value
 
     async def status(self, signature: Signature, *, search: bool = False) -> Any:
         """The status of one signature as JSON, None if it is not found."""
-        found = await self.rpc("getSignatureStatuses", [str(signature)], {"searchTransactionHistory": search})
-        return found["value"][0]
+        statuses = await self.rpc("getSignatureStatuses", [str(signature)], {"searchTransactionHistory": search})
+        return statuses["value"][0]
+
+
+async def set_faults(url: str, **faults: Any) -> None:
+    """Sets the faults of the node at `url`; without faults it behaves again."""
+    await rpc(url, "localnet_setFaults", faults)
 
 
 def sign(steps: Sequence[Instruction], *signers: Keypair, blockhash: Hash) -> VersionedTransaction:
@@ -125,8 +139,8 @@ def pay(sender: Keypair, to: Pubkey, lamports: int) -> Instruction:
     return transfer(TransferParams(from_pubkey=sender.pubkey(), to_pubkey=to, lamports=lamports))
 
 
-def encoded(transaction: VersionedTransaction) -> str:
-    """As it goes over the wire, in base64."""
+def encoded(transaction: VersionedTransaction | bytes) -> str:
+    """A transaction in base64."""
     return base64.b64encode(bytes(transaction)).decode()
 
 

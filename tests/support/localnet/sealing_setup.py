@@ -9,9 +9,6 @@ from pathlib import Path
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
-from spl.token.constants import TOKEN_PROGRAM_ID
-from spl.token.instructions import mint_to
-from spl.token.models import MintToParams
 
 from dexexec.clock import SystemClock
 from dexexec.domain.quote import Mode, Quote, SwapRequest
@@ -20,7 +17,7 @@ from dexexec.domain.swap import Accepted, Blockhash, ProgramFailure, SignedSwap
 from dexexec.domain.token import Tokens
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.settlement.solana.message import Message, Program
+from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.rpc.chain import RpcChain
 from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import assemble, associated_token_account, compile_message, parse_message
@@ -34,14 +31,17 @@ from dexexec.venue import (
 )
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner
-from tests.support.localnet.spl_tokens import open_account as open_for
-from tests.support.swap_transactions import call, fixed, open_account, transfer
+from tests.support.localnet.rpc_chains import RecordingListener
+from tests.support.localnet.spl_tokens import make_mint, mint_tokens
+from tests.support.swap_transactions import call, fixed, message_of, open_account, transfer
 
 PROGRAM = str(Pubkey.new_unique())
 STRANGER = str(Pubkey.new_unique())
-HELD, VAULT = 1_000, 500
-MAX_IN, MIN_OUT, OUT = 100, 49, 50
+HELD = 1_000
+VAULT = 500
+MAX_IN = 100
+MIN_OUT = 49
+OUT = 50
 VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
 FEE = 5_000
 """Lamports per signature."""
@@ -90,28 +90,6 @@ class NoWaitClock(SystemClock):
         await asyncio.sleep(0)
 
 
-class FailingListener:
-    """Fails the test when a node is reported as failed."""
-
-    def node_failed(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def node_rate_limited(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def node_lagging(self, node: str, blocks: int) -> None:
-        raise AssertionError(blocks)
-
-    def node_recovered(self, node: str) -> None:
-        raise AssertionError(node)
-
-    def node_websocket_failed(self, node: str, why: str) -> None:
-        raise AssertionError(why)
-
-    def node_websocket_recovered(self, node: str) -> None:
-        raise AssertionError(node)
-
-
 class InjectingChain(RpcChain):
     """The chain, where the venue's program does `inside` instead of being called: what a program that is given our
     accounts and our signature can really do to them. While a transaction is simulated, `meanwhile` happens."""
@@ -135,18 +113,13 @@ class InjectingChain(RpcChain):
         payer = found.after.get(message.payer)
         if payer is None:
             return found
-        # Whoever signs only inside is an account of the program's, which signs by itself and costs no fee.
+        # A signer of the injected instructions only is an account of the program. In reality it costs no fee.
         saved = FEE * (len(signers) - len(message.signers))
         after = {**found.after, message.payer: replace(payer, lamports=payer.lamports + saved)}
         return replace(found, after=after)
 
 
-def message_of(transaction: bytes) -> Message:
-    """The fields of a transaction."""
-    return parse_message(transaction[1 + 64 * transaction[0] :])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SealingSetup:
     """Our wallet holds 1,000 of `mint_in` and of `other`, the venue's vaults 500 of each mint; the honest swap pays 100
     for 50 of `mint_out`, for which our wallet has no account yet."""
@@ -231,7 +204,7 @@ class SealingSetup:
         return int(shown.value.amount)
 
     async def lands(self, signed: SignedSwap) -> None:
-        """Send it, with preflight; it succeeds."""
+        """Sends a swap, which lands successfully."""
         assert await self.chain.submit(signed) == Accepted()
         status = await self.net.status(Signature.from_string(signed.signature))
         assert status["err"] is None
@@ -239,32 +212,30 @@ class SealingSetup:
 
 @asynccontextmanager
 async def sealing_setup(folder: Path) -> AsyncIterator[SealingSetup]:
-    """All set up and confirmed."""
+    """A setup whose accounts and balances are confirmed."""
     async with run_localnet(folder) as net:
         key, vault = await net.funded(), await net.funded()
         mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
         for mint in (mint_in, mint_out, other):
-            await mint_to_owner(net, vault, mint, VAULT)
+            await mint_tokens(net, vault, mint, VAULT)
         for mint in (mint_in, other):
-            await net.land([open_for(vault, key.pubkey(), mint)], vault)
-            await mint_tokens(net, vault, mint, ata(key.pubkey(), mint), HELD)
+            await mint_tokens(net, vault, mint, HELD, owner=key.pubkey())
         await net.advance(2)
-        chain = InjectingChain([net.url], SystemClock(), FailingListener())
+        listener = RecordingListener()
+        chain = InjectingChain([net.url], SystemClock(), listener)
         try:
-            yield SealingSetup(net, chain, ScriptedVenue(chain, vault), key, str(mint_in), str(mint_out), str(other))
+            yield SealingSetup(
+                net=net,
+                chain=chain,
+                venue=ScriptedVenue(chain, vault),
+                key=key,
+                mint_in=str(mint_in),
+                mint_out=str(mint_out),
+                other=str(other),
+            )
         finally:
             await chain.aclose()
-
-
-async def mint_tokens(net: InProcessLocalnet, authority: Keypair, mint: Pubkey, account: Pubkey, amount: int) -> None:
-    """New tokens."""
-    params = MintToParams(
-        program_id=TOKEN_PROGRAM_ID, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
-    )
-    await net.land([mint_to(params)], authority)
-
-
-# An honest swap
+        assert listener.lines == [], "the node worked all the time"
 
 
 def close_account(account: str, owner: str) -> Instruction:

@@ -1,4 +1,4 @@
-"""SPL token instructions and mints for tests on a localnet, through solana-py's own builders."""
+"""SPL token mints and instructions for tests on a localnet, through solana-py's own builders."""
 
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -14,10 +14,12 @@ MINT_SIZE = 82
 
 
 def ata(owner: Pubkey, mint: Pubkey, program: Pubkey = TOKEN_PROGRAM_ID) -> Pubkey:
+    """The associated token account of an owner."""
     return spl.get_associated_token_address(owner, mint, program)
 
 
 def open_account(payer: Keypair, owner: Pubkey, mint: Pubkey, program: Pubkey = TOKEN_PROGRAM_ID) -> Instruction:
+    """Creates an owner's associated token account, if it does not exist."""
     return spl.create_idempotent_associated_token_account(payer.pubkey(), owner, mint, program)
 
 
@@ -39,23 +41,29 @@ async def make_mint(net: InProcessLocalnet, authority: Keypair, program: Pubkey 
     return key.pubkey()
 
 
-async def mint_to_owner(
-    net: InProcessLocalnet, authority: Keypair, mint: Pubkey, amount: int, program: Pubkey = TOKEN_PROGRAM_ID
+async def mint_tokens(
+    net: InProcessLocalnet,
+    authority: Keypair,
+    mint: Pubkey,
+    amount: int,
+    program: Pubkey = TOKEN_PROGRAM_ID,
+    *,
+    owner: Pubkey | None = None,
 ) -> None:
-    """Tokens for the authority's own account, which is opened."""
-    account = ata(authority.pubkey(), mint, program)
-    steps = [
-        open_account(authority, authority.pubkey(), mint, program),
-        spl.mint_to(
-            models.MintToParams(
-                program_id=program, mint=mint, dest=account, mint_authority=authority.pubkey(), amount=amount
-            )
-        ),
-    ]
-    await net.land(steps, authority)
+    """Mints tokens to the associated account of `owner`, by default the authority, and creates the account."""
+    owner = owner or authority.pubkey()
+    params = models.MintToParams(
+        program_id=program,
+        mint=mint,
+        dest=ata(owner, mint, program),
+        mint_authority=authority.pubkey(),
+        amount=amount,
+    )
+    await net.land([open_account(authority, owner, mint, program), spl.mint_to(params)], authority)
 
 
 def token_transfer(owner: Keypair, mint: Pubkey, to: Pubkey, amount: int, program: Pubkey) -> Instruction:
+    """Transfers tokens between associated token accounts."""
     return spl.transfer_checked(
         models.TransferCheckedParams(
             program_id=program,

@@ -27,7 +27,7 @@ from dexexec.execution.worker import Worker
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.store import Address, Store
 from dexexec.venues.router import Router
-from tests.support.localnet.rpc_nodes import LONG_TIMEOUTS
+from tests.support.localnet.rpc_chains import LONG_TIMEOUTS
 from tests.support.localnet.settlement_setup import FINAL, SettlementSetup, settlement_setup
 from tests.support.parts import new_order, open_queue, open_redis, open_store, running
 from tests.support.waiting import until

@@ -10,19 +10,17 @@ from solders.pubkey import Pubkey
 from dexexec.domain.swap import Accepted, Landed, NotSeen, Unavailable, Unknown, proves_expiry
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 from tests.support.chain_suite import unknown
-from tests.support.localnet.in_process import SOL, run_localnet
-from tests.support.localnet.rpc_nodes import (
+from tests.support.localnet.in_process import SOL, run_localnet, set_faults
+from tests.support.localnet.rpc_chains import (
     SHORT_TIMEOUTS,
-    JsonRpcError,
     RecordingListener,
     open_chain,
     rpc_chain,
-    scripted_node,
-    set_faults,
     signed_transfer,
     timeouts_for,
     wrong_answers,
 )
+from tests.support.localnet.scripted_node import JsonRpcError, scripted_node
 
 FAILING = ["503", "-32005", "garbage", "hang", "hangup"]
 
@@ -49,7 +47,7 @@ async def test_when_a_node_fails_another_is_used_and_preferred_from_then_on(tmp_
             assert listener.kinds == ["failed"], "told once"
             await set_faults(f"{net.url}/nodes/bad")
             await chain.genesis_hash()
-            assert listener.kinds == ["failed", "back"]
+            assert listener.kinds == ["failed", "recovered"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ async def test_concurrent_callers_for_statuses_are_one_request(tmp_path: Path) -
         assert script.count("getSignatureStatuses") == script.count("getEpochInfo") == 1
         await chain.status([*signatures, *(unknown() for _ in range(10))])
         assert script.count("getSignatureStatuses") == 3, "a node takes 256 at once"
-        assert max(len(params[0]) for method, params in script.asked if method == "getSignatureStatuses") == 256
+        assert max(len(params[0]) for method, params in script.requests if method == "getSignatureStatuses") == 256
 
 
 async def test_concurrent_callers_for_a_blockhash_are_one_request(tmp_path: Path) -> None:

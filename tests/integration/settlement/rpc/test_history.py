@@ -11,15 +11,9 @@ from solders.pubkey import Pubkey
 from dexexec.localnet.ledger import MEMO
 from dexexec.settlement.solana.rpc import methods
 from dexexec.venue import BadAnswer, Unreachable, VenueError
-from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet
-from tests.support.localnet.rpc_nodes import (
-    JsonRpcError,
-    open_chain,
-    rpc_chain,
-    scripted_node,
-    set_faults,
-    wrong_answers,
-)
+from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet, set_faults
+from tests.support.localnet.rpc_chains import open_chain, rpc_chain, wrong_answers
+from tests.support.localnet.scripted_node import JsonRpcError, scripted_node
 
 LIST, READ = "getSignaturesForAddress", "getTransaction"
 LATER = 2**40

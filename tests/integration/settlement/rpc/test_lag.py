@@ -11,17 +11,16 @@ from dexexec.domain.swap import Landed, NotSeen, Unavailable
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import unknown
-from tests.support.localnet.in_process import SOL, run_localnet
-from tests.support.localnet.rpc_nodes import (
+from tests.support.localnet.in_process import SOL, run_localnet, set_faults
+from tests.support.localnet.rpc_chains import (
     LONG_TIMEOUTS,
     RecordingListener,
     open_chain,
     rpc_chain,
-    scripted_node,
-    set_faults,
     signed_transfer,
     wrong_answers,
 )
+from tests.support.localnet.scripted_node import scripted_node
 
 
 def constantly(result: object) -> Callable[[object], object]:
@@ -96,7 +95,7 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
                 for history in (False, True):
                     [status] = await chain.status([unknown()], history=history)
                     assert isinstance(status, answer)
-            order = [method for method, _ in script.asked if method != "getLatestBlockhash"]
+            order = [method for method, _ in script.requests if method != "getLatestBlockhash"]
             assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the look-up"
 
 
@@ -129,7 +128,7 @@ async def test_promise_17_one_address_before_two_nodes_of_which_one_is_behind_fa
         behind = f"{net.url}/nodes/behind"
         await set_faults(behind, lag=slots)
         async with scripted_node(net.url) as front, open_chain(rpc_chain(front.url)) as chain:
-            front.in_turn = [net.url, behind]
+            front.upstreams = [net.url, behind]
             for _ in range(4):
                 swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
                 before = await chain.accounts([str(wallet.pubkey())])

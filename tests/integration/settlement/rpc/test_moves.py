@@ -18,8 +18,8 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import BadAnswer, Faucet, SolanaChain, VenueError
 from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet
-from tests.support.localnet.rpc_nodes import RecordingListener, open_chain, sign_swap
-from tests.support.localnet.spl_tokens import ata, make_mint, mint_to_owner, open_account, token_transfer
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain, sign_swap
+from tests.support.localnet.spl_tokens import ata, make_mint, mint_tokens, open_account, token_transfer
 
 NATIVE = Pubkey.from_string(WSOL)
 FEE = 5_000
@@ -85,7 +85,7 @@ def test_it_is_a_solana_chain_and_a_faucet() -> None:
 async def test_a_transfer_of_tokens_moves_them_and_nothing_else(tmp_path: Path, program: Pubkey) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet, program)
-        await mint_to_owner(net, wallet, mint, 1_500_000, program)
+        await mint_tokens(net, wallet, mint, 1_500_000, program)
         await net.land([open_account(wallet, friend, mint, program)], wallet)
         landed = await settle(net, chain, [token_transfer(wallet, mint, friend, 250_000, program)], wallet)
         assert (landed.moved, landed.fee) == ({str(mint): -250_000}, FEE)
@@ -141,7 +141,7 @@ async def test_both_sides_of_a_swap_with_another_signer_count_for_the_payer(tmp_
 async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_path: Path) -> None:
     async with world(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet)
-        await mint_to_owner(net, wallet, mint, 5)
+        await mint_tokens(net, wallet, mint, 5)
         await net.land([open_account(wallet, friend, mint)], wallet)
         await net.advance(2)
         steps = [pay(wallet, friend, SOL), token_transfer(wallet, mint, friend, 6, TOKEN_PROGRAM_ID)]

@@ -16,7 +16,8 @@ from dexexec_adapters.raydium.accounts import pool_filters
 from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import open_chain, rpc_chain, scripted_node
+from tests.support.localnet.rpc_chains import open_chain, rpc_chain
+from tests.support.localnet.scripted_node import scripted_node
 from tests.support.raydium_accounts import (
     POOL_DATA,
     PROGRAM,

@@ -15,18 +15,17 @@ from dexexec.domain.swap import Accepted, Landed, Unavailable, Unknown
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, RateLimited, Unreachable
-from tests.support.localnet.in_process import SOL, run_localnet
-from tests.support.localnet.rpc_nodes import (
+from tests.support.localnet.in_process import SOL, run_localnet, set_faults
+from tests.support.localnet.rpc_chains import (
     LONG_TIMEOUTS,
     SHORT_TIMEOUTS,
     RecordingListener,
     open_chain,
     rpc_chain,
-    scripted_node,
-    set_faults,
     signed_transfer,
     wrong_answers,
 )
+from tests.support.localnet.scripted_node import scripted_node
 
 ADDRESSES = [str(Pubkey([n, *bytes(31)])) for n in range(120)]
 TOO_MANY = b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 429, "message": "Too many requests"}}'
@@ -56,10 +55,10 @@ async def test_a_node_that_got_too_many_requests_rests_while_another_is_used(tmp
                 await chain.accounts(ADDRESSES[:1])
             assert good.count("getMultipleAccounts") == 3
             await chain.genesis_hash()
-            assert listener.kinds == ["rests"], "told once, and not asked for as long as it wants"
+            assert listener.kinds == ["rate limited"], "told once, and not asked for as long as it wants"
             clock.advance(1)  # which is what it says
             await chain.genesis_hash()
-            assert listener.kinds == ["rests", "back"]
+            assert listener.kinds == ["rate limited", "recovered"]
 
 
 async def test_the_only_node_gets_no_request_while_it_rests_and_nothing_is_claimed_meanwhile(tmp_path: Path) -> None:
@@ -72,18 +71,18 @@ async def test_the_only_node_gets_no_request_while_it_rests_and_nothing_is_claim
         wallet = await net.funded()
         await net.advance(2)
         swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        node.statuses["getMultipleAccounts"] = 429
+        node.http_statuses["getMultipleAccounts"] = 429
         for _ in range(3):  # each waits for the next turn, as long as it can
             with pytest.raises(RateLimited, match="429"):
                 await chain.accounts(ADDRESSES[:1])
-        node.asked.clear()
+        node.requests.clear()
         with pytest.raises(RateLimited, match="refused too many requests and gets none for"):
             await chain.accounts(ADDRESSES[:1])
         assert isinstance(await chain.submit(swap), Unknown)
         for history in (False, True):
             assert isinstance((await chain.status([swap.signature], history=history))[0], Unavailable)
-        assert node.asked == []
-        assert listener.kinds == ["rests"]
+        assert node.requests == []
+        assert listener.kinds == ["rate limited"]
         clock.advance(30)
         assert await chain.submit(swap) == Accepted()
         await net.advance(2)
@@ -132,11 +131,11 @@ async def test_a_search_that_is_forbidden_is_no_failure_of_the_node(status: int)
         scripted_node(getProgramAccounts=lambda _: status, getGenesisHash=lambda _: "hash") as node,
         open_chain(rpc_chain(node.url, listener=listener)) as chain,
     ):
-        node.statuses["getProgramAccounts"] = status
+        node.http_statuses["getProgramAccounts"] = status
         with pytest.raises(Unreachable, match=str(status)):
             await chain.program_accounts(ADDRESSES[1], AccountFilters(1))
         assert listener.lines == []
-        node.statuses["getGenesisHash"] = status
+        node.http_statuses["getGenesisHash"] = status
         with pytest.raises(Unreachable, match=str(status)):
             await chain.genesis_hash()
         assert listener.kinds == ["failed"], "whoever forbids everything is no good"
@@ -187,7 +186,7 @@ async def test_a_request_holds_a_hundred_accounts_and_nobodys_are_torn_apart() -
         parts = [ADDRESSES[:60], ADDRESSES[60:120], ADDRESSES[:30], ADDRESSES[60:90]]
         found = await asyncio.gather(*(chain.accounts(part) for part in parts))
         assert [len(each.found) for each in found] == [60, 60, 30, 30]
-        sizes = [len(params[0]) for _, params in node.asked]
+        sizes = [len(params[0]) for _, params in node.requests]
         assert sizes == [60, 90]
 
 
@@ -261,7 +260,7 @@ async def test_an_answer_from_before_a_nodes_own_earlier_one_is_requested_again(
     ):
         assert (await chain.accounts(ADDRESSES[:1])).slot == 500
         assert (await chain.accounts(ADDRESSES[:1])).slot == 490
-        assert [params[1].get("minContextSlot") for _, params in node.asked] == [None, None, 490, 490]
+        assert [params[1].get("minContextSlot") for _, params in node.requests] == [None, None, 490, 490]
         assert listener.kinds == [], "that is no news"
 
 

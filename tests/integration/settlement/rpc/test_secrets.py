@@ -13,7 +13,8 @@ from dexexec.domain.swap import SignedSwap, Unavailable, Unknown
 from dexexec.settlement.solana.rpc import RpcChain, node
 from dexexec.venue import VenueError
 from tests.support.chain_suite import unknown
-from tests.support.localnet.rpc_nodes import RecordingListener, ScriptedNode, open_chain, rpc_chain, scripted_node
+from tests.support.localnet.rpc_chains import RecordingListener, open_chain, rpc_chain
+from tests.support.localnet.scripted_node import ScriptedNode, scripted_node
 
 KEYS = ("pathKEY123", "queryKEY123", "userKEY123", "passKEY123")
 
@@ -39,7 +40,7 @@ def blabbing(code: int, where: str = "message") -> bytes:
 
 @asynccontextmanager
 async def nobody() -> AsyncIterator[ScriptedNode]:
-    yield ScriptedNode("http://127.0.0.1:1", "", {})
+    yield ScriptedNode(url="http://127.0.0.1:1", upstream="", answers={})
 
 
 def every(answer: bytes | Callable[[Any], Any]) -> AbstractAsyncContextManager[ScriptedNode]:

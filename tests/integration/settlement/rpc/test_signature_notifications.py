@@ -24,16 +24,8 @@ from dexexec.venue import Network, NotifyingChain
 from tests.integration.settlement.rpc.test_secrets import KEYS, secret
 from tests.support.chain_suite import unknown
 from tests.support.localnet.in_process import SOL, InProcessLocalnet, run_localnet
-from tests.support.localnet.rpc_nodes import (
-    LONG_TIMEOUTS,
-    RecordingListener,
-    ScriptedNode,
-    forward_websocket,
-    open_chain,
-    rpc_chain,
-    scripted_node,
-    signed_transfer,
-)
+from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, RecordingListener, open_chain, rpc_chain, signed_transfer
+from tests.support.localnet.scripted_node import ScriptedNode, forward_websocket, scripted_node
 from tests.support.scripted import SELL_ONE_SOL
 from tests.support.waiting import until
 
@@ -70,7 +62,7 @@ async def scene(folder: Path, *, sockets: bool = True) -> AsyncIterator[Scene]:
     listener = RecordingListener()
     async with run_localnet(folder) as net, scripted_node(net.url) as node:
         if sockets:
-            node.hears = forward_websocket(net.url)
+            node.on_message = forward_websocket(net.url)
         async with open_chain(rpc_chain(node.url, listener=listener)) as chain:
             yield Scene(net, node, chain, listener)
 
@@ -121,8 +113,8 @@ async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
         await there.net.advance(2)
         await waiting
         assert len(there.node.sockets) == 1
-        assert {one["method"] for one in there.node.heard} == {"signatureSubscribe"}
-        assert {one["params"][1]["commitment"] for one in there.node.heard} == {"confirmed"}
+        assert {one["method"] for one in there.node.messages} == {"signatureSubscribe"}
+        assert {one["params"][1]["commitment"] for one in there.node.messages} == {"confirmed"}
 
 
 async def test_with_notifications_a_swap_is_confirmed_as_soon_with_fewer_requests(tmp_path: Path) -> None:
@@ -155,7 +147,7 @@ async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await subscribed(there.chain, swap.signature)
-        there.node.hears = None  # and none is opened again
+        there.node.on_message = None  # and none is opened again
         there.node.sockets[0].close()
         await until(lambda: "socket failed" in there.listener.kinds)
         assert not settling.done()
@@ -174,7 +166,7 @@ async def test_a_connection_that_comes_back_notifies_again_and_both_are_logged_o
         await subscribed(there.chain, swap.signature)
         await there.net.advance(2)
         assert (await settling).outcome == "confirmed"
-        assert there.listener.kinds == ["socket failed", "socket back"]
+        assert there.listener.kinds == ["socket failed", "socket recovered"]
 
 
 async def test_a_node_without_websockets_is_polled(tmp_path: Path) -> None:
@@ -193,13 +185,13 @@ async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
 
         def lie(socket: Any, call: Any) -> None:
-            socket.answer(call, 7)
+            socket.confirm(call, 7)
             for number in (7, 7, 8, 0):
                 socket.notify(number)
             for nonsense in ("", "null", "[]", "{}", '{"id": [], "result": 1}', '{"method": "signatureNotification"}'):
                 socket.write_message(nonsense)
 
-        there.node.hears = lie
+        there.node.on_message = lie
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await until(lambda: there.node.count("getSignatureStatuses") >= 8)
@@ -216,7 +208,7 @@ async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: P
         def refuse(socket: Any, call: Any) -> None:
             socket.write_message({"jsonrpc": "2.0", "id": call["id"]} | refusal)
 
-        there.node.hears = refuse
+        there.node.on_message = refuse
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await until(lambda: there.node.count("getSignatureStatuses") >= 8)
@@ -227,7 +219,7 @@ async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: P
 async def test_work_without_a_waiter_is_given_up(tmp_path: Path) -> None:
     clock, given_up = ManualClock(), unknown()
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
-        node.hears = lambda socket, call: socket.answer(call, call["id"] * 10)
+        node.on_message = lambda socket, call: socket.confirm(call, call["id"] * 10)
         async with open_chain(RpcChain([node.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain:
             subscriptions = chain._notifications._subscriptions._subscriptions
             while given_up not in subscriptions.values():
@@ -235,8 +227,8 @@ async def test_work_without_a_waiter_is_given_up(tmp_path: Path) -> None:
             number = next(iter(subscriptions))
             clock.advance(31)
             await chain.wait_for_notification(unknown(), 0.1)
-            await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.heard))
-            assert [one["params"] for one in node.heard if one["method"] == "signatureUnsubscribe"] == [[number]]
+            await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.messages))
+            assert [one["params"] for one in node.messages if one["method"] == "signatureUnsubscribe"] == [[number]]
             assert given_up not in chain._notifications._subscriptions._watched
 
 
@@ -246,7 +238,7 @@ async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None
         async with open_chain(rpc_chain(secret(node.url), listener=listener)) as chain:
             await chain.wait_for_notification(unknown(), 0.01)
             await until(lambda: listener.kinds == ["socket failed"])
-        node.hears = forward_websocket(net.url)
+        node.on_message = forward_websocket(net.url)
         async with open_chain(rpc_chain(secret(node.url), listener=listener)) as chain:
             await asyncio.gather(chain.wait_for_notification(unknown(), 0.01), until(lambda: bool(node.sockets)))
     assert node.paths == ["/v2/pathKEY123?api-key=queryKEY123"]

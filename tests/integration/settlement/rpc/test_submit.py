@@ -8,16 +8,9 @@ import pytest
 from solders.pubkey import Pubkey
 
 from dexexec.domain.swap import Accepted, FailedOnChain, Landed, ProgramFailure, Unknown
-from tests.support.localnet.in_process import SOL, run_localnet
-from tests.support.localnet.rpc_nodes import (
-    open_chain,
-    rpc_chain,
-    scripted_node,
-    set_faults,
-    signed_transfer,
-    timeouts_for,
-    wrong_answers,
-)
+from tests.support.localnet.in_process import SOL, run_localnet, set_faults
+from tests.support.localnet.rpc_chains import open_chain, rpc_chain, signed_transfer, timeouts_for, wrong_answers
+from tests.support.localnet.scripted_node import scripted_node
 
 NOBODY = "http://127.0.0.1:1"
 """Nothing listens there."""
@@ -93,5 +86,5 @@ async def test_every_send_goes_to_every_node_at_once_and_one_that_takes_it_is_en
         for sends in (1, 2):
             assert await chain.submit(swap) == Accepted()
             assert (one.count("sendTransaction"), two.count("sendTransaction")) == (sends, sends)
-        sent = [params[1] for script in (one, two) for method, params in script.asked if method == "sendTransaction"]
+        sent = [params[1] for script in (one, two) for method, params in script.requests if method == "sendTransaction"]
         assert sent == [{"encoding": "base64", "maxRetries": 0, "skipPreflight": True}] * 4
