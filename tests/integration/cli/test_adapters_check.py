@@ -90,6 +90,6 @@ async def test_without_the_program_or_a_pool_the_error_is_one_line(tmp_path: Pat
         with pytest.raises(StartupError) as told:
             await checked(net.url, "raydium", environ("raydium"))
         assert str(told.value) == (
-            "raydium cannot be checked with 1 SOL for USDC: no-route: there is no CPMM pool for this pair; another pair"
-            " can be named by INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
+            "raydium cannot be checked with 1 SOL for USDC: no-route: there is no CPMM pool for this pair; to check"
+            " another pair, set INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
         )
