@@ -1,7 +1,7 @@
-"""The demo's side of the wire: a client of the service as anybody could write one, which neither loses nor doubles.
+"""The demo's client, as any client of the service could be written: it neither loses nor repeats anything.
 
-Posting carries an Idempotency-Key, so that a POST whose answer was lost can be sent again. A socket that ends is
-opened again with `afterSeq`. What it is told goes into the `DemoOrder`s; what it means is said in `demo_order`.
+A POST has an Idempotency-Key, so that it can be repeated after a lost answer. A socket that ends is opened again with
+`afterSeq`. Events are collected in `DemoOrder`s, and checked in `demo.order`.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ CHECK_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 PING_SECONDS = 10.0
 REFUSALS = frozenset({400, 401, 403, 404, 405, 426})
-"""Answers to a handshake that another try will not change."""
+"""Answers to a handshake for which a retry is useless."""
 
 
 class DemoClient:
-    """Posts orders, follows each on a socket of its own, and reads records.
+    """Posts orders, follows each on its own socket, and reads records.
 
-    `changed` is called with an order of which something new is known, `say` with what people should know besides.
-    `now` is a monotonic clock (seconds).
+    `changed` is called with an order that has changed, `say` with messages for people. `now` is a monotonic clock
+    (seconds).
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class DemoClient:
         self._cut_at = 0.0
 
     def close(self) -> None:
-        """Let go of the HTTP client."""
+        """Close the HTTP client."""
         self._http.close()
 
     async def check(self) -> None:
-        """See whether the service is there. Raises `UnreachableError`, with what to do."""
+        """Check that the service answers. Raises `UnreachableError`, with the remedy."""
         try:
             answer = await self._fetch("/readyz", CHECK_SECONDS)
         except (HTTPClientError, OSError, ValueError) as error:
@@ -60,7 +60,7 @@ class DemoClient:
             raise UnreachableError(f"{text}, or name another server with --url") from error
         health = _object(answer.body)
         if answer.code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE} or "missing" not in health:
-            text = f"what answers at {self._url} is not dexexec (HTTP {answer.code} for /readyz)"
+            text = f"the server at {self._url} is not dexexec (HTTP {answer.code} for /readyz)"
             raise UnreachableError(f"{text}: name the right server with --url")
         missing = health["missing"]
         if isinstance(missing, list) and missing:
@@ -74,7 +74,7 @@ class DemoClient:
             await self._follow(order)
 
     async def read_record(self, order: DemoOrder) -> None:
-        """Ask for what the service has on record. None is kept when it does not answer with that."""
+        """Read the order's record from the service; it stays None without an answer."""
         try:
             async with self._posting:
                 answer = await self._fetch(f"/api/orders/{order.order_id}", REQUEST_SECONDS)
@@ -94,12 +94,12 @@ class DemoClient:
             except (HTTPClientError, OSError) as error:
                 order.note = f"no answer ({_words(error)})"
             else:
-                told = _object(answer.body)
-                if answer.code == HTTPStatus.ACCEPTED and isinstance(told.get("orderId"), str):
-                    order.order_id, order.note = str(told["orderId"]), ""
+                reply = _object(answer.body)
+                if answer.code == HTTPStatus.ACCEPTED and isinstance(reply.get("orderId"), str):
+                    order.order_id, order.note = str(reply["orderId"]), ""
                     self._changed(order)
                     return
-                order.note, pause = describe(answer.code, told), retry_after(answer.code, answer.headers, told)
+                order.note, pause = describe(answer.code, reply), retry_after(answer.code, answer.headers, reply)
             if pause is None or tried == POST_TRIES:
                 break
             order.note += f"; again in {pause:.1f} s"
@@ -113,15 +113,15 @@ class DemoClient:
         while not order.ended and not order.given_up:
             if failures:
                 await asyncio.sleep(_pause(failures))
-            heard = len(order.events)
+            received = len(order.events)
             cause = await self._one_socket(order)
-            failures = failures + 1 if len(order.events) == heard else 1
+            failures = failures + 1 if len(order.events) == received else 1
             if cause and not order.ended and not order.given_up:
                 self._lost(order, cause)
         self._back(order)
 
     async def _one_socket(self, order: DemoOrder) -> str:
-        """Follow on one socket while it lasts; why it ended."""
+        """Follow on one socket until it ends; returns why it ended."""
         request = HTTPRequest(self._url.replace("http", "ws", 1) + EXECUTE, request_timeout=REQUEST_SECONDS)
         try:
             async with self._connecting:
@@ -150,7 +150,7 @@ class DemoClient:
         return ""
 
     async def _say_goodbye(self, order: DemoOrder, connection: WebSocketClientConnection) -> None:
-        """Close, and hear what still comes until the other side closes too, for a little while."""
+        """Close, and read further messages until the other side closes too, for a short time."""
         connection.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -160,16 +160,16 @@ class DemoClient:
             pass
 
     def _hear(self, order: DemoOrder, message: str | bytes) -> None:
-        told = _object(message)
-        error = told.get("error")
+        received = _object(message)
+        error = received.get("error")
         if isinstance(error, dict):
             text = f"{error.get('code')}: {one_line(str(error.get('message')))}"
             if error.get("code") == "unavailable":
                 order.note = text
             else:
-                order.given_up = f"its socket was told {text}"
-        elif not order.take(told, self._now()):
-            order.given_up = f"its socket heard what is no event of it: {one_line(str(message)[:80])}"
+                order.given_up = f"its socket received the error {text}"
+        elif not order.take(received, self._now()):
+            order.given_up = f"its socket received an invalid event: {one_line(str(message)[:80])}"
         self._changed(order)
 
     def _lost(self, order: DemoOrder, cause: str) -> None:
@@ -193,7 +193,7 @@ class DemoClient:
 
 
 def check_url(url: str) -> None:
-    """Raises `UnreachableError` unless `url` is one that can be asked."""
+    """Raises `UnreachableError` unless `url` is a valid HTTP address."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -203,26 +203,26 @@ def check_url(url: str) -> None:
         raise UnreachableError(f"--url must look like http://127.0.0.1:3000, not {one_line(url)!r}")
 
 
-def describe(code: int, told: Message) -> str:
-    """A refusal for people: what a problem document says, else the status alone."""
-    title = one_line(str(told.get("title") or ""))
+def describe(code: int, problem: Message) -> str:
+    """A refusal as text for people: the problem document's title and detail, else the status."""
+    title = one_line(str(problem.get("title") or ""))
     if not title:
         return f"HTTP {code}"
-    errors = told.get("errors")
+    errors = problem.get("errors")
     fields = [
         f"{error.get('field') or 'body'} {error.get('problem')}, expected {error.get('expected')}"
         for error in (errors if isinstance(errors, list) else [])
         if isinstance(error, dict)
     ]
-    return one_line(f"{code} {title}: {'; '.join(fields) or told.get('detail')}")
+    return one_line(f"{code} {title}: {'; '.join(fields) or problem.get('detail')}")
 
 
-def retry_after(code: int, headers: Mapping[str, str], told: Message) -> float | None:
-    """Seconds after which to try again; None when the answer will not change.
+def retry_after(code: int, headers: Mapping[str, str], problem: Message) -> float | None:
+    """Seconds until the next try; None if the answer will not change.
 
     `retryAfterMs` of the document is more exact than the header, which has whole seconds.
     """
-    exact = told.get("retryAfterMs")
+    exact = problem.get("retryAfterMs")
     if isinstance(exact, int) and exact >= 0:
         return exact / 1000
     given = headers.get("Retry-After", "")
@@ -240,7 +240,7 @@ def _pause(failures: int) -> float:
 
 
 def _object(text: str | bytes) -> dict[str, object]:
-    """The JSON object in `text`; empty when there is none."""
+    """The JSON object in `text`; empty if it has none."""
     try:
         found = json.loads(text)
     except ValueError:

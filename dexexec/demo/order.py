@@ -1,8 +1,7 @@
-"""What the demo knows of its orders, and what it makes of that: plain values and pure functions.
+"""The demo's orders and the checks of their events: plain values and pure functions.
 
-An order is at fault when it did not end, or when what its socket heard is not exactly what the service's record holds:
-`seq` 1, 2, 3 ... up to the final event, each once, in order, with the same content. Without a fault the demo exits
-with 0. An order that ended as failed is no fault: that is an answer too.
+An order is at fault if it did not end, or if its socket did not receive exactly the events of its record: `seq` 1, 2,
+3 ... up to the final event, each once, in order, with the same content. An order that ended as failed is no fault.
 """
 
 from collections import Counter
@@ -18,8 +17,8 @@ SIZES = (
     ("buy", "0.01"), ("sell", "25"), ("buy", "2.5"), ("sell", "1000"),
     ("buy", "400"), ("sell", "60000"), ("buy", "0.5"), ("sell", "250"),
 )  # fmt: skip
-"""Small and large ones, of the default pair: the mocks' fees favour one venue for the first, depth the other for the
-last."""
+"""Small and large amounts of the default pair: fees favour one mock venue for small ones, depth the other for large
+ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,22 +30,22 @@ class DemoOrder:
     key: str
     order_id: str = ""
     events: list[Message] = field(default_factory=list)
-    """As they came, whatever their `seq`."""
+    """The events in the order of their arrival."""
     posted_at: float | None = None
     confirmed_at: float | None = None
-    """When it was first told to be on chain, final or not."""
+    """When its first `confirmed` event came, final or not."""
     ended_at: float | None = None
     note: str = ""
-    """What is in the way just now, for people."""
+    """The current problem, as text for people."""
     given_up: str = ""
     """Why it could not be posted or followed."""
     sockets: int = 0
     record: Message | None = None
-    """What `GET /api/orders/{id}` answered at the end."""
+    """The answer of `GET /api/orders/{id}` at the end."""
 
     @property
     def short_id(self) -> str:
-        """The random end of the id: its beginning is the time, alike for all orders of a moment."""
+        """The random end of the id. Its beginning is the time, which orders of one moment share."""
         return self.order_id[-8:]
 
     @property
@@ -56,12 +55,12 @@ class DemoOrder:
 
     @property
     def last_seq(self) -> int:
-        """Where a new socket resumes."""
+        """The `seq` after which a new socket resumes."""
         return max(self.seqs, default=0)
 
     @property
     def status(self) -> str:
-        """The last one heard of; before that, how far posting it came."""
+        """The last received status; before the first event, the state of posting."""
         if self.events:
             return str(self.events[-1].get("status"))
         if self.given_up:
@@ -75,11 +74,11 @@ class DemoOrder:
 
     @property
     def undoable(self) -> bool:
-        """Whether it was ever confirmed without being final: only real transactions are."""
+        """Whether it was ever confirmed but not final, as only real transactions are."""
         return any(event.get("status") == Status.CONFIRMED and event.get("final") is False for event in self.events)
 
     def take(self, event: Message, at: float) -> bool:
-        """Note an event that came at time `at`. False when it is no event of this order, which is then noted too."""
+        """Record an event that came at time `at`. False, with a note, if it is not an event of this order."""
         seq, status = event.get("seq"), event.get("status")
         if event.get("orderId") != self.order_id or type(seq) is not int or status not in list(Status):
             return False
@@ -98,29 +97,29 @@ class DemoOrder:
         return (now if self.ended_at is None else self.ended_at) - self.posted_at
 
     def latest(self, name: str) -> str:
-        """The newest value that an event has for a field, as text."""
+        """The newest value of a field in the events, as text."""
         found = (event[name] for event in reversed(self.events) if event.get(name) is not None)
         return one_line(str(next(found, "")))
 
     def trouble(self) -> str:
-        """The reason that the last event gives, if it is one that gives any."""
+        """The reason and detail of the last event, if it has any."""
         last = self.events[-1] if self.events else {}
-        told = [str(last[name]) for name in ("reason", "detail") if last.get(name)]
-        return one_line(": ".join(told))
+        reasons = [str(last[name]) for name in ("reason", "detail") if last.get(name)]
+        return one_line(": ".join(reasons))
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run went. `faults` says which orders each fault befell, `signature` is that of a real transaction."""
+    """The result of a run. `faults` lists each fault with its orders, `signature` is that of a real transaction."""
 
     orders: int
     statuses: Mapping[str, int]
     reasons: Mapping[str, int]
     venues: Mapping[str, int]
     seconds: Sequence[float]
-    """From POST to the final event, of those that ended."""
+    """Seconds from POST to the final event, of orders that ended."""
     confirmed_seconds: Sequence[float]
-    """From POST to the first `confirmed`; empty unless that was not the end for any of them."""
+    """Seconds from POST to the first `confirmed`; empty if that was final for all orders."""
     events: int
     sockets: int
     reconnects: int
@@ -142,7 +141,7 @@ def plan(count: int, keys: Iterable[str]) -> list[DemoOrder]:
 
 
 def sequence_faults(seqs: Sequence[int], last: int) -> list[str]:
-    """What is wrong with `seqs`, which should be 1, 2, 3 ... up to `last`."""
+    """The errors in `seqs`, which should be 1, 2, 3 ... up to `last`."""
     faults, seen, highest = [], set(), 0
     for seq in seqs:
         if seq in seen:
@@ -158,35 +157,35 @@ def sequence_faults(seqs: Sequence[int], last: int) -> list[str]:
 
 
 def order_faults(order: DemoOrder) -> list[str]:
-    """Everything that is wrong with an order when the run is over; empty when nothing is.
+    """All faults of an order at the end of a run.
 
-    What an order that has not ended did after its socket was given up is not held against the socket.
+    Missing events of an order that has not ended are no fault once its socket was given up.
     """
     if not order.order_id:
         return [order.given_up or f"could not be posted in time{order.note and f': {order.note}'}"]
     stored = _by_seq(order.record.get("events")) if order.record else {}
-    heard = _by_seq(order.events)
+    received = _by_seq(order.events)
     faults = [order.given_up] if order.given_up else []
     faults += sequence_faults(order.seqs, max(stored, default=0) if order.ended else 0)
     if not order.ended:
-        faults.append(f"has not ended: {order.status} was the last that its socket heard")
+        faults.append(f"has not ended: {order.status} was the last status on its socket")
     elif order.events[-1].get("final") is not True:
         faults.append("an event came after the final one")
     elif not ends(Status(order.status), finalized=True):
-        faults.append(f"its final event says {order.status}, which is no end")
+        faults.append(f"its final event has the status {order.status}, which is not terminal")
     if order.record is None:
         return [*faults, "its record could not be read"]
-    if unknown := sorted(heard.keys() - stored.keys()):
+    if unknown := sorted(received.keys() - stored.keys()):
         faults.append(f"{_events(unknown)} not in its record")
-    both = sorted(heard.keys() & stored.keys())
-    faults += [f"event {seq} differs from its record" for seq in both if heard[seq] != stored[seq]]
+    both = sorted(received.keys() & stored.keys())
+    faults += [f"event {seq} differs from its record" for seq in both if received[seq] != stored[seq]]
     if order.ended and order.record.get("status") != order.status:
-        faults.append(f"its record says {order.record.get('status')}, its socket heard {order.status}")
+        faults.append(f"its record has {order.record.get('status')}, its socket received {order.status}")
     return faults
 
 
 def summarize(orders: Sequence[DemoOrder]) -> Summary:
-    """Add up a run that is over."""
+    """Summarize a finished run."""
     ended = [order for order in orders if order.ended]
     unfilled = [order for order in ended if order.status != Status.CONFIRMED]
     faults: dict[str, list[str]] = {}
@@ -215,7 +214,7 @@ def _until_confirmed(orders: Iterable[DemoOrder]) -> Iterator[float]:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks or control characters: it comes from elsewhere and goes to a terminal."""
+    """The text without line breaks and control characters: it is foreign and goes to a terminal."""
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
@@ -225,6 +224,6 @@ def _events(seqs: Sequence[int]) -> str:
 
 
 def _by_seq(events: object) -> dict[int, object]:
-    """Events by `seq`, as far as there are any."""
+    """The events by `seq`; may be empty."""
     found = events if isinstance(events, list) else []
     return {event["seq"]: event for event in found if isinstance(event, dict) and type(event.get("seq")) is int}

@@ -1,7 +1,7 @@
-"""`python -m dexexec demo`: post orders at a running server, watch each on a WebSocket of its own, judge the outcome.
+"""`python -m dexexec demo`: posts orders to a running server, follows each on its own WebSocket, and checks the result.
 
-The exit code is 0 only if every order ended and its socket heard every event of the record: once, in order, and the
-same. 1 otherwise; 2 when there is no server to ask.
+The exit code is 0 only if every order ended and its socket received every event of the record: once, in order, and
+unchanged. Otherwise it is 1, or 2 without a server.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ SPARE_FILES = 64
 
 
 def main(url: str, orders: int, timeout: float, out: TextIO | None = None) -> int:
-    """Run the demo with that many orders; the exit code. `timeout` is in seconds, `out` is standard output unless
-    given. Raises `UnreachableError` (a `StartupError`, exit code 2) when there is no server at `url`."""
+    """Run the demo with that many orders; returns the exit code. `timeout` is in seconds, `out` is standard output by
+    default. Raises `UnreachableError` (a `StartupError`, exit code 2) without a server at `url`."""
     check_url(url)
     _allow_files(orders + SPARE_FILES)
     planned = plan(orders, (str(uuid4()) for _ in range(orders)))
@@ -60,7 +60,7 @@ async def _execute(client: DemoClient, orders: Sequence[DemoOrder], limit: float
 
 
 async def _audit(client: DemoClient, orders: Sequence[DemoOrder]) -> None:
-    """Get the records to compare with; one that does not come in time stays None."""
+    """Read the records to compare with; one that does not arrive in time stays None."""
     try:
         async with asyncio.timeout(AUDIT_SECONDS), asyncio.TaskGroup() as group:
             for order in orders:
@@ -77,7 +77,7 @@ async def _frames(view: View) -> None:
 
 
 def _allow_files(count: int) -> None:
-    """One socket per order: systems that allow 256 open files by default usually allow more on demand."""
+    """Raise the limit of open files for one socket per order: systems with a default of 256 usually allow more."""
     import resource  # noqa: PLC0415 - not on every platform, and needed nowhere else
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

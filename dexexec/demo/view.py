@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines anywhere else, the same summary at the end of both."""
+"""The demo's output: a live table on a terminal, plain lines otherwise, and the same summary at the end."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -26,40 +26,40 @@ STYLES: Mapping[str, str] = {
     Status.EXPIRED: "red",
 }
 LINES_AROUND = 6
-"""Of a terminal, what the table's head, its foot and the prompt take."""
+"""Lines of a terminal for the table's head, its foot and the prompt."""
 FAULTS_SHOWN = 20
 LOOK_UP = (
     "curl -s http://127.0.0.1:8899 -H 'Content-Type: application/json' -d '"
     '{"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": ["SIGNATURE",'
     """ {"maxSupportedTransactionVersion": 0}]}'"""
 )
-"""For a localnet at its usual address."""
+"""The command for a localnet at its default address."""
 IDS_SHOWN = 5
 
 
 class View(Protocol):
-    """Where a run is shown. A context manager; `say` also after its end."""
+    """Shows a run. A context manager; `say` works after its end as well."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start to show."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, and leave the terminal as it was."""
+        """Stop, and restore the terminal."""
 
     def changed(self, order: DemoOrder) -> None:
-        """Something new is known of an order."""
+        """An order has changed."""
 
     def refresh(self) -> None:
         """Time has passed."""
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Show a message."""
 
 
 class PlainView:
-    """A line per change, each complete in itself: for pipes, files and logs."""
+    """A line per change, each understandable alone: for pipes, files and logs."""
 
     def __init__(self, out: TextIO, now: Callable[[], float]) -> None:
         self._out, self._now, self._begun = out, now, now()
@@ -72,14 +72,14 @@ class PlainView:
         return None
 
     def changed(self, order: DemoOrder) -> None:
-        """The order's line as it is now."""
+        """Write the order's current line."""
         self.say(f"{self._now() - self._begun:7.2f} s  {plain_line(order)}")
 
     def refresh(self) -> None:
-        """Nothing: time alone is no news."""
+        """Nothing: lines are written only for changes."""
 
     def say(self, text: str) -> None:
-        """Written at once. Nobody reads any more: the run goes on for the sake of its exit code."""
+        """Write at once. If the reader has gone, the run continues for its exit code."""
         if self._gone:
             return
         try:
@@ -91,7 +91,7 @@ class PlainView:
 
 
 class LiveView:
-    """One table, redrawn in place. What does not fit on the terminal is counted below it."""
+    """One table, redrawn in place. Orders that do not fit on the terminal are counted below it."""
 
     def __init__(self, console: Console, orders: Sequence[DemoOrder], now: Callable[[], float]) -> None:
         self._console, self._orders, self._now = console, orders, now
@@ -109,11 +109,11 @@ class LiveView:
         """Nothing: the next refresh shows it."""
 
     def refresh(self) -> None:
-        """Draw what is known now."""
+        """Draw the current state."""
         self._live.refresh()
 
     def say(self, text: str) -> None:
-        """Above the table while there is one."""
+        """Show a message above the table while there is one."""
         self._console.print(Text(text), soft_wrap=True)
 
     def _table(self) -> Table:
@@ -121,7 +121,7 @@ class LiveView:
 
 
 def open_view(out: TextIO, orders: Sequence[DemoOrder], now: Callable[[], float]) -> View:
-    """The view that suits `out`."""
+    """The view for `out`."""
     console = Console(file=out)
     if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
         return LiveView(console, orders, now)
@@ -142,15 +142,15 @@ def plain_line(order: DemoOrder) -> str:
 
 
 def remark(order: DemoOrder) -> str:
-    """What matters most besides: what is in the way, why it did not work, or the transaction."""
+    """The most important note: the current problem, the failure, or the transaction."""
     signature = order.latest("txHash")
     sure = ", not final yet" if order.status == Status.CONFIRMED and not order.ended else ""
     return order.given_up or order.note or order.trouble() or (f"tx {signature[:8]}...{sure}" if signature else "")
 
 
 def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
-    """Those to show when there is room for `rows`: under way before those ended last before those not yet posted, in
-    the order in which they were planned."""
+    """The orders to show in `rows` lines: orders in progress first, then finished ones, then those not yet posted, each
+    in their planned order."""
     if len(orders) <= rows:
         return list(orders)
     rank = {order: place for place, order in enumerate(orders)}
@@ -164,7 +164,7 @@ def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
 
 
 def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
-    """At most `rows` orders at time `now`, and how all of them stand."""
+    """A table of at most `rows` orders at time `now`, with counts of all."""
     shown = window(orders, rows)
     found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     found.caption, found.caption_justify = _caption(orders, len(shown)), "left"
@@ -189,7 +189,7 @@ def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
 
 
 def summary_lines(summary: Summary) -> list[str]:
-    """The end of a run, for people."""
+    """The summary of a run, as text for people."""
     times = [(summary.confirmed_seconds, "`confirmed`"), (summary.seconds, "the final event")]
     took = [f"p50 {median(found):.2f} s, max {max(found):.2f} s, from POST to {end}" for found, end in times if found]
     lines = [

@@ -239,7 +239,7 @@ async def test_a_socket_that_hears_otherwise_than_the_record_is_a_fault() -> Non
 async def test_an_order_that_does_not_end_in_time_is_a_fault() -> None:
     async with serving(Misbehaviour(stop_after=4)) as url:
         found, _, text = await watch(url, limit=2.0)
-    assert fault(found) == "has not ended: submitted was the last that its socket heard"
+    assert fault(found) == "has not ended: submitted was the last status on its socket"
     assert "time is up: 2 of 2 orders have not ended after 2 s (see --timeout)" in text
 
 
@@ -287,7 +287,7 @@ async def test_a_server_that_is_not_ready_is_used_and_reported() -> None:
 async def test_a_message_that_is_no_event_ends_the_order_as_a_fault() -> None:
     async with serving(Misbehaviour(say_instead=["?"])) as url:
         found, _, _ = await watch(url, 1)
-    assert 'its socket heard what is no event of it: ["?"]' in found.faults
+    assert 'its socket received an invalid event: ["?"]' in found.faults
     assert found.exit_code == 1
 
 
@@ -295,7 +295,7 @@ async def test_an_error_message_ends_the_order_as_a_fault() -> None:
     error = {"error": {"code": "order-not-found", "message": "there is no such order"}}
     async with serving(Misbehaviour(say_instead=error)) as url:
         found, _, _ = await watch(url, 1)
-    assert "its socket was told order-not-found: there is no such order" in found.faults
+    assert "its socket received the error order-not-found: there is no such order" in found.faults
 
 
 async def test_a_refused_handshake_is_not_tried_again() -> None:

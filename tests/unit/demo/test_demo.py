@@ -73,7 +73,7 @@ def test_a_missing_event_is_a_fault() -> None:
 
 
 def test_an_order_without_a_final_event_is_a_fault_although_its_record_has_ended() -> None:
-    assert order_faults(followed(life(1, 2))) == ["has not ended: routing was the last that its socket heard"]
+    assert order_faults(followed(life(1, 2))) == ["has not ended: routing was the last status on its socket"]
 
 
 def test_what_the_record_has_beyond_the_final_event_is_missing() -> None:
@@ -94,7 +94,7 @@ def test_an_event_that_the_record_has_otherwise_is_a_fault() -> None:
 
 def test_a_record_that_differs_from_its_events_is_a_fault() -> None:
     record = {"status": "failed", "events": life(1, 2, 3, 4, 5)}
-    assert order_faults(followed(record=record)) == ["its record says failed, its socket heard confirmed"]
+    assert order_faults(followed(record=record)) == ["its record has failed, its socket received confirmed"]
 
 
 def test_an_event_after_the_final_one_is_a_fault() -> None:
@@ -106,7 +106,7 @@ def test_an_event_after_the_final_one_is_a_fault() -> None:
 def test_a_final_event_with_a_status_that_is_no_end_is_a_fault() -> None:
     events = [{**event(1, "routing"), "final": True}]
     record = {"status": "routing", "events": events}
-    assert order_faults(followed(events, record)) == ["its final event says routing, which is no end"]
+    assert order_faults(followed(events, record)) == ["its final event has the status routing, which is not terminal"]
 
 
 def test_a_record_that_cannot_be_read_is_a_fault() -> None:
