@@ -1,11 +1,11 @@
-"""Sealing on Solana: compile, simulate, guard, have the venue sign its part, sign ours.
+"""Sealing on Solana: compiles a transaction, simulates it, has the guard check it, and signs it. Nothing is sent.
 
-What is signed is the message that the guard looked at, byte for byte. It differs from the one that was simulated only
-in its compute budget: how many units it needs is known only then. Nothing is sent here.
+The signed message is the one that the guard checked, byte for byte. It differs from the simulated one only in its
+compute budget, because only the simulation shows how many units it needs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
@@ -58,26 +58,41 @@ from dexexec.venue import (
 )
 
 MAX_UNITS = 1_400_000
-"""The most compute units that a transaction may use, and what a simulation is given."""
+"""The most compute units that a transaction may use. A simulation gets all of them."""
 MIN_UNITS = 10_000
 PRICE_UNITS = 150
-"""What the compute unit price, which is not simulated, uses itself."""
-LOOKS = 4
-"""How often the wallet may change under a simulation before it is given up."""
+"""Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
+SIMULATIONS = 4
+"""How many simulations are tried while the wallet's accounts keep changing."""
 FRESHER_SLOTS = 4
-"""Slots by which balances must be newer than those that were not enough, to bear them out."""
+"""Slots by which a second read of balances must be newer to confirm that they are too low."""
 FRESHER_PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds between looks at balances that were not enough: a cluster comes so far meanwhile, a chain that stands does
-not."""
+"""Seconds between these reads. A cluster advances by enough slots in that time, a chain without new blocks does not."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A transaction before its simulation: its steps, its message, and the accounts that it may write to."""
+
+    steps: tuple[Instruction, ...]
+    message: bytes
+    parsed: Message
+    accounts: Accounts
+
+    def before(self) -> dict[str, Account | None]:
+        """Returns the accounts by address."""
+        return _by_address(self.parsed.writable, self.accounts)
+
+
 class SolanaSealer:
-    """Signs with `wallet` what `rules` let pass. `price` tells what to offer the network for each compute unit of a
-    transaction that writes to these accounts, in micro-lamports; `tokens` are known by name; `reserved` tells what open
-    attempts may take of a wallet's balances of a slot, by mint; `record` is the name of the record that has the
-    orders."""
+    """Signs with `wallet` what `rules` allow.
+
+    `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
+    messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
+    has the orders.
+    """
 
     def __init__(
         self,
@@ -91,8 +106,14 @@ class SolanaSealer:
         reserved: Reservations = nothing_reserved,
         record: str = UNNAMED,
     ) -> None:
-        self._chain, self._wallet, self._rules, self._clock = chain, wallet, rules, clock
-        self._price, self._tokens, self._reserved, self._record = price, tokens, reserved, record
+        self._chain = chain
+        self._wallet = wallet
+        self._rules = rules
+        self._clock = clock
+        self._price = price
+        self._tokens = tokens
+        self._reserved = reserved
+        self._record = record
         self._wrapped = associated_token_account(wallet.address, WSOL)
 
     @property
@@ -103,80 +124,82 @@ class SolanaSealer:
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
     ) -> Sealed:
-        """The bytes to record and send, with `attempt` as their memo.
+        """Returns the signed transaction, with `attempt` as its memo.
 
-        Raises `GuardError` for what may not be signed; `Slippage`, `InsufficientFunds` or what else the venue makes of
-        it when the simulation fails; `BadAnswer` for instructions or signatures that cannot be right.
+        Raises `GuardError` for a transaction that may not be signed; `Slippage`, `InsufficientFunds` or another error
+        that explains a failed simulation; `BadAnswer` for invalid instructions or signatures.
         """
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
-        # The memo also makes two equal swaps under one blockhash two transactions: else they had one signature.
-        said = attempt.memo(self._record)
-        steps = (*unsigned.instructions, memo(said))
-        drafted = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
-        seen = await self._chain.accounts(drafted.writable)
-        shown = _by_address(drafted.writable, seen)
-        steps = await self._with_wrapped(quote, drafted, steps, shown, seen.slot)
-        draft = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
-        drafted = parse_message(draft)
-        watched = drafted.writable
-        seen = replace(seen, found=tuple(shown[address] for address in watched))
+        draft = await self._draft(quote, unsigned, attempt)
         proposal = Proposal(
-            message=drafted,
+            message=draft.parsed,
             quote=quote,
             wallet=self.payer,
             wrapped=self._wrapped,
             cosigners=frozenset(unsigned.signers),
             programs=self._rules.pins.of(quote.venue),
-            memo=said,
-            before=_by_address(watched, seen),
+            memo=attempt.memo(self._record),
+            before=draft.before(),
             spend_wrapped=self._rules.spend_wrapped,
         )
+        # The simulation charged this. The final message costs more: it has a priority fee.
+        simulated_fee = network_fee(draft.parsed)
         try:
+            # Before the simulation, so that an attack is reported as one, and not as the failure that it causes there.
             check_message(self._rules, proposal)
-            shortage = self._funds(proposal.before).shortage(quote, drafted)
+            shortage = self._funds(proposal.before).shortage(quote, draft.parsed)
             if shortage is not None:
                 raise shortage
-            seen, simulation = await self._simulate(draft, drafted, seen)
-            before = _by_address(watched, seen)
+            draft, simulation = await self._simulate(draft)
+            before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
-                raise self._reason(venue, quote, drafted, before, simulation)
+                raise self._reason(venue, quote, draft.parsed, before, simulation)
             offer = await self._price(self._contested(before))
-            message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *steps))
+            message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *draft.steps))
             parsed = parse_message(message)
-            self._check_funds(quote, parsed, before, simulation.after.get(self.payer), network_fee(drafted))
+            self._check_funds(quote, parsed, before, simulation.after.get(self.payer), simulated_fee)
             now = self._clock.monotonic()
             if now >= deadline:
                 raise QuoteExpired("the order's deadline passed while the swap was simulated")
             final = replace(proposal, message=parsed)
-            check(self._rules, final, simulation.after, network_fee(drafted), now=now, deadline=deadline)
+            check(self._rules, final, simulation.after, simulated_fee, now=now, deadline=deadline)
         except (GuardError, InsufficientFunds, AccountFrozen) as error:
-            raise await self._unless_stale(error, proposal, seen, unsigned.blockhash.slot) from None
-        signatures = await self._cosigned(venue, message, parsed) | {self.payer: self._wallet.sign(message)}
-        transaction = assemble(message, parsed.signers, signatures)
-        signed = SignedSwap(
-            signature=signature_text(transaction),
-            payload=transaction,
-            last_valid_height=unsigned.blockhash.last_valid_height,
-        )
-        spending = spending_of(final, simulation.after, network_fee(drafted), self._funds(before), seen.slot)
+            raise await self._unless_stale(error, proposal, draft.accounts, unsigned.blockhash.slot) from None
+        signed = await self._sign(venue, message, parsed, unsigned.blockhash.last_valid_height)
+        spending = spending_of(final, simulation.after, simulated_fee, self._funds(before), draft.accounts.slot)
         return Sealed(signed, offer, spending)
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
-        """What the wallet lacks for `quote`, whatever the transaction is: too little of what is sold. Raises
-        `VenueError`."""
+        """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
         mint = quote.request.mint_in
-        ours = (self.payer, *(associated_token_account(self.payer, mint, one) for one in sorted(TOKEN_PROGRAMS)))
-        found = await self._chain.accounts(ours)
-        for again in (True, False):
-            if found.slot < newest:
+        tokens = (associated_token_account(self.payer, mint, program) for program in sorted(TOKEN_PROGRAMS))
+        addresses = (self.payer, *tokens)
+        accounts = await self._chain.accounts(addresses)
+        # A lack ends the order, so it must hold in a second, later read too: the first node may lag behind a deposit.
+        for is_last in (False, True):
+            if accounts.slot < newest:
                 return None
-            lacking = self._funds(_by_address(ours, found)).lacks_input(quote, quote.amount_in)
-            if lacking is None or not again:
+            lacking = self._funds(_by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
+            if lacking is None or is_last:
                 return lacking
-            found = await self._fresher(ours, found.slot)
+            accounts = await self._fresher(addresses, accounts.slot)
         return None
+
+    async def _draft(self, quote: Quote, unsigned: SwapInstructions, attempt: AttemptId) -> _Draft:
+        """Returns the transaction to simulate, adapted to the wallet's account for wrapped SOL."""
+        # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
+        steps = (*unsigned.instructions, memo(attempt.memo(self._record)))
+        parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
+        accounts = await self._chain.accounts(parsed.writable)
+        shown = _by_address(parsed.writable, accounts)
+        steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
+        message = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
+        parsed = parse_message(message)
+        # The changed steps write to some of the same accounts, maybe in another order.
+        accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
+        return _Draft(steps, message, parsed, accounts)
 
     async def _with_wrapped(
         self,
@@ -186,8 +209,8 @@ class SolanaSealer:
         shown: Mapping[str, Account | None],
         slot: int,
     ) -> tuple[Instruction, ...]:
-        """The steps for the account for wrapped SOL as it is: kept open with what it holds, or opened only if it is
-        still not there."""
+        """Returns the steps adapted to the account for wrapped SOL: it stays open if it exists, and may only be opened
+        if it still does not exist then."""
         account = read_token_account(shown.get(self._wrapped))
         if account is None:
             return open_strictly(steps, self._wrapped)
@@ -198,62 +221,74 @@ class SolanaSealer:
             wanted = lamports_wrapped(steps, self.payer, self._wrapped)
             funds = self._funds(shown)
             costs = funds.certain(drafted) - wanted + WALLET_RENT
-            there = funds.lamports()
-            spend = from_wrapped(wanted, costs, there, account.amount, await self._reserved(self.payer, slot))
+            reserved = await self._reserved(self.payer, slot)
+            spend = from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
         return keep_open(steps, self.payer, self._wrapped, spend)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
         return compile_message(self.payer, steps, unsigned.blockhash.hash)
 
     def _contested(self, before: Mapping[str, Account | None]) -> list[str]:
-        """The accounts that others write to as well. Ours are left out: what we paid before would be the market there,
-        and a price that was once high would keep itself up."""
+        """Returns the accounts that others write to as well."""
+        # Our own accounts are left out: there our last fee would be the market, and a high fee would keep itself up.
         ours = own_accounts(before, self.payer)
         return [address for address, account in before.items() if account is not None and address not in ours]
 
-    async def _simulate(self, draft: bytes, drafted: Message, seen: Accounts) -> tuple[Accounts, Simulation]:
-        """The accounts before, and a simulation from just there: other orders of ours may land between two answers, and
-        then the difference would not be this swap's."""
-        transaction = assemble(draft, drafted.signers, {})
-        for _ in range(LOOKS):
-            simulation = await self._chain.simulate(transaction, drafted.writable)
-            if simulation.slot == seen.slot:
-                return seen, simulation
-            again = await self._chain.accounts(drafted.writable)
-            if self._same_wallet(drafted, seen, again) and seen.slot <= simulation.slot <= again.slot:
-                return replace(seen, slot=simulation.slot), simulation
-            seen = again
+    async def _simulate(self, draft: _Draft) -> tuple[_Draft, Simulation]:
+        """Returns a simulation, and the draft with the accounts that the simulation started from."""
+        writable = draft.parsed.writable
+        transaction = assemble(draft.message, draft.parsed.signers, {})
+        accounts = draft.accounts
+        for _ in range(SIMULATIONS):
+            simulation = await self._chain.simulate(transaction, writable)
+            if simulation.slot == accounts.slot:
+                return replace(draft, accounts=accounts), simulation
+            # Other orders of this wallet may land between two answers. The difference between the accounts before and
+            # after would then not be this swap's, so both must start from the same state of the wallet.
+            again = await self._chain.accounts(writable)
+            unchanged = self._same_wallet(draft.parsed, accounts, again)
+            if unchanged and accounts.slot <= simulation.slot <= again.slot:
+                return replace(draft, accounts=replace(accounts, slot=simulation.slot)), simulation
+            accounts = again
         raise Timeout(
             "the wallet's accounts changed during each simulation, or the node's answers are old", shared=True
         )
 
     def _same_wallet(self, message: Message, one: Accounts, other: Accounts) -> bool:
-        """Whether our accounts are the same in both."""
+        """Whether our accounts are equal in both."""
         first, second = (own_accounts(_by_address(message.writable, seen), self.payer) for seen in (one, other))
         return first == second
 
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
-        """`refusal`, unless what it rests on was old: `seen` is of before the slot `newest`, which the node had shown,
-        or our accounts are others when asked again. Then it is trouble of the node, no alarm and no fault of the
-        order's; nothing is signed either way. A node that lags shows the slot `newest` as late as the accounts: what
-        ends an order by its balances is looked at again as of a later slot."""
+        """Returns `refusal`, or `Unreachable` if it was based on old accounts: then the node is at fault, not the
+        order.
+
+        `seen` are old if they are from before the slot `newest`, which the node has already shown, or if a second read
+        of our accounts differs.
+        """
         if seen.slot < newest:
             return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
-        addresses, last = proposal.message.writable, isinstance(refusal, GuardError)
-        again = await (self._chain.accounts(addresses) if last else self._fresher(addresses, seen.slot))
+        addresses = proposal.message.writable
+        # A lagging node shows `newest` late as well. So a refusal because of balances, which ends the order, must be
+        # confirmed by accounts of a later slot.
+        if isinstance(refusal, GuardError):
+            again = await self._chain.accounts(addresses)
+        else:
+            again = await self._fresher(addresses, seen.slot)
         if not self._same_wallet(proposal.message, seen, again):
             return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
         return refusal
 
     async def _fresher(self, addresses: Sequence[str], slot: int) -> Accounts:
-        """The accounts as of a good deal later than `slot`, if the node comes there soon; else as they are then."""
-        found = await self._chain.accounts(addresses)
+        """Returns the accounts as of `FRESHER_SLOTS` after `slot`, if the node gets there soon; otherwise as they
+        are."""
+        accounts = await self._chain.accounts(addresses)
         for pause in FRESHER_PAUSES:
-            if found.slot >= slot + FRESHER_SLOTS:
+            if accounts.slot >= slot + FRESHER_SLOTS:
                 break
             await self._clock.sleep(pause)
-            found = await self._chain.accounts(addresses)
-        return found
+            accounts = await self._chain.accounts(addresses)
+        return accounts
 
     def _reason(
         self,
@@ -263,7 +298,7 @@ class SolanaSealer:
         before: Mapping[str, Account | None],
         simulation: Simulation,
     ) -> VenueError:
-        """What a failed simulation means."""
+        """Returns the error that explains a failed simulation."""
         failure = simulation.failure
         explained = venue.explain(failure) if failure is not None else None
         if explained is not None:
@@ -282,7 +317,8 @@ class SolanaSealer:
         if short and lamports and called is not None and touches(called, self.payer):
             return funds.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
         meant = explain(failure)
-        if meant is None or isinstance(meant, InsufficientFunds):  # not ours, as the wallet has enough
+        # The wallet has enough, as checked above: an account of the venue lacks funds.
+        if meant is None or isinstance(meant, InsufficientFunds):
             meant = BadAnswer(failure.text)
         frozen = frozen_accounts(before, self.payer) if isinstance(meant, AccountFrozen) else []
         words = f"{meant}: our account {frozen[0]}" if frozen else str(meant)
@@ -291,8 +327,9 @@ class SolanaSealer:
     def _check_funds(
         self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
     ) -> None:
-        """The fee that was simulated, `paid`, knew no price: whether the wallet can pay the rest too, at the start when
-        the network takes it, and in the end."""
+        """Raises `InsufficientFunds` if the wallet cannot pay the priority fee on top of `paid`, the simulated fee."""
+        # Checked twice: at the start, when the network takes its fee, and at the end, when the wallet must keep its
+        # rent.
         shortage = self._funds(before).shortage(quote, message)
         more = network_fee(message) - paid
         if shortage is None and more > 0 and after is not None and after.lamports < more + WALLET_RENT:
@@ -304,21 +341,33 @@ class SolanaSealer:
     def _funds(self, accounts: Mapping[str, Account | None]) -> WalletFunds:
         return WalletFunds(self.payer, accounts, self._tokens)
 
+    async def _sign(self, venue: AnyVenue, message: bytes, parsed: Message, last_valid_height: int) -> SignedSwap:
+        # The venue signs first: our wallet never signs a transaction that lacks a signature of the others.
+        signatures = await self._cosigned(venue, message, parsed)
+        signatures[self.payer] = self._wallet.sign(message)
+        transaction = assemble(message, parsed.signers, signatures)
+        return SignedSwap(
+            signature=signature_text(transaction),
+            payload=transaction,
+            last_valid_height=last_valid_height,
+        )
+
     async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
-        """The other signers' signatures, each proven to be theirs over this very message."""
+        """Returns the signatures of the other signers, each verified for this message."""
         others = [signer for signer in parsed.signers if signer != self.payer]
         given = await venue.cosign(message) if others else {}
-        found = {}
+        signatures = {}
         for signer in others:
             signature = given.get(signer)
             if not isinstance(signature, bytes) or not is_signed(message, signer, signature):
-                raise BadAnswer(f"{venue.name} gave no right signature of {signer}")
-            found[signer] = signature
-        return found
+                raise BadAnswer(f"{venue.name} returned no valid signature of {signer}")
+            signatures[signer] = signature
+        return signatures
 
 
 def _budget(units: int, price: int) -> tuple[Instruction, ...]:
-    """A fifth more compute units than a simulation used, at `price` each."""
+    """Returns the compute budget: a fifth more units than the simulation used, at `price` each."""
+    # The margin covers what changes before the landing. More would be paid for in the priority fee and never used.
     limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
     return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))
 

@@ -1,7 +1,7 @@
-"""The wallet: the only place that holds a Solana key. It signs what the guard has looked at, and shows its address.
+"""The wallet: the only place that holds a Solana key. It signs what the guard has checked.
 
-Whatever is wrong with a key, the error names the setting and what would be right, and never any part of the value:
-neither in its text nor in its cause, its context or the frames it passes through.
+An error about a key names the setting and describes a valid value. It never contains a part of the key: neither in its
+text nor in its cause, its context or the frames of its traceback.
 """
 
 import json
@@ -18,7 +18,7 @@ from dexexec.domain import base58
 from dexexec.errors import SettingsError, StartupError
 
 SETTING = "SOLANA_WALLET_SECRET_KEY"
-RIGHT = "base58 of 64 bytes, a JSON array of 64 numbers as solana-keygen writes it, or file:PATH to a file with either"
+VALID = "base58 of 64 bytes, a JSON array of 64 numbers as solana-keygen writes it, or file:PATH to a file with either"
 FILE_PREFIX = "file:"
 KEY_BYTES = 64
 LONGEST_TEXT = 4_096
@@ -26,11 +26,11 @@ LONGEST_BASE58 = 88
 
 
 class _BadKey(Exception):  # noqa: N818 - caught where it is raised; its text holds nothing of the key
-    """What is wrong with a key."""
+    """The reason why a key is invalid."""
 
 
 class Wallet:
-    """Signs with one key. It can be neither copied nor pickled, and its key is in no attribute of it."""
+    """Signs with one key. It can be neither copied nor pickled."""
 
     __slots__ = ("_address", "_sign")
     _address: str
@@ -40,39 +40,40 @@ class Wallet:
         """`seed` is the secret half, 32 bytes; raises `ValueError` for any other length."""
         keypair = Keypair.from_seed(seed)
         self._address = str(keypair.pubkey())
+        # In a closure, so that no attribute holds the key.
         self._sign = lambda message: bytes(keypair.sign_message(message))
 
     @classmethod
     def read(cls, secret: str) -> "Wallet":
-        """The wallet that the value of SOLANA_WALLET_SECRET_KEY gives. Raises `SettingsError`."""
+        """Reads the value of SOLANA_WALLET_SECRET_KEY. Raises `SettingsError`."""
         found = _of_setting(secret)
         del secret  # so that no frame of the traceback holds it
         if isinstance(found, str):
-            raise SettingsError(f"{SETTING} {found}: it must be {RIGHT}")
+            raise SettingsError(f"{SETTING} {found}: it must be {VALID}")
         return found
 
     @classmethod
     def kept_in(cls, path: Path) -> "Wallet":
-        """A wallet for development, made when it is first asked for and kept in a file that only its owner can read.
-        Processes that ask at once get the same one. Raises `StartupError`."""
+        """Returns the development wallet in a file that only its owner can read, and creates it at the first call.
+        Concurrent processes get the same one. Raises `StartupError`."""
         try:
             if not path.exists():
                 _make(path)
             found = _attempt(lambda: _read_file(path))
         except OSError as error:
-            raise StartupError(f"the wallet's file {path} cannot be made: {error.strerror}") from error
+            raise StartupError(f"the wallet's file {path} cannot be created: {error.strerror}") from error
         if isinstance(found, str):
             raise StartupError(f"the wallet's file {path} cannot be used: it {found}")
         return found
 
     @classmethod
     def new(cls, path: Path) -> "Wallet":
-        """A new wallet, kept in a file that only its owner can read. Raises `StartupError`, also when there is a file
-        already: it is never overwritten."""
+        """Creates a wallet in a file that only its owner can read. Raises `StartupError`, also if the file exists: it
+        is never overwritten."""
         try:
             made = _make(path)
         except OSError as error:
-            raise StartupError(f"the wallet's file {path} cannot be made: {error.strerror}") from error
+            raise StartupError(f"the wallet's file {path} cannot be created: {error.strerror}") from error
         if not made:
             raise StartupError(f"there is a wallet in {path} already: move that file away first, and keep it")
         return cls.kept_in(path)
@@ -94,7 +95,7 @@ class Wallet:
 
 
 def _of_setting(secret: str) -> "Wallet | str":
-    """The wallet, or what is wrong."""
+    """Returns the wallet, or the reason why there is none."""
     text = secret.strip()
     if not text.startswith(FILE_PREFIX):
         return _attempt(lambda: _read_text(text))
@@ -102,7 +103,7 @@ def _of_setting(secret: str) -> "Wallet | str":
 
 
 def _attempt(read: Callable[[], Wallet]) -> "Wallet | str":
-    # An answer and not an error, so that what was caught on the way is no error's context: a JSON error holds its text.
+    # Returned, not raised: a caught exception must not become the context of another one. A JSON error holds its text.
     try:
         return read()
     except _BadKey as problem:
@@ -112,9 +113,10 @@ def _attempt(read: Callable[[], Wallet]) -> "Wallet | str":
 
 
 def _read_file(path: Path) -> Wallet:
-    """The path is only named once a file is there: before, it may be a key that somebody put in its place."""
+    """Reads a key file. An error names the path only once the file exists: before, the text may be a misplaced key."""
     if "\0" in str(path) or not path.exists():
         raise _BadKey("names a file that does not exist")
+    # Without blocking, because the path may be a named pipe; `fstat` then checks the very file that was opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -128,7 +130,7 @@ def _read_file(path: Path) -> Wallet:
     try:
         text = content.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise _BadKey("is in a file that holds something else") from None
+        raise _BadKey("is in a file with other content") from None
     return _read_text(text)
 
 
@@ -136,6 +138,7 @@ def _read_text(text: str) -> Wallet:
     key = _numbers(text) if text.startswith("[") else _letters(text)
     if len(key) != KEY_BYTES:
         raise _BadKey("does not have 64 bytes")
+    # A key file holds the public half too. A mismatch means a damaged or mixed-up file.
     wallet = Wallet(key[:32])
     if base58.decode(wallet.address) != key[32:]:
         raise _BadKey("is not a key pair: its public half does not belong to its secret half")
@@ -162,10 +165,12 @@ def _letters(text: str) -> bytes:
 
 
 def _make(path: Path) -> bool:
-    """Write a new key beside `path` and link it there, whole or not at all; False if there is one already."""
+    """Creates a key file at `path`; returns False if one exists."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     seed = secrets.token_bytes(32)
     key = seed + base58.decode(Wallet(seed).address)
+    # Written to a draft and then linked, so that no process ever reads half a key. A link does not replace a file,
+    # unlike a rename: of several processes that start together exactly one creates the wallet.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -1,8 +1,8 @@
-"""SOL that the wallet keeps wrapped is left as it is: what an adapter builds is put right where there is some. Pure.
+"""Adapts the instructions of a swap to a wallet that keeps wrapped SOL. Pure.
 
-Adapters build as if the wallet had no account for wrapped SOL: they open it, wrap what is sold, and close it at
-the end, which unwraps whatever is in it. An account that was there before stays open, and what is received stays
-wrapped in it. What it held is only taken where the order may spend it and the wallet's own lamports are not enough.
+Adapters build as if the wallet had no account for wrapped SOL: they open it, wrap the sold amount, and close it at the
+end, which unwraps all that it holds. An existing account stays open instead, and keeps what the swap receives. Its
+balance is spent only if the order may do so and the wallet's own lamports are not enough.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,57 +19,64 @@ _CLOSE = b"\x09"
 
 
 def lamports_wrapped(steps: Iterable[Instruction], wallet: str, wrapped: str) -> int:
-    """Lamports that go from the wallet to its account for wrapped SOL."""
-    return sum(_lamports(one) for one in steps if _wraps(one, wallet, wrapped))
+    """Returns the lamports that the steps transfer from the wallet to its account for wrapped SOL."""
+    return sum(_lamports(step) for step in steps if _wraps(step, wallet, wrapped))
 
 
 def from_wrapped(wanted: int, costs: int, lamports: int, wrapped: int, reserved: Mapping[str, int]) -> int:
-    """How much of `wanted` lamports to sell is taken of the `wrapped` that are there: nothing if the wallet's own
-    `lamports` are enough for it and for `costs`, else as much as is there, so that something is left for fees.
-    `reserved` is what other attempts in flight may take of both."""
+    """Returns how much of the `wanted` lamports to sell comes from the `wrapped` balance.
+
+    `lamports` is the wallet's own balance, which also pays `costs`. `reserved` is what open attempts may take of both.
+    """
+    # Unwrapped lamports are spent first: SOL that the operator keeps wrapped stays wrapped where possible.
     if wanted + costs <= lamports - reserved.get(LAMPORTS, 0):
         return 0
     free = min(wanted, max(0, wrapped - reserved.get(WSOL, 0)))
-    # Where only what others may take is missing, the record tells the order to wait for it.
+    # If only reserved amounts are missing, the order plans with them: the record then makes it wait for them.
     return free if wanted - free + costs <= lamports else min(wanted, wrapped)
 
 
 def keep_open(steps: Iterable[Instruction], wallet: str, wrapped: str, spend: int) -> tuple[Instruction, ...]:
-    """`steps` where the account `wrapped` is there: it is not closed, and `spend` lamports less are wrapped."""
+    """Returns `steps` for a wallet whose account `wrapped` exists: it is not closed, and `spend` lamports less are
+    wrapped."""
     kept = []
-    for one in steps:
-        if one.program == Program.TOKEN and one.data == _CLOSE and _named(one, 1) == [wrapped]:
+    for step in steps:
+        if _closes(step, wrapped):
             continue
-        step = one
-        if _wraps(one, wallet, wrapped) and spend:
-            less = min(spend, _lamports(one))
-            spend -= less
-            if less == _lamports(one):
-                continue
-            step = replace(one, data=_TRANSFER + (_lamports(one) - less).to_bytes(8, "little"))
-        kept.append(step)
+        if not spend or not _wraps(step, wallet, wrapped):
+            kept.append(step)
+            continue
+        less = min(spend, _lamports(step))
+        spend -= less
+        # A transfer of zero lamports has no effect, so it is left out.
+        if less < _lamports(step):
+            kept.append(replace(step, data=_TRANSFER + (_lamports(step) - less).to_bytes(8, "little")))
     return tuple(kept)
 
 
 def open_strictly(steps: tuple[Instruction, ...], wrapped: str) -> tuple[Instruction, ...]:
-    """`steps` for a wallet whose account `wrapped` is not there: they fail if it is by the time they land, as what
-    closes it in the end would unwrap what somebody put there meanwhile."""
-    closes = any(one.program == Program.TOKEN and one.data == _CLOSE and _named(one, 1) == [wrapped] for one in steps)
-    for place, one in enumerate(steps):
-        if closes and one.program == Program.ASSOCIATED_TOKEN and _named(one, 2)[1:] == [wrapped]:
-            strict = replace(one, data=_CREATE) if one.data == _CREATE_IDEMPOTENT else one
+    """Returns `steps` for a wallet without the account `wrapped`: they fail if it exists by the time they land."""
+    # The instruction that closes the account would otherwise unwrap SOL that another transaction put there meanwhile.
+    closes = any(_closes(step, wrapped) for step in steps)
+    for place, step in enumerate(steps):
+        if closes and step.program == Program.ASSOCIATED_TOKEN and _addresses(step, 2)[1:] == [wrapped]:
+            strict = replace(step, data=_CREATE) if step.data == _CREATE_IDEMPOTENT else step
             return (*steps[:place], strict, *steps[place + 1 :])
     return steps
 
 
-def _wraps(one: Instruction, wallet: str, wrapped: str) -> bool:
-    whole = one.program == Program.SYSTEM and one.data[:4] == _TRANSFER and len(one.data) == 12
-    return whole and _named(one, 2) == [wallet, wrapped]
+def _closes(step: Instruction, wrapped: str) -> bool:
+    return step.program == Program.TOKEN and step.data == _CLOSE and _addresses(step, 1) == [wrapped]
 
 
-def _lamports(one: Instruction) -> int:
-    return int.from_bytes(one.data[4:], "little")
+def _wraps(step: Instruction, wallet: str, wrapped: str) -> bool:
+    transfers = step.program == Program.SYSTEM and step.data[:4] == _TRANSFER and len(step.data) == 12
+    return transfers and _addresses(step, 2) == [wallet, wrapped]
 
 
-def _named(one: Instruction, count: int) -> list[str]:
-    return [meta.address for meta in one.accounts[:count]]
+def _lamports(step: Instruction) -> int:
+    return int.from_bytes(step.data[4:], "little")
+
+
+def _addresses(step: Instruction, count: int) -> list[str]:
+    return [meta.address for meta in step.accounts[:count]]

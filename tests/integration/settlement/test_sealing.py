@@ -239,7 +239,7 @@ async def test_a_venue_that_does_not_sign_for_itself_is_a_bad_answer(tmp_path: P
             {at.vault: bytes(at.key.sign_message(other)), at.wallet: bytes(64)},
         ):
             at.venue.instead = given
-            with pytest.raises(BadAnswer, match=f"no right signature of {at.vault}"):
+            with pytest.raises(BadAnswer, match=f"no valid signature of {at.vault}"):
                 await at.seal(*at.honest())
 
 

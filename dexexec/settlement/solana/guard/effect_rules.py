@@ -1,12 +1,7 @@
-"""What a simulated transaction did to our accounts, held to what the order allows. Part of the guard; pure.
+"""The part of the guard that compares the effects of a simulation on our accounts with what the order allows. Pure.
 
-An account is ours if it is the wallet or a token account that the wallet owns, before or after. Only the accounts that
-the message may write to can change, so sums over these tell what moved; of ours those are of the traded mints
-(`dexexec.settlement.solana.guard.message_rules`).
-
-SOL is counted in lamports over all accounts of ours together, the network fee left out: wrapping, unwrapping, and rent
-that moves into or out of accounts of our own then cancel out. What sits in a token account that is not wrapped SOL
-counts only up to its rent, so that our lamports cannot be parked where they are hard to get at.
+Our accounts are the wallet and the token accounts that it owns, before or after. Only accounts that the message may
+write to can change, so sums over these show what moved.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,10 +16,10 @@ from dexexec.settlement.solana.token_account import TokenAccount, read_token_acc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """Accounts before and after a simulation, by address (None: no account), and what they are held to.
+    """Accounts before and after a simulation, by address (None: no account), and the limits of the order.
 
-    `max_in` and `min_out` are base units, `wrapped_allowance` what may go of the SOL that was wrapped before; `fee` is
-    lamports the simulation charged; `watched` are the addresses that the message may write to.
+    `max_in` and `min_out` are base units. `wrapped_allowance` is how much of the existing wrapped SOL may be spent.
+    `fee` is what the simulation charged, in lamports. `watched` are the addresses that the message may write to.
     """
 
     wallet: str
@@ -41,53 +36,57 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One address: our token account before and after, None where it is none of ours."""
+    """Our token account at one address, before and after; None if the account is not ours."""
 
     address: str
     before: TokenAccount | None
     after: TokenAccount | None
 
     def gain(self, mint: str) -> int:
-        """Base units of `mint` that are ours here now and were not before."""
-        was, now = ((one.amount if one and one.mint == mint else 0) for one in (self.before, self.after))
+        """Returns by how many base units of `mint` our balance here grew."""
+        was, now = ((token.amount if token and token.mint == mint else 0) for token in (self.before, self.after))
         return now - was
 
     def lamports(self) -> int:
-        """Lamports that are ours here now and were not before."""
+        """Returns by how many lamports our balance here grew."""
         was = self.before.lamports if self.before else 0
         if self.after is None:
             return -was
         now = self.after.lamports
-        return (now if self.after.mint == WSOL else min(now, max(was, self.after.rent))) - was
+        if self.after.mint != WSOL:
+            # Lamports beyond the rent of such an account are hard to get back, so they count as spent.
+            now = min(now, max(was, self.after.rent))
+        return now - was
 
 
 def own_accounts(accounts: Mapping[str, Account | None], wallet: str) -> dict[str, Account | None]:
-    """Those of `accounts` that are ours: the wallet and its token accounts."""
+    """Selects our accounts: the wallet and its token accounts."""
     return {at: account for at, account in accounts.items() if at == wallet or _own(account, wallet) is not None}
 
 
 def frozen_accounts(accounts: Mapping[str, Account | None], wallet: str) -> list[str]:
-    """The addresses of those of our token accounts that are frozen."""
+    """Returns the addresses of our frozen token accounts."""
     owned = ((at, _own(account, wallet)) for at, account in accounts.items())
     return [at for at, token in owned if token is not None and token.frozen]
 
 
 def held(accounts: Mapping[str, Account | None], wallet: str, mint: str) -> int:
-    """Base units of `mint` that are ours in `accounts`; for wrapped SOL with the wallet's own lamports."""
+    """Returns our balance of `mint` in base units; for wrapped SOL including the wallet's own lamports."""
     tokens = (_own(account, wallet) for account in accounts.values())
     amount = sum(token.amount for token in tokens if token is not None and token.mint == mint)
     return amount + (_lamports(accounts.get(wallet)) if mint == WSOL else 0)
 
 
 def find_fault(effects: Effects) -> GuardError | None:
-    """The first rule that is broken, or None."""
+    """Returns the first broken rule as an error, or None."""
     return next(_faults(effects), None)
 
 
 def _faults(effects: Effects) -> Iterator[GuardError]:
     for address in (effects.wallet, *effects.watched):
+        # An account that the simulation does not show may have changed in any way.
         if address not in effects.before or address not in effects.after:
-            yield GuardError(Rule.UNSEEN, f"the simulation does not show what becomes of {address}")
+            yield GuardError(Rule.UNSEEN, f"the simulation does not show {address}, which could change")
             return
     yield from _wallet_faults(effects)
     changes = [_change(effects, address) for address in effects.watched if address != effects.wallet]
@@ -99,14 +98,14 @@ def _faults(effects: Effects) -> Iterator[GuardError]:
 def _wallet_faults(effects: Effects) -> Iterator[GuardError]:
     now = effects.after[effects.wallet]
     if now is None or now.owner != Program.SYSTEM or now.data:
-        yield GuardError(Rule.WALLET, "our wallet would not be a plain account of the system program any more")
+        yield GuardError(Rule.WALLET, "our wallet would no longer be a plain account of the system program")
 
 
 def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
-    """Who else could do something with our account afterwards, and could not before."""
+    """Yields the powers over our account that another account would gain."""
     was, now, address = change.before, change.after, change.address
     if was is not None and now is None and read_token_account(effects.after[address]) is not None:
-        yield GuardError(Rule.OWNER, f"our token account {address} would belong to somebody else")
+        yield GuardError(Rule.OWNER, f"our token account {address} would belong to another owner")
     if was is not None and was.mint == WSOL and effects.after[address] is None:
         yield GuardError(Rule.CLOSE, f"our wrapped SOL {address}, which was there before, would be closed")
     if now is None:
@@ -123,6 +122,8 @@ def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
 def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardError]:
     traded = {effects.mint_in, effects.mint_out}
     paid = _lamports(effects.before[effects.wallet]) - _lamports(effects.after[effects.wallet])
+    # SOL is summed over all our accounts, without the network fee. Wrapping, unwrapping and rent that moves between our
+    # own accounts then cancel out, and only what really leaves us is counted.
     sol = sum(change.lamports() for change in changes) - paid + effects.fee
     gains = {mint: sol if mint == WSOL else sum(change.gain(mint) for change in changes) for mint in traded}
     if -gains[effects.mint_in] > effects.max_in:
@@ -133,6 +134,7 @@ def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardEr
         )
     if WSOL not in traded and sol < 0:
         yield GuardError(Rule.LAMPORTS, f"{-sol} lamports would go beyond the fee and the rent of our own accounts")
+    # Counted apart: unwrapping does not change the sum of our SOL, and yet takes from what the operator keeps wrapped.
     unwrapped = -sum(change.gain(WSOL) for change in changes if change.before is not None)
     if unwrapped > effects.wrapped_allowance:
         yield GuardError(Rule.WRAPPED, f"{unwrapped} of our wrapped SOL would go, over {effects.wrapped_allowance}")

@@ -1,9 +1,8 @@
-"""The guard: looks at every transaction before the wallet signs it, and refuses what an honest swap would not do.
+"""The guard: checks every transaction before the wallet signs it, and refuses what an honest swap would not do. Pure.
 
-The order's way: an adapter builds, the engine compiles and simulates, the guard checks, the wallet signs. The guard
-looks twice. What the transaction says at its top level may not hand our things to others, whatever it then really does
-(`check_message`). And what it did when it was simulated, through whichever programs, may only be the swap
-(`effect_rules`). Lists are closed: what is not known to be harmless is refused. Pure: no I/O, no clock.
+It checks twice: the instructions themselves (`check_message`), and their effects in a simulation (`effect_rules`). Each
+check alone can be deceived: programs may behave differently on the chain, and instructions hide what programs do. All
+lists are closed: what is not known to be harmless is refused.
 """
 
 from collections.abc import Mapping
@@ -21,11 +20,15 @@ from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Message, Program, 
 from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.wrapped_sol import lamports_wrapped
 
-_LIMIT, _PRICE = 2, 3
+_LIMIT = 2
+_PRICE = 3
 _HARMLESS_BUDGET = {1, 4}
 """RequestHeapFrame and SetLoadedAccountsDataSizeLimit."""
 _SYSTEM_TRANSFER = b"\x02\0\0\0"
-_TRANSFER, _CLOSE, _TRANSFER_CHECKED, _SYNC_NATIVE = 3, 9, 12, 17
+_TRANSFER = 3
+_CLOSE = 9
+_TRANSFER_CHECKED = 12
+_SYNC_NATIVE = 17
 _TRANSFER_SIZES = {_TRANSFER: 9, _TRANSFER_CHECKED: 10}
 _TOKEN_NAMES = {4: "Approve", 5: "Revoke", 6: "SetAuthority", 7: "MintTo", 8: "Burn", 13: "ApproveChecked"}
 _TOKEN_NAMES |= {14: "MintToChecked", 15: "BurnChecked", 255: "Batch"}
@@ -45,14 +48,15 @@ _GOVERNED = frozenset(
         "AddressLookupTab1e1111111111111111111111111",
     }
 )
-"""Solana's own programs whose accounts name who has a say in them. A venue's own accounts may name us and change."""
+"""Solana's own programs whose accounts name their authorities. A venue's own accounts may name our wallet and
+change."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardRules:
-    """What an operator decides. `max_priority_fee` is in micro-lamports per compute unit; `programs` (base58) may be
-    called by any venue's transaction, and `pins` are each venue's own; `spend_wrapped`: orders that sell SOL may take
-    what the wallet had wrapped before."""
+    """The operator's settings. `max_priority_fee` is in micro-lamports per compute unit. Transactions of any venue may
+    call `programs` (base58); `pins` are each venue's own. With `spend_wrapped`, orders that sell SOL may spend SOL that
+    was wrapped before."""
 
     max_priority_fee: int
     programs: frozenset[str] = frozenset(Program)
@@ -62,12 +66,12 @@ class GuardRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A transaction that somebody wants signed, and what it is for.
+    """A transaction to be signed, and the quote that it should execute.
 
-    `wallet` is ours, `wrapped` the address of its associated account for wrapped SOL, there or not. `cosigners` are the
-    other signers that the adapter declared, and `programs` those that are pinned for its venue. `memo` is what the
-    transaction is known as on chain. `before` has the accounts that the message may write to, as they are, by address;
-    None where there is none. `spend_wrapped` is as in `GuardRules`.
+    `wrapped` is the address of the wallet's associated account for wrapped SOL, which may not exist. `cosigners` are
+    the other signers that the adapter declared, and `programs` those pinned for its venue. `memo` names the order on
+    the chain. `before` has the accounts that the message may write to, by address; None for one that does not exist.
+    `spend_wrapped` is as in `GuardRules`.
     """
 
     message: Message
@@ -82,8 +86,8 @@ class Proposal:
 
     @property
     def wrapped_allowance(self) -> int:
-        """Base units that our account for wrapped SOL may hold less afterwards: of what is sold the part that the
-        message does not wrap on the way."""
+        """Returns how much of the existing wrapped SOL may be spent: the part of the sold SOL that the message does not
+        wrap on the way."""
         if self.quote.request.mint_in != WSOL or not self.spend_wrapped:
             return 0
         wraps = lamports_wrapped(self.message.instructions, self.wallet, self.wrapped)
@@ -101,7 +105,7 @@ def check(
 ) -> None:
     """Raises `GuardError` unless `proposal` may be signed.
 
-    `after` has the accounts of `before` as a simulation left them, `fee` the lamports that the simulation charged.
+    `after` has the accounts of `before` after a simulation, and `fee` is what the simulation charged, in lamports.
     `now` and `deadline` are monotonic seconds.
     """
     if now >= deadline:
@@ -127,23 +131,25 @@ def check(
 
 
 def check_message(rules: GuardRules, proposal: Proposal) -> None:
-    """The rules that need no simulation. Raises `GuardError`."""
+    """Checks the rules that need no simulation. Raises `GuardError`."""
     message, wallet = proposal.message, proposal.wallet
     if message.payer != wallet:
         raise GuardError(Rule.PAYER, f"{message.payer} would pay the fee, not our wallet")
     for signer in message.signers:
         if signer != wallet and signer not in proposal.cosigners:
-            raise GuardError(Rule.SIGNERS, f"{signer} would have to sign, which the venue did not say")
-    for one in message.instructions:
-        if one.program not in rules.programs and one.program not in proposal.programs:
-            raise GuardError(Rule.PROGRAMS, f"the program {one.program} is not pinned for {proposal.quote.venue}")
+            raise GuardError(Rule.SIGNERS, f"{signer} would have to sign, which the venue did not declare")
+    for instruction in message.instructions:
+        program = instruction.program
+        if program not in rules.programs and program not in proposal.programs:
+            raise GuardError(Rule.PROGRAMS, f"the program {program} is not pinned for {proposal.quote.venue}")
     _check_memos(proposal)
     _check_budget(rules, message)
-    for one in message.calls(Program.SYSTEM):
-        _check_system(proposal, one)
-    for one in message.calls(Program.ASSOCIATED_TOKEN):
-        _check_associated(proposal, one)
-    taken = sum(_check_token(proposal, one) for one in message.calls(*TOKEN_PROGRAMS))
+    for call in message.calls(Program.SYSTEM):
+        _check_system(proposal, call)
+    for call in message.calls(Program.ASSOCIATED_TOKEN):
+        _check_associated(proposal, call)
+    # The sum over all transfers counts: many small ones must not exceed the limit together.
+    taken = sum(_check_token(proposal, call) for call in message.calls(*TOKEN_PROGRAMS))
     if taken > proposal.quote.max_in:
         raise GuardError(Rule.TRANSFER, f"{taken} would be transferred, over the order's {proposal.quote.max_in}")
     for address in message.writable:
@@ -151,8 +157,9 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
 
 
 def _check_writable(proposal: Proposal, address: str) -> None:
-    """Of what is ours, only the wallet and token accounts of the traded mints may be written to. What is read-only in
-    the message nobody can change, whatever a program does on the chain that it did not do in the simulation."""
+    """Of our accounts, only the wallet and token accounts of the traded mints may be writable."""
+    # A program may do on the chain what it did not do in the simulation. But the runtime lets no program change an
+    # account that the message declares as read-only.
     account, request = proposal.before.get(address), proposal.quote.request
     if account is None or address == proposal.wallet:
         return
@@ -161,14 +168,15 @@ def _check_writable(proposal: Proposal, address: str) -> None:
         if token.mint not in {request.mint_in, request.mint_out}:
             raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
     elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
-        raise GuardError(Rule.AUTHORITY, f"{address} could change, in which our wallet has a say")
+        raise GuardError(Rule.AUTHORITY, f"{address} could change, which our wallet controls")
 
 
 def _check_memos(proposal: Proposal) -> None:
-    """A memo of ours says on chain whose swap this is, and the record may be restored by it."""
-    memos = [one.data for one in proposal.message.calls(Program.MEMO, Program.MEMO_1)]
+    """Exactly one memo may have our prefix: the order's own."""
+    # The record may be restored from memos, so a forged one could assign this swap to another order.
+    memos = [call.data for call in proposal.message.calls(Program.MEMO, Program.MEMO_1)]
     if [memo for memo in memos if memo.startswith(MEMO_PREFIX.encode())] != [proposal.memo.encode()]:
-        raise GuardError(Rule.MEMO, "the memo that names the order is missing, another order's, or there twice")
+        raise GuardError(Rule.MEMO, "the memo that names the order is missing, duplicated, or another order's")
 
 
 def _check_budget(rules: GuardRules, message: Message) -> None:
@@ -186,7 +194,7 @@ def _check_budget(rules: GuardRules, message: Message) -> None:
 
 
 def _check_system(proposal: Proposal, one: Instruction) -> None:
-    """Of what our wallet authorises, only a transfer to our own wrapped SOL; and others may pay us."""
+    """Our wallet may only transfer to our own wrapped SOL. Other accounts may pay us."""
     if not touches(one, proposal.wallet):
         return
     if one.data[:4] != _SYSTEM_TRANSFER or len(one.data) != 12 or len(one.accounts) < 2:
@@ -197,7 +205,7 @@ def _check_system(proposal: Proposal, one: Instruction) -> None:
 
 
 def _check_associated(proposal: Proposal, one: Instruction) -> None:
-    """Our wallet only opens accounts of its own."""
+    """Our wallet may only open accounts of its own."""
     if not touches(one, proposal.wallet):
         return
     if one.data not in _ASSOCIATED_CREATE or len(one.accounts) < 3 or one.accounts[2].address != proposal.wallet:
@@ -205,7 +213,7 @@ def _check_associated(proposal: Proposal, one: Instruction) -> None:
 
 
 def _check_token(proposal: Proposal, one: Instruction) -> int:
-    """Base units of `mint_in` that a token instruction takes out of our accounts."""
+    """Returns how many base units of `mint_in` a token instruction takes from our accounts."""
     tag = one.data[0] if one.data else -1
     ours = touches(one, proposal.wallet)
     if tag in _TRANSFER_SIZES and one.accounts:
@@ -216,6 +224,7 @@ def _check_token(proposal: Proposal, one: Instruction) -> int:
         if mint != proposal.quote.request.mint_in or len(one.data) != _TRANSFER_SIZES[tag]:
             raise GuardError(Rule.TRANSFER, f"tokens would leave {source}, which does not hold what the order spends")
         return int.from_bytes(one.data[1:9], "little")
+    # Not authorised by our wallet, or harmless: SyncNative only updates the amount of a wrapped account.
     if not ours or tag == _SYNC_NATIVE:
         return 0
     if tag != _CLOSE:
@@ -224,18 +233,19 @@ def _check_token(proposal: Proposal, one: Instruction) -> int:
     closed, *targets = (meta.address for meta in one.accounts)
     if not _is_own_wrapped(proposal, closed) or targets[:1] != [proposal.wallet]:
         raise GuardError(Rule.CLOSE, f"{closed} would be closed: only our own wrapped SOL may be, and only to us")
+    # Closing would unwrap all that the account held before, not only what this transaction wrapped.
     if read_token_account(proposal.before.get(closed)) is not None:
         raise GuardError(Rule.CLOSE, f"{closed}, which was there before, would be closed")
     return 0
 
 
 def _own_mint(proposal: Proposal, address: str) -> str | None:
-    """What our token account at `address` holds; None if it is not ours."""
+    """Returns the mint of our token account at `address`; None if the account is not ours."""
     account = proposal.before.get(address)
     token = read_token_account(account)
     if token is not None:
         return token.mint if token.owner == proposal.wallet else None
-    # Not open yet: what the transaction opens at our associated address is ours.
+    # Not open yet: an account that the transaction opens at our associated address is ours.
     unopened = account is None or account.owner == Program.SYSTEM
     return WSOL if unopened and address == proposal.wrapped else None
 

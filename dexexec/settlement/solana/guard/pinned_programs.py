@@ -1,5 +1,8 @@
-"""Which programs the transactions of a venue may call. The operator decides that, never the adapter: venues that come
-with the engine are pinned by it, others by DEXEXEC_VENUE_PROGRAMS. The guard asks here before anything is signed."""
+"""The programs that the transactions of a venue may call. The guard reads them before anything is signed.
+
+The operator decides them, never the adapter: the engine pins the venues that come with it, DEXEXEC_VENUE_PROGRAMS all
+others.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -14,7 +17,7 @@ NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 class Pins:
-    """Programs (base58) by the venue's name: `given` is what the operator pinned. `settle` is called once, before
+    """Pinned programs (base58) by the venue's name. `given` are the operator's pins. `settle` is called once, before
     anything is signed."""
 
     def __init__(self, given: Mapping[str, frozenset[str]] = NONE) -> None:
@@ -22,7 +25,7 @@ class Pins:
 
     @classmethod
     def read(cls, entries: Iterable[str]) -> "Pins":
-        """Pins as the operator writes them, each `VENUE=ADDRESS`. Raises `AdapterLoadError`."""
+        """Parses the operator's pins, each `VENUE=ADDRESS`. Raises `AdapterLoadError`."""
         given: dict[str, frozenset[str]] = {}
         for entry in entries:
             venue, _, program = (part.strip() for part in entry.partition("="))
@@ -35,13 +38,15 @@ class Pins:
         return cls(given)
 
     def of(self, venue: str) -> frozenset[str]:
-        """What the venue's transactions may call, beside Solana's own programs."""
+        """Returns what the venue's transactions may call in addition to Solana's own programs."""
         return self._programs.get(venue, frozenset())
 
     def settle(self, venues: Iterable[AnyVenue], built_in: Collection[str]) -> None:
-        """Pin what the venues named in `built_in` call, where the operator did not, and hold all venues to their pins.
-        Raises `AdapterLoadError` that says what to set, for a venue that calls what is not pinned, and for pins of a
-        venue that is not enabled."""
+        """Pins the programs of the venues in `built_in` that have no pins yet, and compares all venues with their pins.
+
+        Raises `AdapterLoadError`, which names the setting, if a venue calls a program that is not pinned, or if a
+        venue with pins is not enabled.
+        """
         venues = list(venues)
         names = {venue.name for venue in venues}
         for name in self._programs.keys() - names:
@@ -62,17 +67,18 @@ class Pins:
 
 
 def setting(venue: str, programs: Iterable[str]) -> str:
-    """What the operator sets to pin these programs for a venue."""
-    return f"{VARIABLE}={','.join(f'{venue}={one}' for one in sorted(programs))}"
+    """Returns the setting that pins these programs for a venue."""
+    return f"{VARIABLE}={','.join(f'{venue}={program}' for program in sorted(programs))}"
 
 
 def declared(venue: AnyVenue) -> frozenset[str]:
-    """The programs that an adapter says it calls. Raises `AdapterLoadError` for anything but addresses."""
+    """Returns the programs that an adapter declares. Raises `AdapterLoadError` for anything but addresses."""
+    # `programs` may be a property of an external adapter, with any result or exception.
     try:
         programs = frozenset(venue.programs)
     except Exception as error:
-        raise AdapterLoadError(f"{venue.name} does not say which programs it calls: {clean(error)}") from error
-    for one in programs:
-        if not isinstance(one, str) or not base58.is_address(one):
-            raise AdapterLoadError(f"{venue.name} calls {clean(one)!r}, which is no address of a program")
+        raise AdapterLoadError(f"{venue.name} does not declare which programs it calls: {clean(error)}") from error
+    for program in programs:
+        if not isinstance(program, str) or not base58.is_address(program):
+            raise AdapterLoadError(f"{venue.name} declares {clean(program)!r}, which is not the address of a program")
     return programs

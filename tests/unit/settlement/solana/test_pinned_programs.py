@@ -110,10 +110,10 @@ def test_pins_of_a_venue_that_is_not_enabled_are_refused() -> None:
 @pytest.mark.parametrize(
     ("says", "why"),
     [
-        (ValueError("no idea"), "does not say which programs it calls: no idea"),
-        (None, "does not say which programs it calls"),
-        (frozenset({7}), "calls '7', which is no address"),
-        (frozenset({AMM[:-3]}), "which is no address"),
+        (ValueError("no idea"), "does not declare which programs it calls: no idea"),
+        (None, "does not declare which programs it calls"),
+        (frozenset({7}), "declares '7', which is not the address"),
+        (frozenset({AMM[:-3]}), "which is not the address"),
     ],
 )
 def test_an_adapters_declared_programs_are_checked(says: object, why: str) -> None:

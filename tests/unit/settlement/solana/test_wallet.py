@@ -118,7 +118,7 @@ def test_the_check_for_leaks_finds_one() -> None:
 
 
 def test_a_file_with_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="holds something else"):
+    with pytest.raises(SettingsError, match="with other content"):
         Wallet.read(kept(tmp_path / "key", b"\xff\xfe" + KEY))
 
 
@@ -212,5 +212,5 @@ def test_a_development_wallet_that_cannot_be_used_is_named(tmp_path: Path) -> No
     with pytest.raises(StartupError, match=f"{path} cannot be used: it is not a JSON array") as caught:
         Wallet.kept_in(path)
     assert leak(caught.value, ARRAY) == []
-    with pytest.raises(StartupError, match="cannot be made: File exists"):
+    with pytest.raises(StartupError, match="cannot be created: File exists"):
         Wallet.kept_in(path / "below")
