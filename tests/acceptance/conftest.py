@@ -2,11 +2,13 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dexexec.store import Address
 from tests.conftest import Servers
+from tests.support.service.embedded_servers import data_folder
 from tests.support.service.process import QUICK, Stand, servers_at
 
 
@@ -15,6 +17,13 @@ def leaks_are_found_where_they_happen() -> Iterator[None]:
     """A socket that was not closed is a warning, and so an error, of the test that left it: not of a later one."""
     yield
     gc.collect()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data folder that no service has used yet."""
+    with data_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

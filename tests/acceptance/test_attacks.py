@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service.process import Process, Stand, status, wait_until
+from tests.support.service.process import Process, Stand, status
+from tests.support.waiting import wait_until
 
 DESCRIPTORS = 256
 LIST = b"GET /api/orders?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -18,7 +18,9 @@ from dexexec.bench import process_usage
 from dexexec.bench.client.closed_loop import ClosedLoop
 from dexexec.bench.client.http import EXECUTE, Target
 from dexexec.bench.client.open_loop import OpenLoop
-from tests.support.service.process import Process, Stand, servers_running, wait_until
+from tests.support.service.embedded_servers import servers_running
+from tests.support.service.process import Process, Stand
+from tests.support.waiting import wait_until
 
 MACHINES = Path("/proc/self/smaps_rollup").exists()
 WHOLE_WAY_SHARE = 0.1

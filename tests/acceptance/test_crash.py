@@ -15,9 +15,9 @@ import pytest
 
 from dexexec.store import Address
 from tests.support.service.client import Http, Watch, http, watching
-from tests.support.service.process import POLL, Process, Stand, say
+from tests.support.service.process import Process, Stand, say
 from tests.support.service.promise_checks import Verdict, agree, judge, picture, rows
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 ROUGH = {
     "DEXEXEC_MOCK_LATENCY_MS": "20",

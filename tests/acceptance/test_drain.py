@@ -8,9 +8,9 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.parts import open_redis
 from tests.support.service.client import http, watching
-from tests.support.service.process import POLL, Process, Stand, say
+from tests.support.service.process import Process, Stand, say
 from tests.support.service.promise_checks import agree, judge, rows
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 OVERHEAD_SECONDS = 4.0
 """Beside the drain itself: a read on the queue that ends by itself, the farewell to sockets, a busy machine."""

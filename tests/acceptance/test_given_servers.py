@@ -10,7 +10,6 @@ import io
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.ports import free_port
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Process, Stand, servers_at
 from tests.support.service.promise_checks import judge, rows
+from tests.support.waiting import wait_until
 
 PG_SECRET, REDIS_SECRET = "pg hunter2 '\\", "redis-hunter2/@:%"
 REDIS_SECRET_IN_URL = quote(REDIS_SECRET, safe="")
@@ -57,14 +57,16 @@ def guarded() -> Iterator[tuple[Address, str]]:
 
 
 def wait_for_the_rules(address: Address) -> None:
-    """Until a connection without a password fails: a reload takes effect a moment after it was requested."""
-    deadline = time.monotonic() + 10
-    while True:
+    """Wait until a connection without a password fails: a reload takes effect a moment after it was requested."""
+
+    def is_refused() -> bool:
         try:
             psycopg.connect(replace(address, password="").conninfo()).close()
         except psycopg.OperationalError:
-            return
-        assert time.monotonic() < deadline
+            return True
+        return False
+
+    wait_until(is_refused, 10, "the rules to apply")
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec.store import Address
-from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.localnet.in_process import pay, rpc, sign
 from tests.support.localnet.process import blockhash, localnet_processes, send, status
 from tests.support.service.client import http, watching
+from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Stand
 from tests.support.service.promise_checks import judge, rows

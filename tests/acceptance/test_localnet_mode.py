@@ -1,11 +1,9 @@
 """Mocks that settle on a localnet: one command brings it along, and what it shows are real signed transactions."""
 
 import json
-import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,29 +13,16 @@ import pytest
 from dexexec.domain.token import USDC, WSOL
 from tests.acceptance.test_refusals import refuses
 from tests.acceptance.test_start import needs_curl, paste, read
-from tests.support.service.process import Process, Stand, servers_running, wait_until
+from tests.support.service.process import Stand
+from tests.support.waiting import wait_until
 
 ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    root = Path(tempfile.mkdtemp(prefix="dxl"))
-    yield root / "data"
-    assert not servers_running(root / "data")
-    shutil.rmtree(root)
 
 
 @pytest.fixture
 def stand(data_dir: Path) -> Iterator[Stand]:
     with Stand(DEXEXEC_DATA_DIR=str(data_dir), **ON_A_LOCALNET) as stand:
         yield stand
-
-
-def localnet_of(process: Process) -> str:
-    """The localnet's address, from the banner."""
-    line = next(line for line in process.banner().splitlines() if line.strip().startswith("Localnet"))
-    return line.split()[1]
 
 
 def transaction(url: str, signature: str) -> dict[str, Any]:
@@ -66,7 +51,7 @@ def mints_moved(found: dict[str, Any]) -> list[str]:
 def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(stand: Stand, data_dir: Path) -> None:
     first = stand.start()
     first.ready()
-    url = localnet_of(first)
+    url = first.address("Localnet")
     order_id = paste(first)
 
     def final() -> dict[str, Any] | None:
@@ -87,7 +72,7 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(st
 
     second = stand.start()
     second.ready()
-    assert transaction(localnet_of(second), order["txHash"]) == found
+    assert transaction(second.address("Localnet"), order["txHash"]) == found
     second.send(signal.SIGINT)
     assert second.wait() == 0
     for process in (first, second):

@@ -10,7 +10,8 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.acceptance.test_refusals import refuses
-from tests.support.service.process import Process, Stand, servers_running
+from tests.support.service.embedded_servers import servers_running
+from tests.support.service.process import Process, Stand
 
 
 @pytest.fixture
@@ -23,9 +24,7 @@ def stand() -> Iterator[Stand]:
 
 def localnet(stand: Stand) -> str:
     """The address of a localnet of its own."""
-    process = stand.start("localnet", "--port", "0")
-    line = next(line for line in process.banner().splitlines() if line.strip().startswith("RPC"))
-    return line.split()[1]
+    return stand.start("localnet", "--port", "0").address("RPC")
 
 
 def test_quote_shows_every_venue_and_its_exit_code_whether_one_can(stand: Stand) -> None:

@@ -3,13 +3,10 @@
 import asyncio
 import os
 import random
-import shutil
 import signal
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,19 +18,10 @@ import redis
 from dexexec.store import Address
 from tests.support.service.breakable_servers import Ground, broken_ground
 from tests.support.service.client import Answer, Http, http, watching
-from tests.support.service.process import (
-    POLL,
-    Process,
-    Stand,
-    postmaster,
-    say,
-    servers_at,
-    servers_running,
-    valkey_pid,
-    wait_until,
-)
+from tests.support.service.embedded_servers import postmaster, servers_running, valkey_pid
+from tests.support.service.process import Process, Stand, say, servers_at
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until, wait_until
 
 SLOW = {
     "DEXEXEC_MOCK_LATENCY_MS": "10",
@@ -224,16 +212,9 @@ async def test_an_immediate_stop_of_postgres_only_delays(scene: Scene) -> None:
     agree(watch.events, scene.address)
 
 
-@contextmanager
-def a_data_folder() -> Iterator[Path]:
-    root = Path(tempfile.mkdtemp(prefix="dxo"))
-    yield root / "data"
-    shutil.rmtree(root)
-
-
-async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_the_rest() -> None:
+async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_the_rest(data_dir: Path) -> None:
     """Promises 2, 3 and 8: the service, Postgres and Valkey at once; then the one command again."""
-    with a_data_folder() as data_dir, Stand(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as stand:
+    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as stand:
         service = stand.start()
         await asyncio.to_thread(service.ready)
         current = [service.url]

@@ -3,11 +3,9 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,33 +18,17 @@ import pytest
 from dexexec.bootstrap.supervisor import Child
 from dexexec.store import Address
 from tests.acceptance.test_refusals import refuses
-from tests.acceptance.test_start import alive, needs_curl, paste, read
+from tests.acceptance.test_start import needs_curl, paste, read
 from tests.support.service.client import http, watching
-from tests.support.service.process import (
-    POLL,
-    QUICK,
-    Process,
-    Stand,
-    kill_and_await_the_next,
-    servers_running,
-    valkey_pid,
-    wait_until,
-)
+from tests.support.service.embedded_servers import alive, kill_and_await_the_next, servers_running, valkey_pid
+from tests.support.service.process import QUICK, Process, Stand
 from tests.support.service.promise_checks import agree, judge, rows
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until, wait_until
 
 SLOW = {"DEXEXEC_MOCK_LANDING_MS": "1500", "DEXEXEC_CONCURRENCY": "10", "DEXEXEC_DRAIN_SECONDS": "15"}
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CONNECTIONS = 30
 """Enough that none of two processes gets all of them, but once in half a billion."""
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    root = Path(tempfile.mkdtemp(prefix="dxp"))
-    yield root / "data"
-    assert not servers_running(root / "data")
-    shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.service.process import OURS, QUICK, Stand, stop_servers
+from tests.support.service.embedded_servers import stop_servers
+from tests.support.service.process import OURS, QUICK, Stand
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,12 +24,10 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
-    root = Path(tempfile.mkdtemp(prefix="dxa"))
-    with Stand(DEXEXEC_DATA_DIR=str(root / "data"), **QUICK) as stand:
+def stand(data_dir: Path) -> Iterator[Stand]:
+    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
         yield stand
-    stop_servers(root / "data")
-    shutil.rmtree(root)
+    stop_servers(data_dir)
 
 
 def adapted(command: str, url: str) -> str:

@@ -1,16 +1,15 @@
 """A failed start prints one line with the remedy, has an exit code other than 0, and shows no secret."""
 
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.redis_nodes import a_server
-from tests.support.service.process import Process, Stand, servers_running
+from tests.support.service.embedded_servers import servers_running
+from tests.support.service.process import Process, Stand
 
 SECRETS = {
     "PG_PASSWORD": "hunter2-postgres",
@@ -18,14 +17,6 @@ SECRETS = {
     "SOLANA_RPC_URL": "http://hunter2-rpc",
 }
 REDIS_SECRET = "hunter2-redis"  # noqa: S105
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    root = Path(tempfile.mkdtemp(prefix="dxr"))
-    yield root / "data"
-    assert not servers_running(root / "data")
-    shutil.rmtree(root)
 
 
 @pytest.fixture

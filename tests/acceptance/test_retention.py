@@ -6,9 +6,9 @@ from dexexec.store import Address
 from tests.support.long_history import fill
 from tests.support.parts import open_database
 from tests.support.service.client import http
-from tests.support.service.process import POLL, Stand
+from tests.support.service.process import Stand
 from tests.support.service.promise_checks import rows
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 
 async def test_a_worker_archives_and_drops_and_the_api_reads_what_is_left(

@@ -1,10 +1,8 @@
 """An embedded server that dies under a running service is started again, and the orders go on."""
 
 import asyncio
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,26 +10,12 @@ import pytest
 
 from dexexec.store import Address
 from tests.support.service.client import http, watching
-from tests.support.service.process import (
-    POLL,
-    Stand,
-    kill_and_await_the_next,
-    postmaster,
-    say,
-    servers_running,
-    valkey_pid,
-)
+from tests.support.service.embedded_servers import kill_and_await_the_next, postmaster, servers_running, valkey_pid
+from tests.support.service.process import Stand, say
 from tests.support.service.promise_checks import agree, judge
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "10", "DEXEXEC_MOCK_LANDING_MS": "400", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    root = Path(tempfile.mkdtemp(prefix="dxr"))
-    yield root / "data"
-    shutil.rmtree(root)
 
 
 @pytest.mark.parametrize("pid_of", [valkey_pid, postmaster], ids=["valkey", "postgres"])

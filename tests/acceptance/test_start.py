@@ -1,7 +1,6 @@
 """One command on a machine with nothing but the package: start, first order, stop, and start again."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,18 +13,10 @@ import pytest
 
 from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.store import Address, connect
-from tests.support.service.process import (
-    QUICK,
-    Process,
-    Stand,
-    postmaster,
-    say,
-    server_pids,
-    servers_running,
-    stop_servers,
-    wait_until,
-)
+from tests.support.service.embedded_servers import alive, postmaster, server_pids, servers_running, stop_servers
+from tests.support.service.process import QUICK, Process, Stand, say
 from tests.support.service.promise_checks import judge
+from tests.support.waiting import wait_until
 
 READY_SECONDS = 5.0
 """The issue's promise: from the command to ready, on a warm install."""
@@ -44,15 +35,6 @@ def data_dir() -> Iterator[Path]:
 def stand(data_dir: Path) -> Iterator[Stand]:
     with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
         yield stand
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")  # nobody may have buried a server whose parent is gone
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def paste(process: Process) -> str:

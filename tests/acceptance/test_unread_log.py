@@ -8,8 +8,9 @@ from http.client import HTTPConnection
 from dexexec.api.app import EXECUTE
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.support.service.process import QUICK, Stand, servers_at, status, wait_until
+from tests.support.service.process import QUICK, Stand, servers_at, status
 from tests.support.service.promise_checks import rows
+from tests.support.waiting import wait_until
 
 FULL_PIPE = """
 import os, sys

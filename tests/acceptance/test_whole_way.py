@@ -12,9 +12,9 @@ from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.service.client import Event, Http, Watch, http
-from tests.support.service.process import POLL, Stand, say
+from tests.support.service.process import Stand, say
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 CLIENTS, ORDERS_EACH = 20, 10
 DOCUMENTED = """

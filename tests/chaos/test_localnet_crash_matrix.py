@@ -16,9 +16,9 @@ from dexexec.failpoints import Failpoint
 from tests.chaos.test_crash_matrix import UNTIL_FINAL, Case, survive
 from tests.conftest import Servers
 from tests.support.chaos.case import all_survive
-from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.chaos.victim import Blow
 from tests.support.localnet.process import localnet_processes
+from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
 
 SETTLING = [

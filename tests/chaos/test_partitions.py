@@ -24,9 +24,8 @@ from tests.support.chaos.proxy import Tap
 from tests.support.chaos.statements import Execution
 from tests.support.chaos.victim import Service, service
 from tests.support.service.client import Http, http
-from tests.support.service.process import POLL
 from tests.support.service.promise_checks import agree, judge, picture, rows, unfinished
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 CASE_SECONDS = 60.0
 AT_ONCE = 6

@@ -30,6 +30,7 @@ from tests.programs import meteora_pools, raydium_pools
 from tests.programs.raydium_pools import RATES, Rates
 from tests.programs.tokens import TOKENS, WORTH, ata, key, token_account
 from tests.support.localnet.in_process import rpc, sign
+from tests.support.service import localnet
 
 LEAST, MOST = 300_000, 3_000_000
 """USDC on each side of a pool."""
@@ -170,10 +171,8 @@ class Market:
 
 async def fund(url: str, owner: Pubkey, lamports: int = PLENTY, tokens: int = PLENTY) -> None:
     """Give a wallet what it can trade with: lamports, and all tokens but wrapped SOL."""
-    await rpc(url, "localnet_fund", str(owner), "", 9, lamports)
-    for token in TOKENS:
-        if token.mint != WSOL and tokens:
-            await rpc(url, "localnet_fund", str(owner), token.mint, token.decimals, tokens)
+    funds = {token.mint: (token.decimals, tokens) for token in TOKENS if token.mint != WSOL and tokens}
+    await localnet.fund(url, str(owner), {"": (9, lamports), **funds})
 
 
 async def land(client: AsyncClient, steps: Sequence[Instruction], *signers: Keypair) -> str:

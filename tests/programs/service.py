@@ -21,11 +21,10 @@ from tests.programs.market import Market, as_json, fund
 from tests.programs.tokens import SETTING, TOKENS
 from tests.support.localnet.in_process import rpc
 from tests.support.service.client import Http, Watch, http
+from tests.support.service.localnet import start_localnet
 from tests.support.service.process import Process, Stand
 from tests.support.waiting import until
 
-SLOT_MS = 40
-"""Ten times as fast as a cluster, so that it does not take a minute until a transaction has expired."""
 VENUES = {
     "DEXEXEC_ADAPTERS": "raydium,meteora",
     "DEXEXEC_RAYDIUM_CLUSTER": "localnet",
@@ -86,11 +85,8 @@ async def scene(given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pu
         path = folder / f"{address}.json"
         path.write_text(json.dumps(as_json(account)))
         options += ["--account", f"{address}={path}"]
-    options += ["--port", "0", "--ws-port", "0", "--slot-ms", str(SLOT_MS), "--data-dir", str(folder / "ledger")]
     with Stand(**given) as stand:
-        localnet = stand.start("localnet", "--allow-faults", *options)
-        banner = await asyncio.to_thread(localnet.banner)
-        url = next(line.split()[1] for line in banner.splitlines() if line.strip().startswith("RPC"))
+        _, url = await start_localnet(stand, folder / "ledger", *options)
         await market.open_on(url)
         await opened(url)
         yield Scene(url, market, stand)

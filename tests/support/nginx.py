@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.service.process import status, wait_until
+from tests.support.service.process import status
+from tests.support.waiting import wait_until
 
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SCALING = Path(__file__).parents[2] / "docs" / "SCALING.md"

@@ -14,7 +14,7 @@ import pytest
 
 from dexexec.embedded.servers import SETPRIV
 from dexexec.store import Address
-from tests.support.service.process import wait_until
+from tests.support.waiting import wait_until
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PORT = 6432

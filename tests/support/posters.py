@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from uuid import uuid4
 
 from tests.support.service.client import Http
-from tests.support.service.process import POLL
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 CLIENTS = 5
 KEY = "Idempotency-Key"

@@ -15,10 +15,9 @@ from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.token import USDC
 from dexexec.store import Address
 from tests.integration.store.test_postgres_failover import Pair
-from tests.support.chaos.localnet import SLOT_MS, settings_on
-from tests.support.localnet.in_process import rpc
 from tests.support.posters import CLIENTS, Posters
 from tests.support.service.client import Http, http, watching
+from tests.support.service.localnet import Funds, fund, settings_on, start_localnet
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Process, Stand, servers_at
 from tests.support.service.promise_checks import judge, rows
@@ -28,7 +27,7 @@ RATE = 25
 """Orders per second."""
 BEFORE, CUT_OFF = 20, 40
 """Orders that are accepted before the standby is cut off, and after."""
-RICH = {"": (9, 1_000 * 10**9), USDC: (6, 150_000 * 10**6)}
+RICH: Funds = {"": (9, 1_000 * 10**9), USDC: (6, 150_000 * 10**6)}
 SECONDS = 55.0
 """For one round: with slots of 40 ms a blockhash is dead, and that final, within 8 s."""
 WORKERS = 2
@@ -65,7 +64,8 @@ async def lose_the_last_commits(pair: Pair, redis_url: str) -> Found:
         "DEXEXEC_MOCK_LATENCY_MS": "20",
     }
     with Stand(**settings) as stand:
-        url = await a_localnet(stand, wallet)
+        _, url = await start_localnet(stand, stand.home / "localnet")
+        await fund(url, str(wallet.pubkey()), RICH)
         stand.environment |= settings_on(url, wallet)
         api, workers = stand.start("api"), [stand.start("worker") for _ in range(WORKERS)]
         await asyncio.to_thread(api.ready)
@@ -118,14 +118,3 @@ def swapped_again(address: Address, again: Mapping[str, str]) -> set[str]:
 async def compares(calls: Http, api: Process) -> bool:
     """Whether that is all that is missing."""
     return (await calls.get(f"{api.url}/readyz")).body["missing"] == ["chain-comparison"]
-
-
-async def a_localnet(stand: Stand, wallet: Keypair) -> str:
-    """The URL of one, with money for the wallet."""
-    folder = str(stand.home / "localnet")
-    options = ("--port", "0", "--ws-port", "0", "--slot-ms", str(SLOT_MS), "--data-dir", folder, "--allow-faults")
-    banner = await asyncio.to_thread(stand.start("localnet", *options).banner)
-    url = next(line.split()[1] for line in banner.splitlines() if line.strip().startswith("RPC"))
-    for mint, (decimals, amount) in RICH.items():
-        await rpc(url, "localnet_fund", str(wallet.pubkey()), mint, decimals, amount)
-    return url

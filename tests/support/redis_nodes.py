@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from redis.retry import Retry
 
 from dexexec.embedded.servers import ValkeyServer
 from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 FAILURE_MS = 500
 """Silence after which the others report a node as failed."""
@@ -27,15 +27,15 @@ PRIMARY = "mymaster"
 DATA_SECRET, SENTINEL_SECRET = "data/hunter2", "sentinel hunter2"
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Until it is true; a server that does not answer (yet) does not count."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def wait_for_server(condition: Callable[[], Any], what: str) -> None:
+    """Wait until `condition` is true. While a server does not answer (yet), it is not."""
+
+    def is_true() -> bool:
         with suppress(redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
-            if condition():
-                return
-        time.sleep(0.01)
-    assert condition()
+            return bool(condition())
+        return False
+
+    wait_until(is_true, 20, what)
 
 
 class Node:
@@ -55,7 +55,7 @@ class Node:
         """Start it, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=self.folder, stdout=log, stderr=log)
-        wait_until(self.client.ping)
+        wait_for_server(self.client.ping, f"port {self.port} to answer")
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -139,15 +139,20 @@ class Cluster:
         self.wait_until_whole()
         if self.replica.is_primary:
             self.primaries[0].ask("CLUSTER", "FAILOVER")
-            wait_until(lambda: self.primaries[0].is_primary and not self.replica.is_primary)
+            wait_for_server(
+                lambda: self.primaries[0].is_primary and not self.replica.is_primary,
+                "the first primary to be back",
+            )
             self.wait_until_whole()
 
     def wait_until_whole(self) -> None:
         """All nodes agree that every slot has a primary, and the replica is up to date."""
         for node in self.nodes:
-            wait_until(partial(_covers_all, node))
-        wait_until(lambda: sum(node.info()["connected_slaves"] for node in self.nodes) == 1)
-        wait_until(lambda: any(node.info().get("master_link_status") == "up" for node in self.nodes))
+            wait_for_server(partial(_covers_all, node), "all slots to have a primary")
+        wait_for_server(lambda: sum(node.info()["connected_slaves"] for node in self.nodes) == 1, "one replica")
+        wait_for_server(
+            lambda: any(node.info().get("master_link_status") == "up" for node in self.nodes), "the replica's link"
+        )
 
 
 def _covers_all(node: Node) -> bool:
@@ -178,9 +183,9 @@ def a_cluster() -> Iterator[Cluster]:
         for node, bus in zip(nodes[1:], ports[5:], strict=True):
             nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         for node in nodes:
-            wait_until(partial(_knows, node, len(nodes)))
+            wait_for_server(partial(_knows, node, len(nodes)), "the nodes to have met")
         first = nodes[0].ask("CLUSTER", "MYID")
-        wait_until(lambda: cluster.replica.ask("CLUSTER", "REPLICATE", first))
+        wait_for_server(lambda: cluster.replica.ask("CLUSTER", "REPLICATE", first), "the replica to accept its primary")
         cluster.wait_until_whole()
         yield cluster
 
@@ -213,8 +218,8 @@ class Watched:
     def wait_until_whole(self) -> None:
         """All Sentinels have found all servers, and the replica is up to date."""
         for sentinel in self.sentinels:
-            wait_until(partial(_knows_all, sentinel))
-        wait_until(lambda: self.replica.info().get("master_link_status") == "up")
+            wait_for_server(partial(_knows_all, sentinel), "the Sentinels to have found all servers")
+        wait_for_server(lambda: self.replica.info().get("master_link_status") == "up", "the replica's link")
 
 
 def _knows_all(sentinel: Node) -> bool:
@@ -246,7 +251,7 @@ def sentinels() -> Iterator[Watched]:
             node.start()
             if node is nodes[1]:
                 node.ask("REPLICAOF", "127.0.0.1", ports[0])
-                wait_until(lambda: nodes[1].info()["master_link_status"] == "up")
+                wait_for_server(lambda: nodes[1].info()["master_link_status"] == "up", "the replica's link")
         watched = Watched(nodes[:2], nodes[2:])
         watched.wait_until_whole()
         yield watched

@@ -2,8 +2,14 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+POLL = 0.02
+"""Seconds between two checks of a condition outside this process."""
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20.0, pause: float = 0.0) -> Any:
@@ -17,3 +23,12 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0, pause: floa
             if answer:
                 return answer
             await asyncio.sleep(pause)
+
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true answer of `condition`, for tests without an event loop. `what` names it in the failure."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(POLL)
+    return answer

@@ -21,7 +21,7 @@ from dexexec.embedded import lifecycle
 from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.parts import open_queue, open_store
-from tests.support.redis_nodes import Node, a_server, wait_until
+from tests.support.redis_nodes import Node, a_server, wait_for_server
 from tests.support.waiting import until
 
 
@@ -60,7 +60,7 @@ def unsaved(node: Node) -> None:
     (node.folder / "dump.rdb").mkdir()
     node.ask("CONFIG", "SET", "save", "3600 1000000")
     node.ask("BGSAVE")
-    wait_until(lambda: node.info()["rdb_last_bgsave_status"] == "err")
+    wait_for_server(lambda: node.info()["rdb_last_bgsave_status"] == "err", "the snapshot to fail")
 
 
 TROUBLES = {"OOM": out_of_memory, "READONLY": a_replica, "MISCONF": unsaved}

@@ -18,7 +18,7 @@ from dexexec.errors import StartupError, UnavailableError, UnusableError
 from dexexec.store import Address
 from tests.support.ports import free_ports
 from tests.support.posters import Posters
-from tests.support.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, sentinels, wait_until
+from tests.support.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, sentinels, wait_for_server
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Stand, say, servers_at
 from tests.support.service.promise_checks import agree, judge
@@ -59,7 +59,9 @@ async def test_clients_leave_a_primary_that_lives_on_as_a_replica(watched: Watch
         before = watched.primary
         waiting = asyncio.create_task(queue.lease("waits", 1, 2_000))
         await asyncio.to_thread(watched.sentinels[0].ask, "SENTINEL", "FAILOVER", PRIMARY, "COORDINATED")
-        await asyncio.to_thread(wait_until, lambda: watched.primary is not before and not before.is_primary)
+        await asyncio.to_thread(
+            wait_for_server, lambda: watched.primary is not before and not before.is_primary, "the failover"
+        )
         await asyncio.wait([waiting])
         error = waiting.exception()
         assert isinstance(error, UnavailableError) or (error is None and waiting.result() == [])

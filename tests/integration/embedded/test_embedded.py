@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,6 +21,8 @@ from dexexec.embedded.lifecycle import PostgresAddress, postgres, valkey
 from dexexec.embedded.servers import PostgresServer
 from dexexec.errors import EmbeddedError
 from tests.support.ports import free_port
+from tests.support.service.embedded_servers import alive, server_pids
+from tests.support.waiting import wait_until
 
 NOBODY = 65534
 
@@ -98,34 +99,8 @@ def execute(address: PostgresAddress, statement: str) -> str:
         return " ".join(str(value) for row in cursor for value in row) if cursor.description else ""
 
 
-def server_pids(data_dir: Path) -> list[int]:
-    """Get the pids of Postgres and Valkey from the running servers."""
-    pid_file = data_dir / "postgres" / "data" / "postmaster.pid"
-    with redis.Redis(unix_socket_path=str(data_dir / "valkey" / "valkey.sock")) as cache:
-        return [int(pid_file.read_text().split()[0]), int(cache.info("server")["process_id"])]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")  # a zombie counts as gone: not every container's first process buries them
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return not Path("/proc/self").exists()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline, "waited 15 s in vain"
-        time.sleep(0.005)
-
-
 def wait_until_gone(pids: list[int]) -> None:
-    wait_until(lambda: not any(map(alive, pids)))
+    wait_until(lambda: not any(map(alive, pids)), 15, "the servers to be gone")
 
 
 def kill(pids: list[int]) -> None:

@@ -13,12 +13,12 @@ from solders.keypair import Keypair
 
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.support.chaos.localnet import SLOT_MS, settings_on
 from tests.support.chaos.proxy import proxy
 from tests.support.localnet.in_process import set_faults
 from tests.support.localnet.process import localnet_processes
 from tests.support.localnet.rough_proxy import SpoiledAnswer, rough_proxy
 from tests.support.service.client import Http, http, watching
+from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import QUICK, Process, Stand, servers_at
 from tests.support.service.promise_checks import judge, rows

@@ -25,9 +25,10 @@ from tests.conftest import Servers
 from tests.support.ports import free_ports
 from tests.support.posters import Posters
 from tests.support.service.client import http, watching
-from tests.support.service.process import Stand, postmaster, say, server_runs, servers_at, wait_until
+from tests.support.service.embedded_servers import postmaster, server_runs
+from tests.support.service.process import Stand, say, servers_at
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
-from tests.support.waiting import until
+from tests.support.waiting import until, wait_until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "20", "DEXEXEC_MOCK_LANDING_MS": "200", "DEXEXEC_RETRY_BASE_MS": "10"}
 """Swaps that take a while, so that many are under way whenever the primary dies."""

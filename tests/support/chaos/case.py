@@ -11,9 +11,9 @@ from dexexec.store import Address
 from tests.conftest import Servers, new_database
 from tests.support.chaos.clients import REFUSALS, Follower, insist
 from tests.support.service.client import Http
-from tests.support.service.process import POLL, say, servers_at
+from tests.support.service.process import say, servers_at
 from tests.support.service.promise_checks import picture, rows
-from tests.support.waiting import until
+from tests.support.waiting import POLL, until
 
 CASE_SECONDS = 40.0
 AT_ONCE = 14

@@ -21,13 +21,12 @@ from dexexec.domain.token import USDC
 from tests.support.chaos.networks import Fault, suffering
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.localnet.in_process import rpc
+from tests.support.service.localnet import Funds, fund, settings_on, start_localnet
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Process, Stand
 
-SLOT_MS = 40
-"""So that it takes 7.3 s and not 73 until a transaction is proven expired: 150 blocks, and 32 on top of the last."""
-WALLET_FUNDS = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
-"""By mint, "" for lamports: its decimals, and what the wallet is filled up to. A few orders can empty it."""
+WALLET_FUNDS: Funds = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
+"""What the wallet is filled up to. A few orders can empty it."""
 WRONG_ANSWERS = ["429", "503", "-32005", "-32002", "-32003", "-32602", "another", "garbage", "hang", "hangup"]
 NODES = ("", "/nodes/two", "/nodes/three")
 """All in the one process, and each with faults of its own."""
@@ -55,16 +54,6 @@ LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
 CONFIRMED, DEEPEST_FORK = 2, 24
 """Slots: a fork takes back something that was confirmed, and nothing that was final, which is after 32. In time the
 deepest is as long as two slots of a real cluster, so that who looks now and then sees what is taken back."""
-
-
-def settings_on(url: str, wallet: Keypair) -> dict[str, str]:
-    """What makes a process settle on the localnet at `url`, and sign with `wallet`."""
-    return {
-        "DEXEXEC_MOCK_SETTLEMENT": "localnet",
-        "DEXEXEC_LOCALNET_URL": url,
-        "DEXEXEC_FINALITY_SECONDS": "0.2",
-        "SOLANA_WALLET_SECRET_KEY": str(wallet),
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +84,12 @@ class Localnet:
 
     async def start(self) -> None:
         """Start, or go on with the ledger that is there."""
-        options = ("--port", "0", "--ws-port", "0", "--slot-ms", str(SLOT_MS), "--data-dir", str(self._folder))
-        self._process = self._stand.start("localnet", *options, "--allow-faults")
-        banner = await asyncio.to_thread(self._process.banner)
-        self._url = next(line.split()[1] for line in banner.splitlines() if line.strip().startswith("RPC"))
+        self._process, self._url = await start_localnet(self._stand, self._folder)
         self._way.target = ("127.0.0.1", int(self._url.rpartition(":")[2]))
 
     async def top_up_wallet(self) -> None:
         """Let the wallet hold at least what it began with."""
-        for mint, (decimals, amount) in WALLET_FUNDS.items():
-            await self._rpc("localnet_fund", self.wallet, mint, decimals, amount)
+        await fund(self._url, self.wallet, WALLET_FUNDS)
 
     async def heal(self) -> None:
         """No faults any more."""

@@ -18,7 +18,8 @@ from dexexec.venue import Network
 from tests.support.chaos.localnet import Localnet, a_localnet
 from tests.support.chaos.networks import Fault, Networks, Server, networks, suffering
 from tests.support.service.breakable_servers import Ground, broken_ground
-from tests.support.service.process import Process, Stand, valkey_pid
+from tests.support.service.embedded_servers import valkey_pid
+from tests.support.service.process import Process, Stand
 
 SETTINGS = {
     "PYTHONPATH": str(Path(__file__).parents[3]),

@@ -11,7 +11,9 @@ from pathlib import Path
 from dexexec.embedded import lifecycle
 from dexexec.embedded.servers import PostgresServer
 from dexexec.store import Address
-from tests.support.service.process import postmaster, server_runs, servers_at, valkey_pid, wait_until
+from tests.support.service.embedded_servers import postmaster, server_runs, valkey_pid
+from tests.support.service.process import servers_at
+from tests.support.waiting import wait_until
 
 COPY = "copy"
 

@@ -5,7 +5,6 @@ only the settings that the test names. Leaving it kills what still runs, waits f
 data folders to be gone, and, if the test failed, prints what every process wrote.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,36 +16,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import redis
-
-from dexexec.embedded import lifecycle
 from dexexec.store import Address
-from tests.support.waiting import until
+from tests.support.service.embedded_servers import stop_servers
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
 OURS = ("DEXEXEC_", "PG", "DATABASE_URL", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PYTHON", "XDG_")
-POLL = 0.02
-"""Seconds between two checks of a condition that has to be polled."""
 SHOWN = 6_000
 """Characters of each output that a failed test shows."""
 
 QUICK = {"DEXEXEC_MOCK_LATENCY_MS": "0", "DEXEXEC_MOCK_LANDING_MS": "0", "DEXEXEC_RETRY_BASE_MS": "10"}
 """Mock venues without delays."""
-
-
-def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """The first true answer of `condition`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(POLL)
-    return answer
 
 
 class Process:
@@ -85,11 +70,15 @@ class Process:
         """The banner, once it is printed."""
         return self._expect(lambda: self.out if "Ctrl-C" in self.out else "", "the banner")
 
+    def address(self, label: str) -> str:
+        """The address that has this label in its banner."""
+        line = next(line for line in self.banner().splitlines() if line.strip().startswith(label))
+        return line.split()[1]
+
     @property
     def url(self) -> str:
         """The HTTP address, from its banner."""
-        health = next(line for line in self.banner().splitlines() if line.strip().startswith("Health"))
-        return health.split()[1].removesuffix("/readyz")
+        return self.address("Health").removesuffix("/readyz")
 
     def logged(self, event: str, seconds: float = 20.0) -> dict[str, object]:
         """The first log line about `event`, once it is there."""
@@ -214,59 +203,3 @@ def status(url: str) -> int:
             return error.code
     except OSError:
         return 0
-
-
-def server_pids(data_dir: Path) -> list[int]:
-    """The pids of a data folder's Postgres and Valkey, which must run."""
-    return [postmaster(data_dir), valkey_pid(data_dir)]
-
-
-def postmaster(data_dir: Path) -> int:
-    """The pid of the running Postgres."""
-    return int((data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-
-
-def valkey_pid(data_dir: Path) -> int:
-    """The pid of the running Valkey."""
-    with redis.Redis(unix_socket_path=str(data_dir / "valkey" / "valkey.sock")) as client:
-        return int(client.info("server")["process_id"])
-
-
-async def kill_and_await_the_next(pid_of: Callable[[Path], int], data_dir: Path) -> None:
-    """Kill an embedded server, and wait until its service has started another one."""
-    killed = pid_of(data_dir)
-    os.kill(killed, signal.SIGKILL)
-
-    def is_another() -> bool:
-        with suppress(OSError, IndexError, ValueError, redis.RedisError):
-            return pid_of(data_dir) != killed
-        return False
-
-    await until(is_another, seconds=30, pause=POLL)
-
-
-def server_runs(home: Path) -> bool:
-    """Whether any process of the server in `home` lives: it and its children hold this lock."""
-    lock = home / "server.lock"
-    if not lock.exists():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def servers_running(data_dir: Path) -> list[str]:
-    """The servers of `data_dir` that have a living process."""
-    return [name for name in ("postgres", "valkey") if server_runs(data_dir / name)]
-
-
-def stop_servers(data_dir: Path) -> None:
-    """Stop what a killed process left behind, and wait until it is gone."""
-    for name, enter in (("postgres", lifecycle.postgres), ("valkey", lifecycle.valkey)):
-        if server_runs(data_dir / name):
-            with enter(data_dir):
-                pass
-            assert not server_runs(data_dir / name)
