@@ -9,7 +9,6 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec.clock import SystemClock
-from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.simulated.chain import SLOT_MS, MemoryLedger, SimulatedChain
@@ -19,6 +18,7 @@ from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import ChainRules, Harness
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain, signed_transfer
+from tests.support.simulated_swaps import simulated_swap
 
 SIGNER = SimulatedSigner()
 
@@ -37,15 +37,7 @@ class SimulatedHarness:
     async def swap(self, *, good: bool = True) -> SignedSwap:
         blockhash = await self.chain.blockhash()
         self.swaps += 1
-        swap = SimulatedSwap(
-            venue="mock-raydium",
-            mint_in=WSOL,
-            mint_out=USDC,
-            amount_in=10**9,
-            amount_out=150_000_000,
-            min_out=149_000_000,
-            max_in=10**9,
-            exact_in=True,
+        swap = simulated_swap(
             payer=SIGNER.payer,
             blockhash=blockhash.hash,
             nonce=str(self.swaps),

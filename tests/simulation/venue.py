@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from dexexec.clock import Clock
-from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import Blockhash, ProgramFailure, UnsignedSwap
 from dexexec.domain.token import KNOWN, WSOL, Tokens
@@ -21,6 +21,7 @@ from dexexec.venue import (
     VenueError,
 )
 from tests.support.lying_venue import Lies
+from tests.support.scripted import quote_of
 
 
 class SeededVenue(Venue[NoOptions]):
@@ -48,25 +49,9 @@ class SeededVenue(Venue[NoOptions]):
         if rng.random() < self._trouble:
             raise rng.choice((NoRoute, Unreachable))("so the seed will have it")
         price = rng.randint(145_000_000, 155_000_000)
-        exact_in = request.mode is Mode.EXACT_IN
-        sol_is_given = (request.mint_in == WSOL) == exact_in
+        sol_is_given = (request.mint_in == WSOL) == (request.mode is Mode.EXACT_IN)
         other = request.amount * price // 10**9 if sol_is_given else request.amount * 10**9 // price
-        amount_in, amount_out = (request.amount, other) if exact_in else (other, request.amount)
-        return Quote(
-            venue=self.name,
-            request=request,
-            amount_in=amount_in,
-            amount_out=amount_out,
-            min_out=min_out(amount_out, request.slippage_bps) if exact_in else amount_out,
-            max_in=amount_in if exact_in else max_in(amount_in, request.slippage_bps),
-            fee=1,
-            fee_mint=request.mint_in,
-            network_fee=5_000,
-            price_impact_ppm=3,
-            expires_at_ms=clock.unix_ms() + 10_000,
-            context_slot=1,
-            route=("pool",),
-        )
+        return quote_of(self.name, request, other, expires_at_ms=clock.unix_ms() + 10_000)
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> UnsignedSwap:
         """A swap that lands at some time, may be lost at first, and may fail on a price move past its bound."""

@@ -9,9 +9,8 @@ from typing import Any, cast
 import pytest
 
 from dexexec.clock import SystemClock
-from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import Accepted, Landed, NotSeen, SignedSwap, UnsignedSwap, proves_expiry
-from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.domain.token import KNOWN, Tokens
 from dexexec.settlement.simulated.chain import SLOT_MS, VALID_FOR, SimulatedChain
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
@@ -20,6 +19,7 @@ from dexexec.venue import VenueContext
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.parts import open_database, running
+from tests.support.simulated_swaps import simulated_swap
 from tests.support.waiting import until
 from tests.support.worker_on_servers import OpenBench
 
@@ -48,20 +48,7 @@ async def chain_of(address: Address, skew: float = 0) -> AsyncIterator[Simulated
 
 async def signed(chain: SimulatedChain) -> SignedSwap:
     blockhash = await chain.blockhash()
-    swap = SimulatedSwap(
-        venue="v",
-        mint_in=WSOL,
-        mint_out=USDC,
-        amount_in=10**9,
-        amount_out=150,
-        min_out=149,
-        max_in=10**9,
-        exact_in=True,
-        payer="p",
-        blockhash=blockhash.hash,
-        nonce=str(id(blockhash)),
-        fee=5_000,
-    )
+    swap = simulated_swap(blockhash=blockhash.hash, nonce=str(id(blockhash)))
     return SimulatedSigner().sign(UnsignedSwap(swap.encode(), blockhash))
 
 

@@ -33,7 +33,6 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import SOL
 from tests.support.localnet.sealing_setup import (
     HELD,
-    MAX_IN,
     OUT,
     PROGRAM,
     SIGNATURES,
@@ -44,7 +43,7 @@ from tests.support.localnet.sealing_setup import (
 )
 from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.localnet.spl_tokens import open_account as open_for
-from tests.support.swap_transactions import call, message_of, open_account, pay, transfer
+from tests.support.swap_transactions import MAX_IN, call, message_of, open_account, pay, transfer
 
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:

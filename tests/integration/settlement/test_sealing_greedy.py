@@ -14,9 +14,9 @@ from dexexec.venue import (
     Timeout,
 )
 from tests.support.localnet.in_process import SOL
-from tests.support.localnet.sealing_setup import MAX_IN, MIN_OUT, STRANGER, SealingSetup, sealing_setup
+from tests.support.localnet.sealing_setup import STRANGER, SealingSetup, sealing_setup
 from tests.support.localnet.spl_tokens import mint_tokens
-from tests.support.swap_transactions import call, open_account, pay
+from tests.support.swap_transactions import MAX_IN, MIN_OUT, call, open_account, pay
 
 # Greedy ones
 

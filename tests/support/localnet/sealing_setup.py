@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from dexexec.clock import SystemClock
-from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import Accepted, Blockhash, ProgramFailure, SignedSwap
 from dexexec.domain.token import Tokens
@@ -33,15 +33,14 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener
 from tests.support.localnet.spl_tokens import make_mint, mint_tokens
-from tests.support.swap_transactions import call, fixed, message_of, open_account, transfer
+from tests.support.swap_transactions import MAX_IN, MIN_OUT, call, fixed, message_of, open_account, transfer
+from tests.support.swap_transactions import quote as allowed
 
 PROGRAM = str(Pubkey.new_unique())
 STRANGER = str(Pubkey.new_unique())
 HELD = 1_000
 VAULT = 500
-MAX_IN = 100
-MIN_OUT = 49
-OUT = 50
+OUT = MIN_OUT + 1
 VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
 FEE = 5_000
 """Lamports per signature."""
@@ -166,23 +165,7 @@ class SealingSetup:
         return (self.opens(), call(PROGRAM, b"swap", *given, signers=[self.wallet, self.vault]))
 
     def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
-        mint_in, mint_out = mint_in or self.mint_in, mint_out or self.mint_out
-        request = SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=MAX_IN, mode=Mode.EXACT_IN, slippage_bps=200)
-        return Quote(
-            venue="pool",
-            request=request,
-            amount_in=MAX_IN,
-            amount_out=OUT,
-            min_out=MIN_OUT,
-            max_in=MAX_IN,
-            fee=0,
-            fee_mint=mint_in,
-            network_fee=10_000,
-            price_impact_ppm=0,
-            expires_at_ms=0,
-            context_slot=0,
-            route=(),
-        )
+        return replace(allowed(mint_in or self.mint_in, mint_out or self.mint_out), venue="pool")
 
     def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))

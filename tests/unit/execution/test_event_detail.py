@@ -1,40 +1,21 @@
 """What clients read of a fill, also where little of its order is known."""
 
-import uuid
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from dexexec.domain.bound import Bound
-from dexexec.domain.order import Order, Side
-from dexexec.domain.quote import Fill, Mode
+from dexexec.domain.order import Order
+from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
-from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.domain.token import KNOWN, Tokens
 from dexexec.execution.event_detail import Presenter
+from tests.support.attempts import claimed_order
 
 PRESENTER = Presenter(Tokens(KNOWN))
 FILL = Fill(amount_in=10_000_000, amount_out=1_510_000, fee=5_000, slot=7)
 
 
 def sold(bound: Bound | None = None) -> Order:
-    return Order(
-        id=uuid.uuid4(),
-        side=Side.BUY,
-        amount=Decimal("0.01"),
-        amount_base=10_000_000,
-        mode=Mode.EXACT_IN,
-        input_mint=WSOL,
-        output_mint=USDC,
-        slippage_bps=50,
-        status=Status.SUBMITTED,
-        version=1,
-        claim=1,
-        claims=1,
-        attempts=1,
-        rounds=1,
-        deadline_in_ms=1000,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        bound=bound,
-    )
+    return claimed_order(amount=Decimal("0.01"), amount_base=10_000_000, status=Status.SUBMITTED, bound=bound)
 
 
 def test_a_fill_whose_quote_is_unknown_is_reported_without_it() -> None:

@@ -1,39 +1,18 @@
 """Which quotes an order may take: those within its one bound, from venues that it does not move too far."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from decimal import Decimal
-from uuid import UUID
 
 import pytest
 
 from dexexec.domain.bound import Bound, FixedBound
-from dexexec.domain.order import Order, Side
+from dexexec.domain.order import Order
 from dexexec.domain.quote import Mode
-from dexexec.domain.status import Status
-from dexexec.domain.token import USDC, WSOL
 from dexexec.execution.quote_acceptance import accept
 from dexexec.venues.router import Answer, Routing
+from tests.support.attempts import claimed_order
 from tests.support.scripted import quote_of
 
-ORDER = Order(
-    id=UUID(int=1),
-    side=Side.BUY,
-    amount=Decimal(1),
-    amount_base=10**9,
-    mode=Mode.EXACT_IN,
-    input_mint=WSOL,
-    output_mint=USDC,
-    slippage_bps=10,
-    status=Status.PENDING,
-    version=1,
-    claim=1,
-    claims=1,
-    attempts=0,
-    rounds=0,
-    deadline_in_ms=60_000,
-    created_at=datetime(2026, 1, 1, tzinfo=UTC),
-)
+ORDER = claimed_order(slippage_bps=10)
 
 
 def quoted(order: Order = ORDER, impact_ppm: int = 3, **amounts: int) -> Routing:

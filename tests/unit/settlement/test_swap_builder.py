@@ -7,7 +7,6 @@ import pytest
 
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Quote
-from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import (
     Blockhash,
     UnsignedSwap,
@@ -21,25 +20,20 @@ from tests.support.scripted_settlement import (
     QUOTE,
     ScriptedSettlement,
 )
+from tests.support.simulated_swaps import simulated_swap
 
 
 class Panic(BaseException):
     """As the panics of libraries in Rust are: no `Exception`."""
 
 
-SWAP = SimulatedSwap(
+SWAP = simulated_swap(
     venue="v",
-    mint_in=QUOTE.request.mint_in,
-    mint_out=QUOTE.request.mint_out,
     amount_in=QUOTE.amount_in,
     amount_out=QUOTE.amount_out,
     min_out=QUOTE.min_out,
     max_in=QUOTE.max_in,
-    exact_in=True,
-    payer="p",
     blockhash="recent",
-    nonce="n",
-    fee=5_000,
 )
 
 

@@ -15,11 +15,10 @@ from dexexec_adapters.curves.cpmm import (
     quote_exact_out,
 )
 from dexexec_adapters.curves.integers import U64_MAX
-from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.curves.swap import CurveError, Refusal, SwapResult, TradeDirection
+from tests.support.curve_values import A_TO_B, B_TO_A, NOW
 from tests.vectors.accounts import cpmm_pool, load
 
-A_TO_B, B_TO_A = TradeDirection.A_TO_B, TradeDirection.B_TO_A
-NOW = ChainTime(slot=400_000_000, unix_timestamp=1_800_000_000)
 CONFIG = AmmConfig(trade_fee_rate=2_500, protocol_fee_rate=120_000, fund_fee_rate=40_000)
 SOL_USDC = CpmmPool(amm_config=CONFIG, vault_0_amount=50_000 * 10**9, vault_1_amount=7_500_000 * 10**6)
 MILLION = CpmmPool(

@@ -15,10 +15,9 @@ from dexexec_adapters.curves.cpmm import (
     quote_exact_in,
     quote_exact_out,
 )
-from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.curves.swap import CurveError, Refusal, SwapResult, TradeDirection
+from tests.support.curve_values import A_TO_B, B_TO_A, NOW
 
-A_TO_B, B_TO_A = TradeDirection.A_TO_B, TradeDirection.B_TO_A
-NOW = ChainTime(slot=400_000_000, unix_timestamp=1_800_000_000)
 PROPERTY = settings(deadline=None)
 
 

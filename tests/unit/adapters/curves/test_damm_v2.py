@@ -19,13 +19,12 @@ from dexexec_adapters.curves.damm_v2 import (
     range_reserves,
     sqrt_price_from_amounts,
 )
-from dexexec_adapters.curves.damm_v2_fees import BaseFee, DynamicFee
+from dexexec_adapters.curves.damm_v2_fees import BaseFee
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from tests.support.curve_values import A_TO_B, B_TO_A, NOW, VOLATILE
 from tests.vectors.accounts import damm_v2_pool, load
 
-A_TO_B, B_TO_A = TradeDirection.A_TO_B, TradeDirection.B_TO_A
-NOW = ChainTime(slot=400_000_000, unix_timestamp=1_800_000_000)
 RECORDS = load("damm_v2.json")
 
 # 150 USDC per SOL between 50 and 400, from 3,750,000 USDC of B.
@@ -42,13 +41,6 @@ SOL_USDC = DammV2Pool(
     sqrt_min_price=LOWEST,
     sqrt_max_price=HIGHEST,
     collect_fee_mode=ONLY_B,
-)
-VOLATILE = DynamicFee(
-    max_volatility_accumulator=350_000,
-    variable_fee_control=7_500,
-    filter_period=10,
-    decay_period=120,
-    reduction_factor=5_000,
 )
 
 

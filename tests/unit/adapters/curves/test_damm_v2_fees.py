@@ -5,17 +5,10 @@ from fractions import Fraction
 
 import pytest
 
-from dexexec_adapters.curves.damm_v2_fees import BaseFee, DynamicFee, total_fee_numerator
+from dexexec_adapters.curves.damm_v2_fees import BaseFee, total_fee_numerator
 from dexexec_adapters.curves.integers import Q64, pow64
 from dexexec_adapters.curves.swap import CurveError, Refusal
-
-VOLATILE = DynamicFee(
-    max_volatility_accumulator=350_000,
-    variable_fee_control=7_500,
-    filter_period=10,
-    decay_period=120,
-    reduction_factor=5_000,
-)
+from tests.support.curve_values import VOLATILE
 
 # ---- base fee --------------------------------------------------------------------------------------------------------
 

@@ -17,19 +17,11 @@ from dexexec_adapters.curves.damm_v2 import (
     range_reserves,
     sqrt_price_from_amounts,
 )
-from dexexec_adapters.curves.damm_v2_fees import FEE_DENOMINATOR, BaseFee, DynamicFee, total_fee_numerator
-from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.curves.damm_v2_fees import FEE_DENOMINATOR, BaseFee, total_fee_numerator
+from dexexec_adapters.curves.swap import CurveError, Refusal, SwapResult, TradeDirection
+from tests.support.curve_values import A_TO_B, B_TO_A, NOW, VOLATILE
 
-A_TO_B, B_TO_A = TradeDirection.A_TO_B, TradeDirection.B_TO_A
-NOW = ChainTime(slot=400_000_000, unix_timestamp=1_800_000_000)
 PROPERTY = settings(deadline=None)
-VOLATILE = DynamicFee(
-    max_volatility_accumulator=350_000,
-    variable_fee_control=7_500,
-    filter_period=10,
-    decay_period=120,
-    reduction_factor=5_000,
-)
 
 
 @st.composite

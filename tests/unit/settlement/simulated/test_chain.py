@@ -21,7 +21,6 @@ from dexexec.domain.swap import (
     fill_of,
     proves_expiry,
 )
-from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.simulated.chain import (
     FINALITY,
     SLOT_MS,
@@ -35,25 +34,12 @@ from dexexec.settlement.simulated.chain import (
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
+from tests.support.simulated_swaps import simulated_swap
 
 BLOCK = SLOT_MS / 1000
 SIGNER = SimulatedSigner()
 UNSENT = base58.encode(bytes(range(64)))
-SWAP = SimulatedSwap(
-    venue="mock-raydium",
-    mint_in=WSOL,
-    mint_out=USDC,
-    amount_in=1_000_000_000,
-    amount_out=150_000_000,
-    min_out=149_000_000,
-    max_in=1_000_000_000,
-    exact_in=True,
-    payer=SIGNER.payer,
-    blockhash="",
-    nonce="1",
-    fee=5_000,
-    landing_ms=1_000,
-)
+SWAP = simulated_swap(payer=SIGNER.payer, landing_ms=1_000)
 
 
 class DeadLedger:
