@@ -2,9 +2,10 @@
 nodes behind one address. The chain itself shows what happened: one swap for each order, and no more."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,8 +70,17 @@ class Scene:
         assert "breaker" not in self.service.err
 
 
+OpenService = Callable[[str, str], AbstractAsyncContextManager[Scene]]
+
+
+@pytest.fixture
+def serving(servers: Servers, database_address: Address, redis_prefix: str) -> OpenService:
+    """Starts a service whose node is the first URL, on the chain of the second one."""
+    return partial(service_on, servers, database_address, redis_prefix)
+
+
 @asynccontextmanager
-async def scene(front: str, node: str, servers: Servers, address: Address, prefix: str) -> AsyncIterator[Scene]:
+async def service_on(servers: Servers, address: Address, prefix: str, front: str, node: str) -> AsyncIterator[Scene]:
     """A service that is ready."""
     wallet = Keypair()
     settings = servers_at(address, servers.redis_url, prefix) | QUICK | JUMPY | settings_on(front, wallet)
@@ -84,43 +94,33 @@ async def scene(front: str, node: str, servers: Servers, address: Address, prefi
 
 
 @pytest.mark.gen_test(timeout=110)
-async def test_promise_17_orders_pass_a_provider_that_limits_requests(
-    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
-) -> None:
+async def test_promise_17_orders_pass_a_provider_that_limits_requests(tmp_path: Path, serving: OpenService) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOWER_SLOT_MS)).url()
-        async with (
-            rough_proxy(node) as front,
-            scene(front.url, node, servers, database_address, redis_prefix) as on,
-        ):
+        async with rough_proxy(node) as front, serving(front.url, node) as on:
             front.limit(A_SECOND)
             await on.all_confirmed(await on.post(ORDERS))
             assert front.refused
 
 
 async def test_promise_3_orders_swap_once_with_any_answer_of_a_proxy_to_what_it_passed_on(
-    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+    tmp_path: Path, serving: OpenService
 ) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS)).url()
-        async with (
-            rough_proxy(node) as front,
-            scene(front.url, node, servers, database_address, redis_prefix) as on,
-        ):
+        async with rough_proxy(node) as front, serving(front.url, node) as on:
             front.spoils = tuple(SpoiledAnswer)
             await on.all_confirmed(await on.post(12))
             assert all(front.spoilt[answer] >= 3 for answer in SpoiledAnswer)
 
 
 @pytest.mark.gen_test(timeout=110)
-async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(
-    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
-) -> None:
+async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(tmp_path: Path, serving: OpenService) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS)).url()
         async with (
             proxy(("127.0.0.1", urlsplit(node).port or 0)) as way,
-            scene(f"http://127.0.0.1:{way.port}", node, servers, database_address, redis_prefix) as on,
+            serving(f"http://127.0.0.1:{way.port}", node) as on,
         ):
             first = await on.post(1)
             await on.all_confirmed(first)  # as nothing is tried before record and chain are compared
@@ -132,7 +132,7 @@ async def test_promise_17_orders_outlast_a_node_that_cannot_be_reached(
 
 
 async def test_promise_17_orders_pass_one_address_before_two_nodes_of_which_one_is_behind(
-    tmp_path: Path, servers: Servers, database_address: Address, redis_prefix: str
+    tmp_path: Path, serving: OpenService
 ) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS), "--allow-faults").url()
@@ -140,6 +140,6 @@ async def test_promise_17_orders_pass_one_address_before_two_nodes_of_which_one_
         await set_faults(behind, lag=20)
         async with (
             rough_proxy(node, behind) as front,
-            scene(front.url, node, servers, database_address, redis_prefix) as on,
+            serving(front.url, node) as on,
         ):
             await on.all_confirmed(await on.post(12))
