@@ -46,7 +46,16 @@ async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterat
         a = ScriptedVenue("a", clock, 1_510_000, chain)
         b = ScriptedVenue("b", clock, 1_505_000, chain)
         limiter = RateLimiter(client, prefix, "p")
-        yield Bench(store, queue, limiter, chain, a, b, itertools.count(), dispatcher)
+        yield Bench(
+            store=store,
+            queue=queue,
+            limiter=limiter,
+            chain=chain,
+            a=a,
+            b=b,
+            names=itertools.count(),
+            dispatcher=dispatcher,
+        )
 
 
 @pytest.fixture

@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
-from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.event import Event
-from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote
-from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import Landed, NotSeen
 from dexexec.domain.token import USDC, WSOL
 from dexexec.execution.retry_policy import RetryPolicy
@@ -24,13 +20,11 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import Signer, SimulatedSigner
-from dexexec.store import Store
 from dexexec.venue import Network, Slippage
 from dexexec.venues.router import Router
-from tests.support.parts import new_order
+from tests.support.orders_on_servers import OrdersOnServers
 from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue
-from tests.support.waiting import until
 from tests.support.worker_parts import pipeline_and_watcher
 
 MOVED = {WSOL: -10_000_000, USDC: 1_500_000}
@@ -44,12 +38,10 @@ LIMITS = Limits(
 )
 
 
-@dataclass
-class Bench:
+@dataclass(kw_only=True)
+class Bench(OrdersOnServers):
     """One worker's environment. By default `chain` answers that a swap landed; `a` has the better price."""
 
-    store: Store
-    queue: Queue
     limiter: RateLimiter
     chain: ScriptedChain
     a: ScriptedVenue
@@ -108,42 +100,6 @@ class Bench:
             "sweeper", self.store, self.queue, 0.05, clock=SystemClock(), observer=Observer(make_logger("critical"))
         )
 
-    async def post(self, order: NewOrder | None = None) -> UUID:
-        """Store an order and put it on the queue."""
-        order = order or new_order()
-        await self.store.create(order)
-        await self.queue.enqueue([order.id])
-        return order.id
-
-    async def events(self, order_id: UUID) -> list[Event]:
-        """Everything that happened to an order so far."""
-        return (await self.store.events_after([(order_id, 0)]))[order_id]
-
-    async def view(self, order_id: UUID) -> Any:
-        """The order as a client gets it."""
-        return await self.store.order(order_id)
-
-    async def ended(self, order_id: UUID) -> list[Event]:
-        """Its events, once it has ended; promise 7 is checked on the way."""
-
-        async def final() -> list[Event]:
-            events = await self.events(order_id)
-            return events if events[-1].final else []
-
-        events: list[Event] = await until(final)
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        for before, after in itertools.pairwise(events):
-            assert after.status in TRANSITIONS[before.status].values()
-        return events
-
-    async def reached(self, order_id: UUID, status: Status) -> None:
-        """Wait until an order has been in `status`."""
-
-        async def there() -> bool:
-            return any(event.status is status for event in await self.events(order_id))
-
-        await until(there)
-
 
 OpenBench = Callable[[], AbstractAsyncContextManager[Bench]]
 
@@ -165,7 +121,3 @@ async def failing_to_build(_: Quote) -> bytes:
 def quotes_of(event: Event) -> dict[str, Any]:
     quotes: Any = event.detail["quotes"]
     return {quote["venue"]: quote for quote in quotes}
-
-
-def told(events: list[Event]) -> list[str]:
-    return [event.status.value for event in events]

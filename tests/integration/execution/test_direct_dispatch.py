@@ -12,9 +12,10 @@ from dexexec.store import Created
 from dexexec.store import orders as statements
 from dexexec.store.orders import Stored
 from tests.support.direct_dispatch import CREATE, Commits, Leases, Work, counted, has_seats, intake_of, taking
+from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.waiting import until
-from tests.support.worker_on_servers import ALIVE, LANDED, OpenBench, told
+from tests.support.worker_on_servers import ALIVE, LANDED, OpenBench
 
 
 async def test_a_new_order_ends_without_queue_and_sweeper(bench: OpenBench) -> None:
@@ -26,7 +27,7 @@ async def test_a_new_order_ends_without_queue_and_sweeper(bench: OpenBench) -> N
             assert await b.store.create(order) == Created(order.id, replayed=False, taken=True)
             events = await b.ended(order.id)
             assert await b.queue.depth() == 0
-        assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
+        assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
         assert len(b.chain.sent) == 1
 
 
@@ -67,7 +68,7 @@ async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(b
             assert worker.direct.reserve(1) is None
             work.go_on.set()
             for order_id in [order.id for order in queued] + [one.order_id for one in created]:
-                assert told(await b.ended(order_id))[-1] == "confirmed"
+                assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
         assert work.most == 4
         taken = sum(one.taken for one in created)
         assert taken < 4
@@ -184,7 +185,7 @@ async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_ne
                 commits.go_on.set()
                 created = await accepting
             assert not created.taken
-            assert told(await b.ended(created.order_id))[-1] == "confirmed"
+            assert statuses_of(await b.ended(created.order_id))[-1] == "confirmed"
         assert len(b.chain.sent) == 1
 
 
@@ -215,7 +216,7 @@ async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_
             b.chain.statuses = [LANDED]
             for order_id in (in_flight, order.id):
                 events = await b.ended(order_id)
-                assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
+                assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
             await has_seats(worker)
         assert sessions() == 1
         assert len({signed.signature for signed in b.chain.sent}) == 2

@@ -14,6 +14,7 @@ from tests.support.executed_once import CACHE, nothing, only_attempt
 from tests.support.localnet.rpc_chains import timeouts_for, wrong_answers
 from tests.support.localnet.settlement_setup import EXPIRED, FINAL, UNLIMITED
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers
+from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order
 from tests.support.swap_transactions import message_of
 
@@ -115,7 +116,7 @@ async def test_a_failure_carries_its_proof(open_workers: OpenWorkers) -> None:
         at.clock.meanwhile += [partial(at.advance, EXPIRED)] * 2
         order_id = await b.post()
         async with b.working(tries=2):
-            assert (await b.ended(order_id))[-1] == "failed"
+            assert (await b.ended(order_id))[-1].status is Status.FAILED
         view = await b.view(order_id)
         first, last = view["attempts"]
         assert (view["status"], view["failureReason"], view["fill"]) == ("failed", "attempt-expired", None)
@@ -194,8 +195,8 @@ async def test_a_confirmed_swap_that_a_fork_takes_back_is_reported_and_lands_aga
             await b.at.fork(3)
             await b.reached(order_id, Status.CONFIRMED, Status.SUBMITTED, Status.CONFIRMED)
             await b.at.advance(FINAL)
-            told = await b.ended(order_id)
-        assert told[3:] == ["submitted", "confirmed", "submitted", "confirmed", "confirmed"]
+            statuses = statuses_of(await b.ended(order_id))
+        assert statuses[3:] == ["submitted", "confirmed", "submitted", "confirmed", "confirmed"]
         view = await only_attempt(b, order_id)
         undone = view["events"][5]
         assert (undone["reason"], undone["txHash"]) == ("un-confirmed", view["txHash"])

@@ -18,6 +18,7 @@ from dexexec.execution import attempt_recorder, pipeline
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.settlement import waiting
 from dexexec.venue import InsufficientFunds, Network, NoRoute, Slippage, Timeout, Unreachable, Unsupported
+from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.scripted import quote_of, raising
 from tests.support.waiting import until
@@ -31,7 +32,6 @@ from tests.support.worker_on_servers import (
     OpenBench,
     failing_to_build,
     quotes_of,
-    told,
 )
 
 WELL_FILLED = replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_503_000})
@@ -49,7 +49,7 @@ def quoting(venue: str, **changes: object) -> Callable[[SwapRequest], Awaitable[
 async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run()):
         events = await b.ended(await b.post())
-        assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
+        assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
         view = await b.view(events[0].order_id)
         assert (view["venue"], view["amountOut"]) == ("a", "1500000")
         assert view["txHash"] == b.chain.sent[0].signature
@@ -94,7 +94,7 @@ async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(bench: Open
     async with bench() as b, running(b.worker().run()):
         b.a.on_build = failing_to_build
         events = await b.ended(await b.post())
-        assert told(events) == ["pending", "routing", "building", "building", "submitted", "confirmed"]
+        assert statuses_of(events) == ["pending", "routing", "building", "building", "submitted", "confirmed"]
         assert (events[3].detail["venue"], events[3].detail["reason"]) == ("b", "slippage")
 
 
@@ -121,8 +121,8 @@ async def test_a_proven_failure_is_tried_again_and_reported_only_once_at_the_end
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True)]
         events = await b.ended(await b.post())
-        assert told(events).count("failed") == 1
-        assert told(events).count("submitted") == 3
+        assert statuses_of(events).count("failed") == 1
+        assert statuses_of(events).count("submitted") == 3
         last = events[-1]
         assert (last.detail["reason"], last.detail["attempt"]) == ("slippage", 3)
         view = await b.view(last.order_id)
@@ -134,7 +134,7 @@ async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: Ope
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [EXPIRED, LANDED]
         events = await b.ended(await b.post())
-        assert told(events)[3:] == ["submitted", "routing", "routing", "building", "submitted", "confirmed"]
+        assert statuses_of(events)[3:] == ["submitted", "routing", "routing", "building", "submitted", "confirmed"]
         view = await b.view(events[0].order_id)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired", "landed"]
         assert view["attempts"][0]["proof"]["heightSeen"] == 151
@@ -156,7 +156,7 @@ async def test_promise_5_an_order_between_two_attempts_ends_with_the_first_if_th
         b.chain.status = status  # type: ignore[method-assign]
         async with running(b.worker().run(), b.sweeper().run()):
             events = await b.ended(await b.post())
-        assert told(events)[3:] == ["submitted", "routing", "building", "submitted", "confirmed"]
+        assert statuses_of(events)[3:] == ["submitted", "routing", "building", "submitted", "confirmed"]
         assert events[4].detail["reason"] == "attempt-expired"
         view = await b.view(events[0].order_id)
         [only] = view["attempts"]
@@ -169,7 +169,7 @@ async def test_a_confirmed_order_ends_when_its_swap_is_final(bench: OpenBench) -
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, CONFIRMED, CONFIRMED, LANDED]
         events = await b.ended(await b.post())
-        assert told(events)[3:] == ["submitted", "confirmed", "confirmed"]
+        assert statuses_of(events)[3:] == ["submitted", "confirmed", "confirmed"]
         assert [event.detail["finalized"] for event in events[4:]] == [False, True]
         assert [event.final for event in events] == [False] * 5 + [True]
         view = await b.view(events[0].order_id)
@@ -194,7 +194,7 @@ async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_show
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, ALIVE, ALIVE, LANDED]
         events = await b.ended(await b.post())
-        assert told(events)[3:] == ["submitted", "confirmed", "submitted", "confirmed"]
+        assert statuses_of(events)[3:] == ["submitted", "confirmed", "submitted", "confirmed"]
         assert events[5].detail["reason"] == "un-confirmed"
         assert len({signed.payload for signed in b.chain.sent}) == 1
         assert len(b.chain.sent) == 2
@@ -204,7 +204,7 @@ async def test_a_swap_that_is_taken_back_and_expires_leaves_no_fill_behind(bench
     async with bench() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, EXPIRED]
         events = await b.ended(await b.post())
-        assert told(events)[3:7] == ["submitted", "confirmed", "submitted", "routing"]
+        assert statuses_of(events)[3:7] == ["submitted", "confirmed", "submitted", "routing"]
         view = await b.view(events[0].order_id)
         assert (view["status"], view["amountIn"], view["amountOut"], view["fill"]) == ("failed", None, None, None)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired"] * 3
@@ -307,7 +307,7 @@ async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(b
         b.a.on_quote = raising(NoRoute("dry"))
         b.b.on_quote = raising(Unsupported("not this pair"))
         events = await b.ended(await b.post())
-        assert told(events) == ["pending", "routing", "routing", "routing", "failed"]
+        assert statuses_of(events) == ["pending", "routing", "routing", "routing", "failed"]
         assert events[-1].detail["reason"] == "no-route"
         assert "a: dry" in str(events[-1].detail["detail"])
         assert [event.detail["round"] for event in events[1:4]] == [1, 2, 3]
@@ -322,14 +322,14 @@ async def test_promise_17_a_venue_that_is_away_is_waited_for_although_another_ha
         await until(lambda: b.b.asked >= 6)
         assert (await b.events(order_id))[-1].detail["reason"] == "unreachable"
         b.b.on_quote = b.b._price
-        assert told(await b.ended(order_id))[-1] == "confirmed"
+        assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
 
 
 async def test_what_cannot_get_better_fails_at_once(bench: OpenBench) -> None:
     async with bench() as b, running(b.worker().run()):
         b.a.on_quote = b.b.on_quote = raising(Unsupported("not this pair"))
         events = await b.ended(await b.post())
-        assert told(events) == ["pending", "routing", "failed"]
+        assert statuses_of(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "unsupported"
 
 
@@ -338,7 +338,7 @@ async def test_promise_13_an_order_past_its_deadline_expires_without_being_quote
         order_id = await b.post(new_order(deadline_ms=0))
         async with running(b.worker().run()):
             events = await b.ended(order_id)
-        assert told(events) == ["pending", "expired"]
+        assert statuses_of(events) == ["pending", "expired"]
         assert (events[-1].detail["reason"], b.a.asked) == ("deadline", 0)
 
 
@@ -393,7 +393,7 @@ async def test_a_clients_own_bound_is_shown_and_waited_for(bench: OpenBench) -> 
         assert (waits[0].detail["minOut"], waits[0].detail["maxIn"]) == ("1600000", "10000000")
         assert {event.detail["reason"] for event in waits[1:]} == {"slippage"}
         b.b.price, b.chain.statuses = 1_600_000, [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_600_000})]
-        assert told(await b.ended(order_id))[-1] == "confirmed"
+        assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
 
 
 async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: OpenBench) -> None:
@@ -401,7 +401,7 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: Op
         for venue in (b.a, b.b):
             venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
         events = await b.ended(await b.post())
-        assert told(events) == ["pending", "routing", "failed"]
+        assert statuses_of(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "price-impact"
         assert "99.995 %" in str(events[-1].detail["detail"])
         assert "no size was found that is within it" in str(events[-1].detail["detail"])
@@ -416,7 +416,7 @@ async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(bench:
     async with bench() as b, running(b.worker().run()):
         b.a.on_quote, b.b.on_quote = deep, raising(Unsupported("not this pair"))
         events = await b.ended(await b.post(replace(new_order(), max_price_impact_bps=100)))
-        assert told(events) == ["pending", "routing", "failed"]
+        assert statuses_of(events) == ["pending", "routing", "failed"]
         words = str(events[-1].detail["detail"])
         assert "the swap would move the price by 10.0001 %, and 1 % is allowed" in words
         assert "0.000908" in words
@@ -438,7 +438,7 @@ async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(benc
         b.b.on_quote = quoting("b", route=(dirty,), amount_out=1_505_000, min_out=1_505_000)
         async with running(b.sweeper().run()):
             events = await b.ended(await b.post())
-        assert told(events)[-1] == "confirmed"
+        assert statuses_of(events)[-1] == "confirmed"
         view = await b.view(events[0].order_id)
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["failed", "landed"]
         assert view["attempts"][0]["proof"]["code"] == "program-error"
@@ -466,7 +466,7 @@ async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_w
     async with bench() as b, running(b.worker().run()):
         b.a.on_build, b.chain.statuses = give_up, [WELL_FILLED]
         events = await b.ended(await b.post())
-        assert (told(events)[-1], events[3].detail["reason"]) == ("confirmed", "bad-answer")
+        assert (statuses_of(events)[-1], events[3].detail["reason"]) == ("confirmed", "bad-answer")
 
 
 async def test_both_sides_and_both_modes_request_the_right_swap(bench: OpenBench) -> None:

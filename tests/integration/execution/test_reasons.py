@@ -9,6 +9,7 @@ from dexexec.domain.token import USDC
 from dexexec.settlement.solana.transaction import associated_token_account
 from tests.support.localnet.settlement_setup import FINAL
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
+from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order
 
 
@@ -32,7 +33,7 @@ async def test_a_frozen_account_is_a_reason_of_its_own_and_not_tried_again(open_
         frozen = await freeze(b, b.at.wallet.address)
         order_id = await b.post(sells_dollars())
         async with b.working():
-            assert (await b.ended(order_id)) == ["pending", "routing", "building", "failed"]
+            assert statuses_of(await b.ended(order_id)) == ["pending", "routing", "building", "failed"]
         view = await b.view(order_id)
         assert (view["failureReason"], view["attempts"]) == ("account-frozen", [])
         assert f"our account {frozen}" in view["events"][-1]["detail"]

@@ -13,10 +13,11 @@ from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.store import Claimed, Step
 from tests.conftest import Servers
+from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, open_redis, running
 from tests.support.scripted import quote_of
 from tests.support.waiting import until
-from tests.support.worker_on_servers import ALIVE, LANDED, Bench, OpenBench, told
+from tests.support.worker_on_servers import ALIVE, LANDED, Bench, OpenBench
 
 
 async def test_promise_2_what_a_killed_worker_held_is_resumed_with_the_same_bytes(bench: OpenBench) -> None:
@@ -31,7 +32,7 @@ async def test_promise_2_what_a_killed_worker_held_is_resumed_with_the_same_byte
         b.chain.statuses = [LANDED]
         async with running(b.worker().run(), b.sweeper().run()):
             events = await b.ended(order_id)
-        assert told(events) == ["pending", "routing", "building", "submitted", "confirmed"]
+        assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
         assert len({signed.signature for signed in b.chain.sent}) == 1, "one swap, however often it was sent"
 
 
@@ -70,7 +71,7 @@ async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowin
             poison_id = await b.post(poison)
             others = [await b.post() for _ in range(20)]
             for order_id in others:
-                assert told(await b.ended(order_id))[-1] == "confirmed"
+                assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
             events = await b.ended(poison_id)
         assert (events[-1].status, events[-1].detail["reason"]) == (Status.FAILED, "poisoned")
 
@@ -148,7 +149,7 @@ async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_m
         async with asyncio.timeout(5):
             await task
         assert (await b.events(in_flight))[-1].status is Status.CONFIRMED
-        assert told(await b.events(waiting)) == ["pending"]
+        assert statuses_of(await b.events(waiting)) == ["pending"]
 
 
 async def test_promise_15_what_does_not_finish_in_time_is_handed_to_the_next_worker(bench: OpenBench) -> None:

@@ -103,12 +103,12 @@ async def test_promise_16_what_others_may_spend_is_shown_and_waited_for_before_i
 
         b.at.clock.meanwhile.append(look)  # the first pause is that of who waits for funds
         others = [await b.post(sells_dollars("80"))]
-        assert (await b.ended(others[0]))[-1] == "failed"
+        assert (await b.ended(others[0]))[-1].status is Status.FAILED
         assert seen[0]["waitingFor"]["reason"] == "funds"
         assert "80 USDC are needed" in seen[0]["waitingFor"]["detail"]
         others.append(await b.post(sells_dollars("80")))
         for order_id in others:
-            assert (await b.ended(order_id))[-1] == "failed"
+            assert (await b.ended(order_id))[-1].status is Status.FAILED
             view = await b.view(order_id)
             assert (view["failureReason"], view["attempts"]) == ("insufficient-funds", [])
             [waits] = [one for one in view["events"] if "waitMs" in one]
@@ -182,7 +182,7 @@ async def test_promise_16_a_crash_between_record_and_send_leaves_a_reservation_t
         assert (await b.store.reserved(wallet, 0))[USDC] == 80 * DOLLAR
         second = await b.post(sells_dollars("80"))
         async with b.working():
-            assert (await b.ended(second))[-1] == "failed"
+            assert (await b.ended(second))[-1].status is Status.FAILED
             assert (await b.view(second))["failureReason"] == "insufficient-funds"
             dies.cancel()
             await asyncio.gather(dies, return_exceptions=True)

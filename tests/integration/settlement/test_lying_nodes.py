@@ -35,6 +35,7 @@ from tests.support.localnet.settlement_setup import (
     settlement_setup,
 )
 from tests.support.localnet.worker_setup import OpenWorkers, WorkerSetup
+from tests.support.orders_on_servers import statuses_of
 
 HIGH = 22_000_000
 ONE, TWO, LIAR = "", "/nodes/two", "/nodes/liar"
@@ -167,12 +168,12 @@ async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_altho
         await lie_consistently(b, drop=UNLIMITED)
         order_id = await b.post()
         async with b.working():
-            told = await b.ended(order_id)
+            statuses = statuses_of(await b.ended(order_id))
         view = await b.view(order_id)
         first, second = view["attempts"]
         assert await b.at.swaps() == [first["txHash"]] == [view["txHash"]]
         assert [first["outcome"], second["outcome"]] == ["landed", "expired"]
-        assert told[-5:] == ["submitted", "routing", "building", "submitted", "confirmed"]
+        assert statuses[-5:] == ["submitted", "routing", "building", "submitted", "confirmed"]
         last = (await b.events(order_id))[-1]
         assert (last.detail["txHash"], last.detail["attempt"], last.final) == (first["txHash"], 1, True)
         assert (view["status"], view["fill"]["finalized"]) == ("confirmed", True)

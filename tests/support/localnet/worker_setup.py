@@ -15,22 +15,20 @@ from uuid import UUID
 import psycopg
 import redis.asyncio
 
-from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
-from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
-from dexexec.domain.status import TRANSITIONS, Status
+from dexexec.domain.status import Status
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Worker
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
-from dexexec.store import Address, Store
+from dexexec.store import Address
 from dexexec.venues.router import Router
 from tests.support.localnet.rpc_chains import LONG_TIMEOUTS
 from tests.support.localnet.settlement_setup import FINAL, SettlementSetup, settlement_setup
+from tests.support.orders_on_servers import OrdersOnServers, statuses_of
 from tests.support.parts import new_order, open_queue, open_redis, open_store, running
-from tests.support.waiting import until
 from tests.support.worker_on_servers import LIMITS
 from tests.support.worker_parts import pipeline_and_watcher
 
@@ -38,13 +36,11 @@ LONG_MS = 3_600_000
 """A deadline that time by hand does not reach."""
 
 
-@dataclass
-class WorkerSetup:
+@dataclass(kw_only=True)
+class WorkerSetup(OrdersOnServers):
     """What workers need, and a look at what they did."""
 
     at: SettlementSetup
-    store: Store
-    queue: Queue
     redis: redis.asyncio.Redis
     address: Address
     prefix: str
@@ -96,10 +92,7 @@ class WorkerSetup:
 
     async def post(self, order: NewOrder | None = None) -> UUID:
         """Store an order, by default one of 0.01 SOL that may take its time, and put it on the queue."""
-        order = order or new_order(deadline_ms=LONG_MS)
-        await self.store.create(order)
-        await self.queue.enqueue([order.id])
-        return order.id
+        return await super().post(order or new_order(deadline_ms=LONG_MS))
 
     async def again(self, order_id: UUID) -> None:
         """Put it on the queue again, as a sweeper would."""
@@ -112,41 +105,11 @@ class WorkerSetup:
         await self.redis.delete(*keys)
         await self.queue.prepare()
 
-    async def events(self, order_id: UUID) -> list[Event]:
-        """Everything that happened to an order so far."""
-        return (await self.store.events_after([(order_id, 0)]))[order_id]
-
-    async def view(self, order_id: UUID) -> Any:
-        """The order as GET shows it."""
-        return await self.store.order(order_id)
-
-    async def reached(self, order_id: UUID, *statuses: Status) -> None:
-        """Wait until an order has been in these, in this order."""
-
-        async def there() -> bool:
-            seen = iter([event.status for event in await self.events(order_id)])
-            return all(status in seen for status in statuses)
-
-        await until(there, pause=0.005)
-
-    async def ended(self, order_id: UUID) -> list[str]:
-        """The final status of an order's events; every step is one of the table."""
-
-        async def final() -> bool:
-            return (await self.events(order_id))[-1].final
-
-        await until(final, pause=0.005)
-        events = await self.events(order_id)
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        for before, after in itertools.pairwise(events):
-            assert after.status in TRANSITIONS[before.status].values()
-        return [event.status.value for event in events]
-
     async def settled(self, order_id: UUID) -> list[str]:
         """As `ended`, of an order that will be confirmed: the blocks come that make it final."""
         await self.reached(order_id, Status.CONFIRMED)
         await self.at.advance(FINAL)
-        return await self.ended(order_id)
+        return statuses_of(await self.ended(order_id))
 
     async def executed_once(self, order_id: UUID) -> Any:
         """The order as GET shows it: confirmed for good, by the only swap of the wallet on the chain, which is the only
@@ -189,4 +152,4 @@ async def worker_setup(
         open_queue(url, prefix) as queue,
         open_redis(url) as client,
     ):
-        yield WorkerSetup(at, store, queue, client, address, prefix)
+        yield WorkerSetup(at=at, store=store, queue=queue, redis=client, address=address, prefix=prefix)
