@@ -14,13 +14,12 @@ from dexexec.domain.event import Detail
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
-from dexexec.domain.swap import SignedSwap
 from dexexec.execution.archiver import Archiver
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.store import Address, Claimed, NewAttempt, Resolution, Step, Store
-from tests.support.parts import new_order, open_database
+from dexexec.store import Address, Claimed, Resolution, Store
+from tests.support.parts import open_database
+from tests.support.prepared_orders import claimed_by, one_order, step, submitted
 
-ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
 LANDED = Resolution(1, Outcome.LANDED, {"slot": 7})
 
 
@@ -32,29 +31,20 @@ class Ground:
 
     async def claimed(self, **about: Any) -> Claimed:
         """A new order under a claim whose worker has just gone."""
-        order_id = (await self.store.create(new_order(**about))).order_id
+        order_id = await one_order(self.store, **about)
         worker = await self.store.begin("w", 20)
-        (claimed,) = await self.store.claim(worker.id, [order_id])
+        claimed = await claimed_by(self.store, worker, order_id)
         await worker.end()
         return claimed
 
     async def write(self, claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: Any) -> None:
         """One step."""
-        assert await self.store.advance(
-            Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)
-        )
+        assert await self.store.advance(step(claimed, version, *events, **more))
 
     async def submitted(self, **about: Any) -> Claimed:
         """An order whose attempt is open."""
         claimed = await self.claimed(**about)
-        await self.write(claimed, 1, *ROUTED)
-        tried = NewAttempt(
-            n=1,
-            venue="here",
-            signed=SignedSwap(signature=uuid4().hex, payload=b"\x00bytes", last_valid_height=150),
-            quoted={"price": "151.2"},
-        )
-        await self.write(claimed, 3, (Status.SUBMITTED, {}), attempt=tried)
+        await submitted(self.store, claimed, uuid4().hex)
         return claimed
 
     async def confirm(self, claimed: Claimed, *, final: bool = True) -> None:

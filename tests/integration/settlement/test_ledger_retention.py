@@ -14,9 +14,10 @@ from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.chain import Receipt
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.store import Address, ArchiveSession, Resolution
-from tests.support.aged_orders import ROUTED, Ground, open_retention
+from tests.support.aged_orders import Ground, open_retention
 from tests.support.long_history import fill
 from tests.support.parts import open_database, open_store, running
+from tests.support.prepared_orders import ROUTED
 from tests.support.waiting import until
 
 ON_CHAIN = """

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from dexexec.clock import SystemClock
-from dexexec.domain.event import Detail, Event
+from dexexec.domain.event import Event
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
@@ -23,7 +23,6 @@ from dexexec.store import (
     NewAttempt,
     Release,
     Resolution,
-    Step,
     Store,
     WorkerSession,
     claims,
@@ -31,19 +30,13 @@ from dexexec.store import (
 )
 from dexexec.store.migrate import migrations
 from tests.support.parts import new_order, open_database, open_store, running
+from tests.support.prepared_orders import ROUTED, claimed_by, step
 from tests.support.waiting import until
-
-ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"quotes": []}), (Status.BUILDING, {"venue": "here"}))
 
 
 async def claim_one(store: Store, order_id: UUID, name: str = "w") -> tuple[WorkerSession, Claimed]:
     session = await store.begin(name, 20)
-    (claimed,) = await store.claim(session.id, [order_id])
-    return session, claimed
-
-
-def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: object) -> Step:
-    return Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)  # type: ignore[arg-type]
+    return session, await claimed_by(store, session, order_id)
 
 
 async def test_migrations_apply_once_although_many_processes_start_together(database_address: Address) -> None:

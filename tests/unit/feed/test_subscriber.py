@@ -83,6 +83,14 @@ class Seen:
         self.said.append(error)
 
 
+async def followed(record: Record, seen: Seen, after_seq: int, said: int = 1) -> Follower:
+    """A follower of the order, once `seen` was told so many things."""
+    subject = Follower(record, seen)
+    subject.follow(ORDER, after_seq)
+    await until(lambda: len(seen.said) >= said)
+    return subject
+
+
 async def test_an_order_is_registered_for_live_events_before_it_is_read() -> None:
     record, seen = Record(), Seen()
     record.orders[ORDER] = rows(1, 2)
@@ -101,9 +109,7 @@ async def test_an_order_is_registered_for_live_events_before_it_is_read() -> Non
 
 async def test_an_unknown_order_is_refused_and_forgotten() -> None:
     record, seen = Record(), Seen()
-    subject = Follower(record, seen)
-    subject.follow(ORDER, 0)
-    await until(lambda: bool(seen.said))
+    subject = await followed(record, seen, 0)
     assert seen.said == [("order-not-found", ORDER)]
     assert (len(subject), record.live) == (0, {})
 
@@ -111,9 +117,7 @@ async def test_an_unknown_order_is_refused_and_forgotten() -> None:
 async def test_after_seq_beyond_the_last_event_is_refused() -> None:
     record, seen = Record(), Seen()
     record.orders[ORDER] = rows(1, 2)
-    subject = Follower(record, seen)
-    subject.follow(ORDER, 3)
-    await until(lambda: bool(seen.said))
+    subject = await followed(record, seen, 3)
     assert seen.said == [("after-seq-ahead", ORDER)]
     assert (len(subject), record.live) == (0, {})
 
@@ -121,9 +125,7 @@ async def test_after_seq_beyond_the_last_event_is_refused() -> None:
 async def test_resuming_after_the_final_event_ends_at_once() -> None:
     record, seen = Record(), Seen()
     record.orders[ORDER] = rows(1, 5, final=True)
-    subject = Follower(record, seen)
-    subject.follow(ORDER, 5)
-    await until(lambda: bool(seen.said))
+    subject = await followed(record, seen, 5)
     assert seen.said == [("ended", ORDER, 5)]
     assert (len(subject), record.live) == (0, {})
 
@@ -131,9 +133,7 @@ async def test_resuming_after_the_final_event_ends_at_once() -> None:
 async def test_after_the_final_event_nothing_is_kept() -> None:
     record, seen = Record(), Seen()
     record.orders[ORDER] = rows(1, 5, final=True)
-    subject = Follower(record, seen)
-    subject.follow(ORDER, 0)
-    await until(lambda: len(seen.said) == 5)
+    subject = await followed(record, seen, 0, said=5)
     assert (len(subject), record.live) == (0, {})
 
 
@@ -268,7 +268,5 @@ async def test_an_internal_error_is_reported_to_the_sink() -> None:
 
     read: Callable[[Sequence[tuple[UUID, int]]], Awaitable[list[list[EncodedEvent] | None]]] = broken
     record.read = read  # type: ignore[method-assign, assignment]
-    subject = Follower(record, seen)
-    subject.follow(ORDER, 0)
-    await until(lambda: bool(seen.said))
+    await followed(record, seen, 0)
     assert isinstance(seen.said[0], KeyError)

@@ -1,13 +1,14 @@
 """`RpcChain` against nodes that fail, lag, forget and lose answers: what is not certain is never taken for settled."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
 
-from dexexec.domain.swap import Accepted, Landed, NotSeen, Unavailable, Unknown, proves_expiry
+from dexexec.domain.swap import Accepted, Landed, NotSeen, SwapStatus, Unavailable, Unknown, proves_expiry
 from dexexec.venue import BadAnswer, RateLimited, Timeout, Unreachable, VenueError
 from tests.support.chain_suite import unknown
 from tests.support.localnet.in_process import SOL, run_localnet, set_faults
@@ -173,10 +174,11 @@ async def test_a_node_that_lost_its_history_is_no_proof_while_another_has_the_sw
             assert isinstance(status, Landed)
 
 
-async def test_a_status_whose_transaction_is_not_there_yet_is_not_reported(tmp_path: Path) -> None:
+async def status_of_a_landed_swap(folder: Path, **answers: Callable[[Any], object]) -> SwapStatus:
+    """What the chain reports of it through a node with these answers."""
     async with (
-        run_localnet(tmp_path) as net,
-        scripted_node(net.url, getTransaction=lambda _: None) as script,
+        run_localnet(folder) as net,
+        scripted_node(net.url, **answers) as script,
         open_chain(rpc_chain(script.url)) as chain,
     ):
         wallet = await net.funded()
@@ -184,7 +186,12 @@ async def test_a_status_whose_transaction_is_not_there_yet_is_not_reported(tmp_p
         swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
         await chain.submit(swap)
         await net.advance(2)
-        assert isinstance((await chain.status([swap.signature]))[0], Unavailable)
+        [status] = await chain.status([swap.signature])
+        return status
+
+
+async def test_a_status_whose_transaction_is_not_there_yet_is_not_reported(tmp_path: Path) -> None:
+    assert isinstance(await status_of_a_landed_swap(tmp_path, getTransaction=lambda _: None), Unavailable)
 
 
 async def test_a_transaction_in_another_slot_than_its_status_is_not_reported(tmp_path: Path) -> None:
@@ -194,17 +201,7 @@ async def test_a_transaction_in_another_slot_than_its_status_is_not_reported(tmp
         status = {"slot": 1, "confirmations": 5, "err": None, "confirmationStatus": "confirmed"}
         return {"context": {"slot": 10**9}, "value": [status for _ in params[0]]}
 
-    async with (
-        run_localnet(tmp_path) as net,
-        scripted_node(net.url, getSignatureStatuses=elsewhere) as script,
-        open_chain(rpc_chain(script.url)) as chain,
-    ):
-        wallet = await net.funded()
-        await net.advance(2)
-        swap = await signed_transfer(chain, wallet, Pubkey.new_unique(), SOL)
-        await chain.submit(swap)
-        await net.advance(2)
-        assert isinstance((await chain.status([swap.signature]))[0], Unavailable)
+    assert isinstance(await status_of_a_landed_swap(tmp_path, getSignatureStatuses=elsewhere), Unavailable)
 
 
 # ---- forks -----------------------------------------------------------------------------------------------------------
