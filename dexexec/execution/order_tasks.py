@@ -1,6 +1,6 @@
 """The asyncio tasks of a worker, one for each order that it executes: started, counted, awaited and cancelled.
 
-A task never affects another one, whatever happens in it. An order that cannot be released is found by
+A task never affects another one, even when it crashes. An order that cannot be released is found by
 `execution.stray_claims`.
 """
 

@@ -40,7 +40,7 @@ class Retry(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRound:
     """Why a round ended without a fill. `attempt` is about the attempt of this round, if one was signed. `quotes` is
-    the detail of the `routing` event, if that is not written yet. No venue can be asked for `breakers_open_ms`."""
+    the detail of the `routing` event, if that is not written yet. No venue gives quotes for `breakers_open_ms`."""
 
     reason: str
     detail: str

@@ -59,10 +59,11 @@ class _Repeating(dict[str, object]):
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else _Repeating(pairs)
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else _Repeating(pairs)
 
 
+# Numbers stay text: as a float, an amount such as 0.1 would not be the one that was sent.
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_JsonConstant
 )
@@ -82,7 +83,7 @@ def require_json(content_type: str | None, content_encoding: str | None) -> None
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
-            raise UnsupportedMediaTypeError("JSON is UTF-8: leave the charset out, or say utf-8")
+            raise UnsupportedMediaTypeError("JSON is UTF-8: leave the charset out, or send utf-8")
 
 
 def read_object(body: bytes) -> dict[str, object]:
@@ -90,7 +91,7 @@ def read_object(body: bytes) -> dict[str, object]:
     if not body:
         raise _malformed("the body is empty")
     try:
-        found = _DECODER.decode(body.decode())
+        fields = _DECODER.decode(body.decode())
     except UnicodeDecodeError as error:
         raise _malformed(f"the body is not UTF-8 at byte {error.start}") from None
     except JSONDecodeError as error:
@@ -98,17 +99,17 @@ def read_object(body: bytes) -> dict[str, object]:
         raise _malformed(f"the body is not JSON: {reason} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _malformed("the body is nested too deeply") from None
-    if not isinstance(found, dict):
-        raise _malformed(f"the body is {_kind(found)}")
-    constants = [name for name, value in found.items() if type(value) is _JsonConstant]
+    if not isinstance(fields, dict):
+        raise _malformed(f"the body is {_kind(fields)}")
+    constants = [name for name, value in fields.items() if type(value) is _JsonConstant]
     if constants:
-        refusal = _malformed(f"{found[constants[0]]} is not JSON")
+        refusal = _malformed(f"{fields[constants[0]]} is not JSON")
         refusal.fields = [
-            FieldProblem(_shown(name), f"is {found[name]}, which is not JSON", "a value that JSON can hold")
+            FieldProblem(_shown(name), f"is {fields[name]}, which is not JSON", "a value that JSON can hold")
             for name in constants[:SHOWN]
         ]
         raise refusal
-    return found
+    return fields
 
 
 class BodyReader:
@@ -137,7 +138,8 @@ class BodyReader:
             first = second = None
         slippage_bps = fields.integer("slippageBps", 0, MAX_SLIPPAGE_BPS, self._slippage_bps)
         deadline_seconds = fields.integer("deadlineSeconds", 1, MAX_DEADLINE_SECONDS, self._deadline_seconds)
-        # A buy with exactIn fixes the input mint's amount. Turning either round fixes the other's; turning both, again.
+        # A buy with exactIn fixes the amount of the input mint. The other side or the other mode fixes that of the
+        # output mint, and both together that of the input mint again.
         counted = None
         if side and mode:
             counted = first if (side is Side.BUY) == (mode is Mode.EXACT_IN) else second
@@ -165,8 +167,8 @@ class BodyReader:
             idempotency_key=idempotency_key,
             body_hash=fields.hash(canonical) if idempotency_key else b"",
             bound=bound_of(swap.mode, swap.amount, bound[1]) if bound else None,
-            # A slippage that is given beside a bound may still tighten it; the default one may not.
             max_price_impact_bps=max_impact,
+            # A slippage that is given beside a bound may still tighten it; the default one may not.
             bound_open=bound is None or "slippageBps" in fields.given,
             request_id=request_id,
         )
@@ -188,10 +190,11 @@ class _Fields:
         if default is not None and name not in self.given:
             return default
         value = self.given.get(name)
-        found = choices.get(value) if type(value) is str else None
-        if found is None:
+        # Not `isinstance`: numbers and constants are subclasses of str here.
+        choice = choices.get(value) if type(value) is str else None
+        if choice is None:
             self.wrong(name, f"is not a known {noun}" if type(value) is str else self.kind(name), expected)
-        return found
+        return choice
 
     def integer(self, name: str, least: int, most: int, default: int) -> int:
         """The integer in the field; the default if it is missing or invalid."""
@@ -224,6 +227,8 @@ class _Fields:
 
     def hash(self, canonical: Mapping[str, str]) -> bytes:
         """SHA-256 over the fields that were given, all of them checked, amounts in their one canonical form."""
+        # By value: neither white space, the order of fields, the notation of an amount nor a changed default of this
+        # service makes a repeated request look like another one.
         given = sorted(f"{name}={canonical.get(name, value)}" for name, value in self.given.items())
         return hashlib.sha256("\n".join(given).encode()).digest()
 
@@ -238,7 +243,7 @@ class _Fields:
 
 def _strays(given: Mapping[str, object]) -> Iterator[FieldProblem]:
     for name in given.repeated if isinstance(given, _Repeating) else ():
-        yield FieldProblem(_shown(name), "stands more than once", "each field once")
+        yield FieldProblem(_shown(name), "is given more than once", "each field once")
     for name in given:
         if name not in _KNOWN:
             near = difflib.get_close_matches(name[:40].lower(), _BY_LOWER_CASE, n=1)
@@ -261,4 +266,5 @@ def _kind(value: object) -> str:
 
 def _shown(name: str) -> str:
     """A client's field name, cleaned for answers and log lines."""
+    # `ascii` escapes control characters, and puts quotes around the text.
     return ascii(name[:40])[1:-1]

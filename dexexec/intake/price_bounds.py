@@ -12,7 +12,9 @@ from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import Token, from_base_units
 
-MIN_OUT, MAX_IN, LIMIT_PRICE = "minOut", "maxIn", "limitPrice"
+MIN_OUT = "minOut"
+MAX_IN = "maxIn"
+LIMIT_PRICE = "limitPrice"
 FITS = {Mode.EXACT_IN: MIN_OUT, Mode.EXACT_OUT: MAX_IN}
 """The field for the amount that a mode leaves open."""
 
@@ -77,6 +79,7 @@ def read_bound(fields: Fields, swap: Swap | None) -> tuple[str, int] | None:
 
 def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | None:
     """A price is tokens of the output mint per token of the input mint, for both sides."""
+    # Exact: a rounded price would move the bound by base units that belong to the client.
     scaled = Fraction(price) * Fraction(10) ** (swap.output.decimals - swap.input.decimals)
     base = amount_at(scaled, swap.amount, given_in_output=swap.counted == swap.output, mode=swap.mode)
     if not 0 < base <= U64_MAX:
@@ -85,5 +88,6 @@ def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | N
             LIMIT_PRICE, f"makes of the amount {far}", f"a price of one {swap.input.symbol} in {swap.output.symbol}"
         )
         return None
+    # The default precision of 28 digits would round the canonical text of a long price.
     with localcontext(prec=120):
         return format(price.normalize(), "f"), base

@@ -31,7 +31,10 @@ AHEAD = 10
 """Blocks by which another node may have been ahead of the one that returned the newest blockhash."""
 AT_ONCE = 16
 """Transactions that are read concurrently."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+SHORTEST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+SECONDS_PER_BLOCK_LEFT = 0.05
+"""Pause per missing block: much less than a block takes, so that the wait ends soon after the last one."""
 LOG_SECONDS = 10.0
 """Seconds between two log lines about the progress."""
 
@@ -62,9 +65,14 @@ class Comparison:
         clock: Clock,
         observer: Observer,
     ) -> None:
-        self._wallet, self._chain, self._comparisons = wallet, wallet.chain, comparisons
-        self._record, self._venues, self._pair = record, venues, pair
-        self._clock, self._observer = clock, observer
+        self._wallet = wallet
+        self._chain = wallet.chain
+        self._comparisons = comparisons
+        self._record = record
+        self._venues = venues
+        self._pair = pair
+        self._clock = clock
+        self._observer = observer
         self._key = (wallet.genesis, wallet.address)
         self._logged = ""  # the identity for which the start of a comparison was last logged
 
@@ -74,8 +82,9 @@ class Comparison:
         state = await self._state()
         if await self._is_compared(state):
             return await self._done(state)
-        async with self._comparisons.exclusive(*self._key) as alone:
-            if not alone:
+        # Two comparisons at once would restore the same orders twice, and cost the nodes twice as many requests.
+        async with self._comparisons.exclusive(*self._key) as is_exclusive:
+            if not is_exclusive:
                 raise Unreachable("another worker compares record and chain")
             # The previous holder of the lock may have compared it meanwhile.
             state = await self._state()
@@ -101,13 +110,16 @@ class Comparison:
         if state.pending is not None or state.compared != state.identity:
             return False
         newest = await self._chain.newest_signatures(self._wallet.address)
+        # Not every node keeps such lists. The identity alone shows then that this is the Postgres of before.
         if newest is None:
             self._observer.wallet_history_unavailable(self._wallet.address)
             return True
         since = state.complete_until - SKEW_SECONDS
-        hinted = await self._hinted([one for one in newest if one.time is None or one.time >= since])
-        for place in range(0, len(hinted), AT_ONCE):
-            if any(await asyncio.gather(*(self._may_be_own(one) for one in hinted[place : place + AT_ONCE]))):
+        recent = [entry for entry in newest if entry.time is None or entry.time >= since]
+        unrecorded = await self._unrecorded_by_memo(recent)
+        for start in range(0, len(unrecorded), AT_ONCE):
+            batch = unrecorded[start : start + AT_ONCE]
+            if any(await asyncio.gather(*(self._may_be_own(signature) for signature in batch))):
                 return False
         return True
 
@@ -117,18 +129,19 @@ class Comparison:
         kept = await self._chain.kept_transaction(signature)
         return kept is None or self._wallet.read_own(kept.payload, self._wallet.address, self._venues) is not None
 
-    async def _hinted(self, entries: Sequence[HistoryEntry]) -> list[str]:
+    async def _unrecorded_by_memo(self, entries: Sequence[HistoryEntry]) -> list[str]:
         """Signatures that are not in the record, of our transactions according to a node's list of memos."""
-        memos = {one.signature: find_memos(one.memos or "") for one in entries}
-        known = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
-        signatures = _signatures(known)
+        memos_by_signature = {entry.signature: find_memos(entry.memos or "") for entry in entries}
+        known = await self._recorded(memo.attempt.order_id for memos in memos_by_signature.values() for memo in memos)
+        recorded = _signatures(known)
         return [
             signature
-            for signature, found in memos.items()
-            if signature not in signatures and any(self._is_ours(memo, known) for memo in found)
+            for signature, memos in memos_by_signature.items()
+            if signature not in recorded and any(self._is_ours(memo, known) for memo in memos)
         ]
 
     def _is_ours(self, memo: Memo, known: dict[UUID, RecordedOrder]) -> bool:
+        # Two records may share a wallet, and the memo names the one. An order of this record is ours under any name.
         return memo.record == self._record or memo.attempt.order_id in known
 
     async def _recorded(self, order_ids: Iterable[UUID]) -> dict[UUID, RecordedOrder]:
@@ -139,23 +152,30 @@ class Comparison:
 
     async def _compare(self, state: ComparisonState) -> None:
         begun = self._clock.monotonic()
-        dead_height, since, waited = state.dead_height, state.back_to, state.begun_seconds
+        dead_height = state.dead_height
+        since = state.back_to
+        waited = state.begun_seconds
+        # A comparison that another process began is continued. Its start of the history must not be computed again:
+        # `complete_until` follows the newest attempt of the record, and some may be restored already.
         if state.pending != state.identity or dead_height is None or since is None:
             dead_height = (await self._chain.blockhash()).last_valid_height + AHEAD
-            since, waited = state.complete_until - SKEW_SECONDS, 0.0
+            since = state.complete_until - SKEW_SECONDS
+            waited = 0.0
             await self._comparisons.begin(*self._key, BegunComparison(state.identity, dead_height, since))
         if self._logged != state.identity:
             self._logged = state.identity
             self._observer.comparison_started(self._wallet.address, state.compared, state.identity)
         await self._wait_until_dead(dead_height, begun - waited)
         histories = await self._chain.wallet_history(self._wallet.address, since)
-        behind = [one.node for one in histories if one.height is not None and one.height <= dead_height]
-        if behind or all(one.height is None for one in histories):
+        # A node that has not finalized that height may be missing a transaction that landed just before it.
+        behind = [history.node for history in histories if history.height is not None and history.height <= dead_height]
+        if behind or all(history.height is None for history in histories):
             raise Unreachable(f"the history cannot be read past height {dead_height} ({', '.join(behind)})")
-        found = await self._read_back(histories)
-        restored = sum([await self._restore(order_id, attempts) for order_id, attempts in found.items()])
-        for one in await self._comparisons.end_duplicates():
-            self._observer.duplicate_order_found(one.order_id, one.original, one.ended)
+        missing = await self._read_back(histories)
+        restored = sum([await self._restore(order_id, attempts) for order_id, attempts in missing.items()])
+        # After the restoration, since only restored orders show which newer ones are duplicates.
+        for duplicate in await self._comparisons.end_duplicates():
+            self._observer.duplicate_order_found(duplicate.order_id, duplicate.original, duplicate.ended)
         self._observer.comparison_finished(self._wallet.address, restored, self._clock.monotonic() - begun)
 
     async def _wait_until_dead(self, dead_height: int, found_at: float) -> None:
@@ -167,7 +187,8 @@ class Comparison:
         logged_at = float("-inf")
         while True:
             heights = await self._chain.heights()
-            node, lowest = min(heights.items(), key=lambda one: one[1])
+            # The lowest, since a transaction can still land on the node that is the furthest behind.
+            node, lowest = min(heights.items(), key=lambda height_of_node: height_of_node[1])
             # Without the allowance for nodes that catch up (1,024 slots), which would be longer than the whole wait.
             most = dead_height - VALID_FOR - AHEAD + SLOTS_PER_SECOND * (self._clock.monotonic() - found_at)
             if dead_height < lowest <= most:
@@ -178,32 +199,42 @@ class Comparison:
             if now - logged_at >= LOG_SECONDS:
                 self._observer.comparison_waiting(self._wallet.address, node, lowest, dead_height, round(most))
                 logged_at = now
-            await self._clock.sleep(min(max((dead_height - lowest) * 0.05, SHORTEST_PAUSE), LONGEST_PAUSE))
+            pause = (dead_height - lowest) * SECONDS_PER_BLOCK_LEFT
+            await self._clock.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
 
     async def _read_back(self, histories: Sequence[NodeHistory]) -> dict[UUID, list[ChainAttempt]]:
         """Our transactions that are missing in the record, by order."""
         entries = {entry.signature: entry for history in histories for entry in history.entries}
-        memos = {one.signature: find_memos(one.memos or "") for one in entries.values()}
-        hinted = await self._recorded(memo.attempt.order_id for found in memos.values() for memo in found)
+        memos = [memo for entry in entries.values() for memo in find_memos(entry.memos or "")]
+        # Listed memos prove nothing, but they save reading the transactions that the record has.
+        hinted = await self._recorded(memo.attempt.order_id for memo in memos)
         unknown = [entries[signature] for signature in entries.keys() - _signatures(hinted)]
         await self.stopped()
         own: list[_OwnTransaction] = []
-        for place in range(0, len(unknown), AT_ONCE):
-            read = await asyncio.gather(*(self._read(entry) for entry in unknown[place : place + AT_ONCE]))
-            own += [one for one in read if one is not None]
+        for start in range(0, len(unknown), AT_ONCE):
+            batch = await asyncio.gather(*(self._read(entry) for entry in unknown[start : start + AT_ONCE]))
+            own += [transaction for transaction in batch if transaction is not None]
+            # A long history takes minutes, and this report expires after 30 seconds.
             await self.stopped()
-        known = await self._recorded(one.memo.attempt.order_id for one in own)
+        known = await self._recorded(transaction.memo.attempt.order_id for transaction in own)
         recorded = _signatures(known)
-        missing = [one for one in own if one.kept.signature not in recorded and self._is_ours(one.memo, known)]
+        missing = [
+            transaction
+            for transaction in own
+            if transaction.kept.signature not in recorded and self._is_ours(transaction.memo, known)
+        ]
+        if not missing:
+            return {}
+        statuses = await self._chain.status([transaction.kept.signature for transaction in missing], history=True)
         by_order: defaultdict[UUID, list[ChainAttempt]] = defaultdict(list)
-        statuses = await self._chain.status([one.kept.signature for one in missing], history=True) if missing else []
-        for one, status in zip(missing, statuses, strict=True):
-            by_order[one.memo.attempt.order_id].append(_attempt(one, status))
+        for transaction, status in zip(missing, statuses, strict=True):
+            by_order[transaction.memo.attempt.order_id].append(_attempt(transaction, status))
         return by_order
 
     async def _read(self, entry: HistoryEntry) -> "_OwnTransaction | None":
         kept = await self._chain.kept_transaction(entry.signature)
         if kept is None:
+            # Without our memo it is none of our business. With one, it may be a swap that the record would lose.
             if find_memos(entry.memos or ""):
                 raise Unreachable(f"{entry.signature} is listed, but no node has it")
             return None
@@ -225,6 +256,7 @@ class Comparison:
         except UnsettledError as error:
             raise Unreachable(str(error)) from None
         if not await self._comparisons.restore(restoration):
+            # The write names the version that was read. The next comparison reads the order again.
             raise Unreachable(f"order {order_id} changed while it was restored")
         if restoration.alarm:
             self._observer.record_contradicts_chain(order_id, restoration.alarm)
@@ -244,6 +276,7 @@ class _OwnTransaction:
 def _attempt(own: _OwnTransaction, status: SwapStatus) -> ChainAttempt:
     """The attempt with its outcome, by the same proof that any swap needs."""
     match status:
+        # Only finalized ones: what is restored here is final in the record as well.
         case Landed(moved, fee, slot, True):
             failure = None
         case FailedOnChain(code=_, detail=detail, fee=fee, slot=slot, finalized=True):

@@ -15,14 +15,19 @@ def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | 
     """The memo of a transaction, and its venue (`UNKNOWN_VENUE` if its programs do not identify one); None for a
     transaction of another wallet."""
     try:
+        # The number of signatures, one byte here as none of our transactions has 128 of them; then the signatures, with
+        # the payer's first; then the message.
         count = payload[0]
-        signature, message = payload[1 : 1 + SIGNATURE_BYTES], payload[1 + SIGNATURE_BYTES * count :]
+        signature = payload[1 : 1 + SIGNATURE_BYTES]
+        message = payload[1 + SIGNATURE_BYTES * count :]
         parsed = parse_message(message)
     except (ValueError, IndexError):
         return None
     if parsed.payer != wallet or count != len(parsed.signers) or not is_signed(message, wallet, signature):
         return None
-    memos = [memo for one in parsed.calls(Program.MEMO, Program.MEMO_1) if (memo := _memo(one.data)) is not None]
+    calls = parsed.calls(Program.MEMO, Program.MEMO_1)
+    memos = [memo for call in calls if (memo := _memo(call.data)) is not None]
+    # The guard signs exactly one memo of this form, so a transaction with two is not one of ours.
     return (memos[0], _venue(parsed, venues)) if len(memos) == 1 else None
 
 

@@ -43,7 +43,9 @@ class ComparedRecord:
     """Permits signing once the record has everything that the chains have, for each wallet."""
 
     def __init__(self, comparisons: Sequence[Comparison], clock: Clock, observer: Observer) -> None:
-        self._comparisons, self._clock, self._observer = comparisons, clock, observer
+        self._comparisons = comparisons
+        self._clock = clock
+        self._observer = observer
         self._identity = ""
 
     def identity(self) -> str:
@@ -61,6 +63,7 @@ class ComparedRecord:
                     last_reason = str(error)
                     self._observer.signing_stopped(last_reason)
             else:
+                # More than one: Postgres was replaced between the comparisons of two wallets.
                 if len(identities) == 1:
                     [self._identity] = identities
                     break
@@ -71,5 +74,6 @@ class ComparedRecord:
             await self._clock.sleep(PAUSE)
         if last_reason:
             self._observer.signing_resumed()
+        # An identity is made of a system identifier and a timeline; a managed Postgres may hide one of them.
         if not all(self._identity.split("/")):
             self._observer.postgres_identity_incomplete(self._identity)

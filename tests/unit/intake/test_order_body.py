@@ -212,8 +212,8 @@ def test_json_in_utf_8_is_taken_however_it_is_announced(content_type: str) -> No
         ("application/x-www-form-urlencoded", None, "the Content-Type is not application/json"),
         ("application/jsonp", None, "the Content-Type is not application/json"),
         ("application/json, text/html", None, "the Content-Type is not application/json"),
-        ("application/json; charset=latin-1", None, "JSON is UTF-8: leave the charset out, or say utf-8"),
-        ("application/json; charset=utf-16", None, "JSON is UTF-8: leave the charset out, or say utf-8"),
+        ("application/json; charset=latin-1", None, "JSON is UTF-8: leave the charset out, or send utf-8"),
+        ("application/json; charset=utf-16", None, "JSON is UTF-8: leave the charset out, or send utf-8"),
         ("application/json", "gzip", "the body must be sent without Content-Encoding"),
     ],
 )

@@ -124,8 +124,8 @@ BAD_FIELDS = [
     field_case("Side", '"buy"', "is not a field of an order", "did you mean side?"),
     field_case("colour", '"red"', "is not a field of an order", f"only {', '.join(FIELDS)}"),
     field_case("", "1", "is not a field of an order", f"only {', '.join(FIELDS)}"),
-    field_case("side", '"buy"', "stands more than once", "each field once"),
-    field_case("amount", '"2"', "stands more than once", "each field once"),
+    field_case("side", '"buy"', "is given more than once", "each field once"),
+    field_case("amount", '"2"', "is given more than once", "each field once"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_all_bad_fields_are_in_one_answer() -> None:
         '{"side": "hold", "amount": "-1", "slippageBps": 1e9, "mode": 1, "inputMint": "x", "typ": 1, "typ": 2}'
     )
     assert [(f.field, f.problem) for f in error.fields] == [
-        ("typ", "stands more than once"),
+        ("typ", "is given more than once"),
         ("typ", "is not a field of an order"),
         ("side", "is not a known side"),
         ("mode", "is a number"),
