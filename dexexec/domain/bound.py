@@ -72,8 +72,10 @@ def bound_of(mode: Mode, amount: int, other: int) -> Bound:
 def bound_by_slippage(quote: Quote) -> Bound:
     """The bound from a first quote and the slippage of its request."""
     request = quote.request
-    exact_in, bps = request.mode is Mode.EXACT_IN, request.slippage_bps
-    other = min_out(quote.amount_out, bps) if exact_in else max_in(quote.amount_in, bps)
+    if request.mode is Mode.EXACT_IN:
+        other = min_out(quote.amount_out, request.slippage_bps)
+    else:
+        other = max_in(quote.amount_in, request.slippage_bps)
     return bound_of(request.mode, request.amount, other)
 
 

@@ -96,9 +96,12 @@ class Order:
 
 
 def _swap_of(order: NewOrder | Order) -> SwapRequest:
-    mint_in, mint_out = order.input_mint, order.output_mint
-    if order.side is Side.SELL:
-        mint_in, mint_out = mint_out, mint_in
+    # A sell goes the other way: it spends the pair's output mint.
+    sells = order.side is Side.SELL
     return SwapRequest(
-        mint_in=mint_in, mint_out=mint_out, amount=order.amount_base, mode=order.mode, slippage_bps=order.slippage_bps
+        mint_in=order.output_mint if sells else order.input_mint,
+        mint_out=order.input_mint if sells else order.output_mint,
+        amount=order.amount_base,
+        mode=order.mode,
+        slippage_bps=order.slippage_bps,
     )

@@ -154,9 +154,11 @@ def restore(
     expired. `pair` (input and output mint) decides the side of an order that the record lost. Raises
     `ContradictionError`, `UnsettledError`.
     """
-    found = sorted(found, key=lambda one: (one.attempt.attempt, one.slot))
+    # By number, as they were signed: each was signed because the one before it had failed or expired.
+    found = sorted(found, key=lambda attempt: (attempt.attempt.attempt, attempt.slot))
     order_id = found[0].attempt.order_id
-    landed = [one for one in found if one.failure is None]
+    landed = [attempt for attempt in found if attempt.failure is None]
+    failed = [attempt for attempt in found if attempt.failure is not None]
     if known is None:
         builder = _EventBuilder(Status.PENDING, [(Status.PENDING, {})], set())
         lost = _lost_order(found, landed[0] if landed else None, pair)
@@ -165,17 +167,16 @@ def restore(
     else:
         if known.ended:
             raise ContradictionError(f"the order ended as {known.status}, and has {found[0].signature} on chain")
-        builder = _EventBuilder(known.status, [], {one.n for one in known.attempts})
+        builder = _EventBuilder(known.status, [], {attempt.n for attempt in known.attempts})
         _resolve_open(builder, known.open_attempt, open_status)
         lost, version, request = None, known.version, known.request
     # Failures come first: after a landing the order is confirmed, and takes no further attempt.
-    for one in [*(one for one in found if one.failure is not None), *landed[:1]]:
-        builder.attempt(one, request)
+    for attempt in [*failed, *landed[:1]]:
+        builder.attempt(attempt, request)
     # More than one landing should be impossible. It is recorded without events, and raises an alarm.
-    for one in landed[1:]:
-        builder.keep(
-            one, builder.number_of(one), Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True}
-        )
+    for attempt in landed[1:]:
+        proof = {"slot": attempt.slot, "finalized": True, "recovered": True}
+        builder.keep(attempt, builder.number_of(attempt), Outcome.LANDED, proof)
     if known is None and not landed:
         words = "the record lost this order: nothing was swapped, and it can be posted again"
         builder.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})

@@ -50,7 +50,8 @@ class SimulatedSwap:
 
     def execute(self, slot: int) -> Landed | FailedOnChain:
         """The final result of landing in `slot`: there are no forks here. Rounding is against the order."""
-        amount_in, amount_out = self.amount_in, self.amount_out
+        amount_in = self.amount_in
+        amount_out = self.amount_out
         if self.exact_in:
             amount_out = amount_out * (PPM - self.move_ppm) // PPM
         else:

@@ -132,7 +132,8 @@ SwapStatus = Landed | FailedOnChain | NotSeen | Unavailable
 
 def fill_of(landed: Landed, request: SwapRequest) -> Fill:
     """The fill of a landed swap for `request`: from what moved, not from what was quoted."""
-    spent, received = -landed.moved.get(request.mint_in, 0), landed.moved.get(request.mint_out, 0)
+    spent = -landed.moved.get(request.mint_in, 0)
+    received = landed.moved.get(request.mint_out, 0)
     return Fill(spent, received, landed.fee, landed.slot)
 
 

@@ -59,6 +59,7 @@ def from_base_units(amount: int, decimals: int) -> str:
 def parse_tokens(text: str) -> tuple[Token, ...]:
     """Parses a comma-separated list of `MINT:SYMBOL:DECIMALS`. Raises `ValueError`."""
     tokens = []
+    # An empty entry, as after a trailing comma, is ignored.
     for entry in filter(None, (part.strip() for part in text.split(","))):
         mint, _, rest = entry.partition(":")
         symbol, _, decimals = rest.partition(":")

@@ -36,7 +36,7 @@ class SwapBuilder:
         self._genesis = genesis
 
     async def build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
-        """Returns the sealed swap of `quote`. Raises `VenueError`, whatever the adapter raised; `GuardError` where the
+        """Returns the sealed swap of `quote`. Every failure is raised as `VenueError`; it is a `GuardError` if the
         quote is looser than `bound`, the order's own."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT):

@@ -16,7 +16,8 @@ class SimulatedSealer:
     does on the chain."""
 
     def __init__(self, signer: Signer, *, guarded: bool = True) -> None:
-        self._signer, self._guarded = signer, guarded
+        self._signer = signer
+        self._guarded = guarded
 
     @property
     def payer(self) -> str:

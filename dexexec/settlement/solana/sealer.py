@@ -254,10 +254,12 @@ class SolanaSealer:
             "the wallet's accounts changed during each simulation, or the node's answers are old", shared=True
         )
 
-    def _same_wallet(self, message: Message, one: Accounts, other: Accounts) -> bool:
+    def _same_wallet(self, message: Message, earlier: Accounts, later: Accounts) -> bool:
         """Whether our accounts are equal in both."""
-        first, second = (own_accounts(_by_address(message.writable, seen), self.payer) for seen in (one, other))
-        return first == second
+        # Only ours: pools change with every block, and that is not this wallet's concern.
+        before = own_accounts(_by_address(message.writable, earlier), self.payer)
+        after = own_accounts(_by_address(message.writable, later), self.payer)
+        return before == after
 
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
         """Returns `refusal`, or `Unreachable` if it was based on old accounts: then the node is at fault, not the

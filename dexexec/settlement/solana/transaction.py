@@ -30,17 +30,17 @@ def compile_message(payer: str, instructions: Sequence[Instruction], blockhash: 
     Raises `BadAnswer` for values that cannot be compiled, `Unsupported` when the transaction would not fit.
     """
     try:
-        smallest = sum(3 + len(one.accounts) + len(one.data) for one in instructions)
+        smallest = sum(3 + len(step.accounts) + len(step.data) for step in instructions)
         # Checked first, because the library panics on lengths that the format cannot hold.
         if smallest > MAX_BYTES:
             raise _too_large(smallest)
         steps = [
             SoldersInstruction(
-                Pubkey.from_string(one.program),
-                one.data,
-                [SoldersMeta(Pubkey.from_string(meta.address), meta.signer, meta.writable) for meta in one.accounts],
+                Pubkey.from_string(step.program),
+                step.data,
+                [SoldersMeta(Pubkey.from_string(meta.address), meta.signer, meta.writable) for meta in step.accounts],
             )
-            for one in instructions
+            for step in instructions
         ]
         compiled = MessageV0.try_compile(Pubkey.from_string(payer), steps, [], Hash.from_string(blockhash))
     except (ValueError, TypeError, AttributeError, ParseHashError) as error:
@@ -66,10 +66,12 @@ def parse_message(message: bytes) -> Message:
     # Accounts in a lookup table may change between the check and the execution.
     if parsed.address_table_lookups:
         raise ValueError("the message uses address lookup tables")
-    header, keys = parsed.header, [str(key) for key in parsed.account_keys]
+    header = parsed.header
+    keys = [str(key) for key in parsed.account_keys]
     signers = header.num_required_signatures
     written_signers = signers - header.num_readonly_signed_accounts
     written = len(keys) - header.num_readonly_unsigned_accounts
+    # The keys are ordered: writable signers, other signers, other writable accounts, read-only accounts.
     if not 0 < written_signers <= signers <= written:
         raise ValueError("the message's header does not fit its accounts")
     metas = [
@@ -79,9 +81,11 @@ def parse_message(message: bytes) -> Message:
     try:
         instructions = tuple(
             Instruction(
-                keys[one.program_id_index], tuple(metas[index] for index in bytes(one.accounts)), bytes(one.data)
+                keys[compiled.program_id_index],
+                tuple(metas[index] for index in bytes(compiled.accounts)),
+                bytes(compiled.data),
             )
-            for one in parsed.instructions
+            for compiled in parsed.instructions
         )
     except IndexError:
         raise ValueError("an instruction names an account that the message does not have") from None

@@ -150,7 +150,8 @@ def _numbers(text: str) -> bytes:
         numbers = json.loads(text) if len(text) <= LONGEST_TEXT else None
     except (ValueError, RecursionError):
         numbers = None
-    if not isinstance(numbers, list) or not all(type(one) is int and 0 <= one <= 255 for one in numbers):
+    # `type`, not `isinstance`: JSON's `true` would otherwise count as 1.
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number <= 255 for number in numbers):
         raise _BadKey("is not a JSON array of numbers from 0 to 255")
     return bytes(numbers)
 

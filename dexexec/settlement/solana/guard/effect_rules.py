@@ -103,13 +103,16 @@ def _wallet_faults(effects: Effects) -> Iterator[GuardError]:
 
 def _power_faults(effects: Effects, change: _Change) -> Iterator[GuardError]:
     """Yields the powers over our account that another account would gain."""
-    was, now, address = change.before, change.after, change.address
+    was = change.before
+    now = change.after
+    address = change.address
     if was is not None and now is None and read_token_account(effects.after[address]) is not None:
         yield GuardError(Rule.OWNER, f"our token account {address} would belong to another owner")
     if was is not None and was.mint == WSOL and effects.after[address] is None:
         yield GuardError(Rule.CLOSE, f"our wrapped SOL {address}, which was there before, would be closed")
     if now is None:
         return
+    # Powers that were there before are no fault of this swap: the owner may have granted them.
     if now.delegate is not None and (was is None or was.delegate != now.delegate or was.delegated < now.delegated):
         yield GuardError(Rule.DELEGATE, f"{now.delegate} could take tokens from our account {address}")
     closer = now.close_authority
@@ -141,7 +144,8 @@ def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardEr
 
 
 def _change(effects: Effects, address: str) -> _Change:
-    before, after = (_own(accounts[address], effects.wallet) for accounts in (effects.before, effects.after))
+    before = _own(effects.before[address], effects.wallet)
+    after = _own(effects.after[address], effects.wallet)
     return _Change(address, before, after)
 
 

@@ -111,14 +111,14 @@ def check(
     if now >= deadline:
         raise GuardError(Rule.DEADLINE, "the order's deadline has passed")
     check_message(rules, proposal)
-    request, bounds = proposal.quote.request, proposal.quote
+    quote = proposal.quote
     fault = find_fault(
         Effects(
             wallet=proposal.wallet,
-            mint_in=request.mint_in,
-            mint_out=request.mint_out,
-            max_in=bounds.max_in,
-            min_out=bounds.min_out,
+            mint_in=quote.request.mint_in,
+            mint_out=quote.request.mint_out,
+            max_in=quote.max_in,
+            min_out=quote.min_out,
             wrapped_allowance=proposal.wrapped_allowance,
             fee=fee,
             watched=proposal.message.writable,
@@ -132,7 +132,8 @@ def check(
 
 def check_message(rules: GuardRules, proposal: Proposal) -> None:
     """Checks the rules that need no simulation. Raises `GuardError`."""
-    message, wallet = proposal.message, proposal.wallet
+    message = proposal.message
+    wallet = proposal.wallet
     if message.payer != wallet:
         raise GuardError(Rule.PAYER, f"{message.payer} would pay the fee, not our wallet")
     for signer in message.signers:
@@ -160,7 +161,8 @@ def _check_writable(proposal: Proposal, address: str) -> None:
     """Of our accounts, only the wallet and token accounts of the traded mints may be writable."""
     # A program may do on the chain what it did not do in the simulation. But the runtime lets no program change an
     # account that the message declares as read-only.
-    account, request = proposal.before.get(address), proposal.quote.request
+    account = proposal.before.get(address)
+    request = proposal.quote.request
     if account is None or address == proposal.wallet:
         return
     token = read_token_account(account)
@@ -180,12 +182,14 @@ def _check_memos(proposal: Proposal) -> None:
 
 
 def _check_budget(rules: GuardRules, message: Message) -> None:
-    tags = [one.data[:1] for one in message.calls(Program.COMPUTE_BUDGET)]
+    calls = list(message.calls(Program.COMPUTE_BUDGET))
+    tags = [call.data[:1] for call in calls]
     sizes = {_LIMIT: 5, _PRICE: 9}
-    for one in message.calls(Program.COMPUTE_BUDGET):
-        tag = one.data[0] if one.data else None
-        if tag not in _HARMLESS_BUDGET and (tag not in sizes or len(one.data) != sizes[tag]):
+    for call in calls:
+        tag = call.data[0] if call.data else None
+        if tag not in _HARMLESS_BUDGET and (tag not in sizes or len(call.data) != sizes[tag]):
             raise GuardError(Rule.COMPUTE, "a compute budget instruction is unknown")
+    # Without a limit, or with two, the price below would not be the one that the network charges.
     if tags.count(bytes([_LIMIT])) != 1 or tags.count(bytes([_PRICE])) > 1:
         raise GuardError(Rule.COMPUTE, "there must be one compute unit limit, and at most one price")
     price = budget(message).price
@@ -193,44 +197,45 @@ def _check_budget(rules: GuardRules, message: Message) -> None:
         raise GuardError(Rule.COMPUTE, f"{price} micro-lamports per compute unit is over {rules.max_priority_fee}")
 
 
-def _check_system(proposal: Proposal, one: Instruction) -> None:
+def _check_system(proposal: Proposal, call: Instruction) -> None:
     """Our wallet may only transfer to our own wrapped SOL. Other accounts may pay us."""
-    if not touches(one, proposal.wallet):
+    if not touches(call, proposal.wallet):
         return
-    if one.data[:4] != _SYSTEM_TRANSFER or len(one.data) != 12 or len(one.accounts) < 2:
+    if call.data[:4] != _SYSTEM_TRANSFER or len(call.data) != 12 or len(call.accounts) < 2:
         raise GuardError(Rule.SYSTEM, "of the system program, only Transfer may be given our wallet")
-    source, target = one.accounts[0].address, one.accounts[1].address
+    source = call.accounts[0].address
+    target = call.accounts[1].address
     if source == proposal.wallet and not _is_own_wrapped(proposal, target):
         raise GuardError(Rule.SYSTEM, f"lamports would go to {target}, which is not our own wrapped SOL")
 
 
-def _check_associated(proposal: Proposal, one: Instruction) -> None:
+def _check_associated(proposal: Proposal, call: Instruction) -> None:
     """Our wallet may only open accounts of its own."""
-    if not touches(one, proposal.wallet):
+    if not touches(call, proposal.wallet):
         return
-    if one.data not in _ASSOCIATED_CREATE or len(one.accounts) < 3 or one.accounts[2].address != proposal.wallet:
+    if call.data not in _ASSOCIATED_CREATE or len(call.accounts) < 3 or call.accounts[2].address != proposal.wallet:
         raise GuardError(Rule.ASSOCIATED, "our wallet would do more than open a token account of its own")
 
 
-def _check_token(proposal: Proposal, one: Instruction) -> int:
+def _check_token(proposal: Proposal, call: Instruction) -> int:
     """Returns how many base units of `mint_in` a token instruction takes from our accounts."""
-    tag = one.data[0] if one.data else -1
-    ours = touches(one, proposal.wallet)
-    if tag in _TRANSFER_SIZES and one.accounts:
-        source = one.accounts[0].address
+    tag = call.data[0] if call.data else -1
+    ours = touches(call, proposal.wallet)
+    if tag in _TRANSFER_SIZES and call.accounts:
+        source = call.accounts[0].address
         mint = _own_mint(proposal, source)
         if mint is None and not ours:
             return 0
-        if mint != proposal.quote.request.mint_in or len(one.data) != _TRANSFER_SIZES[tag]:
+        if mint != proposal.quote.request.mint_in or len(call.data) != _TRANSFER_SIZES[tag]:
             raise GuardError(Rule.TRANSFER, f"tokens would leave {source}, which does not hold what the order spends")
-        return int.from_bytes(one.data[1:9], "little")
+        return int.from_bytes(call.data[1:9], "little")
     # Not authorised by our wallet, or harmless: SyncNative only updates the amount of a wrapped account.
     if not ours or tag == _SYNC_NATIVE:
         return 0
     if tag != _CLOSE:
         name = _TOKEN_NAMES.get(tag, f"number {tag}")
         raise GuardError(Rule.TOKEN, f"our wallet would authorise the token instruction {name}")
-    closed, *targets = (meta.address for meta in one.accounts)
+    closed, *targets = (meta.address for meta in call.accounts)
     if not _is_own_wrapped(proposal, closed) or targets[:1] != [proposal.wallet]:
         raise GuardError(Rule.CLOSE, f"{closed} would be closed: only our own wrapped SOL may be, and only to us")
     # Closing would unwrap all that the account held before, not only what this transaction wrapped.
