@@ -14,7 +14,8 @@ from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
 from dexexec.store.permissions import check_ownership
 from dexexec.store.queries import Cursor
-from dexexec.store.session import UnfitSessionError, UnwritableError, connect
+from dexexec.store.session import connect
+from dexexec.store.session_settings import UnfitSessionError, UnwritableError
 from dexexec.store.standbys import has_asynchronous_standby
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
 from dexexec.store.store import Store

@@ -14,10 +14,11 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from dexexec.store.database import Connection, Database, fetch_row, fetch_rows, translate_postgres_errors
-from dexexec.store.session import lock_class
+from dexexec.store.database import Connection, Database
+from dexexec.store.postgres_errors import translate_postgres_errors
+from dexexec.store.rows import fetch_row, fetch_rows
+from dexexec.store.session_locks import SessionLock, lock_class
 
-LOCK_CLASS = 3
 BATCH = 500
 CLEARED = 1_000
 """For how many orders at once idempotency keys and swaps on the simulated chain are deleted."""
@@ -134,7 +135,7 @@ class ArchiveSession:
         connection = await database.dedicated()
         try:
             with translate_postgres_errors():
-                lock = (lock_class(database.address.schema, LOCK_CLASS),)
+                lock = (lock_class(database.address.schema, SessionLock.ARCHIVE),)
                 row = await fetch_row(connection, "SELECT pg_try_advisory_lock(%s, 0) AS locked", lock)
             yield cls(connection, days_kept) if row and row.locked else None
         finally:

@@ -12,7 +12,8 @@ from uuid import UUID
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.status import Status
-from dexexec.store.database import Connection, fetch_rows
+from dexexec.store.database import Connection
+from dexexec.store.rows import fetch_rows
 
 SUMMARY = """
     id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,

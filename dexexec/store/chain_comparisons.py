@@ -1,39 +1,32 @@
-"""What the record is compared with the chain by: which Postgres it is in, what it knows of orders, and what it learns.
+"""The state of chain comparisons: which Postgres the record is in, and whether it was compared with a chain.
 
-A record can be another than the one that was worked with a moment ago: a standby that was promoted without the last
-commits, a backup that was restored. Its identity (`record_identity()` in Postgres) tells the first; both lack what came
-last. Comparing is the business of `dexexec.recovery`.
+Postgres may be replaced by a promoted standby or a restored backup, which lack the last commits. The identity of the
+record (`record_identity()`) changes with a promotion. `dexexec.recovery` does the comparison (docs/adr/0015).
 """
 
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 
 from dexexec.domain.event import Event
-from dexexec.domain.order import Side
-from dexexec.domain.outcome import Outcome
-from dexexec.domain.quote import Mode, SwapRequest
-from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
-from dexexec.domain.status import Status
-from dexexec.store import restored_keys
-from dexexec.store.database import Database, fetch_row, json_rows, translate_postgres_errors
+from dexexec.domain.recovered_orders import RecordedOrder, Restoration
+from dexexec.store import restored_keys, restored_orders
+from dexexec.store.database import Database
+from dexexec.store.postgres_errors import translate_postgres_errors
 from dexexec.store.restored_keys import Duplicate
-from dexexec.store.session import lock_class
-
-LOCK_CLASS = 4
+from dexexec.store.rows import fetch_row
+from dexexec.store.session_locks import SessionLock, lock_class
 
 NAME = "SELECT name FROM installation"
 
 LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(%s)) AS locked"
 
-# What was committed before the newest attempt is here, whatever is missing: a copy lacks only what came last. Orders do
-# not tell that: new ones are taken in at once, attempts are only recorded after the comparison.
-STANDING = """
+# A copy lacks only the last commits, so everything before its newest attempt is in it. Orders cannot be used for this:
+# new ones are accepted at once after a failover, while attempts are only recorded after the comparison.
+STATE = """
 SELECT record_identity() AS identity, coalesce(c.identity, i.identity) AS compared, c.pending, c.dead_height, c.back_to,
        coalesce(greatest(0, extract(epoch FROM clock_timestamp() - c.begun_at)), 0)::float8 AS begun_seconds,
        extract(epoch FROM greatest(
@@ -70,66 +63,14 @@ IS_STOPPED = """
 SELECT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s') AS stopped
 """
 
-# Orders that were taken over lack most of it. They have ended, so nobody asks for it.
-REQUEST = """coalesce(o.input_mint, '') AS input_mint, coalesce(o.output_mint, '') AS output_mint,
-       coalesce(o.amount_base, 0) AS amount_base, coalesce(o.slippage_bps, 0) AS slippage_bps"""
-ORDERS = f"""
-SELECT o.id, o.side, o.mode, {REQUEST}, o.status, o.version, o.finished_at IS NOT NULL AS ended,
-       coalesce((SELECT json_agg(a ORDER BY a.n) FROM (
-           SELECT n, signature, last_valid_height, outcome FROM attempts WHERE order_id = o.id) a), '[]') AS tries
-FROM orders o WHERE o.id = ANY(%(ids)s)
-UNION ALL
-SELECT o.id, o.side, o.mode, {REQUEST}, o.status, o.version, true, o.tries
-FROM archived_orders o WHERE o.id = ANY(%(ids)s)
-"""  # noqa: S608 - all that is put in is ours
-
-# The claim is raised, so that a worker that still holds the order writes nothing more.
-UPDATE_ORDER = """
-UPDATE orders SET
-    status = %(status)s, version = version + %(steps)s, claim = claim + 1, claims = 0, worker = NULL,
-    venue = %(venue)s, tx_hash = %(tx_hash)s, attempts = greatest(attempts, %(attempts)s),
-    failure_reason = coalesce(%(reason)s, failure_reason), amount_in = %(amount_in)s, amount_out = %(amount_out)s,
-    due_at = %(at)s, finished_at = %(ended)s, finalized_at = %(finalized)s, set_aside_at = NULL, waiting = NULL
-WHERE id = %(id)s AND version = %(version)s AND finished_at IS NULL
-RETURNING id
-"""
-
-INSERT_ORDER = """
-INSERT INTO orders (id, side, amount, mode, input_mint, output_mint, amount_base, slippage_bps, deadline_at, client,
-                    created_at, status, version, venue, tx_hash, attempts, failure_reason, amount_in, amount_out,
-                    finished_at, finalized_at)
-VALUES (%(id)s, %(side)s, %(amount)s, 'exactIn', %(input_mint)s, %(output_mint)s, %(amount_base)s, 0, %(created_at)s,
-        'unknown', %(created_at)s, %(status)s, %(steps)s, %(venue)s, %(tx_hash)s, %(attempts)s, %(reason)s,
-        %(amount_in)s, %(amount_out)s, %(ended)s, %(finalized)s)
-ON CONFLICT (id) DO NOTHING
-RETURNING id
-"""
-
-INSERT_EVENTS = """
-INSERT INTO order_events (order_id, seq, status, at, detail)
-SELECT %(id)s, seq, status, %(at)s, detail
-FROM json_to_recordset(%(events)s::json) AS e(seq int, status text, detail jsonb)
-"""
-
-INSERT_ATTEMPTS = """
-INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, created_at, outcome,
-                      resolved_at, proof)
-SELECT %(id)s, n, venue, signature, decode(payload, 'base64'), 0, '{}', to_timestamp(landed_at), outcome, %(at)s, proof
-FROM json_to_recordset(%(attempts)s::json)
-    AS a(n int, venue text, signature text, payload text, landed_at bigint, outcome text, proof jsonb)
-"""
-
-RESOLVE = """
-UPDATE attempts SET outcome = %(outcome)s, proof = %(proof)s::jsonb, resolved_at = %(at)s
-WHERE order_id = %(id)s AND n = %(n)s AND outcome IS NULL
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class BegunComparison:
-    """A comparison for the Postgres with this identity, that may be taken up by another process. Past the finalized
-    height `dead_height` nothing can land that was signed before; what is older on chain than `back_to` (Unix seconds)
-    is in the record."""
+    """A comparison of the record in the Postgres with this identity, which another process may continue.
+
+    Once the finalized height is past `dead_height`, no transaction that was signed before can land. Transactions on
+    chain from before `back_to` (Unix seconds) are in the record.
+    """
 
     identity: str
     dead_height: int
@@ -138,10 +79,12 @@ class BegunComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonState:
-    """How a record stands to a chain, for one wallet. `identity` is that of the Postgres that answers, `compared` the
-    one whose record was compared last. `pending`, `dead_height` and `back_to` are of a comparison that was begun, as in
-    `BegunComparison`, so many seconds ago (`begun_seconds`; 0 when that is not known). All that was committed before
-    `complete_until` (Unix seconds) is in the record."""
+    """The state of a record with respect to a chain, for one wallet.
+
+    `identity` is that of the Postgres that answers, `compared` the one whose record was compared last. `pending`,
+    `dead_height` and `back_to` are of a comparison that began `begun_seconds` ago (0 when that is not known), as in
+    `BegunComparison`. Everything that was committed before `complete_until` (Unix seconds) is in the record.
+    """
 
     identity: str
     compared: str
@@ -153,13 +96,15 @@ class ComparisonState:
 
 
 class ChainComparisons:
-    """`announce` is told of events once they are durable. Every method raises `UnavailableError`."""
+    """Reads and writes the state of comparisons. `announce` is called with events after their commit. Each method
+    raises `UnavailableError`."""
 
     def __init__(self, database: Database, announce: Callable[[Sequence[Event]], None]) -> None:
-        self._database, self._announce = database, announce
+        self._database = database
+        self._announce = announce
 
     async def record_name(self) -> str:
-        """What the record is called in memos: 8 hex digits."""
+        """Return the name of the record in memos: 8 hex digits."""
         async with self._database.connection() as connection:
             row = await fetch_row(connection, NAME)
         return str(row.name) if row else ""
@@ -168,75 +113,55 @@ class ChainComparisons:
         """How record and chain compare."""
         async with self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            row = await (await cursor.execute(STANDING, (genesis, wallet))).fetchone()
+            row = await (await cursor.execute(STATE, (genesis, wallet))).fetchone()
         assert row is not None  # noqa: S101 - the migration made the one row
         return ComparisonState(**row)
 
     @asynccontextmanager
     async def exclusive(self, genesis: str, wallet: str) -> AsyncIterator[bool]:
-        """Whether this process is the only one to compare for this wallet, as long as the block lasts: a session lock,
-        which dies with the process."""
+        """Try to become the only process that compares for this wallet while the block lasts; yields whether it is."""
+        # A session lock, on a connection of its own: Postgres frees it when the process dies.
         connection = await self._database.dedicated()
         try:
             with translate_postgres_errors():
-                values = (lock_class(self._database.address.schema, LOCK_CLASS), f"{genesis}/{wallet}")
+                values = (lock_class(self._database.address.schema, SessionLock.COMPARISON), f"{genesis}/{wallet}")
                 row = await fetch_row(connection, LOCK, values)
             yield bool(row and row.locked)
         finally:
             await connection.close()
 
     async def begin(self, genesis: str, wallet: str, begun: BegunComparison) -> None:
-        """A comparison is needed: nothing is signed until it is done, by whoever."""
+        """Store that a comparison is needed. No worker signs until a process has completed it."""
         await self._execute(BEGIN, (genesis, wallet, begun.identity, begun.dead_height, begun.back_to))
 
     async def stopped(self, genesis: str, wallet: str) -> None:
-        """Nothing is signed for this wallet at present: to be said again within 30 seconds."""
+        """Store that signing is stopped for this wallet. Must be repeated within 30 seconds."""
         await self._execute(STOPPED, (genesis, wallet))
 
     async def compared(self, genesis: str, wallet: str, identity: str) -> bool:
-        """The record of the Postgres with this identity has all that the chain has. False when another answers now."""
+        """Store that the record of the Postgres with this identity has everything that the chain has. Returns False if
+        another Postgres answers now."""
         values = {"genesis": genesis, "wallet": wallet, "identity": identity}
         async with self._database.connection() as connection:
             return await fetch_row(connection, COMPARED, values) is not None
 
     async def orders(self, order_ids: Sequence[UUID]) -> dict[UUID, RecordedOrder]:
-        """Those of the orders that the record has, wherever they are kept."""
+        """Return those of the orders that the record has, in the main tables or the archive."""
         async with self._database.connection() as connection:
-            cursor = connection.cursor(row_factory=dict_row)
-            rows = await (await cursor.execute(ORDERS, {"ids": list(order_ids)})).fetchall()
-        return {row["id"]: _recorded(row) for row in rows}
+            return await restored_orders.read(connection, order_ids)
 
-    async def restore(self, found: Restoration) -> bool:
-        """Write what the record learns of an order, in one commit; False when the order has changed meanwhile."""
+    async def restore(self, restoration: Restoration) -> bool:
+        """Write what the record lacks of an order, in one commit. Returns False if the order has changed meanwhile."""
         async with self._database.connection() as connection, connection.transaction():
-            now = await fetch_row(connection, "SELECT clock_timestamp() AS at")
-            values = _values(found, now.at)
-            if found.lost is not None and found.lost.key_digest is not None:
-                await restored_keys.keep(connection, found.lost.key_digest, found.order_id)
-            statement = UPDATE_ORDER if found.lost is None else INSERT_ORDER
-            if await fetch_row(connection, statement, values) is None:
-                return False
-            if found.resolved is not None:
-                resolved = {
-                    "n": found.resolved.n,
-                    "outcome": found.resolved.outcome,
-                    "proof": json_rows([found.resolved.proof])[1:-1],
-                }
-                await connection.execute(RESOLVE, values | resolved)
-            await connection.execute(INSERT_ATTEMPTS, values | {"attempts": json_rows(_attempt_rows(found))})
-            await connection.execute(INSERT_EVENTS, values | {"events": json_rows(_event_rows(found))})
-        events = enumerate(found.events, found.version + 1)
-        self._announce(
-            [
-                Event(order_id=found.order_id, seq=seq, status=status, at=now.at, detail=detail)
-                for seq, (status, detail) in events
-            ]
-        )
+            events = await restored_orders.write(connection, restoration)
+        if events is None:
+            return False
+        self._announce(events)
         return True
 
     async def end_duplicates(self) -> list[Duplicate]:
-        """Let orders fail that have the Idempotency-Key of an order which came back after it had swapped. From here on
-        whoever posts with such a key gets that order."""
+        """Let orders fail that have the Idempotency-Key of an order which was restored from the chain. A client that
+        posts with such a key then gets the restored order."""
         async with self._database.connection() as connection, connection.transaction():
             duplicates, events = await restored_keys.end_duplicates(connection)
         self._announce(events)
@@ -248,81 +173,7 @@ class ChainComparisons:
 
 
 async def is_stopped(database: Database) -> bool:
-    """Whether a worker may not sign at present, as record and chain are not compared yet."""
+    """Whether workers may not sign at present, because the record is not compared with the chain yet."""
     async with database.connection() as connection:
         row = await fetch_row(connection, IS_STOPPED)
     return bool(row and row.stopped)
-
-
-def _recorded(row: DictRow) -> RecordedOrder:
-    mints = (row["input_mint"], row["output_mint"])
-    mint_in, mint_out = mints if row["side"] == Side.BUY else mints[::-1]
-    amount = int(row["amount_base"])
-    return RecordedOrder(
-        order_id=row["id"],
-        status=Status(row["status"]),
-        version=row["version"],
-        ended=row["ended"],
-        request=SwapRequest(
-            mint_in=mint_in, mint_out=mint_out, amount=amount, mode=Mode(row["mode"]), slippage_bps=row["slippage_bps"]
-        ),
-        attempts=tuple(
-            RecordedAttempt(
-                one["n"], one["signature"], one["last_valid_height"], one["outcome"] and Outcome(one["outcome"])
-            )
-            for one in row["tries"]
-        ),
-    )
-
-
-def _values(found: Restoration, at: datetime) -> dict[str, object]:
-    last = next((one for one in found.attempts if one.outcome is Outcome.LANDED), found.attempts[-1])
-    confirmed = found.status is Status.CONFIRMED
-    values: dict[str, object] = {
-        "id": found.order_id,
-        "at": at,
-        "version": found.version,
-        "status": found.status,
-        "steps": len(found.events),
-        "venue": last.venue,
-        "tx_hash": last.signature,
-        "attempts": max(one.n for one in found.attempts),
-        "reason": found.reason,
-        "amount_in": found.fill.amount_in if found.fill else None,
-        "amount_out": found.fill.amount_out if found.fill else None,
-        "ended": at if found.ended else None,
-        "finalized": at if confirmed else None,
-    }
-    if found.lost is not None:
-        lost = found.lost
-        values |= {
-            "side": lost.side,
-            "amount": lost.amount,
-            "input_mint": lost.input_mint,
-            "output_mint": lost.output_mint,
-            "amount_base": lost.amount_base,
-            "created_at": lost.created_at,
-        }
-    return values
-
-
-def _attempt_rows(found: Restoration) -> list[Mapping[str, object]]:
-    return [
-        {
-            "n": one.n,
-            "venue": one.venue,
-            "signature": one.signature,
-            "payload": b64encode(one.payload).decode(),
-            "landed_at": one.landed_at,
-            "outcome": one.outcome,
-            "proof": one.proof,
-        }
-        for one in found.attempts
-    ]
-
-
-def _event_rows(found: Restoration) -> list[Mapping[str, object]]:
-    return [
-        {"seq": seq, "status": status, "detail": detail}
-        for seq, (status, detail) in enumerate(found.events, found.version + 1)
-    ]

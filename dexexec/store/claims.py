@@ -14,7 +14,8 @@ from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
-from dexexec.store.database import Database, fetch_rows
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_rows
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, Release
 
 Unreadable = Callable[[UUID, Exception], None]

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from dexexec.store.claims import CLAIMED, Unreadable, read_all
-from dexexec.store.database import Database, fetch_rows
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_rows
 from dexexec.store.steps import Claimed
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)

@@ -8,10 +8,11 @@ The lease covers the other case: a worker that is cut off or frozen while Postgr
 import asyncio
 
 from dexexec.errors import UnavailableError
-from dexexec.store.database import OUTAGES, Connection, Database, fetch_row, fetch_rows, translate_postgres_errors
-from dexexec.store.session import lock_class
+from dexexec.store.database import Connection, Database
+from dexexec.store.postgres_errors import OUTAGES, translate_postgres_errors
+from dexexec.store.rows import fetch_row, fetch_rows
+from dexexec.store.session_locks import SessionLock, lock_class
 
-LOCK_CLASS = 1
 END_SECONDS = 1.0
 
 REGISTER = """
@@ -95,7 +96,7 @@ async def remove_dead_workers(database: Database) -> list[str]:
 
 
 def _locks(database: Database) -> int:
-    return lock_class(database.address.schema, LOCK_CLASS)
+    return lock_class(database.address.schema, SessionLock.WORKER)
 
 
 async def trouble(database: Database) -> str | None:

@@ -1,4 +1,4 @@
-"""Brings the schema up to date: numbered files in `sql/`, each applied once, all under one lock."""
+"""Migrates the schema: applies the numbered files in `sql/`, each once, all under one lock."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ from dexexec.store.schema import (
     ORDERS,
     TAKEN_OVER,
     count_taken_over,
-    explained,
-    look,
+    explain_refusals,
+    inspect_schema,
     migrations,
 )
 
@@ -26,44 +26,47 @@ CREATE TABLE IF NOT EXISTS {MIGRATIONS} (
 """
 
 
-async def migrate(database: Database, tell: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Apply what is missing and return its names. Several processes may call this at once: one applies, the others
-    wait for it. A file that fails leaves everything as it was. Where nothing is missing, no right to change the schema
-    is needed. `tell` is handed a line when a table of before was taken over. Raises `UnusableError` with what stands in
-    the way."""
+async def migrate(database: Database, report: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Apply the missing migrations and return their names. If one fails, none is applied.
+
+    Several processes may call this at once: one applies, the others wait. If none is missing, no right to change the
+    schema is needed. `report` is called with a line if an older table of orders was taken over. Raises `UnusableError`
+    with what prevents the migration.
+    """
     address = database.address
-    doing = ["to tell what its tables are"]
+    doing = ["to list its tables"]
     async with database.connection() as connection:
-        with explained(address, doing):
-            state = await look(connection, address)
+        with explain_refusals(address, doing):
+            state = await inspect_schema(connection, address)
             state.check()
             if not state.pending:
                 await check_rights(connection, address)
                 return []
             async with connection.transaction():
                 with connection.without_time_limits():
-                    await connection.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
+                    # A migration may copy a long history, and the lock may be held by a process that does so.
+                    await connection.execute("SET LOCAL statement_timeout = 0")
                     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-                    state = await look(connection, address)  # somebody else may have done it meanwhile
+                    state = await inspect_schema(connection, address)  # another process may have migrated meanwhile
                     state.check()
-                    if not state.there:
+                    if not state.schema_exists:
                         await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(address.schema)))
-                    if state.takes_over:
+                    if state.has_older_table:
                         doing.append(f"to rename its table {ORDERS}")
                         rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
                         await connection.execute(rename.format(sql.Identifier(ORDERS), sql.Identifier(TAKEN_OVER)))
-                    doing.append("to make tables")
+                    doing.append("to create tables")
                     if not state.applied:
                         await connection.execute(TABLE.encode())
                     for name, text in state.pending:
-                        doing.append(f"what sql/{name} does")
+                        doing.append(f"the statements of sql/{name}")
                         await connection.execute(text.encode())  # bytes: a file is trusted text, but not a literal
                         await connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
-                    taken_over = await count_taken_over(connection) if state.takes_over else None
+                    taken_over = await count_taken_over(connection) if state.has_older_table else None
     if taken_over:
         rows, copied = taken_over
-        tell(
-            f"the table {ORDERS} that was there before is {TAKEN_OVER} now: {copied} of its {rows} rows can be read as"
-            " orders, and none is executed"
+        report(
+            f"the existing table {ORDERS} was renamed to {TAKEN_OVER}: {copied} of its {rows} rows were copied as"
+            " orders that can be read and are not executed"
         )
     return [name for name, _ in state.pending]

@@ -15,8 +15,10 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
-from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, json_rows
+from dexexec.store.database import Connection, Database
 from dexexec.store.dispatcher import CapacityReservation
+from dexexec.store.postgres_errors import REFUSALS
+from dexexec.store.rows import fetch_rows, json_rows
 from dexexec.store.steps import Claimed
 
 # `k`: the advisory lock of a key means that another statement is storing an order with it ("in flight"). It is only

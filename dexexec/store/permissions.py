@@ -1,10 +1,14 @@
-"""The rights that the role of a running service needs, looked at when it starts: what it lacks shows only in use."""
+"""Checks at the start that the Postgres role has every right that a running service needs.
+
+Otherwise a missing right would fail only the first statement that needs it.
+"""
 
 import json
 
 from dexexec.config.postgres_url import Address
-from dexexec.store.database import Connection, Database, fetch_row
-from dexexec.store.schema import MIGRATIONS, quoted, unusable
+from dexexec.store.database import Connection, Database
+from dexexec.store.rows import fetch_row
+from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 
 RIGHTS = {
     "archived_orders": "SELECT",
@@ -20,7 +24,7 @@ RIGHTS = {
     "workers": "SELECT, INSERT, UPDATE, DELETE",
     "write_probes": "SELECT, INSERT, TRUNCATE",
 }
-"""What the role of a running service needs; docs/SCALING.md grants it. The archive is the owner's affair."""
+"""The rights of the role of a running service; docs/SCALING.md grants them. Archiving needs the owner (`OWNED`)."""
 LACKING = """
 SELECT name, privilege FROM json_each_text(%s::json) AS rights(name, privileges),
     LATERAL regexp_split_to_table(privileges, ', ') AS privilege
@@ -37,26 +41,27 @@ FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
 
 
 async def check_rights(connection: Connection, address: Address) -> None:
-    """Raises `UnusableError` unless our role may do with the tables what a running service does."""
+    """Raise `UnusableError` unless our role has all rights on the tables."""
     lacking = await fetch_row(connection, LACKING, (json.dumps(RIGHTS), address.schema))
     if lacking is not None:
         table = lacking.name
         role = (await fetch_row(connection, "SELECT current_user AS role")).role
-        raise unusable(
+        raise unusable_error(
             address,
-            f"the role {role} lacks rights, {lacking.privilege} on {table} first of all: let the tables' owner run"
-            f" GRANT {RIGHTS[table]} ON {quoted(address.schema)}.{table} TO {quoted(role)}; docs/SCALING.md has all",
+            f"the role {role} lacks rights, among them {lacking.privilege} on {table}: let the tables' owner run"
+            f" GRANT {RIGHTS[table]} ON {quoted(address.schema)}.{table} TO {quoted(role)}; docs/SCALING.md lists"
+            " all rights",
         )
 
 
 async def check_ownership(database: Database) -> None:
-    """Raises `UnusableError` unless our role may make, attach and drop partitions of the archive."""
+    """Raise `UnusableError` unless our role may create, attach and drop partitions of the archive."""
     address = database.address
     async with database.connection() as connection:
         row = await fetch_row(connection, OWNED, (address.schema,))
     if not row.owned:
-        raise unusable(
+        raise unusable_error(
             address,
-            f"DEXEXEC_KEEP_DAYS is set, and the archive's partitions are made and dropped by the owner of the tables:"
+            f"DEXEXEC_KEEP_DAYS is set, and only the owner of the tables may create and drop the archive's partitions:"
             f" run workers as {row.owner}, or unset it",
         )

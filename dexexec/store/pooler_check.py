@@ -1,6 +1,7 @@
-"""Looks once, at the start, whether a pooler in front of Postgres keeps sessions; leases are session locks.
+"""Checks at the start that a pooler in front of Postgres keeps a session for each client.
 
-Nothing is set and nothing is locked meanwhile, so that nothing is left on a pooler that does not.
+Leases are session locks, so they need it. The check makes no settings and takes no locks, which a pooler that shares
+sessions would pass on to other clients.
 """
 
 import asyncio
@@ -8,11 +9,12 @@ from typing import Any
 
 import psycopg
 
-from dexexec.store.session import UnfitSessionError, ask_unsettled
+from dexexec.store.session_settings import UnfitSessionError
+from dexexec.store.unsettled_session import query_unsettled
 
 ROUNDS = 5
 SECOND_SECONDS = 5.0
-"""How long a second session may take to be given."""
+"""How long the pooler may take to open a second session."""
 SHARED = (
     "the pooler shares sessions between clients: each has to keep a connection of its own to Postgres. With PgBouncer"
     " set pool_mode = session"
@@ -22,11 +24,11 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 async def refuse_shared_sessions(first: Connection, conninfo: str) -> None:
-    """Raises `UnfitSessionError` when statements of `first`, a new connection to `conninfo`, may go to different
-    sessions of the server, and what psycopg raises."""
+    """Raise `UnfitSessionError` if statements of `first`, a new connection to `conninfo`, may go to different sessions
+    of the server. Raises errors of psycopg."""
     backend = await _backend(first)
     if first.info.backend_pid == backend:
-        return  # no pooler is between: those give out keys for cancelling that are their own
+        return  # without a pooler: a pooler would give the connection a cancellation key of its own
     try:
         async with asyncio.timeout(SECOND_SECONDS):
             async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as second:
@@ -35,15 +37,16 @@ async def refuse_shared_sessions(first: Connection, conninfo: str) -> None:
         raise UnfitSessionError(SHARED) from None
     except TimeoutError:
         raise UnfitSessionError(
-            f"the pooler gave no second session within {SECOND_SECONDS:g} s: raise its pool_size"
+            f"the pooler opened no second session within {SECOND_SECONDS:g} s: raise its pool_size"
         ) from None
     if shared:
         raise UnfitSessionError(SHARED)
 
 
 async def _share(first: Connection, second: Connection, backend: int) -> bool:
-    """Whether `first`, whose process on the server was `backend`, does not have it for itself. While it rests, `second`
-    holds one: a pooler that shares gives it the one that has just become free, or `first` another one afterwards."""
+    """Whether `first`, whose server process was `backend`, shares its session with `second`."""
+    # While `first` is idle, `second` takes a session. A pooler that shares gives it the one that has just become free,
+    # or gives `first` another one afterwards. It may give the right ones by chance, so this is repeated.
     for _ in range(ROUNDS):
         shared = await _backend(second, stay=True) == backend or await _backend(first) != backend
         await second.execute("ROLLBACK")
@@ -53,5 +56,5 @@ async def _share(first: Connection, second: Connection, backend: int) -> bool:
 
 
 async def _backend(connection: Connection, *, stay: bool = False) -> int:
-    [row] = await ask_unsettled(connection, "SELECT pg_backend_pid() AS backend", stay=stay)
+    [row] = await query_unsettled(connection, "SELECT pg_backend_pid() AS backend", stay=stay)
     return int(row.backend)

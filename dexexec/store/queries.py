@@ -15,7 +15,8 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
-from dexexec.store.database import Database, fetch_rows
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_rows
 from dexexec.store.wait_reasons import waiting_for
 
 ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dexexec.domain.funds import Reserved, Shortfall, Spending, reserved_at, shortfall
-from dexexec.store.database import Connection, Database, fetch_rows
+from dexexec.store.database import Connection, Database
+from dexexec.store.rows import fetch_rows
 
 # A lock per wallet until the end of the transaction: otherwise two processes could reserve the same balance, since each
 # sees only what is committed.

@@ -13,7 +13,8 @@ from dexexec.domain.event import Event
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.recovered_orders import end_duplicate
 from dexexec.domain.status import Status
-from dexexec.store.database import Connection, json_rows
+from dexexec.store.database import Connection
+from dexexec.store.rows import json_value
 
 INSERT_KEY = """
 INSERT INTO restored_keys (key_digest, body_digest, order_id)
@@ -76,7 +77,7 @@ async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[
         status, detail = end_duplicate(Status(row["status"]), row["original"])
         event = Event(order_id=row["id"], seq=row["version"] + 1, status=status, at=row["at"], detail=detail)
         values = {"id": event.order_id, "seq": event.seq, "status": status, "at": event.at}
-        values |= {"reason": FailureReason.DUPLICATE, "detail": json_rows([detail])[1:-1]}
+        values |= {"reason": FailureReason.DUPLICATE, "detail": json_value(detail)}
         await connection.execute(END_DUPLICATE, values)
         events.append(event)
     return duplicates, events

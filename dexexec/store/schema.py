@@ -1,7 +1,7 @@
-"""What our schema holds before it is migrated: nothing, our tables, a table of orders of before, or tables of others.
+"""Inspects the schema before it is migrated: it may be empty, or have our tables, an older table, or foreign tables.
 
-It is looked at with no more rights than a service needs that only runs. Whatever stands in the way of the migrations
-is told in one line with what to do, before anything is changed.
+Needs no more rights than a running service has. What prevents the migrations is reported in one line with what to do,
+before anything is changed.
 """
 
 import re
@@ -17,22 +17,24 @@ from psycopg.rows import dict_row
 
 from dexexec.config.postgres_url import Address
 from dexexec.errors import UnusableError
-from dexexec.store.database import Connection, fetch_row, fetch_rows
+from dexexec.store.database import Connection
+from dexexec.store.rows import fetch_row, fetch_rows
 
 OLDEST = 13
-"""The first version of Postgres that has all that the statements use."""
+"""The first version of Postgres that has everything that the statements use."""
 MIGRATIONS = "schema_migrations"
 ORDERS = "orders"
 TAKEN_OVER = "orders_taken_over"
-"""What a table of orders of before is called from then on; 0013 copies its rows."""
-APART = "dexexec"
-"""The schema that is proposed to whoever has other tables where ours would be."""
-EIGHT = frozenset({"id", "side", "amount", "venue", "tx_hash", "status", "failure_reason", "created_at"})
-"""The columns of the table of orders that a user of the documented interface may have made."""
+"""The new name of an older table of orders; sql/0013 copies its rows (docs/adr/0021)."""
+OWN_SCHEMA = "dexexec"
+"""The schema that is proposed when the configured one has foreign tables."""
+OLDER_COLUMNS = frozenset({"id", "side", "amount", "venue", "tx_hash", "status", "failure_reason", "created_at"})
+"""The columns of an older table of orders, which may have been created from the documented interface."""
 TIMES = frozenset({"timestamp with time zone", "timestamp without time zone", "date"})
 
 ROLE = """
-SELECT current_setting('server_version_num')::int / 10000 AS version, current_user AS role, n.oid IS NOT NULL AS there,
+SELECT current_setting('server_version_num')::int / 10000 AS version, current_user AS role,
+       n.oid IS NOT NULL AS schema_exists,
        coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use,
        coalesce(has_schema_privilege(n.oid, 'CREATE'), false) AS may_create,
        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas
@@ -51,8 +53,8 @@ ORDER BY 1
 """
 
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
-"""Errors that say nothing about what was asked for: they are an outage."""
-COPIED = f"""
+"""Errors of the connection or the server, not of the statement: they are outages."""
+COUNT_COPIED = f"""
 SELECT count(*) AS rows, count(o.id) AS copied FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
 """  # noqa: S608 - a constant
 
@@ -61,24 +63,24 @@ SHOWN_COLUMNS = 4
 
 
 def migrations() -> list[tuple[str, str]]:
-    """(file name, SQL) in order."""
+    """Return the migrations in order, each as file name and SQL."""
     folder = files("dexexec") / "sql"
     return sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A table, an index or whatever else has a name."""
+    """A table, an index, or another named object."""
 
     name: str
     kind: str
     owner: str
     owned: bool
-    """Whether our role is its owner, or a member of it."""
+    """Whether our role owns it, or is a member of the owner."""
     readable: bool
     columns: tuple[str, ...]
     created_at: str | None
-    """The type of the column of that name, if there is one."""
+    """The type of the column `created_at`, if there is one."""
 
     def __str__(self) -> str:
         shown = ", ".join(self.columns[:SHOWN_COLUMNS]) + ", …" * (len(self.columns) > SHOWN_COLUMNS)
@@ -87,13 +89,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaState:
-    """What is there: the schema, what our role may do in it, what of our names is taken, and which of the migrations
-    were applied."""
+    """The state of the schema: whether it exists, what our role may do in it, which of our names are taken, and which
+    migrations were applied."""
 
     address: Address
     version: int
     role: str
-    there: bool
+    schema_exists: bool
     may_use: bool
     may_create: bool
     may_create_schemas: bool
@@ -102,69 +104,74 @@ class SchemaState:
     pending: tuple[tuple[str, str], ...]
 
     def check(self) -> None:
-        """Raises `UnusableError` unless the migrations that are pending can be applied."""
+        """Raise `UnusableError` unless the pending migrations can be applied."""
         if self.version < OLDEST:
             self._refuse(f"it is Postgres {self.version}, and {OLDEST} or newer is needed")
         self._refuse_newer()
-        self._refuse_others()
+        self._refuse_foreign_tables()
         self._refuse_lack_of_rights()
 
     @property
-    def takes_over(self) -> bool:
-        """Whether there is a table of orders of before in the place of ours."""
-        found = self.relations.get(ORDERS)
-        if found is None or self.applied or found.kind != "r":
+    def has_older_table(self) -> bool:
+        """Whether there is an older table of orders under the name of ours."""
+        relation = self.relations.get(ORDERS)
+        if relation is None or self.applied or relation.kind != "r":
             return False
-        return set(found.columns) == EIGHT and found.created_at in TIMES
+        # Exactly these columns: another program may have a table `orders` too, which must not be renamed.
+        return set(relation.columns) == OLDER_COLUMNS and relation.created_at in TIMES
 
     def _refuse_newer(self) -> None:
         known = {name for name, _ in migrations()}
         if newer := sorted(self.applied - known):
             self._refuse(
-                f"its tables were made by a newer dexexec ({newer[-1]}) than this one, which knows {max(known)}: start"
+                f"its tables were made by a newer dexexec ({newer[-1]}) than this one ({max(known)}): start"
                 " the newer one. To go back, restore the backup from before it"
             )
 
-    def _refuse_others(self) -> None:
-        """Tables that are not ours are left alone."""
+    def _refuse_foreign_tables(self) -> None:
+        """Refuse a schema where another program's tables have our names."""
         new = {name for _, text in self.pending for name in _MADE.findall(text)}
         new |= set() if self.applied else {MIGRATIONS}
-        new |= {TAKEN_OVER} if self.takes_over else set()
-        others = [self.relations[name] for name in sorted(new & set(self.relations))]
-        others = [one for one in others if not self._is_ours(one) and not (one.name == ORDERS and self.takes_over)]
-        if others:
-            apart = APART if self.address.schema != APART else f"{APART}_orders"
+        new |= {TAKEN_OVER} if self.has_older_table else set()
+        taken = [self.relations[name] for name in sorted(new & set(self.relations))]
+        foreign = [
+            relation
+            for relation in taken
+            if not self._is_ours(relation) and not (relation.name == ORDERS and self.has_older_table)
+        ]
+        if foreign:
+            proposed = OWN_SCHEMA if self.address.schema != OWN_SCHEMA else f"{OWN_SCHEMA}_orders"
             self._refuse(
-                f"the schema {self.address.schema} already has {', '.join(map(str, others))}, which dexexec did not"
-                f" make. Set PG_SCHEMA={apart} (that schema is then made for the tables), or PG_DATABASE to a database"
-                " of its own"
+                f"the schema {self.address.schema} already has {', '.join(map(str, foreign))}, which dexexec did not"
+                f" make. Set PG_SCHEMA={proposed} (dexexec then creates that schema), or PG_DATABASE to a database of"
+                " its own"
             )
 
     def _is_ours(self, found: Relation) -> bool:
-        """An empty table of migrations that has our columns is as good as none."""
+        """Whether this is our table of migrations, still empty."""
         return found.name == MIGRATIONS and found.columns == ("name", "applied_at")
 
     def _refuse_lack_of_rights(self) -> None:
         schema, role = self.address.schema, self.role
         if not self.pending:
             return
-        of_others = [one for one in self.relations.values() if not one.owned]
+        of_others = [relation for relation in self.relations.values() if not relation.owned]
         if of_others and self.applied:
             waiting = ", ".join(name for name, _ in self.pending)
             self._refuse(
                 f"{waiting} must be applied first, by the owner of the tables: run `python -m dexexec migrate` as"
                 f" {of_others[0].owner}"
             )
-        if not self.there and not self.may_create_schemas:
+        if not self.schema_exists and not self.may_create_schemas:
             self._refuse(
-                f"it has no schema {schema}, and the role {role} may not make one: let the database's owner run"
+                f"it has no schema {schema}, and the role {role} may not create one: let the database's owner run"
                 f" CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(role)}"
             )
-        if self.there and not (self.may_create and self.may_use):
-            other = f", or set PG_SCHEMA={APART}, which {role} may make" if self.may_create_schemas else ""
+        if self.schema_exists and not (self.may_create and self.may_use):
+            other = f", or set PG_SCHEMA={OWN_SCHEMA}, which {role} may create" if self.may_create_schemas else ""
             self._refuse(
-                f"the role {role} may not make tables in the schema {schema}: let its owner run GRANT USAGE, CREATE ON"
-                f" SCHEMA {quoted(schema)} TO {quoted(role)}{other}"
+                f"the role {role} may not create tables in the schema {schema}: let its owner run GRANT USAGE, CREATE"
+                f" ON SCHEMA {quoted(schema)} TO {quoted(role)}{other}"
             )
         if of_others:
             self._refuse(
@@ -173,11 +180,11 @@ class SchemaState:
             )
 
     def _refuse(self, problem: str) -> None:
-        raise unusable(self.address, problem)
+        raise unusable_error(self.address, problem)
 
 
-async def look(connection: Connection, address: Address) -> SchemaState:
-    """What there is in the schema. Raises `UnusableError` when that may not be read, and what psycopg raises."""
+async def inspect_schema(connection: Connection, address: Address) -> SchemaState:
+    """Read the state of the schema. Raises `UnusableError` if it may not be read, and errors of psycopg."""
     found = migrations()
     names = {MIGRATIONS, TAKEN_OVER, *(name for _, text in found for name in _MADE.findall(text))}
     cursor = connection.cursor(row_factory=dict_row)
@@ -192,7 +199,7 @@ async def look(connection: Connection, address: Address) -> SchemaState:
 async def _applied(
     connection: Connection, relations: Mapping[str, Relation], role: Mapping[str, Any], address: Address
 ) -> frozenset[str]:
-    """The migrations that were applied; none where the table that should list them is another program's."""
+    """Return the migrations that were applied; none if the table of that name belongs to another program."""
     table = relations.get(MIGRATIONS)
     if table is None or table.columns != ("name", "applied_at"):
         return frozenset()
@@ -203,7 +210,7 @@ async def _applied(
     elif not table.readable:
         lacking = f"SELECT ON {name}"
     if lacking:
-        raise unusable(
+        raise unusable_error(
             address,
             f"the role {role['role']} may not read {name}: let its owner run GRANT {lacking} TO"
             f" {quoted(role['role'])}; docs/SCALING.md has all rights that are needed",
@@ -213,32 +220,32 @@ async def _applied(
 
 
 async def count_taken_over(connection: Connection) -> tuple[int, int]:
-    """Rows of the table of before, and how many of them are orders of ours now."""
-    row = await fetch_row(connection, COPIED)
+    """Return how many rows the older table has, and how many of them were copied as orders."""
+    row = await fetch_row(connection, COUNT_COPIED)
     return row.rows, row.copied
 
 
-def unusable(address: Address, problem: str) -> UnusableError:
-    """One line for people."""
+def unusable_error(address: Address, problem: str) -> UnusableError:
+    """The error for a Postgres that cannot be used, in one line."""
     return UnusableError(f"Postgres at {address.place()} cannot be used: {problem}.")
 
 
 @contextmanager
-def explained(address: Address, doing: Sequence[str] = ("its tables",)) -> Iterator[None]:
-    """Raise `UnusableError` for a statement that Postgres refuses; let outages pass. `doing` ends with what was being
-    done."""
+def explain_refusals(address: Address, doing: Sequence[str]) -> Iterator[None]:
+    """Raise `UnusableError` for a statement that Postgres refuses; outages pass. The last item of `doing` names the
+    current action."""
     try:
         yield
     except PASSING:
         raise
     except psycopg.Error as error:
         why = error.diag.message_primary or str(error).partition("\n")[0]
-        raise unusable(
+        raise unusable_error(
             address,
             f"it refuses {doing[-1]} ({why}). Nothing was changed; docs/SCALING.md has the rights that are needed",
         ) from error
 
 
 def quoted(name: str) -> str:
-    """A name as SQL takes it."""
+    """Return a name as it is written in SQL."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

@@ -1,6 +1,7 @@
 """Finds out whether a standby of Postgres may lack the last commits when it is promoted."""
 
-from dexexec.store.database import Database, fetch_row
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_row
 
 # All receivers of the log except backups and logical replication, which are not standbys. A role without
 # pg_read_all_stats sees how many there are but not their state (it is null); then only the setting can be used.

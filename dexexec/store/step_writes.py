@@ -12,8 +12,10 @@ from uuid import UUID
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.store import reservations
-from dexexec.store.database import REFUSALS, Connection, Database, fetch_rows, json_rows
+from dexexec.store.database import Connection, Database
+from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import WalletReservations
+from dexexec.store.rows import fetch_rows, json_rows
 from dexexec.store.steps import NewAttempt, Resolution, Step
 
 # The parameters are four lists of rows: steps, new attempts, resolutions and events. Everything is joined with `u`, the

@@ -36,10 +36,11 @@ from dexexec.store import (
 )
 from dexexec.store.claims import Unreadable
 from dexexec.store.confirmed_orders import ConfirmedPage
-from dexexec.store.database import REFUSALS, Database
+from dexexec.store.database import Database
 from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
 from dexexec.store.orders import Created, CreateRequest
+from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.steps import Claimed, Release, Step

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from dexexec.store.database import Database, fetch_rows
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_rows
 from dexexec.store.steps import SUSPECT_AFTER
 
 STUCK = f"""

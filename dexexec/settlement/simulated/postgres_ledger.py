@@ -15,7 +15,8 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.chain import Landing, LedgerUnavailable, Receipt
-from dexexec.store.database import Database, json_rows
+from dexexec.store.database import Database
+from dexexec.store.rows import json_rows
 
 RECORD = """
 WITH t AS (

@@ -58,7 +58,7 @@ async def test_sessions_that_a_network_forgot_cost_no_request(
     database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them is answered, and none is refused. One is waited for, and the others are not."""
-    monkeypatch.setattr(session, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(session, "CHECK_SECONDS", 0)
     monkeypatch.setattr(session, "ANSWER_SECONDS", 1)
     monkeypatch.setattr(session, "CANCEL_SECONDS", 0.2)
     async with proxy(of_postgres(database_address)) as network:

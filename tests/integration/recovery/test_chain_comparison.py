@@ -699,11 +699,11 @@ async def test_a_comparison_that_dies_after_some_orders_goes_on_with_the_others(
         restore = at.comparisons.restore
         written: list[UUID] = []
 
-        async def dies(found: Any) -> bool:
+        async def dies(restoration: Any) -> bool:
             if written:
                 raise asyncio.CancelledError
-            written.append(found.order_id)
-            return await restore(found)
+            written.append(restoration.order_id)
+            return await restore(restoration)
 
         at.comparisons.restore = dies  # type: ignore[method-assign]
         with pytest.raises(asyncio.CancelledError):

@@ -11,8 +11,9 @@ import pytest
 
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.errors import UnavailableError
-from dexexec.store import Address, Database, UnfitSessionError, connect, session
-from dexexec.store.session import LOOK, SETTINGS, Session
+from dexexec.store import Address, Database, UnfitSessionError, connect, session, session_settings
+from dexexec.store.session import Session
+from dexexec.store.session_settings import CHECK, SETTINGS
 from dexexec.venue import NoRoute
 from tests.conftest import Servers
 from tests.integration.conftest import bench_at
@@ -31,7 +32,7 @@ def hostile(servers: Servers) -> Iterator[Address]:
 
 
 async def in_force(connection: Session) -> dict[str, Any]:
-    cursor = await connection.execute(LOOK.encode())
+    cursor = await connection.execute(CHECK.encode())
     names = [column.name for column in cursor.description or ()]
     return dict(zip(names, await cursor.fetchone() or (), strict=True))
 
@@ -105,8 +106,8 @@ async def test_orders_that_were_stored_in_another_schema_are_not_forgotten(serve
 async def test_a_setting_that_cannot_be_changed_is_reported_by_its_name(
     hostile: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "DURABLE", frozenset({"remote_apply"}))
-    with pytest.raises(UnfitSessionError, match=r"does not keep what was set: synchronous_commit$"):
+    monkeypatch.setattr(session_settings, "DURABLE", frozenset({"remote_apply"}))
+    with pytest.raises(UnfitSessionError, match=r"does not keep the settings that were made: synchronous_commit$"):
         await Session.begin(hostile)
 
 
@@ -117,7 +118,7 @@ async def test_a_session_that_lost_its_settings_is_not_taken_again(
         async with database.connection() as connection:
             before = connection.info.backend_pid
             await connection.execute("RESET ALL")
-        monkeypatch.setattr(session, "LOOK_SECONDS", 0)
+        monkeypatch.setattr(session, "CHECK_SECONDS", 0)
         async with database.connection() as connection:
             assert connection.info.backend_pid != before
             assert (await in_force(connection))["TimeZone"] == "UTC"
@@ -140,7 +141,7 @@ async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
             async with database.connection() as connection:
                 await connection.execute("SELECT 1")
         assert looks == []
-        monkeypatch.setattr(session, "LOOK_SECONDS", 0)
+        monkeypatch.setattr(session, "CHECK_SECONDS", 0)
         async with database.connection() as connection:
             assert looks == [connection]
 
