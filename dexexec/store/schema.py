@@ -113,7 +113,7 @@ class SchemaState:
 
     @property
     def has_older_table(self) -> bool:
-        """Whether there is an older table of orders under the name of ours."""
+        """Whether there is an older table of orders under our name."""
         relation = self.relations.get(ORDERS)
         if relation is None or self.applied or relation.kind != "r":
             return False

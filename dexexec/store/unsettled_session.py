@@ -30,7 +30,7 @@ async def query_unsettled(fresh: psycopg.AsyncConnection[Any], query: str, *, st
 
 
 async def refuse_another_schema(fresh: psycopg.AsyncConnection[Any], schema: str) -> None:
-    """Raise `UnfitSessionError` if the `search_path` of the role or the database leads to tables of ours in another
+    """Raise `UnfitSessionError` if the `search_path` of the role or the database leads to our tables in another
     schema than `public`, while no `schema` is configured."""
     # An earlier version stored orders where the `search_path` led. They must not be left behind silently.
     for row in await query_unsettled(fresh, ELSEWHERE) if schema == DEFAULT_SCHEMA else ():
