@@ -19,7 +19,8 @@ from dexexec.errors import StartupError, UnreachableError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.recovery.chain_comparison import WalletOnChain
 from dexexec.settlement.sealing import Sealer
-from dexexec.settlement.simulated.chain import Ledger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import Ledger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.pinned_programs import Pins

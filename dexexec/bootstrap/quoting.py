@@ -16,7 +16,7 @@ from dexexec.config.settings import Settings
 from dexexec.domain.quote import SwapRequest
 from dexexec.errors import StartupError, VenuesUnavailableError
 from dexexec.observe.observer import Observer
-from dexexec.settlement.simulated.chain import MemoryLedger
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
 from dexexec.venues.router import Router, Routing, VenueReport

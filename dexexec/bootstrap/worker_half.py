@@ -81,7 +81,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
         stack.push_async_callback(close_venues, venues, shared.observer)
         await prepare_venues(venues)
-        pins.settle(venues, registry.built_in(classes))
+        pins.bind(venues, registry.built_in(classes))
         programs = {venue.name: pins.of(venue.name) for venue in venues}
         permission = _signing_permission(shared, programs, networks, comparisons, record)
         half = _assemble(shared, venues, networks, permission)

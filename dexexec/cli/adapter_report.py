@@ -15,7 +15,7 @@ from dexexec.config.settings import Settings
 from dexexec.errors import AdapterLoadError
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.observe.redaction import Redactor
-from dexexec.settlement.simulated.chain import MemoryLedger
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.guard.pinned_programs import declared, setting
 from dexexec.testing.contract import Result, Verdict, report
 from dexexec.testing.harness import Harness

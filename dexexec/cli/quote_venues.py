@@ -23,8 +23,8 @@ from dexexec.domain.token import Token, Tokens, looks_like_mint
 from dexexec.errors import StartupError
 from dexexec.execution.quote_acceptance import PPM_PER_BPS, within_impact
 from dexexec.observe.observer import Observer
-from dexexec.settlement.simulated.chain import MemoryLedger
-from dexexec.settlement.solana.funds import short
+from dexexec.settlement.simulated.ledger import MemoryLedger
+from dexexec.settlement.solana.funds import abbreviate
 from dexexec.settlement.solana.mint import read_decimals
 from dexexec.venue import SolanaChain, Timeout, VenueError
 from dexexec.venues import registry
@@ -161,7 +161,7 @@ async def _read_token(mint: str, place: str, networks: Networks) -> Token:
             raise StartupError(f"{place} {mint} cannot be looked up: {error}") from error
         decimals = read_decimals(account)
         if decimals is not None:
-            return Token(mint, short(mint), decimals)
+            return Token(mint, abbreviate(mint), decimals)
     if searched:
         raise StartupError(f"{place} {mint} is not a mint on {' or '.join(searched)}")
     raise StartupError(

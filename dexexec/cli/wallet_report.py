@@ -24,7 +24,7 @@ from dexexec.domain.solana import TokenBalance
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.errors import StartupError, install_hint
 from dexexec.observe.observer import Observer
-from dexexec.settlement.simulated.chain import MemoryLedger
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT
 from dexexec.settlement.solana.message import SIGNATURE_FEE
 from dexexec.venue import Network, VenueError

@@ -18,7 +18,8 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.swap import Blockhash, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.settlement.sealing import Sealed, Sealer
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock

@@ -11,7 +11,8 @@ from solders.pubkey import Pubkey
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.simulated.chain import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.testing.clock import ManualClock

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from dexexec.domain import base58
-from dexexec.settlement.simulated.chain import Landing, Ledger, MemoryLedger, Receipt
+from dexexec.settlement.simulated.ledger import Landing, Ledger, MemoryLedger, Receipt
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.store import Address
 from dexexec.testing.clock import ManualClock

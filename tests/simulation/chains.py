@@ -25,7 +25,8 @@ from dexexec.domain.swap import (
     Unknown,
 )
 from dexexec.errors import UnavailableError
-from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS, Landing, LedgerUnavailable, MemoryLedger, Receipt
+from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
+from dexexec.settlement.simulated.ledger import Landing, LedgerUnavailable, MemoryLedger, Receipt
 from dexexec.venue import Chain, Unreachable
 from tests.simulation.wires import SimulatedWire
 
@@ -46,7 +47,7 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
 
 
 class RemoteLedger:
-    """`dexexec.settlement.simulated.chain.Ledger` behind a wire. `observer` is called with each signature that
+    """`dexexec.settlement.simulated.ledger.Ledger` behind a wire. `observer` is called with each signature that
     arrives."""
 
     def __init__(self, ledger: MemoryLedger, wire: SimulatedWire, witness: Callable[[str], None]) -> None:

@@ -25,7 +25,8 @@ from dexexec.execution.worker import Limits, Worker
 from dexexec.intake.intake import ClientLimiter, Intake
 from dexexec.recovery.signing_permission import ComparedRecord
 from dexexec.settlement.settlement import Settlement
-from dexexec.settlement.simulated.chain import SLOT_MS, MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.store import Dispatcher, Store
 from dexexec.venue import AnyVenue, Chain, Network

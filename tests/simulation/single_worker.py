@@ -12,7 +12,8 @@ from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import Settlement
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.venue import Network, VenueError

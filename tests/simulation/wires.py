@@ -12,7 +12,7 @@ from typing import TypeVar
 import psycopg
 
 from dexexec.errors import DexexecError, UnavailableError
-from dexexec.settlement.simulated.chain import LedgerUnavailable
+from dexexec.settlement.simulated.ledger import LedgerUnavailable
 from tests.simulation.loop import VirtualLoop
 
 T = TypeVar("T")

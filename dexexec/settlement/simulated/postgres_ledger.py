@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.errors import UnavailableError
-from dexexec.settlement.simulated.chain import Landing, LedgerUnavailable, Receipt
+from dexexec.settlement.simulated.ledger import Landing, LedgerUnavailable, Receipt
 from dexexec.store.database import Database
 from dexexec.store.rows import json_rows
 
@@ -56,7 +56,7 @@ NOW_HOLDS = 1.0
 
 
 class PostgresLedger:
-    """Implements `dexexec.settlement.simulated.chain.Ledger`. Concurrent calls share statements."""
+    """Implements `dexexec.settlement.simulated.ledger.Ledger`. Concurrent calls share statements."""
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database

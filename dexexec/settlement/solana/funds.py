@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
-from dexexec.settlement.solana.guard.effect_rules import held
+from dexexec.settlement.solana.guard.effect_rules import balance_of
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Message, Program, network_fee
 from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE, SIZE
 from dexexec.venue import InsufficientFunds
@@ -53,20 +53,19 @@ class WalletFunds:
     def lacks_input(self, quote: Quote, needed: int) -> InsufficientFunds | None:
         """Returns the shortage if the wallet holds less than `needed` base units of the token that the order spends."""
         mint = quote.request.mint_in
-        balance = held(self.accounts, self.address, mint)
+        balance = balance_of(self.accounts, self.address, mint)
         return self.lacks(mint, balance, needed, "for the swap") if balance < needed else None
 
     def lacks_lamports(self, why: str) -> InsufficientFunds:
         """Returns a shortage of lamports whose amount the chain does not report."""
-        return InsufficientFunds(
-            f"the wallet {short(self.address)} holds {self._amount(WSOL, self.lamports())}, which is not enough: {why}"
-        )
+        balance = self._amount(WSOL, self.lamports())
+        return InsufficientFunds(f"the wallet {abbreviate(self.address)} holds {balance}, which is not enough: {why}")
 
     def lacks(self, mint: str, balance: int, needed: int, why: str) -> InsufficientFunds:
         """Returns the shortage of a wallet that holds `balance` of the `needed` base units of `mint`."""
         wanted = self._amount(mint, needed) if self.tokens.get(mint) else str(needed)
         return InsufficientFunds(
-            f"the wallet {short(self.address)} holds {self._amount(mint, balance)}, and {wanted} are needed: {why}"
+            f"the wallet {abbreviate(self.address)} holds {self._amount(mint, balance)}, and {wanted} are needed: {why}"
         )
 
     def certain(self, message: Message) -> int:
@@ -121,6 +120,6 @@ def amount_text(units: int, mint: str, token: Token | None) -> str:
     return f"{from_base_units(units, token.decimals)} {token.symbol}" if token else f"{units} base units of {mint}"
 
 
-def short(address: str) -> str:
+def abbreviate(address: str) -> str:
     """Abbreviates an address to its first four letters."""
     return f"{address[:4]}…"

@@ -43,7 +43,7 @@ from dexexec.settlement.solana.transaction import (
     signature_text,
 )
 from dexexec.settlement.solana.wallet import Wallet
-from dexexec.settlement.solana.wrapped_sol import from_wrapped, keep_open, lamports_wrapped, open_strictly
+from dexexec.settlement.solana.wrapped_sol import amount_from_wrapped, keep_open, lamports_wrapped, open_only_if_absent
 from dexexec.venue import (
     AccountFrozen,
     AnyVenue,
@@ -213,7 +213,7 @@ class SolanaSealer:
         if it still does not exist then."""
         account = read_token_account(shown.get(self._wrapped))
         if account is None:
-            return open_strictly(steps, self._wrapped)
+            return open_only_if_absent(steps, self._wrapped)
         if account.owner != self.payer:
             return steps  # the guard refuses it
         spend = 0
@@ -222,7 +222,7 @@ class SolanaSealer:
             funds = self._funds(shown)
             costs = funds.certain(drafted) - wanted + WALLET_RENT
             reserved = await self._reserved(self.payer, slot)
-            spend = from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
+            spend = amount_from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
         return keep_open(steps, self.payer, self._wrapped, spend)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:

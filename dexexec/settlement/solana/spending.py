@@ -10,7 +10,7 @@ from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
-from dexexec.settlement.solana.guard.effect_rules import held
+from dexexec.settlement.solana.guard.effect_rules import balance_of
 from dexexec.settlement.solana.guard.message_rules import Proposal
 from dexexec.settlement.solana.message import network_fee
 from dexexec.settlement.solana.token_account import read_token_account
@@ -47,7 +47,7 @@ def spending_of(
         wrapped = account.amount if account else 0
         needs.append(Need(WSOL, min(proposal.wrapped_allowance, wrapped), wrapped))
     else:
-        needs.append(Need(mint, most, held(before, wallet, mint)))
+        needs.append(Need(mint, most, balance_of(before, wallet, mint)))
     return Spending(wallet, slot, tuple(needs))
 
 

@@ -23,7 +23,7 @@ def lamports_wrapped(steps: Iterable[Instruction], wallet: str, wrapped: str) ->
     return sum(_lamports(step) for step in steps if _wraps(step, wallet, wrapped))
 
 
-def from_wrapped(wanted: int, costs: int, lamports: int, wrapped: int, reserved: Mapping[str, int]) -> int:
+def amount_from_wrapped(wanted: int, costs: int, lamports: int, wrapped: int, reserved: Mapping[str, int]) -> int:
     """Returns how much of the `wanted` lamports to sell comes from the `wrapped` balance.
 
     `lamports` is the wallet's own balance, which also pays `costs`. `reserved` is what open attempts may take of both.
@@ -54,7 +54,7 @@ def keep_open(steps: Iterable[Instruction], wallet: str, wrapped: str, spend: in
     return tuple(kept)
 
 
-def open_strictly(steps: tuple[Instruction, ...], wrapped: str) -> tuple[Instruction, ...]:
+def open_only_if_absent(steps: tuple[Instruction, ...], wrapped: str) -> tuple[Instruction, ...]:
     """Returns `steps` for a wallet without the account `wrapped`: they fail if it exists by the time they land."""
     # The instruction that closes the account would otherwise unwrap SOL that another transaction put there meanwhile.
     closes = any(_closes(step, wrapped) for step in steps)

@@ -17,7 +17,8 @@ from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.spending import ReservationsByChain, nothing_reserved

@@ -11,7 +11,7 @@ import pytest
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
-from dexexec.settlement.simulated.chain import Receipt
+from dexexec.settlement.simulated.ledger import Receipt
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.store import Address, ArchiveSession, Resolution
 from tests.support.aged_orders import Ground, open_retention

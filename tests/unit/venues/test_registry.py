@@ -11,7 +11,8 @@ from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import AdapterLoadError, StartupError
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, Network, NoRoute, Unsupported, Venue, VenueContext
 from dexexec.venues import registry

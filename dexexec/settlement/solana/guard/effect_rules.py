@@ -70,7 +70,7 @@ def frozen_accounts(accounts: Mapping[str, Account | None], wallet: str) -> list
     return [at for at, token in owned if token is not None and token.frozen]
 
 
-def held(accounts: Mapping[str, Account | None], wallet: str, mint: str) -> int:
+def balance_of(accounts: Mapping[str, Account | None], wallet: str, mint: str) -> int:
     """Returns our balance of `mint` in base units; for wrapped SOL including the wallet's own lamports."""
     tokens = (_own(account, wallet) for account in accounts.values())
     amount = sum(token.amount for token in tokens if token is not None and token.mint == mint)

@@ -17,7 +17,7 @@ NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 class Pins:
-    """Pinned programs (base58) by the venue's name. `given` are the operator's pins. `settle` is called once, before
+    """Pinned programs (base58) by the venue's name. `given` are the operator's pins. `bind` is called once, before
     anything is signed."""
 
     def __init__(self, given: Mapping[str, frozenset[str]] = NONE) -> None:
@@ -41,7 +41,7 @@ class Pins:
         """Returns what the venue's transactions may call in addition to Solana's own programs."""
         return self._programs.get(venue, frozenset())
 
-    def settle(self, venues: Iterable[AnyVenue], built_in: Collection[str]) -> None:
+    def bind(self, venues: Iterable[AnyVenue], built_in: Collection[str]) -> None:
         """Pins the programs of the venues in `built_in` that have no pins yet, and compares all venues with their pins.
 
         Raises `AdapterLoadError`, which names the setting, if a venue calls a program that is not pinned, or if a

@@ -13,7 +13,8 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import UnsignedSwap
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, Timeout, Unreachable, Unsupported, VenueContext
 from dexexec_adapters.curves import cpmm, damm_v2

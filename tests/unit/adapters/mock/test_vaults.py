@@ -12,7 +12,8 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import AdapterLoadError
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, Network, NoRoute, VenueContext
 from dexexec.venues.registry import create

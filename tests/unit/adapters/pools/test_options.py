@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import AdapterLoadError
-from dexexec.settlement.simulated.chain import MemoryLedger, SimulatedChain
+from dexexec.settlement.simulated.chain import SimulatedChain
+from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Network, Unsupported, VenueContext
 from dexexec.venues.registry import read_options

@@ -21,16 +21,8 @@ from dexexec.domain.swap import (
     fill_of,
     proves_expiry,
 )
-from dexexec.settlement.simulated.chain import (
-    FINALITY,
-    SLOT_MS,
-    VALID_FOR,
-    Landing,
-    LedgerUnavailable,
-    MemoryLedger,
-    Receipt,
-    SimulatedChain,
-)
+from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS, VALID_FOR, SimulatedChain
+from dexexec.settlement.simulated.ledger import Landing, LedgerUnavailable, MemoryLedger, Receipt
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable

@@ -9,7 +9,7 @@ import pytest
 from dexexec.domain.quote import Mode
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import KNOWN, WSOL, Token, Tokens
-from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT, WalletFunds, short
+from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT, WalletFunds, abbreviate
 from dexexec.settlement.solana.message import (
     SIGNATURE_FEE,
     Message,
@@ -58,7 +58,7 @@ def funds(
 
 
 def words(found: Exception | None) -> str:
-    return str(found).replace(short(WALLET), "WALLET") if found else ""
+    return str(found).replace(abbreviate(WALLET), "WALLET") if found else ""
 
 
 def test_a_wallet_that_can_pay_has_no_shortage() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import Rule
-from dexexec.settlement.solana.guard.effect_rules import held, own_accounts
+from dexexec.settlement.solana.guard.effect_rules import balance_of, own_accounts
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.token_account import read_token_account
 from tests.support.swap_transactions import (
@@ -257,8 +257,8 @@ def test_only_token_accounts_are_read_as_such() -> None:
 
 def test_our_wallets_balances_are_summed_up() -> None:
     accounts = {**AFTER, WRAPPED: token_account(WSOL, 5)}
-    assert held(accounts, WALLET, MINT_IN) == 900
-    assert held(accounts, WALLET, WSOL) == LOST + 5
-    assert held(accounts, VENUE, MINT_OUT) == 9_950
-    assert held({}, WALLET, WSOL) == 0
+    assert balance_of(accounts, WALLET, MINT_IN) == 900
+    assert balance_of(accounts, WALLET, WSOL) == LOST + 5
+    assert balance_of(accounts, VENUE, MINT_OUT) == 9_950
+    assert balance_of({}, WALLET, WSOL) == 0
     assert own_accounts(BEFORE, WALLET) == {WALLET: wallet_account(SOL), OURS_IN: token_account(MINT_IN, 1_000)}

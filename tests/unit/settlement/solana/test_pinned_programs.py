@@ -61,7 +61,7 @@ def venue(says: object = frozenset({AMM}), kind: type[Stranger] = Stranger) -> A
 
 
 def settled(pins: Pins, *venues: AnyVenue, built_in: Iterable[str] = ()) -> Pins:
-    pins.settle(venues or [venue()], frozenset(built_in))
+    pins.bind(venues or [venue()], frozenset(built_in))
     return pins
 
 
