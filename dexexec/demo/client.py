@@ -1,7 +1,7 @@
-"""The demo's client, as any client of the service could be written: it neither loses nor repeats anything.
+"""The demo's HTTP and WebSocket client: an example of a client that neither loses nor duplicates an order.
 
-A POST has an Idempotency-Key, so that it can be repeated after a lost answer. A socket that ends is opened again with
-`afterSeq`. Events are collected in `DemoOrder`s, and checked in `demo.order`.
+A POST has an Idempotency-Key, so it can be repeated when its answer is lost. A socket that ends is opened again with
+`afterSeq`. Received events are stored in `DemoOrder`; `order.py` checks them.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ REQUEST_SECONDS = 15.0
 CHECK_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 PING_SECONDS = 10.0
-REFUSALS = frozenset({400, 401, 403, 404, 405, 426})
-"""Answers to a handshake for which a retry is useless."""
+FINAL_REFUSALS = frozenset({400, 401, 403, 404, 405, 426})
+"""HTTP answers to a handshake that are the same when it is repeated."""
 
 
 class DemoClient:
-    """Posts orders, follows each on its own socket, and reads records.
+    """Posts orders, follows each on its own socket, and reads their records.
 
-    `changed` is called with an order that has changed, `say` with messages for people. `now` is a monotonic clock
+    `changed` is called with each order that changed, `say` with other lines for people. `now` is a monotonic clock
     (seconds).
     """
 
@@ -41,66 +41,77 @@ class DemoClient:
         self, url: str, *, changed: Callable[[DemoOrder], None], say: Callable[[str], None], now: Callable[[], float]
     ) -> None:
         self._url = url.rstrip("/")
-        self._changed, self._say, self._now = changed, say, now
-        self._posting, self._connecting = asyncio.Semaphore(POSTS_AT_ONCE), asyncio.Semaphore(CONNECTS_AT_ONCE)
+        self._changed = changed
+        self._say = say
+        self._now = now
+        # Thousands of connections at the same moment would overflow the server's queue of new connections.
+        self._posting = asyncio.Semaphore(POSTS_AT_ONCE)
+        self._connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        # An own instance: the shared one of the event loop must not be closed, and allows only ten connections.
         self._http = AsyncHTTPClient(force_instance=True, max_clients=POSTS_AT_ONCE)
-        self._cut: set[DemoOrder] = set()
-        self._cut_at = 0.0
+        self._disconnected: set[DemoOrder] = set()
+        self._disconnected_at = 0.0
 
     def close(self) -> None:
         """Close the HTTP client."""
         self._http.close()
 
     async def check(self) -> None:
-        """Check that the service answers. Raises `UnreachableError`, with the remedy."""
+        """Check that the service answers. Raises `UnreachableError` with the remedy."""
         try:
             answer = await self._fetch("/readyz", CHECK_SECONDS)
         except (HTTPClientError, OSError, ValueError) as error:
-            text = f"{self._url} does not answer ({_words(error)}): is it running? Start it with python -m dexexec"
+            text = f"{self._url} does not answer ({_describe_error(error)}). Start the service with python -m dexexec"
             raise UnreachableError(f"{text}, or name another server with --url") from error
-        health = _object(answer.body)
+        health = _json_object(answer.body)
+        # Only this service answers /readyz with a list of what is missing.
         if answer.code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE} or "missing" not in health:
             text = f"the server at {self._url} is not dexexec (HTTP {answer.code} for /readyz)"
             raise UnreachableError(f"{text}: name the right server with --url")
         missing = health["missing"]
         if isinstance(missing, list) and missing:
-            self._say(f"the server is not ready, {' and '.join(map(str, missing))} missing: orders may have to wait")
+            self._say(
+                f"the server is not ready ({' and '.join(map(str, missing))} missing), so orders may have to wait"
+            )
 
     async def execute(self, order: DemoOrder) -> None:
-        """Post an order and follow it to its end, unless it is given up."""
+        """Post an order and follow it to its end, or give it up."""
         async with self._posting:
             await self._post(order)
         if order.order_id:
             await self._follow(order)
 
     async def read_record(self, order: DemoOrder) -> None:
-        """Read the order's record from the service; it stays None without an answer."""
+        """Read the stored order. `order.record` stays None if the service does not return it."""
         try:
             async with self._posting:
                 answer = await self._fetch(f"/api/orders/{order.order_id}", REQUEST_SECONDS)
         except (HTTPClientError, OSError):
             return
         if answer.code == HTTPStatus.OK:
-            order.record = _object(answer.body)
+            order.record = _json_object(answer.body)
 
     async def _post(self, order: DemoOrder) -> None:
         body = json.dumps({"side": order.side, "amount": order.amount})
         headers = {"Content-Type": "application/json", "Idempotency-Key": order.key}
         order.posted_at = self._now()
-        for tried in range(1, POST_TRIES + 1):
-            pause: float | None = _pause(tried)
+        for attempt in range(1, POST_TRIES + 1):
+            pause: float | None = _pause(attempt)
             try:
                 answer = await self._fetch(EXECUTE, REQUEST_SECONDS, method="POST", headers=headers, body=body)
             except (HTTPClientError, OSError) as error:
-                order.note = f"no answer ({_words(error)})"
+                # The order may have been accepted all the same. The same key makes the next POST safe.
+                order.note = f"no answer ({_describe_error(error)})"
             else:
-                reply = _object(answer.body)
-                if answer.code == HTTPStatus.ACCEPTED and isinstance(reply.get("orderId"), str):
-                    order.order_id, order.note = str(reply["orderId"]), ""
+                body_object = _json_object(answer.body)
+                if answer.code == HTTPStatus.ACCEPTED and isinstance(body_object.get("orderId"), str):
+                    order.order_id = str(body_object["orderId"])
+                    order.note = ""
                     self._changed(order)
                     return
-                order.note, pause = describe(answer.code, reply), retry_after(answer.code, answer.headers, reply)
-            if pause is None or tried == POST_TRIES:
+                order.note = describe(answer.code, body_object)
+                pause = retry_after(answer.code, answer.headers, body_object)
+            if pause is None or attempt == POST_TRIES:
                 break
             order.note += f"; again in {pause:.1f} s"
             self._changed(order)
@@ -113,79 +124,85 @@ class DemoClient:
         while not order.ended and not order.given_up:
             if failures:
                 await asyncio.sleep(_pause(failures))
-            received = len(order.events)
-            cause = await self._one_socket(order)
-            failures = failures + 1 if len(order.events) == received else 1
+            events_before = len(order.events)
+            cause = await self._follow_on_one_socket(order)
+            # Only sockets without an event make the pauses longer. A server that restarts often is still followed.
+            failures = failures + 1 if len(order.events) == events_before else 1
             if cause and not order.ended and not order.given_up:
-                self._lost(order, cause)
-        self._back(order)
+                self._mark_disconnected(order, cause)
+        self._mark_connected(order)
 
-    async def _one_socket(self, order: DemoOrder) -> str:
-        """Follow on one socket until it ends; returns why it ended."""
+    async def _follow_on_one_socket(self, order: DemoOrder) -> str:
+        """Follow an order on one socket until it ends. Returns why it ended."""
         request = HTTPRequest(self._url.replace("http", "ws", 1) + EXECUTE, request_timeout=REQUEST_SECONDS)
         try:
             async with self._connecting:
                 connection = await websocket_connect(request, ping_interval=PING_SECONDS)
         except HTTPClientError as error:
-            if error.code in REFUSALS:
-                order.given_up = f"its socket was refused: HTTP {error.code} {_words(error)}"
+            if error.code in FINAL_REFUSALS:
+                order.given_up = f"its socket was refused: HTTP {error.code} {_describe_error(error)}"
                 self._changed(order)
-            return _words(error)
+            return _describe_error(error)
         except (WebSocketError, OSError) as error:
-            return _words(error)
+            return _describe_error(error)
         order.sockets += 1
         try:
             await connection.write_message(json.dumps(_subscription(order)))
-            self._back(order)
+            self._mark_connected(order)
             while not order.ended and not order.given_up:
                 message = await connection.read_message()
                 if message is None:
                     return _close_cause(connection)
-                self._hear(order, message)
-            await self._say_goodbye(order, connection)
+                self._receive(order, message)
+            await self._close_and_drain(order, connection)
         except (WebSocketError, OSError) as error:
-            return _words(error)
+            return _describe_error(error)
         finally:
             connection.close()
         return ""
 
-    async def _say_goodbye(self, order: DemoOrder, connection: WebSocketClientConnection) -> None:
-        """Close, and read further messages until the other side closes too, for a short time."""
+    async def _close_and_drain(self, order: DemoOrder, connection: WebSocketClientConnection) -> None:
+        """Close the socket, and receive everything until the server closes it too, for at most `CLOSE_SECONDS`."""
+        # An event after the final one would be a fault of the service, so these messages are checked as well.
         connection.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 while (message := await connection.read_message()) is not None:
-                    self._hear(order, message)
+                    self._receive(order, message)
         except TimeoutError:
             pass
 
-    def _hear(self, order: DemoOrder, message: str | bytes) -> None:
-        received = _object(message)
-        error = received.get("error")
+    def _receive(self, order: DemoOrder, message: str | bytes) -> None:
+        event = _json_object(message)
+        error = event.get("error")
         if isinstance(error, dict):
             text = f"{error.get('code')}: {one_line(str(error.get('message')))}"
+            # The service cannot read the order at the moment, and closes the socket: the next one resumes.
             if error.get("code") == "unavailable":
                 order.note = text
             else:
                 order.given_up = f"its socket received the error {text}"
-        elif not order.take(received, self._now()):
-            order.given_up = f"its socket received an invalid event: {one_line(str(message)[:80])}"
+        elif not order.add_event(event, self._now()):
+            order.given_up = (
+                f"its socket received a message that is not one of its events: {one_line(str(message)[:80])}"
+            )
         self._changed(order)
 
-    def _lost(self, order: DemoOrder, cause: str) -> None:
-        if not self._cut:
-            self._cut_at = self._now()
+    def _mark_disconnected(self, order: DemoOrder, cause: str) -> None:
+        # One line for all sockets: a restart of the server disconnects them at the same time.
+        if not self._disconnected:
+            self._disconnected_at = self._now()
             self._say(f"connection lost ({cause}): reconnecting with afterSeq")
-        self._cut.add(order)
+        self._disconnected.add(order)
         order.note = "reconnecting"
 
-    def _back(self, order: DemoOrder) -> None:
-        if order not in self._cut:
+    def _mark_connected(self, order: DemoOrder) -> None:
+        if order not in self._disconnected:
             return
         order.note = ""
-        self._cut.discard(order)
-        if not self._cut:
-            self._say(f"all sockets are connected again, after {self._now() - self._cut_at:.1f} s")
+        self._disconnected.discard(order)
+        if not self._disconnected:
+            self._say(f"all sockets are connected again, after {self._now() - self._disconnected_at:.1f} s")
 
     async def _fetch(self, path: str, seconds: float, **options: object) -> HTTPResponse:
         request = HTTPRequest(self._url + path, request_timeout=seconds, connect_timeout=seconds, **options)  # type: ignore[arg-type]
@@ -193,7 +210,7 @@ class DemoClient:
 
 
 def check_url(url: str) -> None:
-    """Raises `UnreachableError` unless `url` is a valid HTTP address."""
+    """Raises `UnreachableError` unless `url` is a valid http or https URL."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -204,7 +221,7 @@ def check_url(url: str) -> None:
 
 
 def describe(code: int, problem: Message) -> str:
-    """A refusal as text for people: the problem document's title and detail, else the status."""
+    """A refusal for people: the text of its problem document, or the status code alone."""
     title = one_line(str(problem.get("title") or ""))
     if not title:
         return f"HTTP {code}"
@@ -218,16 +235,14 @@ def describe(code: int, problem: Message) -> str:
 
 
 def retry_after(code: int, headers: Mapping[str, str], problem: Message) -> float | None:
-    """Seconds until the next try; None if the answer will not change.
-
-    `retryAfterMs` of the document is more exact than the header, which has whole seconds.
-    """
+    """Seconds after which to try again, or None if the answer will not change."""
+    # `retryAfterMs` is more exact than the header, which has whole seconds.
     exact = problem.get("retryAfterMs")
     if isinstance(exact, int) and exact >= 0:
         return exact / 1000
-    given = headers.get("Retry-After", "")
-    if given.isascii() and given.isdigit():
-        return float(given)
+    header = headers.get("Retry-After", "")
+    if header.isascii() and header.isdigit():
+        return float(header)
     return 1.0 if code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} else None
 
 
@@ -239,16 +254,16 @@ def _pause(failures: int) -> float:
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)))
 
 
-def _object(text: str | bytes) -> dict[str, object]:
-    """The JSON object in `text`; empty if it has none."""
+def _json_object(text: str | bytes) -> dict[str, object]:
+    """The JSON object in `text`, or an empty one for anything else."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     text: str | None = str(error)
     if isinstance(error, HTTPClientError):
         text = error.message
@@ -259,5 +274,5 @@ def _words(error: Exception) -> str:
 
 def _close_cause(connection: WebSocketClientConnection) -> str:
     if connection.close_code is None:
-        return "cut off"
+        return "the connection broke"
     return f"closed with {connection.close_code}, {one_line(connection.close_reason or 'no reason given')}"

@@ -1,7 +1,8 @@
-"""The demo's orders and the checks of their events: plain values and pure functions.
+"""The demo's orders, the checks on their events, and the summary of a run, as pure functions.
 
-An order is at fault if it did not end, or if its socket did not receive exactly the events of its record: `seq` 1, 2,
-3 ... up to the final event, each once, in order, with the same content. An order that ended as failed is no fault.
+An order has a fault when it did not end, or when its socket did not receive exactly the events of the stored order:
+`seq` 1, 2, 3 ... up to the final event, each once, in order and with the same content. An order that ended as `failed`
+is not a fault. The demo exits with 0 only without faults.
 """
 
 from collections import Counter
@@ -17,26 +18,26 @@ SIZES = (
     ("buy", "0.01"), ("sell", "25"), ("buy", "2.5"), ("sell", "1000"),
     ("buy", "400"), ("sell", "60000"), ("buy", "0.5"), ("sell", "250"),
 )  # fmt: skip
-"""Small and large amounts of the default pair: fees favour one mock venue for small ones, depth the other for large
-ones."""
+"""Sides and amounts of the default pair. The mocks' fees favour one venue for small orders, and their depth the other
+for large ones."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class DemoOrder:
-    """One order of the demo. Times are seconds on one monotonic clock; `key` is its Idempotency-Key."""
+    """One order of the demo. Times are seconds of one monotonic clock; `key` is its Idempotency-Key."""
 
     side: str
     amount: str
     key: str
     order_id: str = ""
     events: list[Message] = field(default_factory=list)
-    """The events in the order of their arrival."""
+    """In the order in which they arrived, including duplicates."""
     posted_at: float | None = None
     confirmed_at: float | None = None
     """When its first `confirmed` event came, final or not."""
     ended_at: float | None = None
     note: str = ""
-    """The current problem, as text for people."""
+    """What delays it at the moment, for people."""
     given_up: str = ""
     """Why it could not be posted or followed."""
     sockets: int = 0
@@ -45,22 +46,23 @@ class DemoOrder:
 
     @property
     def short_id(self) -> str:
-        """The random end of the id. Its beginning is the time, which orders of one moment share."""
+        """The end of the id, which is random. Its beginning is the time, and equal for orders of the same moment."""
         return self.order_id[-8:]
 
     @property
     def seqs(self) -> list[int]:
-        """The `seq` of every event, in the order in which they came."""
+        """The `seq` of every event, in the order of arrival."""
+        # The events come from outside, so a `seq` may have any type.
         return [seq for event in self.events if isinstance(seq := event.get("seq"), int)]
 
     @property
     def last_seq(self) -> int:
-        """The `seq` after which a new socket resumes."""
+        """The highest `seq` received, after which a new socket resumes."""
         return max(self.seqs, default=0)
 
     @property
     def status(self) -> str:
-        """The last received status; before the first event, the state of posting."""
+        """The status of the last event, or before the first event the progress of the POST."""
         if self.events:
             return str(self.events[-1].get("status"))
         if self.given_up:
@@ -69,16 +71,16 @@ class DemoOrder:
 
     @property
     def ended(self) -> bool:
-        """Whether its final event came."""
+        """Whether its final event has arrived."""
         return self.ended_at is not None
 
     @property
     def undoable(self) -> bool:
-        """Whether it was ever confirmed but not final, as only real transactions are."""
+        """Whether it was confirmed before it was final. Only real transactions are."""
         return any(event.get("status") == Status.CONFIRMED and event.get("final") is False for event in self.events)
 
-    def take(self, event: Message, at: float) -> bool:
-        """Record an event that came at time `at`. False, with a note, if it is not an event of this order."""
+    def add_event(self, event: Message, at: float) -> bool:
+        """Store an event that arrived at time `at`. Returns False for anything but an event of this order."""
         seq, status = event.get("seq"), event.get("status")
         if event.get("orderId") != self.order_id or type(seq) is not int or status not in list(Status):
             return False
@@ -97,29 +99,29 @@ class DemoOrder:
         return (now if self.ended_at is None else self.ended_at) - self.posted_at
 
     def latest(self, name: str) -> str:
-        """The newest value of a field in the events, as text."""
-        found = (event[name] for event in reversed(self.events) if event.get(name) is not None)
-        return one_line(str(next(found, "")))
+        """The latest value of an event field, as text."""
+        values = (event[name] for event in reversed(self.events) if event.get(name) is not None)
+        return one_line(str(next(values, "")))
 
-    def trouble(self) -> str:
-        """The reason and detail of the last event, if it has any."""
+    def failure(self) -> str:
+        """The reason and detail of the last event, if it has them."""
         last = self.events[-1] if self.events else {}
-        reasons = [str(last[name]) for name in ("reason", "detail") if last.get(name)]
-        return one_line(": ".join(reasons))
+        texts = [str(last[name]) for name in ("reason", "detail") if last.get(name)]
+        return one_line(": ".join(texts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The result of a run. `faults` lists each fault with its orders, `signature` is that of a real transaction."""
+    """The result of a run. `faults` maps each fault to its orders; `signature` is one of a real transaction, if any."""
 
     orders: int
     statuses: Mapping[str, int]
     reasons: Mapping[str, int]
     venues: Mapping[str, int]
     seconds: Sequence[float]
-    """Seconds from POST to the final event, of orders that ended."""
+    """From POST to the final event, for orders that ended."""
     confirmed_seconds: Sequence[float]
-    """Seconds from POST to the first `confirmed`; empty if that was final for all orders."""
+    """From POST to the first `confirmed`. Empty if that was the final event of all orders."""
     events: int
     sockets: int
     reconnects: int
@@ -128,12 +130,12 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 only if every order ended and no event was missing."""
+        """0 only if there is no fault."""
         return 1 if self.faults else 0
 
 
 def plan(count: int, keys: Iterable[str]) -> list[DemoOrder]:
-    """That many orders, of alternating sides and sizes."""
+    """`count` orders with alternating sides and different sizes."""
     return [
         DemoOrder(side=side, amount=amount, key=key)
         for (side, amount), key in islice(zip(cycle(SIZES), keys, strict=False), count)
@@ -141,8 +143,10 @@ def plan(count: int, keys: Iterable[str]) -> list[DemoOrder]:
 
 
 def sequence_faults(seqs: Sequence[int], last: int) -> list[str]:
-    """The errors in `seqs`, which should be 1, 2, 3 ... up to `last`."""
-    faults, seen, highest = [], set(), 0
+    """The faults in `seqs`, which should be 1, 2, 3 ... up to `last`."""
+    faults = []
+    seen = set()
+    highest = 0
     for seq in seqs:
         if seq in seen:
             faults.append(f"event {seq} came twice")
@@ -150,6 +154,7 @@ def sequence_faults(seqs: Sequence[int], last: int) -> list[str]:
             faults.append(f"event {seq} came after event {highest}")
         seen.add(seq)
         highest = max(highest, seq)
+    # Beyond `last` too, if an event with a higher `seq` came.
     missing = sorted(set(range(1, max(last, highest) + 1)) - seen)
     if missing:
         faults.append(f"{_events(missing)} missing")
@@ -157,22 +162,20 @@ def sequence_faults(seqs: Sequence[int], last: int) -> list[str]:
 
 
 def order_faults(order: DemoOrder) -> list[str]:
-    """All faults of an order at the end of a run.
-
-    Missing events of an order that has not ended are no fault once its socket was given up.
-    """
+    """All faults of an order after the run."""
     if not order.order_id:
         return [order.given_up or f"could not be posted in time{order.note and f': {order.note}'}"]
     stored = _by_seq(order.record.get("events")) if order.record else {}
     received = _by_seq(order.events)
     faults = [order.given_up] if order.given_up else []
+    # Without a final event the socket was given up at some point. Later events of the record are not its fault.
     faults += sequence_faults(order.seqs, max(stored, default=0) if order.ended else 0)
     if not order.ended:
-        faults.append(f"has not ended: {order.status} was the last status on its socket")
+        faults.append(f"has not ended: the last status on its socket was {order.status}")
     elif order.events[-1].get("final") is not True:
         faults.append("an event came after the final one")
     elif not ends(Status(order.status), finalized=True):
-        faults.append(f"its final event has the status {order.status}, which is not terminal")
+        faults.append(f"its final event has the status {order.status}, which is not final")
     if order.record is None:
         return [*faults, "its record could not be read"]
     if unknown := sorted(received.keys() - stored.keys()):
@@ -180,12 +183,12 @@ def order_faults(order: DemoOrder) -> list[str]:
     both = sorted(received.keys() & stored.keys())
     faults += [f"event {seq} differs from its record" for seq in both if received[seq] != stored[seq]]
     if order.ended and order.record.get("status") != order.status:
-        faults.append(f"its record has {order.record.get('status')}, its socket received {order.status}")
+        faults.append(f"its record has the status {order.record.get('status')}, its socket received {order.status}")
     return faults
 
 
 def summarize(orders: Sequence[DemoOrder]) -> Summary:
-    """Summarize a finished run."""
+    """The summary of a finished run."""
     ended = [order for order in orders if order.ended]
     unfilled = [order for order in ended if order.status != Status.CONFIRMED]
     faults: dict[str, list[str]] = {}
@@ -214,7 +217,8 @@ def _until_confirmed(orders: Iterable[DemoOrder]) -> Iterator[float]:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters: it is foreign and goes to a terminal."""
+    """`text` without line breaks and control characters."""
+    # Texts from the server go to a terminal, which would execute escape sequences in them.
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
@@ -224,6 +228,6 @@ def _events(seqs: Sequence[int]) -> str:
 
 
 def _by_seq(events: object) -> dict[int, object]:
-    """The events by `seq`; may be empty."""
-    found = events if isinstance(events, list) else []
-    return {event["seq"]: event for event in found if isinstance(event, dict) and type(event.get("seq")) is int}
+    """The valid events in `events`, by `seq`."""
+    candidates = events if isinstance(events, list) else []
+    return {event["seq"]: event for event in candidates if isinstance(event, dict) and type(event.get("seq")) is int}

@@ -1,7 +1,7 @@
-"""`python -m dexexec demo`: posts orders to a running server, follows each on its own WebSocket, and checks the result.
+"""`python -m dexexec demo`: posts orders to a running server, follows each on its own WebSocket and checks the events.
 
-The exit code is 0 only if every order ended and its socket received every event of the record: once, in order, and
-unchanged. Otherwise it is 1, or 2 without a server.
+The exit code is 0 only if every order ended and its socket received every event of the stored order once and in order.
+It is 1 otherwise, and 2 if the server cannot be reached.
 """
 
 import asyncio
@@ -16,15 +16,17 @@ from dexexec.demo.order import DemoOrder, Summary, plan, summarize
 from dexexec.demo.view import View, open_view, summary_lines
 
 FRAME_SECONDS = 0.1
-AUDIT_SECONDS = 30.0
+RECORDS_SECONDS = 30.0
 SPARE_FILES = 64
 
 
 def main(url: str, orders: int, timeout: float, out: TextIO | None = None) -> int:
-    """Run the demo with that many orders; returns the exit code. `timeout` is in seconds, `out` is standard output by
-    default. Raises `UnreachableError` (a `StartupError`, exit code 2) without a server at `url`."""
+    """Run the demo with `orders` orders for at most `timeout` seconds, and return the exit code.
+
+    `out` is standard output by default. Raises `UnreachableError` (exit code 2) if there is no server at `url`.
+    """
     check_url(url)
-    _allow_files(orders + SPARE_FILES)
+    _raise_file_limit(orders + SPARE_FILES)
     planned = plan(orders, (str(uuid4()) for _ in range(orders)))
     view = open_view(out or sys.stdout, planned, time.monotonic)
     summary = asyncio.run(run(url, planned, timeout, view, time.monotonic))
@@ -34,15 +36,16 @@ def main(url: str, orders: int, timeout: float, out: TextIO | None = None) -> in
 
 
 async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, now: Callable[[], float]) -> Summary:
-    """Execute planned orders, all at once, for at most `limit` seconds. Raises `UnreachableError`."""
+    """Execute all orders at the same time, for at most `limit` seconds. Raises `UnreachableError`."""
     client = DemoClient(url, changed=view.changed, say=view.say, now=now)
     try:
         await client.check()
         with view:
             async with asyncio.TaskGroup() as background:
+                # A task of its own, so that the elapsed times move on while no event comes.
                 frames = background.create_task(_frames(view))
                 await _execute(client, orders, limit, view)
-                await _audit(client, orders)
+                await _read_records(client, orders)
                 frames.cancel()
     finally:
         client.close()
@@ -56,13 +59,13 @@ async def _execute(client: DemoClient, orders: Sequence[DemoOrder], limit: float
                 group.create_task(client.execute(order))
     except TimeoutError:
         left = sum(not order.ended for order in orders)
-        view.say(f"time is up: {left} of {len(orders)} orders have not ended after {limit:g} s (see --timeout)")
+        view.say(f"time limit: {left} of {len(orders)} orders have not ended after {limit:g} s (see --timeout)")
 
 
-async def _audit(client: DemoClient, orders: Sequence[DemoOrder]) -> None:
-    """Read the records to compare with; one that does not arrive in time stays None."""
+async def _read_records(client: DemoClient, orders: Sequence[DemoOrder]) -> None:
+    """Read the stored orders, to compare them with the received events. A record that is not read stays None."""
     try:
-        async with asyncio.timeout(AUDIT_SECONDS), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(RECORDS_SECONDS), asyncio.TaskGroup() as group:
             for order in orders:
                 if order.order_id:
                     group.create_task(client.read_record(order))
@@ -76,10 +79,11 @@ async def _frames(view: View) -> None:
         view.refresh()
 
 
-def _allow_files(count: int) -> None:
-    """Raise the limit of open files for one socket per order: systems with a default of 256 usually allow more."""
+def _raise_file_limit(count: int) -> None:
+    """Raise the limit of open files, because each order has a socket."""
     import resource  # noqa: PLC0415 - not on every platform, and needed nowhere else
 
+    # The default of 256 files on some systems is only the soft limit, which a process may raise itself.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)

@@ -1,4 +1,4 @@
-"""The demo's output: a live table on a terminal, plain lines otherwise, and the same summary at the end."""
+"""The demo's output: a live table on a terminal, plain lines anywhere else, and a summary at the end."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -26,22 +26,22 @@ STYLES: Mapping[str, str] = {
     Status.EXPIRED: "red",
 }
 LINES_AROUND = 6
-"""Lines of a terminal for the table's head, its foot and the prompt."""
+"""Lines of the terminal for the table's head and foot and the prompt."""
 FAULTS_SHOWN = 20
 LOOK_UP = (
     "curl -s http://127.0.0.1:8899 -H 'Content-Type: application/json' -d '"
     '{"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": ["SIGNATURE",'
     """ {"maxSupportedTransactionVersion": 0}]}'"""
 )
-"""The command for a localnet at its default address."""
+"""The command that shows a transaction of a localnet at its default address."""
 IDS_SHOWN = 5
 
 
 class View(Protocol):
-    """Shows a run. A context manager; `say` works after its end as well."""
+    """Shows a run while its context is open. `say` also works afterwards."""
 
     def __enter__(self) -> Self:
-        """Start to show."""
+        """Start to draw."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -52,18 +52,20 @@ class View(Protocol):
         """An order has changed."""
 
     def refresh(self) -> None:
-        """Time has passed."""
+        """Draw again, because time has passed."""
 
     def say(self, text: str) -> None:
-        """Show a message."""
+        """Print a line."""
 
 
 class PlainView:
-    """A line per change, each understandable alone: for pipes, files and logs."""
+    """Prints a complete line per change, for pipes, files and logs."""
 
     def __init__(self, out: TextIO, now: Callable[[], float]) -> None:
-        self._out, self._now, self._begun = out, now, now()
-        self._gone = False
+        self._out = out
+        self._now = now
+        self._begun = now()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -72,29 +74,33 @@ class PlainView:
         return None
 
     def changed(self, order: DemoOrder) -> None:
-        """Write the order's current line."""
+        """Print the order's line."""
         self.say(f"{self._now() - self._begun:7.2f} s  {plain_line(order)}")
 
     def refresh(self) -> None:
-        """Nothing: lines are written only for changes."""
+        """Print nothing, because no order has changed."""
 
     def say(self, text: str) -> None:
-        """Write at once. If the reader has gone, the run continues for its exit code."""
-        if self._gone:
+        """Print a line at once. If the reader has closed the pipe, the run goes on without output."""
+        if self._closed:
             return
         try:
             self._out.write(f"{text}\n")
             self._out.flush()
         except BrokenPipeError:
-            self._gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # or Python complains when it exits
+            self._closed = True
+            # Python flushes the stream when it exits, and would print an error if it still were the broken pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
 class LiveView:
-    """One table, redrawn in place. Orders that do not fit on the terminal are counted below it."""
+    """A table that is redrawn in place. A line below it counts the orders that do not fit."""
 
     def __init__(self, console: Console, orders: Sequence[DemoOrder], now: Callable[[], float]) -> None:
-        self._console, self._orders, self._now = console, orders, now
+        self._console = console
+        self._orders = orders
+        self._now = now
+        # Without its own refresh thread: the demo's event loop draws.
         self._live = Live(console=console, auto_refresh=False, get_renderable=self._table)
 
     def __enter__(self) -> Self:
@@ -106,14 +112,14 @@ class LiveView:
         self._live.stop()
 
     def changed(self, order: DemoOrder) -> None:
-        """Nothing: the next refresh shows it."""
+        """Draw nothing: the next refresh shows it."""
 
     def refresh(self) -> None:
-        """Draw the current state."""
+        """Draw the table."""
         self._live.refresh()
 
     def say(self, text: str) -> None:
-        """Show a message above the table while there is one."""
+        """Print a line, above the table if there is one."""
         self._console.print(Text(text), soft_wrap=True)
 
     def _table(self) -> Table:
@@ -123,6 +129,7 @@ class LiveView:
 def open_view(out: TextIO, orders: Sequence[DemoOrder], now: Callable[[], float]) -> View:
     """The view for `out`."""
     console = Console(file=out)
+    # A dumb terminal cannot move the cursor back, so the table could not be redrawn in place.
     if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
         return LiveView(console, orders, now)
     return PlainView(out, now)
@@ -142,17 +149,21 @@ def plain_line(order: DemoOrder) -> str:
 
 
 def remark(order: DemoOrder) -> str:
-    """The most important note: the current problem, the failure, or the transaction."""
+    """The most important remark on an order: what delays it, why it failed, or its transaction."""
     signature = order.latest("txHash")
-    sure = ", not final yet" if order.status == Status.CONFIRMED and not order.ended else ""
-    return order.given_up or order.note or order.trouble() or (f"tx {signature[:8]}...{sure}" if signature else "")
+    finality = ", not final yet" if order.status == Status.CONFIRMED and not order.ended else ""
+    transaction = f"tx {signature[:8]}...{finality}" if signature else ""
+    return order.given_up or order.note or order.failure() or transaction
 
 
 def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
-    """The orders to show in `rows` lines: orders in progress first, then finished ones, then those not yet posted, each
-    in their planned order."""
+    """The `rows` most interesting orders, in their original order.
+
+    First orders under way, then those that ended last, then those that are not posted yet.
+    """
     if len(orders) <= rows:
         return list(orders)
+    # Chosen by urgency, but shown in the original order, so that rows do not jump around.
     rank = {order: place for place, order in enumerate(orders)}
 
     def urgency(order: DemoOrder) -> tuple[int, float]:
@@ -164,18 +175,19 @@ def window(orders: Sequence[DemoOrder], rows: int) -> list[DemoOrder]:
 
 
 def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
-    """A table of at most `rows` orders at time `now`, with counts of all."""
+    """The table of at most `rows` orders at time `now`, with the totals of all orders below it."""
     shown = window(orders, rows)
-    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
-    found.caption, found.caption_justify = _caption(orders, len(shown)), "left"
+    result = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+    result.caption = _caption(orders, len(shown))
+    result.caption_justify = "left"
     for name, width in (("Order", 8), ("Side", 4), ("Amount", 6), ("Status", 9), ("Venue", 12), ("Price", 9)):
         right = name in {"Amount", "Price"}
-        found.add_column(name, width=width, no_wrap=True, justify="right" if right else "left")
-    found.add_column("Elapsed", width=8, no_wrap=True, justify="right")
-    found.add_column("Tx / reason", no_wrap=True, ratio=1)
+        result.add_column(name, width=width, no_wrap=True, justify="right" if right else "left")
+    result.add_column("Elapsed", width=8, no_wrap=True, justify="right")
+    result.add_column("Tx / reason", no_wrap=True, ratio=1)
     for order in shown:
         elapsed = order.elapsed(now)
-        found.add_row(
+        result.add_row(
             order.short_id,
             order.side,
             order.amount,
@@ -185,13 +197,17 @@ def table(orders: Sequence[DemoOrder], rows: int, now: float) -> Table:
             "" if elapsed is None else f"{elapsed:.2f} s",
             Text(remark(order)),
         )
-    return found
+    return result
 
 
 def summary_lines(summary: Summary) -> list[str]:
-    """The summary of a run, as text for people."""
+    """The summary of a run, line by line."""
     times = [(summary.confirmed_seconds, "`confirmed`"), (summary.seconds, "the final event")]
-    took = [f"p50 {median(found):.2f} s, max {max(found):.2f} s, from POST to {end}" for found, end in times if found]
+    took = [
+        f"p50 {median(seconds):.2f} s, max {max(seconds):.2f} s, from POST to {end}"
+        for seconds, end in times
+        if seconds
+    ]
     lines = [
         "",
         f"Orders   {summary.orders}: {_outcomes(summary)}",
@@ -206,8 +222,8 @@ def summary_lines(summary: Summary) -> list[str]:
             f"         {LOOK_UP.replace('SIGNATURE', summary.signature)}",
         ]
     if not summary.faults:
-        return [*lines, "Result   all orders ended, and every event of the record came once and in order"]
-    lines.append("Result   NOT all is well:")
+        return [*lines, "Result   all orders ended, and each socket received every event once and in order"]
+    lines.append("Result   FAILED, some orders have faults:")
     for fault, ids in list(summary.faults.items())[:FAULTS_SHOWN]:
         more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
         lines.append(f"  {', '.join(ids[:IDS_SHOWN])}{more}: {fault}")

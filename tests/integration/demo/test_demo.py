@@ -239,8 +239,8 @@ async def test_a_socket_that_hears_otherwise_than_the_record_is_a_fault() -> Non
 async def test_an_order_that_does_not_end_in_time_is_a_fault() -> None:
     async with serving(Misbehaviour(stop_after=4)) as url:
         found, _, text = await watch(url, limit=2.0)
-    assert fault(found) == "has not ended: submitted was the last status on its socket"
-    assert "time is up: 2 of 2 orders have not ended after 2 s (see --timeout)" in text
+    assert fault(found) == "has not ended: the last status on its socket was submitted"
+    assert "time limit: 2 of 2 orders have not ended after 2 s (see --timeout)" in text
 
 
 async def test_a_busy_server_is_retried_after_its_retry_after() -> None:
@@ -281,13 +281,13 @@ async def test_a_server_that_is_not_ready_is_used_and_reported() -> None:
     async with serving(Misbehaviour(missing=["worker"])) as url:
         found, _, text = await watch(url)
     assert found.exit_code == 0
-    assert text.startswith("the server is not ready, worker missing: orders may have to wait\n")
+    assert text.startswith("the server is not ready (worker missing), so orders may have to wait\n")
 
 
 async def test_a_message_that_is_no_event_ends_the_order_as_a_fault() -> None:
     async with serving(Misbehaviour(say_instead=["?"])) as url:
         found, _, _ = await watch(url, 1)
-    assert 'its socket received an invalid event: ["?"]' in found.faults
+    assert 'its socket received a message that is not one of its events: ["?"]' in found.faults
     assert found.exit_code == 1
 
 
@@ -307,7 +307,7 @@ async def test_a_refused_handshake_is_not_tried_again() -> None:
 
 
 async def test_a_missing_server_is_one_line_with_the_remedy() -> None:
-    with pytest.raises(UnreachableError, match="is it running\\? Start it with python -m dexexec") as caught:
+    with pytest.raises(UnreachableError, match="Start the service with python -m dexexec") as caught:
         await watch(f"http://127.0.0.1:{free_port()}")
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

@@ -30,7 +30,7 @@ def followed(
     life = [event(n, status, venue="v") for n, status in enumerate(LIFE, 1)]
     order = DemoOrder(side="buy", amount="0.01", key="k", order_id=ID, posted_at=1.0, sockets=1)
     for one in life if events is None else events:
-        assert order.take(one, 1.0 + seconds)
+        assert order.add_event(one, 1.0 + seconds)
     order.record = {"status": "confirmed", "events": life} if record is None else record
     return order
 
@@ -73,7 +73,7 @@ def test_a_missing_event_is_a_fault() -> None:
 
 
 def test_an_order_without_a_final_event_is_a_fault_although_its_record_has_ended() -> None:
-    assert order_faults(followed(life(1, 2))) == ["has not ended: routing was the last status on its socket"]
+    assert order_faults(followed(life(1, 2))) == ["has not ended: the last status on its socket was routing"]
 
 
 def test_what_the_record_has_beyond_the_final_event_is_missing() -> None:
@@ -94,7 +94,7 @@ def test_an_event_that_the_record_has_otherwise_is_a_fault() -> None:
 
 def test_a_record_that_differs_from_its_events_is_a_fault() -> None:
     record = {"status": "failed", "events": life(1, 2, 3, 4, 5)}
-    assert order_faults(followed(record=record)) == ["its record has failed, its socket received confirmed"]
+    assert order_faults(followed(record=record)) == ["its record has the status failed, its socket received confirmed"]
 
 
 def test_an_event_after_the_final_one_is_a_fault() -> None:
@@ -106,7 +106,7 @@ def test_an_event_after_the_final_one_is_a_fault() -> None:
 def test_a_final_event_with_a_status_that_is_no_end_is_a_fault() -> None:
     events = [{**event(1, "routing"), "final": True}]
     record = {"status": "routing", "events": events}
-    assert order_faults(followed(events, record)) == ["its final event has the status routing, which is not terminal"]
+    assert order_faults(followed(events, record)) == ["its final event has the status routing, which is not final"]
 
 
 def test_a_record_that_cannot_be_read_is_a_fault() -> None:
@@ -135,7 +135,7 @@ def test_an_order_that_was_never_accepted_is_a_fault_with_the_reason() -> None:
 )
 def test_what_is_no_event_of_the_order_is_not_taken(message: dict[str, object]) -> None:
     order = DemoOrder(side="buy", amount="0.01", key="k", order_id=ID)
-    assert not order.take(message, 1.0)
+    assert not order.add_event(message, 1.0)
     assert order.events == []
 
 
@@ -160,7 +160,7 @@ def test_a_summary_adds_up_and_a_run_without_faults_exits_with_0() -> None:
     assert "p50 2.00 s, max 9.00 s, from POST to the final event" in text
     assert "from POST to `confirmed`" not in text
     assert "12 received; sockets: 3, reconnects: 2" in text
-    assert "every event of the record came once" in text
+    assert "each socket received every event once" in text
 
 
 def test_one_fault_makes_the_exit_code_1_and_names_the_orders() -> None:
@@ -175,7 +175,7 @@ def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be
     order = followed(heard)
     assert not order.ended
     assert plain_line(order).endswith("tx 5VH2qUgT..., not final yet")
-    assert order.take(event(6, "confirmed"), 4.0)
+    assert order.add_event(event(6, "confirmed"), 4.0)
     assert plain_line(order).endswith("tx 5VH2qUgT...")
     found = summarize([followed(), order])
     assert found.signature == "5VH2qUgT1234"
@@ -206,7 +206,7 @@ def test_planned_orders_alternate_and_each_has_a_key_of_its_own() -> None:
 def test_a_plain_line_has_all_known_fields() -> None:
     order = followed([*life(1), event(2, "submitted", venue="mock-meteora", price="150.4", txHash="abcdefghijkl")])
     assert plain_line(order) == "89abcdef  buy    0.01  submitted  mock-meteora   150.4        tx abcdefgh..."
-    order.take(event(3, "failed", reason="slippage", detail="too\nlate\x1b[2J"), 2.0)
+    order.add_event(event(3, "failed", reason="slippage", detail="too\nlate\x1b[2J"), 2.0)
     assert plain_line(order).endswith("failed     mock-meteora   150.4        slippage: too late [2J")
 
 
@@ -238,7 +238,7 @@ def test_a_terminal_gets_a_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_view(out, [order], lambda: 3.0) as view:
         assert isinstance(view, LiveView)
         for one in life(1, 2):
-            order.take(one, 2.0)
+            order.add_event(one, 2.0)
         view.refresh()
     assert "routing" in out.getvalue()
     assert out.getvalue().rstrip().endswith("\x1b[?25h"), "the cursor is shown again"
