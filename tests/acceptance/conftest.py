@@ -9,7 +9,7 @@ import pytest
 from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.service.embedded_servers import data_folder
-from tests.support.service.process import QUICK, Stand, servers_at
+from tests.support.service.process import QUICK, Launcher, servers_at
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def given(servers: Servers, database_address: Address, redis_prefix: str) -> dic
 
 
 @pytest.fixture
-def stand(given: dict[str, str]) -> Iterator[Stand]:
+def launcher(given: dict[str, str]) -> Iterator[Launcher]:
     """Processes on the shared servers, with mock venues that take no time."""
-    with Stand(**given, **QUICK) as stand:
-        yield stand
+    with Launcher(**given, **QUICK) as launcher:
+        yield launcher

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service.process import Process, Stand, status
+from tests.support.service.process import Launcher, Process, status
 from tests.support.waiting import wait_until
 
 DESCRIPTORS = 256
@@ -37,9 +37,11 @@ def resident_mb(pid: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is read from /proc")
-def test_promise_12_idle_connections_and_readers_that_leave_take_nothing_from_a_normal_client(stand: Stand) -> None:
-    stand.prefix = ("sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
-    process = stand.start(DEXEXEC_LOG_FORMAT="json")
+def test_promise_12_idle_connections_and_readers_that_leave_take_nothing_from_a_normal_client(
+    launcher: Launcher,
+) -> None:
+    launcher.prefix = ("sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
+    process = launcher.start(DEXEXEC_LOG_FORMAT="json")
     process.ready()
     port = int(process.url.rpartition(":")[2])
     orders = [post(process) for _ in range(100)]

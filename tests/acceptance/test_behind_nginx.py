@@ -12,7 +12,7 @@ from dexexec.store import Address
 from tests.support.nginx import PUBLIC_NAME, needs_nginx, nginx
 from tests.support.raw_http import exchange
 from tests.support.service.client import PATH, http, watching
-from tests.support.service.process import Stand
+from tests.support.service.process import Launcher
 from tests.support.service.promise_checks import rows
 from tests.support.waiting import until
 
@@ -22,8 +22,8 @@ BODY = b'{"side": "buy", "amount": "0.01"}'
 BEHIND = {"DEXEXEC_ALLOWED_HOSTS": PUBLIC_NAME, "DEXEXEC_TRUST_PROXY": "true"}
 
 
-async def test_the_service_works_behind_nginx_as_documented(stand: Stand, database_address: Address) -> None:
-    api = stand.start("api", **BEHIND)
+async def test_the_service_works_behind_nginx_as_documented(launcher: Launcher, database_address: Address) -> None:
+    api = launcher.start("api", **BEHIND)
     with nginx(await asyncio.to_thread(lambda: api.url)) as proxy:
         async with http() as calls:
             accepted = await calls.order(proxy.url, Host=PUBLIC_NAME)
@@ -43,7 +43,7 @@ async def test_the_service_works_behind_nginx_as_documented(stand: Stand, databa
             await asyncio.to_thread(proxy.stop)
             await watch.reach(lambda seen: bool(seen.closes))
             await asyncio.to_thread(proxy.start)
-            stand.start("worker")
+            launcher.start("worker")
         assert watch.at("confirmed") == [order_id]
         [row] = rows(database_address, "SELECT client FROM orders WHERE id = %s", [order_id])
         assert row["client"] == "127.0.0.1"

@@ -19,7 +19,7 @@ from dexexec.bench.client.closed_loop import ClosedLoop
 from dexexec.bench.client.http import EXECUTE, Target
 from dexexec.bench.client.open_loop import OpenLoop
 from tests.support.service.embedded_servers import servers_running
-from tests.support.service.process import Process, Stand
+from tests.support.service.process import Launcher, Process
 from tests.support.waiting import wait_until
 
 MACHINES = Path("/proc/self/smaps_rollup").exists()
@@ -33,8 +33,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "BENCHMARKS.md"
 
 def measured(*options: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
     """Run it; the JSON on standard output, after the exit code was looked at."""
-    with Stand(**(environment or {})) as stand:
-        process = stand.start("bench", "--quick", "--json", "-", *options)
+    with Launcher(**(environment or {})) as launcher:
+        process = launcher.start("bench", "--quick", "--json", "-", *options)
         assert process.wait(110) == 0, process.err[-3_000:]
         found: dict[str, Any] = json.loads(process.out)
     return found
@@ -100,8 +100,8 @@ def test_a_crowd_is_measured(given: dict[str, str]) -> None:
 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
-def test_a_server_that_runs_already_is_measured_from_outside(stand: Stand) -> None:
-    service = stand.start()
+def test_a_server_that_runs_already_is_measured_from_outside(launcher: Launcher) -> None:
+    service = launcher.start()
     service.ready()
     document = measured("--only", "throughput,latency", "--url", service.url)
     assert document["faults"] == []
@@ -122,10 +122,10 @@ def children(process: Process) -> set[int]:
 
 @pytest.mark.skipif(not MACHINES, reason="looks into /proc")
 def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
-    with Stand() as stand:
-        temporary = stand.home / "t"
+    with Launcher() as launcher:
+        temporary = launcher.home / "t"
         temporary.mkdir()
-        process = stand.start("bench", "--only", "throughput", TMPDIR=str(temporary))
+        process = launcher.start("bench", "--only", "throughput", TMPDIR=str(temporary))
         wait_until(lambda: len(children(process)) == 2, 60, "the service and the load client to be started")
         started = children(process)
         [data] = temporary.glob("dxb*/d")
@@ -147,8 +147,8 @@ def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_reported_in_one_line(options: tuple[str, ...], said: str) -> None:
-    with Stand() as stand:
-        process = stand.start("bench", *options, PG_HOST="127.0.0.1", PG_PORT="1", REDIS_URL="redis://127.0.0.1:1")
+    with Launcher() as launcher:
+        process = launcher.start("bench", *options, PG_HOST="127.0.0.1", PG_PORT="1", REDIS_URL="redis://127.0.0.1:1")
         assert process.wait() == 2
         assert said in process.err
         assert "Traceback" not in process.err

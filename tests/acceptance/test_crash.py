@@ -15,7 +15,7 @@ import pytest
 
 from dexexec.store import Address
 from tests.support.service.client import Http, Watch, http, watching
-from tests.support.service.process import Process, Stand, say
+from tests.support.service.process import Launcher, Process, say
 from tests.support.service.promise_checks import Verdict, agree, judge, picture, rows
 from tests.support.waiting import POLL, until
 
@@ -37,9 +37,9 @@ WHERE o.finished_at IS NULL AND w.name LIKE '%%-' || %s || '-%%'
 
 
 @pytest.fixture
-def stand(given: dict[str, str]) -> Iterator[Stand]:
-    with Stand(**given, **ROUGH) as stand:
-        yield stand
+def launcher(given: dict[str, str]) -> Iterator[Launcher]:
+    with Launcher(**given, **ROUGH) as launcher:
+        yield launcher
 
 
 async def post(calls: Http, urls: list[str], count: int, chance: random.Random) -> list[str]:
@@ -84,10 +84,12 @@ def tell(verdict: Verdict) -> None:
     say(f"{dict(verdict.statuses)}; {verdict.swaps} swaps; taken up again {verdict.claims} times")
 
 
-async def test_orders_of_a_killed_worker_move_again_within_seconds(stand: Stand, database_address: Address) -> None:
+async def test_orders_of_a_killed_worker_move_again_within_seconds(
+    launcher: Launcher, database_address: Address
+) -> None:
     chance = seeded()
-    apis = [stand.start("api") for _ in range(2)]
-    victim, other = stand.start("worker"), stand.start("worker")
+    apis = [launcher.start("api") for _ in range(2)]
+    victim, other = launcher.start("worker"), launcher.start("worker")
     await asyncio.to_thread(lambda: (victim.logged("worker started"), other.logged("worker started")))
     urls = [api.url for api in apis]
     async with http() as calls, asyncio.timeout(50):
@@ -99,7 +101,7 @@ async def test_orders_of_a_killed_worker_move_again_within_seconds(stand: Stand,
             orphans = held(database_address, victim)
             say(f"orphans: {Counter(status for _, status in orphans.values())}")
             assert len(orphans) >= 10
-            stand.start("worker")
+            launcher.start("worker")
             await until(lambda: moved(database_address, orphans) > 0, pause=POLL)
             first = time.monotonic() - killed
             await until(lambda: moved(database_address, orphans) == len(orphans), pause=POLL)
@@ -114,9 +116,11 @@ async def test_orders_of_a_killed_worker_move_again_within_seconds(stand: Stand,
     assert last < MOVES_AGAIN_SECONDS
 
 
-async def test_any_process_may_be_killed_at_any_time_again_and_again(stand: Stand, database_address: Address) -> None:
+async def test_any_process_may_be_killed_at_any_time_again_and_again(
+    launcher: Launcher, database_address: Address
+) -> None:
     chance = seeded()
-    apis, workers = [stand.start("api") for _ in range(2)], [stand.start("worker") for _ in range(2)]
+    apis, workers = [launcher.start("api") for _ in range(2)], [launcher.start("worker") for _ in range(2)]
     await asyncio.to_thread(lambda: [process.logged("worker started") for process in workers])
     await asyncio.to_thread(lambda: [process.url for process in apis])
     order_ids: list[str] = []
@@ -133,7 +137,7 @@ async def test_any_process_may_be_killed_at_any_time_again_and_again(stand: Stan
                 victim = next(api for api in apis if api.url == watch.on) if ranks is apis else chance.choice(workers)
                 victim.kill()
                 ranks.remove(victim)
-                ranks.append(stand.start(*victim.arguments))
+                ranks.append(launcher.start(*victim.arguments))
                 if ranks is apis:
                     await asyncio.to_thread(lambda: apis[-1].url)
                 order_ids += (more := await post(calls, [api.url for api in apis], 10, chance))
@@ -144,13 +148,15 @@ async def test_any_process_may_be_killed_at_any_time_again_and_again(stand: Stan
     assert len(watch.closes) == 2, "the socket was cut with each API process that was killed"
 
 
-async def test_a_worker_stopped_beyond_its_lease_writes_nothing_stale(stand: Stand, database_address: Address) -> None:
+async def test_a_worker_stopped_beyond_its_lease_writes_nothing_stale(
+    launcher: Launcher, database_address: Address
+) -> None:
     """Promise 10: SIGSTOP is a partition, or a pause of the whole machine. The others take its orders over; when it
     comes back, it finds out, writes nothing about them, and works on."""
     chance = seeded()
     lease = {"DEXEXEC_LEASE_SECONDS": "1", "DEXEXEC_HEARTBEAT_SECONDS": "0.1", "DEXEXEC_SWEEP_SECONDS": "0.2"}
-    api = stand.start("api")
-    sleeper = stand.start("worker", **lease)
+    api = launcher.start("api")
+    sleeper = launcher.start("worker", **lease)
     await asyncio.to_thread(lambda: (api.url, sleeper.logged("worker started")))
     async with http() as calls, asyncio.timeout(50):
         order_ids = await post(calls, [api.url], 60, chance)
@@ -159,7 +165,7 @@ async def test_a_worker_stopped_beyond_its_lease_writes_nothing_stale(stand: Sta
             sleeper.send(signal.SIGSTOP)
             stopped = time.monotonic()
             taken = held(database_address, sleeper)
-            stand.start("worker", **lease)
+            launcher.start("worker", **lease)
             await until(lambda: moved(database_address, taken) == len(taken), pause=POLL)
             say(f"{len(taken)} orders of a stopped worker moved after {time.monotonic() - stopped:.2f} s")
         before = picture(database_address)

@@ -8,7 +8,7 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.parts import open_redis
 from tests.support.service.client import http, watching
-from tests.support.service.process import Process, Stand, say
+from tests.support.service.process import Launcher, Process, say
 from tests.support.service.promise_checks import agree, judge, rows
 from tests.support.waiting import POLL, until
 
@@ -22,9 +22,13 @@ async def in_flight(address: Address, least: int) -> None:
     await until(lambda: len(rows(address, statement)) >= least, pause=POLL)
 
 
-async def test_a_worker_that_has_the_time_finishes_what_is_in_flight(stand: Stand, database_address: Address) -> None:
-    api = stand.start("api")
-    worker = stand.start("worker", DEXEXEC_MOCK_LANDING_MS="1500", DEXEXEC_CONCURRENCY="20", DEXEXEC_DRAIN_SECONDS="15")
+async def test_a_worker_that_has_the_time_finishes_what_is_in_flight(
+    launcher: Launcher, database_address: Address
+) -> None:
+    api = launcher.start("api")
+    worker = launcher.start(
+        "worker", DEXEXEC_MOCK_LANDING_MS="1500", DEXEXEC_CONCURRENCY="20", DEXEXEC_DRAIN_SECONDS="15"
+    )
     async with http() as calls, asyncio.timeout(50):
         url = await asyncio.to_thread(lambda: api.url)
         order_ids = await asyncio.gather(*(calls.accepted(url) for _ in range(40)))
@@ -37,22 +41,22 @@ async def test_a_worker_that_has_the_time_finishes_what_is_in_flight(stand: Stan
         assert {(state["status"], state["claim"], state["worker"]) for state in left} == {("pending", 0, None)}
         assert worker.logged("worker stopped")["handed_back"] == 0
         async with watching(lambda: url, order_ids):
-            stand.start("worker")
+            launcher.start("worker")
     verdict = judge(database_address, order_ids)
     assert verdict.claims == 0, "no order was taken up twice"
 
 
 async def test_a_worker_that_has_no_time_hands_its_orders_back_and_another_finishes_them(
-    stand: Stand, database_address: Address
+    launcher: Launcher, database_address: Address
 ) -> None:
     slow = {"DEXEXEC_MOCK_LANDING_MS": "5000", "DEXEXEC_DRAIN_SECONDS": "0.5"}
-    api, worker = stand.start("api"), stand.start("worker", **slow)
+    api, worker = launcher.start("api"), launcher.start("worker", **slow)
     async with http() as calls, asyncio.timeout(50):
         url = await asyncio.to_thread(lambda: api.url)
         order_ids = await asyncio.gather(*(calls.accepted(url) for _ in range(30)))
         async with watching(lambda: url, order_ids):
             await in_flight(database_address, 30)
-            other = stand.start("worker", **slow)
+            other = launcher.start("worker", **slow)
             await asyncio.to_thread(other.logged, "worker started")
             begun = time.monotonic()
             assert await asyncio.to_thread(worker.stop) == 0
@@ -69,9 +73,9 @@ async def test_a_worker_that_has_no_time_hands_its_orders_back_and_another_finis
 
 
 async def test_sockets_see_the_orders_in_flight_end_and_are_then_closed_with_1001(
-    stand: Stand, database_address: Address
+    launcher: Launcher, database_address: Address
 ) -> None:
-    service = stand.start(DEXEXEC_MOCK_LANDING_MS="1000", DEXEXEC_CONCURRENCY="20", DEXEXEC_DRAIN_SECONDS="15")
+    service = launcher.start(DEXEXEC_MOCK_LANDING_MS="1000", DEXEXEC_CONCURRENCY="20", DEXEXEC_DRAIN_SECONDS="15")
     await asyncio.to_thread(service.ready)
     current = [service.url]
     async with http() as calls, asyncio.timeout(50):
@@ -85,14 +89,14 @@ async def test_sockets_see_the_orders_in_flight_end_and_are_then_closed_with_100
             assert watch.closes == [1001]
             assert await stopping == 0
             assert time.monotonic() - begun < 1.0 + OVERHEAD_SECONDS
-            service = stand.start()
+            service = launcher.start()
             current[0] = await asyncio.to_thread(lambda: service.url)
     agree(watch.events, database_address)
     assert judge(database_address, order_ids).statuses["confirmed"] == 30
 
 
-async def test_a_service_that_drains_takes_no_new_connections(stand: Stand, database_address: Address) -> None:
-    service = stand.start(DEXEXEC_MOCK_LANDING_MS="2000", DEXEXEC_DRAIN_SECONDS="15")
+async def test_a_service_that_drains_takes_no_new_connections(launcher: Launcher, database_address: Address) -> None:
+    service = launcher.start(DEXEXEC_MOCK_LANDING_MS="2000", DEXEXEC_DRAIN_SECONDS="15")
     await asyncio.to_thread(service.ready)
     url = service.url
     async with http() as calls, asyncio.timeout(50):
@@ -114,7 +118,7 @@ async def test_a_service_that_drains_takes_no_new_connections(stand: Stand, data
 
 
 async def test_restarts_leave_no_more_consumers_on_the_stream_than_living_processes_have(
-    stand: Stand, servers: Servers, redis_prefix: str
+    launcher: Launcher, servers: Servers, redis_prefix: str
 ) -> None:
     async with open_redis(servers.redis_url) as client:
 
@@ -131,10 +135,10 @@ async def test_restarts_leave_no_more_consumers_on_the_stream_than_living_proces
 
             await until(alone, pause=POLL)
 
-        killed = stand.start("worker")
+        killed = launcher.start("worker")
         await are_those_of(killed)
         await asyncio.to_thread(killed.kill)
-        second = stand.start("worker")
+        second = launcher.start("worker")
         await are_those_of(second)
         assert await asyncio.to_thread(second.stop) == 0
         assert await consumers() == set()

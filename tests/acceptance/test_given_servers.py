@@ -24,7 +24,7 @@ from dexexec.embedded import lifecycle
 from dexexec.store import Address
 from tests.support.ports import free_port
 from tests.support.service.client import http, watching
-from tests.support.service.process import QUICK, Process, Stand, servers_at
+from tests.support.service.process import QUICK, Launcher, Process, servers_at
 from tests.support.service.promise_checks import judge, rows
 from tests.support.waiting import wait_until
 
@@ -70,17 +70,17 @@ def wait_for_the_rules(address: Address) -> None:
 
 
 @pytest.fixture
-def nothing_embedded() -> Iterator[Stand]:
+def nothing_embedded() -> Iterator[Launcher]:
     """Processes whose embedded servers would lie in the default place; it must not be made."""
-    with Stand(**QUICK) as stand:
-        yield stand
-        made = [path for path in stand.home.rglob("*") if path.name in {"dexexec", "postgres", "valkey"}]
+    with Launcher(**QUICK) as launcher:
+        yield launcher
+        made = [path for path in launcher.home.rglob("*") if path.name in {"dexexec", "postgres", "valkey"}]
         assert made == []
 
 
-async def orders_go_through(stand: Stand, settings: dict[str, str], address: Address) -> list[Process]:
+async def orders_go_through(launcher: Launcher, settings: dict[str, str], address: Address) -> list[Process]:
     """Both halves in one process, then apart."""
-    both = stand.start(**settings)
+    both = launcher.start(**settings)
     await asyncio.to_thread(both.ready)
     assert "embedded" not in both.banner()
     assert "Data" not in both.banner()
@@ -89,7 +89,7 @@ async def orders_go_through(stand: Stand, settings: dict[str, str], address: Add
         async with watching(lambda: both.url, order_ids):
             pass
         assert await asyncio.to_thread(both.stop) == 0
-        api, worker = stand.start("api", **settings), stand.start("worker", **settings)
+        api, worker = launcher.start("api", **settings), launcher.start("worker", **settings)
         await asyncio.to_thread(api.ready)
         order_ids += await asyncio.gather(*(calls.accepted(api.url) for _ in range(20)))
         async with watching(lambda: api.url, order_ids):
@@ -99,7 +99,7 @@ async def orders_go_through(stand: Stand, settings: dict[str, str], address: Add
 
 
 async def test_given_servers_are_used_and_nothing_is_embedded(
-    nothing_embedded: Stand, guarded: tuple[Address, str], request: pytest.FixtureRequest
+    nothing_embedded: Launcher, guarded: tuple[Address, str], request: pytest.FixtureRequest
 ) -> None:
     address, url = guarded
     if "TEST_PG_HOST" in os.environ:
@@ -125,7 +125,7 @@ def secrets_in_environment() -> list[str]:
 
 @pytest.mark.parametrize("wrong", ["PG_PASSWORD", "REDIS_URL"])
 def test_a_wrong_password_is_an_error_of_one_line_without_it(
-    nothing_embedded: Stand, guarded: tuple[Address, str], wrong: str
+    nothing_embedded: Launcher, guarded: tuple[Address, str], wrong: str
 ) -> None:
     address, url = guarded
     settings = servers_at(address, url, "dexexec")
@@ -141,7 +141,7 @@ def test_a_wrong_password_is_an_error_of_one_line_without_it(
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PG_HOST"])
 def test_a_url_or_a_conninfo_of_postgres_is_taken(
-    nothing_embedded: Stand, guarded: tuple[Address, str], name: str
+    nothing_embedded: Launcher, guarded: tuple[Address, str], name: str
 ) -> None:
     at, password = guarded[0], quote(PG_SECRET, safe="")
     url = f"postgresql://{at.user}:{password}@{at.host}:{at.port}/{at.database}?sslmode=prefer"
@@ -161,7 +161,7 @@ WRONG_PLACES = {
 }
 
 
-def test_promise_14_an_address_that_cannot_be_used_is_reported_without_its_password(nothing_embedded: Stand) -> None:
+def test_promise_14_an_address_that_cannot_be_used_is_reported_without_its_password(nothing_embedded: Launcher) -> None:
     """All reasons in one test, since each takes a start."""
     redis_url = "redis://127.0.0.1:1/0"
     processes = {
@@ -183,7 +183,7 @@ def test_promise_14_a_value_in_a_wrong_variable_is_reported_without_its_password
     assert "hunter2" not in err.getvalue()
 
 
-def test_migrate_needs_no_redis(nothing_embedded: Stand, guarded: tuple[Address, str]) -> None:
+def test_migrate_needs_no_redis(nothing_embedded: Launcher, guarded: tuple[Address, str]) -> None:
     """With a Postgres given, there is nothing to embed for it."""
     settings = servers_at(guarded[0], "", "dexexec")
     del settings["REDIS_URL"]

@@ -16,7 +16,7 @@ from tests.support.localnet.process import blockhash, localnet_processes, send, 
 from tests.support.service.client import http, watching
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.process import Stand
+from tests.support.service.process import Launcher
 from tests.support.service.promise_checks import judge, rows
 from tests.support.waiting import until
 
@@ -68,8 +68,8 @@ async def test_what_is_changed_in_the_record_or_moved_behind_it_is_found(
     wallet, stranger = Keypair(), Keypair()
     with localnet_processes(tmp_path) as start:
         url = await start("--slot-ms", str(SLOT_MS)).url()
-        with Stand(**given, **settings_on(url, wallet)) as stand:
-            service = stand.start()
+        with Launcher(**given, **settings_on(url, wallet)) as launcher:
+            service = launcher.start()
             base = await asyncio.to_thread(lambda: service.url)
             async with http() as calls:
                 order_ids = [await calls.accepted(base, "1.5", side) for side in ("buy", "sell", "buy")]

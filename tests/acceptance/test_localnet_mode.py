@@ -13,16 +13,16 @@ import pytest
 from dexexec.domain.token import USDC, WSOL
 from tests.acceptance.test_refusals import refuses
 from tests.acceptance.test_start import needs_curl, paste, read
-from tests.support.service.process import Stand
+from tests.support.service.process import Launcher
 from tests.support.waiting import wait_until
 
 ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
 
 
 @pytest.fixture
-def stand(data_dir: Path) -> Iterator[Stand]:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **ON_A_LOCALNET) as stand:
-        yield stand
+def launcher(data_dir: Path) -> Iterator[Launcher]:
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **ON_A_LOCALNET) as launcher:
+        yield launcher
 
 
 def transaction(url: str, signature: str) -> dict[str, Any]:
@@ -48,8 +48,10 @@ def mints_moved(found: dict[str, Any]) -> list[str]:
 
 
 @needs_curl
-def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(stand: Stand, data_dir: Path) -> None:
-    first = stand.start()
+def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
+    launcher: Launcher, data_dir: Path
+) -> None:
+    first = launcher.start()
     first.ready()
     url = first.address("Localnet")
     order_id = paste(first)
@@ -70,7 +72,7 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(st
     secret = wallet.read_text()[:40]
     assert first.stop() == 0
 
-    second = stand.start()
+    second = launcher.start()
     second.ready()
     assert transaction(second.address("Localnet"), order["txHash"]) == found
     second.send(signal.SIGINT)
@@ -95,23 +97,23 @@ class Elsewhere(Venue[NoOptions]):
 """
 
 
-def test_an_adapter_from_elsewhere_does_not_start_before_its_programs_are_pinned(stand: Stand) -> None:
-    (stand.home / "elsewhere.py").write_text(ELSEWHERE)
-    process = stand.start(PYTHONPATH=str(stand.home), DEXEXEC_ADAPTERS="elsewhere:Elsewhere")
+def test_an_adapter_from_elsewhere_does_not_start_before_its_programs_are_pinned(launcher: Launcher) -> None:
+    (launcher.home / "elsewhere.py").write_text(ELSEWHERE)
+    process = launcher.start(PYTHONPATH=str(launcher.home), DEXEXEC_ADAPTERS="elsewhere:Elsewhere")
     refuses(process, "elsewhere calls AMM1", "DEXEXEC_VENUE_PROGRAMS=elsewhere=AMM1")
 
 
-def test_a_worker_without_a_localnet_fails_with_the_way_to_start_one(stand: Stand) -> None:
-    refuses(stand.start("worker"), "python -m dexexec localnet", "DEXEXEC_LOCALNET_URL")
+def test_a_worker_without_a_localnet_fails_with_the_way_to_start_one(launcher: Launcher) -> None:
+    refuses(launcher.start("worker"), "python -m dexexec localnet", "DEXEXEC_LOCALNET_URL")
 
 
-def test_a_localnet_that_does_not_answer_is_named_by_its_setting(stand: Stand) -> None:
-    process = stand.start("worker", DEXEXEC_LOCALNET_URL="http://127.0.0.1:9")
+def test_a_localnet_that_does_not_answer_is_named_by_its_setting(launcher: Launcher) -> None:
+    process = launcher.start("worker", DEXEXEC_LOCALNET_URL="http://127.0.0.1:9")
     refuses(process, "127.0.0.1:9", "DEXEXEC_LOCALNET_URL")
 
 
 @pytest.mark.parametrize("key", ["x" * 88, "[1, 2, 3]" + " " * 80, "file:/nowhere/hunter2.json"])
-def test_an_invalid_wallet_is_refused_without_repeating_it(stand: Stand, key: str) -> None:
-    process = stand.start(SOLANA_WALLET_SECRET_KEY=key)
+def test_an_invalid_wallet_is_refused_without_repeating_it(launcher: Launcher, key: str) -> None:
+    process = launcher.start(SOLANA_WALLET_SECRET_KEY=key)
     refuses(process, "SOLANA_WALLET_SECRET_KEY")
     assert key.strip() not in process.err

@@ -16,10 +16,10 @@ import pytest
 import redis
 
 from dexexec.store import Address
-from tests.support.service.breakable_servers import Ground, broken_ground
+from tests.support.service.breakable_servers import BreakableServers, breakable_servers
 from tests.support.service.client import Answer, Http, http, watching
 from tests.support.service.embedded_servers import postmaster, servers_running, valkey_pid
-from tests.support.service.process import Process, Stand, say, servers_at
+from tests.support.service.process import Launcher, Process, say, servers_at
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
 from tests.support.waiting import POLL, until, wait_until
 
@@ -35,16 +35,16 @@ SLOW = {
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    with broken_ground() as ground:
-        yield ground
+def breakable() -> Iterator[BreakableServers]:
+    with breakable_servers() as breakable:
+        yield breakable
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class OutageSetup:
     """An API process and two workers on servers that may be broken."""
 
-    ground: Ground
+    breakable: BreakableServers
     address: Address
     api: Process
     workers: list[Process]
@@ -55,20 +55,20 @@ class Scene:
 
 
 @pytest.fixture
-def scene(ground: Ground) -> Iterator[Scene]:
+def setup(breakable: BreakableServers) -> Iterator[OutageSetup]:
     name = f"t{uuid.uuid4().hex[:10]}"
-    with psycopg.connect(ground.address.conninfo(), autocommit=True) as connection:
+    with psycopg.connect(breakable.address.conninfo(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    address = replace(ground.address, database=name)
-    with Stand(**servers_at(address, ground.redis_url, name), **SLOW) as stand:
-        api, workers = stand.start("api"), [stand.start("worker") for _ in range(2)]
+    address = replace(breakable.address, database=name)
+    with Launcher(**servers_at(address, breakable.redis_url, name), **SLOW) as launcher:
+        api, workers = launcher.start("api"), [launcher.start("worker") for _ in range(2)]
         for worker in workers:
             worker.logged("worker started")
         api.ready()
         try:
-            yield Scene(ground, address, api, workers)
+            yield OutageSetup(breakable, address, api, workers)
         finally:
-            ground.start_again()
+            breakable.start_again()
 
 
 async def posted(calls: Http, url: str, count: int) -> list[str]:
@@ -124,40 +124,40 @@ def refuses(answer: Answer) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_flushing_redis_again_and_again_loses_no_order(scene: Scene) -> None:
+async def test_flushing_redis_again_and_again_loses_no_order(setup: OutageSetup) -> None:
     """Promise 6."""
-    url = scene.api.url
-    with redis.Redis.from_url(scene.ground.redis_url) as client:
+    url = setup.api.url
+    with redis.Redis.from_url(setup.breakable.redis_url) as client:
         async with http() as calls, asyncio.timeout(50):
             order_ids = await posted(calls, url, 80)
             async with watching(lambda: url, order_ids) as watch:
                 for turn in range(4):
-                    await some_ended(scene.address, 5 + 10 * turn)
+                    await some_ended(setup.address, 5 + 10 * turn)
                     client.flushall()
                 order_ids += (more := await posted(calls, url, 20))
                 watch.also(more)
                 flushed = time.monotonic()
             say(f"all ended {time.monotonic() - flushed:.2f} s after the last flush")
-    assert scene.running
-    say(f"{judge(scene.address, order_ids)}")
-    agree(watch.events, scene.address)
+    assert setup.running
+    say(f"{judge(setup.address, order_ids)}")
+    agree(watch.events, setup.address)
 
 
-async def test_a_killed_redis_only_delays(scene: Scene) -> None:
+async def test_a_killed_redis_only_delays(setup: OutageSetup) -> None:
     """Promise 6. What is in flight goes on without it; nothing new is taken in until it is back."""
-    url = scene.api.url
+    url = setup.api.url
     async with http() as calls, asyncio.timeout(50):
         order_ids = await posted(calls, url, 80)
         async with watching(lambda: url, order_ids) as watch:
-            await some_ended(scene.address, 5)
-            await asyncio.to_thread(scene.ground.kill_valkey)
+            await some_ended(setup.address, 5)
+            await asyncio.to_thread(setup.breakable.kill_valkey)
             for answer in await asyncio.gather(*(calls.order(url) for _ in range(5))):
                 refuses(answer)
                 assert "orderId" not in answer.body
             await until(partial(misses, calls, url, ["redis"]), pause=POLL)
-            assert len(rows(scene.address, "SELECT id FROM orders")) == len(order_ids), "nothing is half accepted"
-            assert unfinished(scene.address) > 0
-            await asyncio.to_thread(scene.ground.start_again)
+            assert len(rows(setup.address, "SELECT id FROM orders")) == len(order_ids), "nothing is half accepted"
+            assert unfinished(setup.address) > 0
+            await asyncio.to_thread(setup.breakable.start_again)
             back = time.monotonic()
             poster = Poster(calls, url)
             seconds = await poster.until_accepted()
@@ -166,9 +166,9 @@ async def test_a_killed_redis_only_delays(scene: Scene) -> None:
             assert poster.unknown == []
         say(f"accepting {seconds:.2f} s after Redis was back, all ended after {time.monotonic() - back:.2f} s")
         await ready_again(calls, url)
-    assert scene.running
-    say(f"{judge(scene.address, order_ids)}")
-    agree(watch.events, scene.address)
+    assert setup.running
+    say(f"{judge(setup.address, order_ids)}")
+    agree(watch.events, setup.address)
 
 
 async def misses(calls: Http, url: str, what: list[str]) -> bool:
@@ -183,39 +183,39 @@ async def ready_again(calls: Http, url: str) -> None:
     await until(ready, pause=POLL)
 
 
-async def test_an_immediate_stop_of_postgres_only_delays(scene: Scene) -> None:
+async def test_an_immediate_stop_of_postgres_only_delays(setup: OutageSetup) -> None:
     """Promises 1 to 3 across a crash of the record itself. An order whose answer was lost with it exists or does not,
     and the client got its id."""
-    url = scene.api.url
+    url = setup.api.url
     over = asyncio.Event()
     async with http() as calls, asyncio.timeout(55):
         poster = Poster(calls, url)
         first = await posted(calls, url, 60)
         async with watching(lambda: url, first) as watch:
-            await some_ended(scene.address, 5)
+            await some_ended(setup.address, 5)
             posting = [asyncio.create_task(poster.post_on(over)) for _ in range(3)]
-            await asyncio.to_thread(scene.ground.stop_postgres_at_once)
+            await asyncio.to_thread(setup.breakable.stop_postgres_at_once)
             assert not await poster.post()
             await until(partial(misses, calls, url, ["postgres", "worker"]), pause=POLL)
-            await asyncio.to_thread(scene.ground.start_again)
+            await asyncio.to_thread(setup.breakable.start_again)
             back = time.monotonic()
             seconds = await poster.until_accepted()
             over.set()
             await asyncio.gather(*posting)
         await ready_again(calls, url)
-        await until(lambda: unfinished(scene.address) == 0, pause=POLL)
+        await until(lambda: unfinished(setup.address) == 0, pause=POLL)
     say(f"accepting {seconds:.2f} s after Postgres was back, all ended after {time.monotonic() - back:.2f} s")
-    assert scene.running
-    existing = {str(row["id"]) for row in rows(scene.address, "SELECT id FROM orders")}
-    verdict = judge(scene.address, [*first, *poster.accepted, *existing.intersection(poster.unknown)])
+    assert setup.running
+    existing = {str(row["id"]) for row in rows(setup.address, "SELECT id FROM orders")}
+    verdict = judge(setup.address, [*first, *poster.accepted, *existing.intersection(poster.unknown)])
     say(f"{verdict}; {len(poster.unknown)} answers with an unknown outcome")
-    agree(watch.events, scene.address)
+    agree(watch.events, setup.address)
 
 
 async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_the_rest(data_dir: Path) -> None:
     """Promises 2, 3 and 8: the service, Postgres and Valkey at once; then the one command again."""
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as stand:
-        service = stand.start()
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as launcher:
+        service = launcher.start()
         await asyncio.to_thread(service.ready)
         current = [service.url]
         async with http() as calls, asyncio.timeout(55):
@@ -228,7 +228,7 @@ async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_t
                 await asyncio.to_thread(wait_until, lambda: not servers_running(data_dir), 20, "all to be gone")
                 seen = sum(map(len, watch.events.values()))
                 restarted = time.monotonic()
-                service = stand.start()
+                service = launcher.start()
                 current[0] = await asyncio.to_thread(lambda: service.url)
                 say(f"banner {time.monotonic() - restarted:.2f} s after the new start")
             say(f"all ended {time.monotonic() - restarted:.2f} s after the new start")

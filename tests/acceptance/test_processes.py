@@ -21,7 +21,7 @@ from tests.acceptance.test_refusals import refuses
 from tests.acceptance.test_start import needs_curl, paste, read
 from tests.support.service.client import http, watching
 from tests.support.service.embedded_servers import alive, kill_and_await_the_next, servers_running, valkey_pid
-from tests.support.service.process import QUICK, Process, Stand
+from tests.support.service.process import QUICK, Launcher, Process
 from tests.support.service.promise_checks import agree, judge, rows
 from tests.support.waiting import POLL, until, wait_until
 
@@ -32,27 +32,27 @@ CONNECTIONS = 30
 
 
 @pytest.fixture
-def stand(given: dict[str, str]) -> Iterator[Stand]:
-    with Stand(**given, **(QUICK | SLOW)) as stand:
-        yield stand
+def launcher(given: dict[str, str]) -> Iterator[Launcher]:
+    with Launcher(**given, **(QUICK | SLOW)) as launcher:
+        yield launcher
 
 
 @pytest.fixture
-def service(stand: Stand) -> Process:
+def service(launcher: Launcher) -> Process:
     """Two processes that do all, ready."""
-    return started(stand)
+    return started(launcher)
 
 
 @pytest.fixture
 def embedded_service(data_dir: Path) -> Iterator[Process]:
     """The same with servers of their own."""
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **(QUICK | SLOW)) as stand:
-        yield started(stand)
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **(QUICK | SLOW)) as launcher:
+        yield started(launcher)
 
 
-def started(stand: Stand, *role: str) -> Process:
+def started(launcher: Launcher, *role: str) -> Process:
     """Two processes of a role, ready."""
-    process = stand.start(*role, "--processes", "2")
+    process = launcher.start(*role, "--processes", "2")
     children(process)
     return process
 
@@ -87,9 +87,9 @@ async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.fixture(params=[[()], [("api",), ("worker",)]], ids=["all", "api and worker"])
-def services(request: pytest.FixtureRequest, stand: Stand) -> list[Process]:
+def services(request: pytest.FixtureRequest, launcher: Launcher) -> list[Process]:
     """Two processes for each role: first those that take orders, last those that execute them."""
-    return [started(stand, *role) for role in request.param]
+    return [started(launcher, *role) for role in request.param]
 
 
 async def test_orders_are_shared_out_and_each_is_executed_once(
@@ -183,8 +183,8 @@ async def test_a_process_that_does_not_drain_in_time_is_killed() -> None:
 
 
 def test_a_signal_while_they_start_leaves_nothing_behind(data_dir: Path) -> None:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
-        process = stand.start("--processes", "2")
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as launcher:
+        process = launcher.start("--processes", "2")
         wait_until(lambda: len(servers_running(data_dir)) == 2, 20, "the servers to be started")
         process.send(signal.SIGINT, group=True)
         process.send(signal.SIGTERM)
@@ -194,7 +194,7 @@ def test_a_signal_while_they_start_leaves_nothing_behind(data_dir: Path) -> None
 
 
 async def test_the_children_of_a_killed_parent_drain_and_end(
-    stand: Stand, service: Process, database_address: Address
+    launcher: Launcher, service: Process, database_address: Address
 ) -> None:
     pids = children(service)
     async with http() as calls, asyncio.timeout(55):
@@ -203,7 +203,7 @@ async def test_the_children_of_a_killed_parent_drain_and_end(
         await asyncio.to_thread(service.kill)
         await until(lambda: not any(map(alive, pids)), seconds=20, pause=POLL)
         assert [line["handed_back"] for line in lines(service, "worker stopped")] == [0, 0]
-        again = stand.start()
+        again = launcher.start()
         async with watching(lambda: again.url, order_ids):
             pass
     verdict = judge(database_address, order_ids)
@@ -212,8 +212,8 @@ async def test_the_children_of_a_killed_parent_drain_and_end(
 
 @needs_curl
 def test_they_share_the_localnet_that_comes_up_with_them(data_dir: Path) -> None:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), DEXEXEC_MOCK_SETTLEMENT="localnet") as stand:
-        service = started(stand)
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), DEXEXEC_MOCK_SETTLEMENT="localnet") as launcher:
+        service = started(launcher)
         assert "Localnet" in service.banner()
         order_id = paste(service)
         order = f"{service.url}/api/orders/{order_id}"
@@ -224,30 +224,32 @@ def test_they_share_the_localnet_that_comes_up_with_them(data_dir: Path) -> None
 # What cannot start
 
 
-def test_a_cause_that_stops_every_process_is_reported_once(stand: Stand) -> None:
+def test_a_cause_that_stops_every_process_is_reported_once(launcher: Launcher) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         refuses(
-            stand.start("--processes", "3", REDIS_URL=f"redis://127.0.0.1:{port}/0"), f"127.0.0.1:{port}", "REDIS_URL"
+            launcher.start("--processes", "3", REDIS_URL=f"redis://127.0.0.1:{port}/0"),
+            f"127.0.0.1:{port}",
+            "REDIS_URL",
         )
 
 
 @pytest.mark.parametrize("sharing", [False, True])
-def test_a_port_of_another_process_is_not_shared(stand: Stand, sharing: bool) -> None:
+def test_a_port_of_another_process_is_not_shared(launcher: Launcher, sharing: bool) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        refuses(stand.start("--processes", "2", PORT=port), f"port {port}", "taken", "PORT")
+        refuses(launcher.start("--processes", "2", PORT=port), f"port {port}", "taken", "PORT")
 
 
 def test_more_processes_than_the_embedded_postgres_can_take(data_dir: Path) -> None:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir)) as stand:
-        refuses(stand.start("--processes", "17"), "16", "PG_HOST")
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir)) as launcher:
+        refuses(launcher.start("--processes", "17"), "16", "PG_HOST")
         assert not data_dir.exists()
 
 
-def test_a_command_that_is_not_the_service(stand: Stand) -> None:
-    refuses(stand.start("--processes", "2", "migrate"), "--processes", "api", "worker")
+def test_a_command_that_is_not_the_service(launcher: Launcher) -> None:
+    refuses(launcher.start("--processes", "2", "migrate"), "--processes", "api", "worker")

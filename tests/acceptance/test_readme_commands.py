@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.service.embedded_servers import stop_servers
-from tests.support.service.process import OURS, QUICK, Stand
+from tests.support.service.process import OURS, QUICK, Launcher
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 @pytest.fixture
-def stand(data_dir: Path) -> Iterator[Stand]:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
-        yield stand
+def launcher(data_dir: Path) -> Iterator[Launcher]:
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as launcher:
+        yield launcher
     stop_servers(data_dir)
 
 
@@ -36,8 +36,8 @@ def adapted(command: str, url: str) -> str:
     return command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("| python3", f"| {sys.executable}")
 
 
-def test_the_commands_run_in_a_second_terminal_and_print_what_is_shown(stand: Stand, tmp_path: Path) -> None:
-    service = stand.start()
+def test_the_commands_run_in_a_second_terminal_and_print_what_is_shown(launcher: Launcher, tmp_path: Path) -> None:
+    service = launcher.start()
     service.ready()
     port = service.url.rpartition(":")[2]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {"PORT": port}

@@ -6,18 +6,18 @@ from dexexec.store import Address
 from tests.support.long_history import fill
 from tests.support.parts import open_database
 from tests.support.service.client import http
-from tests.support.service.process import Stand
+from tests.support.service.process import Launcher
 from tests.support.service.promise_checks import rows
 from tests.support.waiting import POLL, until
 
 
 async def test_a_worker_archives_and_drops_and_the_api_reads_what_is_left(
-    stand: Stand, database_address: Address
+    launcher: Launcher, database_address: Address
 ) -> None:
     async with open_database(database_address):
         fill(database_address.conninfo(), 100, 10)
     oldest, newest = (str(row["id"]) for row in rows(database_address, "SELECT id FROM orders ORDER BY id")[:: 100 - 1])
-    service = stand.start(DEXEXEC_KEEP_DAYS="5")
+    service = launcher.start(DEXEXEC_KEEP_DAYS="5")
     await asyncio.to_thread(service.ready)
     async with http() as calls, asyncio.timeout(50):
         keys = "SELECT count(*) AS n FROM idempotency_keys"

@@ -11,7 +11,7 @@ import pytest
 from dexexec.store import Address
 from tests.support.service.client import http, watching
 from tests.support.service.embedded_servers import kill_and_await_the_next, postmaster, servers_running, valkey_pid
-from tests.support.service.process import Stand, say
+from tests.support.service.process import Launcher, say
 from tests.support.service.promise_checks import agree, judge
 from tests.support.waiting import POLL, until
 
@@ -22,8 +22,8 @@ SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "10", "DEXEXEC_MOCK_LANDING_MS": "400", "DEXE
 async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(
     data_dir: Path, pid_of: Callable[[Path], int]
 ) -> None:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as stand:
-        service = stand.start()
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **SLOW) as launcher:
+        service = launcher.start()
         await asyncio.to_thread(service.ready)
         url = service.url
         async with http() as calls, asyncio.timeout(50):

@@ -14,7 +14,7 @@ import pytest
 from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.store import Address, connect
 from tests.support.service.embedded_servers import alive, postmaster, server_pids, servers_running, stop_servers
-from tests.support.service.process import QUICK, Process, Stand, say
+from tests.support.service.process import QUICK, Launcher, Process, say
 from tests.support.service.promise_checks import judge
 from tests.support.waiting import wait_until
 
@@ -32,9 +32,9 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stand(data_dir: Path) -> Iterator[Stand]:
-    with Stand(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as stand:
-        yield stand
+def launcher(data_dir: Path) -> Iterator[Launcher]:
+    with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **QUICK) as launcher:
+        yield launcher
 
 
 def paste(process: Process) -> str:
@@ -60,9 +60,9 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 @needs_curl
 def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_restart(
-    stand: Stand, data_dir: Path
+    launcher: Launcher, data_dir: Path
 ) -> None:
-    first = stand.start()
+    first = launcher.start()
     first.ready()
     banner = first.banner()
     for said in (
@@ -80,7 +80,7 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     known = read(f"{first.url}/api/orders/{order_id}")
     stops_everything(first, data_dir, signal.SIGTERM)
 
-    second = stand.start()
+    second = launcher.start()
     seconds = second.ready()
     assert read(f"{second.url}/api/orders/{order_id}") == known
     listed = read(f"{second.url}/api/orders?status=confirmed")["orders"]
@@ -92,10 +92,10 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
 
 
 def test_promise_15_a_service_whose_embedded_postgres_commits_nothing_stops_in_time(
-    stand: Stand, data_dir: Path
+    launcher: Launcher, data_dir: Path
 ) -> None:
     """As with a synchronous standby that was made of it and is lost."""
-    service = stand.start(DEXEXEC_DRAIN_SECONDS="0.5")
+    service = launcher.start(DEXEXEC_DRAIN_SECONDS="0.5")
     service.ready()
     home = Address(host=str(data_dir / "postgres"))
     with connect(home) as connection:
@@ -123,8 +123,8 @@ def stops_everything(process: Process, data_dir: Path, number: signal.Signals) -
     process.logged("worker stopped")
 
 
-def test_ctrl_c_again_and_again_stops_nothing_halfway(stand: Stand, data_dir: Path) -> None:
-    process = stand.start()
+def test_ctrl_c_again_and_again_stops_nothing_halfway(launcher: Launcher, data_dir: Path) -> None:
+    process = launcher.start()
     process.ready()
     while process.running:
         process.send(signal.SIGINT, group=True)
@@ -134,8 +134,8 @@ def test_ctrl_c_again_and_again_stops_nothing_halfway(stand: Stand, data_dir: Pa
     process.logged("worker stopped")
 
 
-def test_a_signal_while_it_starts_leaves_no_server_behind(stand: Stand, data_dir: Path) -> None:
-    process = stand.start()
+def test_a_signal_while_it_starts_leaves_no_server_behind(launcher: Launcher, data_dir: Path) -> None:
+    process = launcher.start()
     wait_until(lambda: servers_running(data_dir), 20, "a server to be started")
     process.send(signal.SIGTERM)
     process.send(signal.SIGINT, group=True)
@@ -144,8 +144,8 @@ def test_a_signal_while_it_starts_leaves_no_server_behind(stand: Stand, data_dir
     assert "Traceback" not in process.err
 
 
-def test_the_last_of_two_processes_on_one_data_folder_stops_the_servers(stand: Stand, data_dir: Path) -> None:
-    api, worker = stand.start("api"), stand.start("worker")
+def test_the_last_of_two_processes_on_one_data_folder_stops_the_servers(launcher: Launcher, data_dir: Path) -> None:
+    api, worker = launcher.start("api"), launcher.start("worker")
     worker.logged("worker started")
     api.ready()
     first = postmaster(data_dir)
@@ -158,8 +158,8 @@ def test_the_last_of_two_processes_on_one_data_folder_stops_the_servers(stand: S
 
 def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> None:
     placeholders = {"SOLANA_WALLET_SECRET_KEY": "123456", "OUTPUT_MINT": "12345678", "INPUT_MINT": "1234"}
-    with Stand(**given, **placeholders) as stand:
-        process = stand.start()
+    with Launcher(**given, **placeholders) as launcher:
+        process = launcher.start()
         process.ready()
         warnings = [line for line in process.err.splitlines() if '"warning"' in line]
         told = [str(json.loads(line)["what"]) for line in warnings]
@@ -170,16 +170,16 @@ def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> N
 
 
 def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, str], database_address: Address) -> None:
-    with Stand(**given) as stand:
-        together = [stand.start("migrate") for _ in range(2)]
+    with Launcher(**given) as launcher:
+        together = [launcher.start("migrate") for _ in range(2)]
         assert [process.wait() for process in together] == [0, 0]
         said = sorted(process.out.strip() for process in together)
         assert said[0].startswith("applied: 0001"), said
         assert said[1] == "the schema is up to date", said
-        again = stand.start("migrate")
+        again = launcher.start("migrate")
         assert again.wait() == 0
         assert again.out.strip() == "the schema is up to date"
-        assert "".join(process.err for process in stand.processes) == ""
+        assert "".join(process.err for process in launcher.processes) == ""
     judge(database_address, [])
 
 
@@ -188,8 +188,8 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
     ["", "api", "worker", "migrate", "demo", "explain", "adapters", "adapters list", "adapters check"],
     ids=lambda command: command or "all",
 )
-def test_every_command_explains_itself_without_starting_anything(stand: Stand, command: str) -> None:
-    process = stand.start(*command.split(), "--help", DEXEXEC_DATA_DIR="/nowhere", DEXEXEC_NO_SUCH_NAME="1")
+def test_every_command_explains_itself_without_starting_anything(launcher: Launcher, command: str) -> None:
+    process = launcher.start(*command.split(), "--help", DEXEXEC_DATA_DIR="/nowhere", DEXEXEC_NO_SUCH_NAME="1")
     assert process.wait() == 0
     assert process.out.startswith("usage: python -m dexexec")
     assert process.err == ""

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from dexexec.api.app import EXECUTE
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.support.service.process import QUICK, Stand, servers_at, status
+from tests.support.service.process import QUICK, Launcher, servers_at, status
 from tests.support.service.promise_checks import rows
 from tests.support.waiting import wait_until
 
@@ -32,9 +32,9 @@ os.execvp(sys.argv[1], sys.argv[1:])
 def test_a_log_without_a_reader_stops_neither_the_service_nor_its_exit(
     servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
-    with Stand(**QUICK) as stand:
-        stand.prefix = (sys.executable, "-c", FULL_PIPE)
-        process = stand.start(**servers_at(database_address, servers.redis_url, redis_prefix))
+    with Launcher(**QUICK) as launcher:
+        launcher.prefix = (sys.executable, "-c", FULL_PIPE)
+        process = launcher.start(**servers_at(database_address, servers.redis_url, redis_prefix))
         process.ready()
         for _ in range(20):
             assert post(process.url, b'{"side": "hold"}')[0] == 422

@@ -12,7 +12,7 @@ from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.service.client import Event, Http, Watch, http
-from tests.support.service.process import Stand, say
+from tests.support.service.process import Launcher, say
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
 from tests.support.waiting import POLL, until
 
@@ -23,12 +23,12 @@ SELECT id,side,status,venue,tx_hash,failure_reason,created_at FROM orders ORDER 
 
 
 async def test_200_orders_of_20_clients_all_end_and_every_event_is_seen(
-    stand: Stand, database_address: Address
+    launcher: Launcher, database_address: Address
 ) -> None:
     seed = random.randrange(2**32)
     say(f"seed {seed}")
     troubles = {"DEXEXEC_MOCK_FAILURE_RATE": "0.1", "DEXEXEC_MOCK_SLIPPAGE_PPM": "7500"}
-    service = stand.start(**troubles, DEXEXEC_MOCK_SEED=str(seed), DEXEXEC_BREAKER_FAILURES="100")
+    service = launcher.start(**troubles, DEXEXEC_MOCK_SEED=str(seed), DEXEXEC_BREAKER_FAILURES="100")
     await asyncio.to_thread(service.ready)
 
     async def client(calls: Http, chance: random.Random) -> list[Watch]:
@@ -102,11 +102,11 @@ async def check_answers(calls: Http, url: str, seen: dict[str, list[Event]], add
 
 
 async def test_orders_per_minute_holds_for_two_workers_together(
-    stand: Stand, servers: Servers, database_address: Address, redis_prefix: str
+    launcher: Launcher, servers: Servers, database_address: Address, redis_prefix: str
 ) -> None:
     limit, posted = 12, 60
-    api = stand.start("api")
-    workers = [stand.start("worker", DEXEXEC_ORDERS_PER_MINUTE=str(limit)) for _ in range(2)]
+    api = launcher.start("api")
+    workers = [launcher.start("worker", DEXEXEC_ORDERS_PER_MINUTE=str(limit)) for _ in range(2)]
     await asyncio.to_thread(lambda: [worker.logged("worker started") for worker in workers])
 
     def started(count: int) -> bool:
@@ -140,9 +140,9 @@ async def holds(broken: Callable[[], bool], seconds: float) -> None:
 
 
 async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again_later(
-    stand: Stand, database_address: Address
+    launcher: Launcher, database_address: Address
 ) -> None:
-    api = stand.start("api", DEXEXEC_MAX_QUEUE="30")
+    api = launcher.start("api", DEXEXEC_MAX_QUEUE="30")
     url = await asyncio.to_thread(lambda: api.url)
     async with http() as calls, asyncio.timeout(50):
         answers = await asyncio.gather(*(calls.order(url) for _ in range(50)))
@@ -154,7 +154,7 @@ async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again
             assert int(answer.headers["Retry-After"]) >= 1
         ready = await calls.get(f"{url}/readyz")
         assert (ready.status, ready.body["missing"]) == (503, ["worker"])
-        stand.start("worker")
+        launcher.start("worker")
         await Watch(lambda: url).also(kept).run()
         assert unfinished(database_address) == 0
         kept.append(await calls.accepted(url))
@@ -162,8 +162,10 @@ async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again
     judge(database_address, kept)
 
 
-async def test_a_client_that_posts_too_many_orders_gets_a_retry_after(stand: Stand, database_address: Address) -> None:
-    apis = [stand.start("api", DEXEXEC_CLIENT_ORDERS_PER_MINUTE="10", DEXEXEC_TRUST_PROXY="true") for _ in range(2)]
+async def test_a_client_that_posts_too_many_orders_gets_a_retry_after(
+    launcher: Launcher, database_address: Address
+) -> None:
+    apis = [launcher.start("api", DEXEXEC_CLIENT_ORDERS_PER_MINUTE="10", DEXEXEC_TRUST_PROXY="true") for _ in range(2)]
     urls = await asyncio.to_thread(lambda: [api.url for api in apis])
     async with http() as calls, asyncio.timeout(50):
         answers = await asyncio.gather(*(calls.order(urls[n % 2]) for n in range(25)))

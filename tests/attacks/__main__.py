@@ -14,7 +14,7 @@ import psycopg
 
 from tests.attacks.attacker import ATTACKS
 from tests.attacks.client import NormalClient, Phase
-from tests.support.service.process import Process, Stand, say
+from tests.support.service.process import Launcher, Process, say
 
 FILLED = 200
 """Orders that are there before an attack, so that a list is a full one."""
@@ -62,9 +62,9 @@ async def peak_of(pid: int, found: list[int]) -> None:
         await asyncio.sleep(0.2)
 
 
-async def transactions(stand: Stand) -> int:
+async def transactions(launcher: Launcher) -> int:
     """Commits in the service's embedded database so far."""
-    folder = next(lock.parent for lock in stand.home.rglob("server.lock") if lock.parent.name == "postgres")
+    folder = next(lock.parent for lock in launcher.home.rglob("server.lock") if lock.parent.name == "postgres")
     conninfo = f"host={folder} dbname=dexexec"
     sockets = list(folder.rglob(".s.PGSQL.*"))
     socket = next(s for s in sockets if not s.name.endswith(".lock"))
@@ -74,7 +74,7 @@ async def transactions(stand: Stand) -> int:
     return int(row[0]) if row else 0
 
 
-async def measure(name: str, process: Process, stand: Stand, *, seconds: float, rate: float) -> Report:
+async def measure(name: str, process: Process, launcher: Launcher, *, seconds: float, rate: float) -> Report:
     """Run one attack, with a phase of the normal client before, under and after it."""
     client = NormalClient(int(process.url.rpartition(":")[2]), rate)
     await client.fill(FILLED)
@@ -88,9 +88,9 @@ async def measure(name: str, process: Process, stand: Stand, *, seconds: float, 
     under = await client.run(seconds + 1)
     counted, _ = await attacker.communicate()
     log_rate = (len(process.err) - logged) / (seconds + 1)
-    committed, begun = await transactions(stand), asyncio.get_running_loop().time()
+    committed, begun = await transactions(launcher), asyncio.get_running_loop().time()
     after = await client.run(5)
-    per_second = (await transactions(stand) - committed) / (asyncio.get_running_loop().time() - begun)
+    per_second = (await transactions(launcher) - committed) / (asyncio.get_running_loop().time() - begun)
     await asyncio.sleep(SETTLE_SECONDS)
     watching.cancel()
     return Report(
@@ -114,12 +114,12 @@ def main() -> None:
     options.add_argument("--descriptors", type=int, default=256, help="that the service may have (default: 256)")
     given = options.parse_args()
     for name in [*ATTACKS, SHARED_LOG] if "all" in given.names else given.names:
-        with Stand() as stand:
+        with Launcher() as launcher:
             unread = "2> >(exec sleep 600)" if name == SHARED_LOG else ""
-            stand.prefix = ("bash", "-c", f'ulimit -n {given.descriptors}; exec "$@" {unread}', "bash")
-            process = stand.start()
+            launcher.prefix = ("bash", "-c", f'ulimit -n {given.descriptors}; exec "$@" {unread}', "bash")
+            process = launcher.start()
             process.ready()
-            report = asyncio.run(measure(name, process, stand, seconds=given.seconds, rate=given.rate))
+            report = asyncio.run(measure(name, process, launcher, seconds=given.seconds, rate=given.rate))
         report.print(name)
 
 

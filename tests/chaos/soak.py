@@ -25,7 +25,7 @@ from tests.acceptance.test_crash import held
 from tests.support.chaos import restarts
 from tests.support.chaos.clients import Follower, insist
 from tests.support.chaos.networks import Fault, Server
-from tests.support.chaos.processes import Scene, a_scene
+from tests.support.chaos.processes import ChaosSetup, chaos_setup
 from tests.support.chaos.report import Report
 from tests.support.service.client import Http, http
 from tests.support.service.localnet_promise_checks import LocalnetChain
@@ -64,8 +64,8 @@ RESTORED = "SELECT id FROM orders WHERE client = 'unknown'"
 class Soak:
     """One run."""
 
-    def __init__(self, scene: Scene, seed: int, seconds: float) -> None:
-        self._scene, self._seconds = scene, seconds
+    def __init__(self, setup: ChaosSetup, seed: int, seconds: float) -> None:
+        self._setup, self._seconds = setup, seconds
         self._chance = random.Random(seed)  # for faults only, so that a seed gives the same ones
         self._taste = random.Random(seed)  # for what clients do
         self._accepted: list[str] = []
@@ -75,19 +75,19 @@ class Soak:
         self._compared = asyncio.Event()  # no loss is going on
         self._compared.set()
         self._beside: set[asyncio.Task[None]] = set()  # stops that have not ended, and starts
-        self._followers = [Follower(lambda: self._taste.choice(scene.urls)) for _ in range(FOLLOWERS)]
-        self.report = Report(seed, seconds, scene.faults, scene.starts, problems=scene.problems)
+        self._followers = [Follower(lambda: self._taste.choice(setup.urls)) for _ in range(FOLLOWERS)]
+        self.report = Report(seed, seconds, setup.faults, setup.starts, problems=setup.problems)
 
     def progress(self) -> str:
         """One line about now."""
-        return f"{len(self._accepted)} orders, {self._on_their_way()} on their way; {self._scene.faults.total()} faults"
+        return f"{len(self._accepted)} orders, {self._on_their_way()} on their way; {self._setup.faults.total()} faults"
 
     def _on_their_way(self) -> int:
         return sum(len(follower.unfinished) for follower in self._followers)
 
     async def run(self) -> Report:
         """Faults, healing, verdict."""
-        await self._scene.start_all()
+        await self._setup.start_all()
         async with http(timeout=3) as calls:
             posters = [asyncio.create_task(self._post(calls)) for _ in range(POSTERS)]
             followers = [asyncio.create_task(follower.run()) for follower in self._followers]
@@ -110,7 +110,7 @@ class Soak:
         healed = time.monotonic()
         self._over.set()
         await asyncio.gather(*posters)
-        while await asyncio.to_thread(unfinished, self._scene.ground.address):
+        while await asyncio.to_thread(unfinished, self._setup.servers.address):
             await asyncio.sleep(LOOK_SECONDS)
         self.report.healing = time.monotonic() - healed
         for follower in self._followers:
@@ -126,7 +126,7 @@ class Soak:
             losses = self._losses
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(
-                *(insist(calls, lambda: self._taste.choice(self._scene.urls), order, key) for _ in range(times))
+                *(insist(calls, lambda: self._taste.choice(self._setup.urls), order, key) for _ in range(times))
             )
             orders = set(answers)
             if self._losses != losses:
@@ -159,7 +159,7 @@ class Soak:
             self._end_sessions: 1,
             self._restart_workers: 1,
         }
-        localnet = self._scene.localnet
+        localnet = self._setup.localnet
         if localnet is not None:  # what settles on the simulated chain is lost with its ledger
             faults[self._lose_last_commits] = 1
         async with asyncio.TaskGroup() as beside:
@@ -176,18 +176,18 @@ class Soak:
             await localnet.heal()
 
     async def _fill_the_ranks(self) -> None:
-        for rank in self._scene.look_for_the_dead():
-            await self._scene.start(rank)
+        for rank in self._setup.look_for_the_dead():
+            await self._setup.start(rank)
 
     async def _kill_worker(self) -> None:
         watched = self._chance.random() < WATCHED_KILLS
         if watched:
             await self._calm()
-        victim = self._chance.choice(self._scene.ranks["worker"])
-        await self._scene.kill(victim)
+        victim = self._chance.choice(self._setup.ranks["worker"])
+        await self._setup.kill(victim)
         killed = time.monotonic()
-        orphans = await asyncio.to_thread(held, self._scene.ground.address, victim)
-        self._do_beside(self._scene.start("worker"))
+        orphans = await asyncio.to_thread(held, self._setup.servers.address, victim)
+        self._do_beside(self._setup.start("worker"))
         if watched:
             await self._all_move(orphans, killed)
         else:
@@ -198,7 +198,7 @@ class Soak:
         waiting = {order_id: claim for order_id, (claim, _) in orphans.items()}
         statement = "SELECT id, claim FROM orders WHERE id = ANY(%s)"
         while waiting:
-            found = await asyncio.to_thread(rows, self._scene.ground.address, statement, [list(waiting)])
+            found = await asyncio.to_thread(rows, self._setup.servers.address, statement, [list(waiting)])
             took = time.monotonic() - killed
             for order_id in [str(row["id"]) for row in found if int(str(row["claim"])) > waiting[str(row["id"])]]:
                 del waiting[order_id]
@@ -209,50 +209,50 @@ class Soak:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _kill_api(self) -> None:
-        await self._scene.kill(self._chance.choice(self._scene.ranks["api"]))
-        self._do_beside(self._scene.start("api"))
+        await self._setup.kill(self._chance.choice(self._setup.ranks["api"]))
+        self._do_beside(self._setup.start("api"))
         await self._someone_left("api")
 
     async def _someone_left(self, rank: str) -> None:
         """Faults go on while another of the rank is there."""
-        while not self._scene.ranks[rank]:
+        while not self._setup.ranks[rank]:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _freeze_worker(self) -> None:
-        victim = self._chance.choice(self._scene.ranks["worker"])
-        self._do_beside(self._scene.freeze(victim, self._chance.uniform(0.2, 5)))
+        victim = self._chance.choice(self._setup.ranks["worker"])
+        self._do_beside(self._setup.freeze(victim, self._chance.uniform(0.2, 5)))
 
     async def _freeze_api(self) -> None:
-        victim = self._chance.choice(self._scene.ranks["api"])
-        self._do_beside(self._scene.freeze(victim, self._chance.uniform(0.2, 3)))
+        victim = self._chance.choice(self._setup.ranks["api"])
+        self._do_beside(self._setup.freeze(victim, self._chance.uniform(0.2, 3)))
 
     async def _hang_up(self) -> None:
-        self._scene.faults["sockets hung up"] += 1
+        self._setup.faults["sockets hung up"] += 1
         self._chance.choice(self._followers).hang_up()
 
     async def _flush_redis(self) -> None:
-        await self._scene.flush_redis()
+        await self._setup.flush_redis()
 
     async def _kill_redis(self) -> None:
-        await self._scene.kill_redis(self._chance.uniform(0, 1.5))
+        await self._setup.kill_redis(self._chance.uniform(0, 1.5))
 
     async def _freeze_redis(self) -> None:
-        await self._scene.freeze_redis(self._chance.uniform(0.2, 4))
+        await self._setup.freeze_redis(self._chance.uniform(0.2, 4))
 
     async def _stop_postgres(self) -> None:
-        await self._scene.stop_postgres(self._chance.uniform(0, 1.5))
+        await self._setup.stop_postgres(self._chance.uniform(0, 1.5))
 
     async def _spoil_a_network(self) -> None:
         server, fault = self._chance.choice(list(Server)), self._chance.choice(list(Fault))
-        self._do_beside(self._scene.spoil(server, fault, self._chance.uniform(0.2, 5)))
+        self._do_beside(self._setup.spoil(server, fault, self._chance.uniform(0.2, 5)))
 
     async def _end_sessions(self) -> None:
         await self._calm()
-        await restarts.end_sessions(self._scene, self._chance)
+        await restarts.end_sessions(self._setup, self._chance)
 
     async def _restart_workers(self) -> None:
         await self._calm()
-        await restarts.restart_workers(self._scene, self._chance)
+        await restarts.restart_workers(self._setup, self._chance)
 
     async def _lose_last_commits(self) -> None:
         """Events after the cut may be sent again, and orders that had not swapped are gone: from
@@ -269,12 +269,12 @@ class Soak:
             for follower in self._followers:
                 follower.forget()
 
-        await self._scene.lose_last_commits(self._chance.uniform(0.1, 1.5), forget)
+        await self._setup.lose_last_commits(self._chance.uniform(0.1, 1.5), forget)
         if self._chance.random() < 0.5:  # one may be comparing by now: another goes on
-            await self._scene.kill(self._chance.choice(self._scene.ranks["worker"]))
-            self._do_beside(self._scene.start("worker"))
+            await self._setup.kill(self._chance.choice(self._setup.ranks["worker"]))
+            self._do_beside(self._setup.start("worker"))
         async with asyncio.timeout(HEALING_SECONDS):
-            while not await asyncio.to_thread(rows, self._scene.ground.address, COMPARED):
+            while not await asyncio.to_thread(rows, self._setup.servers.address, COMPARED):
                 await asyncio.sleep(LOOK_SECONDS)
         self._compared.set()
         kept = await self._kept()
@@ -289,7 +289,7 @@ class Soak:
             await self._compared.wait()
             losses = self._losses
             with suppress(psycopg.OperationalError):  # it is stopped just now
-                found = await asyncio.to_thread(rows, self._scene.ground.address, "SELECT id FROM orders")
+                found = await asyncio.to_thread(rows, self._setup.servers.address, "SELECT id FROM orders")
                 if losses == self._losses:
                     return {str(row["id"]) for row in found}
             await asyncio.sleep(LOOK_SECONDS)
@@ -306,7 +306,7 @@ class Soak:
     # Verdict
 
     def _judge(self) -> None:
-        report, address = self.report, self._scene.ground.address
+        report, address = self.report, self._setup.servers.address
         [longest] = rows(address, LONGEST_WAY)
         ended = {str(row["id"]) for row in rows(address, "SELECT id FROM orders WHERE finished_at IS NOT NULL")}
         report.orders, report.lost = len(self._accepted), len(set(self._accepted) - ended)
@@ -314,7 +314,7 @@ class Soak:
         report.unlanded = len(rows(address, TAKEN_BACK))
         report.events = sum(len(events) for follower in self._followers for events in follower.events.values())
         report.closes = sum(len(follower.closes) for follower in self._followers)
-        chain: Chain = self._scene.localnet.chain if self._scene.localnet else on_the_simulated_chain
+        chain: Chain = self._setup.localnet.chain if self._setup.localnet else on_the_simulated_chain
         if poisoned := rows(address, restarts.POISONED):
             report.problems.append(f"promise 11: failed for crashes that were not theirs: {poisoned}")
         if report.lost:
@@ -343,8 +343,8 @@ async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[Follower]]) 
 async def soak(seed: int, seconds: float, network: str = Network.LOCALNET, *, watch: bool = False) -> Report:
     """Run one soak on servers of its own, settling on this network; with `watch`, a line about it every second."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    async with a_scene(network) as scene:
-        run = Soak(scene, seed, seconds)
+    async with chaos_setup(network) as setup:
+        run = Soak(setup, seed, seconds)
         task = asyncio.create_task(run.run())
         begun = time.monotonic()
         while watch and not task.done():

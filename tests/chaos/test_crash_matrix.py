@@ -28,17 +28,17 @@ from tests.support.chaos.case import (
     surroundings,
 )
 from tests.support.chaos.clients import REFUSALS, Follower
-from tests.support.chaos.victim import Blow, Service, Strike, service
+from tests.support.chaos.victim import Fault, Service, Strike, service
 from tests.support.service.client import Http, http
 from tests.support.service.promise_checks import Chain, agree, judge, on_the_simulated_chain
 
 ORDERS = [FILLS, FILLS, FAILS, FILLS]
 
 BEFORE = {
-    Failpoint.RELEASING: [Strike(Failpoint.QUOTED, Blow.RAISE)],
-    Failpoint.RELEASED: [Strike(Failpoint.QUOTED, Blow.RAISE)],
-    Failpoint.RECLAIMED: [Strike(Failpoint.LEASED, Blow.HANG)],
-    Failpoint.REMOVED: [Strike(Failpoint.LEASED, Blow.HANG)],
+    Failpoint.RELEASING: [Strike(Failpoint.QUOTED, Fault.RAISE)],
+    Failpoint.RELEASED: [Strike(Failpoint.QUOTED, Fault.RAISE)],
+    Failpoint.RECLAIMED: [Strike(Failpoint.LEASED, Fault.HANG)],
+    Failpoint.REMOVED: [Strike(Failpoint.LEASED, Fault.HANG)],
 }
 """What must go wrong first, so that an order comes that way."""
 ENDS_THE_PROCESS = {
@@ -73,10 +73,10 @@ SLOW = {*BEFORE, Failpoint.LEASED, Failpoint.CLAIMED, Failpoint.ACKNOWLEDGING, F
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failpoint and one blow."""
+    """One failpoint and one fault."""
 
     at: Failpoint
-    blow: Blow
+    fault: Fault
     passes: int = 0
     """How many pass there before it strikes."""
     drained: bool = False
@@ -84,15 +84,15 @@ class Case:
 
     @property
     def plan(self) -> list[Strike]:
-        first = [Strike(Failpoint.CONCLUDED, Blow.SPARE)] if self.drained else []
-        return [*first, *BEFORE.get(self.at, []), Strike(self.at, self.blow, self.passes)]
+        first = [Strike(Failpoint.CONCLUDED, Fault.SPARE)] if self.drained else []
+        return [*first, *BEFORE.get(self.at, []), Strike(self.at, self.fault, self.passes)]
 
     @property
     def settings(self) -> Mapping[str, str]:
         return QUEUED if self.at in BY_THE_QUEUE else {}
 
     def __str__(self) -> str:
-        return f"{self.blow} at {self.at}" + (f" after {self.passes} passes" if self.passes else "")
+        return f"{self.fault} at {self.at}" + (f" after {self.passes} passes" if self.passes else "")
 
 
 async def survive(
@@ -116,20 +116,20 @@ async def survive(
         def current() -> str:
             return serving[-1].url
 
-        refusals = {*REFUSALS, 500} if case.blow is Blow.RAISE else REFUSALS
+        refusals = {*REFUSALS, 500} if case.fault is Fault.RAISE else REFUSALS
         watch = Follower(current)
         before = [FILLS] if case.drained else []
         clients = asyncio.create_task(post_and_follow(calls, watch, ORDERS, refusals, before))
         stack.callback(clients.cancel)
         assert await victim.told() == "struck"
-        if case.blow is Blow.KILL:
+        if case.fault is Fault.KILL:
             assert await victim.ended() == -9
-        if case.blow is not Blow.RAISE or case.at in ENDS_THE_PROCESS:
+        if case.fault is not Fault.RAISE or case.at in ENDS_THE_PROCESS:
             serving.append(await stack.enter_async_context(service(environment)))
-        if case.blow is Blow.STALL:
+        if case.fault is Fault.STALL:
             watch.hang_up()
         order_ids = await clients
-        if case.blow is Blow.STALL:
+        if case.fault is Fault.STALL:
             order_ids += await _wake(victim, address, calls)
         _judge_exits(case, victim.exit_code)
         for process in serving:
@@ -146,17 +146,17 @@ async def _wake(zombie: Service, address: Address, calls: Http) -> list[str]:
 
 
 def _judge_exits(case: Case, exit_code: int | None) -> None:
-    if case.blow is Blow.RAISE:
+    if case.fault is Fault.RAISE:
         assert (exit_code is not None) == (case.at in ENDS_THE_PROCESS), f"exit code {exit_code}"
-    if case.blow is Blow.STALL:
+    if case.fault is Fault.STALL:
         assert exit_code is None
 
 
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
-@pytest.mark.parametrize("blow", [Blow.KILL, Blow.RAISE, Blow.STALL])
-async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(blow: Blow, servers: Servers) -> None:
+@pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
+async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fault: Fault, servers: Servers) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
     here = [at for at in slow_first if at not in UNTIL_FINAL]
-    cases = [Case(at, blow, drained=at not in BY_THE_QUEUE) for at in here]
+    cases = [Case(at, fault, drained=at not in BY_THE_QUEUE) for at in here]
     await all_survive(cases, partial(survive, servers))

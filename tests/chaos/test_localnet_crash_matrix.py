@@ -16,7 +16,7 @@ from dexexec.failpoints import Failpoint
 from tests.chaos.test_crash_matrix import UNTIL_FINAL, Case, survive
 from tests.conftest import Servers
 from tests.support.chaos.case import all_survive
-from tests.support.chaos.victim import Blow
+from tests.support.chaos.victim import Fault
 from tests.support.localnet.process import localnet_processes
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
@@ -46,18 +46,18 @@ async def survive_on_localnet(servers: Servers, url: str, case: Case) -> None:
     await survive(servers, case, settings, LocalnetChain(url, str(wallet.pubkey())))
 
 
-def cases(blow: Blow) -> Sequence[Case]:
+def cases(fault: Fault) -> Sequence[Case]:
     """Every place from the quotes to the end. An exception, too, where the simulated chain does not come."""
-    raised = [Case(Failpoint.WATCHED, Blow.RAISE)] if blow is Blow.KILL else []
-    return raised + [Case(at, blow) for at in (*UNTIL_FINAL, *SETTLING)]
+    raised = [Case(Failpoint.WATCHED, Fault.RAISE)] if fault is Fault.KILL else []
+    return raised + [Case(at, fault) for at in (*UNTIL_FINAL, *SETTLING)]
 
 
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
-@pytest.mark.parametrize("blow", [Blow.KILL, Blow.STALL])
+@pytest.mark.parametrize("fault", [Fault.KILL, Fault.STALL])
 async def test_no_transaction_is_lost_or_doubled_by_a_fault_while_it_settles(
-    blow: Blow, servers: Servers, tmp_path: Path
+    fault: Fault, servers: Servers, tmp_path: Path
 ) -> None:
     with localnet_processes(tmp_path) as start:
         url = await start("--slot-ms", str(SLOT_MS)).url()
-        await all_survive(cases(blow), partial(survive_on_localnet, servers, url), AT_ONCE)
+        await all_survive(cases(fault), partial(survive_on_localnet, servers, url), AT_ONCE)

@@ -18,7 +18,7 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.chaos.case import FILLS, all_survive, changes_nothing, post_and_follow, surroundings
 from tests.support.chaos.clients import Follower
-from tests.support.chaos.victim import Blow, Strike, service
+from tests.support.chaos.victim import Fault, Strike, service
 from tests.support.service.client import http
 from tests.support.service.promise_checks import agree, judge, rows
 
@@ -53,13 +53,13 @@ async def survive(servers: Servers, case: Case) -> None:
         AsyncExitStack() as stack,
         asyncio.timeout(CASE_SECONDS),
     ):
-        zombie = await stack.enter_async_context(service(environment, [Strike(case.zombie, Blow.STALL)]))
+        zombie = await stack.enter_async_context(service(environment, [Strike(case.zombie, Fault.STALL)]))
         serving = [zombie]
         watch = Follower(lambda: serving[-1].url)
         clients = asyncio.create_task(post_and_follow(calls, watch, [FILLS]))
         stack.callback(clients.cancel)
         assert await zombie.told() == "struck"
-        other = await stack.enter_async_context(service(environment, [Strike(case.other, Blow.HOLD)]))
+        other = await stack.enter_async_context(service(environment, [Strike(case.other, Fault.HOLD)]))
         serving.append(other)
         watch.hang_up()
         assert await other.told() == "struck"

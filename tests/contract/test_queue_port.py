@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class QueueSetup:
     """A queue, and what can happen to its data. `consumers` are those of the group."""
 
     queue: Queue
@@ -32,7 +32,7 @@ class Ground:
     consumers: Callable[[], Awaitable[set[str]]]
 
 
-Open = Callable[[], AbstractAsyncContextManager[Ground]]
+Open = Callable[[], AbstractAsyncContextManager[QueueSetup]]
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def cluster_url() -> Iterator[str]:
 def grounds(request: pytest.FixtureRequest) -> Open:
     """Opens a prepared queue."""
     if request.param == "memory":
-        return memory_ground
+        return memory_queue_setup
     servers: Servers = request.getfixturevalue("servers")
     url = request.getfixturevalue("cluster_url") if request.param == "cluster" else servers.redis_url
-    return partial(redis_ground, Found(servers.postgres, url, ()), request.getfixturevalue("redis_prefix"))
+    return partial(redis_queue_setup, Found(servers.postgres, url, ()), request.getfixturevalue("redis_prefix"))
 
 
 @asynccontextmanager
-async def redis_ground(found: Found, prefix: str) -> AsyncIterator[Ground]:
+async def redis_queue_setup(found: Found, prefix: str) -> AsyncIterator[QueueSetup]:
     async with open_redis(found, prefix) as client, open_redis(found, prefix) as blocking:
         queue = Queue(client, blocking, prefix)
         await queue.prepare()
@@ -60,7 +60,7 @@ async def redis_ground(found: Found, prefix: str) -> AsyncIterator[Ground]:
         async def consumers() -> set[str]:
             return {row["name"].decode() for row in await client.xinfo_consumers(queue.work, "workers")}
 
-        yield Ground(
+        yield QueueSetup(
             queue,
             lambda: client.delete(queue.work, queue.queued),
             lambda: client.delete(queue.work),
@@ -69,7 +69,7 @@ async def redis_ground(found: Found, prefix: str) -> AsyncIterator[Ground]:
 
 
 @asynccontextmanager
-async def memory_ground() -> AsyncIterator[Ground]:
+async def memory_queue_setup() -> AsyncIterator[QueueSetup]:
     redis = MemoryRedis()
     queue = MemoryQueue(redis).port
     await queue.prepare()
@@ -83,7 +83,7 @@ async def memory_ground() -> AsyncIterator[Ground]:
     async def consumers() -> set[str]:
         return set(redis.consumers)
 
-    yield Ground(queue, flush, lose_stream, consumers)
+    yield QueueSetup(queue, flush, lose_stream, consumers)
 
 
 async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list[UUID]:
@@ -93,27 +93,27 @@ async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list
 
 
 async def test_ids_come_out_in_the_order_they_went_in(grounds: Open) -> None:
-    async with grounds() as ground:
+    async with grounds() as setup:
         ids = [uuid4() for _ in range(30)]
-        assert await ground.queue.enqueue(ids) == 30
-        assert await ground.queue.depth() == 30
-        assert await lease_ids(ground.queue, count=20) == ids[:20]
-        assert await lease_ids(ground.queue) == ids[20:]
-        assert await ground.queue.depth() == 0
+        assert await setup.queue.enqueue(ids) == 30
+        assert await setup.queue.depth() == 30
+        assert await lease_ids(setup.queue, count=20) == ids[:20]
+        assert await lease_ids(setup.queue) == ids[20:]
+        assert await setup.queue.depth() == 0
 
 
 async def test_nothing_enqueued_is_nothing_done_and_an_empty_stream_gives_nothing(grounds: Open) -> None:
-    async with grounds() as ground:
-        assert await ground.queue.enqueue([]) == 0
-        await ground.queue.ack([])
-        await ground.queue.ping()
-        await ground.queue.check_writes()
-        assert await ground.queue.lease("a", 10, 20) == []
+    async with grounds() as setup:
+        assert await setup.queue.enqueue([]) == 0
+        await setup.queue.ack([])
+        await setup.queue.ping()
+        await setup.queue.check_writes()
+        assert await setup.queue.lease("a", 10, 20) == []
 
 
 async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, one, two = ground.queue, uuid4(), uuid4()
+    async with grounds() as setup:
+        queue, one, two = setup.queue, uuid4(), uuid4()
         assert await queue.enqueue([one, two, one]) == 2
         assert await queue.enqueue([one]) == 0
         entries = await queue.lease("a", 10, 50)
@@ -124,33 +124,33 @@ async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(grounds: Ope
 
 
 async def test_an_entry_goes_to_one_consumer_only(grounds: Open) -> None:
-    async with grounds() as ground:
+    async with grounds() as setup:
         ids = [uuid4() for _ in range(20)]
-        await ground.queue.enqueue(ids)
-        batches = [await lease_ids(ground.queue, consumer, 4) for consumer in "abcabc"]
+        await setup.queue.enqueue(ids)
+        batches = [await lease_ids(setup.queue, consumer, 4) for consumer in "abcabc"]
         assert sorted(i for batch in batches for i in batch) == sorted(ids)
 
 
 async def test_a_waiting_consumer_gets_what_comes(grounds: Open) -> None:
-    async with grounds() as ground:
-        waiting = [asyncio.create_task(ground.queue.lease(name, 10, 5_000)) for name in "ab"]
+    async with grounds() as setup:
+        waiting = [asyncio.create_task(setup.queue.lease(name, 10, 5_000)) for name in "ab"]
 
         async def both_wait() -> bool:
-            return await ground.consumers() >= {"a", "b"}
+            return await setup.consumers() >= {"a", "b"}
 
         await until(both_wait)
         ids = [uuid4() for _ in range(3)]
-        await ground.queue.enqueue(ids)
+        await setup.queue.enqueue(ids)
         done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         assert [entry.order_id for task in done for entry in task.result()] == ids
         last = uuid4()
-        await ground.queue.enqueue([last])
+        await setup.queue.enqueue([last])
         assert [entry.order_id for task in left for entry in await task] == [last]
 
 
 async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         await queue.lease("dead", 1, 50)
         assert await queue.reclaim("alive", 60_000) == []
@@ -162,8 +162,8 @@ async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(gro
 
 
 async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, lost, held = ground.queue, uuid4(), uuid4()
+    async with grounds() as setup:
+        queue, lost, held = setup.queue, uuid4(), uuid4()
         assert await queue.take_over_pending("heir", "nobody") == []
         await queue.enqueue([lost])
         await queue.lease("dead", 1, 50)
@@ -179,40 +179,40 @@ async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(gro
 
 
 async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue = ground.queue
+    async with grounds() as setup:
+        queue = setup.queue
         await queue.enqueue([uuid4()])
         await queue.lease("busy", 1, 50)
         await queue.remove_consumers("busy")
-        assert await ground.consumers() == {"busy"}
+        assert await setup.consumers() == {"busy"}
         await queue.ack(await queue.take_over_pending("busy", "busy"))
         await queue.remove_consumers("busy")
-        assert await ground.consumers() == set()
+        assert await setup.consumers() == set()
 
 
 async def test_silent_consumers_are_forgotten_and_never_what_is_pending_for_them(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue = ground.queue
+    async with grounds() as setup:
+        queue = setup.queue
         waiting = uuid4()
         await queue.enqueue([waiting])
         await queue.lease("busy", 1, 50)
         for name in ("silent", "leaving"):
             await queue.lease(name, 1, 1)
         assert await queue.remove_consumers("leaving", silent_ms=3_600_000) == 1
-        assert await ground.consumers() == {"busy", "silent"}
+        assert await setup.consumers() == {"busy", "silent"}
         assert await queue.remove_consumers(silent_ms=0) == 1
-        assert await ground.consumers() == {"busy"}
+        assert await setup.consumers() == {"busy"}
         assert [one.order_id for one in await queue.take_over_pending("heir", "busy")] == [waiting]
         assert await queue.remove_consumers("busy", "never there", silent_ms=3_600_000) == 1
 
 
 async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         waiting = asyncio.create_task(queue.lease("a", 1, 10_000))
 
         async def known() -> bool:
-            return "a" in await ground.consumers()
+            return "a" in await setup.consumers()
 
         await until(known)
         assert await queue.remove_consumers(silent_ms=0) == 1
@@ -223,10 +223,10 @@ async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes
 
 
 async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
-        await ground.flush()
+        await setup.flush()
         assert await queue.take_over_pending("a", "b") == []
         await queue.remove_consumers("b")
         assert await queue.enqueue([order_id]) == 1, "before anybody has made the group again"
@@ -234,61 +234,61 @@ async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
 
 
 async def test_a_lease_after_a_flush_makes_the_group_again(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
-        await ground.flush()
+        await setup.flush()
         assert await queue.lease("a", 1, 50) == []
         assert await queue.enqueue([order_id]) == 1
         assert await lease_ids(queue) == [order_id]
 
 
 async def test_ids_of_a_lost_stream_can_be_enqueued_after_it_was_prepared_again(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
-        await ground.lose_stream()
+        await setup.lose_stream()
         await queue.prepare()
         assert await queue.enqueue([order_id]) == 1
         assert await lease_ids(queue) == [order_id]
 
 
 async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_again(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
-        await ground.flush()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
+        await setup.flush()
         assert await queue.reclaim("a", 0) == []
         await queue.enqueue([order_id])
         assert await lease_ids(queue) == [order_id]
 
 
 async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id, uuid4()])
-        await ground.lose_stream()
+        await setup.lose_stream()
         assert await queue.enqueue([order_id]) == 1
         await queue.prepare()
         assert await lease_ids(queue) == [order_id]
 
 
 async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(grounds: Open) -> None:
-    async with grounds() as ground:
-        waiting = asyncio.create_task(ground.queue.lease("a", 1, 2_000))
+    async with grounds() as setup:
+        waiting = asyncio.create_task(setup.queue.lease("a", 1, 2_000))
 
         async def waits() -> bool:
-            return "a" in await ground.consumers()
+            return "a" in await setup.consumers()
 
         await until(waits)
-        await ground.flush()
+        await setup.flush()
         await asyncio.wait([waiting])
         error = waiting.exception()
         assert isinstance(error, UnavailableError) or (error is None and waiting.result() == [])
 
 
 async def test_an_entry_acknowledged_late_does_no_harm(grounds: Open) -> None:
-    async with grounds() as ground:
-        queue, order_id = ground.queue, uuid4()
+    async with grounds() as setup:
+        queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         stale = await queue.lease("slow", 1, 50)
         await queue.ack(await queue.reclaim("quick", 0))

@@ -67,7 +67,7 @@ class Held(NamedTuple):
 
 
 @dataclass
-class Ground:
+class ProgramsLocalnet:
     """A market that is open, and a wallet that can trade in it."""
 
     net: InProcessLocalnet
@@ -86,9 +86,11 @@ class Ground:
         """The wallet."""
         return Pubkey.from_string(self.sealer.payer)
 
-    def with_wallet(self, wallet: Keypair) -> "Ground":
+    def with_wallet(self, wallet: Keypair) -> "ProgramsLocalnet":
         """The same with another wallet."""
-        return Ground(self.net, self.chain, self.clock, self.market, sealer_of(self.chain, self.clock, wallet))
+        return ProgramsLocalnet(
+            self.net, self.chain, self.clock, self.market, sealer_of(self.chain, self.clock, wallet)
+        )
 
     def pass_slots(self, count: int = SLOTS) -> None:
         """Let blocks come, at the time that it is."""
@@ -138,7 +140,7 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[Ground]:
+async def programs_localnet(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[ProgramsLocalnet]:
     """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
     a test decides it."""
     clock = Time()
@@ -152,7 +154,7 @@ async def ground(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIter
 @asynccontextmanager
 async def flowing(
     folder: Path, seed: int, only: Sequence[str], chain_class: type[Localnet] = Localnet
-) -> AsyncIterator[Ground]:
+) -> AsyncIterator[ProgramsLocalnet]:
     """The same, with few pools of one pair of mints, where blocks come with time."""
     clocks: list[Time | SlotTime] = [Time()]
 
@@ -168,14 +170,14 @@ async def flowing(
 
 async def _market(
     net: InProcessLocalnet, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]
-) -> Ground:
+) -> ProgramsLocalnet:
     net.ledger.add_programs(dumps.programs())
     market = Market(seed, clock.unix_ms() // 1000, only)
     assert not net.ledger.add_accounts(market.accounts)
     await market.open_on(net.url)
     wallet = Keypair()
     await fund(net.url, wallet.pubkey())
-    found = Ground(net, chain, clock, market, sealer_of(chain, clock, wallet))
+    found = ProgramsLocalnet(net, chain, clock, market, sealer_of(chain, clock, wallet))
     found.skip(2)  # a pool of Raydium's opens one second after it was made
     return found
 

@@ -22,7 +22,7 @@ from tests.programs.tokens import SETTING, TOKENS
 from tests.support.localnet.in_process import rpc
 from tests.support.service.client import Http, Watch, http
 from tests.support.service.localnet import start_localnet
-from tests.support.service.process import Process, Stand
+from tests.support.service.process import Launcher, Process
 from tests.support.waiting import until
 
 VENUES = {
@@ -40,17 +40,17 @@ Order = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ServiceOnPrograms:
     """A localnet with a market, and processes on it."""
 
     url: str
     market: Market
-    stand: Stand
+    launcher: Launcher
 
     def start(self, wallet: Keypair, **settings: str) -> Process:
         """An all-in-one service that signs with `wallet`."""
         key = {"SOLANA_WALLET_SECRET_KEY": str(wallet), "DEXEXEC_LOCALNET_URL": self.url}
-        return self.stand.start(**{**VENUES, **key, **settings})
+        return self.launcher.start(**{**VENUES, **key, **settings})
 
     async def trader(self, **amounts: int) -> Keypair:
         """A wallet with the given lamports and tokens, or enough to trade; finalized on return."""
@@ -76,7 +76,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pubkey, Account]) -> AsyncIterator[Scene]:
+async def service_on_programs(
+    given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pubkey, Account]
+) -> AsyncIterator[ServiceOnPrograms]:
     """A localnet process with the programs and a market by `seed`, and servers for what is started on it. `extra` are
     more accounts."""
     market = Market(seed, int(time.time()))
@@ -85,11 +87,11 @@ async def scene(given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pu
         path = folder / f"{address}.json"
         path.write_text(json.dumps(as_json(account)))
         options += ["--account", f"{address}={path}"]
-    with Stand(**given) as stand:
-        _, url = await start_localnet(stand, folder / "ledger", *options)
+    with Launcher(**given) as launcher:
+        _, url = await start_localnet(launcher, folder / "ledger", *options)
         await market.open_on(url)
         await opened(url)
-        yield Scene(url, market, stand)
+        yield ServiceOnPrograms(url, market, launcher)
 
 
 async def opened(url: str) -> None:
@@ -161,7 +163,7 @@ async def read(calls: Http, url: str, order_ids: Iterable[str]) -> list[Order]:
 
 
 @asynccontextmanager
-async def serving(on: Scene, wallet: Keypair, **settings: str) -> AsyncIterator[tuple[str, Http]]:
+async def serving(on: ServiceOnPrograms, wallet: Keypair, **settings: str) -> AsyncIterator[tuple[str, Http]]:
     """A service that is ready, and a client for it; at the end it stops as it should."""
     service = on.start(wallet, **settings)
     await asyncio.to_thread(service.ready)

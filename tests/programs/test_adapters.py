@@ -17,7 +17,7 @@ from dexexec.venues.registry import VenueClass
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.raydium.venue import Raydium
 from tests.programs import dumps
-from tests.programs.localnet import Ground, ground
+from tests.programs.localnet import ProgramsLocalnet, programs_localnet
 from tests.programs.market import Pool
 from tests.programs.sizes import draw
 from tests.support.service.process import say
@@ -35,7 +35,7 @@ PAUSES = [0.4, 0.4, 1, 5, 15, 200]
 async def test_every_swap_of_every_pool_realises_its_quote(tmp_path: Path, name: str, seed: int, runs: int) -> None:
     counts: Counter[str] = Counter()
     chance = Random(seed)
-    async with ground(tmp_path / "ledger", seed) as on:
+    async with programs_localnet(tmp_path / "ledger", seed) as on:
         before, fees = on.balances(), 0
         for pool in [pool for pool in on.market.pools if pool.venue == name]:
             venue = on.venue(KINDS[name], pools=(pool.address,))
@@ -56,7 +56,7 @@ async def test_every_swap_of_every_pool_realises_its_quote(tmp_path: Path, name:
         assert len(counts) == 6
 
 
-async def realised(on: Ground, pool: Pool, venue: AnyVenue, quote: Quote) -> int:
+async def realised(on: ProgramsLocalnet, pool: Pool, venue: AnyVenue, quote: Quote) -> int:
     """Settle a quote, which must be what both the chain's record and the wallet then show; lamports of fees."""
     held = on.held()
     status = await on.settle(await on.seal(venue, quote))
@@ -73,7 +73,7 @@ async def realised(on: Ground, pool: Pool, venue: AnyVenue, quote: Quote) -> int
 @pytest.mark.parametrize("name", KINDS)
 async def test_all_pools_of_a_pair_are_found_and_the_best_one_is_taken(tmp_path: Path, name: str, seed: int) -> None:
     chance, taken = Random(seed), set[tuple[str, ...]]()
-    async with ground(tmp_path / "ledger", seed) as on:
+    async with programs_localnet(tmp_path / "ledger", seed) as on:
         searching = on.venue(KINDS[name])
         ours = [pool for pool in on.market.pools if pool.venue == name]
         alone = {pool.address: on.venue(KINDS[name], pools=(pool.address,)) for pool in ours}

@@ -23,7 +23,7 @@ from dexexec_adapters.raydium.venue import Raydium
 from tests.contract.test_venues import SENDING
 from tests.programs import dumps
 from tests.programs.conftest import RUNS
-from tests.programs.localnet import Ground, flowing
+from tests.programs.localnet import ProgramsLocalnet, flowing
 from tests.programs.market import fund
 from tests.programs.tokens import PEPE, TOKENS, WORTH
 
@@ -51,7 +51,7 @@ class MovingChain(Localnet):
 class Mover:
     """Swaps with a wallet of its own, ever other amounts."""
 
-    on: Ground
+    on: ProgramsLocalnet
     venue: AnyVenue
     pair: tuple[str, str]
     swaps: int = 0

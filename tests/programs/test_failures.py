@@ -21,7 +21,17 @@ from dexexec_adapters.raydium.venue import Raydium
 from tests.programs import dumps
 from tests.programs.independent_checks import outside
 from tests.programs.localnet import sealer_of
-from tests.programs.service import VENUES, Order, Scene, body, followed, post, read, scene, serving
+from tests.programs.service import (
+    VENUES,
+    Order,
+    ServiceOnPrograms,
+    body,
+    followed,
+    post,
+    read,
+    service_on_programs,
+    serving,
+)
 from tests.programs.tokens import TOKENS, key
 from tests.support import meteora_accounts, raydium_accounts
 from tests.support.attempts import an_attempt
@@ -76,7 +86,7 @@ def words(order: Order) -> str:
 
 @pytest.mark.gen_test(timeout=280)
 async def test_slippage_expiry_and_disabled_pools_are_named(given: dict[str, str], tmp_path: Path, seed: int) -> None:
-    async with scene(given, tmp_path, seed, *shut_pools()) as on:
+    async with service_on_programs(given, tmp_path, seed, *shut_pools()) as on:
         wallet, mover, chance = await on.trader(), await on.trader(), Random(seed)
         async with outside(on.url, wallet.pubkey()) as judge:
             orders: list[Order] = []
@@ -126,7 +136,7 @@ def body_of(request: SwapRequest) -> dict[str, Any]:
 
 
 async def front_run(
-    on: Scene, calls: Http, url: str, order: dict[str, Any], mover: Keypair, request: SwapRequest
+    on: ServiceOnPrograms, calls: Http, url: str, order: dict[str, Any], mover: Keypair, request: SwapRequest
 ) -> Order:
     """The order's swap is lost on its way until a third party has swapped far more in its pool."""
     await on.faults(drop=CROWD)
@@ -152,7 +162,7 @@ def large_amount(request: SwapRequest) -> int:
     return 30_000 * 10**6 if request.mint_in == USDC else 200 * 10**9
 
 
-async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRequest) -> None:
+async def move(on: ServiceOnPrograms, venue: str, pool: str, mover: Keypair, request: SwapRequest) -> None:
     """Swap in a pool with another wallet, through another node."""
     clock = SystemClock()
     async with open_chain(Localnet([on.other_node], clock, RecordingListener())) as chain:
@@ -175,7 +185,7 @@ async def move(on: Scene, venue: str, pool: str, mover: Keypair, request: SwapRe
 async def test_what_a_wallet_lacks_is_named_before_anything_is_sent(
     given: dict[str, str], tmp_path: Path, seed: int
 ) -> None:
-    async with scene(given, tmp_path, seed) as on:
+    async with service_on_programs(given, tmp_path, seed) as on:
         chance = Random(seed)
         empty = Keypair(), [(SELL_SOL, "SOL"), (BUY_SOL, "SOL")]
         without_lamports = await on.trader(lamports=0), [(SELL_SOL, "SOL"), (BUY_SOL, "SOL")]

@@ -16,7 +16,7 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.venue import NoRoute, Slippage
 from tests.programs import dumps
-from tests.programs.localnet import Ground, ground
+from tests.programs.localnet import ProgramsLocalnet, programs_localnet
 from tests.programs.market import fund
 from tests.programs.test_adapters import KINDS
 from tests.programs.tokens import key
@@ -46,7 +46,7 @@ class StaleChain(Localnet):
         ))  # fmt: skip
 
 
-def pool_data(on: Ground, name: str) -> bytes:
+def pool_data(on: ProgramsLocalnet, name: str) -> bytes:
     """The account of some pool of SOL and USDC."""
     pool = next(pool for pool in on.market.pools if pool.venue == name and set(pool.mints) == {WSOL, USDC})
     account = on.net.ledger.account(key(pool.address), on.net.ledger.blocks.tip)
@@ -59,7 +59,7 @@ def pool_data(on: Ground, name: str) -> bytes:
 async def test_a_pool_that_was_disabled_after_it_was_quoted_is_reported(
     tmp_path: Path, name: str, mode: Mode, seed: int
 ) -> None:
-    async with ground(tmp_path / "ledger", seed, (WSOL, USDC)) as on:
+    async with programs_localnet(tmp_path / "ledger", seed, (WSOL, USDC)) as on:
         data, program = pool_data(on, name), key(dumps.PROGRAMS[name])
         disabled = SolanaAccount(10**8, patched(data, STATUS[name]), program)
         on.net.ledger.add_accounts([(key(CLONE), disabled)])
@@ -82,7 +82,7 @@ async def test_a_pool_that_was_disabled_after_it_was_quoted_is_reported(
 async def test_a_price_that_moved_past_the_bound_is_slippage(
     tmp_path: Path, name: str, way: tuple[str, str], mode: Mode, seed: int
 ) -> None:
-    async with ground(tmp_path / "ledger", seed, (WSOL, USDC)) as on:
+    async with programs_localnet(tmp_path / "ledger", seed, (WSOL, USDC)) as on:
         pool = next(pool for pool in on.market.pools if pool.venue == name and set(pool.mints) == {WSOL, USDC})
         venue = on.venue(KINDS[name], pools=(pool.address,))
         request = SwapRequest(mint_in=way[0], mint_out=way[1], amount=10**8, mode=mode, slippage_bps=10)

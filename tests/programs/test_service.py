@@ -9,7 +9,7 @@ import pytest
 from dexexec.domain.token import WSOL
 from tests.programs import dumps
 from tests.programs.independent_checks import Tally, fees, outside
-from tests.programs.service import Order, body, followed, post, read, scene, serving
+from tests.programs.service import Order, body, followed, post, read, service_on_programs, serving
 from tests.programs.sizes import draw
 from tests.support.service.process import say
 
@@ -22,7 +22,7 @@ SERIAL, AT_ONCE, BATCHES = 20, 60, 2
 async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_were_not_overtaken(
     given: dict[str, str], tmp_path: Path, seed: int, runs: int
 ) -> None:
-    async with scene(given, tmp_path, seed) as on:
+    async with service_on_programs(given, tmp_path, seed) as on:
         wallet, chance = await on.trader(), Random(seed)
         async with (
             outside(on.url, wallet.pubkey()) as judge,

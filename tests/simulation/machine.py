@@ -88,10 +88,10 @@ class Machine:
     async def _strike(self, name: Failpoint) -> None:
         if self.rng.random() >= self.strikes:
             return
-        blow = self.rng.randrange(3)
-        if blow == 0:
+        fault = self.rng.randrange(3)
+        if fault == 0:
             raise StruckError(name)
-        if blow == 1:
+        if fault == 1:
             self.kill()
             await self.loop.create_future()
         self.freeze(self.rng.uniform(0, LONGEST_FREEZE))

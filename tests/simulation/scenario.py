@@ -436,13 +436,13 @@ class Scenario:
     def _restart_by_the_dozen(self) -> None:
         """A deployment in a loop, a crash loop, or a Postgres that does not stay up."""
         every = self.rng.uniform(0.1, 1.5)
-        blow = self.rng.choice((self._kill_workers, self._stop_workers, self._break_sessions))
+        fault = self.rng.choice((self._kill_workers, self._stop_workers, self._break_sessions))
         for n in range(12):
-            self.loop.schedule(n * every, self._unless_healed, blow)
+            self.loop.schedule(n * every, self._unless_healed, fault)
 
-    def _unless_healed(self, blow: Callable[[], None]) -> None:
+    def _unless_healed(self, fault: Callable[[], None]) -> None:
         if not self._healed:
-            blow()
+            fault()
 
     def _kill_workers(self) -> None:
         for machine in self.workers:

@@ -36,7 +36,7 @@ DEADLINE_MS = 400_000
 """After everything is over: no order may use it up."""
 
 
-class CalmWorld(Scenario):
+class CalmScenario(Scenario):
     """A scenario without faults except those of the test. `slow`: seconds that a quote takes."""
 
     def __init__(self, seed: int, slow: float) -> None:
@@ -65,17 +65,17 @@ class CalmWorld(Scenario):
         await asyncio.sleep(self._slow)
 
 
-class Storm(CalmWorld):
+class Storm(CalmScenario):
     """One thing happens again and again."""
 
-    def __init__(self, seed: int, slow: float, blow: Callable[[Scenario], None]) -> None:
+    def __init__(self, seed: int, slow: float, fault: Callable[[Scenario], None]) -> None:
         super().__init__(seed, slow)
-        self._blow, self._every = blow, random.Random(seed).uniform(0.7, 3.0)
+        self._fault, self._every = fault, random.Random(seed).uniform(0.7, 3.0)
 
     async def _inject_faults(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            self._blow(self)
+            self._fault(self)
 
 
 def kill_all(scenario: Scenario) -> None:
@@ -93,16 +93,16 @@ def restart_postgres(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("slow", [0.05, 2.0])
-@pytest.mark.parametrize("blow", [kill_all, stop_all, restart_postgres])
-def test_promise_11_restarts_by_the_dozen_fail_no_order(blow: Callable[[Scenario], None], slow: float) -> None:
+@pytest.mark.parametrize("fault", [kill_all, stop_all, restart_postgres])
+def test_promise_11_restarts_by_the_dozen_fail_no_order(fault: Callable[[Scenario], None], slow: float) -> None:
     """Also where no process lives long enough for a quote."""
     for seed in range(1, 11):
-        result = Storm(seed, slow, blow).run()
+        result = Storm(seed, slow, fault).run()
         assert not result.problems, (seed, result.problems)
         assert "expired" not in result.statuses, (seed, result.statuses)
 
 
-class Poisoned(CalmWorld):
+class Poisoned(CalmScenario):
     """The third order kills each process that requests a quote for it."""
 
     def __init__(self, seed: int, slow: float) -> None:

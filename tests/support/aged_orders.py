@@ -23,7 +23,7 @@ from tests.support.prepared_orders import claimed_by, one_order, step, submitted
 LANDED = Resolution(1, Outcome.LANDED, {"slot": 7})
 
 
-class Ground:
+class ArchiveSetup:
     """A store, and the clock's hand on its rows."""
 
     def __init__(self, address: Address, store: Store) -> None:

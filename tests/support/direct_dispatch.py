@@ -28,7 +28,7 @@ def taking(b: Bench, **limits: Any) -> Worker:
     return worker
 
 
-async def has_seats(worker: Worker) -> None:
+async def has_reservations(worker: Worker) -> None:
     """Wait until it runs and has found the queue empty."""
 
     def offered() -> bool:

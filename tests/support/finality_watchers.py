@@ -34,7 +34,7 @@ CONFIRMED = replace(LANDED, finalized=False)
 GONE = NotSeen(height=100, history=True, node="n", slot=90)
 
 
-class ToldChain:
+class ScriptedStatusChain:
     """Returns a scripted status for each signature, and records the calls, and whether the history was searched."""
 
     def __init__(self) -> None:
@@ -82,11 +82,11 @@ class Heard(Observer):
         self.words.append("back")
 
 
-class Scene:
+class WatcherSetup:
     """Confirmed orders, a chain, and as many watchers as a test wants."""
 
     def __init__(self) -> None:
-        self.clock, self.chain, self.heard = ManualClock(), ToldChain(), Heard()
+        self.clock, self.chain, self.heard = ManualClock(), ScriptedStatusChain(), Heard()
         self.failpoints = ScriptedFailpoints()
         self.database = MemoryDatabase(lambda: self.clock.unix_ms() * 1_000)
         self.events: list[Event] = []

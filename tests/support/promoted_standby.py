@@ -19,7 +19,7 @@ from tests.support.posters import CLIENTS, Posters
 from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet import Funds, fund, settings_on, start_localnet
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.process import Process, Stand, servers_at
+from tests.support.service.process import Launcher, Process, servers_at
 from tests.support.service.promise_checks import judge, rows
 from tests.support.waiting import until
 
@@ -63,11 +63,11 @@ async def lose_the_last_commits(pair: Pair, redis_url: str) -> Found:
         "DEXEXEC_RETRY_BASE_MS": "10",
         "DEXEXEC_MOCK_LATENCY_MS": "20",
     }
-    with Stand(**settings) as stand:
-        _, url = await start_localnet(stand, stand.home / "localnet")
+    with Launcher(**settings) as launcher:
+        _, url = await start_localnet(launcher, launcher.home / "localnet")
         await fund(url, str(wallet.pubkey()), RICH)
-        stand.environment |= settings_on(url, wallet)
-        api, workers = stand.start("api"), [stand.start("worker") for _ in range(WORKERS)]
+        launcher.environment |= settings_on(url, wallet)
+        api, workers = launcher.start("api"), [launcher.start("worker") for _ in range(WORKERS)]
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(SECONDS):
             posters = Posters(calls, api.url, pause=CLIENTS / RATE)

@@ -24,7 +24,7 @@ from dexexec.store import Address
 from tests.support.parts import running
 from tests.support.redis_nodes import Cluster, Node, a_cluster, a_server
 from tests.support.service.client import http, watching
-from tests.support.service.process import QUICK, Stand, say, servers_at
+from tests.support.service.process import QUICK, Launcher, say, servers_at
 from tests.support.service.promise_checks import agree, judge
 from tests.support.streaming import memory_record, open_api
 from tests.support.waiting import until
@@ -89,8 +89,8 @@ async def test_orders_go_their_whole_way_and_all_keys_are_on_one_node(
 ) -> None:
     prefix = cluster.prefix(1)
     settings = servers_at(database_address, cluster.url(cluster.primaries[0]), prefix)
-    with Stand(**settings, **QUICK, DEXEXEC_CLIENT_ORDERS_PER_MINUTE="100") as stand:
-        api, worker = stand.start("api"), stand.start("worker")
+    with Launcher(**settings, **QUICK, DEXEXEC_CLIENT_ORDERS_PER_MINUTE="100") as launcher:
+        api, worker = launcher.start("api"), launcher.start("worker")
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(30):
             order_ids = await asyncio.gather(*(calls.accepted(api.url) for _ in range(20)))
@@ -111,8 +111,8 @@ async def test_the_death_of_the_node_with_our_keys_delays_until_its_replica_take
 ) -> None:
     """Accepted orders are executed once, by processes that the test does not touch."""
     prefix, accepted = cluster.prefix(0), list[str]()
-    with Stand(**servers_at(database_address, cluster.url(), prefix), **QUICK) as stand:
-        api, worker = stand.start("api"), stand.start("worker")
+    with Launcher(**servers_at(database_address, cluster.url(), prefix), **QUICK) as launcher:
+        api, worker = launcher.start("api"), launcher.start("worker")
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(40):
 

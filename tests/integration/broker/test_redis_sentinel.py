@@ -20,7 +20,7 @@ from tests.support.ports import free_ports
 from tests.support.posters import Posters
 from tests.support.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, sentinels, wait_for_server
 from tests.support.service.client import http, watching
-from tests.support.service.process import QUICK, Stand, say, servers_at
+from tests.support.service.process import QUICK, Launcher, say, servers_at
 from tests.support.service.promise_checks import agree, judge
 from tests.support.waiting import until
 
@@ -134,8 +134,8 @@ async def test_no_order_is_lost_or_doubled_when_the_primary_dies_under_load(
     to_be_hurt: Watched, database_address: Address, redis_prefix: str
 ) -> None:
     """The first Sentinel dies as well: the next one is used."""
-    with Stand(**servers_at(database_address, url(to_be_hurt), redis_prefix), **QUICK) as stand:
-        api, worker = stand.start("api"), stand.start("worker")
+    with Launcher(**servers_at(database_address, url(to_be_hurt), redis_prefix), **QUICK) as launcher:
+        api, worker = launcher.start("api"), launcher.start("worker")
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(45):
             posters = Posters(calls, api.url)

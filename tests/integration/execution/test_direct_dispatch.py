@@ -11,7 +11,7 @@ from dexexec.execution.lease_loop import BATCH
 from dexexec.store import Created
 from dexexec.store import orders as statements
 from dexexec.store.orders import Stored
-from tests.support.direct_dispatch import CREATE, Commits, Leases, Work, counted, has_seats, intake_of, taking
+from tests.support.direct_dispatch import CREATE, Commits, Leases, Work, counted, has_reservations, intake_of, taking
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.waiting import until
@@ -22,7 +22,7 @@ async def test_a_new_order_ends_without_queue_and_sweeper(bench: OpenBench) -> N
     async with bench() as b:
         worker = taking(b)
         async with running(worker.run()):
-            await has_seats(worker)
+            await has_reservations(worker)
             order = new_order()
             assert await b.store.create(order) == Created(order.id, replayed=False, taken=True)
             events = await b.ended(order.id)
@@ -40,7 +40,7 @@ async def test_intake_puts_on_the_queue_what_is_not_taken_and_nothing_else(bench
         leases = Leases(b)
         async with running(worker.run()):
             await b.ended(waiting.order_id)
-            await has_seats(worker)
+            await has_reservations(worker)
             taken = [await intake.accept(new_order()) for _ in range(5)]
             await intake.close()
             for created in taken:
@@ -57,7 +57,7 @@ async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(b
         worker = taking(b, concurrency=4)
         work, intake, leases = Work(worker), intake_of(b), Leases(b)
         async with running(worker.run()):
-            await has_seats(worker)
+            await has_reservations(worker)
             first = await intake.accept(new_order())
             assert first.taken
             posts = asyncio.gather(*(intake.accept(new_order()) for _ in range(9)))
@@ -80,7 +80,7 @@ async def test_while_nothing_waits_half_of_the_room_is_left_to_the_queue(bench: 
         worker = taking(b, concurrency=5)
         work, leases = Work(worker), Leases(b)
         async with running(worker.run()):
-            await has_seats(worker)
+            await has_reservations(worker)
             await until(lambda: leases.asked[-1] == 3)
             created = await asyncio.gather(*(b.store.create(new_order()) for _ in range(5)))
             assert sum(one.taken for one in created) == 2
@@ -134,7 +134,7 @@ async def test_who_does_not_run_yet_or_no_longer_takes_nothing(bench: OpenBench)
         worker = taking(b)
         assert not (await b.store.create(new_order())).taken
         task = asyncio.create_task(worker.run())
-        await has_seats(worker)
+        await has_reservations(worker)
         worker.stop()
         assert not (await b.store.create(new_order())).taken
         await task
@@ -150,7 +150,7 @@ async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
     async with bench() as b:
         worker, intake = taking(b), intake_of(b)
         task = asyncio.create_task(worker.run())
-        await has_seats(worker)
+        await has_reservations(worker)
         commits = Commits(monkeypatch, before=before)
         accepting = asyncio.create_task(intake.accept(new_order()))
         await commits.held.wait()
@@ -173,7 +173,7 @@ async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_ne
     async with bench() as b:
         worker, intake, sessions = taking(b), intake_of(b), counted(b)
         async with running(worker.run()):
-            await has_seats(worker)
+            await has_reservations(worker)
             with monkeypatch.context() as patch:
                 commits = Commits(patch, before=before)
                 accepting = asyncio.create_task(intake.accept(new_order()))
@@ -181,7 +181,7 @@ async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_ne
                 async with b.store._database.connection() as connection:
                     await connection.execute("DELETE FROM workers")
                 await until(lambda: sessions() == 2)
-                await has_seats(worker)
+                await has_reservations(worker)
                 commits.go_on.set()
                 created = await accepting
             assert not created.taken
@@ -202,7 +202,7 @@ async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_
             raise UnavailableError("the answer got lost")
 
         async with running(worker.run(), b.sweeper().run()):
-            await has_seats(worker)
+            await has_reservations(worker)
             in_flight = (await b.store.create(new_order())).order_id
             await b.reached(in_flight, Status.SUBMITTED)
             order = new_order()
@@ -217,6 +217,6 @@ async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_
             for order_id in (in_flight, order.id):
                 events = await b.ended(order_id)
                 assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
-            await has_seats(worker)
+            await has_reservations(worker)
         assert sessions() == 1
         assert len({signed.signature for signed in b.chain.sent}) == 2

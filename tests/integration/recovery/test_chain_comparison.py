@@ -119,7 +119,7 @@ class Permitted:
 
 
 @dataclass
-class Scene:
+class ComparisonSetup:
     """A record in Postgres, and a chain beside it. `now` is the database's time (Unix seconds)."""
 
     database: Database
@@ -194,7 +194,7 @@ class Scene:
         return await self.store.order(order_id) is None
 
 
-async def submit(scene: Scene, claimed: Claimed, signature: str, **about: Any) -> list[Event] | None:
+async def submit(setup: ComparisonSetup, claimed: Claimed, signature: str, **about: Any) -> list[Event] | None:
     """Record attempt 1."""
     attempt = NewAttempt(
         n=1,
@@ -213,11 +213,11 @@ async def submit(scene: Scene, claimed: Claimed, signature: str, **about: Any) -
         attempt=attempt,
         **about,
     )
-    return await scene.store.advance(step)
+    return await setup.store.advance(step)
 
 
 @asynccontextmanager
-async def scene(address: Address) -> AsyncIterator[Scene]:
+async def setup(address: Address) -> AsyncIterator[ComparisonSetup]:
     announced: list[Event] = []
     async with open_database(address) as database:
         permitted = Permitted()
@@ -227,7 +227,7 @@ async def scene(address: Address) -> AsyncIterator[Scene]:
             row = await (await connection.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")).fetchone()
             assert row is not None
             record = await comparisons.record_name()
-            at = Scene(database, store, permitted, comparisons, ScriptedHistory(), record, row[0], announced)
+            at = ComparisonSetup(database, store, permitted, comparisons, ScriptedHistory(), record, row[0], announced)
             try:
                 yield at
             finally:
@@ -239,7 +239,7 @@ async def scene(address: Address) -> AsyncIterator[Scene]:
 
 
 async def test_the_record_of_before_may_be_signed_for_after_one_glance(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         claimed, untried = await at.order(), await at.order()
         payload = swap(WALLET, AttemptId(claimed.order.id, 1).memo(at.record))
         assert await submit(at, claimed, at.lands(AttemptId(claimed.order.id, 1), payload=payload))
@@ -252,7 +252,7 @@ async def test_the_record_of_before_may_be_signed_for_after_one_glance(database_
 async def test_nothing_is_signed_in_another_postgres_before_all_that_was_signed_is_dead_and_the_history_is_read(
     database_address: Address,
 ) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.permit()
         await at.moves_to_another_postgres()
         at.chain.asked.clear()
@@ -269,7 +269,7 @@ async def test_nothing_is_signed_in_another_postgres_before_all_that_was_signed_
 
 
 async def test_while_no_node_answers_nothing_is_signed_and_readiness_reports_it(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         at.chain.down = Unreachable("a did not answer")
         obtaining = asyncio.create_task(at.permit())
@@ -282,7 +282,7 @@ async def test_while_no_node_answers_nothing_is_signed_and_readiness_reports_it(
 
 
 async def test_a_node_that_is_behind_keeps_signing_stopped(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         at.chain.heights_of, at.chain.per_look = {"a": 5_000, "b": 100}, 0
         obtaining = asyncio.create_task(at.permit())
@@ -295,7 +295,7 @@ async def test_a_node_that_is_behind_keeps_signing_stopped(database_address: Add
 async def test_without_a_node_that_lists_signatures_only_the_record_of_before_is_signed_for(
     database_address: Address,
 ) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         at.chain.lists = False
         await at.permit()
         await at.moves_to_another_postgres()
@@ -306,7 +306,7 @@ async def test_without_a_node_that_lists_signatures_only_the_record_of_before_is
 
 
 async def test_an_attempt_is_only_recorded_in_the_postgres_that_is_permitted(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         permission = at.permission()
         at.permitted.source = permission.identity
         claimed = await at.order()
@@ -326,7 +326,7 @@ async def test_promise_3_an_order_only_ends_without_a_swap_in_the_postgres_that_
     database_address: Address, end: Status
 ) -> None:
     """A worker that has not noticed yet that another Postgres answers: the order may have swapped, and that be lost."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         at.permitted.source = lambda: "1/00000001"
         claimed = await at.order()
         ends = Step(
@@ -357,7 +357,7 @@ async def test_a_role_that_may_not_read_the_identity_goes_on_with_what_it_may(
     database_address: Address, revoked: str, known: tuple[bool, bool]
 ) -> None:
     """The missing right to each function is detected; a log line names the change that then stays unnoticed."""
-    async with scene(database_address) as at, at.database.connection() as connection:
+    async with setup(database_address) as at, at.database.connection() as connection:
         await connection.execute(f"REVOKE EXECUTE ON FUNCTION {revoked} FROM PUBLIC".encode())
         role = f"dexexec_{database_address.database}"
         await connection.execute(f"CREATE ROLE {role}".encode())
@@ -377,7 +377,7 @@ async def test_a_role_that_may_not_read_the_identity_goes_on_with_what_it_may(
 async def test_an_order_that_is_gone_comes_back_as_the_chain_shows_it_and_is_announced(
     database_address: Address,
 ) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         order_id = new_order().id
         signature = at.lands(AttemptId(order_id, 1))
@@ -400,7 +400,7 @@ async def test_an_order_that_is_gone_comes_back_as_the_chain_shows_it_and_is_ann
 async def test_an_order_that_looks_untried_gets_its_attempt_and_can_be_claimed_no_more(
     database_address: Address, hint: bool
 ) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         claimed = await at.order()
         await at.moves_to_another_postgres()
         signature = at.lands(AttemptId(claimed.order.id, 1), hint=hint)
@@ -411,7 +411,7 @@ async def test_an_order_that_looks_untried_gets_its_attempt_and_can_be_claimed_n
 
 
 async def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         claimed = await at.order()
         await at.moves_to_another_postgres()
         at.lands(AttemptId(claimed.order.id, 1), failure="custom program error: 0x1771")
@@ -421,7 +421,7 @@ async def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number
 
 
 async def test_two_attempts_of_one_order_come_back_as_one_order(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         order_id = new_order().id
         at.lands(AttemptId(order_id, 1), failure="custom program error: 0x1771")
@@ -433,7 +433,7 @@ async def test_two_attempts_of_one_order_come_back_as_one_order(database_address
 
 
 async def test_an_attempt_that_looks_open_is_over_when_a_later_one_is_on_chain(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         claimed = await at.order()
         assert await submit(at, claimed, "first")
         await at.moves_to_another_postgres()
@@ -445,7 +445,7 @@ async def test_an_attempt_that_looks_open_is_over_when_a_later_one_is_on_chain(d
 
 
 async def test_transactions_in_the_record_are_left_alone(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         claimed = await at.order()
         await at.moves_to_another_postgres()
         text = AttemptId(claimed.order.id, 1).memo(at.record)
@@ -460,7 +460,7 @@ async def test_transactions_in_the_record_are_left_alone(database_address: Addre
 
 async def test_foreign_transactions_are_never_taken_in(database_address: Address) -> None:
     """Transactions of the same wallet by other hands, and a stranger's that names it and forges a memo."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         known, ids = (await at.order()).order.id, [uuid4() for _ in range(3)]
         forged = [AttemptId(ids[0], 1), AttemptId(known, 1)]
@@ -479,7 +479,7 @@ async def test_foreign_transactions_are_never_taken_in(database_address: Address
 
 async def test_a_strangers_memo_in_our_name_costs_a_look_at_it_and_no_comparison(database_address: Address) -> None:
     """Otherwise any wallet could stop signing for a minute at each start, for the fee of one transaction."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.permit()
         for order_id in (new_order().id, (await at.order()).order.id):
             text = AttemptId(order_id, 1).memo(at.record)
@@ -493,7 +493,7 @@ async def test_a_memo_that_names_an_order_of_before_our_tables_keeps_nothing_fro
     database_address: Address,
 ) -> None:
     """The record has neither mints nor base units of an order that was taken over."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.permit()
         old = uuid4()
         async with at.database.connection() as connection:
@@ -511,7 +511,7 @@ async def test_a_memo_that_names_an_order_of_before_our_tables_keeps_nothing_fro
 
 async def test_what_is_listed_and_not_certain_yet_keeps_signing_stopped(database_address: Address) -> None:
     """Another node denies it, or has not finalized it: as for any swap, that proves nothing."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         signature = at.lands(AttemptId(order_id := new_order().id, 1))
         certain = at.chain.fates[signature]
@@ -528,7 +528,7 @@ async def test_what_is_listed_and_not_certain_yet_keeps_signing_stopped(database
 async def test_a_backup_that_was_restored_in_place_is_noticed_by_missing_transactions(
     database_address: Address,
 ) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.permit()
         order_id = new_order().id
         at.lands(AttemptId(order_id, 1))
@@ -539,7 +539,7 @@ async def test_a_backup_that_was_restored_in_place_is_noticed_by_missing_transac
 
 
 async def test_the_history_is_read_back_to_where_the_record_is_complete(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         old, new = new_order().id, new_order().id
         text = AttemptId(old, 1).memo(at.record)
@@ -552,7 +552,7 @@ async def test_the_history_is_read_back_to_where_the_record_is_complete(database
 
 async def test_new_orders_since_the_change_do_not_hide_what_is_missing(database_address: Address) -> None:
     """They are taken in at once, long before the comparison, if no node answers for hours."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         async with at.database.connection() as connection:
             await connection.execute("UPDATE installation SET made_at = made_at - interval '2 hours'")
         await at.moves_to_another_postgres()
@@ -567,7 +567,7 @@ async def test_new_orders_since_the_change_do_not_hide_what_is_missing(database_
 # ---- idempotency keys ------------------------------------------------------------------------------------------------
 
 
-async def digest_of(at: Scene, key: str, body_hash: bytes) -> str:
+async def digest_of(at: ComparisonSetup, key: str, body_hash: bytes) -> str:
     """As in the memo."""
     async with at.database.connection() as connection:
         cursor = await connection.execute("SELECT key_digest(key_secret, %s, %s) FROM installation", (key, body_hash))
@@ -580,7 +580,7 @@ async def test_promise_9_who_posts_again_with_the_key_of_an_order_that_came_back
     database_address: Address,
 ) -> None:
     """Whether it is posted again before the comparison or after it; another body is refused as ever."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         order_id, body = new_order().id, b"b" * 32
         at.lands(AttemptId(order_id, 1, await digest_of(at, "k", body)))
@@ -600,7 +600,7 @@ async def test_promise_9_who_posts_again_with_the_key_of_an_order_that_came_back
 
 
 async def test_promise_9_the_key_of_a_lost_order_that_only_failed_is_free(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         order_id, body = new_order().id, b"b" * 32
         digest = await digest_of(at, "k", body)
@@ -614,7 +614,7 @@ async def test_promise_9_an_order_that_is_being_posted_while_its_key_comes_back_
     database_address: Address,
 ) -> None:
     """Its statement has begun before the key is there, and waits for the lock: then it sees the key."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.order()  # so that the statement is prepared, and planned
         original, body = uuid4(), b"b" * 32
         digest = await digest_of(at, "k", body)
@@ -635,7 +635,7 @@ async def test_promise_9_an_order_that_is_being_posted_while_its_key_comes_back_
 
 
 async def test_a_comparison_that_was_cut_off_is_taken_up_where_it_was(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         order_id = new_order().id
         at.lands(AttemptId(order_id, 1))
@@ -655,7 +655,7 @@ async def test_promise_5_a_node_that_leaps_while_the_worker_restarts_does_not_sh
     database_address: Address,
 ) -> None:
     """The next worker has no earlier reports of the node, but the record has the start of the wait."""
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         at.lands(AttemptId(order_id := new_order().id, 1))
         at.chain.per_look = 0
@@ -676,7 +676,7 @@ async def test_promise_5_a_node_that_leaps_while_the_worker_restarts_does_not_sh
 
 
 async def test_a_wait_that_an_older_version_began_counts_from_now_on(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         async with at.database.connection() as connection:
             await connection.execute(
@@ -690,7 +690,7 @@ async def test_a_wait_that_an_older_version_began_counts_from_now_on(database_ad
 
 
 async def test_a_comparison_that_dies_after_some_orders_goes_on_with_the_others(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         ids = [new_order().id for _ in range(3)]
         for order_id in ids:
@@ -716,7 +716,7 @@ async def test_a_comparison_that_dies_after_some_orders_goes_on_with_the_others(
 
 
 async def test_of_two_workers_one_compares_and_the_other_waits_for_it(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.moves_to_another_postgres()
         at.lands(AttemptId(order_id := new_order().id, 1))
         other = ScriptedHistory(kept=at.chain.kept, memos=at.chain.memos, fates=at.chain.fates)
@@ -736,14 +736,14 @@ async def test_of_two_workers_one_compares_and_the_other_waits_for_it(database_a
 
 
 async def test_a_record_that_changes_in_the_middle_is_compared_again(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         standing = await at.comparisons.state(GENESIS, WALLET.address)
         assert not await at.comparisons.compared(GENESIS, WALLET.address, "1/00000001"), "that is not what answers"
         assert await at.comparisons.compared(GENESIS, WALLET.address, standing.identity)
 
 
 async def test_each_wallet_is_compared_for_itself(database_address: Address) -> None:
-    async with scene(database_address) as at:
+    async with setup(database_address) as at:
         await at.permit()
         assert (await at.comparisons.state(GENESIS, STRANGER.address)).compared == await at.identity()
         await at.moves_to_another_postgres()

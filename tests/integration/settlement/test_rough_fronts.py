@@ -21,7 +21,7 @@ from tests.support.localnet.rough_proxy import SpoiledAnswer, rough_proxy
 from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.process import QUICK, Process, Stand, servers_at
+from tests.support.service.process import QUICK, Launcher, Process, servers_at
 from tests.support.service.promise_checks import judge, rows
 from tests.support.waiting import until
 
@@ -43,7 +43,7 @@ UNREACHABLE = "SELECT count(*) AS n FROM order_events WHERE detail->>'reason' = 
 
 
 @dataclass
-class Scene:
+class ServiceBehindProxy:
     """The service, with the front as its node, and the chain behind that."""
 
     service: Process
@@ -70,7 +70,7 @@ class Scene:
         assert "breaker" not in self.service.err
 
 
-OpenService = Callable[[str, str], AbstractAsyncContextManager[Scene]]
+OpenService = Callable[[str, str], AbstractAsyncContextManager[ServiceBehindProxy]]
 
 
 @pytest.fixture
@@ -80,16 +80,18 @@ def serving(servers: Servers, database_address: Address, redis_prefix: str) -> O
 
 
 @asynccontextmanager
-async def service_on(servers: Servers, address: Address, prefix: str, front: str, node: str) -> AsyncIterator[Scene]:
+async def service_on(
+    servers: Servers, address: Address, prefix: str, front: str, node: str
+) -> AsyncIterator[ServiceBehindProxy]:
     """A service that is ready."""
     wallet = Keypair()
     settings = servers_at(address, servers.redis_url, prefix) | QUICK | JUMPY | settings_on(front, wallet)
-    with Stand(**settings) as stand:
-        service = stand.start()
+    with Launcher(**settings) as launcher:
+        service = launcher.start()
         await asyncio.to_thread(service.ready)
         async with http() as calls:
             chain = LocalnetChain(node, str(wallet.pubkey()))
-            yield Scene(service, service.url, chain, address, calls)
+            yield ServiceBehindProxy(service, service.url, chain, address, calls)
             assert await asyncio.to_thread(service.stop) == 0
 
 

@@ -8,7 +8,7 @@ import psycopg
 from dexexec.domain.status import Status
 from dexexec.store import Address, Database, migrate
 from dexexec.store.migrate import TABLE, migrations
-from tests.support.aged_orders import Ground, open_retention
+from tests.support.aged_orders import ArchiveSetup, open_retention
 from tests.support.long_history import fill
 from tests.support.parts import open_store
 
@@ -24,7 +24,7 @@ FROM orders LIMIT 1
 
 
 @asynccontextmanager
-async def before_the_archive(address: Address) -> AsyncIterator[Ground]:
+async def before_the_archive(address: Address) -> AsyncIterator[ArchiveSetup]:
     """200 finished orders of the last 40 days and a live one, in the schema of three files; no store is open yet."""
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
         connection.execute(TABLE.encode())
@@ -40,17 +40,17 @@ async def before_the_archive(address: Address) -> AsyncIterator[Ground]:
     finally:
         await database.close()
     async with open_store(address) as store:
-        yield Ground(address, store)
+        yield ArchiveSetup(address, store)
 
 
 async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(database_address: Address) -> None:
-    async with before_the_archive(database_address) as ground:
-        assert [ground.count(table) for table in TABLES] == [COUNT + 1, 5 * COUNT, COUNT, COUNT]
-        assert len(await ground.store.orders(300, None, Status.CONFIRMED)) == COUNT
-        (pending,) = await ground.store.orders(300, None, Status.PENDING)
-        worker = await ground.store.begin("w", 20)
-        order_id = ground.sql("SELECT id FROM orders WHERE status = 'pending'")[0][0]
-        (claimed,) = await ground.store.claim(worker.id, [order_id])
+    async with before_the_archive(database_address) as setup:
+        assert [setup.count(table) for table in TABLES] == [COUNT + 1, 5 * COUNT, COUNT, COUNT]
+        assert len(await setup.store.orders(300, None, Status.CONFIRMED)) == COUNT
+        (pending,) = await setup.store.orders(300, None, Status.PENDING)
+        worker = await setup.store.begin("w", 20)
+        order_id = setup.sql("SELECT id FROM orders WHERE status = 'pending'")[0][0]
+        (claimed,) = await setup.store.claim(worker.id, [order_id])
         assert str(claimed.order.id) == pending["orderId"]
         await worker.end()
 
@@ -58,14 +58,14 @@ async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(databas
 async def test_orders_of_the_schema_before_are_archived_and_dropped_when_days_are_set(
     database_address: Address,
 ) -> None:
-    async with before_the_archive(database_address) as ground, open_retention(database_address, days=20) as retention:
-        listed = await ground.store.orders(300, None, None)
+    async with before_the_archive(database_address) as setup, open_retention(database_address, days=20) as retention:
+        listed = await setup.store.orders(300, None, None)
         await retention.round()
-        assert ground.count("orders") == 1
-        left = await ground.store.orders(300, None, None)
+        assert setup.count("orders") == 1
+        left = await setup.store.orders(300, None, None)
         assert left == listed[: len(left)]
         assert COUNT / 2 <= len(left) <= COUNT / 2 + 10, "twenty days of forty, and up to one more"
-        assert ground.count("idempotency_keys") == len(left) - 1
+        assert setup.count("idempotency_keys") == len(left) - 1
 
 
 REFUSED = """

@@ -12,7 +12,7 @@ from tests.conftest import Servers
 from tests.support.hostile_database import HOSTILE, database_of_a_role
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.service.client import http, watching
-from tests.support.service.process import QUICK, Stand, servers_at
+from tests.support.service.process import QUICK, Launcher, servers_at
 from tests.support.service.promise_checks import judge, rows
 
 pytestmark = needs_pgbouncer
@@ -36,10 +36,10 @@ def database(servers: Servers) -> Iterator[Address]:
 async def test_orders_go_their_whole_way_through_a_pooler_that_keeps_sessions(
     servers: Servers, database: Address, redis_prefix: str, settings: dict[str, str], starts: int
 ) -> None:
-    with pgbouncer(database, "session", **settings) as pooled, Stand(**QUICK) as stand:
+    with pgbouncer(database, "session", **settings) as pooled, Launcher(**QUICK) as launcher:
         order_ids = []
         for _ in range(starts):
-            process = stand.start(**servers_at(pooled, servers.redis_url, redis_prefix))
+            process = launcher.start(**servers_at(pooled, servers.redis_url, redis_prefix))
             await asyncio.to_thread(process.ready)
             order_ids += await ten_orders(process.url)
             assert await asyncio.to_thread(process.stop) == 0
@@ -73,8 +73,8 @@ async def test_what_others_left_in_a_session_is_cleared(database: Address) -> No
 def test_a_pooler_that_shares_sessions_is_refused_in_one_line_and_nothing_is_left_on_it(
     servers: Servers, database: Address, redis_prefix: str, pool_mode: str
 ) -> None:
-    with pgbouncer(database, pool_mode) as pooled, Stand(**QUICK) as stand:
-        process = stand.start(**servers_at(pooled, servers.redis_url, redis_prefix))
+    with pgbouncer(database, pool_mode) as pooled, Launcher(**QUICK) as launcher:
+        process = launcher.start(**servers_at(pooled, servers.redis_url, redis_prefix))
         assert process.wait() == 2
         [line] = process.err.splitlines()
         assert line.startswith(f"dexexec: Postgres at {pooled.host}:{pooled.port}/")

@@ -29,7 +29,7 @@ from dexexec.store import (
 )
 from dexexec.store.queries import NEWEST_OF_ALL
 from tests.conftest import Servers, new_database
-from tests.support.aged_orders import Ground
+from tests.support.aged_orders import ArchiveSetup
 from tests.support.long_history import fill
 from tests.support.parts import open_database, open_store
 from tests.support.waiting import until
@@ -207,11 +207,11 @@ async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_
 
 async def test_an_orders_steps_are_hot_updates_up_to_its_last(database_address: Address) -> None:
     async with open_store(database_address) as store:
-        ground = Ground(database_address, store)
+        setup = ArchiveSetup(database_address, store)
         for _ in range(100):
-            await ground.confirmed()
+            await setup.confirmed()
 
     statement = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'orders' AND n_tup_upd >= 500"
-    ((updates, hot),) = await until(lambda: ground.sql(statement))
+    ((updates, hot),) = await until(lambda: setup.sql(statement))
     assert updates == 500, "a claim, three steps, and the aging of this test"
     assert hot >= 280, "all but the last step and the aging, and some that found no room on their page"

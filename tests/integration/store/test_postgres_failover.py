@@ -26,7 +26,7 @@ from tests.support.ports import free_ports
 from tests.support.posters import Posters
 from tests.support.service.client import http, watching
 from tests.support.service.embedded_servers import postmaster, server_runs
-from tests.support.service.process import Stand, say, servers_at
+from tests.support.service.process import Launcher, say, servers_at
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
 from tests.support.waiting import until, wait_until
 
@@ -179,8 +179,8 @@ async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_pro
         "PG_HOST": "127.0.0.1,127.0.0.1",
         "PG_PORT": f"{pair.first.port},{pair.second.port}",
     }
-    with Stand(**settings, **SLOW) as stand:
-        api, worker = stand.start("api"), stand.start("worker")
+    with Launcher(**settings, **SLOW) as launcher:
+        api, worker = launcher.start("api"), launcher.start("worker")
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(45):
             posters = Posters(calls, api.url)
@@ -216,8 +216,8 @@ async def test_what_is_on_no_standby_is_never_acknowledged(
     """Not even to a client that posts again with its key, although the primary has stored the order meanwhile: giving
     up on a commit that waits for a standby makes it visible."""
     settings = servers_at(to_be_parted.first, servers.redis_url, redis_prefix) | {"DEXEXEC_REQUEST_TIMEOUT_MS": "500"}
-    with Stand(**settings, **SLOW) as stand, ExitStack() as stack:
-        api, worker = stand.start("api"), stand.start("worker")
+    with Launcher(**settings, **SLOW) as launcher, ExitStack() as stack:
+        api, worker = launcher.start("api"), launcher.start("worker")
         await asyncio.to_thread(api.ready)
         async with http() as calls, asyncio.timeout(45):
             await asyncio.to_thread(to_be_parted.kill, "second")
@@ -253,16 +253,16 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
     settings = servers_at(to_be_parted.first, servers.redis_url, redis_prefix) | {"DEXEXEC_DRAIN_SECONDS": "1"}
     with psycopg.connect(to_be_parted.first.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE fresh")
-    with Stand(**settings, DEXEXEC_MOCK_LANDING_MS="4000") as stand, ExitStack() as stack:
-        working = stand.start()
+    with Launcher(**settings, DEXEXEC_MOCK_LANDING_MS="4000") as launcher, ExitStack() as stack:
+        working = launcher.start()
         await asyncio.to_thread(working.ready)
         async with http() as calls, asyncio.timeout(55):
             order_ids = [await calls.accepted(working.url) for _ in range(5)]
             submitted = "SELECT id FROM orders WHERE status = 'submitted'"
             await until(lambda: len(rows(to_be_parted.first, submitted)) == 5, pause=0.05)
             await asyncio.to_thread(to_be_parted.kill, "second")
-            registering = stand.start("worker")
-            starting = stand.start("worker", PG_DATABASE="fresh", DEXEXEC_REDIS_PREFIX=f"{redis_prefix}fresh")
+            registering = launcher.start("worker")
+            starting = launcher.start("worker", PG_DATABASE="fresh", DEXEXEC_REDIS_PREFIX=f"{redis_prefix}fresh")
             waits = "SELECT datname FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'dexexec'"
             both = [{"datname": "fresh"}, {"datname": "postgres"}]
 
@@ -287,7 +287,7 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
                 stack.enter_context,
                 lifecycle.postgres(to_be_parted.folder / "second", tcp_port=to_be_parted.second.port),
             )
-            api = stand.start()
+            api = launcher.start()
             async with watching(lambda: api.url, order_ids):
                 pass
     judge(to_be_parted.first, order_ids)

@@ -21,7 +21,7 @@ from tests.support.hostile_database import HOSTILE, database_of_a_role
 from tests.support.parts import open_database
 from tests.support.pgbouncer import PROGRAM, pgbouncer
 from tests.support.service.client import http, watching
-from tests.support.service.process import QUICK, Stand, servers_at
+from tests.support.service.process import QUICK, Launcher, servers_at
 
 SCALING = (Path(__file__).parents[3] / "docs" / "SCALING.md").read_text()
 PASSWORD = "x"  # noqa: S105
@@ -95,8 +95,8 @@ async def test_the_service_runs_with_the_documented_least_rights_and_any_initial
         await check_ownership(database)
     with contextlib.ExitStack() as stack:
         through = stack.enter_context(pgbouncer(service, "session")) if PROGRAM else service
-        stand = stack.enter_context(Stand(PG_SCHEMA="dexexec", **QUICK, **LIMITS))
-        process = stand.start(**servers_at(through, url, redis_prefix))
+        launcher = stack.enter_context(Launcher(PG_SCHEMA="dexexec", **QUICK, **LIMITS))
+        process = launcher.start(**servers_at(through, url, redis_prefix))
         await asyncio.to_thread(process.ready)
         async with http() as calls:
             order_ids = await asyncio.gather(*(calls.accepted(process.url) for _ in range(5)))

@@ -23,7 +23,7 @@ from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.localnet.in_process import rpc
 from tests.support.service.localnet import Funds, fund, settings_on, start_localnet
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.process import Process, Stand
+from tests.support.service.process import Launcher, Process
 
 WALLET_FUNDS: Funds = {"": (9, 100 * 10**9), USDC: (6, 15_000 * 10**6)}
 """What the wallet is filled up to. A few orders can empty it."""
@@ -67,8 +67,8 @@ class Trouble:
 class Localnet:
     """The process, started again on the same ledger whenever it was killed. Workers reach it through `way`."""
 
-    def __init__(self, stand: Stand, folder: Path, way: Proxy) -> None:
-        self._stand, self._folder, self._way = stand, folder, way
+    def __init__(self, launcher: Launcher, folder: Path, way: Proxy) -> None:
+        self._launcher, self._folder, self._way = launcher, folder, way
         self.faults: Counter[str] = Counter()
         self._process: Process | None = None
         self._url = ""
@@ -84,7 +84,7 @@ class Localnet:
 
     async def start(self) -> None:
         """Start, or go on with the ledger that is there."""
-        self._process, self._url = await start_localnet(self._stand, self._folder)
+        self._process, self._url = await start_localnet(self._launcher, self._folder)
         self._way.target = ("127.0.0.1", int(self._url.rpartition(":")[2]))
 
     async def top_up_wallet(self) -> None:
@@ -236,10 +236,10 @@ class Localnet:
 
 
 @asynccontextmanager
-async def a_localnet(stand: Stand, folder: Path) -> AsyncIterator[Localnet]:
+async def a_localnet(launcher: Launcher, folder: Path) -> AsyncIterator[Localnet]:
     """A healthy localnet, with a wallet that has funds. It ends with the test's processes."""
     async with proxy(("127.0.0.1", 9)) as way:
-        localnet = Localnet(stand, folder, way)
+        localnet = Localnet(launcher, folder, way)
         await localnet.start()
         await localnet.top_up_wallet()
         yield localnet

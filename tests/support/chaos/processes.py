@@ -17,9 +17,9 @@ import redis
 from dexexec.venue import Network
 from tests.support.chaos.localnet import Localnet, a_localnet
 from tests.support.chaos.networks import Fault, Networks, Server, networks, suffering
-from tests.support.service.breakable_servers import Ground, broken_ground
+from tests.support.service.breakable_servers import BreakableServers, breakable_servers
 from tests.support.service.embedded_servers import valkey_pid
-from tests.support.service.process import Process, Stand
+from tests.support.service.process import Launcher, Process
 
 SETTINGS = {
     "PYTHONPATH": str(Path(__file__).parents[3]),
@@ -48,12 +48,14 @@ SUPERVISOR_PAUSE = 0.2
 DOWN_SECONDS = 0.5
 
 
-class Scene:
+class ChaosSetup:
     """The processes by rank (`api`, `worker`), and the servers. `localnet` is what they settle on, unless that is the
     simulated chain."""
 
-    def __init__(self, ground: Ground, stand: Stand, ways: Networks, localnet: Localnet | None) -> None:
-        self.ground, self._stand, self._ways, self.localnet = ground, stand, ways, localnet
+    def __init__(
+        self, servers: BreakableServers, launcher: Launcher, ways: Networks, localnet: Localnet | None
+    ) -> None:
+        self.servers, self._launcher, self._ways, self.localnet = servers, launcher, ways, localnet
         self.ranks: dict[str, list[Process]] = {"api": [], "worker": []}
         self.faults: Counter[str] = localnet.faults if localnet else Counter()
         self.starts: Counter[str] = Counter()
@@ -76,7 +78,7 @@ class Scene:
         """Start one more, and wait until it serves or works. One of each rank is far from its servers."""
         while True:
             far = not any(process.pid in self._far for process in self.ranks[rank])
-            process = self._stand.start(rank, **(self._ways.settings if far else {}))
+            process = self._launcher.start(rank, **(self._ways.settings if far else {}))
             if far:
                 self._far.add(process.pid)
             try:
@@ -139,20 +141,20 @@ class Scene:
     async def kill_redis(self, seconds: float) -> None:
         """kill -9, and a start on what its append-only file has after a while."""
         self.faults["redis killed"] += 1
-        await asyncio.to_thread(self.ground.kill_valkey)
+        await asyncio.to_thread(self.servers.kill_valkey)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(self.ground.start_again)
+        await asyncio.to_thread(self.servers.start_again)
 
     async def flush_redis(self) -> None:
         """FLUSHALL."""
         self.faults["redis flushed"] += 1
-        with redis.Redis.from_url(self.ground.redis_url) as client:
+        with redis.Redis.from_url(self.servers.redis_url) as client:
             await asyncio.to_thread(client.flushall)
 
     async def freeze_redis(self, seconds: float) -> None:
         """SIGSTOP and SIGCONT."""
         self.faults["redis stopped"] += 1
-        pid = await asyncio.to_thread(valkey_pid, self.ground.data_dir)
+        pid = await asyncio.to_thread(valkey_pid, self.servers.data_dir)
         os.kill(pid, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
@@ -162,21 +164,21 @@ class Scene:
     async def stop_postgres(self, seconds: float) -> None:
         """An immediate stop, and a start, which recovers, after a while."""
         self.faults["postgres stopped at once"] += 1
-        await asyncio.to_thread(self.ground.stop_postgres_at_once)
+        await asyncio.to_thread(self.servers.stop_postgres_at_once)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(self.ground.start_again)
+        await asyncio.to_thread(self.servers.start_again)
 
     async def lose_last_commits(self, seconds: float, while_down: Callable[[], None]) -> None:
         """A standby is cut off, and so many seconds later it takes the place of Postgres, which is gone for good. All
         that was answered before is with the clients when `while_down` is called."""
         self.faults["postgres replaced without the last commits"] += 1
-        await asyncio.to_thread(self.ground.copy_postgres)
+        await asyncio.to_thread(self.servers.copy_postgres)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(self.ground.stop_postgres_at_once)
+        await asyncio.to_thread(self.servers.stop_postgres_at_once)
         await asyncio.sleep(DOWN_SECONDS)
         while_down()
-        await asyncio.to_thread(self.ground.take_copy_over)
-        await asyncio.to_thread(self.ground.start_again)
+        await asyncio.to_thread(self.servers.take_copy_over)
+        await asyncio.to_thread(self.servers.start_again)
 
 
 def url_of(process: Process) -> str:
@@ -190,13 +192,13 @@ def rank_of(process: Process) -> str:
 
 
 @asynccontextmanager
-async def a_scene(network: str) -> AsyncIterator[Scene]:
+async def chaos_setup(network: str) -> AsyncIterator[ChaosSetup]:
     """Servers without processes yet, that settle on this network; everything is gone at the end."""
-    with broken_ground() as ground, Stand(**ground.settings, **SETTINGS) as stand:
-        async with networks(ground.address, ground.redis_url) as ways:
+    with breakable_servers() as servers, Launcher(**servers.settings, **SETTINGS) as launcher:
+        async with networks(servers.address, servers.redis_url) as ways:
             if network == Network.SIMULATED:
-                yield Scene(ground, stand, ways, None)
+                yield ChaosSetup(servers, launcher, ways, None)
                 return
-            async with a_localnet(stand, ground.data_dir / "ledger") as localnet:
-                stand.environment |= ON_LOCALNET | localnet.settings
-                yield Scene(ground, stand, ways, localnet)
+            async with a_localnet(launcher, servers.data_dir / "ledger") as localnet:
+                launcher.environment |= ON_LOCALNET | localnet.settings
+                yield ChaosSetup(servers, launcher, ways, localnet)

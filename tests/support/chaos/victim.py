@@ -42,7 +42,7 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-class Blow(StrEnum):
+class Fault(StrEnum):
     """What happens at a failpoint."""
 
     SPARE = "spare"  # nothing: what is planned behind it begins to count
@@ -58,7 +58,7 @@ class Strike:
     """One fault, for the first task that reaches that place, or after `passes` of them."""
 
     at: Failpoint
-    blow: Blow
+    fault: Fault
     passes: int = 0
 
 
@@ -82,18 +82,18 @@ class StrikingFailpoints:
         strike, self._passed = self._plan.pop(0), 0
         if not self._plan:
             self._line.send("struck")
-        match strike.blow:
-            case Blow.SPARE:
+        match strike.fault:
+            case Fault.SPARE:
                 pass
-            case Blow.KILL:
+            case Fault.KILL:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case Blow.RAISE:
+            case Fault.RAISE:
                 raise StruckError(name)
-            case Blow.STALL:
+            case Fault.STALL:
                 self._line.recv()
-            case Blow.HANG:
+            case Fault.HANG:
                 await asyncio.sleep(HANG_SECONDS)
-            case Blow.HOLD:
+            case Fault.HOLD:
                 await _readable(self._line.fileno())
                 self._line.recv()
 
@@ -188,7 +188,7 @@ async def service(environment: Mapping[str, str], plan: Sequence[Strike] = ()) -
         served.url = str(await served.told())
         yield served
     except BaseException:
-        say(f"--- log of pid {process.pid} ({', '.join(f'{s.blow} {s.at}' for s in plan) or 'not struck'})")
+        say(f"--- log of pid {process.pid} ({', '.join(f'{s.fault} {s.at}' for s in plan) or 'not struck'})")
         say(served.log[-6_000:])
         raise
     finally:

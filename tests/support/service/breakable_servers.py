@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 COPY = "copy"
 
 
-class Ground:
+class BreakableServers:
     """Servers of one test, on unix sockets below `data_dir`."""
 
     def __init__(self, data_dir: Path, stack: ExitStack) -> None:
@@ -69,11 +69,11 @@ class Ground:
 
 
 @contextmanager
-def broken_ground() -> Iterator[Ground]:
+def breakable_servers() -> Iterator[BreakableServers]:
     """Separate servers, always stopped at the end."""
     root = Path(tempfile.mkdtemp(prefix="dxg"))
     try:
         with ExitStack() as stack:
-            yield Ground(root / "data", stack)
+            yield BreakableServers(root / "data", stack)
     finally:
         shutil.rmtree(root)

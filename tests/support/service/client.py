@@ -116,7 +116,7 @@ class Watch:
         while self.unfinished:
             try:
                 await self._one_socket()
-            except OSError:  # nobody listens there now; the stand's processes come back
+            except OSError:  # nobody listens there now; the processes come back
                 await asyncio.sleep(0.02)
         return self
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from tests.support.localnet.in_process import rpc
-from tests.support.service.process import Process, Stand
+from tests.support.service.process import Launcher, Process
 
 SLOT_MS = 40
 """So that it takes 7.3 s and not 73 until a transaction is proven expired: 150 blocks, and 32 on top of the last."""
@@ -15,10 +15,10 @@ Funds = Mapping[str, tuple[int, int]]
 """By mint, "" for lamports: its decimals, and the balance in base units."""
 
 
-async def start_localnet(stand: Stand, folder: Path, *options: str) -> tuple[Process, str]:
+async def start_localnet(launcher: Launcher, folder: Path, *options: str) -> tuple[Process, str]:
     """Start a localnet that keeps its ledger in `folder`, or goes on with the one there; returns it and its URL."""
     ports = ("--port", "0", "--ws-port", "0")
-    process = stand.start(
+    process = launcher.start(
         "localnet", *ports, "--slot-ms", str(SLOT_MS), "--data-dir", str(folder), "--allow-faults", *options
     )
     return process, await asyncio.to_thread(process.address, "RPC")

@@ -1,6 +1,6 @@
 """The real program as processes: started with an environment, waited for, signalled, and never left behind.
 
-A `Stand` has the processes of one test. They get a working directory of their own (so that no `.env` is read) and
+A `Launcher` has the processes of one test. They get a working directory of their own (so that no `.env` is read) and
 only the settings that the test names. Leaving it kills what still runs, waits for the embedded servers of its
 data folders to be gone, and, if the test failed, prints what every process wrote.
 """
@@ -134,7 +134,7 @@ class Process:
         return found[0]
 
 
-class Stand:
+class Launcher:
     """The processes of one test. `environment` holds the settings that all of them share."""
 
     def __init__(self, **environment: str) -> None:

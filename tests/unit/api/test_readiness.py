@@ -9,7 +9,7 @@ from dexexec.api.readiness import FRESH_SECONDS, Readiness
 from tests.support.memory_ports import HeldClock, MemoryQueue, MemoryStore
 
 
-class Scene:
+class ReadinessSetup:
     def __init__(self) -> None:
         self.clock = HeldClock()
         self.store, self.queue = MemoryStore(self.clock), MemoryQueue()
@@ -20,43 +20,43 @@ class Scene:
 
 
 async def test_nothing_is_missing_when_all_can_be_written_and_a_worker_lives() -> None:
-    assert (await Scene().readiness.answer()).ready
+    assert (await ReadinessSetup().readiness.answer()).ready
 
 
 async def test_concurrent_requests_share_one_check_at_a_time() -> None:
-    scene = Scene()
-    scene.store.write_switch.hang()
-    asking = [asyncio.create_task(scene.causes()) for _ in range(50)]
-    await scene.store.write_switch.asked.wait()
+    setup = ReadinessSetup()
+    setup.store.write_switch.hang()
+    asking = [asyncio.create_task(setup.causes()) for _ in range(50)]
+    await setup.store.write_switch.asked.wait()
     asking[0].cancel()  # whoever goes does not take the look along
-    scene.store.write_switch.go_on.set()
+    setup.store.write_switch.go_on.set()
     assert await asyncio.gather(*asking[1:]) == [{}] * 49
-    assert scene.store.writes_checked == 1
+    assert setup.store.writes_checked == 1
 
 
 async def test_an_answer_counts_for_a_second() -> None:
-    scene = Scene()
-    assert await scene.causes() == {}
-    scene.store.write_switch.up = False
-    scene.clock.now += FRESH_SECONDS - 0.01
-    assert await scene.causes() == {}
-    scene.clock.now += 0.02
-    assert await scene.causes() == {"postgres": "Postgres does not answer"}
-    assert scene.store.writes_checked == 2
+    setup = ReadinessSetup()
+    assert await setup.causes() == {}
+    setup.store.write_switch.up = False
+    setup.clock.now += FRESH_SECONDS - 0.01
+    assert await setup.causes() == {}
+    setup.clock.now += 0.02
+    assert await setup.causes() == {"postgres": "Postgres does not answer"}
+    assert setup.store.writes_checked == 2
 
 
 async def test_a_write_that_is_not_committed_in_time_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.01)
-    scene = Scene()
-    scene.store.write_switch.hang()
-    assert await scene.causes() == {"postgres": "Postgres does not commit in time"}
+    setup = ReadinessSetup()
+    setup.store.write_switch.hang()
+    assert await setup.causes() == {"postgres": "Postgres does not commit in time"}
 
 
 async def test_each_thing_that_is_missing_has_its_cause() -> None:
-    scene = Scene()
-    scene.queue.write_switch.up = False
-    scene.store.worker, scene.store.stopped = False, True
-    assert await scene.causes() == {
+    setup = ReadinessSetup()
+    setup.queue.write_switch.up = False
+    setup.store.worker, setup.store.stopped = False, True
+    assert await setup.causes() == {
         "redis": "Redis does not answer",
         "worker": "none is alive",
         "chain-comparison": "nothing is signed until record and chain are compared",
@@ -64,6 +64,6 @@ async def test_each_thing_that_is_missing_has_its_cause() -> None:
 
 
 async def test_a_worker_that_cannot_execute_reports_why() -> None:
-    scene = Scene()
-    scene.store.trouble = "no node of the chain answers"
-    assert await scene.causes() == {"node": "no node of the chain answers"}
+    setup = ReadinessSetup()
+    setup.store.trouble = "no node of the chain answers"
+    assert await setup.causes() == {"node": "no node of the chain answers"}

@@ -42,7 +42,7 @@ class FakeStream:
             self.waiting.pop(0).set_result(None)
 
 
-class Told:
+class RecordingOwner:
     def __init__(self) -> None:
         self.overflows = self.progress = 0
 
@@ -53,8 +53,8 @@ class Told:
         self.progress += 1
 
 
-def outbox(stream: FakeStream, limit: int, told: Told | None = None) -> Outbox:
-    told = told or Told()
+def outbox(stream: FakeStream, limit: int, told: RecordingOwner | None = None) -> Outbox:
+    told = told or RecordingOwner()
     return Outbox(cast("IOStream", stream), limit, told.overflow, told.moved)
 
 
@@ -88,7 +88,7 @@ async def test_messages_of_one_turn_go_out_in_one_write() -> None:
 async def test_a_write_is_bounded_and_the_next_waits_until_the_peer_took_it() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = Told()
+    told = RecordingOwner()
     subject = outbox(stream, 10 * MAX_WRITE, told)
     message = b"x" * (MAX_WRITE // 2 - HEADER)
     for _ in range(5):
@@ -105,7 +105,7 @@ async def test_a_write_is_bounded_and_the_next_waits_until_the_peer_took_it() ->
 async def test_requests_over_the_limit_are_not_queued_and_get_an_error() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = Told()
+    told = RecordingOwner()
     subject = outbox(stream, 1_000, told)
     for _ in range(9):
         subject.send(b"x" * 100)
@@ -117,7 +117,7 @@ async def test_requests_over_the_limit_are_not_queued_and_get_an_error() -> None
 async def test_what_the_peer_has_not_taken_counts() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = Told()
+    told = RecordingOwner()
     subject = outbox(stream, 1_000, told)
     subject.send(b"x" * 900)
     await until(lambda: bool(stream.writes))
@@ -127,7 +127,7 @@ async def test_what_the_peer_has_not_taken_counts() -> None:
 
 async def test_a_message_larger_than_the_limit_passes_when_nothing_waits() -> None:
     stream = FakeStream()
-    told = Told()
+    told = RecordingOwner()
     subject = outbox(stream, 1_000, told)
     subject.send(b"x" * 200_000)
     await until(lambda: bool(stream.writes))
@@ -181,7 +181,7 @@ async def test_a_stream_that_is_gone_closes_the_outbox() -> None:
 async def test_a_stream_that_breaks_under_a_write_closes_the_outbox() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = Told()
+    told = RecordingOwner()
     subject = outbox(stream, 1_000, told)
     subject.send(b"x" * 400)
     await until(lambda: bool(stream.writes))

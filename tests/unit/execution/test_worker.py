@@ -46,7 +46,7 @@ class Turn:
         return None
 
 
-class Scene:
+class WorkerSetup:
     """A worker with one session, and how often it has looked for strays."""
 
     def __init__(self) -> None:
@@ -95,8 +95,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def setup() -> WorkerSetup:
+    return WorkerSetup()
 
 
 def no_answer(call: Callable[..., Any], *, before: bool = False) -> Callable[..., Any]:
@@ -116,78 +116,78 @@ def no_answer(call: Callable[..., Any], *, before: bool = False) -> Callable[...
     return first_lost
 
 
-async def test_orders_whose_claim_had_no_answer_are_released_unblamed_and_taken_up(scene: Scene) -> None:
-    scene.store.claim = no_answer(scene.store.claim)  # type: ignore[method-assign]
-    async with running(scene.worker.run()):
-        row = await scene.post()
-        await until(lambda: scene.turn.given)
-    assert (row.claim, scene.turn.given[0].order.claims) == (2, 1)
-    assert len(scene.database.workers) <= 1, "it is still its first session"
+async def test_orders_whose_claim_had_no_answer_are_released_unblamed_and_taken_up(setup: WorkerSetup) -> None:
+    setup.store.claim = no_answer(setup.store.claim)  # type: ignore[method-assign]
+    async with running(setup.worker.run()):
+        row = await setup.post()
+        await until(lambda: setup.turn.given)
+    assert (row.claim, setup.turn.given[0].order.claims) == (2, 1)
+    assert len(setup.database.workers) <= 1, "it is still its first session"
 
 
-async def test_the_reason_why_no_order_can_be_executed_is_stored_with_the_lease(scene: Scene) -> None:
-    scene.worker._trouble = lambda: "no node answers"
-    async with running(scene.worker.run()):
-        await until(lambda: scene.database.worker_trouble() == "no node answers")
+async def test_the_reason_why_no_order_can_be_executed_is_stored_with_the_lease(setup: WorkerSetup) -> None:
+    setup.worker._trouble = lambda: "no node answers"
+    async with running(setup.worker.run()):
+        await until(lambda: setup.database.worker_trouble() == "no node answers")
 
 
-async def test_a_claim_that_did_not_reach_postgres_is_sent_again(scene: Scene) -> None:
-    scene.store.claim = no_answer(scene.store.claim, before=True)  # type: ignore[method-assign]
-    async with running(scene.worker.run()):
-        row = await scene.post()
-        await until(lambda: scene.turn.given)
+async def test_a_claim_that_did_not_reach_postgres_is_sent_again(setup: WorkerSetup) -> None:
+    setup.store.claim = no_answer(setup.store.claim, before=True)  # type: ignore[method-assign]
+    async with running(setup.worker.run()):
+        row = await setup.post()
+        await until(lambda: setup.turn.given)
     assert row.claim == 1
 
 
-async def test_an_order_that_could_not_be_handed_back_is_released_by_the_looks(scene: Scene) -> None:
-    scene.turn.fault = UnavailableError("Postgres does not answer")
-    scene.store.release = no_answer(scene.store.release, before=True)  # type: ignore[method-assign]
-    async with running(scene.worker.run()):
-        row = await scene.post()
-        await until(lambda: scene.turn.given)
-        scene.turn.go_on.set()
-        await until(lambda: len(scene.turn.given) == 2)
-    assert [one.order.claims for one in scene.turn.given] == [1, 1]
+async def test_an_order_that_could_not_be_handed_back_is_released_by_the_looks(setup: WorkerSetup) -> None:
+    setup.turn.fault = UnavailableError("Postgres does not answer")
+    setup.store.release = no_answer(setup.store.release, before=True)  # type: ignore[method-assign]
+    async with running(setup.worker.run()):
+        row = await setup.post()
+        await until(lambda: setup.turn.given)
+        setup.turn.go_on.set()
+        await until(lambda: len(setup.turn.given) == 2)
+    assert [one.order.claims for one in setup.turn.given] == [1, 1]
     assert row.claim == 2
 
 
-async def test_what_is_in_hand_is_left_alone_however_often_the_worker_looks(scene: Scene) -> None:
-    async with running(scene.worker.run()):
-        row = await scene.post()
-        await until(lambda: scene.turn.given)
-        await scene.look_again()
+async def test_what_is_in_hand_is_left_alone_however_often_the_worker_looks(setup: WorkerSetup) -> None:
+    async with running(setup.worker.run()):
+        row = await setup.post()
+        await until(lambda: setup.turn.given)
+        await setup.look_again()
         assert (row.claim, row.worker) == (1, 1)
 
 
-async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(scene: Scene) -> None:
-    claim, answers = scene.store.claim, asyncio.Event()
+async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(setup: WorkerSetup) -> None:
+    claim, answers = setup.store.claim, asyncio.Event()
 
     async def slow(worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
         claimed = await claim(worker, order_ids, suspects)
         await answers.wait()
         return claimed
 
-    scene.store.claim = slow  # type: ignore[method-assign]
-    async with running(scene.worker.run()):
-        row = await scene.post()
+    setup.store.claim = slow  # type: ignore[method-assign]
+    async with running(setup.worker.run()):
+        row = await setup.post()
         await until(lambda: row.worker)
-        await scene.look_again()
-        assert not scene.turn.given
+        await setup.look_again()
+        assert not setup.turn.given
         answers.set()
-        await until(lambda: scene.turn.given)
-        await scene.look_again()
+        await until(lambda: setup.turn.given)
+        await setup.look_again()
         assert (row.claim, row.worker) == (1, 1)
 
 
-async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(scene: Scene) -> None:
+async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(setup: WorkerSetup) -> None:
     """As a new order may be that goes to the worker of its process directly."""
-    async with running(scene.worker.run()):
-        await until(lambda: scene.worker.direct.reserve(1) is not None)
+    async with running(setup.worker.run()):
+        await until(lambda: setup.worker.direct.reserve(1) is not None)
         order = new_order()
-        (worker,) = scene.database.workers
-        scene.database.create(order, 60_000, worker)
-        await until(lambda: scene.turn.given)
-    assert scene.turn.given[0].order.claim == 2
+        (worker,) = setup.database.workers
+        setup.database.create(order, 60_000, worker)
+        await until(lambda: setup.turn.given)
+    assert setup.turn.given[0].order.claim == 2
 
 
 class Panic(BaseException):
@@ -196,19 +196,19 @@ class Panic(BaseException):
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), Panic()], ids=repr)
 async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(
-    scene: Scene, fault: BaseException
+    setup: WorkerSetup, fault: BaseException
 ) -> None:
-    scene.turn.go_on.set()
-    async with running(scene.worker.run()):
-        scene.turn.fault = fault
-        row = await scene.post()
-        await until(lambda: row.worker is None and scene.turn.given)
+    setup.turn.go_on.set()
+    async with running(setup.worker.run()):
+        setup.turn.fault = fault
+        row = await setup.post()
+        await until(lambda: row.worker is None and setup.turn.given)
     assert row.claims == 1
-    await scene.store.release(Release(row.new.id, row.claim, blame=False, resume_in_ms=0))
+    await setup.store.release(Release(row.new.id, row.claim, blame=False, resume_in_ms=0))
     assert row.claims == 0
 
 
-async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(scene: Scene) -> None:
+async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(setup: WorkerSetup) -> None:
     """As psycopg and redis-py do on Python 3.11, when it comes just as an answer has."""
     looking = asyncio.Event()
 
@@ -220,33 +220,33 @@ async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(
             return {}
         return {}
 
-    scene.store.held = swallow  # type: ignore[method-assign]
-    working = asyncio.create_task(scene.worker.run())
+    setup.store.held = swallow  # type: ignore[method-assign]
+    working = asyncio.create_task(setup.worker.run())
     await looking.wait()
     working.cancel()
     await asyncio.wait([working], timeout=20)
     assert working.done()
 
 
-async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(scene: Scene) -> None:
-    async with running(scene.worker.run()):
-        await until(lambda: scene.watched == [1])
-        scene.database.disconnect(1)
-        await until(lambda: scene.watched == [1, -1, 2])
-        scene.worker.stop()
-        await until(lambda: scene.watched == [1, -1, 2, -2])
+async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(setup: WorkerSetup) -> None:
+    async with running(setup.worker.run()):
+        await until(lambda: setup.watched == [1])
+        setup.database.disconnect(1)
+        await until(lambda: setup.watched == [1, -1, 2])
+        setup.worker.stop()
+        await until(lambda: setup.watched == [1, -1, 2, -2])
 
 
-async def test_no_watcher_runs_before_the_record_may_be_written_to(scene: Scene) -> None:
+async def test_no_watcher_runs_before_the_record_may_be_written_to(setup: WorkerSetup) -> None:
     permitted = asyncio.Event()
 
     class Waiting:
         async def obtain(self) -> None:
             await permitted.wait()
 
-    scene.worker._permission = cast("SigningPermission", Waiting())
-    async with running(scene.worker.run()):
-        await scene.look_again()
-        assert scene.watched == []
+    setup.worker._permission = cast("SigningPermission", Waiting())
+    async with running(setup.worker.run()):
+        await setup.look_again()
+        assert setup.watched == []
         permitted.set()
-        await until(lambda: scene.watched == [1])
+        await until(lambda: setup.watched == [1])

@@ -90,7 +90,7 @@ class GatedRecord(MemoryRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FeedSetup:
     """A process with a feed and a publisher, and one subscriber."""
 
     record: GatedRecord
@@ -112,7 +112,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
+async def setup(*, run: bool = True) -> AsyncIterator[FeedSetup]:
     record, channel, failpoints, seen = GatedRecord(), Channel(), NotingFailpoints(), Seen()
     followed = FollowedOrders()
     publisher = Publisher(channel.client, "events", failpoints, listener=followed.put_committed)
@@ -122,12 +122,12 @@ async def scene(*, run: bool = True) -> AsyncIterator[Scene]:
     )
     follower = feed.follower(seen)
     async with running(*([publisher.run(), feed.run()] if run else [])):
-        yield Scene(record, channel, failpoints, publisher, followed, feed, seen, follower)
+        yield FeedSetup(record, channel, failpoints, publisher, followed, feed, seen, follower)
         follower.close()
 
 
 async def test_what_this_process_commits_is_delivered_while_redis_is_away() -> None:
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.followed()
         it.channel.down = True
         events = [await it.record.step(order_id, status) for status in LIFE[1:]]
@@ -140,7 +140,7 @@ async def test_what_this_process_commits_is_delivered_while_redis_is_away() -> N
 
 async def test_the_echo_of_our_own_messages_is_not_even_looked_at() -> None:
     """What is forged in our name does not arrive; the same in another's does."""
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.followed()
         forged = Outgoing(await it.record.step(order_id, Status.ROUTING, reason="forged"))
         await it.channel.publish("events", encode(it.publisher.origin, [forged]))
@@ -152,7 +152,7 @@ async def test_the_echo_of_our_own_messages_is_not_even_looked_at() -> None:
 
 
 async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.followed()
         second = await it.record.step(order_id, Status.ROUTING)
         it.publisher.announce([second])
@@ -163,7 +163,7 @@ async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
 
 
 async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.followed()
         second, third = [await it.record.step(order_id, status) for status in LIFE[1:3]]
         it.publisher.announce([third])
@@ -174,7 +174,7 @@ async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
 
 
 async def test_what_is_committed_before_the_history_of_a_new_subscription_is_here_waits_for_it() -> None:
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.record.create()
         it.record.gate.clear()
         it.follower.follow(order_id, 0)
@@ -192,7 +192,7 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
 
 async def test_an_event_committed_just_before_a_subscription_is_in_the_history() -> None:
     """The event had no subscriber when it was handed over, and its echo is dropped."""
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.record.create()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         it.follower.follow(order_id, 0)
@@ -210,7 +210,7 @@ async def test_an_event_without_subscribers_is_neither_kept_nor_encoded(monkeypa
         return encode_event(self)
 
     monkeypatch.setattr(Event, "encode", noted)
-    async with scene(run=False) as it:
+    async with setup(run=False) as it:
         followed, other = await it.record.create(), await it.record.create()
         it.follower.follow(followed, 0)
         it.publisher.announce([await it.record.step(other, Status.ROUTING), await it.record.step(followed, LIFE[1])])
@@ -227,7 +227,7 @@ async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_co
                 raise ZeroDivisionError
             super().event(payload)
 
-    async with scene(run=False) as it:
+    async with setup(run=False) as it:
         order_id, seen = await it.record.create(), Faulty()
         feed = asyncio.create_task(it.feed.run())
         it.feed.follower(seen).follow(order_id, 0)
@@ -239,7 +239,7 @@ async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_co
 
 
 async def test_a_failpoint_is_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
-    async with scene() as it:
+    async with setup() as it:
         order_id = await it.followed()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         await until(lambda: len(it.seen.said) == 2)

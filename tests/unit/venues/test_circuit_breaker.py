@@ -3,7 +3,7 @@
 from dexexec.venues.circuit_breaker import Breaker, State
 
 
-class Scene:
+class BreakerSetup:
     """A breaker that opens after three failures for five seconds, under a frozen clock."""
 
     def __init__(self) -> None:
@@ -19,63 +19,63 @@ class Scene:
 
 
 def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
-    scene = Scene()
-    scene.fail(2)
-    assert scene.breaker.enter()
-    scene.breaker.succeeded()
-    scene.fail(2)
-    assert scene.moves == []
-    scene.fail(1)
-    assert scene.moves == [State.OPEN]
-    assert not scene.breaker.enter()
+    setup = BreakerSetup()
+    setup.fail(2)
+    assert setup.breaker.enter()
+    setup.breaker.succeeded()
+    setup.fail(2)
+    assert setup.moves == []
+    setup.fail(1)
+    assert setup.moves == [State.OPEN]
+    assert not setup.breaker.enter()
 
 
 def test_it_reports_for_how_long_it_rests_and_what_opened_it() -> None:
-    scene = Scene()
-    scene.fail(2, "slow")
-    scene.fail(1, "gone")
-    assert scene.breaker.remaining_seconds() == 5.0
-    scene.now += 2
-    assert scene.breaker.remaining_seconds() == 3.0
-    assert scene.breaker.cause == ("unreachable", "gone")
+    setup = BreakerSetup()
+    setup.fail(2, "slow")
+    setup.fail(1, "gone")
+    assert setup.breaker.remaining_seconds() == 5.0
+    setup.now += 2
+    assert setup.breaker.remaining_seconds() == 3.0
+    assert setup.breaker.cause == ("unreachable", "gone")
 
 
 def test_half_open_lets_one_request_through_and_its_success_closes() -> None:
-    scene = Scene()
-    scene.fail(3)
-    scene.now += 5
-    assert [scene.breaker.enter() for _ in range(4)] == [True, False, False, False]
-    assert scene.breaker.remaining_seconds() == 0.0
-    scene.breaker.succeeded()
-    assert scene.moves == [State.OPEN, State.HALF_OPEN, State.CLOSED]
-    assert scene.breaker.enter()
+    setup = BreakerSetup()
+    setup.fail(3)
+    setup.now += 5
+    assert [setup.breaker.enter() for _ in range(4)] == [True, False, False, False]
+    assert setup.breaker.remaining_seconds() == 0.0
+    setup.breaker.succeeded()
+    assert setup.moves == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert setup.breaker.enter()
 
 
 def test_a_failed_probe_opens_it_again_at_once() -> None:
-    scene = Scene()
-    scene.fail(3)
-    scene.now += 5
-    scene.fail(1)
-    assert scene.moves[-1] is State.OPEN
-    assert scene.breaker.remaining_seconds() == 5.0
+    setup = BreakerSetup()
+    setup.fail(3)
+    setup.now += 5
+    setup.fail(1)
+    assert setup.moves[-1] is State.OPEN
+    assert setup.breaker.remaining_seconds() == 5.0
 
 
 def test_a_probe_without_a_result_lets_the_next_one_probe() -> None:
-    scene = Scene()
-    scene.fail(3)
-    scene.now += 5
-    assert scene.breaker.enter()
-    scene.breaker.abandoned()
-    assert scene.breaker.enter()
+    setup = BreakerSetup()
+    setup.fail(3)
+    setup.now += 5
+    assert setup.breaker.enter()
+    setup.breaker.abandoned()
+    assert setup.breaker.enter()
 
 
 def test_failures_that_began_before_it_opened_do_not_keep_it_open_for_longer() -> None:
-    scene = Scene()
+    setup = BreakerSetup()
     for _ in range(10):
-        assert scene.breaker.enter()
+        assert setup.breaker.enter()
     for _ in range(3):
-        scene.breaker.failed("unreachable", "away")
-    scene.now += 4
+        setup.breaker.failed("unreachable", "away")
+    setup.now += 4
     for _ in range(7):
-        scene.breaker.failed("unreachable", "away")
-    assert scene.breaker.remaining_seconds() == 1.0
+        setup.breaker.failed("unreachable", "away")
+    assert setup.breaker.remaining_seconds() == 1.0

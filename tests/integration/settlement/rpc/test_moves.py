@@ -28,7 +28,7 @@ RENT = 2_039_280
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[tuple[InProcessLocalnet, Localnet, Keypair]]:
+async def funded_localnet(folder: Path) -> AsyncIterator[tuple[InProcessLocalnet, Localnet, Keypair]]:
     """A localnet, the chain over it, and a wallet with 10 SOL."""
     async with (
         run_localnet(folder) as net,
@@ -83,7 +83,7 @@ def test_it_is_a_solana_chain_and_a_faucet() -> None:
 
 @pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID], ids=["spl", "2022"])
 async def test_a_transfer_of_tokens_moves_them_and_nothing_else(tmp_path: Path, program: Pubkey) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet, program)
         await mint_tokens(net, wallet, mint, 1_500_000, program)
         await net.land([open_account(wallet, friend, mint, program)], wallet)
@@ -92,7 +92,7 @@ async def test_a_transfer_of_tokens_moves_them_and_nothing_else(tmp_path: Path, 
 
 
 async def test_opening_an_account_of_its_own_moves_nothing_and_one_of_anothers_moves_its_rent(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet)
         landed = await settle(net, chain, [open_account(wallet, wallet.pubkey(), mint)], wallet)
         assert landed.moved == {}
@@ -101,14 +101,14 @@ async def test_opening_an_account_of_its_own_moves_nothing_and_one_of_anothers_m
 
 
 async def test_sol_that_is_wrapped_and_unwrapped_in_one_transaction_moves_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         landed = await settle(net, chain, [*wrap(wallet, 3 * SOL), unwrap(wallet)], wallet)
         assert (landed.moved, landed.fee) == ({}, FEE)
         assert await net.balance(wallet.pubkey()) == 10 * SOL - FEE
 
 
 async def test_wrapped_sol_that_is_spent_between_wrapping_and_unwrapping_is_what_moved(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         friend = Pubkey.new_unique()
         await net.land([open_account(wallet, friend, NATIVE)], wallet)
         steps = [*wrap(wallet, 3 * SOL), give_wrapped(wallet, friend, 2 * SOL), unwrap(wallet)]
@@ -117,13 +117,13 @@ async def test_wrapped_sol_that_is_spent_between_wrapping_and_unwrapping_is_what
 
 
 async def test_sol_that_is_only_wrapped_moves_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         assert (await settle(net, chain, wrap(wallet, SOL), wallet)).moved == {}
         assert (await settle(net, chain, [unwrap(wallet)], wallet)).moved == {}
 
 
 async def test_both_sides_of_a_swap_with_another_signer_count_for_the_payer(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         vault = await net.funded()
         await chain.fund(str(vault.pubkey()), USDC, 6, 10**9)
         await chain.fund(str(wallet.pubkey()), WSOL, 9, 2 * SOL)
@@ -139,7 +139,7 @@ async def test_both_sides_of_a_swap_with_another_signer_count_for_the_payer(tmp_
 
 
 async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         friend, mint = Pubkey.new_unique(), await make_mint(net, wallet)
         await mint_tokens(net, wallet, mint, 5)
         await net.land([open_account(wallet, friend, mint)], wallet)
@@ -160,7 +160,7 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
 
 
 async def test_a_simulation_returns_units_and_the_accounts_afterwards_and_changes_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         friend, stranger = Pubkey.new_unique(), Pubkey.new_unique()
         signed = sign_swap([pay(wallet, friend, SOL)], wallet, blockhash=await chain.blockhash())
         await net.advance(200)
@@ -175,7 +175,7 @@ async def test_a_simulation_returns_units_and_the_accounts_afterwards_and_change
 
 
 async def test_accounts_are_read_as_confirmed_in_the_order_of_the_request(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, wallet):
+    async with funded_localnet(tmp_path) as (net, chain, wallet):
         mint = await make_mint(net, wallet)
         asked = [str(mint), str(Pubkey.new_unique()), str(wallet.pubkey())]
         assert (await chain.accounts(asked)).found[0] is None, "it is processed only"
@@ -192,7 +192,7 @@ async def test_accounts_are_read_as_confirmed_in_the_order_of_the_request(tmp_pa
 
 
 async def test_coins_are_given_once_for_any_number_of_requests(tmp_path: Path) -> None:
-    async with world(tmp_path) as (net, chain, _):
+    async with funded_localnet(tmp_path) as (net, chain, _):
         owner = Pubkey.new_unique()
         for mint, decimals in ((USDC, 6), (WSOL, 9)):
             for _ in range(2):

@@ -34,7 +34,7 @@ LONG = 60.0
 
 
 @dataclass
-class Scene:
+class NotificationSetup:
     """A localnet behind a node that counts, and a chain over that."""
 
     net: InProcessLocalnet
@@ -58,13 +58,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, sockets: bool = True) -> AsyncIterator[Scene]:
+async def setup(folder: Path, *, sockets: bool = True) -> AsyncIterator[NotificationSetup]:
     listener = RecordingListener()
     async with run_localnet(folder) as net, scripted_node(net.url) as node:
         if sockets:
             node.on_message = forward_websocket(net.url)
         async with open_chain(rpc_chain(node.url, listener=listener)) as chain:
-            yield Scene(net, node, chain, listener)
+            yield NotificationSetup(net, node, chain, listener)
 
 
 async def subscribed(chain: RpcChain, signature: str) -> None:
@@ -89,7 +89,7 @@ def test_a_chain_over_rpc_has_notifications() -> None:
 
 
 async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
         swap = await there.sealed()
         await there.chain.submit(swap)
         await listening(there.chain, swap.signature)
@@ -104,7 +104,7 @@ async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_
 
 
 async def test_many_wait_over_one_connection(tmp_path: Path) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
         swaps = [await there.sealed() for _ in range(20)]
         for swap in swaps:
             await there.chain.submit(swap)
@@ -127,7 +127,7 @@ async def test_with_notifications_a_swap_is_confirmed_as_soon_with_fewer_request
 
     looks, seconds = {}, {}
     for sockets in (True, False):
-        async with scene(tmp_path / str(sockets), sockets=sockets) as there:
+        async with setup(tmp_path / str(sockets), sockets=sockets) as there:
             if sockets:
                 await listening(there.chain, unknown())  # the connection is there, as it mostly is
             swap = await there.sealed()
@@ -143,7 +143,7 @@ async def test_with_notifications_a_swap_is_confirmed_as_soon_with_fewer_request
 
 
 async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_looked_up(tmp_path: Path) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await subscribed(there.chain, swap.signature)
@@ -157,7 +157,7 @@ async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_
 
 
 async def test_a_connection_that_comes_back_notifies_again_and_both_are_logged_once(tmp_path: Path) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await subscribed(there.chain, swap.signature)
@@ -170,7 +170,7 @@ async def test_a_connection_that_comes_back_notifies_again_and_both_are_logged_o
 
 
 async def test_a_node_without_websockets_is_polled(tmp_path: Path) -> None:
-    async with scene(tmp_path, sockets=False) as there:
+    async with setup(tmp_path, sockets=False) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
         await until(lambda: there.node.count("getSignatureStatuses") >= 8)
@@ -182,7 +182,7 @@ async def test_a_node_without_websockets_is_polled(tmp_path: Path) -> None:
 
 
 async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
 
         def lie(socket: Any, call: Any) -> None:
             socket.confirm(call, 7)
@@ -203,7 +203,7 @@ async def test_a_lying_notification_confirms_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("refusal", [{"error": {"code": -32601, "message": "no"}}, {"error": None}])
 async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: Path, refusal: dict[str, Any]) -> None:
-    async with scene(tmp_path) as there:
+    async with setup(tmp_path) as there:
 
         def refuse(socket: Any, call: Any) -> None:
             socket.write_message({"jsonrpc": "2.0", "id": call["id"]} | refusal)

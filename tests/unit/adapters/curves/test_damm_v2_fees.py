@@ -108,7 +108,7 @@ TRADED = replace(VOLATILE, last_update_timestamp=1_000, sqrt_price_reference=STA
 @pytest.mark.parametrize(
     ("at", "reference", "volatility_reference", "accumulator"),
     [
-        (1_009, START, 0, 100_000),  # inside the filter period the references stand: 5 steps from the start price
+        (1_009, START, 0, 100_000),  # inside the filter period the references stay: 5 steps from the start price
         (1_010, START + 2 * STEP, 50_000, 50_000 + 40_000),  # then volatility decays, counted from the current price
         (1_119, START + 2 * STEP, 50_000, 50_000 + 40_000),
         (1_120, START + 2 * STEP, 0, 40_000),  # and in the end it is forgotten

@@ -29,7 +29,7 @@ from tests.support.raydium_accounts import (
 from tests.support.recorded_venues import OLD, WITH_CREATOR
 
 WITH_2022 = patched(OLD, (264, TOKEN_2022))
-GROUNDS: dict[str, tuple[Any, Mapping[str, Account]]] = {
+SETUPS: dict[str, tuple[Any, Mapping[str, Account]]] = {
     "raydium": (raydium, pool_accounts(address(1), OLD)),
     "raydium-creator": (raydium, pool_accounts(address(1), WITH_CREATOR, config=patched(CONFIG_DATA, (108, 500)))),
     "raydium-2022": (
@@ -44,7 +44,7 @@ GROUNDS: dict[str, tuple[Any, Mapping[str, Account]]] = {
     "meteora-linear": (meteora, chain_of(at.pool_of(data=at.LINEAR)).held),
     "meteora-2022": (meteora, chain_of(at.pool_of((WSOL, USDC), 1, at.ONLY_B, (at.FLAGS_AT[1], b"\1"))).held),
 }
-each_ground = pytest.mark.parametrize("ground", GROUNDS)
+each_ground = pytest.mark.parametrize("setup", SETUPS)
 OWNERS = (TOKEN, TOKEN_2022, PROGRAM, at.PROGRAM.address, address(5))
 requests = st.builds(
     lambda sell, amount, mode: SwapRequest(
@@ -75,10 +75,10 @@ def other(account: Account) -> st.SearchStrategy[Account | None]:
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), request_=requests)
 def test_for_any_accounts_of_a_node_the_answer_is_a_quote_or_a_refusal(
-    ground: str, data: st.DataObject, request_: SwapRequest
+    setup: str, data: st.DataObject, request_: SwapRequest
 ) -> None:
     """The pools are configured by address, so each is read in any state; the venue has seen nothing else before."""
-    make, held = GROUNDS[ground]
+    make, held = SETUPS[setup]
     places = data.draw(st.lists(st.sampled_from(sorted(held)), min_size=1, max_size=3, unique=True))
     shown = dict(held)
     for place in places:
@@ -105,10 +105,10 @@ def test_for_any_accounts_of_a_node_the_answer_is_a_quote_or_a_refusal(
     amount=st.integers(1, 10**12),
     modes=st.tuples(st.sampled_from(Mode), st.sampled_from(Mode)),
 )
-def test_there_and_back_never_gains(ground: str, mints: tuple[str, str], amount: int, modes: tuple[Mode, Mode]) -> None:
+def test_there_and_back_never_gains(setup: str, mints: tuple[str, str], amount: int, modes: tuple[Mode, Mode]) -> None:
     """While a pool does not change, selling the output of a swap returns no more than was paid for it, and buying the
     input back costs no less. (Tests of the curves cover how a swap changes a pool.)"""
-    make, held = GROUNDS[ground]
+    make, held = SETUPS[setup]
     venue = make(RecordedChain(held))
 
     async def swapped(request: SwapRequest) -> Quote:

@@ -64,7 +64,7 @@ def signed(swap: SimulatedSwap, blockhash: Blockhash) -> SignedSwap:
     return SIGNER.sign(UnsignedSwap(replace(swap, blockhash=blockhash.hash).encode(), blockhash))
 
 
-def world(clock: ManualClock | None = None) -> tuple[ManualClock, MemoryLedger, SimulatedChain]:
+def simulated_chain(clock: ManualClock | None = None) -> tuple[ManualClock, MemoryLedger, SimulatedChain]:
     clock = clock or ManualClock()
     ledger = MemoryLedger(clock)
     return clock, ledger, SimulatedChain(ledger)
@@ -74,8 +74,8 @@ def world(clock: ManualClock | None = None) -> tuple[ManualClock, MemoryLedger, 
 
 
 async def test_blockhashes_follow_from_seed_and_height_alone() -> None:
-    clock, _, chain = world()
-    _, _, twin = world()
+    clock, _, chain = simulated_chain()
+    _, _, twin = simulated_chain()
     first = await chain.blockhash()
     assert first == await twin.blockhash()
     assert first != await SimulatedChain(MemoryLedger(clock), seed="another").blockhash()
@@ -88,7 +88,7 @@ async def test_blockhashes_follow_from_seed_and_height_alone() -> None:
 
 
 async def test_a_swap_lands_when_its_time_has_come_and_not_before() -> None:
-    clock, _, chain = world()
+    clock, _, chain = simulated_chain()
     swap = signed(SWAP, await chain.blockhash())
     assert await chain.submit(swap) == Accepted()
     lands_at = clock.unix_ms() + SWAP.landing_ms
@@ -109,7 +109,7 @@ async def test_a_swap_lands_when_its_time_has_come_and_not_before() -> None:
 
 
 async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None:
-    clock, _, chain = world()
+    clock, _, chain = simulated_chain()
     blockhash = await chain.blockhash()
     within, past = (signed(replace(SWAP, move_ppm=ppm), blockhash) for ppm in (6_000, 7_000))
     assert await chain.submit(within) == await chain.submit(past) == Accepted()
@@ -125,7 +125,7 @@ async def test_a_swap_fills_at_the_moved_price_or_fails_past_its_bound() -> None
 
 
 async def test_the_same_bytes_twice_are_one_swap_that_lands_at_the_first_time() -> None:
-    clock, ledger, chain = world()
+    clock, ledger, chain = simulated_chain()
     swap = signed(SWAP, await chain.blockhash())
     await chain.submit(swap)
     clock.advance(0.9)
@@ -141,7 +141,7 @@ async def test_the_same_bytes_twice_are_one_swap_that_lands_at_the_first_time() 
 
 
 async def test_a_dropped_swap_is_lost_once_and_lands_after_the_second_send() -> None:
-    clock, ledger, chain = world()
+    clock, ledger, chain = simulated_chain()
     swap = signed(replace(SWAP, dropped=True), await chain.blockhash())
     assert await chain.submit(swap) == Accepted()
     clock.advance(10)
@@ -162,7 +162,7 @@ async def test_a_dropped_swap_is_lost_once_and_lands_after_the_second_send() -> 
 async def test_a_swap_first_sent_in_its_last_valid_block_is_taken_and_a_millisecond_later_not() -> None:
     end = (VALID_FOR + 1) * BLOCK
     for seconds, answer in ((end - BLOCK, Accepted), (end - 0.001, Accepted), (end, Unknown)):
-        clock, ledger, chain = world()
+        clock, ledger, chain = simulated_chain()
         swap = signed(replace(SWAP, landing_ms=0), await chain.blockhash())
         clock.advance(seconds)
         given = await chain.submit(swap)
@@ -175,7 +175,7 @@ async def test_a_swap_first_sent_in_its_last_valid_block_is_taken_and_a_millisec
 
 
 async def test_a_swap_that_would_land_past_its_last_valid_height_never_lands() -> None:
-    clock, _, chain = world()
+    clock, _, chain = simulated_chain()
     swap = signed(replace(SWAP, landing_ms=SLOT_MS * 2), await chain.blockhash())
     clock.advance((VALID_FOR - 1) * BLOCK)
     assert await chain.submit(swap) == Accepted()
@@ -189,7 +189,7 @@ async def test_a_swap_that_would_land_past_its_last_valid_height_never_lands() -
 
 
 async def test_expiry_is_proven_only_once_the_finalized_height_is_past_the_last_valid_one() -> None:
-    clock, _, chain = world()
+    clock, _, chain = simulated_chain()
     swap = signed(SWAP, await chain.blockhash())
     clock.advance((VALID_FOR + FINALITY) * BLOCK)
     [status] = await chain.status([swap.signature])
@@ -237,7 +237,7 @@ async def test_not_seen_has_the_height_from_before_the_look_up() -> None:
     ],
 )
 async def test_bytes_that_are_not_a_swap_are_not_accepted(payload: bytes) -> None:
-    _, ledger, chain = world()
+    _, ledger, chain = simulated_chain()
     blockhash = await chain.blockhash()
     answer = await chain.submit(SIGNER.sign(UnsignedSwap(payload, blockhash)))
     assert isinstance(answer, Unknown)
@@ -247,7 +247,7 @@ async def test_bytes_that_are_not_a_swap_are_not_accepted(payload: bytes) -> Non
 
 @pytest.mark.parametrize("signature", ["", "not base58: 0OIl", base58.encode(b"short")])
 async def test_an_invalid_signature_is_not_taken(signature: str) -> None:
-    _, _, chain = world()
+    _, _, chain = simulated_chain()
     swap = replace(signed(SWAP, await chain.blockhash()), signature=signature)
     answer = await chain.submit(swap)
     assert isinstance(answer, Unknown)
@@ -255,7 +255,7 @@ async def test_an_invalid_signature_is_not_taken(signature: str) -> None:
 
 
 async def test_a_blockhash_of_another_chain_is_not_accepted() -> None:
-    _, ledger, chain = world()
+    _, ledger, chain = simulated_chain()
     blockhash = await chain.blockhash()
     other = await SimulatedChain(ledger, seed="another").blockhash()
     stretched = replace(blockhash, last_valid_height=blockhash.last_valid_height + 1)
@@ -266,7 +266,7 @@ async def test_a_blockhash_of_another_chain_is_not_accepted() -> None:
 
 
 async def test_an_accepted_swap_stays_accepted_even_with_another_seed() -> None:
-    _, ledger, chain = world()
+    _, ledger, chain = simulated_chain()
     swap = signed(SWAP, await chain.blockhash())
     await chain.submit(swap)
     assert await SimulatedChain(ledger, seed="another").submit(swap) == Accepted()
@@ -313,7 +313,7 @@ async def test_many_signatures_are_one_look_up_answered_in_their_order() -> None
 
 
 async def test_a_signature_is_64_bytes_of_base58_that_message_and_key_decide() -> None:
-    _, _, chain = world()
+    _, _, chain = simulated_chain()
     blockhash = await chain.blockhash()
     unsigned = UnsignedSwap(b"message", blockhash)
     one = SIGNER.sign(unsigned)
