@@ -145,17 +145,17 @@ async def test_a_lagging_node_sees_an_older_chain_and_is_known_by_its_height(tmp
         await rpc(behind, "localnet_setFaults", {"lag": 10})
         processed = {"commitment": "processed"}
 
-        async def seen() -> tuple[Any, ...]:
+        async def read_state() -> tuple[Any, ...]:
             return (
                 await rpc(behind, "getBlockHeight", processed),
                 (await rpc(behind, "getBalance", str(wallet.pubkey()), processed))["value"],
                 (await rpc(behind, "getSignatureStatuses", [str(signature)]))["value"][0],
             )
 
-        assert await seen() == (191, 0, None)
+        assert await read_state() == (191, 0, None)
         assert await net.rpc("getBlockHeight", processed) == 201, "the first node does not lag"
         await net.advance(10)
-        height, balance, status = await seen()
+        height, balance, status = await read_state()
         assert (height, balance, status["confirmationStatus"]) == (201, 2 * SOL, "processed")
         assert await rpc(behind, "getHealth") == "ok"
         await rpc(behind, "localnet_setFaults", {"lag": 129})

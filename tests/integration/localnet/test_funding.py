@@ -17,7 +17,7 @@ from tests.support.localnet.spl_tokens import make_mint
 PROCESSED = {"commitment": "processed"}
 
 
-async def held(net: InProcessLocalnet, owner: Pubkey, mint: str) -> int:
+async def token_balance_of(net: InProcessLocalnet, owner: Pubkey, mint: str) -> int:
     """What the owner's associated token account holds."""
     account = spl.get_associated_token_address(owner, Pubkey.from_string(mint))
     return int((await net.client.get_token_account_balance(account)).value.amount)
@@ -33,7 +33,7 @@ async def test_a_missing_token_is_created_by_funding_and_its_supply_is_what_is_h
     async with run_localnet(tmp_path, allow_faults=False) as net:
         owner = Pubkey.new_unique()
         signature = await net.rpc("localnet_fund", str(owner), USDC, 6, 1_500_000)
-        assert await held(net, owner, USDC) == 1_500_000
+        assert await token_balance_of(net, owner, USDC) == 1_500_000
         info = await mint_info(net, USDC)
         assert (info["decimals"], info["supply"], info["freezeAuthority"]) == (6, "1500000", None)
         status = (await net.rpc("getSignatureStatuses", [signature]))["value"][0]
@@ -44,9 +44,9 @@ async def test_it_is_given_once_and_only_what_is_missing(tmp_path: Path) -> None
     async with run_localnet(tmp_path) as net:
         owner = Pubkey.new_unique()
         for mint, decimals in ((USDC, 6), (WSOL, 9), ("", 9)):
-            told = [await net.rpc("localnet_fund", str(owner), mint, decimals, n * SOL) for n in (3, 3, 2, 5, 0)]
-            assert [signature is None for signature in told] == [False, True, True, False, True]
-        assert [await held(net, owner, mint) for mint in (USDC, WSOL)] == [5 * SOL, 5 * SOL]
+            signatures = [await net.rpc("localnet_fund", str(owner), mint, decimals, n * SOL) for n in (3, 3, 2, 5, 0)]
+            assert [signature is None for signature in signatures] == [False, True, True, False, True]
+        assert [await token_balance_of(net, owner, mint) for mint in (USDC, WSOL)] == [5 * SOL, 5 * SOL]
         assert await net.balance(owner) == 5 * SOL
         assert (await mint_info(net, USDC))["supply"] == str(5 * SOL)
 
@@ -66,9 +66,9 @@ async def test_what_was_given_is_still_there_after_a_restart_and_is_not_given_ag
         await net.rpc("localnet_fund", str(owner), USDC, 6, 42)
     async with run_localnet(tmp_path) as net:
         assert await net.rpc("localnet_fund", str(owner), USDC, 6, 42) is None
-        assert await held(net, owner, USDC) == 42
+        assert await token_balance_of(net, owner, USDC) == 42
         await net.rpc("localnet_fund", str(owner), USDC, 6, 43)
-        assert await held(net, owner, USDC) == 43
+        assert await token_balance_of(net, owner, USDC) == 43
 
 
 async def test_a_fork_takes_back_what_was_given_and_it_can_be_given_again(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_fork_takes_back_what_was_given_and_it_can_be_given_again(tmp_pa
         signature = await net.rpc("localnet_fund", str(owner), USDC, 6, 42)
         assert signature in (await net.rpc("localnet_fork", 1))["unconfirmed"]
         await net.rpc("localnet_fund", str(owner), USDC, 6, 42)
-        assert await held(net, owner, USDC) == 42
+        assert await token_balance_of(net, owner, USDC) == 42
         assert (await mint_info(net, USDC))["supply"] == "42"
 
 
@@ -86,11 +86,11 @@ async def test_mints_that_are_not_the_faucets_are_refused(tmp_path: Path) -> Non
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
         own, newer = await make_mint(net, wallet), await make_mint(net, wallet, TOKEN_2022_PROGRAM_ID)
-        await net.land([pay(wallet, stranger := Pubkey.new_unique(), SOL)], wallet)
+        await net.land([pay(wallet, other_account := Pubkey.new_unique(), SOL)], wallet)
         for mint, why in (
             (own, "not one of the faucet's"),
             (newer, "is not a mint of the SPL Token program"),
-            (stranger, "is not a mint of the SPL Token program"),
+            (other_account, "is not a mint of the SPL Token program"),
         ):
             with pytest.raises(RpcRefusedError, match=why):
                 await net.rpc("localnet_fund", str(wallet.pubkey()), str(mint), 6, 5)
@@ -150,4 +150,4 @@ async def test_funded_tokens_can_be_spent(tmp_path: Path) -> None:
             decimals=6,
         )
         await net.land([spl.transfer_checked(move)], wallet)
-        assert [await held(net, owner, USDC) for owner in (wallet.pubkey(), friend)] == [60, 41]
+        assert [await token_balance_of(net, owner, USDC) for owner in (wallet.pubkey(), friend)] == [60, 41]

@@ -135,12 +135,12 @@ async def test_a_signature_is_notified_once_when_it_reaches_the_commitment(tmp_p
         early = await socket.signature_subscribe(signature=transaction.signatures[0], commitment=Processed)
         later = await socket.signature_subscribe(signature=transaction.signatures[0], commitment=Confirmed)
         await net.send(transaction)
-        told: Any = await socket.recv()
-        assert (told.subscription, told.result.value.err) == (early.subscription_id, None)
+        notification: Any = await socket.recv()
+        assert (notification.subscription, notification.result.value.err) == (early.subscription_id, None)
         await net.advance(1)
         await net.advance(1)
-        told = await socket.recv()
-        assert (told.subscription, told.result.context.slot) == (later.subscription_id, 1)
+        notification = await socket.recv()
+        assert (notification.subscription, notification.result.context.slot) == (later.subscription_id, 1)
 
 
 async def test_a_signature_that_landed_before_is_notified_at_once(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ async def test_slots_are_notified_until_the_client_unsubscribes(tmp_path: Path) 
 
         number = (await call("slotSubscribe"))["result"]
         await net.advance(2)
-        told = [(await read())["params"] for _ in range(2)]
-        assert told == [
+        notification = [(await read())["params"] for _ in range(2)]
+        assert notification == [
             {"subscription": number, "result": {"slot": slot, "parent": slot - 1, "root": 0}} for slot in (2, 3)
         ]
         assert (await call("slotUnsubscribe", number))["result"] is True

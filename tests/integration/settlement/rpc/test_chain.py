@@ -178,8 +178,8 @@ async def status_of_a_landed_swap(folder: Path, **answers: Callable[[Any], objec
     """What the chain reports of it through a node with these answers."""
     async with (
         run_localnet(folder) as net,
-        scripted_node(net.url, **answers) as script,
-        open_chain(rpc_chain(script.url)) as chain,
+        scripted_node(net.url, **answers) as node,
+        open_chain(rpc_chain(node.url)) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
@@ -241,33 +241,33 @@ async def test_a_fork_takes_back_what_was_confirmed_and_the_same_bytes_land_agai
 async def test_concurrent_callers_for_statuses_are_one_request(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
-        scripted_node(net.url) as script,
-        open_chain(rpc_chain(script.url)) as chain,
+        scripted_node(net.url) as node,
+        open_chain(rpc_chain(node.url)) as chain,
     ):
         signatures = [unknown() for _ in range(250)]
         found = await asyncio.gather(*(chain.status([one]) for one in signatures))
         assert {type(status) for [status] in found} == {NotSeen}
-        assert script.count("getSignatureStatuses") == script.count("getEpochInfo") == 1
+        assert node.count("getSignatureStatuses") == node.count("getEpochInfo") == 1
         await chain.status([*signatures, *(unknown() for _ in range(10))])
-        assert script.count("getSignatureStatuses") == 3, "a node takes 256 at once"
-        assert max(len(params[0]) for method, params in script.requests if method == "getSignatureStatuses") == 256
+        assert node.count("getSignatureStatuses") == 3, "a node takes 256 at once"
+        assert max(len(params[0]) for method, params in node.requests if method == "getSignatureStatuses") == 256
 
 
 async def test_concurrent_callers_for_a_blockhash_are_one_request(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
-        scripted_node(net.url) as script,
-        open_chain(rpc_chain(script.url)) as chain,
+        scripted_node(net.url) as node,
+        open_chain(rpc_chain(node.url)) as chain,
     ):
         await asyncio.gather(*(chain.blockhash() for _ in range(100)))
-        assert script.count("getLatestBlockhash") == 1
+        assert node.count("getLatestBlockhash") == 1
 
 
 async def test_a_transaction_is_read_once_until_it_is_final(tmp_path: Path) -> None:
     async with (
         run_localnet(tmp_path) as net,
-        scripted_node(net.url) as script,
-        open_chain(rpc_chain(script.url)) as chain,
+        scripted_node(net.url) as node,
+        open_chain(rpc_chain(node.url)) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
@@ -276,4 +276,4 @@ async def test_a_transaction_is_read_once_until_it_is_final(tmp_path: Path) -> N
         await net.advance(2)
         for _ in range(5):
             await chain.status([swap.signature])
-        assert script.count("getTransaction") == 1
+        assert node.count("getTransaction") == 1

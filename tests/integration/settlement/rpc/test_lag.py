@@ -84,18 +84,18 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
     """One address, two nodes behind it: one returns the height, the other the statuses."""
     epoch = {"absoluteSlot": 900, "blockHeight": 800, "epoch": 0, "slotIndex": 0, "slotsInEpoch": 1}
     for slot, answer in ((899, Unavailable), (900, NotSeen)):
-        looked = {"context": {"slot": slot}, "value": [None]}
+        statuses = {"context": {"slot": slot}, "value": [None]}
         newest = {"context": {"slot": 901}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": 951}}
         async with scripted_node(
             getEpochInfo=constantly(epoch),
-            getSignatureStatuses=constantly(looked),
+            getSignatureStatuses=constantly(statuses),
             getLatestBlockhash=constantly(newest),
-        ) as script:
-            async with open_chain(rpc_chain(script.url)) as chain:
+        ) as node:
+            async with open_chain(rpc_chain(node.url)) as chain:
                 for history in (False, True):
                     [status] = await chain.status([unknown()], history=history)
                     assert isinstance(status, answer)
-            order = [method for method, _ in script.requests if method != "getLatestBlockhash"]
+            order = [method for method, _ in node.requests if method != "getLatestBlockhash"]
             assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the look-up"
 
 
@@ -105,11 +105,11 @@ async def test_a_height_that_no_other_node_reaches_is_not_believed_for_good(tmp_
     def epoch(_: object) -> dict[str, int]:
         return {"absoluteSlot": heights.pop(), "blockHeight": 10**9}
 
-    looked = {"context": {"slot": 10**9}, "value": [None]}
+    statuses = {"context": {"slot": 10**9}, "value": [None]}
     async with (
         run_localnet(tmp_path) as net,
-        scripted_node(getEpochInfo=epoch, getSignatureStatuses=constantly(looked)) as boasting,
-        open_chain(RpcChain([boasting.url, net.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain,
+        scripted_node(getEpochInfo=epoch, getSignatureStatuses=constantly(statuses)) as lying,
+        open_chain(RpcChain([lying.url, net.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain,
     ):
         assert isinstance((await chain.status([unknown()]))[0], NotSeen)
         for seconds, answer in ((10, Unavailable), (51, NotSeen)):

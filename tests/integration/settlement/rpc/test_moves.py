@@ -146,7 +146,7 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
         await net.advance(2)
         steps = [pay(wallet, friend, SOL), token_transfer(wallet, mint, friend, 6, TOKEN_PROGRAM_ID)]
         signed = sign_swap(steps, wallet, blockhash=await chain.blockhash())
-        would = await chain.simulate(signed.payload, [])
+        simulated = await chain.simulate(signed.payload, [])
         assert await chain.submit(signed) == Accepted()
         await net.advance(2)
         [status] = await chain.status([signed.signature])
@@ -156,7 +156,7 @@ async def test_a_swap_that_fails_on_chain_names_the_program_and_its_error(tmp_pa
         assert status.failure == ProgramFailure(
             index=1, program=tokens, custom=1, text="custom program error: 0x1", origin=tokens
         )
-        assert would.failure == status.failure
+        assert simulated.failure == status.failure
 
 
 async def test_a_simulation_returns_units_and_the_accounts_afterwards_and_changes_nothing(tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ async def test_accounts_are_read_as_confirmed_in_the_order_of_the_request(tmp_pa
         await net.advance(2)
         found = await chain.accounts(asked)
         assert found.slot == await net.rpc("getSlot", {"commitment": "confirmed"})
-        [one, none, payer] = found.found
-        assert one is not None
-        assert payer is not None
-        assert (one.owner, len(one.data), none) == (str(TOKEN_PROGRAM_ID), 82, None)
-        assert payer.lamports == await net.balance(wallet.pubkey())
+        [mint_account, missing, wallet_account] = found.found
+        assert mint_account is not None
+        assert wallet_account is not None
+        assert (mint_account.owner, len(mint_account.data), missing) == (str(TOKEN_PROGRAM_ID), 82, None)
+        assert wallet_account.lamports == await net.balance(wallet.pubkey())
         with pytest.raises(BadAnswer, match="not a public key"):
             await chain.accounts(["nonsense"])
 

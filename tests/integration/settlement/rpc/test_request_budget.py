@@ -45,7 +45,7 @@ def accounts_at(*slots: int) -> Callable[[Any], Any]:
 # ---- rests -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_node_that_got_too_many_requests_rests_while_another_is_used(tmp_path: Path) -> None:
+async def test_a_node_that_refuses_too_many_requests_cools_down_while_another_is_used(tmp_path: Path) -> None:
     listener, clock = RecordingListener(), ManualClock()
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as good:
         busy = f"{net.url}/nodes/busy"
@@ -61,7 +61,7 @@ async def test_a_node_that_got_too_many_requests_rests_while_another_is_used(tmp
             assert listener.kinds == ["rate limited", "recovered"]
 
 
-async def test_the_only_node_gets_no_request_while_it_rests_and_nothing_is_claimed_meanwhile(tmp_path: Path) -> None:
+async def test_the_only_node_gets_no_request_during_its_cooldown_and_nothing_is_claimed(tmp_path: Path) -> None:
     listener, clock = RecordingListener(), ManualClock()
     async with (
         run_localnet(tmp_path) as net,
@@ -181,7 +181,7 @@ async def test_concurrent_requests_for_accounts_are_one_request_and_each_gets_it
         assert len({each.slot for each in found}) == 1
 
 
-async def test_a_request_holds_a_hundred_accounts_and_nobodys_are_torn_apart() -> None:
+async def test_a_request_holds_100_accounts_and_no_read_is_split() -> None:
     async with scripted_node(getMultipleAccounts=accounts_at(7)) as node, open_chain(rpc_chain(node.url)) as chain:
         parts = [ADDRESSES[:60], ADDRESSES[60:120], ADDRESSES[:30], ADDRESSES[60:90]]
         found = await asyncio.gather(*(chain.accounts(part) for part in parts))

@@ -88,7 +88,7 @@ def test_a_chain_over_rpc_has_notifications() -> None:
     assert isinstance(rpc_chain("http://127.0.0.1:1"), NotifyingChain)
 
 
-async def test_who_waits_is_woken_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
+async def test_a_waiting_task_wakes_when_the_swap_is_confirmed_and_not_before(tmp_path: Path) -> None:
     async with setup(tmp_path) as there:
         swap = await there.sealed()
         await there.chain.submit(swap)
@@ -142,7 +142,7 @@ async def test_with_notifications_a_swap_is_confirmed_as_soon_with_fewer_request
     assert seconds[True] <= seconds[False] + 0.33, "not later than by the slot that it may have missed"
 
 
-async def test_a_connection_that_is_lost_midway_wakes_who_waits_and_the_swap_is_looked_up(tmp_path: Path) -> None:
+async def test_a_lost_connection_wakes_waiting_tasks_and_the_swap_is_looked_up(tmp_path: Path) -> None:
     async with setup(tmp_path) as there:
         swap = await there.sealed()
         settling = asyncio.create_task(there.settle(swap))
@@ -216,20 +216,20 @@ async def test_where_a_subscription_is_refused_the_swap_is_looked_up(tmp_path: P
         assert (await settling).outcome == "confirmed"
 
 
-async def test_work_without_a_waiter_is_given_up(tmp_path: Path) -> None:
-    clock, given_up = ManualClock(), unknown()
+async def test_a_signature_without_a_waiting_task_is_unsubscribed(tmp_path: Path) -> None:
+    clock, idle = ManualClock(), unknown()
     async with run_localnet(tmp_path) as net, scripted_node(net.url) as node:
         node.on_message = lambda socket, call: socket.confirm(call, call["id"] * 10)
         async with open_chain(RpcChain([node.url], clock, RecordingListener(), LONG_TIMEOUTS)) as chain:
             subscriptions = chain._notifications._subscriptions._subscriptions
-            while given_up not in subscriptions.values():
-                await chain.wait_for_notification(given_up, 0.1)
+            while idle not in subscriptions.values():
+                await chain.wait_for_notification(idle, 0.1)
             number = next(iter(subscriptions))
             clock.advance(31)
             await chain.wait_for_notification(unknown(), 0.1)
             await until(lambda: any(one["method"] == "signatureUnsubscribe" for one in node.messages))
             assert [one["params"] for one in node.messages if one["method"] == "signatureUnsubscribe"] == [[number]]
-            assert given_up not in chain._notifications._subscriptions._watched
+            assert idle not in chain._notifications._subscriptions._watched
 
 
 async def test_keys_reach_the_websocket_and_show_nowhere(tmp_path: Path) -> None:

@@ -86,5 +86,5 @@ async def test_every_send_goes_to_every_node_at_once_and_one_that_takes_it_is_en
         for sends in (1, 2):
             assert await chain.submit(swap) == Accepted()
             assert (one.count("sendTransaction"), two.count("sendTransaction")) == (sends, sends)
-        sent = [params[1] for script in (one, two) for method, params in script.requests if method == "sendTransaction"]
+        sent = [params[1] for node in (one, two) for method, params in node.requests if method == "sendTransaction"]
         assert sent == [{"encoding": "base64", "maxRetries": 0, "skipPreflight": True}] * 4

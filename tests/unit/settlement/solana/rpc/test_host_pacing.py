@@ -36,7 +36,7 @@ class Limited:
         return "hash"
 
 
-async def ask_all(throttled: ThrottledNodes, node: Any, count: int) -> list[Any]:
+async def call_all(throttled: ThrottledNodes, node: Any, count: int) -> list[Any]:
     waiting = [throttled.call(node, GENESIS_HASH, until=60.0) for _ in range(count)]
     return await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -44,15 +44,15 @@ async def ask_all(throttled: ThrottledNodes, node: Any, count: int) -> list[Any]
 async def test_promise_17_all_slow_down_together_and_get_their_answers() -> None:
     clock = ManualClock()
     node, throttled = Limited(clock, 10), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, max_lag=10)
-    assert await ask_all(throttled, node, 60) == ["hash"] * 60
+    assert await call_all(throttled, node, 60) == ["hash"] * 60
     assert clock.monotonic() < 40, "it does not crawl"
     before = node.refused
     for _ in range(5):
-        assert await ask_all(throttled, node, 10) == ["hash"] * 10
+        assert await call_all(throttled, node, 10) == ["hash"] * 10
     assert node.refused - before <= 10, "the pace is kept"
 
 
-async def test_who_has_no_time_left_fails_at_once() -> None:
+async def test_a_call_without_time_left_fails_at_once() -> None:
     clock = ManualClock()
     node, throttled = Limited(clock, 0), ThrottledNodes(clock, RequestBudget(clock), timeout=60.0, max_lag=10)
     with pytest.raises(NodeUnavailableError):
@@ -60,7 +60,7 @@ async def test_who_has_no_time_left_fails_at_once() -> None:
     assert clock.monotonic() < 1
 
 
-def test_a_pace_is_half_of_what_was_too_much_and_grows_slowly() -> None:
+def test_the_rate_is_halved_by_a_complaint_and_grows_slowly() -> None:
     clock = ManualClock()
     pace = HostPacing(clock, "host")
     assert pace.bucket() is None
@@ -87,6 +87,6 @@ async def test_promise_17_one_complaint_in_a_quiet_moment_does_not_make_all_craw
     while not node.refused:
         await asyncio.sleep(0)
     node.per_second = 30
-    assert await ask_all(throttled, node, 40) == ["hash"] * 40
+    assert await call_all(throttled, node, 40) == ["hash"] * 40
     assert await first == "hash"
     assert clock.monotonic() < 10, "seconds"

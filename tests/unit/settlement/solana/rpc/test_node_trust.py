@@ -17,7 +17,7 @@ LIES = [22_000_000, 5_000, 40, 33]
 """How much is added to a finalized height: the least is one block above the newest one."""
 
 
-class Heard:
+class RecordingTrustListener:
     """A watcher that keeps who is not believed, and who is again."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class TrustSetup:
     """Nodes, and their reports of a chain of which every slot but `SKIPPED` has a block."""
 
     def __init__(self, nodes: int = 1) -> None:
-        self.clock, self.heard = ManualClock(), Heard()
-        self.trust = NodeTrust(self.clock, self.heard, LAG)
+        self.clock, self.listener = ManualClock(), RecordingTrustListener()
+        self.trust = NodeTrust(self.clock, self.listener, LAG)
         self.nodes = [Node(f"http://node{n}", f"node{n}", 1.0) for n in range(nodes)]
         self.slot = 10_000
 
@@ -54,9 +54,9 @@ class TrustSetup:
 
     def weigh(self, *heights: int | None) -> list[bool | None]:
         """Whether proof waits for each, of nodes that are so many blocks ahead; None: it does not answer."""
-        there = [(node, height) for node, height in zip(self.nodes, heights, strict=True) if height is not None]
+        answering = [(node, height) for node, height in zip(self.nodes, heights, strict=True) if height is not None]
         answers = []
-        for node, ahead in there:
+        for node, ahead in answering:
             epoch = ChainPosition(self.slot + ahead, self.slot + ahead - SKIPPED)
             self.trust.judge(node, epoch, ChainPosition(epoch.slot + 32, epoch.height + 32))
             answers.append((node, epoch))
@@ -71,7 +71,7 @@ class TrustSetup:
 def test_promise_5_a_height_above_the_nodes_own_newest_block_proves_nothing(lie: int) -> None:
     setup = TrustSetup()
     assert setup.trust.judge(setup.nodes[0], setup.epoch(lie), setup.tip())
-    [(node, why)] = setup.heard.lines
+    [(node, why)] = setup.listener.lines
     assert node == "node0"
     assert str(setup.epoch(lie).height) in why, "the number"
     assert "its numbers prove nothing until that has passed" in why, "and what follows"
@@ -102,7 +102,7 @@ def test_an_honest_node_is_believed_after_any_time() -> None:
     for slots, per_second in ((1, 5), (400, 1e9), (3, 0.01), (5_000, 25), (1_000, 1e9)):
         setup.pass_slots(slots, per_second)
         assert not setup.honest()
-    assert setup.heard.lines == []
+    assert setup.listener.lines == []
 
 
 def test_an_answer_of_an_older_node_behind_the_same_address_is_no_contradiction() -> None:
@@ -119,7 +119,7 @@ def test_a_liar_is_believed_again_when_its_numbers_have_agreed_for_a_while() -> 
     assert setup.honest(), "not at once"
     setup.pass_slots(round(CALM * 5))
     assert not setup.honest()
-    assert [why for _, why in setup.heard.lines][1:] == ["back"]
+    assert [why for _, why in setup.listener.lines][1:] == ["back"]
 
 
 # ---- against time ----------------------------------------------------------------------------------------------------
@@ -139,10 +139,10 @@ def test_promise_5_a_leap_that_time_does_not_explain_proves_nothing_although_all
 def test_a_node_that_was_frozen_may_catch_up_at_once() -> None:
     setup = TrustSetup()
     setup.honest()
-    told = setup.epoch()
+    frozen = setup.epoch()
     for _ in range(10):
         setup.pass_slots(1_000)
-        assert not setup.trust.judge(setup.nodes[0], told, ChainPosition(told.slot + 32, told.height + 32))
+        assert not setup.trust.judge(setup.nodes[0], frozen, ChainPosition(frozen.slot + 32, frozen.height + 32))
     assert not setup.honest()
 
 
@@ -161,7 +161,7 @@ def test_no_chain_is_too_fast_for_its_nodes_to_be_believed(steps: list[tuple[int
 def test_promise_5_one_lying_node_of_three_counts_for_nothing_and_makes_no_other_look_behind() -> None:
     setup = TrustSetup(3)
     assert setup.weigh(0, 10_000, 2) == [True, False, True]
-    [(node, why)] = setup.heard.lines
+    [(node, why)] = setup.listener.lines
     assert node == "node1"
     assert "others report" in why
     weights = compare_heights({setup.nodes[0]: 500, setup.nodes[1]: 10**7, setup.nodes[2]: 495}, (), LAG)
@@ -200,7 +200,7 @@ def test_proof_waits_for_a_node_that_lags_and_not_for_one_that_is_lost() -> None
         assert setup.weigh(0, -5_000, 0) == [True, True, True]
         setup.pass_slots(5)
     assert setup.weigh(0, -5_000, 0) == [True, False, True]
-    [(node, why)] = setup.heard.lines
+    [(node, why)] = setup.listener.lines
     assert (node, "behind all others" in why) == ("node1", True)
 
 

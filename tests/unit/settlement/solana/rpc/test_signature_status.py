@@ -31,7 +31,7 @@ class HangingNodes:
         return ExecutedTransaction(SLOT, 5_000, {}, None)
 
 
-class Sighted(SignatureStatuses):
+class FinalStatuses(SignatureStatuses):
     """Where all signatures are known as final."""
 
     async def _look_up(self, signatures: list[str], *, history: bool) -> Sequence[LookupResult]:  # type: ignore[override]
@@ -39,10 +39,10 @@ class Sighted(SignatureStatuses):
         return [Found(node=node, status=ReportedStatus(SLOT, FINALIZED, False), final=True) for _ in signatures]
 
 
-async def test_a_transaction_that_no_node_shows_keeps_no_other_from_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transaction_that_no_node_returns_delays_no_other_status(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature_status, "FETCH_SECONDS", 0.01)
-    look = Sighted(cast("NodePool", HangingNodes()))
-    async with running(look.run()), asyncio.timeout(30):
-        first, hangs, last = await look.status(SIGNATURES, history=False)
+    statuses = FinalStatuses(cast("NodePool", HangingNodes()))
+    async with running(statuses.run()), asyncio.timeout(30):
+        first, hangs, last = await statuses.status(SIGNATURES, history=False)
     assert first == last == Landed({}, 5_000, SLOT, finalized=True)
     assert isinstance(hangs, Unavailable)

@@ -25,7 +25,7 @@ COUNTS, LAGS = NodeWeight(), NodeWeight(keeps_up=False, behind=60)
 STUCK = NodeWeight(keeps_up=False, behind=2_000, stuck=True)
 
 
-def view(node: int, status: ReportedStatus | None, *, past: int = 10, weight: NodeWeight = COUNTS) -> NodeAnswer:
+def answer(node: int, status: ReportedStatus | None, *, past: int = 10, weight: NodeWeight = COUNTS) -> NodeAnswer:
     """A node that has finalized so many slots past the landing, and looked 32 slots later."""
     position = ChainPosition(SLOT + past, SLOT + past)
     return NodeAnswer(
@@ -37,8 +37,8 @@ def silent(node: int) -> NodeAnswer:
     return NodeAnswer(node=NODES[node], position=None, weight=NO_WEIGHT)
 
 
-def seen(*views: NodeAnswer) -> Found:
-    finding = combine_answers(views, 0)
+def found_by(*answers: NodeAnswer) -> Found:
+    finding = combine_answers(answers, 0)
     assert isinstance(finding, Found)
     return finding
 
@@ -47,26 +47,26 @@ def seen(*views: NodeAnswer) -> Found:
 
 
 @pytest.mark.parametrize(
-    ("views", "final"),
+    ("answers", "final"),
     [
-        ([view(0, FINAL)], True),
-        ([view(0, FINAL, past=-1)], False),
-        ([view(0, FINAL), view(1, FINAL), view(2, FINAL)], True),
-        ([view(0, FINAL), view(1, FINAL), view(2, None)], True),
-        ([view(0, FINAL), view(1, None), view(2, None)], False),
-        ([view(0, FINAL), view(1, None), silent(2)], False),
-        ([view(0, FINAL), silent(1), silent(2)], True),
-        ([view(0, FINAL), view(1, LESS)], False),
-        ([view(0, FINAL), view(1, LESS), view(2, FINAL)], True),
-        ([view(0, FINAL), view(1, LESS, past=-5)], False),
-        ([view(0, FINAL), view(1, LESS, past=-60, weight=LAGS)], True),
-        ([view(0, FINAL), view(1, None, past=-5)], False),
-        ([view(0, FINAL), view(1, FAILED)], False),
-        ([view(0, FINAL), view(1, FAILED), view(2, FINAL)], True),
-        ([view(0, FINAL), view(1, ELSEWHERE)], False),
-        ([view(0, FINAL), view(1, None, past=RECENT_SLOTS)], True),
-        ([view(0, FINAL), view(1, None, past=RECENT_SLOTS), view(2, None, past=RECENT_SLOTS)], False),
-        ([view(0, FINAL), view(1, None, weight=NO_WEIGHT)], True),
+        ([answer(0, FINAL)], True),
+        ([answer(0, FINAL, past=-1)], False),
+        ([answer(0, FINAL), answer(1, FINAL), answer(2, FINAL)], True),
+        ([answer(0, FINAL), answer(1, FINAL), answer(2, None)], True),
+        ([answer(0, FINAL), answer(1, None), answer(2, None)], False),
+        ([answer(0, FINAL), answer(1, None), silent(2)], False),
+        ([answer(0, FINAL), silent(1), silent(2)], True),
+        ([answer(0, FINAL), answer(1, LESS)], False),
+        ([answer(0, FINAL), answer(1, LESS), answer(2, FINAL)], True),
+        ([answer(0, FINAL), answer(1, LESS, past=-5)], False),
+        ([answer(0, FINAL), answer(1, LESS, past=-60, weight=LAGS)], True),
+        ([answer(0, FINAL), answer(1, None, past=-5)], False),
+        ([answer(0, FINAL), answer(1, FAILED)], False),
+        ([answer(0, FINAL), answer(1, FAILED), answer(2, FINAL)], True),
+        ([answer(0, FINAL), answer(1, ELSEWHERE)], False),
+        ([answer(0, FINAL), answer(1, None, past=RECENT_SLOTS)], True),
+        ([answer(0, FINAL), answer(1, None, past=RECENT_SLOTS), answer(2, None, past=RECENT_SLOTS)], False),
+        ([answer(0, FINAL), answer(1, None, weight=NO_WEIGHT)], True),
     ],
     ids=[
         "the only node", "whose finalized slot is before it", "all agree", "two against one", "one against two",
@@ -76,53 +76,55 @@ def seen(*views: NodeAnswer) -> Found:
         "one of two has no history", "two of three know nothing", "one is not believed",
     ],
 )  # fmt: skip
-def test_a_landing_is_final_only_where_more_nodes_confirm_it_than_deny_it(views: list[NodeAnswer], final: bool) -> None:
-    assert seen(*views).final is final
+def test_a_landing_is_final_only_where_more_nodes_confirm_it_than_deny_it(
+    answers: list[NodeAnswer], final: bool
+) -> None:
+    assert found_by(*answers).final is final
 
 
 def test_promise_5_a_failure_that_one_node_reports_waits_for_another_one_that_lags() -> None:
     """Of two nodes one seems to lag by the other one's slots alone, which may be the wrong ones."""
-    assert not seen(view(0, FAILED), view(1, None, past=-60, weight=LAGS)).final
-    assert seen(view(0, FAILED), view(1, FAILED), view(2, None, past=-60, weight=LAGS)).final
-    assert seen(view(0, FAILED), view(1, None, past=-2_000, weight=STUCK)).final
+    assert not found_by(answer(0, FAILED), answer(1, None, past=-60, weight=LAGS)).final
+    assert found_by(answer(0, FAILED), answer(1, FAILED), answer(2, None, past=-60, weight=LAGS)).final
+    assert found_by(answer(0, FAILED), answer(1, None, past=-2_000, weight=STUCK)).final
 
 
 def test_promise_5_a_landing_that_most_nodes_report_counts_for_any_first_node() -> None:
-    found = seen(view(0, FAILED), view(1, FINAL), view(2, FINAL))
+    found = found_by(answer(0, FAILED), answer(1, FINAL), answer(2, FINAL))
     assert (found.status, found.node, found.final) == (FINAL, NODES[1], True)
 
 
 def test_a_landing_that_most_deny_is_uncertain_and_the_nodes_that_deny_it_are_logged() -> None:
-    found = seen(view(0, FINAL), view(1, None), view(2, None))
+    found = found_by(answer(0, FINAL), answer(1, None), answer(2, None))
     assert found.disputed
     assert found.denied_by == {NODES[1], NODES[2]}
-    assert not seen(view(0, FINAL), view(1, None)).disputed
+    assert not found_by(answer(0, FINAL), answer(1, None)).disputed
 
 
 def test_who_denied_a_landing_when_it_was_new_does_not_agree_by_waiting() -> None:
-    views = [view(0, FINAL), view(1, None, past=RECENT_SLOTS)]
-    finding = combine_answers(views, 0, denied_before=frozenset({NODES[1]}))
+    answers = [answer(0, FINAL), answer(1, None, past=RECENT_SLOTS)]
+    finding = combine_answers(answers, 0, denied_before=frozenset({NODES[1]}))
     assert isinstance(finding, Found)
     assert not finding.final
 
 
 def test_a_node_with_the_signature_counts_although_its_other_answers_are_false() -> None:
-    for knows in (
-        view(0, FINAL, weight=NO_WEIGHT),
+    for having in (
+        answer(0, FINAL, weight=NO_WEIGHT),
         NodeAnswer(node=NODES[0], position=None, weight=NO_WEIGHT, reported=ReportedStatuses(SLOT, (FINAL,))),
     ):
-        assert isinstance(combine_answers([knows, view(1, None), view(2, None)], 0), Found)
+        assert isinstance(combine_answers([having, answer(1, None), answer(2, None)], 0), Found)
 
 
 # ---- not known -------------------------------------------------------------------------------------------------------
 
 
-def not_seen(*views: NodeAnswer) -> LookupResult:
-    return combine_answers(views, 0)
+def not_seen(*answers: NodeAnswer) -> LookupResult:
+    return combine_answers(answers, 0)
 
 
 def test_promise_5_the_lowest_height_counts_and_the_oldest_slot() -> None:
-    finding = not_seen(view(0, None, past=50), view(1, None, past=3, weight=LAGS), view(2, None, past=7))
+    finding = not_seen(answer(0, None, past=50), answer(1, None, past=3, weight=LAGS), answer(2, None, past=7))
     assert isinstance(finding, NotSeen)
     assert (finding.height, finding.slot) == (SLOT + 3, SLOT + 3 + 32)
     assert finding.node == "node0, node1, node2"
@@ -130,10 +132,10 @@ def test_promise_5_the_lowest_height_counts_and_the_oldest_slot() -> None:
 
 def test_promise_5_a_node_that_is_not_believed_proves_nothing_and_holds_up_nothing() -> None:
     wrong = NodeWeight(counts=False, keeps_up=False, why="contradicts itself")
-    alone = not_seen(view(0, None, weight=wrong))
+    alone = not_seen(answer(0, None, weight=wrong))
     assert isinstance(alone, Unavailable)
     assert "contradicts itself" in alone.detail
-    others = not_seen(view(0, None, past=10**7, weight=wrong), view(1, None), view(2, None, past=4))
+    others = not_seen(answer(0, None, past=10**7, weight=wrong), answer(1, None), answer(2, None, past=4))
     assert isinstance(others, NotSeen)
     assert others.height == SLOT + 4
 
@@ -145,13 +147,13 @@ def test_promise_5_a_node_that_looked_too_early_holds_up_the_proof() -> None:
         weight=COUNTS,
         reported=ReportedStatuses(SLOT - 1, (None,)),
     )
-    assert isinstance(not_seen(view(0, None), early), Unavailable)
+    assert isinstance(not_seen(answer(0, None), early), Unavailable)
 
 
 def test_promise_5_nodes_that_all_lag_prove_nothing() -> None:
-    assert isinstance(not_seen(view(0, None, weight=LAGS), silent(1)), Unavailable)
+    assert isinstance(not_seen(answer(0, None, weight=LAGS), silent(1)), Unavailable)
 
 
 def test_a_node_that_does_not_answer_holds_up_nothing() -> None:
-    assert isinstance(not_seen(view(0, None), silent(1)), NotSeen)
+    assert isinstance(not_seen(answer(0, None), silent(1)), NotSeen)
     assert isinstance(not_seen(silent(0), silent(1)), Unavailable)

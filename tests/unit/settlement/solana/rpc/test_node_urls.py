@@ -38,6 +38,6 @@ def test_what_is_no_address_is_refused_without_being_repeated(url: str) -> None:
 
 def test_all_parts_of_an_address_but_its_host_are_taken_for_secret() -> None:
     url = "https://me%40home:pass%20word@host.example:8899/v2/abc123KEY;x/rpc?api-key=SECRET&a=b#fragment"
-    found = url_secrets(url)
-    assert {"me@home", "pass word", "pass%20word", "abc123KEY", "SECRET", "api-key", "fragment"} <= set(found)
-    assert not any("example" in part or "8899" in part for part in found)
+    secrets = url_secrets(url)
+    assert {"me@home", "pass word", "pass%20word", "abc123KEY", "SECRET", "api-key", "fragment"} <= set(secrets)
+    assert not any("example" in part or "8899" in part for part in secrets)

@@ -13,7 +13,7 @@ from tests.support.raydium_accounts import address
 
 PROGRAM, AT, OTHER = address(1), address(2), address(3)
 FILTERS = AccountFilters(4, ((0, b"\1"), (2, b"\3\4")))
-ASKED = methods.program_accounts(PROGRAM, FILTERS)
+SEARCH = methods.program_accounts(PROGRAM, FILTERS)
 RIGHT = {"data": ["AQIDBA==", "base64"], "executable": False, "lamports": 5, "owner": PROGRAM, "rentEpoch": 0}
 
 
@@ -21,9 +21,9 @@ def answer(*accounts: Any) -> dict[str, Any]:
     return {"context": {"slot": 77}, "value": list(accounts)}
 
 
-def test_the_request_is_sent_at_confirmed_and_for_the_slot() -> None:
-    assert ASKED.method == "getProgramAccounts"
-    assert ASKED.params == [
+def test_a_search_is_at_confirmed_and_with_the_slot() -> None:
+    assert SEARCH.method == "getProgramAccounts"
+    assert SEARCH.params == [
         PROGRAM,
         {
             "encoding": "base64",
@@ -39,10 +39,10 @@ def test_the_request_is_sent_at_confirmed_and_for_the_slot() -> None:
 
 
 def test_accounts_come_by_address_with_the_slot() -> None:
-    found = ASKED.decode(answer({"pubkey": AT, "account": RIGHT}, {"pubkey": OTHER, "account": RIGHT}))
+    accounts = SEARCH.decode(answer({"pubkey": AT, "account": RIGHT}, {"pubkey": OTHER, "account": RIGHT}))
     account = Account(PROGRAM, 5, b"\1\2\3\4")
-    assert found == ProgramAccounts(77, {AT: account, OTHER: account})
-    assert ASKED.decode(answer()) == ProgramAccounts(77, {})
+    assert accounts == ProgramAccounts(77, {AT: account, OTHER: account})
+    assert SEARCH.decode(answer()) == ProgramAccounts(77, {})
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_accounts_come_by_address_with_the_slot() -> None:
         None,
     ],
 )
-def test_an_unrequested_answer_is_no_answer(result: Any) -> None:
+def test_an_answer_with_other_accounts_is_refused(result: Any) -> None:
     with pytest.raises(DECODE_ERRORS):
-        ASKED.decode(result)
+        SEARCH.decode(result)
 
 
 @given(data=st.binary(max_size=12), size=st.integers(0, 12), offset=st.integers(0, 14), wanted=st.binary(max_size=4))

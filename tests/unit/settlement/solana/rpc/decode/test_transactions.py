@@ -1,25 +1,15 @@
-"""A node's answers are decoded to values; invalid shapes are errors and never answers."""
+"""Executed and simulated transactions are decoded: balance changes, fees and failures; other shapes are refused."""
 
 import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from solders.hash import Hash
-from solders.instruction import AccountMeta, Instruction
-from solders.keypair import Keypair
-from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
-from solders.transaction import VersionedTransaction
 
 from dexexec.domain.solana import Account, Simulation
-from dexexec.domain.swap import Blockhash, ProgramFailure
+from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.solana.rpc.called_programs import called_programs
-from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition, read_blockhash, read_position
-from dexexec.settlement.solana.rpc.decode.failures import TransactionFailure, read_failure
-from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatus, ReportedStatuses, read_statuses
+from dexexec.settlement.solana.rpc.decode.failures import TransactionFailure
 from dexexec.settlement.solana.rpc.decode.transactions import (
     ExecutedTransaction,
     balance_changes,
@@ -86,7 +76,7 @@ def shown(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# ---- what moved ------------------------------------------------------------------------------------------------------
+# ---- balance changes -------------------------------------------------------------------------------------------------
 
 
 def test_tokens_move_by_the_owner_of_their_accounts_and_the_fee_moves_nothing() -> None:
@@ -173,60 +163,6 @@ def test_another_transaction_than_the_requested_one_is_no_answer() -> None:
         read_transaction(shown(meta([1], [1], [], [])), VENUE)
 
 
-@pytest.mark.parametrize(
-    ("err", "failure"),
-    [
-        (
-            "InsufficientFundsForFee",
-            TransactionFailure("insufficient-funds", "the transaction failed: InsufficientFundsForFee"),
-        ),
-        (
-            {"InsufficientFundsForRent": {"account_index": 2}},
-            TransactionFailure("insufficient-funds", "the transaction failed: InsufficientFundsForRent"),
-        ),
-        (
-            {"DuplicateInstruction": 3},
-            TransactionFailure("duplicate-instruction", "the transaction failed: DuplicateInstruction"),
-        ),
-        (
-            {"InstructionError": [0, "ProgramFailedToComplete"]},
-            TransactionFailure(
-                "program-error",
-                f"instruction 0 ({SYSTEM}) failed: ProgramFailedToComplete",
-                ProgramFailure(index=0, program=SYSTEM, custom=None, text="ProgramFailedToComplete"),
-            ),
-        ),
-        (
-            {"InstructionError": [1, {"BorshIoError": "Unknown"}]},
-            TransactionFailure(
-                "program-error",
-                "instruction 1 (unknown program) failed: BorshIoError",
-                ProgramFailure(index=1, program="", custom=None, text="BorshIoError"),
-            ),
-        ),
-    ],
-)
-def test_an_error_has_a_code_and_names_the_instructions_program(err: Any, failure: TransactionFailure) -> None:
-    assert read_failure(err, [SYSTEM]) == failure
-
-
-# ---- the rest --------------------------------------------------------------------------------------------------------
-
-
-def test_a_blockhash_and_its_last_valid_height_are_of_one_answer() -> None:
-    result = {"context": CONTEXT, "value": {"blockhash": VENUE, "lastValidBlockHeight": 319_337_180}}
-    assert read_blockhash(result) == Blockhash(VENUE, 319_337_180, 341_197_933)
-
-
-def test_statuses_have_the_state_of_each_signature_and_its_slot() -> None:
-    known = {"confirmationStatus": "finalized", "confirmations": None, "err": None, "slot": 48, "status": {"Ok": None}}
-    fresh = {"confirmationStatus": "processed", "confirmations": 0, "err": "x", "slot": 72, "status": {"Err": "x"}}
-    result = {"context": CONTEXT, "value": [known, None, fresh]}
-    assert read_statuses(result, 3) == ReportedStatuses(
-        341_197_933, (ReportedStatus(48, 2, False), None, ReportedStatus(72, 0, True))
-    )
-
-
 def test_a_simulation_that_succeeds_shows_the_accounts_as_they_would_be() -> None:
     logs = ["Program 11111111111111111111111111111111 invoke [1]"]
     account = {"data": ["", "base64"], "executable": False, "lamports": 7, "owner": SYSTEM, "rentEpoch": 0, "space": 0}
@@ -258,46 +194,6 @@ def test_a_simulation_that_fails_names_the_program_and_shows_no_accounts() -> No
     assert found.error == f"instruction 1 ({TOKENS}) failed: a token account holds too little ({failure.text})"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        [],
-        {},
-        {"blockhash": VENUE},
-        {"blockhash": VENUE, "lastValidBlockHeight": None},
-        {"blockhash": VENUE, "lastValidBlockHeight": "7"},
-        {"blockhash": VENUE, "lastValidBlockHeight": -7},
-        {"blockhash": VENUE, "lastValidBlockHeight": 7.0},
-        {"blockhash": VENUE, "lastValidBlockHeight": 2**64},
-        {"blockhash": VENUE, "lastValidBlockHeight": True},
-        {"blockhash": None, "lastValidBlockHeight": 7},
-        {"blockhash": VENUE[:-5], "lastValidBlockHeight": 7},
-        {"blockhash": "0OIl", "lastValidBlockHeight": 7},
-    ],
-)
-def test_a_blockhash_in_another_shape_is_refused(value: Any) -> None:
-    with pytest.raises(DECODE_ERRORS):
-        read_blockhash({"context": CONTEXT, "value": value})
-
-
-@pytest.mark.parametrize(
-    "result", [None, 7, [], {"absoluteSlot": 9}, {"absoluteSlot": 9, "blockHeight": None}, {"blockHeight": 7}]
-)
-def test_an_epoch_in_another_shape_is_refused(result: Any) -> None:
-    assert read_position({"absoluteSlot": 9, "blockHeight": 7, "epoch": 0}) == ChainPosition(9, 7)
-    with pytest.raises(DECODE_ERRORS):
-        read_position(result)
-
-
-@pytest.mark.parametrize(
-    "value", [None, 5, [], [None, None], [7], ["x"], [{"slot": 1}], [{"slot": 1, "confirmationStatus": None}]]
-)
-def test_statuses_in_another_shape_or_number_are_refused(value: Any) -> None:
-    with pytest.raises(DECODE_ERRORS):
-        read_statuses({"context": CONTEXT, "value": value}, 1)
-
-
 @pytest.mark.parametrize("key", ["err", "fee", "preBalances", "postBalances", "preTokenBalances", "postTokenBalances"])
 def test_a_transaction_without_one_of_its_parts_is_refused(key: str) -> None:
     whole = shown(meta([9, 1, 1, 1, 1], [4, 1, 1, 1, 1], [], []))
@@ -307,44 +203,3 @@ def test_a_transaction_without_one_of_its_parts_is_refused(key: str) -> None:
         read_transaction(values, SIGNATURE)
     with pytest.raises(DECODE_ERRORS):
         read_transaction(whole | {"meta": None}, SIGNATURE)
-
-
-@pytest.mark.parametrize("err", [{}, {"A": 1, "B": 2}, 7, {"InstructionError": 3}, {"InstructionError": ["x", "y"]}])
-def test_an_error_in_another_shape_is_refused(err: Any) -> None:
-    with pytest.raises(DECODE_ERRORS):
-        read_failure(err, [])
-
-
-# ---- a transaction's own bytes ---------------------------------------------------------------------------------------
-
-keys = st.binary(min_size=32, max_size=32).map(Pubkey)
-instructions = st.lists(
-    st.builds(
-        Instruction,
-        keys,
-        st.binary(max_size=300),
-        st.lists(st.builds(AccountMeta, keys, st.just(False), st.booleans()), max_size=5),
-    ),
-    max_size=6,
-)
-
-
-@given(instructions, st.booleans())
-def test_the_programs_of_a_transaction_are_read_from_its_bytes(steps: list[Instruction], versioned: bool) -> None:
-    payer = Keypair.from_seed(bytes(32))
-    message = (
-        MessageV0.try_compile(payer.pubkey(), steps, [], Hash.default())
-        if versioned
-        else Message.new_with_blockhash(steps, payer.pubkey(), Hash.default())
-    )
-    raw = bytes(VersionedTransaction(message, [payer]))
-    assert called_programs(raw) == tuple(str(step.program_id) for step in steps)
-
-
-@pytest.mark.parametrize("size", range(0, 150, 7))
-def test_a_transaction_that_is_cut_off_is_refused(size: int) -> None:
-    payer = Keypair.from_seed(bytes(32))
-    step = Instruction(Pubkey.default(), b"data", [])
-    raw = bytes(VersionedTransaction(MessageV0.try_compile(payer.pubkey(), [step], [], Hash.default()), [payer]))
-    with pytest.raises(ValueError):
-        called_programs(raw[:size])
