@@ -43,8 +43,11 @@ class BodyLimit(HTTPServerConnectionDelegate):
         pacer: Pacer,
         observer: Observer,
     ) -> None:
-        self.application, self.observer, self.pacer = application, observer, pacer
-        self.body_bytes, self._first_path = body_bytes, first_path
+        self.application = application
+        self.observer = observer
+        self.pacer = pacer
+        self.body_bytes = body_bytes
+        self._first_path = first_path
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Called by Tornado for each request."""
@@ -66,8 +69,12 @@ class _Limited(HTTPMessageDelegate):
     def __init__(
         self, limit: BodyLimit, inner: HTTPMessageDelegate, connection: HTTP1Connection, stream: ClientStream
     ) -> None:
-        self._inner, self._connection, self._stream = inner, connection, stream
-        self._observer, self._pacer, self._goes_first = limit.observer, limit.pacer, limit.goes_first
+        self._inner = inner
+        self._connection = connection
+        self._stream = stream
+        self._observer = limit.observer
+        self._pacer = limit.pacer
+        self._goes_first = limit.goes_first
         self._limit = limit.body_bytes
         self._received = 0
         self._refused = False
@@ -90,6 +97,7 @@ class _Limited(HTTPMessageDelegate):
             await begun
 
     def _begin(self, start_line: RequestStartLine, headers: HTTPHeaders) -> Awaitable[None] | None:
+        # A client may send many requests ahead and disconnect. The answers would not be read, so no work is started.
         if self._stream.peer_is_gone():
             self._stream.close()
             raise HTTPInputError("the client has gone")  # ends the connection, with all requests sent ahead
@@ -99,6 +107,7 @@ class _Limited(HTTPMessageDelegate):
             start_line = checked(start_line, headers)
         except RequestError as caught:
             error = caught
+        # At most 20 digits, since int() of a very long text is slow.
         length = headers.get("Content-Length", "")
         announced = int(length) if length.isascii() and length.isdecimal() and len(length) <= 20 else 0
         if error or announced > self._limit or "Transfer-Encoding" in headers:
@@ -117,6 +126,7 @@ class _Limited(HTTPMessageDelegate):
         if not self._refused:
             if self._received <= self._limit:
                 return self._inner.data_received(chunk)
+            # The handler has received a part of the body already and must not wait for the rest.
             self._inner.on_connection_close()
             self._refuse(self._too_large(), close=True)
         # The rest of a refused body is read and discarded for a while: closing a connection with unread data makes the

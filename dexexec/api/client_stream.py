@@ -44,7 +44,8 @@ class ClientStream(IOStream):
     def __init__(self, connection: socket.socket, owner: StreamOwner, client: str, *, buffer: int, chunk: int) -> None:
         """`buffer` bounds what is read ahead of handling, `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
-        self._owner, self._loop = owner, asyncio.get_running_loop()
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._on_answered: Callable[[], None] | None = None
         self.client = client
         self.phase = Phase.REQUEST
@@ -55,7 +56,9 @@ class ClientStream(IOStream):
 
     def enter(self, phase: Phase) -> None:
         """Enter a phase; its time starts now."""
-        self.phase, self.since, self.heard_at = phase, self._loop.time(), 0.0
+        self.phase = phase
+        self.since = self._loop.time()
+        self.heard_at = 0.0
         self._tell_answered()
         if not self.closed():
             self._owner.moved(self)

@@ -122,7 +122,8 @@ class ConnectionTable:
 
     def is_late(self, stream: ClientStream, now: float) -> bool:
         """Whether its client is past the time limit."""
-        limits, waited = self.limits, now - stream.since
+        limits = self.limits
+        waited = now - stream.since
         match stream.phase:
             case Phase.REQUEST:
                 slow = stream.heard_at and now - stream.heard_at > limits.header_seconds

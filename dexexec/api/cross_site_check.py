@@ -40,7 +40,8 @@ class SiteCheck:
                 "this host is not served here: use the address that the service printed at its start,"
                 " or list the host in DEXEXEC_ALLOWED_HOSTS"
             )
-        origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+        origin = headers.get("Origin")
+        site = headers.get("Sec-Fetch-Site")
         if origin is None and site is None:
             return
         if ANY in self._origins or (origin is not None and _normal_origin(origin) in self._origins):
@@ -63,7 +64,7 @@ class SiteCheck:
         return (
             is_loopback(host)
             or host == self._own_address
-            or any(_matches(host, name) and ours in {None, port} for name, ours in self._hosts)
+            or any(_matches(host, name) and allowed_port in {None, port} for name, allowed_port in self._hosts)
             or host == _listened_on(request)
         )
 
@@ -87,8 +88,11 @@ def _is_own(origin: str, host: str) -> bool:
     match = _ORIGIN.fullmatch(origin)
     if match is None or (default := DEFAULT_PORTS.get(match["scheme"].lower())) is None:
         return False
-    theirs, ours = split_authority(match["authority"]), split_authority(host)
-    return theirs is not None and ours is not None and _complete(theirs, default) == _complete(ours, default)
+    origin_place = split_authority(match["authority"])
+    host_place = split_authority(host)
+    if origin_place is None or host_place is None:
+        return False
+    return _complete(origin_place, default) == _complete(host_place, default)
 
 
 def _normal_origin(origin: str) -> str:

@@ -73,11 +73,13 @@ class FrontPageHandler(ApiHandler):
 
 def prefers_html(accept: str) -> bool:
     """Whether an Accept header prefers HTML to JSON; among equals the first one wins."""
-    best, wants = 0.0, False
+    best = 0.0
+    wants = False
     for entry in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
         weight = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
         if kind in {"text/html", "application/xhtml+xml", "application/json", "*/*"} and weight > best:
-            best, wants = weight, kind in {"text/html", "application/xhtml+xml"}
+            best = weight
+            wants = kind in {"text/html", "application/xhtml+xml"}
     return wants

@@ -190,10 +190,10 @@ class ProblemHandler(ApiHandler):
 
     def get(self, code: str) -> None:
         """The explanation."""
-        found = problems.explanation(code)
-        if found is None:
+        explanation = problems.explanation(code)
+        if explanation is None:
             raise HTTPError(404)
-        self.answer(found)
+        self.answer(explanation)
 
     head = get
 
@@ -247,12 +247,15 @@ def client_key(address: str) -> str:
 
 def log_request(observer: Observer, every: bool, handler: RequestHandler) -> None:
     """Called by Tornado at the end of each request, including the WebSocket's. Successes are logged only if `every`."""
-    request, status = handler.request, handler.get_status()
+    request = handler.request
+    status = handler.get_status()
     ordinary = isinstance(handler, ApiHandler) and status in handler.ordinary
     if status >= 400 and not ordinary:
-        refusal, request_id = None, ""
+        refusal = None
+        request_id = ""
         if isinstance(handler, ApiHandler):
-            refusal, request_id = handler.refusal, handler.request_id
+            refusal = handler.refusal
+            request_id = handler.request_id
         log_refusal(observer, request, status, refusal, request_id)
     elif every:
         log_success(observer, request, status)

@@ -23,18 +23,18 @@ class ReadyHandler(ApiHandler):
     async def get(self) -> None:
         """200 if everything that an order needs is available, else 503; `missing` names the missing parts, `causes` the
         reasons."""
-        found = await self.api.readiness.answer()
-        checks = {name: name not in found.causes for name in ("postgres", "redis", "worker")}
-        checks |= dict.fromkeys(found.causes, False)
-        if not found.ready:
+        readiness = await self.api.readiness.answer()
+        checks = {name: name not in readiness.causes for name in ("postgres", "redis", "worker")}
+        checks |= dict.fromkeys(readiness.causes, False)
+        if not readiness.ready:
             self.set_header("Retry-After", "1")
         answer = {
-            "status": "ready" if found.ready else "not ready",
+            "status": "ready" if readiness.ready else "not ready",
             "checks": checks,
-            "missing": list(found.causes),
-            "causes": found.causes,
-            "ageMs": round((self.api.clock.monotonic() - found.at) * 1000),
+            "missing": list(readiness.causes),
+            "causes": readiness.causes,
+            "ageMs": round((self.api.clock.monotonic() - readiness.at) * 1000),
         }
-        self.answer(answer, status=200 if found.ready else 503)
+        self.answer(answer, status=200 if readiness.ready else 503)
 
     head = get

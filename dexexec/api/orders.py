@@ -103,13 +103,13 @@ class OrderHandler(ApiHandler):
 
     async def find(self, order_id: str) -> dict[str, object]:
         """The order of a path. Raises `OrderNotFoundError`."""
-        found = None
+        order = None
         if _UUID.fullmatch(order_id):
             async with self.reading(self.api.details):
-                found = await self.api.history.order(UUID(order_id))
-        if found is None:
+                order = await self.api.history.order(UUID(order_id))
+        if order is None:
             raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
-        return found
+        return order
 
     head = get
 
@@ -176,7 +176,9 @@ def idempotency_key(headers: HTTPHeaders) -> str | None:
 def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, Status | None]:
     """Limit, cursor and status of a list request. Raises `InvalidQueryError` with every bad parameter."""
     problems: list[FieldProblem] = []
-    limit, before, status = DEFAULT_LIMIT, None, None
+    limit = DEFAULT_LIMIT
+    before = None
+    status = None
     for name, values in arguments.items():
         if len(problems) == SHOWN:
             break

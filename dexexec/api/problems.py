@@ -174,7 +174,7 @@ def from_exception(exception: BaseException | None, status: int) -> RequestError
 
 def document(error: RequestError, request_id: str) -> dict[str, object]:
     """The problem document as a JSON object."""
-    found: dict[str, object] = {
+    body: dict[str, object] = {
         "type": uri(error.code),
         "title": error.title,
         "status": error.http_status,
@@ -182,22 +182,22 @@ def document(error: RequestError, request_id: str) -> dict[str, object]:
         "instance": request_id,
     }
     if error.fields:
-        found["errors"] = [{"field": f.field, "problem": f.problem, "expected": f.expected} for f in error.fields]
+        body["errors"] = [{"field": f.field, "problem": f.problem, "expected": f.expected} for f in error.fields]
     if error.retry_after is not None:
-        found["retryAfterMs"] = math.ceil(error.retry_after * 1000)
+        body["retryAfterMs"] = math.ceil(error.retry_after * 1000)
     if error.order_id is not None:
-        found["orderId"] = error.order_id
-    return found
+        body["orderId"] = error.order_id
+    return body
 
 
 def headers(error: RequestError) -> dict[str, str]:
     """The headers of the answer. `Retry-After` is in whole seconds, at least one."""
-    found = {"Content-Type": MEDIA_TYPE}
+    fields = {"Content-Type": MEDIA_TYPE}
     if isinstance(error, UpgradeRequiredError):  # RFC 9110, section 15.5.22, and RFC 6455, section 4.4
-        found |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        fields |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     if error.retry_after is not None:
-        found["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return found
+        fields["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return fields
 
 
 def explanation(code: str) -> dict[str, object] | None:

@@ -52,7 +52,8 @@ class ReadGate:
     """`at_once` reads run, each client has at most `per_client` in flight. `free` and `waiting` show its state."""
 
     def __init__(self, at_once: int, per_client: int) -> None:
-        self.free, self._per_client = at_once, per_client
+        self.free = at_once
+        self._per_client = per_client
         self.waiting: FairQueue[_Waiting] = FairQueue()
         self._in_flight: dict[str, int] = defaultdict(int)
 
@@ -65,9 +66,11 @@ class ReadGate:
         """One read, in the block. Raises `TooManyReadsError`, `ReadsBusyError`, and `ClientGoneError` if the client has
         gone."""
         if self.in_flight(client) >= self._per_client:
+            # A client that retries at once must not turn refusals into a load of their own.
             await asyncio.sleep(REFUSAL_SECONDS)
             raise TooManyReadsError(f"at most {self._per_client} reads of this kind in flight from one client")
         self._in_flight[client] += 1
+        # Counted until the client has read the answer: an unread answer occupies memory as well.
         reader.when_answered(lambda: self._answered(client))
         await self._enter(client, reader)
         loop = asyncio.get_running_loop()
@@ -75,6 +78,7 @@ class ReadGate:
         try:
             yield
         finally:
+            # A rest as long as the read: while reads are queued they use at most half of the time.
             self._leave(min(LONGEST_REST, loop.time() - begun))
 
     async def _enter(self, client: str, reader: Reader) -> None:
@@ -98,6 +102,7 @@ class ReadGate:
     def _leave(self, rest: float) -> None:
         """Let the next read in, after a rest if others wait."""
         if self.waiting:
+            # `free` stays as it is: the place passes to the next read, and no newcomer can take it meanwhile.
             asyncio.get_running_loop().call_later(rest, self._let_in)
         else:
             self.free += 1

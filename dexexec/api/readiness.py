@@ -57,7 +57,9 @@ class Readiness:
     """One per process."""
 
     def __init__(self, store: ReadyStore, queue: ReadyQueue, clock: Clock) -> None:
-        self._store, self._queue, self._clock = store, queue, clock
+        self._store = store
+        self._queue = queue
+        self._clock = clock
         self._answer: Answer | None = None
         self._looking: asyncio.Task[Answer] | None = None
 
@@ -68,6 +70,7 @@ class Readiness:
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="readiness")
             self._looking.add_done_callback(ignore_exception)
+        # Shielded: a prober that disconnects must not cancel the check for the others.
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> Answer:
@@ -81,6 +84,7 @@ class Readiness:
 
     async def _postgres(self) -> dict[str, str]:
         with _noting("postgres", "Postgres does not commit in time") as causes:
+            # A write, since a full disk or a failover leaves Postgres readable.
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._store.check_writes()
         return causes
@@ -92,7 +96,7 @@ class Readiness:
         return causes
 
     async def _worker(self) -> dict[str, str]:
-        with _noting("worker", "Postgres does not tell in time whether one is alive") as causes:
+        with _noting("worker", "Postgres does not report in time whether one is alive") as causes:
             async with asyncio.timeout(LOOK_SECONDS):
                 trouble = await self._store.worker_trouble()
                 if trouble is None:

@@ -17,12 +17,14 @@ class Pacer:
 
     def __init__(self, per_turn: int = BEGUN_PER_TURN) -> None:
         self._per_turn = per_turn
-        self._begun, self._began_at = 0, 0.0
+        self._begun = 0
+        self._began_at = 0.0
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self._next: asyncio.Handle | None = None
 
     def turn(self, client: str) -> asyncio.Future[None] | None:
         """The turn that a request of a client has to wait for; None if it may start now."""
+        # While others wait, a newcomer has to wait too, or it would overtake them.
         if self._begun < self._per_turn and not self._waiting:
             self._count()
             return None
@@ -40,14 +42,17 @@ class Pacer:
     def _end_turn(self) -> None:
         loop = asyncio.get_running_loop()
         if self._waiting:
+            # As long as the turn took: the rest of the process gets at least half of the time.
             self._next = loop.call_later(min(LONGEST_REST, loop.time() - self._began_at), self._begin_some)
         else:
-            self._next, self._begun = None, 0
+            self._next = None
+            self._begun = 0
 
     def _begin_some(self) -> None:
-        self._next, self._begun = None, 0
+        self._next = None
+        self._begun = 0
         while self._waiting and self._begun < self._per_turn:
             future = self._waiting.take()
-            if not future.done():
+            if not future.done():  # else the client has gone
                 future.set_result(None)
                 self._count()

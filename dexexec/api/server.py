@@ -26,7 +26,7 @@ ACCEPTED_PER_TURN = 16
 """Connections accepted per turn of the event loop, so that connected clients do not wait behind a flood."""
 PAUSE_SECONDS = 0.5
 """Pause in accepting after the system had no descriptor or memory for a connection."""
-TELL_SECONDS = 10.0
+LOG_SECONDS = 10.0
 """The period in which refused connections, or failures to accept, become one log line."""
 READ_CHUNK = 8 * 1024
 """Bytes read from a connection at once: so few requests wait here, and the others in the client's kernel."""
@@ -49,7 +49,8 @@ class LimitedServer(HTTPServer):
     ) -> None:
         """Called by Tornado in place of a constructor."""
         super().initialize(application, max_buffer_size=READ_BUFFER, chunk_size=READ_CHUNK, **parameters)
-        self.table, self._observer = table, observer
+        self.table = table
+        self._observer = observer
         self._listeners: list[socket.socket] = []
         self._resuming: asyncio.TimerHandle | None = None
         self._refused = 0
@@ -104,10 +105,12 @@ class LimitedServer(HTTPServer):
     def accept_later(self, error: OSError) -> None:
         """Pause accepting until descriptors or memory may be free again."""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._failed_at >= TELL_SECONDS:
+        if loop.time() - self._failed_at >= LOG_SECONDS:
+            # One line per period: the failure repeats with every pause.
             self._failed_at = loop.time()
             name = errno.errorcode.get(error.errno or 0, "")
             self._observer.accepting_paused(f"{name}: {error.strerror}", len(self.table))
+        # The listener stays readable, so that the event loop would call us again in every turn.
         self._pause()
         self._resuming = loop.call_later(PAUSE_SECONDS, self._listen)
 
@@ -123,7 +126,7 @@ class LimitedServer(HTTPServer):
     def _refuse(self, connection: socket.socket) -> None:
         """Send a refusal without waiting for a request, or for its delivery."""
         if not self._refused:
-            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_refusals)
+            asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
         self._refused += 1
         error = TooManyConnectionsError("all connections are taken, and each is in use")
         identity = request_id(HTTPHeaders())
@@ -131,6 +134,7 @@ class LimitedServer(HTTPServer):
         headers = {**common_headers(identity), **problems.headers(error), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"HTTP/1.1 {error.http_status} Service Unavailable\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        # Written without Tornado and without waiting: a flood of refused clients must cost no memory and no time.
         with connection:
             connection.setblocking(False)
             try:
@@ -142,6 +146,6 @@ class LimitedServer(HTTPServer):
             except OSError:
                 pass
 
-    def _tell_refusals(self) -> None:
+    def _log_refusals(self) -> None:
         self._observer.connections_refused(self._refused)
         self._refused = 0

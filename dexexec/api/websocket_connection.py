@@ -84,8 +84,10 @@ class WebSocket:
 
     def __init__(self, stream: IOStream, response: Response, listener: Listener, *, client: str, pacer: Pacer) -> None:
         """`response` answers the handshake; `pacer` gives turns to all sockets, by `client`."""
-        self._stream, self._listener = stream, listener
-        self._client, self._pacer = client, pacer
+        self._stream = stream
+        self._listener = listener
+        self._client = client
+        self._pacer = pacer
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
         self._loop = asyncio.get_running_loop()
         self._message = bytearray()
@@ -132,6 +134,7 @@ class WebSocket:
         self._stream.close()
 
     def _receive(self, data: bytes) -> None:
+        # After our close frame the peer's answer must still be read, but not without limit.
         if self._protocol.state is not State.OPEN:
             self._came_late += len(data)
             if self._came_late > LINGER_BYTES:
@@ -139,6 +142,7 @@ class WebSocket:
             if self._came_late > LINGER_BYTES or self._ended:
                 return
         self._protocol.receive_data(data)
+        # Before the close frame is written below: no event may follow it.
         if self._protocol.state is not State.OPEN:
             self._listener.on_closing()
         self._write()

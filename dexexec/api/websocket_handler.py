@@ -36,7 +36,9 @@ class TokenBucket:
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
     def __init__(self, rate: float, now: float) -> None:
-        self._rate, self._burst, self._at = rate, rate * BURST_SECONDS, now
+        self._rate = rate
+        self._burst = rate * BURST_SECONDS
+        self._at = now
         self._tokens = self._burst
 
     def take(self, cost: float, now: float) -> bool:
@@ -91,7 +93,9 @@ class SocketHandler(ApiHandler):
     def initialize(self, api: Api, feed: Feed, registry: SocketRegistry) -> None:  # type: ignore[override]
         """Take the keyword arguments of the route."""
         super().initialize(api)
-        self._feed, self._limits, self._registry = feed, api.settings, registry
+        self._feed = feed
+        self._limits = api.settings
+        self._registry = registry
         self._closing = False
         self._alive = True
 

@@ -45,7 +45,10 @@ class Outbox:
         self, stream: IOStream, limit: int, overflow: Callable[[], None], progress: Callable[[], None]
     ) -> None:
         """`progress` is called whenever a peer that was waited for has read something."""
-        self._stream, self._limit, self._overflow, self._progress = stream, limit, overflow, progress
+        self._stream = stream
+        self._limit = limit
+        self._overflow = overflow
+        self._progress = progress
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._in_flight = 0
@@ -62,9 +65,11 @@ class Outbox:
         """Queue a text message. Calls `overflow` when too much waits; a closed outbox drops it."""
         if self._closed:
             return
+        # An empty outbox accepts any message: a single event may be larger than the limit.
         if self.size and self.size + len(payload) + HEADER > self._limit:
             self._overflow()
             return
+        # Not written at once: all messages of this turn of the event loop then share one write.
         if not self._queue and not self._in_flight:
             asyncio.get_running_loop().call_soon(self._write)
         self._queue.append(payload)
@@ -96,6 +101,7 @@ class Outbox:
                 parts += text_frame(payload)
                 size += len(payload) + HEADER
             self._queued -= size
+            # For a message above the limit, which Tornado would refuse.
             self._stream.max_write_buffer_size = max(self._limit, size) + HEADROOM
             try:
                 written = self._stream.write(b"".join(parts))

@@ -30,7 +30,9 @@ class ApiHalf:
 
 def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: Quoting) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
-    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    settings = shared.settings
+    clock = shared.clock
+    observer = shared.observer
     store = shared.store(dispatcher=dispatcher)
     failpoints = shared.failpoints
     intake = Intake(
@@ -44,7 +46,8 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: Quotin
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry()
-    reader, sites = BodyReader(settings), SiteCheck(settings)
+    reader = BodyReader(settings)
+    sites = SiteCheck(settings)
     readiness = Readiness(store, shared.queue, clock)
     api = Api(
         settings=settings,

@@ -27,7 +27,7 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
         "Venues": ", ".join(settings.adapters),
         **places,
     }
-    if localnet:
+    if localnet:  # only one that was started with the service; a configured one is in the settings
         lines["Localnet"] = f"{localnet} (embedded)"
     if servers.embedded:
         lines["Data"] = str(settings.data_folder())

@@ -244,14 +244,18 @@ class _Solana:
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
 
-        networks, settings = self.networks, self.settings
-        networks.chains[name], networks.clusters[name], networks.genesis[name] = chain, cluster, genesis
+        networks = self.networks
+        settings = self.settings
+        networks.chains[name] = chain
+        networks.clusters[name] = cluster
+        networks.genesis[name] = genesis
         networks.background.append(chain.run)
         if wallet is None:
             return
         networks.wallets[name] = wallet.address
         if self.purpose is Purpose.TRADE:
-            floor, cap = settings.min_compute_price, settings.max_compute_price
+            floor = settings.min_compute_price
+            cap = settings.max_compute_price
             price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
             rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
             networks.sealers[name] = SolanaSealer(

@@ -40,6 +40,7 @@ def open_servers(
     def stop_requested() -> bool:
         return stopping is not None and stopping.requested
 
+    # In parallel: each start takes seconds, most of them waiting for the server.
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
         postgres = threads.submit(_postgres, settings, stack, report, stop_requested)
         redis_url = threads.submit(_redis, settings, stack, report, stop_requested) if with_redis else None

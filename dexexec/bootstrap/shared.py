@@ -69,13 +69,15 @@ class Shared:
 async def open_shared(
     settings: Settings, role: Role, servers: Servers, *, observer: Observer, failpoints: Failpoints
 ) -> AsyncIterator[Shared]:
-    """Postgres with its schema, Redis with its group, and what is built on them."""
+    """Open Postgres with its schema, Redis with its consumer group, and the parts that are built on them."""
     clock = SystemClock()
+    # Unique without coordination: a restarted process must not be taken for its predecessor.
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     prefix = settings.redis_prefix
     async with (
         open_database(servers) as database,
         open_redis(servers, prefix) as client,
+        # A second client: a blocking read of the queue would delay every other command on the same connection.
         open_redis(servers, prefix) as blocking,
         AsyncExitStack() as pools,
     ):
@@ -83,9 +85,12 @@ async def open_shared(
         await at_start(async_standby.warn(database, observer))
         followed = FollowedOrders()
         publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=followed.put_committed)
-        orders = reads = None  # in an API process nothing else needs `database`, and in a worker all is the worker's
+        orders = None
+        reads = None
+        # Only where both halves share a process: neither new orders nor the worker's steps may wait for the others.
         if role is Role.ALL:
             orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
+        # Reads of clients wait in a pool of their own, so that they cannot delay orders.
         if role is not Role.WORKER:
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
@@ -109,7 +114,7 @@ async def open_shared(
 
 
 async def at_start(step: Awaitable[T]) -> T:
-    """A step before which nothing can run. Raises `UnreachableError` when its server goes away meanwhile."""
+    """Await a step of the start. Raises `UnreachableError` when its server fails meanwhile."""
     try:
         return await step
     except UnavailableError as error:

@@ -83,7 +83,8 @@ def _ping(address: Address) -> pq.Ping:
 
 def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # noqa: PLR0911 - one for each cause
     """The error for a failed first connection to Redis."""
-    place, words = address.place(), _first_line(error)
+    place = address.place()
+    words = _first_line(error)
     if isinstance(error.__context__, socket.gaierror):
         return UnreachableError(UNKNOWN_HOST.format("Redis", "REDIS_URL"))
     if isinstance(error, NoPermissionError) or words.startswith("unknown command"):
@@ -118,8 +119,8 @@ def redis_failure(address: RedisAddress, error: Exception) -> StartupError:  # n
 def redis_url_problem(error: Exception) -> str:
     """The problem with a REDIS_URL that redis-py refuses, in terms of the URL instead of Python."""
     words = _first_line(error)
-    if found := re.search(r"unexpected keyword argument '(\w+)'", words):
-        return f"REDIS_URL has an option that redis-py does not know: {found[1]}."
+    if unexpected := re.search(r"unexpected keyword argument '(\w+)'", words):
+        return f"REDIS_URL has an option that redis-py does not support: {unexpected[1]}."
     if "SSL Certificate Requirements" in words:
         return "REDIS_URL: ssl_cert_reqs must be none, optional or required, in small letters."
     if "in connection URL" in words:

@@ -28,6 +28,7 @@ async def run_with_retries(life: Life, stop: asyncio.Event, observer: Observer, 
             break
         except UnreachableError as error:
             left = give_up_at - loop.time()
+            # Once started, the parts handle outages themselves; such an error then ends the process.
             if started.is_set() or left <= 0:
                 raise
             if str(error) != logged:
@@ -45,6 +46,7 @@ async def _live_once(life: Life, started: asyncio.Event, stop: asyncio.Event) ->
     beginning = asyncio.create_task(started.wait())
     try:
         await unless_stopped(stop, _first(task, beginning))
+        # Shielded: after a stop `life` drains by itself and must not be cancelled.
         if started.is_set() or task.done():
             await asyncio.shield(task)
     finally:

@@ -60,9 +60,9 @@ def serve(
         )
     with ExitStack() as stack:
         port = stack.enter_context(listening_sockets.reserved(settings)) if role is not Role.WORKER else None
-        found = stack.enter_context(open_servers(settings, observer.embedded_server_changed, stopping))
+        servers = stack.enter_context(open_servers(settings, observer.embedded_server_changed, stopping))
         if not stopping.requested:
-            event_loop(_parent(settings, role, count, port, found, stopping=stopping, observer=observer, say=say))
+            event_loop(_parent(settings, role, count, port, servers, stopping=stopping, observer=observer, say=say))
 
 
 async def _parent(
@@ -70,7 +70,7 @@ async def _parent(
     role: Role,
     count: int,
     port: int | None,
-    found: Servers,
+    servers: Servers,
     *,
     stopping: StopRequest,
     observer: Observer,
@@ -85,11 +85,11 @@ async def _parent(
 
             def up() -> None:
                 if port is not None:
-                    say(banner(settings, found, listening_sockets.reachable(settings.host, port), localnet_url))
+                    say(banner(settings, servers, listening_sockets.reachable(settings.host, port), localnet_url))
 
             supervisor = ChildSupervisor(
                 [] if role is Role.ALL else [role],
-                child_environment(os.environ, found, port, localnet_url),
+                child_environment(os.environ, servers, port, localnet_url),
                 count,
                 drain_seconds=settings.drain_seconds + GRACE_SECONDS,
                 up=up,
@@ -175,6 +175,7 @@ class ChildSupervisor:
         while True:
             begun = time.monotonic()
             end = await self._run(number)
+            # Before its first start succeeds, a child most likely fails for a reason that a restart does not cure.
             if number in self._awaited and not end.asked_for:
                 raise StartupError(end.refusal or f"a process {end} before it was ready")
             pause = next_pause(pause, time.monotonic() - begun)
@@ -212,7 +213,9 @@ class Child:
     def __init__(
         self, popen: "subprocess.Popen[bytes]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._popen, self._reader, self._writer = popen, reader, writer
+        self._popen = popen
+        self._reader = reader
+        self._writer = writer
         self.pid = popen.pid
 
     @classmethod

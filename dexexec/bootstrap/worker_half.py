@@ -48,15 +48,17 @@ class WorkerHalf:
 async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHalf]:
     """Open the networks, prepare the venues and assemble the worker. The all-in-one start also starts a localnet, if a
     venue needs one and none is configured. Raises `StartupError`."""
-    settings, observer, classes = shared.settings, shared.observer, registry.load(shared.settings.adapters)
+    settings = shared.settings
+    observer = shared.observer
+    classes = registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
-    ledger, comparisons = (
-        PostgresLedger(shared.database, shared.clock),
-        ChainComparisons(shared.database, shared.publisher.announce),
-    )
-    record, pins = await at_start(comparisons.record_name()), Pins.read(settings.venue_programs)
+    ledger = PostgresLedger(shared.database, shared.clock)
+    comparisons = ChainComparisons(shared.database, shared.publisher.announce)
+    record = await at_start(comparisons.record_name())
+    pins = Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
-        url, started = settings.localnet_url, None
+        url = settings.localnet_url
+        started = None
         if Network.LOCALNET in needed and url is None and role is Role.ALL:
             started = await stack.enter_async_context(localnet.alongside(settings.data_folder()))
             url = started.url
@@ -73,12 +75,15 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
                 pins=pins,
             )
         )
-        clusters, allowed = networks.clusters.values(), settings.allow_async_standby
+        clusters = networks.clusters.values()
+        allowed = settings.allow_async_standby
         await at_start(async_standby.check_mainnet(shared.database, clusters, allowed=allowed))
+        # Dropping old partitions needs the owner of the tables: better an error now than in the first night.
         if settings.keep_days is not None:
             await at_start(check_ownership(shared.database))
         tokens = settings.token_list()
         venues = registry.create(classes, environment(), shared.clock, tokens, networks.chains, networks.clusters)
+        # Before `prepare_venues`, so that venues are also closed if one of them fails to prepare.
         stack.push_async_callback(close_venues, venues, shared.observer)
         await prepare_venues(venues)
         pins.bind(venues, registry.built_in(classes))
@@ -113,7 +118,7 @@ def _signing_permission(
         )
         for payer in networks.payers.values()
     ]
-    if not compared:
+    if not compared:  # the simulated chain has no history that could contradict Postgres
         return Unrestricted()
     return ComparedRecord(compared, shared.clock, shared.observer)
 
@@ -122,13 +127,16 @@ def _assemble(
     shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
 ) -> WorkerHalf:
     """Assemble router, settlement, pipeline, worker and sweeper for prepared venues."""
-    settings, clock, observer = shared.settings, shared.clock, shared.observer
+    settings = shared.settings
+    clock = shared.clock
+    observer = shared.observer
     failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
     router = make_router(venues, settings, clock, observer)
     settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
-    presenter, finality_ms = Presenter(settings.token_list()), settings.finality_seconds * 1000
+    presenter = Presenter(settings.token_list())
+    finality_ms = settings.finality_seconds * 1000
     pipeline = Pipeline(
         store=store,
         router=router,

@@ -37,17 +37,20 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
     named, groups, enabled = set(enabled), presets.installed(), presets.expand(enabled)
     sources = {name: origin(point) for name, point in installed().items()}
     sources |= {name: "path" if ":" in name else "not installed" for name in enabled if name not in sources}
-    rows, settings, problems = [_COLUMNS], dict[str, str](), list[str]()
+    rows = [_COLUMNS]
+    settings = dict[str, str]()
+    problems = list[str]()
     for name, source in sources.items():
         state = "yes" if name in enabled else "no"
+        # One at a time: an adapter that cannot be loaded must not hide the others.
         try:
-            [found] = load([name])
+            [venue_class] = load([name])
         except AdapterLoadError as error:
             rows.append((name, state, "-", "-", "-", source))
             problems.append(str(error))
             continue
-        rows.append((found.name, state, *_abilities(found), source))
-        settings |= options_of(found)
+        rows.append((venue_class.name, state, *_abilities(venue_class), source))
+        settings |= options_of(venue_class)
     _table(rows, out)
     if groups:
         out.write("\n")
@@ -79,26 +82,27 @@ def check_adapter(
     out = out or sys.stdout
     environ = presets.environment({**environ, presets.ADAPTERS: name} if presets.presets_among([name]) else environ)
     all_kept = True
-    for found in load([name]):
-        read_options(found, environ)
-        results, programs = asyncio.run(_results(found, environ, settings or Settings(_env_file=None)))
-        all_kept &= _report(found, results, out)
-        if programs and not built_in([found]):
-            out.write(f"To trade with it, pin its programs: {setting(found.name, programs)}\n")
+    for venue_class in load([name]):
+        read_options(venue_class, environ)
+        results, programs = asyncio.run(_results(venue_class, environ, settings or Settings(_env_file=None)))
+        all_kept &= _report(venue_class, results, out)
+        if programs and not built_in([venue_class]):
+            out.write(f"To trade with it, pin its programs: {setting(venue_class.name, programs)}\n")
     return 0 if all_kept else 1
 
 
 async def _results(
-    found: VenueClass, environ: Mapping[str, str], settings: Settings
+    venue_class: VenueClass, environ: Mapping[str, str], settings: Settings
 ) -> tuple[list[Result], frozenset[str]]:
     """The results on the simulated chain or on a node, and the programs that the adapter calls."""
-    tokens, pairs = settings.token_list(), found.capabilities.pairs
+    tokens = settings.token_list()
+    pairs = venue_class.capabilities.pairs
     pair = settings.default_pair() if pairs is None or frozenset(settings.default_pair()) in pairs else None
-    if found.capabilities.network == Network.SIMULATED:
-        return await report(Harness(found, environ, tokens, pair)), frozenset()
+    if venue_class.capabilities.network == Network.SIMULATED:
+        return await report(Harness(venue_class, environ, tokens, pair)), frozenset()
     clock = SystemClock()
     observer = Observer(make_logger(settings.log_level, settings.log_format, Redactor(environ)))
-    [network] = networks([found], environ)
+    [network] = networks([venue_class], environ)
     async with (
         open_networks(
             settings,
@@ -113,19 +117,21 @@ async def _results(
     ):
         chain = opened.chains[network]
         if not isinstance(chain, SolanaChain):
-            raise AdapterLoadError(f"{found.name} settles on {network!r}, for which there is no node to check it with")
+            raise AdapterLoadError(
+                f"{venue_class.name} settles on {network!r}, for which there is no node to check it with"
+            )
         cluster = opened.clusters.get(network, "")
-        harness = NodeHarness(found, environ, tokens, pair, chain=CachedChain(chain), cluster=cluster)
+        harness = NodeHarness(venue_class, environ, tokens, pair, chain=CachedChain(chain), cluster=cluster)
         await harness.ready()
         async with harness.venue_setup() as setup:
             programs = declared(setup.venue)
         return await report(harness), programs
 
 
-def _report(found: VenueClass, results: Sequence[Result], out: TextIO) -> bool:
+def _report(venue_class: VenueClass, results: Sequence[Result], out: TextIO) -> bool:
     """Print one line per rule. Returns whether no rule is broken."""
     width = max(len(result.rule) for result in results)
-    out.write(f"{found.name} ({found.__module__}:{found.__qualname__})\n")
+    out.write(f"{venue_class.name} ({venue_class.__module__}:{venue_class.__qualname__})\n")
     for result in results:
         text = result.promise if result.verdict is Verdict.OK else result.detail
         out.write(f"  {result.verdict:4}  {result.rule:{width}}  {text}\n")
@@ -137,8 +143,8 @@ def _report(found: VenueClass, results: Sequence[Result], out: TextIO) -> bool:
     return not count[Verdict.FAIL]
 
 
-def _abilities(found: VenueClass) -> tuple[str, str, str]:
-    can = found.capabilities
+def _abilities(venue_class: VenueClass) -> tuple[str, str, str]:
+    can = venue_class.capabilities
     pairs = "any" if can.pairs is None else str(len(can.pairs))
     return can.network, " ".join(sorted(can.modes)), pairs
 

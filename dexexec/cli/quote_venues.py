@@ -107,6 +107,7 @@ async def run(
         out.write(quotes_json(quotes) + "\n")
     else:
         write_quotes(quotes, out)
+    # A quote beyond the price impact limit counts as none, as it does for an order.
     return 0 if routing.ranking else 1
 
 

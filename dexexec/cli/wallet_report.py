@@ -131,7 +131,8 @@ def _networks(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
 
 async def _read_holdings(networks: Networks, network: str, settings: Settings) -> Holdings:
     chain = cast("RpcChain", networks.chains[network])
-    address, cluster = networks.wallets[network], networks.clusters[network]
+    address = networks.wallets[network]
+    cluster = networks.clusters[network]
     try:
         [account] = (await chain.accounts([address])).found
         accounts = tuple(await chain.token_accounts(address))
@@ -141,57 +142,64 @@ async def _read_holdings(networks: Networks, network: str, settings: Settings) -
     named = cluster or "unknown (none of Solana's own)"
     if network == Network.LOCALNET:  # where coins are free
         return Holdings(address=address, cluster=named, lamports=lamports, accounts=accounts)
-    found = Holdings(
+    holdings = Holdings(
         address=address,
         cluster=named,
         lamports=lamports,
         accounts=accounts,
         fault=wallet_fault(account, cluster or "the node's cluster"),
     )
-    return replace(found, lacking=_lacks(found, settings))
+    return replace(holdings, lacking=_lacks(holdings, settings))
 
 
-def _lacks(found: Holdings, settings: Settings) -> tuple[str, ...]:
-    if found.fault:
-        return (f"The wallet {found.fault}.",)
+def _lacks(holdings: Holdings, settings: Settings) -> tuple[str, ...]:
+    if holdings.fault:
+        return (f"The wallet {holdings.fault}.",)
     lacking = []
-    if found.lamports < NEEDED:
+    if holdings.lamports < NEEDED:
         lacking.append(
             f"At least {_sol(NEEDED)} SOL: a swap's fee, the rent of a new token account and the minimum balance."
         )
-    totals, tokens = found.totals(), settings.token_list()
+    totals = holdings.totals()
+    tokens = settings.token_list()
     for side, mint in zip(("buy", "sell"), settings.default_pair(), strict=True):
         if not totals.get(mint, (0, 0))[0]:
             lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend unless they say otherwise.")
     return tuple(lacking)
 
 
-def _as_json(found: Holdings, tokens: Tokens) -> dict[str, object]:
+def _as_json(holdings: Holdings, tokens: Tokens) -> dict[str, object]:
     return {
-        "address": found.address,
-        "cluster": found.cluster,
-        "lamports": str(found.lamports),
+        "address": holdings.address,
+        "cluster": holdings.cluster,
+        "lamports": str(holdings.lamports),
         "tokenAccounts": [
-            {"address": one.address, "mint": one.mint, "symbol": _known(one.mint, tokens), "amount": str(one.amount)}
-            | {"decimals": one.decimals}
-            for one in found.accounts
+            {
+                "address": account.address,
+                "mint": account.mint,
+                "symbol": _known(account.mint, tokens),
+                "amount": str(account.amount),
+            }
+            | {"decimals": account.decimals}
+            for account in holdings.accounts
         ],
         "totals": [
             {"mint": mint, "symbol": _known(mint, tokens), "amount": str(amount), "decimals": decimals}
-            for mint, (amount, decimals) in found.totals().items()
+            for mint, (amount, decimals) in holdings.totals().items()
         ],
-        "lacking": list(found.lacking),
+        "lacking": list(holdings.lacking),
     }
 
 
-def _write(found: Holdings, tokens: Tokens, out: TextIO) -> None:
-    head = [("Wallet", found.address), ("Cluster", found.cluster), ("SOL", _sol(found.lamports))]
+def _write(holdings: Holdings, tokens: Tokens, out: TextIO) -> None:
+    head = [("Wallet", holdings.address), ("Cluster", holdings.cluster), ("SOL", _sol(holdings.lamports))]
     held = [
-        (_symbol(one.mint, tokens), from_base_units(one.amount, one.decimals), one.address) for one in found.accounts
+        (_symbol(account.mint, tokens), from_base_units(account.amount, account.decimals), account.address)
+        for account in holdings.accounts
     ]
     totals = [
         (_symbol(mint, tokens), from_base_units(amount, decimals))
-        for mint, (amount, decimals) in found.totals().items()
+        for mint, (amount, decimals) in holdings.totals().items()
     ]
     console = Console(file=out, highlight=False)
     if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
@@ -201,10 +209,10 @@ def _write(found: Holdings, tokens: Tokens, out: TextIO) -> None:
             for table in (_table(("Token", "Amount", "Account"), held), _table(("In all", "Amount"), totals)):
                 console.print()
                 console.print(table)
-        for sentence in found.lacking:
+        for sentence in holdings.lacking:
             console.print(Text(f"\nLacking   {sentence}", style="yellow"))
-        if not found.lacking:
-            console.print(Text(f"\n{found.verdict}", style="green"))
+        if not holdings.lacking:
+            console.print(Text(f"\n{holdings.verdict}", style="green"))
         return
     write_aligned(head, out)
     if held:
@@ -213,9 +221,9 @@ def _write(found: Holdings, tokens: Tokens, out: TextIO) -> None:
         out.write("\n")
         write_aligned([("IN ALL", "AMOUNT"), *totals], out)
     out.write("\n")
-    out.writelines(f"Lacking  {sentence}\n" for sentence in found.lacking)
-    if not found.lacking:
-        out.write(f"{found.verdict}\n")
+    out.writelines(f"Lacking  {sentence}\n" for sentence in holdings.lacking)
+    if not holdings.lacking:
+        out.write(f"{holdings.verdict}\n")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -69,13 +69,14 @@ class EnvFile(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The values that only the file has, by pydantic's field names."""
-        held, ours = uppercase_names(env_file()), uppercase_names(os.environ)
-        found = {}
+        in_file = uppercase_names(env_file())
+        in_environment = uppercase_names(os.environ)
+        values = {}
         for name, field in self.settings_cls.model_fields.items():
             known_as = variable(name, field, str(self.config.get("env_prefix", "")))
-            if held.get(known_as) and not ours.get(known_as):
-                found[known_as if field.validation_alias else name] = held[known_as]
-        return found
+            if in_file.get(known_as) and not in_environment.get(known_as):
+                values[known_as if field.validation_alias else name] = in_file[known_as]
+        return values
 
 
 class FromEnvironment(BaseSettings):
@@ -111,9 +112,9 @@ def pass_to_libpq(environ: MutableMapping[str, str] = os.environ) -> None:
 def environment_warnings() -> Iterator[str]:
     """Warnings about variables that are not settings but probably mistakes. No value is repeated."""
     given = environment()
-    for name, ours in PLACES.items():
-        if name in given and not {ours, "DATABASE_URL"} & set(given):
-            yield f"{name} does not count: set {ours}, or DATABASE_URL"
+    for name, setting in PLACES.items():
+        if name in given and not {setting, "DATABASE_URL"} & set(given):
+            yield f"{name} is ignored: set {setting} or DATABASE_URL"
     for binding in _bindings():
         if binding.key and any(word in binding.key for word in SECRET):
             if _has_comment(binding):

@@ -52,7 +52,7 @@ class Address:
 
     @property
     def connect_seconds(self) -> int:
-        """The longest wait for one host."""
+        """The time limit for a connection to one host."""
         return CONNECT_SECONDS_EACH if self.others else CONNECT_SECONDS
 
     def place(self) -> str:
@@ -84,14 +84,14 @@ class Address:
     def _conninfo(self, defaults: Mapping[str, str | int]) -> str:
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - it takes long to load
 
-        found: dict[str, Any] = {**defaults, **dict(self.parameters)}
+        options: dict[str, Any] = {**defaults, **dict(self.parameters)}
         return make_conninfo(
             host=",".join(host for host, _ in self.hosts),
             port=",".join(str(port) for _, port in self.hosts),
             user=self.user,
             dbname=self.database,
             password=self.password or None,
-            **found,
+            **options,
         )
 
 
@@ -115,7 +115,7 @@ class Parts:
             parts = cls(hosts=tuple(name for part in text.split(",") if (name := part.strip())))
         if not parts.hosts or not all(parts.hosts):
             raise BadAddressError("must name a host")
-        # What libpq reads as a host or a database may be the rest of a password that is not encoded.
+        # With a password that is not percent-encoded, libpq takes the rest of it for the host or the database.
         if any("@" in host[1:] for host in parts.hosts) or set("@/?") & set(parts.database or ""):
             raise BadAddressError(UNREADABLE)
         try:
@@ -133,20 +133,22 @@ class Parts:
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
         try:
-            found = {name: str(value) for name, value in conninfo_to_dict(text).items() if value is not None}
-        except ProgrammingError:  # its message repeats parts of the text
+            parameters = {name: str(value) for name, value in conninfo_to_dict(text).items() if value is not None}
+        except ProgrammingError:  # its message quotes parts of the text
             raise BadAddressError(UNREADABLE) from None
-        if found.get("target_session_attrs", "any") not in PRIMARY:
-            raise BadAddressError("asks for a standby (target_session_attrs): orders need the primary")
-        hosts = tuple((found.get("host") or found.get("hostaddr") or "").split(","))
-        kept = {name for name in found if name not in _TAKEN_APART} | ({"hostaddr"} if "host" in found else set())
+        if parameters.get("target_session_attrs", "any") not in PRIMARY:
+            raise BadAddressError("requests a standby (target_session_attrs): orders need the primary")
+        hosts = tuple((parameters.get("host") or parameters.get("hostaddr") or "").split(","))
+        kept = {name for name in parameters if name not in _TAKEN_APART} | (
+            {"hostaddr"} if "host" in parameters else set()
+        )
         return cls(
             hosts=hosts,
-            ports=_ports(found["port"], len(hosts)) if "port" in found else (),
-            user=found.get("user"),
-            database=found.get("dbname"),
-            password=found.get("password"),
-            parameters=tuple((name, value) for name, value in found.items() if name in kept),
+            ports=_ports(parameters["port"], len(hosts)) if "port" in parameters else (),
+            user=parameters.get("user"),
+            database=parameters.get("dbname"),
+            password=parameters.get("password"),
+            parameters=tuple((name, value) for name, value in parameters.items() if name in kept),
         )
 
 

@@ -17,6 +17,7 @@ SHAPES = (
 
 Place = tuple[str, int]
 
+# A pattern, because urlsplit reads neither several hosts nor their ports.
 _SEVERAL = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>cluster|sentinel)://(?:(?P<user>[^/?#]*)@)?(?P<hosts>[^/?#@]+)"
     r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?"

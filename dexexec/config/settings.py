@@ -316,7 +316,7 @@ class Settings(FromEnvironment):
         if self.database_url is not None and self.pg_host is not None:
             raise ValueError("DATABASE_URL and PG_HOST both name a Postgres: set one of them")
         name, url = ("PG_HOST", self.pg_host) if self.database_url is None else ("DATABASE_URL", self.database_url)
-        found = address_from_variables(
+        address = address_from_variables(
             name,
             url.get_secret_value() if url else "",
             explicitly_set={field.upper() for field in self.model_fields_set},
@@ -325,7 +325,7 @@ class Settings(FromEnvironment):
             database=self.pg_database,
             password=self.pg_password.get_secret_value() if self.pg_password else "",
         )
-        return replace(found, schema=self.pg_schema) if url else None
+        return replace(address, schema=self.pg_schema) if url else None
 
     def data_folder(self) -> Path:
         """DEXEXEC_DATA_DIR, expanded. Raises `SettingsError` if it needs a home folder and there is none."""
@@ -344,6 +344,7 @@ class Settings(FromEnvironment):
     def default_pair(self) -> tuple[str, str]:
         """The default pair: INPUT_MINT and OUTPUT_MINT if they are known tokens, else SOL and USDC."""
         tokens = self.token_list()
+        # Unknown mints are common placeholders of an `.env`, and harmless for the mocks; `warnings` names them.
         mint_in = self.input_mint if tokens.get(self.input_mint) else WSOL
         mint_out = self.output_mint if tokens.get(self.output_mint) else USDC
         return (mint_in, mint_out) if mint_in != mint_out else (WSOL, USDC)
@@ -355,19 +356,20 @@ class Settings(FromEnvironment):
 
     def warnings(self) -> list[str]:
         """Warnings about values that are harmless for the mocks, but probably mistakes. No value is repeated."""
-        tokens, found = self.token_list(), list(environment_warnings())
+        tokens = self.token_list()
+        warnings = list(environment_warnings())
         for name, mint in (("INPUT_MINT", self.input_mint), ("OUTPUT_MINT", self.output_mint)):
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
-                found.append(f"{name} {what}: the default pair is used instead")
+                warnings.append(f"{name} {what}: the default pair is used instead")
         if is_host(self.host) and not is_loopback(normal_host(self.host)):
-            found.append(
-                "DEXEXEC_HOST lets the network in, and this service asks nobody who they are: whoever reaches it may"
-                " trade. Keep it behind a firewall, or a proxy that authenticates"
+            warnings.append(
+                "DEXEXEC_HOST accepts connections from the network, and the service has no authentication: every client"
+                " that reaches it may trade. Keep it behind a firewall or a proxy that authenticates"
             )
         if self.solana_wallet_secret_key is not None and not self.has_wallet_key():
-            found.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
-        return found
+            warnings.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")
+        return warnings
 
 
 def env_name(field: str) -> str:
@@ -381,6 +383,7 @@ def load(adapter_options: Callable[[], set[str]] = set) -> Settings:
     given = environment()
     named = {env_name(field): (field, info) for field, info in Settings.model_fields.items()}
     known = set(named)
+    # The settings of adapters have the prefix too. They are slow to collect, so only if a name is unknown.
     unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
     if unknown:
         known |= adapter_options()

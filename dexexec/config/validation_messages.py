@@ -23,12 +23,12 @@ _NUMBERS = {int: "a whole number", float: "a number"}
 
 def explain_all(error: ValidationError, fields: Mapping[str, tuple[str, FieldInfo]], environ: Mapping[str, str]) -> str:
     """One line for all errors of pydantic; `fields` has the variable and the field by pydantic's name."""
-    told = []
+    sentences = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         place = str(problem["loc"][0]) if problem["loc"] else ""
         name, field = fields.get(place, (place, None))
-        told.append(explain(name, field, problem["msg"], environ.get(name)))
-    return "; ".join(told)
+        sentences.append(explain(name, field, problem["msg"], environ.get(name)))
+    return "; ".join(sentences)
 
 
 def explain(name: str, field: FieldInfo | None, message: str, value: str | None) -> str:
@@ -43,13 +43,14 @@ def explain(name: str, field: FieldInfo | None, message: str, value: str | None)
 
 def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
     """The known name that was probably meant, if one is similar. The common prefix does not count."""
-    rests = {one.removeprefix(prefix): one for one in known}
-    near = difflib.get_close_matches(name.removeprefix(prefix), rests, n=1, cutoff=CLOSE)
-    return rests[near[0]] if near else None
+    by_suffix = {candidate.removeprefix(prefix): candidate for candidate in known}
+    near = difflib.get_close_matches(name.removeprefix(prefix), by_suffix, n=1, cutoff=CLOSE)
+    return by_suffix[near[0]] if near else None
 
 
 def _expected(field: FieldInfo) -> str:
-    kind, bounds = _plain_type(field.annotation), list(field.metadata)
+    kind = _plain_type(field.annotation)
+    bounds = list(field.metadata)
     if get_origin(kind) is tuple:  # a tuple of numbers
         inner = get_args(kind)[0]
         if get_origin(inner) is Annotated:

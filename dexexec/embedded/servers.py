@@ -159,7 +159,8 @@ class Server(ABC):
         """Run a program in the server's folder, shielded from Ctrl-C and without the environment and its secrets."""
         prefix: list[str] = []
         if os.geteuid() == 0:
-            setpriv, owner = shutil.which("setpriv"), self.home.stat()
+            setpriv = shutil.which("setpriv")
+            owner = self.home.stat()
             if setpriv is None:
                 raise self.error("as root it needs the setpriv program of util-linux", "start as an ordinary user")
             prefix = [setpriv, f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", *SETPRIV.split()]

@@ -166,7 +166,8 @@ def threaded_output() -> Iterator[None]:
 
     An unexpected exception is printed to the new `sys.stderr` and becomes `SystemExit(1)`.
     """
-    out, err = _writer(sys.stdout), _writer(sys.stderr)
+    out = _writer(sys.stdout)
+    err = _writer(sys.stderr)
     try:
         with redirect_stdout(out or sys.stdout), redirect_stderr(err or sys.stderr):
             try:

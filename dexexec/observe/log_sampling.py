@@ -30,7 +30,8 @@ class Sampler:
         with self._lock:
             end, left = self._periods.get(kind, (now, 0.0))
             if now >= end:
-                end, left = now + SECONDS, float(LINES)
+                end = now + SECONDS
+                left = float(LINES)
             if left <= 0:
                 due_at, count = self._left_out.get(kind, (end, 0))
                 self._left_out[kind] = due_at, count + 1

@@ -114,7 +114,9 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         if _SECRET_NAMES.search(name):
             for part in _parts(name, value):
-                yield from (one for one in {part, unquote(part)} if len(one) >= SHORTEST and one not in shown)
+                yield from (
+                    secret for secret in {part, unquote(part)} if len(secret) >= SHORTEST and secret not in shown
+                )
 
 
 def _parts(name: str, value: str) -> Iterable[str]:
@@ -135,7 +137,7 @@ def _parts_of_url(url: str, key: re.Pattern[str]) -> Iterable[str]:
     return (
         *parts.netloc.rpartition("@")[0].split(":"),
         *_keys_in_host(parts.netloc.rpartition("@")[2]),
-        *(one for one in parts.path.split("/") if _RANDOM.fullmatch(one) or key.search(one)),
+        *(part for part in parts.path.split("/") if _RANDOM.fullmatch(part) or key.search(part)),
         *(pair.rpartition("=")[2] for pair in parts.query.split("&") if "=" in pair),
     )
 

@@ -103,7 +103,7 @@ def test_an_error_of_sentinels_is_no_error_of_the_server_that_they_name(why: str
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (TypeError("AbstractConnection.__init__() got an unexpected keyword argument 'foo'"), "does not know: foo."),
+        (TypeError("AbstractConnection.__init__() got an unexpected keyword argument 'foo'"), "does not support: foo."),
         (RedisError("Invalid SSL Certificate Requirements Flag: None"), "ssl_cert_reqs must be none, optional"),
         (ValueError("Invalid value for 'socket_timeout' in connection URL."), "Invalid value for 'socket_timeout'"),
         (ValueError("something else"), "it must look like redis://"),

@@ -86,8 +86,8 @@ def test_variables_that_name_a_postgres_do_not_count_and_are_reported(monkeypatc
     write("PGUSER=me")
     assert load().postgres_address() is None
     assert list(environment_warnings()) == [
-        "PGHOST does not count: set PG_HOST, or DATABASE_URL",
-        "PGUSER does not count: set PG_USER, or DATABASE_URL",
+        "PGHOST is ignored: set PG_HOST or DATABASE_URL",
+        "PGUSER is ignored: set PG_USER or DATABASE_URL",
     ]
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@db/dex")
     assert list(environment_warnings()) == []
