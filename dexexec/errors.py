@@ -237,7 +237,7 @@ class VenuesUnavailableError(RequestError):
 
     code = "venues-unavailable"
     http_status = 503
-    title = "No venue can be asked"
+    title = "No venue can be queried"
     retryable = True
     retry_after = 5.0
 

@@ -28,7 +28,7 @@ class Failpoint(StrEnum):
     PROVEN = "proven"  # the outcome is proven, in memory only
     CONCLUDED = "concluded"  # it is committed: the order has ended, or waits for the next round
     # Finality watcher
-    WATCHING = "watching"  # a page of confirmed orders is taken; the chain was not asked
+    WATCHING = "watching"  # a page of confirmed orders is taken; the chain was not queried
     WATCHED = "watched"  # which of them are final or were taken back is in memory only
     BOOKED = "booked"  # that is committed; what was taken back is on no queue
     # Worker, afterwards

@@ -101,7 +101,7 @@ def quote_exact_in(
     on_input = _fee_on_input(pool, a_to_b)
     fee_in = 0
     fee_out = 0
-    # state/fee.rs, get_fee_on_amount: the fee rounds up, on whichever side it is taken.
+    # state/fee.rs, get_fee_on_amount: the fee rounds up, on both sides.
     if on_input:
         fee_in = ceil_div(amount_in * fee_numerator, FEE_DENOMINATOR)
     net_in = amount_in - fee_in

@@ -13,7 +13,7 @@ from dexexec.broker.outages import with_repair
 
 # KEYS window; ARGV limit, window ms, wanted, process. Each granted unit is a member of the sorted set, with its time as
 # the score. The answer is the time until one more can be granted, and then the names of the units. Redis' clock is
-# used, so that all processes count in the same window. The names hold the process: two may ask in one microsecond.
+# used, so that all processes count in the same window. The names contain the process: two may come in one microsecond.
 TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

@@ -164,7 +164,7 @@ def _lacks(holdings: Holdings, settings: Settings) -> tuple[str, ...]:
     tokens = settings.token_list()
     for side, mint in zip(("buy", "sell"), settings.default_pair(), strict=True):
         if not totals.get(mint, (0, 0))[0]:
-            lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend unless they say otherwise.")
+            lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend by default.")
     return tuple(lacking)
 
 

@@ -54,7 +54,7 @@ def read_amount(text: str, token: Token | None) -> tuple[Decimal, int]:
         raise AmountError("is zero", expected_amount(token))
     if amount.is_signed():
         raise AmountError("is negative", expected_amount(token))
-    # Checked before the conversion, which would allocate as many digits as the exponent asks for.
+    # Checked before the conversion, which would allocate as many digits as the exponent has.
     if amount.adjusted() > _MAX_DISTANCE:
         raise AmountError("is too large", _at_most(token))
     base = 0

@@ -128,7 +128,7 @@ class AttemptRecorder:
                 await self._steps.write(job, choice.unwritten.events, venue=venue.name, rounds=choice.unwritten.rounds)
             return await building, Unwritten()
         except asyncio.CancelledError as error:
-            # Either this order's task was cancelled, or the adapter cancelled its own task, which must not end ours.
+            # Either this order's task was cancelled, or the adapter cancelled its own, which must not end this one.
             raise_if_cancelled()
             raise BadAnswer("the adapter gave up while building") from error
         finally:

@@ -124,7 +124,7 @@ class OrderTasks:
                 self._timers.add(order.id, retry_after.delay_ms)
         except ClaimLostError:
             # Also when the record still has it under this claim, after a lease that ran out only by this machine's
-            # clock. Then nobody else would take it up, so it is released.
+            # clock. Then no other worker would take it up, so it is released.
             self._observer.claim_lost(order.id)
             await self._release(order)
         except UnavailableError as error:

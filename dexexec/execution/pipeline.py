@@ -213,7 +213,7 @@ class Pipeline:
     async def _settle(self, job: Job, attempt: Attempt, *, resumed: bool) -> RetryAfter | None:
         """Send the attempt and wait for its outcome; then write it."""
         signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
-        # A swap that was confirmed once was sent in time, and its client knows: the deadline no longer applies.
+        # A swap that was confirmed once was sent in time, and its client has seen it: the deadline no longer applies.
         was_confirmed = job.cause is not None and job.cause.reason == UNCONFIRMED
         pending = PendingAttempt(
             signed=attempt.signed,

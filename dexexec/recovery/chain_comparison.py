@@ -141,7 +141,7 @@ class Comparison:
         ]
 
     def _is_ours(self, memo: Memo, known: dict[UUID, RecordedOrder]) -> bool:
-        # Two records may share a wallet, and the memo names the one. An order of this record is ours under any name.
+        # Two records may share a wallet, and the memo names one of them. An order of this record counts under any name.
         return memo.record == self._record or memo.attempt.order_id in known
 
     async def _recorded(self, order_ids: Iterable[UUID]) -> dict[UUID, RecordedOrder]:
@@ -234,7 +234,7 @@ class Comparison:
     async def _read(self, entry: HistoryEntry) -> "_OwnTransaction | None":
         kept = await self._chain.kept_transaction(entry.signature)
         if kept is None:
-            # Without our memo it is none of our business. With one, it may be a swap that the record would lose.
+            # Without our memo the transaction does not matter. With one, it may be a swap that the record would lose.
             if find_memos(entry.memos or ""):
                 raise Unreachable(f"{entry.signature} is listed, but no node has it")
             return None

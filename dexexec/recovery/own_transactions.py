@@ -27,7 +27,7 @@ def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | 
         return None
     calls = parsed.calls(Program.MEMO, Program.MEMO_1)
     memos = [memo for call in calls if (memo := _memo(call.data)) is not None]
-    # The guard signs exactly one memo of this form, so a transaction with two is not one of ours.
+    # The guard signs exactly one memo of this form, so this service did not make a transaction with two.
     return (memos[0], _venue(parsed, venues)) if len(memos) == 1 else None
 
 

@@ -153,7 +153,7 @@ async def impact_is_told(harness: Harness) -> None:
                 if isinstance(large, Quote) and large.price_impact_ppm < _least_impact(small, large):
                     raise RuleBroken(
                         f"{large.amount_in} for {large.amount_out} is {_least_impact(small, large)} ppm worse than"
-                        f" {small.amount_in} for {small.amount_out}: price_impact_ppm says {large.price_impact_ppm}"
+                        f" {small.amount_in} for {small.amount_out}: price_impact_ppm is {large.price_impact_ppm}"
                     )
 
 

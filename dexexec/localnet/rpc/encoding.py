@@ -70,7 +70,7 @@ def read_base64(text: str) -> bytes:
 def token_account(account: Account | None) -> TokenAccount | None:
     """The state of a token account of either program. None: it is something else."""
     data = account.data if account and account.owner in PROGRAMS else b""
-    # Extensions follow the plain account, after a byte that tells accounts from mints.
+    # Extensions follow the plain account, after a byte that distinguishes accounts from mints.
     extended = len(data) > ACCOUNT_SIZE and data[ACCOUNT_SIZE] == ACCOUNT_TYPE
     if not extended and len(data) != ACCOUNT_SIZE:
         return None

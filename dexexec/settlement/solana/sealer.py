@@ -256,7 +256,7 @@ class SolanaSealer:
 
     def _same_wallet(self, message: Message, earlier: Accounts, later: Accounts) -> bool:
         """Whether our accounts are equal in both."""
-        # Only ours: pools change with every block, and that is not this wallet's concern.
+        # Only our accounts: pools change with every block, and that is not this wallet's concern.
         before = own_accounts(_by_address(message.writable, earlier), self.payer)
         after = own_accounts(_by_address(message.writable, later), self.payer)
         return before == after

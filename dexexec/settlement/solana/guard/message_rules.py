@@ -250,7 +250,7 @@ def _own_mint(proposal: Proposal, address: str) -> str | None:
     token = read_token_account(account)
     if token is not None:
         return token.mint if token.owner == proposal.wallet else None
-    # Not open yet: an account that the transaction opens at our associated address is ours.
+    # Not open yet: an account that the transaction opens at our associated address belongs to our wallet.
     unopened = account is None or account.owner == Program.SYSTEM
     return WSOL if unopened and address == proposal.wrapped else None
 

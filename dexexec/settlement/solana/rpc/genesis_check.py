@@ -65,5 +65,5 @@ class GenesisCheck:
 
     def _refuse(self, node: Node, genesis: str) -> None:
         raise WrongChainError(
-            f"{node.name} serves another chain and is not used: its genesis hash is {genesis}, ours is {self.expected}"
+            f"{node.name} serves another chain and is not used: its genesis hash is {genesis}, not {self.expected}"
         )

@@ -40,7 +40,7 @@ class HeightCheck:
     async def position(self, node: Node) -> ChainPosition:
         """The finalized position, checked against the same node's newest block. Only this one may prove expiry."""
         position = await self._nodes.call(node, methods.FINALIZED)
-        # Asked for second, so an honest node's tip can only be at or after the finalized position.
+        # Read second, so an honest node's tip can only be at or after the finalized position.
         blockhash = await self._nodes.fresh(node, methods.BLOCKHASH, min_slot=position.slot)
         self._trust.judge(node, position, _tip(blockhash))
         return position

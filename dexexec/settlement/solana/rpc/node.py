@@ -107,9 +107,9 @@ class Node:
             why = f"did not answer within {self._timeout:g} s"
             kind = Timeout
         except (httpx2.TransportError, httpx2.StreamError, OSError, AttributeError) as error:
-            # anyio raises the last two for a connection that is reset while it asks the new socket for its address.
+            # anyio raises the last two for a connection that is reset while anyio reads the new socket's address.
             why = f"broke off ({self.clean(error)})"
-        # Raised outside the except blocks: the original error, which knows the URL, must not become its context.
+        # Raised outside the except blocks: the original error, which contains the URL, must not become its context.
         raise self._unavailable(why, kind, sent=sent)
 
     def _may_retry(self, method: str) -> bool:

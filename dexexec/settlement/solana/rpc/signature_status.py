@@ -153,7 +153,7 @@ class SignatureStatuses:
         positions = await self._nodes.positions()
         weights = self._nodes.trust.weigh(positions)
         answers = [NodeAnswer(node=node, position=position, weight=weights[node]) for node, position in positions]
-        # A node that did not report its position is asked too: having a signature counts without a height.
+        # A node that did not report its position is called too: having a signature counts without a height.
         answers += [
             NodeAnswer(node=node, position=None, weight=NO_WEIGHT) for node in self._nodes.order if node not in weights
         ]

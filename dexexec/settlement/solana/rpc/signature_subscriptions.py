@@ -117,7 +117,7 @@ class SignatureSubscriptions:
             return
         watched.subscription = subscription
         self._subscriptions[subscription] = signature
-        # The swap may have been confirmed before the node knew of the subscription: look up once now.
+        # The swap may have been confirmed before the node had the subscription: look up once now.
         watched.wake_up.set()
 
     def _notified(self, signature: str) -> None:

@@ -74,7 +74,7 @@ def answer_of_node(answer: NodeAnswer, index: int, *, history: bool) -> LookupRe
     # The recent statuses of a lagging node prove nothing, but its history up to a believed height does.
     if position is None or not (answer.weight.counts if history else answer.weight.keeps_up):
         return Unavailable(f"{node.name} does not have it, and {answer.weight.why or 'lags behind'}")
-    # Several nodes may share one address: the one that looked must have reached the slot of the one that told the
+    # Several nodes may share one address: the one that looked must have reached the slot of the one that returned the
     # height.
     if answer.reported.slot < position.slot:
         return Unavailable(

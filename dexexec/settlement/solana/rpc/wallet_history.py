@@ -86,7 +86,7 @@ async def _history_of(
     try:
         while page := await nodes.call_node(node, methods.signatures(wallet, "finalized", before, position.slot)):
             fresh = {entry.signature: entry for entry in page if entry.signature not in entries}
-            # A node that ignores `before` would otherwise be asked for the same page forever.
+            # A node that ignores `before` would otherwise return the same page forever.
             if not fresh:
                 raise NodeUnavailableError(f"{node.name} returns the same signatures again and again", BadAnswer)
             entries |= fresh
