@@ -16,7 +16,7 @@ import pytest
 from dexexec.store import Address
 from tests.support.service.client import Http, Watch, http, watching
 from tests.support.service.process import Launcher, Process, say
-from tests.support.service.promise_checks import Verdict, agree, judge, picture, rows
+from tests.support.service.promise_checks import Verdict, agree, held, judge, picture, rows
 from tests.support.waiting import POLL, until
 
 ROUGH = {
@@ -29,11 +29,6 @@ ROUGH = {
 MOVES_AGAIN_SECONDS = 6.0
 """A sweep (1 s) notices the death, an order rests 1 s before it is swept, the next sweep takes it; the rest is for a
 busy machine."""
-
-HELD = """
-SELECT o.id, o.claim, o.status FROM orders o JOIN workers w ON w.id = o.worker
-WHERE o.finished_at IS NULL AND w.name LIKE '%%-' || %s || '-%%'
-"""
 
 
 @pytest.fixture
@@ -48,13 +43,6 @@ async def post(calls: Http, urls: list[str], count: int, chance: random.Random) 
     return await asyncio.gather(
         *(calls.accepted(urls[n % len(urls)], amount, side) for n, (side, amount) in enumerate(wanted))
     )
-
-
-def held(address: Address, worker: Process) -> dict[str, tuple[int, str]]:
-    """The live orders in a worker's hands: their claim and status."""
-    return {
-        str(row["id"]): (int(str(row["claim"])), str(row["status"])) for row in rows(address, HELD, [str(worker.pid)])
-    }
 
 
 async def holds_swaps(address: Address, worker: Process, least: int) -> dict[str, tuple[int, str]]:

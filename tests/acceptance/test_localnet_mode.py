@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from dexexec.domain.token import USDC, WSOL
-from tests.acceptance.test_refusals import refuses
-from tests.acceptance.test_start import needs_curl, paste, read
+from tests.support.service.command_line import needs_curl, paste, read, refuses
 from tests.support.service.process import Launcher
 from tests.support.waiting import wait_until
 

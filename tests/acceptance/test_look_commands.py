@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from tests.acceptance.test_refusals import refuses
+from tests.support.service.command_line import refuses
 from tests.support.service.embedded_servers import servers_running
 from tests.support.service.process import Launcher, Process
 

@@ -17,9 +17,8 @@ import pytest
 
 from dexexec.bootstrap.supervisor import Child
 from dexexec.store import Address
-from tests.acceptance.test_refusals import refuses
-from tests.acceptance.test_start import needs_curl, paste, read
 from tests.support.service.client import http, watching
+from tests.support.service.command_line import needs_curl, paste, read, refuses
 from tests.support.service.embedded_servers import alive, kill_and_await_the_next, servers_running, valkey_pid
 from tests.support.service.process import QUICK, Launcher, Process
 from tests.support.service.promise_checks import agree, judge, rows

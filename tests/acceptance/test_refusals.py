@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_nodes import a_server
+from tests.support.service.command_line import refuses
 from tests.support.service.embedded_servers import servers_running
-from tests.support.service.process import Launcher, Process
+from tests.support.service.process import Launcher
 
 SECRETS = {
     "PG_PASSWORD": "hunter2-postgres",
@@ -31,19 +32,6 @@ def closed_port() -> Iterator[int]:
 def launcher() -> Iterator[Launcher]:
     with Launcher(**SECRETS) as launcher:
         yield launcher
-
-
-def refuses(process: Process, *words: str) -> None:
-    """It ends by itself with one line that has these words in it."""
-    assert process.wait(60) not in {0, None}
-    warnings = ('"check this setting"', '"node failed"')
-    lines = [line for line in process.err.splitlines() if not any(warning in line for warning in warnings)]
-    assert len(lines) == 1, process.err
-    assert lines[0].startswith("dexexec: ")
-    for word in words:
-        assert word in lines[0], (word, lines[0])
-    assert process.out == ""
-    assert "hunter2" not in process.err
 
 
 def test_a_port_that_is_taken(launcher: Launcher, data_dir: Path) -> None:

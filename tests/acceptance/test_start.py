@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.store import Address, connect
+from tests.support.service.command_line import needs_curl, paste, read
 from tests.support.service.embedded_servers import alive, postmaster, server_pids, servers_running, stop_servers
 from tests.support.service.process import QUICK, Launcher, Process, say
 from tests.support.service.promise_checks import judge
@@ -37,25 +37,8 @@ def launcher(data_dir: Path) -> Iterator[Launcher]:
         yield launcher
 
 
-def paste(process: Process) -> str:
-    """Run the banner's curl line in a shell, as a person would; the order's id."""
-    [line] = [line.strip() for line in process.banner().splitlines() if line.strip().startswith("curl ")]
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=20, check=True)
-    return str(json.loads(done.stdout)["orderId"])
-
-
-def read(url: str) -> dict[str, object]:
-    done = subprocess.run(["curl", "-sS", "--fail", url], capture_output=True, text=True, timeout=20, check=True)
-    answer = json.loads(done.stdout)
-    assert isinstance(answer, dict)
-    return answer
-
-
 def confirmed(url: str, order_id: str) -> bool:
     return read(f"{url}/api/orders/{order_id}")["status"] == "confirmed"
-
-
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 @needs_curl

