@@ -34,6 +34,7 @@ class VenueError(Exception):
 
     code: ClassVar[str] = FailureReason.VENUE_ERROR
     retryable: ClassVar[bool] = False
+    # A class attribute, so that a subclass with an own `__init__` that skips this one still has a value.
     _shared: bool = False
 
     def __init__(self, *args: object, shared: bool = False) -> None:
@@ -134,6 +135,7 @@ class ComputeExceeded(VenueError):  # noqa: N818
     retryable = True
 
 
+# Closed, because the engine decides by the kind of error whether and when the next round starts.
 VENUE_ERRORS: tuple[type[VenueError], ...] = (
     NoRoute,
     Unsupported,
@@ -156,6 +158,7 @@ Unsigned = UnsignedSwap | SwapInstructions
 """What `build` may return: a finished message, or instructions."""
 
 
+# Strings and not an enum: `Capabilities(network="solana")` is part of the public interface.
 class Network:
     """The networks that a venue can settle on, a closed set, since the engine looks swaps up there by itself.
     `localnet` is Solana with free coins, on this machine."""
@@ -284,6 +287,7 @@ class Venue(ABC, Generic[OptionsT]):
         """Build the swap that executes `quote` for the wallet `payer`, with its limits inside: instructions on Solana,
         the finished message on the simulated chain. Raises one of `VENUE_ERRORS`, including `QuoteExpired`."""
 
+    # Not abstract: only venues whose own accounts sign need it.
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
         """Signatures (64 bytes) by address for a message that names accounts of the venue as signers. A venue signs
         only what it built, unchanged, and only while the quote is valid. Raises one of `VENUE_ERRORS`."""
@@ -309,6 +313,7 @@ class Venue(ABC, Generic[OptionsT]):
         """`Options` filled from `environ`; raises `pydantic.ValidationError`."""
         prefix = cls.options_prefix
         names = {field: f"{prefix}{field.upper()}" for field in cls.Options.model_fields}
+        # An empty variable counts as unset, as for the service's own settings.
         return cls.Options.model_validate({field: environ[name] for field, name in names.items() if environ.get(name)})
 
     @classmethod

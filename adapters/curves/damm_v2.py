@@ -265,9 +265,11 @@ def _settle(
     claimable = ((fee - protocol_fee - compounding_fee) << 128) // pool.liquidity
 
     if a_to_b:
-        token_a, token_b = token_a + net_in, token_b - gross_out
+        token_a = token_a + net_in
+        token_b = token_b - gross_out
     else:
-        token_a, token_b = token_a - gross_out, token_b + net_in
+        token_a = token_a - gross_out
+        token_b = token_b + net_in
     if min(token_a, token_b) < 0:
         raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"{gross_out} is more than the pool's reserve")
     token_b += compounding_fee

@@ -155,7 +155,9 @@ def _problem(curve: DammV2Pool) -> str | None:
         return f"protocol_fee_percent is {curve.protocol_fee_percent}, but the program allows at most 100"
     if curve.compounding_fee_bps > BASIS_POINTS:
         return f"compounding_fee_bps is {curve.compounding_fee_bps}, but the program allows at most {BASIS_POINTS}"
-    low, price, high = curve.sqrt_min_price, curve.sqrt_price, curve.sqrt_max_price
+    low = curve.sqrt_min_price
+    price = curve.sqrt_price
+    high = curve.sqrt_max_price
     if curve.collect_fee_mode in (BOTH_TOKENS, ONLY_B):
         possible = MIN_SQRT_PRICE <= low <= price <= high <= MAX_SQRT_PRICE
     else:

@@ -85,15 +85,15 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         """The chain's clock, by which pools open and fees fall."""
         return [CLOCK]
 
-    def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
+    def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The chain's time."""
-        return read_clock(found[CLOCK])
+        return read_clock(accounts[CLOCK])
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
         """The mints, the pool and its vaults."""
         return [*pool.mints, pool.address, *pool.vaults]
 
-    def curve(self, state: PoolState, held: tuple[int, int], found: Mapping[str, Account | None]) -> DammV2Pool:
+    def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> DammV2Pool:
         """The curve's state, which is completely in the pool account."""
         return state.curve
 

@@ -56,13 +56,13 @@ class Market:
     def pair(self, request: SwapRequest) -> Pair:
         """The pair of `request`. Raises `Unsupported` for an unknown token, or the same token twice."""
         mints = (request.mint_in, request.mint_out)
-        found = self._pairs.get(mints)
-        if found is None:
+        cached = self._pairs.get(mints)
+        if cached is None:
             if request.mint_in == request.mint_out:
                 raise Unsupported("mint_in and mint_out are the same token")
             base, quote = sorted(map(self._token, mints), key=_quote_rank)
-            found = self._pairs[mints] = Pair(base, quote)
-        return found
+            cached = self._pairs[mints] = Pair(base, quote)
+        return cached
 
     def price(self, pair: Pair, step: int) -> Price:
         """This venue's price at `step` (Unix milliseconds / `STEP_MS`)."""

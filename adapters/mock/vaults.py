@@ -94,12 +94,12 @@ class Vaults:
 
     def pool(self, pair: Pair) -> Pool:
         """The pool of a pair, whether its vaults exist or not."""
-        found = self._pools.get(pair)
-        if found is None:
+        cached = self._pools.get(pair)
+        if cached is None:
             authority = Authority(f"{self._name}:{pair.base.mint}:{pair.quote.mint}")
             vaults = (associated(authority.address, token.mint) for token in (pair.base, pair.quote))
-            found = self._pools[pair] = Pool(pair, authority, *vaults)
-        return found
+            cached = self._pools[pair] = Pool(pair, authority, *vaults)
+        return cached
 
     async def balances(self, pool: Pool, first: tuple[int, int]) -> Balances:
         """The balances of the vaults. Missing vaults are funded with `first` (base, quote). Raises `VenueError`."""
@@ -151,7 +151,8 @@ class Vaults:
         authority = pool.address
         paying, getting = (pair.base, pair.quote) if request.mint_in == pair.base.mint else (pair.quote, pair.base)
         source, target = (token_account(payer, token.mint) for token in (paying, getting))
-        vault_in, vault_out = pool.vault(paying.mint), pool.vault(getting.mint)
+        vault_in = pool.vault(paying.mint)
+        vault_out = pool.vault(getting.mint)
         swap = (
             spl.transfer_checked(source.address, paying.mint, vault_in, payer, paid, paying.decimals),
             spl.transfer_checked(vault_out, getting.mint, target.address, authority, received, getting.decimals),
@@ -204,12 +205,12 @@ class Vaults:
             self._funded_at[funding.key] = slot
 
 
-def _missing_vaults(pool: Pool, first: tuple[int, int], found: Sequence[Account | None]) -> list[_Funding]:
+def _missing_vaults(pool: Pool, first: tuple[int, int], vaults: Sequence[Account | None]) -> list[_Funding]:
     """The funding of vaults that do not exist. An existing vault is never refilled: its balance is the price."""
     tokens = (pool.pair.base, pool.pair.quote)
     return [
         _Funding(pool.address, token, amount)
-        for token, amount, account in zip(tokens, _limited(first), found, strict=True)
+        for token, amount, account in zip(tokens, _limited(first), vaults, strict=True)
         if account is None
     ]
 

@@ -180,7 +180,8 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         at = await self._pool_at(pair, request, deadline)
         priced = self._priced(at, pair, request)
         exact_in = request.mode is Mode.EXACT_IN
-        amount_in, amount_out = priced.amount_in, priced.amount_out
+        amount_in = priced.amount_in
+        amount_out = priced.amount_out
         return Quote(
             venue=self.name,
             request=request,
@@ -250,7 +251,8 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         direction = _direction(pair, request)
         at = PoolSnapshot(held.slot, self.pool_of(held.base, held.quote, direction), pool.address)
         priced = self._priced(at, pair, request)
-        amount_in, amount_out = priced.amount_in, priced.amount_out
+        amount_in = priced.amount_in
+        amount_out = priced.amount_out
         if request.mode is Mode.EXACT_IN:
             amount_out = amount_out * (PPM - move_ppm) // PPM
         else:

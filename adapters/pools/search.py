@@ -124,12 +124,14 @@ async def read_existing(chain: SolanaChain, addresses: Sequence[str]) -> dict[st
 
     Raises `VenueError`.
     """
-    found: dict[str, Account] = {}
+    existing: dict[str, Account] = {}
     for begin in range(0, len(addresses), MAX_ADDRESSES):
         part = addresses[begin : begin + MAX_ADDRESSES]
         answer = await chain.accounts(part)
-        found |= {address: account for address, account in zip(part, answer.found, strict=True) if account is not None}
-    return found
+        existing |= {
+            address: account for address, account in zip(part, answer.found, strict=True) if account is not None
+        }
+    return existing
 
 
 def mints_of(request: SwapRequest) -> Mints:

@@ -57,12 +57,12 @@ def check_program(address: str, account: Account | None, cluster: str, *, kind: 
 def check_named(
     variable: str,
     addresses: Sequence[str],
-    found: Mapping[str, Account],
+    accounts: Mapping[str, Account],
     check: Callable[[str, Account | None], object],
 ) -> None:
     """Run `check` for each address of a setting. The variable's name is added to its `BadAnswer` or `Unsupported`."""
     for address in addresses:
         try:
-            check(address, found.get(address))
+            check(address, accounts.get(address))
         except (BadAnswer, Unsupported) as error:
             raise type(error)(f"{variable}: {error}") from error

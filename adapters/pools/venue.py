@@ -123,7 +123,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """All accounts that the price of a pool depends on. Mints among them are checked for extensions."""
 
     @abstractmethod
-    def curve(self, state: StateT, held: tuple[int, int], found: Mapping[str, Account | None]) -> CurveT:
+    def curve(self, state: StateT, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> CurveT:
         """The state that is priced. `held` are the balances of the vaults. Raises `BadAnswer` or `Unsupported`."""
 
     @abstractmethod
@@ -144,7 +144,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """Accounts that the prices of all pools depend on."""
         return ()
 
-    def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
+    def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The time that the program uses. Raises `BadAnswer`."""
         return ChainTime(slot, self.context.clock.unix_ms() // 1000)
 
@@ -168,12 +168,12 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """
         configs = self.options.pool_configs
         pools = self.options.pools
-        found = await read_existing(self._chain, list(dict.fromkeys([self.program_id, *configs, *pools])))
+        accounts = await read_existing(self._chain, list(dict.fromkeys([self.program_id, *configs, *pools])))
         cluster = self.options.cluster or self.context.cluster
-        check_program(self.program_id, found.get(self.program_id), cluster, **self._names)
+        check_program(self.program_id, accounts.get(self.program_id), cluster, **self._names)
         prefix = self.options_prefix
-        check_named(f"{prefix}{self.options.configs_field.upper()}", configs, found, self.check_config)
-        check_named(f"{prefix}POOLS", pools, found, self.read_pool)
+        check_named(f"{prefix}{self.options.configs_field.upper()}", configs, accounts, self.check_config)
+        check_named(f"{prefix}POOLS", pools, accounts, self.read_pool)
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """A quote of the best of the pair's pools, all read in one slot.
@@ -190,11 +190,11 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
                 pools = await self._pools.get(pair)
                 if not pools:
                     raise NoRoute(f"there is no {self.kind} pool for this pair")
-                slot, found = await self._read(pools)
+                slot, accounts = await self._read(pools)
         except TimeoutError as error:
             # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
             raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
-        offer = self._best(pair, pools, found, request, slot)
+        offer = self._best(pair, pools, accounts, request, slot)
         return self._quoted(offer, request, slot)
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
@@ -228,15 +228,15 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
 
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
-        found: Mapping[str, Account | None]
+        candidates: Mapping[str, Account | None]
         if self.options.pools:
             existing = await read_existing(self._chain, self.options.pools)
-            found = {address: existing.get(address) for address in self.options.pools}
+            candidates = {address: existing.get(address) for address in self.options.pools}
         else:
-            found = {**await discover(self._chain, self.program_id, self.filters(pair), self.derived_pools(pair))}
+            candidates = {**await discover(self._chain, self.program_id, self.filters(pair), self.derived_pools(pair))}
         states: list[StateT] = []
         refusals: list[VenueError] = []
-        for address, account in found.items():
+        for address, account in candidates.items():
             try:
                 states.append(self.read_pool(address, account))
             except (BadAnswer, Unsupported) as error:
@@ -256,14 +256,19 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         return answer.slot, dict(zip(wanted, answer.found, strict=True))
 
     def _best(
-        self, pair: Mints, pools: Sequence[KeysT], found: Mapping[str, Account | None], request: SwapRequest, slot: int
+        self,
+        pair: Mints,
+        pools: Sequence[KeysT],
+        accounts: Mapping[str, Account | None],
+        request: SwapRequest,
+        slot: int,
     ) -> _Offer:
-        now = self.now(found, slot)
+        now = self.now(accounts, slot)
         offers: list[_Offer] = []
         refusals: list[VenueError] = []
         for pool in pools:
             try:
-                offers.append(_Offer(pool, self._priced(pool, found, request, now)))
+                offers.append(_Offer(pool, self._priced(pool, accounts, request, now)))
             except BadAnswer as error:
                 # The cached addresses may be outdated: the next quote searches again.
                 self._pools.forget(pair)
@@ -276,16 +281,16 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         return max(offers, key=lambda offer: (offer.result.amount_out, -offer.result.amount_in))
 
     def _priced(
-        self, pool: KeysT, found: Mapping[str, Account | None], request: SwapRequest, now: ChainTime
+        self, pool: KeysT, accounts: Mapping[str, Account | None], request: SwapRequest, now: ChainTime
     ) -> SwapResult[CurveT]:
         """Price the swap in one pool. Raises `BadAnswer`, `Unsupported` or `NoRoute`, which name the account."""
-        state = self.read_pool(pool.address, found[pool.address])
+        state = self.read_pool(pool.address, accounts[pool.address])
         if state.keys != pool:
             raise BadAnswer(f"the pool {pool.address} has other mints, vaults or programs than when it was found")
-        held = self._held(pool, found)
+        held = self._held(pool, accounts)
         direction = TradeDirection.A_TO_B if request.mint_in == pool.mints[0] else TradeDirection.B_TO_A
         try:
-            result = self.price(self.curve(state, held, found), request, direction, now)
+            result = self.price(self.curve(state, held, accounts), request, direction, now)
         except CurveError as error:
             kind = Unsupported if error.code is Refusal.UNSUPPORTED else NoRoute
             raise kind(f"the pool {pool.address}: {error}") from error
@@ -297,14 +302,14 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             raise NoRoute(f"the pool {pool.address}: the input with its slippage does not fit in 64 bits")
         return result
 
-    def _held(self, pool: KeysT, found: Mapping[str, Account | None]) -> tuple[int, int]:
+    def _held(self, pool: KeysT, accounts: Mapping[str, Account | None]) -> tuple[int, int]:
         """The balances of the vaults. Raises `BadAnswer`, or `Unsupported` for tokens with unsupported extensions."""
         amounts = []
-        accounts = self.accounts_of(pool)
+        read_addresses = self.accounts_of(pool)
         for mint, vault, program in zip(pool.mints, pool.vaults, pool.token_programs, strict=True):
-            if mint in accounts:
-                check_mint(mint, found[mint], program=program)
-            amounts.append(read_amount(vault, found[vault], program=program, mint=mint, owner=self.vault_owner))
+            if mint in read_addresses:
+                check_mint(mint, accounts[mint], program=program)
+            amounts.append(read_amount(vault, accounts[vault], program=program, mint=mint, owner=self.vault_owner))
         first, second = amounts
         return first, second
 

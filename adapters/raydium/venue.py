@@ -69,9 +69,9 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         """The chain's clock, by which pools open."""
         return [CLOCK]
 
-    def now(self, found: Mapping[str, Account | None], slot: int) -> ChainTime:
+    def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The chain's time, or this process's if the node does not return the clock."""
-        return read_clock(found[CLOCK]) if found.get(CLOCK) else super().now(found, slot)
+        return read_clock(accounts[CLOCK]) if accounts.get(CLOCK) else super().now(accounts, slot)
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
         """One search, because the order of a pool's mints is fixed."""
@@ -96,10 +96,10 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         extensible = (mint for mint, token_program in programs if token_program == TOKEN_2022)
         return [pool.address, pool.amm_config, *pool.vaults, *extensible]
 
-    def curve(self, state: PoolState, held: tuple[int, int], found: Mapping[str, Account | None]) -> CpmmPool:
+    def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> CpmmPool:
         """The pool with the rates of its config."""
         address = state.keys.amm_config
-        config = layout.read_config(address, found[address], self.program_id)
+        config = layout.read_config(address, accounts[address], self.program_id)
         return layout.cpmm_pool(state, config, *held)
 
     def price(

@@ -16,9 +16,9 @@ def checked_data(
     # The owner first: only the owning program can have written the bytes, so nothing before this check is reliable.
     if account.owner != owner:
         raise BadAnswer(f"the {what} {address} belongs to {account.owner}, not to the program {owner}")
-    found = account.data[: len(discriminator)]
-    if found != discriminator:
-        raise BadAnswer(f"the account {address} is not a {what}: its discriminator is {found.hex() or 'missing'}")
+    prefix = account.data[: len(discriminator)]
+    if prefix != discriminator:
+        raise BadAnswer(f"the account {address} is not a {what}: its discriminator is {prefix.hex() or 'missing'}")
     if len(account.data) != size:
         raise BadAnswer(f"the {what} {address} has {len(account.data)} bytes instead of {size}")
     return account.data

@@ -107,6 +107,7 @@ def _measure_part(run: _Run, name: str, measure: Callable[[], None]) -> None:
     figures_before = len(report.figures)
     try:
         measure()
+    # One part that fails must not cost the figures of the others.
     except BenchError as error:
         report.faults.append(f"{name}: {error}")
     report.seconds[name] = time.monotonic() - begun

@@ -87,7 +87,8 @@ class BenchDatabase:
     def counts(self, since: datetime, window: float) -> OrderCounts:
         """Count the orders created from `since` on."""
         row = self._row(COUNTS, {"since": since, "window": timedelta(seconds=window)})
-        first, last = row["first_created"], row["last_finished"]
+        first = row["first_created"]
+        last = row["last_finished"]
         return OrderCounts(
             orders=row["orders"],
             confirmed=row["confirmed"],

@@ -106,7 +106,8 @@ def wait_until_drained(sandbox: BenchSandbox, profile: Profile) -> None:
 
 def compare_with_database(report: Report, sandbox: BenchSandbox, where: str, result: LoadResult) -> None:
     """Compare the client's counts with the database. Each difference is a fault."""
-    answer, counts = result.answer, result.counts
+    answer = result.answer
+    counts = result.counts
     # An order whose answer was lost may be in the database without being in the client's count.
     beyond = counts.orders - answer["accepted"]
     if not 0 <= beyond <= answer["unanswered"]:

@@ -12,7 +12,9 @@ PROC = Path("/proc")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 # Fields of /proc/PID/stat, counted after the process's name (proc(5) counts them from the start: 4, 14 and 15).
-PARENT_PID, USER_TICKS, SYSTEM_TICKS = 1, 11, 12
+PARENT_PID = 1
+USER_TICKS = 11
+SYSTEM_TICKS = 12
 
 
 def pss_and_rss(pid: int) -> tuple[int, int] | None:

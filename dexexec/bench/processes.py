@@ -86,6 +86,7 @@ class Child:
         self._processes = processes
         folder.mkdir()
         self._errors = folder / "stderr"
+        # Children run in another folder, and must import the same sources as this process.
         path = os.pathsep.join(filter(None, (str(SOURCES), os.environ.get("PYTHONPATH"))))
         with self._errors.open("wb") as errors:
             self._popen = subprocess.Popen(  # noqa: S603
@@ -154,6 +155,7 @@ class Child:
 
     def stop(self) -> None:
         """End it with SIGTERM, or with SIGKILL when it does not drain in time."""
+        # The load client and the bare server exit when their input ends; the service needs the signal.
         if self._popen.stdin is not None and not self._popen.stdin.closed:
             self._popen.stdin.close()
         if self._popen.poll() is None:
@@ -209,11 +211,13 @@ class Service:
             processes.start(f"dexexec {role}", ["-m", "dexexec", *role.removeprefix("all").split()], environment)
             for role in roles
         ]
+        # A worker alone has no HTTP API.
         self._serving = next(child for child, role in zip(self.children, roles, strict=True) if role != "worker")
         self.url = ""
 
     def ready(self) -> "Service":
         """Wait until it reports that it is ready."""
+        # The port is chosen by the system, so the service's own output is the only source of the URL.
         health = self._serving.line(START_SECONDS, "Health")
         self.url = health.split()[1].removesuffix("/readyz")
         self._processes.wait(lambda: get_status(f"{self.url}/readyz") == 200, START_SECONDS, "the service")

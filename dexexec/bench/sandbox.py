@@ -80,6 +80,7 @@ class BenchServers:
         self.say = say
         passed = {name: value for name, value in environ.items() if not name.startswith(WITHHELD_VARIABLES)}
         self.environment = {**DEFAULT_SETTINGS, **passed, **FIXED_SETTINGS, "DEXEXEC_DATA_DIR": str(folder / "none")}
+        # One load client for all parts: starting an interpreter would disturb the first seconds of each.
         self.load = LoadClient(processes, self.environment)
 
     @contextmanager
@@ -148,8 +149,10 @@ def open_bench_servers(
     """
     if settings.redis_url and RedisAddress.parse(settings.redis_url.get_secret_value()).kind is not Kind.SINGLE:
         raise StartupError("a benchmark needs one Redis: let REDIS_URL name that, or unset it for an embedded one")
+    # A short name: the path of a Unix socket in it may have at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="dxb"))
     try:
+        # Not the user's data folder or schema: a benchmark must never touch the orders of a real service.
         own = settings.model_copy(update={"data_dir": folder / "d", "pg_schema": DEFAULT_SCHEMA})
         with open_servers(own, say) as running:
             asyncio.run(_check_reachable(running))

@@ -81,7 +81,9 @@ class DemoOrder:
 
     def add_event(self, event: Message, at: float) -> bool:
         """Store an event that arrived at time `at`. Returns False for anything but an event of this order."""
-        seq, status = event.get("seq"), event.get("status")
+        seq = event.get("seq")
+        status = event.get("status")
+        # An exact type: True would pass as the number 1.
         if event.get("orderId") != self.order_id or type(seq) is not int or status not in list(Status):
             return False
         self.events.append(event)

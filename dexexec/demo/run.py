@@ -46,6 +46,7 @@ async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, n
                 frames = background.create_task(_frames(view))
                 await _execute(client, orders, limit, view)
                 await _read_records(client, orders)
+                # The task group would wait for it for ever.
                 frames.cancel()
     finally:
         client.close()

@@ -202,6 +202,7 @@ class Harness:
 
     def options(self, condition: Condition) -> Any:
         """The venue's options, set for a condition."""
+        # The check's conditions override the user's values, or a user's latency would look like a slow venue.
         given = read_options(self.venue_class, self.environ)
         wanted = {
             name: values.get(condition, values.get(Condition.STILL))
@@ -236,16 +237,16 @@ async def outcome(call: Awaitable[T]) -> T | BaseException:
     return result
 
 
-def expect(kind: type[T], found: object, what: str) -> T:
-    """`found`, which must be a `kind`."""
-    if isinstance(found, kind):
-        return found
-    raise RuleBroken(f"{what} must give {kind.__name__}, but gave {describe(found)}")
+def expect(kind: type[T], value: object, what: str) -> T:
+    """`value`, which must be a `kind`."""
+    if isinstance(value, kind):
+        return value
+    raise RuleBroken(f"{what} must give {kind.__name__}, but gave {describe(value)}")
 
 
-def describe(found: object) -> str:
-    """`found` as a short text."""
-    if isinstance(found, TimeoutError):
+def describe(value: object) -> str:
+    """`value` as a short text."""
+    if isinstance(value, TimeoutError):
         return f"no answer for {PATIENCE:g} s"
-    text = f"{type(found).__name__}: {found}" if isinstance(found, BaseException) else repr(found)
+    text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}…"

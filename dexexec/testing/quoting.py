@@ -24,6 +24,7 @@ SMALL = 10
 ROUNDING_PPM = 20
 ALLOWED_DELAY = 0.25
 """Seconds by which an answer may be late."""
+# Taken from the type, so that a new amount of `Quote` is checked without a change here.
 _INTEGERS = tuple(field.name for field in fields(Quote) if field.type is int)
 
 

@@ -16,6 +16,7 @@ async def expired_quote_is_refused(harness: Harness) -> None:
     """`build` raises `QuoteExpired` from `expires_at_ms` on, and not earlier."""
     async with harness.venue_setup() as setup:
         quote = await setup.quote(setup.request(setup.amount()))
+        # One millisecond to each side of the expiry.
         left = (quote.expires_at_ms - setup.clock.unix_ms()) / 1000
         setup.clock.advance(left - 0.001)
         early = await setup.build(quote, await setup.chain.blockhash())

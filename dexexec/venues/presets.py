@@ -21,14 +21,14 @@ def installed() -> dict[str, EntryPoint]:
 
 def by_name(points: Iterable[EntryPoint], kind: str, remedy: str) -> dict[str, EntryPoint]:
     """Entry points by name, sorted. Raises `AdapterLoadError` with the `remedy` when two packages use the same name."""
-    found: dict[str, EntryPoint] = {}
+    points_by_name: dict[str, EntryPoint] = {}
     for point in sorted(points, key=lambda point: point.name):
-        other = found.setdefault(point.name, point)
+        other = points_by_name.setdefault(point.name, point)
         if other.value != point.value:
             raise AdapterLoadError(
                 f"two installed {kind} are called {point.name!r}: {origin(other)} and {origin(point)}; {remedy}"
             )
-    return found
+    return points_by_name
 
 
 def origin(point: EntryPoint) -> str:
@@ -39,13 +39,13 @@ def origin(point: EntryPoint) -> str:
 def load(point: EntryPoint) -> Preset:
     """Load the preset of an entry point."""
     try:
-        found = point.load()
+        preset = point.load()
     except Exception as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
         raise AdapterLoadError(f"the preset {point.name!r} ({point.value}) cannot be loaded: {problem}") from error
-    if not isinstance(found, Preset):
+    if not isinstance(preset, Preset):
         raise AdapterLoadError(f"{point.value} is not a preset: it must be a dexexec.venue.Preset")
-    return found
+    return preset
 
 
 def presets_among(names: Iterable[str]) -> dict[str, Preset]:
@@ -78,18 +78,19 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     given = {name: value for name, value in environ.items() if value}
     fixed: dict[str, tuple[str, str]] = {}
     defaults: dict[str, str] = {}
-    for preset, found in presets_among(part.strip() for part in given.get(ADAPTERS, "").split(",")).items():
-        defaults = dict(found.defaults) | defaults
-        for name, value in found.settings.items():
+    for preset_name, preset in presets_among(part.strip() for part in given.get(ADAPTERS, "").split(",")).items():
+        # The first preset in the list takes precedence.
+        defaults = dict(preset.defaults) | defaults
+        for name, value in preset.settings.items():
             if given.get(name, value) != value:
                 raise AdapterLoadError(
-                    f"{name} contradicts the preset {preset!r} of {ADAPTERS}, where it is {value}: unset it, or name"
-                    f" the adapters ({', '.join(found.adapters)}) instead of the preset"
+                    f"{name} contradicts the preset {preset_name!r} of {ADAPTERS}, where it is {value}: unset it, or"
+                    f" name the adapters ({', '.join(preset.adapters)}) instead of the preset"
                 )
-            other, other_value = fixed.setdefault(name, (preset, value))
+            other, other_value = fixed.setdefault(name, (preset_name, value))
             if other_value != value:
                 raise AdapterLoadError(
-                    f"the presets {other!r} and {preset!r} of {ADAPTERS} contradict each other: {name} is"
+                    f"the presets {other!r} and {preset_name!r} of {ADAPTERS} contradict each other: {name} is"
                     f" {other_value} in the one and {value} in the other"
                 )
     return defaults | given | {name: value for name, (_, value) in fixed.items()}

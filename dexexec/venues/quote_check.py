@@ -43,7 +43,9 @@ def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Qu
     quoted: Any = answer.request
     if type(quoted) is not SwapRequest or answer.venue != venue or quoted != request:
         raise BadAnswer("the quote is for another venue or another request")
-    fee_mint, route, raw = answer.fee_mint, answer.route, answer.raw
+    fee_mint = answer.fee_mint
+    route = answer.route
+    raw = answer.raw
     if fee_mint not in (request.mint_in, request.mint_out):
         raise BadAnswer("fee_mint is neither token of the pair")
     if not isinstance(route, tuple | list) or not all(isinstance(pool, str) for pool in route):

@@ -42,17 +42,20 @@ def load(names: Iterable[str]) -> list[VenueClass]:
 
     Raises `AdapterLoadError` for an unknown or repeated name, and for a class that is not a complete `Venue`.
     """
+    # Only read for names that are no paths: with paths alone, a broken installation elsewhere does no harm.
     points: dict[str, EntryPoint] | None = None
     loaded: dict[str, VenueClass] = {}
     for name in presets.expand(names):
         if ":" in name:
-            found = _load_path(name)
+            venue_class = _load_path(name)
         else:
             points = installed() if points is None else points
-            found = _load_point(name, points)
-        if found.name in loaded:
-            raise AdapterLoadError(f"the adapter {found.name!r} is enabled twice: name it once in DEXEXEC_ADAPTERS")
-        loaded[found.name] = found
+            venue_class = _load_point(name, points)
+        if venue_class.name in loaded:
+            raise AdapterLoadError(
+                f"the adapter {venue_class.name!r} is enabled twice: name it once in DEXEXEC_ADAPTERS"
+            )
+        loaded[venue_class.name] = venue_class
     return list(loaded.values())
 
 
@@ -71,26 +74,28 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
     """
     environ = presets.environment(environ)
     venues: list[Venue[Any]] = []
-    for found in classes:
-        options = read_options(found, environ)
-        network = _network(found, options)
+    for venue_class in classes:
+        options = read_options(venue_class, environ)
+        network = _network(venue_class, options)
         chain = chains.get(network)
         if chain is None:
             known = ", ".join(sorted(chains)) or "none"
             raise AdapterLoadError(
-                f"{found.name} settles on {network!r}, which is not available here (available: {known})"
+                f"{venue_class.name} settles on {network!r}, which is not available here (available: {known})"
             )
         context = VenueContext(clock, tokens, chain, options, clusters.get(network, ""))
         try:
-            venue = found(context)
+            venue = venue_class(context)
         except VenueError as error:
-            raise AdapterLoadError(f"{found.name}: {_masked(found, environ, str(error))}") from error
+            raise AdapterLoadError(f"{venue_class.name}: {_masked(venue_class, environ, str(error))}") from error
         except Exception as error:
-            problem = _masked(found, environ, _first_line(error))
-            raise AdapterLoadError(f"{found.name} does not start: {problem}") from error
+            problem = _masked(venue_class, environ, _first_line(error))
+            raise AdapterLoadError(f"{venue_class.name} does not start: {problem}") from error
         if venue.capabilities.network != network:
             settles = venue.capabilities.network
-            raise AdapterLoadError(f"{found.name} got the chain of {network!r}, but its capabilities name {settles!r}")
+            raise AdapterLoadError(
+                f"{venue_class.name} got the chain of {network!r}, but its capabilities name {settles!r}"
+            )
         venues.append(venue)
     return venues
 
@@ -98,27 +103,29 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
 def networks(classes: Sequence[VenueClass], environ: Mapping[str, str]) -> frozenset[str]:
     """The networks that these adapters settle on. Raises `AdapterLoadError` for invalid options."""
     environ = presets.environment(environ)
-    return frozenset(_network(found, read_options(found, environ)) for found in classes)
+    return frozenset(_network(venue_class, read_options(venue_class, environ)) for venue_class in classes)
 
 
-def _network(found: VenueClass, options: Any) -> str:
+def _network(venue_class: VenueClass, options: Any) -> str:
     """The network that the adapter settles on. Raises `AdapterLoadError` for a network that does not exist."""
-    network = found.network_for(options)
+    network = venue_class.network_for(options)
     if not isinstance(network, str) or network not in Network.ALL:
         known = ", ".join(sorted(Network.ALL))
-        raise AdapterLoadError(f"{found.name} settles on {network!r}, which is not a network of the engine ({known})")
+        raise AdapterLoadError(
+            f"{venue_class.name} settles on {network!r}, which is not a network of the engine ({known})"
+        )
     return network
 
 
-def read_options(found: VenueClass, environ: Mapping[str, str]) -> Any:
+def read_options(venue_class: VenueClass, environ: Mapping[str, str]) -> Any:
     """The adapter's options from `environ`. An error names the variable and its limits, never a secret value."""
     try:
-        return found.read_options(environ)
+        return venue_class.read_options(environ)
     except ValidationError as error:
-        fields = {name: (_variable(found, name), info) for name, info in found.Options.model_fields.items()}
+        fields = {name: (_variable(venue_class, name), info) for name, info in venue_class.Options.model_fields.items()}
         text = validation_messages.explain_all(error, fields, environ)
         # Without the cause, because a validation error repeats the value, which may be a secret.
-        raise AdapterLoadError(f"{found.name}: {_masked(found, environ, text)}") from None
+        raise AdapterLoadError(f"{venue_class.name}: {_masked(venue_class, environ, text)}") from None
 
 
 def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
@@ -128,16 +135,21 @@ def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
     ]
     # The class itself is compared: another package may use the same name, module or class name.
     return frozenset(
-        found.name
-        for found in classes
+        venue_class.name
+        for venue_class in classes
         for point in own
-        if point.name == found.name and point.value.partition(":")[0] == found.__module__ and point.load() is found
+        if point.name == venue_class.name
+        and point.value.partition(":")[0] == venue_class.__module__
+        and point.load() is venue_class
     )
 
 
-def options_of(found: VenueClass) -> dict[str, str]:
+def options_of(venue_class: VenueClass) -> dict[str, str]:
     """The variables that an adapter reads from the environment: name -> description."""
-    return {_variable(found, field): info.description or "" for field, info in found.Options.model_fields.items()}
+    return {
+        _variable(venue_class, field): info.description or ""
+        for field, info in venue_class.Options.model_fields.items()
+    }
 
 
 def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
@@ -150,17 +162,18 @@ def option_names(environ: Mapping[str, str] | None = None) -> set[str]:
     names: set[str] = set()
     for point in (*entry_points(group=GROUP), *paths):
         try:
-            found = _load_path(point) if isinstance(point, str) else _load_point(point.name, {point.name: point})
+            venue_class = _load_path(point) if isinstance(point, str) else _load_point(point.name, {point.name: point})
         except AdapterLoadError:
             continue
-        names.update(options_of(found))
+        names.update(options_of(venue_class))
     return names
 
 
 def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
     point = points.get(name)
     if point is None:
-        known, groups = ", ".join(points) or "none", presets.installed()
+        known = ", ".join(points) or "none"
+        groups = presets.installed()
         near = validation_messages.nearest(name, [*points, *groups])
         hint = f"did you mean {near}? " if near else ""
         more = f"; presets are {', '.join(groups)}" if groups else ""
@@ -192,29 +205,29 @@ def _load_path(path: str) -> VenueClass:
     return _check(path, loaded)
 
 
-def _check(path: str, found: object) -> VenueClass:
-    """`found` as a venue's class. Raises `AdapterLoadError` if it is not a complete one."""
-    if not isinstance(found, type) or not issubclass(found, Venue):
+def _check(path: str, candidate: object) -> VenueClass:
+    """`candidate` as a venue's class. Raises `AdapterLoadError` if it is not a complete one."""
+    if not isinstance(candidate, type) or not issubclass(candidate, Venue):
         raise AdapterLoadError(f"{path} is not an adapter: it must be a subclass of dexexec.venue.Venue")
-    name = getattr(found, "name", None)
+    name = getattr(candidate, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise AdapterLoadError(f"{path} needs a `name` of up to 40 lower-case letters, digits and hyphens")
-    if not isinstance(getattr(found, "capabilities", None), Capabilities):
+    if not isinstance(getattr(candidate, "capabilities", None), Capabilities):
         raise AdapterLoadError(f"{path} needs `capabilities`, an instance of dexexec.venue.Capabilities")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+    if inspect.isabstract(candidate):
+        missing = ", ".join(sorted(candidate.__abstractmethods__))
         raise AdapterLoadError(f"{path} is incomplete: it lacks {missing}")
-    return found
+    return candidate
 
 
-def _variable(found: VenueClass, field: str) -> str:
-    return f"{found.options_prefix}{field.upper()}"
+def _variable(venue_class: VenueClass, field: str) -> str:
+    return f"{venue_class.options_prefix}{field.upper()}"
 
 
-def _masked(found: VenueClass, environ: Mapping[str, str], text: str) -> str:
+def _masked(venue_class: VenueClass, environ: Mapping[str, str], text: str) -> str:
     """`text` without the values of the adapter's variables, because an adapter's message may repeat a secret."""
-    for field, info in found.Options.model_fields.items():
-        value = environ.get(_variable(found, field), "")
+    for field, info in venue_class.Options.model_fields.items():
+        value = environ.get(_variable(venue_class, field), "")
         # A value from a closed list is not a secret.
         if len(value) >= _SECRET_LENGTH and value not in get_args(info.annotation):
             text = text.replace(value, "***")

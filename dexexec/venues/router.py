@@ -191,6 +191,7 @@ class Router:
                 self._breakers[name].abandoned()
                 self._abandon(task)
             raise
+        # Tasks that are still running are left behind: no venue may delay the order past its deadline.
         for name, task in requested.items():
             if task.done() and not task.cancelled():
                 answers[name] = task.result()

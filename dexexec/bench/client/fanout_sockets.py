@@ -60,6 +60,7 @@ class FanoutSockets:
         begun = time.monotonic()
         subscription = b'{"orderId":"%s"}' % order.encode()
         for number, socket in enumerate(tuple(self._open), 1):
+            # Yielding lets the answers in, whose times would otherwise all be that of the last subscription.
             socket.send(subscription)
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

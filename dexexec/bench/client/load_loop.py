@@ -41,6 +41,7 @@ class LoadLoop(ABC):
         """Run the load and return its figures. Raises OSError when the server cannot be reached."""
         if self._followers:
             await self._followers.open()
+        # Connected before the clock starts: handshakes are not part of an order's latency.
         for _ in range(self._clients):
             self._connections.add(await connect(self._target, self))
         cpu_before = time.process_time()

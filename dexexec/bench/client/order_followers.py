@@ -114,6 +114,7 @@ class OrderFollowers:
         self._waiting.discard(order)
         if not self._waiting:
             self._all_ended.set()
+        # A socket of its own has done its work; a shared one follows other orders.
         if self._order_of.pop(socket, None) is not None:
             socket.close()
 

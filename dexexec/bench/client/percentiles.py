@@ -15,6 +15,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def summary(seconds: Sequence[float]) -> Summary:
     """The percentiles of durations in seconds."""
+    # All samples are kept and sorted at the end: a histogram would round the percentiles.
     ordered = sorted(seconds)
 
     def ms(value: float | None) -> float | None:

@@ -53,6 +53,7 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
 
 def bare_server(processes: ProcessGroup, load: LoadClient, profile: Profile, report: Report) -> None:
     """Measure a Tornado that only reads and answers JSON, with the same client and number of connections."""
+    # Without the service's settings: the limit must not depend on them.
     server = processes.start("the bare server", ["-m", "dexexec.bench.baseline_server"], plain_environment())
     url = server.line(START_SECONDS)
     for clients in profile.clients:
@@ -73,8 +74,10 @@ def _rows(sandbox: BenchSandbox, batch: int, seconds: float) -> float:
     """Rows per second in commits of `batch`."""
     with connect(sandbox.address) as connection:
         connection.execute("CREATE TABLE bench_events (LIKE order_events INCLUDING ALL)")
+        # Prepared at once: the service's statements are prepared long before a load is measured.
         connection.prepare_threshold = 1
-        statuses, details = [Status.ROUTING.value] * batch, [DETAIL] * batch
+        statuses = [Status.ROUTING.value] * batch
+        details = [DETAIL] * batch
         numbers = itertools.count()
 
         def write() -> int:
@@ -94,6 +97,7 @@ def _xadds(sandbox: BenchSandbox, seconds: float) -> float:
     with redis.Redis.from_url(sandbox.redis_url) as client:
         pool = client.connection_pool
         connection = pool.get_connection()
+        # Braces, as in the service's keys: a cluster places all keys with the same text in them on one node.
         key = f"{{{sandbox.prefix}}}:bench"
         order = str(uuid7(int(time.time() * 1000), bytes(RANDOM_BYTES)))
         packed = connection.pack_commands([("XADD", key, "*", "id", order)] * PIPELINE)

@@ -16,6 +16,7 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
         with servers.sandbox() as sandbox:
             service = sandbox.service(DEXEXEC_MOCK_LANDING_MS=str(landing_ms))
             opened = sandbox.load.run_job("open_sockets", service.url, OPEN_SECONDS, count=count)
+            # The landing, and ample time to deliver the event even on a slow machine.
             patience = landing_ms / 1000 + 20
             rounds = [
                 sandbox.load.run_job("fan_out", service.url, 2 * patience, patience=patience)

@@ -22,6 +22,7 @@ CLIENTS = 64
 RATE = 200
 TEMPLATES = 50
 CHUNK = 20_000
+"""Orders per statement: large enough to be fast, and small enough to react to Ctrl-C."""
 LOAD_SECONDS = 600.0
 TABLES = {"orders": "id", "order_events": "order_id", "attempts": "order_id", "simulated_swaps": "signature"}
 """Table -> the column that identifies the order of a row."""

@@ -28,7 +28,8 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
 
 def add(report: Report, rate: int, answer: dict[str, object]) -> None:
     """Add the figures and faults of one rate."""
-    where, confirmed = f"{rate}/s", answer["confirmed"]
+    where = f"{rate}/s"
+    confirmed = answer["confirmed"]
     assert isinstance(confirmed, dict)  # noqa: S101 - a summary
     for name, shown in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
         report.add(f"latency.{rate}.{name}", f"POST to confirmed at {where}, {shown}", confirmed[name], "ms")

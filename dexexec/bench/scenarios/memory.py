@@ -21,11 +21,14 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
     with servers.sandbox() as sandbox:
         service = sandbox.service()
         [child] = service.children
+        # What a start needs only for a moment is released by then.
         sandbox.processes.sleep(profile.idle_seconds / 2)
         _add_memory(report, "rest", "idle", child.pid, sandbox)
-        meter, begun = CpuMeter({"service": [child.pid]}), time.monotonic()
+        meter = CpuMeter({"service": [child.pid]})
+        begun = time.monotonic()
         sandbox.processes.sleep(profile.idle_seconds)
-        used, took = meter.read().get("service"), time.monotonic() - begun
+        used = meter.read().get("service")
+        took = time.monotonic() - begun
         report.add("memory.idle_cpu", "CPU when idle", None if used is None else used / took * 100, "% of a core")
         before = pss_and_rss(child.pid)
         opened = sandbox.load.run_job("open_sockets", service.url, SOCKETS_SECONDS, count=profile.idle_sockets)
@@ -33,6 +36,7 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
         after = pss_and_rss(child.pid)
         name = f"with {profile.idle_sockets:,} idle sockets"
         _add_memory(report, "sockets", name, child.pid, sandbox)
+        # RSS and not PSS: the share of memory that other processes have in common would change meanwhile.
         per_socket = (after[1] - before[1]) / profile.idle_sockets if before and after else None
         report.add("memory.per_socket", "per idle socket", per_socket, "bytes")
         report.details["memory"] = {"opened": opened}

@@ -49,21 +49,25 @@ def overload(servers: BenchServers, profile: Profile, report: Report) -> None:
     limit = {"DEXEXEC_MAX_QUEUE": str(profile.overload_queue)} if profile.overload_queue else {}
     with servers.sandbox() as sandbox:
         service = sandbox.service(**limit)
+        # The peak differs between machines and from hour to hour, so it is measured right before.
         peak = load_run.run_closed_loop(sandbox, service, profile, clients=CLIENTS, seconds=profile.window_seconds)
         load_run.require_orders(peak, "overload")
-        capacity, seconds = peak.counts.rate, profile.overload_seconds
+        capacity = peak.counts.rate
+        seconds = profile.overload_seconds
         result = load_run.run_load(
             sandbox, service, profile, "open_loop", seconds=seconds, rate=2 * capacity, clients=CROWD
         )
         load_run.compare_with_database(report, sandbox, "overload", result)
         waits = sandbox.database.waits(result.since)
+        # Without waiting until the queue is empty: how soon a client gets a normal answer again is the question.
         calm = sandbox.load.run_job(
             "open_loop", service.url, profile.rate_seconds + load_run.SLACK_SECONDS,
             rate=CALM_RATE, seconds=profile.rate_seconds, clients=CLIENTS, follow_every=1,
         )  # fmt: skip
         load_run.report_client_faults(report, "after the overload", calm)
         service.stop()
-    answer, counts = result.answer, result.counts
+    answer = result.answer
+    counts = result.counts
     report.add("overload.peak", "peak", capacity, "orders/s")
     report.add("overload.goodput", "goodput at 2x the peak", counts.finished / seconds, "orders/s", "overload.peak")
     report.add("overload.refused", "refused with 503 or 429", load_run.refused_percent(answer), "%")

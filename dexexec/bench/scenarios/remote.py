@@ -21,7 +21,9 @@ def throughput(url: str, processes: ProcessGroup, load: LoadClient, profile: Pro
     for clients in profile.clients:
         _closed(url, load, profile, clients, seconds=profile.warm_seconds)
         answer = _closed(url, load, profile, clients, seconds=profile.window_seconds)
-        where, key, bare = f"{clients} clients", f"throughput.url.{clients}", f"primitives.bare_post.{clients}"
+        where = f"{clients} clients"
+        key = f"throughput.url.{clients}"
+        bare = f"primitives.bare_post.{clients}"
         _check(report, where, answer)
         report.add(f"{key}.accepted", f"accepted, {where}", _accepted(answer), "orders/s", bare)
         whole = answer["accepted"] / answer["watchedUntil"] if answer["watchedConfirmed"] else None
@@ -32,6 +34,7 @@ def throughput(url: str, processes: ProcessGroup, load: LoadClient, profile: Pro
 
 def latencies(url: str, processes: ProcessGroup, load: LoadClient, profile: Profile, report: Report) -> None:
     """As `dexexec.bench.scenarios.latency`, with a socket per order."""
+    # The first orders of a new process pay for connections and compiled statements.
     load.run_job("closed_loop", url, 90, clients=8, seconds=profile.warm_seconds, watch_every=WATCH_EVERY)
     for rate in profile.rates:
         answer = load.run_job(

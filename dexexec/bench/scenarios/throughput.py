@@ -12,6 +12,7 @@ NAMES = {"all": "one process", "apart": "api + worker", "double": "two processes
 def run(servers: BenchServers, profile: Profile, report: Report) -> None:
     """Measure each layout with each number of clients. Raises `BenchError`."""
     for layout, roles in LAYOUTS.items():
+        # A new database for each layout: the orders of the previous one would make it slower.
         with servers.sandbox() as sandbox:
             service = sandbox.service(*roles)
             for clients in profile.clients:

@@ -68,7 +68,8 @@ async def test_what_the_wallet_loses_the_vaults_gain_to_the_unit(tmp_path: Path,
         for request in SWAPS:
             quote = await quoted(on, venue, request)
             signed = await on.seal(venue, quote)  # funds the wallet on first use
-            before, vault_before = await balances(on), await vaults(on, quote)
+            before = await balances(on)
+            vault_before = await vaults(on, quote)
             landed = await on.landed(signed)
             moved = {request.mint_in: -quote.amount_in, request.mint_out: quote.amount_out}
             assert landed.moved == moved
@@ -180,7 +181,8 @@ async def test_vaults_begin_at_the_reference_price_as_deep_as_the_simulated_pool
         real = on.venue(venue_class)
         simulated = on.venue(venue_class, settlement="simulated", drift_ppm=0, offset_ppm=0)
         for request in SWAPS[:6]:
-            there, here = await quoted(on, real, request), await quoted(on, simulated, request)
+            there = await quoted(on, real, request)
+            here = await quoted(on, simulated, request)
             for name in ("amount_in", "amount_out"):
                 assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-6, abs=1)
 
@@ -211,7 +213,8 @@ async def test_each_venue_seed_and_pair_has_vaults_of_its_own(tmp_path: Path) ->
 
 async def test_a_wallet_with_something_of_a_token_is_given_no_more_of_it(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
-        payer, venue = on.sealer.payer, on.venue(MockRaydium)
+        payer = on.sealer.payer
+        venue = on.venue(MockRaydium)
         await on.chain.fund(payer, "", 9, 5 * SOL)
         await on.chain.fund(payer, USDC, 6, 7 * DOLLAR)
         on.clock.advance(1)
@@ -304,11 +307,14 @@ async def test_the_venue_signs_what_it_built_as_long_as_the_quote_holds(tmp_path
 
 async def test_the_venue_signs_nothing_else(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
-        venue, payer = on.venue(MockRaydium), on.sealer.payer
+        venue = on.venue(MockRaydium)
+        payer = on.sealer.payer
         quote, made = await built(on, venue)
-        steps, [pool] = made.instructions, quote.route
+        steps = made.instructions
+        [pool] = quote.route
         [paying, giving] = [n for n, one in enumerate(steps) if one.data[:1] == b"\x0c"]
-        vault, mine = associated(pool, USDC), associated(payer, USDC)
+        vault = associated(pool, USDC)
+        mine = associated(payer, USDC)
         more = spl.transfer_checked(vault, USDC, mine, pool, quote.amount_out + 1, 6)
         foreign = {
             "more is received": [*steps[:giving], more, *steps[giving + 1 :]],

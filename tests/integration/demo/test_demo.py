@@ -118,7 +118,8 @@ class Socket(WebSocketHandler):
         self.way.sockets += 1
 
     def on_message(self, message: str | bytes) -> None:
-        way, asked = self.way, json.loads(message)
+        way = self.way
+        asked = json.loads(message)
         way.asked.append(asked)
         if way.say_instead is not None:
             self.write_message(json.dumps(way.say_instead))

@@ -41,7 +41,8 @@ class User:
 
 
 def connection() -> tuple[Any, User, Any]:
-    wire, user = Wire(), User()
+    wire = Wire()
+    user = User()
     made: Any = HttpConnection(user)
     made.connection_made(wire)
     return made, user, wire
@@ -117,7 +118,8 @@ class SocketUser:
 
 
 async def socket() -> tuple[Any, SocketUser, Any]:
-    wire, user = Wire(), SocketUser()
+    wire = Wire()
+    user = SocketUser()
     made: Any = WebSocket(user.on_text, user.on_end)
     made.connection_made(wire)
     return made, user, wire

@@ -20,7 +20,8 @@ async def test_what_a_node_showed_first_is_shown_again() -> None:
     still = CachedChain(chain)
     first = await still.accounts([address(1), WSOL])
     assert first.slot == 500
-    chain.held, chain.slot = {}, 900
+    chain.held = {}
+    chain.slot = 900
     assert await still.accounts([address(1), WSOL]) == first
     more = await still.accounts([WSOL, USDC, address(1)])
     assert (more.slot, more.found) == (500, (None, None, HELD[address(1)])), "as old as its oldest part"

@@ -14,7 +14,8 @@ def test_both_clocks_move_together_and_only_by_the_test() -> None:
 
 
 async def test_sleepers_wake_in_the_order_of_their_waking() -> None:
-    clock, woken = ManualClock(), list[tuple[str, float]]()
+    clock = ManualClock()
+    woken = list[tuple[str, float]]()
 
     async def sleeper(name: str, *naps: float) -> None:
         for nap in naps:

@@ -37,7 +37,8 @@ def router(
 
 
 async def test_the_best_quote_wins_and_the_others_are_kept() -> None:
-    worse, better = ScriptedVenue("worse", CLOCK, 149), ScriptedVenue("better", CLOCK, 150)
+    worse = ScriptedVenue("worse", CLOCK, 149)
+    better = ScriptedVenue("better", CLOCK, 150)
     routing = await router(worse, better).route(SELL_ONE_SOL, FAR)
     assert [quote.venue for quote in routing.ranking] == ["better", "worse"]
     assert {answer.venue for answer in routing.answers} == {"worse", "better"}
@@ -61,7 +62,8 @@ async def test_venues_are_queried_at_the_same_time() -> None:
 
 
 async def test_a_venue_that_hangs_costs_the_deadline_and_nothing_else() -> None:
-    hanging, good = ScriptedVenue("hanging", CLOCK), ScriptedVenue("good", CLOCK)
+    hanging = ScriptedVenue("hanging", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     hanging.on_quote = forever
     routing = await router(hanging, good, timeout_ms=30).route(SELL_ONE_SOL, FAR)
     assert [quote.venue for quote in routing.ranking] == ["good"]
@@ -69,7 +71,8 @@ async def test_a_venue_that_hangs_costs_the_deadline_and_nothing_else() -> None:
 
 
 async def test_a_venue_that_ignores_its_cancellation_delays_no_other() -> None:
-    stubborn, good = ScriptedVenue("stubborn", CLOCK), ScriptedVenue("good", CLOCK)
+    stubborn = ScriptedVenue("stubborn", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     release = asyncio.Event()
 
     async def refuse(request: SwapRequest) -> Quote:
@@ -106,7 +109,8 @@ async def test_the_orders_own_deadline_counts_when_it_is_nearer() -> None:
 async def test_a_failing_venue_is_reported_by_its_code_and_a_bug_never_escapes(
     error: Exception, code: str, retryable: bool
 ) -> None:
-    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad = ScriptedVenue("bad", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     bad.on_quote = raising(error)
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     (answer,) = (a for a in routing.answers if a.venue == "bad")
@@ -127,7 +131,8 @@ async def test_a_venue_without_the_mode_gets_no_request() -> None:
 async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_shown_until_it_is_used_again() -> None:
     clock = ManualClock()
     venue = ScriptedVenue("flaky", clock)
-    price, venue.on_quote = venue.on_quote, raising(RateLimited("slow down"))
+    price = venue.on_quote
+    venue.on_quote = raising(RateLimited("slow down"))
     asking = router(venue, failures=3, seconds=5, clock=clock)
     for _ in range(5):
         routing = await asking.route(SELL_ONE_SOL, FAR)
@@ -142,7 +147,8 @@ async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_shown_until_it_
 
 async def test_a_round_does_not_rest_while_one_venue_may_still_answer() -> None:
     flaky, dry, unable = (ScriptedVenue(name, CLOCK) for name in ("flaky", "dry", "unable"))
-    flaky.on_quote, dry.on_quote = raising(RateLimited("slow down")), raising(NoRoute("dry"))
+    flaky.on_quote = raising(RateLimited("slow down"))
+    dry.on_quote = raising(NoRoute("dry"))
     unable.capabilities = Capabilities(frozenset({Mode.EXACT_OUT}))
     asking = router(flaky, dry, unable, failures=1)
     await asking.route(SELL_ONE_SOL, FAR)
@@ -162,8 +168,11 @@ async def test_promise_17_trouble_of_the_shared_node_never_opens_a_venues_breake
 
 
 async def test_promise_17_time_outs_count_against_a_venue_only_when_another_one_answers() -> None:
-    one, other = ScriptedVenue("one", CLOCK), ScriptedVenue("other", CLOCK)
-    price, one.on_quote, other.on_quote = other.on_quote, raising(Timeout("slow")), raising(Timeout("slow"))
+    one = ScriptedVenue("one", CLOCK)
+    other = ScriptedVenue("other", CLOCK)
+    price = other.on_quote
+    one.on_quote = raising(Timeout("slow"))
+    other.on_quote = raising(Timeout("slow"))
     asking = router(one, other, failures=2)
     for _ in range(4):
         await asking.route(SELL_ONE_SOL, FAR)
@@ -176,8 +185,10 @@ async def test_promise_17_time_outs_count_against_a_venue_only_when_another_one_
 
 
 async def test_promise_17_a_venue_that_waits_in_vain_for_a_node_that_refuses_another_one_is_not_blamed() -> None:
-    one, other = ScriptedVenue("one", CLOCK), ScriptedVenue("other", CLOCK)
-    one.on_quote, other.on_quote = forever, raising(RateLimited("the node is busy", shared=True))
+    one = ScriptedVenue("one", CLOCK)
+    other = ScriptedVenue("other", CLOCK)
+    one.on_quote = forever
+    other.on_quote = raising(RateLimited("the node is busy", shared=True))
     asking = router(one, other, timeout_ms=10, failures=1)
     for _ in range(3):
         routing = await asking.route(SELL_ONE_SOL, FAR)
@@ -186,7 +197,8 @@ async def test_promise_17_a_venue_that_waits_in_vain_for_a_node_that_refuses_ano
 
 
 async def test_promise_17_a_question_that_the_orders_own_deadline_cuts_short_is_no_failure_of_the_venue() -> None:
-    venue, quick = ScriptedVenue("slow", CLOCK), ScriptedVenue("quick", CLOCK)
+    venue = ScriptedVenue("slow", CLOCK)
+    quick = ScriptedVenue("quick", CLOCK)
     venue.on_quote = forever
     asking = router(venue, quick, timeout_ms=60_000, failures=1)
     for _ in range(3):
@@ -288,7 +300,8 @@ class Homemade(RateLimited):
 async def test_any_exception_of_a_venue_loses_the_round_for_itself_alone(
     error: BaseException, code: str, detail: str
 ) -> None:
-    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad = ScriptedVenue("bad", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     bad.on_quote = raising(error)
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert [quote.venue for quote in routing.ranking] == ["good"]
@@ -308,7 +321,8 @@ async def test_a_venue_whose_refusal_is_invalid_loses_the_round_for_itself_alone
         def refusal(self, request: SwapRequest) -> str | None:
             raise error
 
-    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad = ScriptedVenue("bad", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     bad.capabilities = Puzzle()  # type: ignore[assignment]
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
@@ -324,7 +338,8 @@ async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(re
         def refusal(self, request: SwapRequest) -> Any:
             return refusal(request)
 
-    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad = ScriptedVenue("bad", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
     bad.capabilities = Coroutines()  # type: ignore[assignment]
     routing = await router(bad, good).route(SELL_ONE_SOL, FAR)
     assert (bad.asked, [quote.venue for quote in routing.ranking]) == (0, ["good"])
@@ -338,7 +353,8 @@ async def test_promise_17_an_error_of_a_venue_at_the_orders_deadline_never_opens
 ) -> None:
     """A punctual venue reports by itself that it ran out of the given time."""
     clock = ManualClock()
-    slow, quick = ScriptedVenue("slow", clock), ScriptedVenue("quick", clock)
+    slow = ScriptedVenue("slow", clock)
+    quick = ScriptedVenue("quick", clock)
     slow.on_quote = raising(error)
     asking = router(slow, quick, failures=2, clock=clock)
     for _ in range(10):
@@ -352,7 +368,8 @@ async def test_promise_17_an_error_of_a_venue_at_the_orders_deadline_never_opens
 
 
 async def test_a_venue_that_spoils_its_request_spoils_it_for_itself_alone() -> None:
-    bad, good = ScriptedVenue("bad", CLOCK), ScriptedVenue("good", CLOCK)
+    bad = ScriptedVenue("bad", CLOCK)
+    good = ScriptedVenue("good", CLOCK)
 
     async def spoil(request: SwapRequest) -> Quote:
         object.__setattr__(request, "amount", 1)

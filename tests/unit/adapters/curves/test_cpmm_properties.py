@@ -30,7 +30,8 @@ def pools(draw: st.DrawFn) -> CpmmPool:
         creator_fee_rate=draw(st.integers(0, 400_000)),
     )
     protocol, fund, creator = draw(st.tuples(*[st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))] * 3))
-    reserve_0, reserve_1 = draw(st.integers(1, 2**60)), draw(st.integers(1, 2**60))
+    reserve_0 = draw(st.integers(1, 2**60))
+    reserve_1 = draw(st.integers(1, 2**60))
     return CpmmPool(
         amm_config=config,
         vault_0_amount=reserve_0 + protocol[0] + fund[0] + creator[0],

@@ -45,7 +45,8 @@ SOL_USDC = DammV2Pool(
 
 
 def recorded_swap(pool: DammV2Pool, swap: dict[str, Any]) -> SwapResult[DammV2Pool]:
-    direction, now = TradeDirection(swap["direction"]), ChainTime(swap["slot"], swap["unix"])
+    direction = TradeDirection(swap["direction"])
+    now = ChainTime(swap["slot"], swap["unix"])
     if swap["kind"] == "exact_in":
         return quote_exact_in(pool, swap["amount_in"], direction, now)
     return quote_exact_out(pool, swap["amount_out"], direction, now)
@@ -277,7 +278,8 @@ def test_a_cost_that_only_its_fee_lifts_beyond_a_token_account_is_refused() -> N
 
 def test_a_swap_may_go_to_the_very_edge_of_the_range_but_not_past_it() -> None:
     down, up = (quote_exact_in(SOL_USDC, 10**9, direction, NOW) for direction in (A_TO_B, B_TO_A))
-    low, high = down.pool_after.sqrt_price, up.pool_after.sqrt_price
+    low = down.pool_after.sqrt_price
+    high = up.pool_after.sqrt_price
     edge = replace(SOL_USDC, sqrt_min_price=low, sqrt_max_price=high)
     assert quote_exact_in(edge, 10**9, A_TO_B, NOW).amount_out == down.amount_out
     assert quote_exact_in(edge, 10**9, B_TO_A, NOW).amount_out == up.amount_out

@@ -38,7 +38,9 @@ def pools(draw: st.DrawFn) -> DammV2Pool:
     assume(token_a > 0)
     compounding_bps = 0
     if mode == COMPOUNDING:
-        price, low, high = sqrt_price_from_amounts(token_a, token_b), 0, 2**128 - 1
+        price = sqrt_price_from_amounts(token_a, token_b)
+        low = 0
+        high = 2**128 - 1
         compounding_bps = draw(st.integers(0, 10_000))
     return DammV2Pool(
         base_fee=base_fee,
@@ -145,7 +147,8 @@ def test_every_rounding_is_against_the_wallet(
     on_input = direction is B_TO_A and pool.collect_fee_mode != BOTH_TOKENS
     kept_in, kept_out = (kept, 1) if on_input else (1, kept)
     if pool.collect_fee_mode == COMPOUNDING:
-        virtual_a, virtual_b = Fraction(pool.token_a_amount), Fraction(pool.token_b_amount)
+        virtual_a = Fraction(pool.token_a_amount)
+        virtual_b = Fraction(pool.token_b_amount)
     else:
         virtual_a = Fraction(pool.liquidity, pool.sqrt_price)
         virtual_b = Fraction(pool.liquidity * pool.sqrt_price, 1 << 128)

@@ -60,7 +60,8 @@ def test_each_tokens_program_follows_from_its_flag() -> None:
 
 
 def test_the_filters_find_a_pool_by_its_tokens_in_their_order() -> None:
-    mint_a, mint_b = at.ONLY_B[168:200], at.ONLY_B[200:232]
+    mint_a = at.ONLY_B[168:200]
+    mint_b = at.ONLY_B[200:232]
     account = at.pool_account(at.ONLY_B)
     assert pool_filters(mint_a, mint_b).suits(account)
     assert not pool_filters(mint_b, mint_a).suits(account)

@@ -50,7 +50,8 @@ def test_the_fixed_addresses_are_the_published_ones() -> None:
 
 
 def test_a_pool_is_derived_from_its_tokens_in_any_order() -> None:
-    one, two = base58.decode(WSOL), base58.decode(USDC)
+    one = base58.decode(WSOL)
+    two = base58.decode(USDC)
     assert PROGRAM.customizable_pool(one, two) == PROGRAM.customizable_pool(two, one)
     of_config = PROGRAM.pool_of_config(OTHER, one, two)
     assert of_config == PROGRAM.pool_of_config(OTHER, two, one)
@@ -96,7 +97,8 @@ def test_vaults_and_mints_are_in_the_pools_order_in_both_directions(mint_in: str
 @pytest.mark.parametrize("mode", Mode)
 def test_paying_sol_wraps_the_most_that_may_go_in_and_unwraps_what_is_left(mode: Mode) -> None:
     quote, found = steps(WSOL, USDC, mode)
-    wrapped, target = associated(PAYER, WSOL), associated(PAYER, USDC)
+    wrapped = associated(PAYER, WSOL)
+    target = associated(PAYER, USDC)
     assert found == (
         spl.create_associated_idempotent(PAYER, wrapped, PAYER, WSOL),
         spl.transfer_lamports(PAYER, wrapped, quote.max_in),

@@ -78,7 +78,8 @@ async def test_every_recorded_swap_is_quoted_to_the_unit_from_the_accounts_alone
 async def test_a_quote_carries_its_slot_its_bounds_and_its_expiry() -> None:
     clock = ManualClock()
     venue = meteora(chain_of(pool_of()), clock, quote_ttl_ms=2_500)
-    sold, bought = await venue.quote(SELL, DEADLINE), await venue.quote(BUY, DEADLINE)
+    sold = await venue.quote(SELL, DEADLINE)
+    bought = await venue.quote(BUY, DEADLINE)
     assert (sold.venue, sold.context_slot, sold.network_fee) == ("meteora", at.SLOT, 5_000)
     assert sold.expires_at_ms == clock.unix_ms() + 2_500
     assert (sold.max_in, sold.min_out) == (sold.amount_in, min_out(sold.amount_out, 50))
@@ -206,7 +207,8 @@ async def test_a_configured_address_without_a_pool_is_reported_unless_another_se
 
 
 async def test_where_a_node_does_not_search_the_derived_addresses_are_looked_at() -> None:
-    one, two = base58.decode(WSOL), base58.decode(USDC)
+    one = base58.decode(WSOL)
+    two = base58.decode(USDC)
     config = address(77)
     for derived, configs in (
         (PROGRAM.customizable_pool(one, two), ""),

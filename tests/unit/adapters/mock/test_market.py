@@ -59,7 +59,8 @@ async def best(clock: ManualClock, venues: list[MockVenue[Any]], request: SwapRe
 @given(st.text(max_size=8), st.integers(0, 10**10))
 def test_a_path_stays_within_its_amplitude_and_moves_in_small_steps(key: str, step: int) -> None:
     waves = ((60, 70), (7, 30))
-    here, there = path_value(key, step, waves), path_value(key, step + 1, waves)
+    here = path_value(key, step, waves)
+    there = path_value(key, step + 1, waves)
     assert abs(here) <= 1_000_000
     assert abs(there - here) <= 2_000_000 * 70 // 6_000 + 2_000_000 * 30 // 700 + 4
 
@@ -78,7 +79,8 @@ def test_prices_wander_within_drift_and_venues_differ_by_no_more_than_the_offset
     here, there = (Market(7, name, TOKENS, 20_000, 1_000) for name in ("a", "b"))
     gaps = []
     for step in range(1_700_000_000, 1_700_040_000, 37):
-        first, second = here.price(SOL_USDC, step), there.price(SOL_USDC, step)
+        first = here.price(SOL_USDC, step)
+        second = there.price(SOL_USDC, step)
         ratio = first.numerator * 10**9 // first.denominator  # micro-USDC per SOL, as the units are 10^9 and 10^6
         assert 150 * 10**6 * 0.9789 <= ratio <= 150 * 10**6 * 1.0211
         gaps.append((first.numerator * second.denominator) / (second.numerator * first.denominator) - 1)
@@ -156,7 +158,9 @@ def test_the_surcharge_of_mock_meteora_follows_how_fast_the_market_moves() -> No
         _, meteora = venue(MockMeteora, replace_options(drift_ppm=drift_ppm))
         return [fee.numerator() for step in range(0, 3_600, 60) if (fee := meteora.pool(SOL_USDC, step).dynamic_fee)]
 
-    still, calm, wild = surcharges(0), surcharges(5_000), surcharges(200_000)
+    still = surcharges(0)
+    calm = surcharges(5_000)
+    wild = surcharges(200_000)
     assert set(still) == {0}
     assert 0 < max(calm) < max(wild)
     most = replace(mock_meteora.DYNAMIC_FEE, volatility_accumulator=350_000).numerator()
@@ -285,8 +289,10 @@ async def test_price_moves_lost_sends_and_landing_time_are_in_the_bytes() -> Non
 
 async def test_one_quote_built_twice_even_by_workers_of_one_seed_gives_different_bytes() -> None:
     options = replace_options(slippage_ppm=1_000_000)
-    (clock, mock), (_, twin) = venue(MockRaydium, options), venue(MockRaydium, options)
-    first, second = await built(mock, clock), await built(twin, clock)
+    (clock, mock) = venue(MockRaydium, options)
+    (_, twin) = venue(MockRaydium, options)
+    first = await built(mock, clock)
+    second = await built(twin, clock)
     assert first.move_ppm == second.move_ppm
     quote = await mock.quote(spend(SOL), clock.monotonic() + 1)
     again = [(await built(mock, clock, quote)).nonce for _ in range(2)]

@@ -28,7 +28,8 @@ from dexexec_adapters.solana import spl
 VENUES = (MockRaydium, MockMeteora)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
 NOW = ChainTime(0, 0)
-SELL, BUY = TradeDirection.A_TO_B, TradeDirection.B_TO_A
+SELL = TradeDirection.A_TO_B
+BUY = TradeDirection.B_TO_A
 
 balances = st.integers(10**3, 10**18)
 amounts = st.integers(1, 10**17)
@@ -64,7 +65,8 @@ def test_the_vaults_can_pay_and_the_product_of_their_balances_grows(
     found = trade(venue, base, quote, direction, amount, mode)
     if found is None:
         return
-    paid, received = found.amount_in, found.amount_out
+    paid = found.amount_in
+    received = found.amount_out
     after = (base + paid, quote - received) if direction is SELL else (base - received, quote + paid)
     assert min(after) > 0
     assert after[0] * after[1] >= base * quote
@@ -78,7 +80,8 @@ def test_there_and_back_never_gains(
     there = trade(venue, base, quote, direction, amount, Mode.EXACT_IN)
     if there is None:
         return
-    paid, received = there.amount_in, there.amount_out
+    paid = there.amount_in
+    received = there.amount_out
     if direction is SELL:
         back = trade(venue, base + paid, quote - received, BUY, received, Mode.EXACT_IN)
     else:

@@ -11,7 +11,8 @@ from dexexec_adapters.pools import search as pool_search
 from dexexec_adapters.pools.search import PoolCache, discover, read_existing
 from tests.support.raydium_accounts import RecordedChain, address
 
-OURS, OTHER = address(200), address(201)
+OURS = address(200)
+OTHER = address(201)
 FILTERS = AccountFilters(3, ((1, b"xy"),))
 
 
@@ -32,7 +33,8 @@ class Searches:
 
 
 async def test_concurrent_callers_share_one_search_and_later_ones_its_answer() -> None:
-    search, clock = Searches(), ManualClock()
+    search = Searches()
+    clock = ManualClock()
     cache = PoolCache(search, clock.monotonic, 10.0)
     waiting = [asyncio.create_task(cache.get("a")) for _ in range(5)]
     await asyncio.sleep(0)
@@ -59,7 +61,8 @@ async def test_an_error_goes_to_those_who_wait_and_is_not_remembered() -> None:
 async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> None:
     search = Searches()
     cache = PoolCache(search, ManualClock().monotonic, 10.0)
-    hurried, patient = asyncio.create_task(cache.get("a")), asyncio.create_task(cache.get("a"))
+    hurried = asyncio.create_task(cache.get("a"))
+    patient = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
     hurried.cancel()
     with pytest.raises(asyncio.CancelledError):

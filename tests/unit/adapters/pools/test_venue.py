@@ -27,7 +27,8 @@ from tests.support.raydium_accounts import (
     raydium,
 )
 
-POOL, WALLET = address(1), address(99)
+POOL = address(1)
+WALLET = address(99)
 RAYDIUM_POOL = pool_of((WSOL, USDC), 1, (373, 1))
 HELD: dict[Any, Mapping[str, Account]] = {
     raydium: pool_accounts(POOL, RAYDIUM_POOL),

@@ -62,7 +62,8 @@ requests = st.builds(
 
 def other(account: Account) -> st.SearchStrategy[Account | None]:
     """Nothing at all, or an account with other bytes, cut off, overwritten, or of another owner."""
-    data, owner = account.data, account.owner
+    data = account.data
+    owner = account.owner
     cut = st.integers(0, len(data)).map(lambda size: data[:size])
     places = st.tuples(st.integers(0, len(data) - 16), st.binary(min_size=1, max_size=16))
     written = st.lists(places, min_size=1, max_size=6).map(lambda changes: patched(data, *changes))

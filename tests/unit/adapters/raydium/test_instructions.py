@@ -33,9 +33,11 @@ from tests.support.raydium_accounts import (
     raydium,
 )
 
-AT, PAYER = address(1), address(50)
+AT = address(1)
+PAYER = address(50)
 PEPE = address(9)
-EXACT_IN, EXACT_OUT = Mode.EXACT_IN, Mode.EXACT_OUT
+EXACT_IN = Mode.EXACT_IN
+EXACT_OUT = Mode.EXACT_OUT
 OPEN_MS = 1_800_000_000_000
 RENT_SYSTEM = "11111111111111111111111111111111"
 
@@ -141,7 +143,8 @@ async def test_sol_that_is_paid_is_wrapped_as_far_as_its_bound_and_the_rest_unwr
     quote, steps = await built(
         venue_of(WSOL, USDC), SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=mode, slippage_bps=50)
     )
-    wrapped, target = associated(PAYER, WSOL), associated(PAYER, USDC)
+    wrapped = associated(PAYER, WSOL)
+    target = associated(PAYER, USDC)
     assert steps == (
         spl.create_associated_idempotent(PAYER, wrapped, PAYER, WSOL),
         Instruction(spl.SYSTEM, metas((PAYER, "sw"), (wrapped, "w")), struct.pack("<IQ", 2, quote.max_in)),

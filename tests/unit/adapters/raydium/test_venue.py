@@ -47,7 +47,8 @@ from tests.support.raydium_accounts import (
     venue_on,
 )
 
-EXACT_IN, EXACT_OUT = Mode.EXACT_IN, Mode.EXACT_OUT
+EXACT_IN = Mode.EXACT_IN
+EXACT_OUT = Mode.EXACT_OUT
 
 
 # ---- quotes ----------------------------------------------------------------------------------------------------------
@@ -147,7 +148,8 @@ async def test_of_very_many_pools_the_deepest_are_priced_in_one_answer() -> None
 
 
 async def test_a_search_is_remembered_for_a_while_and_prices_are_not() -> None:
-    chain, clock = RecordedChain(pool_accounts(POOL)), ManualClock(OPEN_MS)
+    chain = RecordedChain(pool_accounts(POOL))
+    clock = ManualClock(OPEN_MS)
     venue = raydium(chain, clock, pool_max_age_ms=60_000)
     first = await quoted(venue)
     await quoted(venue, SwapRequest(mint_in=MINT_1, mint_out=MINT_0, amount=10**9, mode=EXACT_OUT, slippage_bps=50))

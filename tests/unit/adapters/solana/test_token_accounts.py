@@ -15,7 +15,9 @@ from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from dexexec_adapters.solana.token_accounts import check_mint, read_amount
 from tests.support.raydium_accounts import address, mint_account, patched, token_account
 
-AT, MINT, OWNER = address(1), address(2), address(3)
+AT = address(1)
+MINT = address(2)
+OWNER = address(3)
 VAULT = token_account(MINT, OWNER, 2**64 - 1)
 
 
