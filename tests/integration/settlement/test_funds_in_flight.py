@@ -21,7 +21,7 @@ from tests.support.swap_transactions import address, call, pay
 from tests.support.waiting import until
 
 SOL, DOLLAR = 10**9, 10**6
-EVERYBODY = 64
+CONCURRENCY = 64
 OVER = {Status.CONFIRMED, Status.FAILED, Status.EXPIRED}
 
 
@@ -36,16 +36,16 @@ def sells_sol(amount: str) -> NewOrder:
 async def keep_dollars(b: WorkerSetup, amount: int) -> None:
     """The wallet holds so much USDC and no more."""
     wallet = b.at.wallet.address
-    ours = associated_token_account(wallet, USDC)
+    dollars = associated_token_account(wallet, USDC)
     data = b"\x08" + (await b.at.holds(USDC) - amount).to_bytes(8, "little")
-    await b.at.land(call(Program.TOKEN, data, ours, USDC, wallet, signers=[wallet]))
+    await b.at.land(call(Program.TOKEN, data, dollars, USDC, wallet, signers=[wallet]))
     await b.at.advance(FINAL)
 
 
 async def keep_lamports(b: WorkerSetup, amount: int) -> None:
     """The wallet holds so many lamports and no more."""
     too_many = await b.at.lamports() - amount - 5_000
-    await b.at.land(pay(b.at.wallet.address, address("somebody"), too_many))
+    await b.at.land(pay(b.at.wallet.address, address("stranger"), too_many))
     await b.at.advance(FINAL)
 
 
@@ -66,14 +66,14 @@ async def all_over(b: WorkerSetup, order_ids: list[UUID]) -> list[Status]:
 async def two_processes(b: WorkerSetup, stack: AsyncExitStack) -> None:
     """Workers over a store each, at work until the stack unwinds."""
     other = await stack.enter_async_context(open_store(b.address))
-    workers = [replace(b, store=store).worker(concurrency=EVERYBODY) for store in (b.store, other)]
+    workers = [replace(b, store=store).worker(concurrency=CONCURRENCY) for store in (b.store, other)]
     await stack.enter_async_context(running(*(worker.run() for worker in workers)))
 
 
 async def test_promise_16_six_sales_of_more_than_a_third_of_the_wallet_are_two(open_workers: OpenWorkers) -> None:
     async with open_workers() as b, AsyncExitStack() as stack:
         await keep_lamports(b, 10 * SOL)
-        await b.at.set_faults(late={"transactions": EVERYBODY, "slots": 6})  # all six are prepared before one lands
+        await b.at.set_faults(late={"transactions": CONCURRENCY, "slots": 6})  # all six are prepared before one lands
         order_ids = [await b.post(sells_sol("4")) for _ in range(6)]
         await two_processes(b, stack)
         ended = await all_over(b, order_ids)

@@ -58,15 +58,17 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
         assert signed.signature == str(transaction.signatures[0]) == signature_text(signed.payload)
         assert signed.last_valid_height == unsigned.blockhash.last_valid_height
         message = message_of(signed.payload)
-        assert at.venue.asked == (signed.payload[1 + 2 * 64 :],), "the venue was asked about what is sent, and once"
+        assert at.venue.cosign_requests == (signed.payload[1 + 2 * 64 :],), (
+            "the venue signs exactly the message that is sent, once"
+        )
         assert message.payer == at.sealer().payer == at.wallet
         assert message.blockhash == unsigned.blockhash.hash
         assert message.instructions[1].program == Program.ASSOCIATED_TOKEN
         assert message.instructions[-1] == memo(attempt.memo(UNNAMED))
         before = await at.net.balance(at.key.pubkey())
         await at.lands(signed)
-        assert await at.amount(at.ours(at.mint_in)) == HELD - MAX_IN
-        assert await at.amount(at.ours(at.mint_out)) == OUT
+        assert await at.amount(at.own_account(at.mint_in)) == HELD - MAX_IN
+        assert await at.amount(at.own_account(at.mint_out)) == OUT
         assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - SIGNATURES
         await at.net.advance(2)
         landed = await at.net.rpc("getTransaction", signed.signature, VERSION_0)
@@ -81,7 +83,7 @@ async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Pa
         assert message_of(one.payload).blockhash == message_of(other.payload).blockhash
         for signed in (one, other):
             await at.lands(signed)
-        assert await at.amount(at.ours(at.mint_out)) == 2 * OUT
+        assert await at.amount(at.own_account(at.mint_out)) == 2 * OUT
 
 
 async def test_the_priority_fee_is_paid_for_the_limit_and_checked_against_the_cap(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ async def test_the_priority_fee_is_paid_for_the_limit_and_checked_against_the_ca
 
 async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
-        wrapped, pool = at.ours(WSOL), at.theirs(WSOL)
+        wrapped, pool = at.own_account(WSOL), at.venue_account(WSOL)
         vault = at.venue.key
         await at.net.land([open_for(vault, vault.pubkey(), Pubkey.from_string(WSOL))], vault)
         await at.net.advance(2)
@@ -130,7 +132,7 @@ async def test_sol_is_wrapped_on_the_way_in_and_unwrapped_on_the_way_out(tmp_pat
 async def test_a_wallet_without_the_tokens_is_reported(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:
         await at.lands(await at.seal(*at.honest()))
-        drain = transfer(at.ours(at.mint_in), at.theirs(at.mint_in), at.wallet, HELD - MAX_IN - 99)
+        drain = transfer(at.own_account(at.mint_in), at.venue_account(at.mint_in), at.wallet, HELD - MAX_IN - 99)
         message = compile_message(at.wallet, (drain,), (await at.build()).blockhash.hash)
         signature = Wallet(at.key.secret()).sign(message)
         await at.net.send(VersionedTransaction.from_bytes(assemble(message, [at.wallet], {at.wallet: signature})))
@@ -158,7 +160,7 @@ async def test_what_the_wallet_certainly_lacks_is_reported_before_anything_is_si
     async with sealing_setup(tmp_path) as at:
         poor = replace(at, key=await at.net.funded(2_900_000))
         await at.net.advance(2)
-        steps = (open_account(poor.wallet, poor.wallet, WSOL), pay(poor.wallet, poor.ours(WSOL), 2 * SOL))
+        steps = (open_account(poor.wallet, poor.wallet, WSOL), pay(poor.wallet, poor.own_account(WSOL), 2 * SOL))
         unsigned, quote = await poor.build(*steps, signers=()), replace(at.quote(mint_in=WSOL), max_in=2 * SOL)
         words = "holds 0.0029 SOL, and 2.00204428 SOL are needed: 2 SOL to swap, 0.00203928 SOL as rent"
         with pytest.raises(InsufficientFunds, match=words):
@@ -171,7 +173,7 @@ async def test_what_the_wallet_certainly_lacks_is_reported_before_anything_is_si
 async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(tmp_path: Path) -> None:
     """What is wrapped and not spent comes back in the end, too late for a fee that is taken first."""
     async with sealing_setup(tmp_path) as at:
-        wrapped = at.ours(WSOL)
+        wrapped = at.own_account(WSOL)
         balance = await at.net.balance(at.key.pubkey())
         all_of_it = balance - SIGNATURES - 2 * 2_039_280
         opens, sync = open_account(at.wallet, at.wallet, WSOL), call(Program.TOKEN, b"\x11", wrapped)
@@ -186,10 +188,10 @@ async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the
 async def test_the_price_is_read_for_shared_accounts_and_never_for_our_own(tmp_path: Path) -> None:
     """Else what we paid before were the market that we follow."""
     async with sealing_setup(tmp_path) as at:
-        asked: list[Sequence[str]] = []
+        requests: list[Sequence[str]] = []
 
         async def price(addresses: Sequence[str]) -> PriorityFee:
-            asked.append(addresses)
+            requests.append(addresses)
             return PriorityFee(7, 7)
 
         sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
@@ -197,9 +199,9 @@ async def test_the_price_is_read_for_shared_accounts_and_never_for_our_own(tmp_p
             at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
         )
         assert budget(message_of(sealed.signed.payload)).price == 7
-        [addresses] = asked
-        assert {at.vault, at.theirs(at.mint_in), at.theirs(at.mint_out)} <= set(addresses)
-        assert set(addresses).isdisjoint({at.wallet, at.ours(at.mint_in), at.ours(at.mint_out)})
+        [addresses] = requests
+        assert {at.vault, at.venue_account(at.mint_in), at.venue_account(at.mint_out)} <= set(addresses)
+        assert set(addresses).isdisjoint({at.wallet, at.own_account(at.mint_in), at.own_account(at.mint_out)})
 
 
 async def test_the_venues_explanation_comes_first_and_its_own_shortage_is_not_the_wallets(tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ async def test_the_venues_explanation_comes_first_and_its_own_shortage_is_not_th
         at.venue.means = Slippage("the price moved")
         with pytest.raises(Slippage, match="the price moved"):
             await at.seal(*steps)
-        assert at.venue.asked == ()
+        assert at.venue.cosign_requests == ()
 
 
 async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ async def test_past_the_deadline_nothing_is_signed(tmp_path: Path) -> None:
             await at.sealer().seal(
                 at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic(), an_attempt()
             )
-        assert at.venue.asked == ()
+        assert at.venue.cosign_requests == ()
 
 
 # Signatures
@@ -246,10 +248,15 @@ async def test_a_venue_that_need_not_sign_gets_no_message_to_sign(tmp_path: Path
     """Its program signs for its vault by itself."""
     async with sealing_setup(tmp_path) as at:
         at.chain.inside = (at.pays(), at.gets())
-        given = (at.ours(at.mint_in), at.ours(at.mint_out), at.theirs(at.mint_in), at.theirs(at.mint_out))
+        given = (
+            at.own_account(at.mint_in),
+            at.own_account(at.mint_out),
+            at.venue_account(at.mint_in),
+            at.venue_account(at.mint_out),
+        )
         steps = (at.opens(), call(PROGRAM, b"", at.wallet, *given, signers=[at.wallet]))
         signed = await at.seal(*steps)
-        assert (signed.payload[0], at.venue.asked) == (1, ())
+        assert (signed.payload[0], at.venue.cosign_requests) == (1, ())
 
 
 async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path) -> None:

@@ -29,10 +29,13 @@ GREEDY: dict[str, tuple[Rule, Callable[[SealingSetup], tuple[Instruction, ...]]]
         Rule.TOKEN,
         lambda at: (
             *at.honest(),
-            call(Program.TOKEN, b"\x04" + bytes(8), at.ours(at.other), STRANGER, at.wallet, signers=[at.wallet]),
+            call(Program.TOKEN, b"\x04" + bytes(8), at.own_account(at.other), STRANGER, at.wallet, signers=[at.wallet]),
         ),
     ),
-    "hands another token account of ours to its program": (Rule.UNTRADED, lambda at: at.calls(at.ours(at.other))),
+    "hands another token account of ours to its program": (
+        Rule.UNTRADED,
+        lambda at: at.calls(at.own_account(at.other)),
+    ),
     "calls another program": (Rule.PROGRAMS, lambda at: (*at.honest(), call(STRANGER, b"", at.wallet))),
     "builds for another payer": (
         Rule.SIGNERS,
@@ -55,7 +58,7 @@ async def test_the_message_of_a_greedy_venue_is_refused_before_signing(tmp_path:
         with pytest.raises(GuardError) as caught:
             await at.seal(*steps(at))
         assert caught.value.rule is rule
-        assert at.venue.asked == ()
+        assert at.venue.cosign_requests == ()
         assert at.chain.simulated == (1 if rule is Rule.RECEIVED else 0), "what can be refused at once is not simulated"
 
 
@@ -74,16 +77,23 @@ INSIDE: dict[str, tuple[Rule | None, Callable[[SealingSetup], tuple[Instruction,
         lambda at: (
             at.pays(),
             at.gets(),
-            call(Program.TOKEN, b"\x04\x01" + bytes(7), at.ours(at.mint_in), STRANGER, at.wallet, signers=[at.wallet]),
+            call(
+                Program.TOKEN,
+                b"\x04\x01" + bytes(7),
+                at.own_account(at.mint_in),
+                STRANGER,
+                at.wallet,
+                signers=[at.wallet],
+            ),
         ),
     ),
     "gives our account away": (
         Rule.OWNER,
-        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.mint_in), 2, STRANGER)),
+        lambda at: (at.pays(), at.gets(), authority(at, at.own_account(at.mint_in), 2, STRANGER)),
     ),
     "lets a stranger close our account": (
         Rule.CLOSE_AUTHORITY,
-        lambda at: (at.pays(), at.gets(), authority(at, at.ours(at.mint_out), 3, STRANGER)),
+        lambda at: (at.pays(), at.gets(), authority(at, at.own_account(at.mint_out), 3, STRANGER)),
     ),
     "takes lamports": (Rule.LAMPORTS, lambda at: (at.pays(), at.gets(), pay(at.wallet, at.vault, 1))),
     "takes our wallet": (
@@ -108,7 +118,7 @@ async def test_the_effects_of_a_venues_program_are_refused_before_signing(tmp_pa
         except GuardError as error:
             found = error.rule
         assert found is rule
-        assert len(at.venue.asked) == (1 if rule is None else 0)
+        assert len(at.venue.cosign_requests) == (1 if rule is None else 0)
 
 
 async def test_what_others_do_to_our_wallet_meanwhile_is_not_taken_for_the_swaps_doing(tmp_path: Path) -> None:

@@ -150,18 +150,21 @@ async def test_rule_4_an_order_is_signed_again_only_when_none_of_its_signatures_
         at.clock.meanwhile += [partial(at.advance, EXPIRED), second_expires]
         order_id = await b.post()
         async with b.working():
-            told = await b.settled(order_id)
-        assert told.count("submitted") == 3
+            statuses = await b.settled(order_id)
+        assert statuses.count("submitted") == 3
         view = await b.executed_once(order_id)
         first, second, _ = view["attempts"]
         assert [first["outcome"], second["outcome"]] == ["expired", "expired"]
         assert first["proof"]["signatures"] == [first["txHash"]]
         assert second["proof"]["signatures"] == [second["txHash"], first["txHash"]]
-        builds = [place for place, one in enumerate(at.request_log.requests) if one.method == "simulateTransaction"]
+        builds = [
+            place for place, request in enumerate(at.request_log.requests) if request.method == "simulateTransaction"
+        ]
         for attempt, (begun, ended) in zip((first, second), itertools.pairwise(builds), strict=True):
-            asked = at.request_log.requests[begun:ended]
-            place, search = [(n, one) for n, one in enumerate(asked) if one.method == "getSignatureStatuses"][-1]
-            height = [one for one in asked[:place] if one.method == "getEpochInfo"][-1]
+            requests = at.request_log.requests[begun:ended]
+            place = max(n for n, request in enumerate(requests) if request.method == "getSignatureStatuses")
+            search = requests[place]
+            height = [request for request in requests[:place] if request.method == "getEpochInfo"][-1]
             assert search.options == {"searchTransactionHistory": True}
             assert set(search.params[0]) == set(attempt["proof"]["signatures"])
             assert set(map(str, search.answer["value"])) == {"None"}
@@ -239,12 +242,12 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_reported_
             await b.ended(order_id)
         view = await b.executed_once(order_id)
         assert (view["finishedAt"], view["events"][-1]["final"]) == (view["finalizedAt"], True)
-        asked = b.at.request_log
-        assert {one.options["commitment"] for one in asked.of("getLatestBlockhash", "getMultipleAccounts")} == {
-            "confirmed"
-        }
-        assert {one.options["commitment"] for one in asked.of("simulateTransaction", "getTransaction")} == {"confirmed"}
-        assert {one.options["commitment"] for one in asked.of("getEpochInfo")} == {"finalized"}
+        log = b.at.request_log
+        reads = log.of("getLatestBlockhash", "getMultipleAccounts")
+        assert {request.options["commitment"] for request in reads} == {"confirmed"}
+        checks = log.of("simulateTransaction", "getTransaction")
+        assert {request.options["commitment"] for request in checks} == {"confirmed"}
+        assert {request.options["commitment"] for request in log.of("getEpochInfo")} == {"finalized"}
 
 
 async def until_looked(at: SettlementSetup, count: int) -> None:

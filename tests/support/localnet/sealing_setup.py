@@ -54,7 +54,7 @@ class ScriptedVenue(Venue[NoOptions]):
     steps: tuple[Instruction, ...] = ()
     means: VenueError | None = None
     failures: tuple[ProgramFailure, ...] = ()
-    asked: tuple[bytes, ...] = ()
+    cosign_requests: tuple[bytes, ...] = ()
     instead: Mapping[str, bytes] | None = None
 
     def __init__(self, chain: RpcChain, key: Keypair) -> None:
@@ -68,7 +68,7 @@ class ScriptedVenue(Venue[NoOptions]):
         return SwapInstructions(self.steps, blockhash, (str(self.key.pubkey()),))
 
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
-        self.asked += (message,)
+        self.cosign_requests += (message,)
         if self.instead is not None:
             return self.instead
         return {str(self.key.pubkey()): bytes(self.key.sign_message(message))}
@@ -139,18 +139,18 @@ class SealingSetup:
     def vault(self) -> str:
         return str(self.venue.key.pubkey())
 
-    def ours(self, mint: str) -> str:
+    def own_account(self, mint: str) -> str:
         return associated_token_account(self.wallet, mint)
 
-    def theirs(self, mint: str) -> str:
+    def venue_account(self, mint: str) -> str:
         return associated_token_account(self.vault, mint)
 
     def pays(self, amount: int = MAX_IN, mint: str = "") -> Instruction:
         mint = mint or self.mint_in
-        return transfer(self.ours(mint), self.theirs(mint), self.wallet, amount)
+        return transfer(self.own_account(mint), self.venue_account(mint), self.wallet, amount)
 
     def gets(self, amount: int = OUT) -> Instruction:
-        return transfer(self.theirs(self.mint_out), self.ours(self.mint_out), self.vault, amount)
+        return transfer(self.venue_account(self.mint_out), self.own_account(self.mint_out), self.vault, amount)
 
     def opens(self) -> Instruction:
         return open_account(self.wallet, self.wallet, self.mint_out)
@@ -160,8 +160,14 @@ class SealingSetup:
 
     def calls(self, *others: str) -> tuple[Instruction, ...]:
         """A call of the venue's program, which is given all that a swap needs, and more of its own."""
-        given: tuple[str, ...] = (self.wallet, self.vault, self.ours(self.mint_in), self.ours(self.mint_out), *others)
-        given += tuple(self.theirs(one) for one in (self.mint_in, self.mint_out, self.other))
+        given: tuple[str, ...] = (
+            self.wallet,
+            self.vault,
+            self.own_account(self.mint_in),
+            self.own_account(self.mint_out),
+            *others,
+        )
+        given += tuple(self.venue_account(one) for one in (self.mint_in, self.mint_out, self.other))
         return (self.opens(), call(PROGRAM, b"swap", *given, signers=[self.wallet, self.vault]))
 
     def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:

@@ -15,10 +15,10 @@ class Node:
     """A chain that answers, or does not."""
 
     def __init__(self) -> None:
-        self.up, self.asked = False, 0
+        self.up, self.requests = False, 0
 
     async def blockhash(self) -> Blockhash:
-        self.asked += 1
+        self.requests += 1
         if not self.up:
             raise Unreachable("refused")
         return Blockhash("hash", 1)
@@ -57,7 +57,7 @@ async def test_one_chain_that_can_be_reached_is_enough() -> None:
     chains = {Network.SOLANA: cast("Chain", away), Network.SIMULATED: cast("Chain", here)}
     reachability = Reachability(venues(Network.SOLANA, Network.SIMULATED), chains, Ticks())
     async with running(reachability.run()):
-        await until(lambda: away.asked > 2)
+        await until(lambda: away.requests > 2)
         assert reachability.trouble() == ""
 
 
@@ -68,4 +68,4 @@ async def test_a_chain_that_no_venue_settles_on_does_not_count() -> None:
     reachability = Reachability(venues(Network.SOLANA), chains, Ticks())
     async with running(reachability.run()):
         await until(reachability.trouble)
-        assert here.asked == 0
+        assert here.requests == 0

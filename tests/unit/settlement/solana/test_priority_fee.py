@@ -19,11 +19,11 @@ class Market:
     """A node's answers, and a record of the calls."""
 
     prices: Sequence[int] | Exception | None = (100,)
-    asked: list[Sequence[str]] = field(default_factory=list)
+    requests: list[Sequence[str]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
     async def __call__(self, addresses: Sequence[str]) -> Sequence[int]:
-        self.asked.append(addresses)
+        self.requests.append(addresses)
         await asyncio.sleep(0)
         if self.prices is None:
             await asyncio.Event().wait()
@@ -61,7 +61,7 @@ async def test_the_price_stays_between_floor_and_cap(prices: Sequence[int], expe
 
 async def test_a_floor_that_equals_the_cap_needs_no_request() -> None:
     market = Market()
-    assert [(await price_of(market, ManualClock(), 0, 0)(["pool"])).price, market.asked] == [0, []]
+    assert [(await price_of(market, ManualClock(), 0, 0)(["pool"])).price, market.requests] == [0, []]
 
 
 async def test_a_cap_below_the_market_is_logged_with_both_and_at_most_once_a_minute() -> None:
@@ -72,7 +72,7 @@ async def test_a_cap_below_the_market_is_logged_with_both_and_at_most_once_a_min
     for _ in range(20):
         clock.advance(REMEMBERED_SECONDS)
         await price(["pool"])
-    assert len(market.asked) == 21
+    assert len(market.requests) == 21
     assert market.told == ["90000 over 1000"] * 4, "at once, and after each minute"
     market.prices = (CAP,)
     clock.advance(REMEMBERED_SECONDS)
@@ -87,7 +87,7 @@ async def test_an_answer_counts_for_some_seconds_and_only_for_its_accounts() -> 
     assert [(await price(["b", "a"])).price, (await price(["a"])).price] == [100, 200]
     clock.advance(REMEMBERED_SECONDS)
     assert (await price(["a", "b"])).price == 200
-    assert market.asked == [["a", "b"], ["a"], ["a", "b"]]
+    assert market.requests == [["a", "b"], ["a"], ["a", "b"]]
 
 
 async def test_concurrent_callers_share_one_request_and_one_who_leaves_does_not_end_it() -> None:
@@ -98,7 +98,7 @@ async def test_concurrent_callers_share_one_request_and_one_who_leaves_does_not_
     await asyncio.sleep(0)
     leaving.cancel()
     assert [offer.price for offer in await asyncio.gather(*others)] == [100] * 3
-    assert len(market.asked) == 1
+    assert len(market.requests) == 1
 
 
 async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_logged_once() -> None:
@@ -113,7 +113,7 @@ async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_
         FLOOR,
     ]
     assert market.told == ["the node is away"]
-    assert len(market.asked) == 3, "a node that is away is not asked again at once"
+    assert len(market.requests) == 3, "a node that is away is not requests again at once"
     clock.advance(REMEMBERED_SECONDS)
     market.prices = (300,)
     assert (await price(["new"])).price == 300
@@ -133,6 +133,6 @@ async def test_new_accounts_do_not_fill_the_memory() -> None:
     for number in range(MOST_KNOWN + 1):
         await price([f"pool {number}"])
     await price([f"pool {MOST_KNOWN}"])
-    assert len(market.asked) == MOST_KNOWN + 1
+    assert len(market.requests) == MOST_KNOWN + 1
     await price(["pool 0"])
-    assert len(market.asked) == MOST_KNOWN + 2, "the oldest was forgotten"
+    assert len(market.requests) == MOST_KNOWN + 2, "the oldest was forgotten"

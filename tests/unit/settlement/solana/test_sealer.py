@@ -88,11 +88,11 @@ class Node:
     slot: int = 10
     after: State = field(default_factory=lambda: state(900, 50, lamports=SOL - FEE))
     failure: ProgramFailure | None = None
-    asked: int = 0
+    requests: int = 0
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
-        slot, accounts = self.shown[min(self.asked, len(self.shown) - 1)]
-        self.asked += 1
+        slot, accounts = self.shown[min(self.requests, len(self.shown) - 1)]
+        self.requests += 1
         return Accounts(slot, tuple(accounts.get(one) for one in addresses))
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
@@ -104,14 +104,14 @@ class Node:
 async def seal(
     node: Node,
     *steps: Instruction,
-    asked_for: Quote | None = None,
+    quoted: Quote | None = None,
     blockhash_slot: int = 0,
     pinned: frozenset[str] = frozenset({POOL_PROGRAM}),
 ) -> Sealed:
     rules = GuardRules(0, pins=Pins({quote().venue: pinned}))
     sealer = SolanaSealer(cast("SolanaChain", node), Wallet(KEY.secret()), rules, ManualClock())
     unsigned = SwapInstructions(steps or (SWAP,), Blockhash(address("blockhash"), 150, blockhash_slot))
-    return await sealer.seal(Pool(), asked_for or quote(), unsigned, 10**9, an_attempt())
+    return await sealer.seal(Pool(), quoted or quote(), unsigned, 10**9, an_attempt())
 
 
 async def refused(node: Node, *steps: Instruction, blockhash_slot: int = 0) -> VenueError:
@@ -129,7 +129,7 @@ async def test_only_the_operators_pins_count_and_not_the_adapters_own_list() -> 
     with pytest.raises(GuardError, match=f"{POOL_PROGRAM} is not pinned for {quote().venue}"):
         await seal(Node([(10, state())]), pinned=frozenset())
     with pytest.raises(GuardError, match="is not pinned"):
-        await seal(Node([(10, state())]), asked_for=replace(quote(), venue="another"))
+        await seal(Node([(10, state())]), quoted=replace(quote(), venue="another"))
 
 
 PAYS = call(Program.TOKEN, b"\x03" + (100).to_bytes(8, "little"), OURS_IN, VAULT_IN, WALLET, signers=[WALLET])
@@ -169,10 +169,10 @@ async def test_promise_17_a_lack_of_funds_is_confirmed_as_of_a_later_slot() -> N
     assert (type(error), error.retryable, error.shared) == (Unreachable, True, True)
     shown = Node([(slot, POOR) for slot in (10, 10, 11, 13, 14)])
     assert isinstance(await refused(shown, blockhash_slot=10), InsufficientFunds)
-    assert shown.asked == 5, "no longer than it takes"
-    standing = Node([(10, POOR)])
-    assert isinstance(await refused(standing, blockhash_slot=10), InsufficientFunds)
-    assert standing.asked == 2 + len(FRESHER_PAUSES), "a chain that stands is not waited for"
+    assert shown.requests == 5, "no longer than it takes"
+    stopped = Node([(10, POOR)])
+    assert isinstance(await refused(stopped, blockhash_slot=10), InsufficientFunds)
+    assert stopped.requests == 2 + len(FRESHER_PAUSES), "a chain without new blocks is not waited for"
 
 
 async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not_frozen_for_good() -> None:
