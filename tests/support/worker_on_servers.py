@@ -2,15 +2,16 @@
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.event import Event
-from dexexec.domain.quote import Quote
+from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.swap import Landed, NotSeen
 from dexexec.domain.token import USDC, WSOL
 from dexexec.execution.retry_policy import RetryPolicy
@@ -24,11 +25,13 @@ from dexexec.venue import Network, Slippage
 from dexexec.venues.router import Router
 from tests.support.orders_on_servers import OrdersOnServers
 from tests.support.recording_dispatcher import LateDispatcher
-from tests.support.scripted import ScriptedChain, ScriptedVenue
+from tests.support.scripted import ScriptedChain, ScriptedVenue, quote_of
 from tests.support.worker_parts import pipeline_and_watcher
 
 MOVED = {WSOL: -10_000_000, USDC: 1_500_000}
 LANDED = Landed(MOVED, 5_000, 7, finalized=True)
+WELL_FILLED = replace(LANDED, moved={**MOVED, USDC: 1_503_000})
+"""A fill that is better than the quote."""
 CONFIRMED = Landed(MOVED, 5_000, 7, finalized=False)
 ALIVE = NotSeen(height=1, history=True, node="n", slot=30)
 EXPIRED = NotSeen(height=151, history=True, node="n", slot=190)
@@ -121,3 +124,18 @@ async def failing_to_build(_: Quote) -> bytes:
 def quotes_of(event: Event) -> dict[str, Any]:
     quotes: Any = event.detail["quotes"]
     return {quote["venue"]: quote for quote in quotes}
+
+
+def quoting(venue: str, **changes: object) -> Callable[[SwapRequest], Awaitable[Quote]]:
+    """Valid quotes of a venue, with these changes."""
+
+    async def quote(request: SwapRequest) -> Quote:
+        return quote_of(venue, request, 1_500_000, **changes)
+
+    return quote
+
+
+async def waits_for(b: Bench, order_id: UUID, reason: str) -> bool:
+    """Whether the order shows this reason to wait."""
+    waiting = (await b.view(order_id))["waitingFor"]
+    return waiting is not None and waiting["reason"] == reason
