@@ -81,6 +81,7 @@ class Blocks:
 
     def at(self, commitment: Commitment, lag: int = 0) -> Block:
         """The newest block of a commitment, on a node that is `lag` blocks behind."""
+        # A chain younger than the depth has its first block as the finalized one.
         depth = min(DEPTH[commitment], self.tip.height - self._root_height) + lag
         return self._blocks[-1 - depth] if depth < len(self._blocks) else self._blocks[0]
 
@@ -91,6 +92,7 @@ class Blocks:
     def usable(self, blockhash: str, view: Block) -> Block | None:
         """The block of a blockhash that is valid as seen from `view`. None: unknown there, or too old."""
         block = self._by_hash.get(blockhash)
+        # A lagging node has not seen newer blocks, so their blockhashes are unknown to it.
         return block if block and block.height <= view.height <= block.last_valid_height else None
 
     def on_top(self, slot: int, lag: int = 0) -> int:

@@ -61,6 +61,7 @@ async def serve(options: Options, stop: asyncio.Event, show: Callable[[str], Non
 @asynccontextmanager
 async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
     """A localnet for the duration of the block. Raises `StartupError` if it cannot start."""
+    # The ports first: if one is taken, no ledger is created.
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
         ledger = Ledger(journal, Runtime(), time.time)
         notes = _load(ledger, options)

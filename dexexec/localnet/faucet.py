@@ -44,6 +44,7 @@ def funding_instructions(
     mint, lamports. Empty if it does already. Raises `FaucetError`."""
     if mint is None:
         account = account_at(owner)
+        # Only what is missing, so that a repeated call gives nothing more.
         missing = amount - (account.lamports if account else 0)
         return [_transfer(faucet, owner, missing)] if missing > 0 else []
     _check_mint(faucet, mint, decimals, account_at(mint))
@@ -69,6 +70,7 @@ def _check_mint(faucet: Pubkey, mint: Pubkey, decimals: int, account: Account | 
         raise FaucetError(f"the account {mint} exists and is not a mint of the SPL Token program")
     if state.decimals != decimals:
         raise FaucetError(f"the mint {mint} has {state.decimals} decimals, not {decimals}")
+    # Wrapped SOL needs no authority: it is lamports.
     if mint != encoding.NATIVE_MINT and state.mint_authority != faucet:
         raise FaucetError(f"the mint {mint} is not one of the faucet's: only its own authority can mint")
 

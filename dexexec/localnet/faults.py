@@ -66,6 +66,7 @@ class Faults:
 
     def answer(self, methods: set[str]) -> AnswerFault | None:
         """The fault for the next request, of one method or of those in a batch. Counts the request."""
+        # In the order of the list, so that a test can script a sequence of answers.
         for fault in self.answers:
             if fault.requests > 0 and (not fault.methods or fault.methods & methods):
                 fault.requests -= 1
@@ -129,6 +130,7 @@ def _object(value: object, name: str) -> dict[str, Any]:
 
 def _count(values: dict[str, Any], name: str, most: int = 1_000_000, *, where: str = "", default: int = 0) -> int:
     value = values.pop(name, default)
+    # A bool is an int in Python, and `true` in JSON is no count.
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise InvalidParamsError(f"{where}{name}: must be an integer from 0 to {most}")
     return value

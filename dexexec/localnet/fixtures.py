@@ -17,6 +17,7 @@ ELF = b"\x7fELF"
 def read_program(argument: str) -> tuple[Pubkey, bytes]:
     """A program's address and its ELF file (`solana program dump`). Raises `StartupError`."""
     address, path = _split(argument, "--program")
+    # Checked here: LiteSVM's error for other files does not name the file.
     elf = _read(path, "--program")
     if not elf.startswith(ELF):
         raise StartupError(f"--program {path}: not an ELF file; get one with `solana program dump ID FILE`")

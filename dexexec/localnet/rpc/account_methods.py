@@ -102,6 +102,7 @@ def _filters(options: Mapping[str, Any]) -> list[Filter]:
         raise InvalidParamsError("filters must be a list of objects with dataSize, memcmp or tokenAccountState")
     if len(filters) > MAX_FILTERS:
         raise InvalidParamsError(f"Too many filters provided; max {MAX_FILTERS}")
+    # Copied, because `popitem` would change the request.
     return [_filter(*entry.popitem()) for entry in map(dict, filters)]
 
 
@@ -120,6 +121,7 @@ def _filter(kind: str, value: Any) -> Filter:
 
 def _memcmp_bytes(value: Mapping[str, Any]) -> bytes:
     given = value.get("bytes")
+    # Before decoding: base58 takes quadratic time.
     if isinstance(given, str | list) and len(given) > MAX_MEMCMP_LENGTH:
         raise InvalidParamsError("memcmp.bytes: at most 128 bytes can be compared")
     try:
@@ -134,6 +136,7 @@ def _token_balance(call: Call) -> dict[str, Any]:
     view = call.view(call.options(1))
     held = encoding.token_account(call.ledger.account(call.pubkey(0, "address"), view))
     decimals = call.ledger.decimals(held.mint) if held else None
+    # Without its mint an amount has no decimals to show.
     if held is None or decimals is None:
         raise InvalidParamsError("could not find account: it does not exist, or is not a token account")
     return with_context(view, encoding.amount_body(held.amount, decimals))

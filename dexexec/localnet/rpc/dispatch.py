@@ -26,6 +26,7 @@ def parse(body: bytes) -> Any:
     """Parses a request body. Raises `RpcError`."""
     try:
         return json.loads(body)
+    # Deeply nested JSON exhausts the parser's stack.
     except (ValueError, RecursionError) as error:
         raise RpcError(PARSE_ERROR, "Parse error") from error
 
@@ -41,6 +42,7 @@ def answer(document: Any, node: Node, methods: Mapping[str, Method]) -> Any:
     if not isinstance(document, list):
         return _answer_one(document, node, methods)
     if not document:
+        # JSON-RPC 2.0 defines an empty batch as an invalid request.
         return error_body(None, RpcError(INVALID_REQUEST, "Invalid request"))
     answers = [body for call in document if (body := _answer_one(call, node, methods)) is not None]
     return answers or None
@@ -79,6 +81,7 @@ def _answer_one(document: Any, node: Node, methods: Mapping[str, Method]) -> dic
         body = {"jsonrpc": "2.0", "result": result, "id": _id(document)}
     except RpcError as error:
         body = error_body(_id(document), error)
+    # Nothing was stored, and memory was put back: the client may send the transaction again.
     except sqlite3.Error as error:
         body = error_body(_id(document), RpcError(INTERNAL_ERROR, f"Internal error: the journal failed ({error})"))
     # A call without an id is a notification.

@@ -53,6 +53,7 @@ def encoded(data: bytes, data_format: DataFormat) -> Any:
     end = None if data_format.length is None else data_format.offset + data_format.length
     cut = data[data_format.offset : end]
     if data_format.encoding != "base58":
+        # Also for jsonParsed: what has no parser is shown in base64.
         return [base64.b64encode(cut).decode(), "base64"]
     if len(cut) > BASE58_LIMIT:
         raise RpcError(
@@ -149,6 +150,7 @@ def _parsed(account: Account, decimals: Callable[[Pubkey], int | None]) -> dict[
             "isNative": held.is_native is not None,
         }
         if held.is_native is not None:
+            # Wrapped SOL: the rent is not part of the token amount.
             info["rentExemptReserve"] = amount_body(held.is_native, NATIVE_DECIMALS)
         if held.delegate is not None:
             info |= {"delegate": str(held.delegate), "delegatedAmount": amount_body(held.delegated_amount, places)}

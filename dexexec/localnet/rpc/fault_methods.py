@@ -12,6 +12,7 @@ MAX_ADVANCE = 10_000
 
 
 def _set(call: Call) -> dict[str, Any]:
+    # All faults are replaced: those that are not given end.
     call.node.faults = read(call.options(0))
     return call.node.faults.body()
 
@@ -26,6 +27,7 @@ def _fork(call: Call) -> dict[str, Any]:
 
 
 def _advance(call: Call) -> int:
+    # One by one, so that late transactions land in their own slots.
     for _ in range(call.integer(0, "slots", MAX_ADVANCE)):
         call.ledger.tick()
     return call.node.block(Commitment.PROCESSED).slot

@@ -36,6 +36,7 @@ def _block_height(call: Call) -> int:
 
 def _block_time(call: Call) -> int:
     slot = call.integer(0, "slot")
+    # A lagging node has not seen newer blocks.
     time = call.ledger.time_of(slot) if slot <= call.node.block(Commitment.PROCESSED).slot else None
     if time is None:
         message = f"Slot {slot} was skipped, or missing in long-term storage"

@@ -45,6 +45,7 @@ class Call:
 
     def optional(self, place: int) -> Any:
         """A parameter, None if it is missing."""
+        # Clients may leave out trailing parameters.
         return self.params[place] if place < len(self.params) else None
 
     def pubkey(self, place: int, name: str) -> Pubkey:
@@ -101,6 +102,7 @@ def with_context(view: Block, value: Any) -> dict[str, Any]:
 
 def read_commitment(options: Mapping[str, Any], key: str = "commitment") -> Commitment:
     """The requested commitment, by default finalized."""
+    # An explicit null counts as missing, as for a node.
     value = options.get(key) or Commitment.FINALIZED
     if value not in list(Commitment):
         raise InvalidParamsError(f"{key} must be one of {', '.join(Commitment)}, not {value!r}")

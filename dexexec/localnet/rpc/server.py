@@ -105,6 +105,7 @@ class RpcHandler(RequestHandler):
         if node is None:
             self._refuse(404, "there is only one node here, at /")
             return
+        # Required by nodes as well: browsers send other types without a preflight request.
         if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
             self._refuse(415, "Supplied content type is not allowed. Content-Type: application/json is required")
             return
@@ -213,6 +214,7 @@ class SocketHandler(WebSocketHandler):
         answer = dispatch.answer(document, self._node, self._subscriptions.methods)
         if answer is not None:
             self._send(answer)
+        # After the answer: the client must have the subscription number before its notification.
         self._subscriptions.catch_up()
 
     def on_close(self) -> None:
@@ -227,6 +229,7 @@ class SocketHandler(WebSocketHandler):
         try:
             self._queue.put_nowait(json.dumps(body, separators=(",", ":")))
         except asyncio.QueueFull:
+            # The messages for a client that does not read would fill the memory.
             self.close(TOO_SLOW, "too slow")
 
     async def _write(self) -> None:
@@ -254,6 +257,7 @@ def make_server(cluster: Cluster) -> HTTPServer:
     path = r"/(?:nodes/([A-Za-z0-9_-]{1,40}))?"
     application = Application(
         [
+            # The handshake first, because both handlers share the path.
             Rule(_Upgrade(path), SocketHandler, arguments),
             Rule(PathMatches(r"/health"), HealthHandler),
             Rule(PathMatches(path), RpcHandler, arguments),

@@ -11,6 +11,7 @@ from dexexec.localnet.rpc.request import Call, Method, Node, read_commitment, wi
 
 MAX_SUBSCRIPTIONS = 10_000
 
+# Unique across all sockets, as on a node.
 _ids = count(1)
 
 
@@ -80,6 +81,7 @@ class Subscriptions:
 
     def _notify_signatures(self, landed: bytes | None) -> None:
         for number, subscription in list(self._signatures.items()):
+            # After a new block or a fork (None) any signature may have reached its commitment.
             if landed not in {None, subscription.signature}:
                 continue
             view = self._node.block(subscription.commitment)

@@ -130,6 +130,7 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
         body["accountKeys"] = [str(key) for key in message.account_keys]
         body["instructions"] = [_compiled(call) for call in message.instructions]
     else:
+        # No program is parsed here: jsonParsed differs only in how keys are shown.
         body["accountKeys"] = _key_bodies(message, landed.meta["loadedAddresses"])
         keys = [key["pubkey"] for key in body["accountKeys"]]
         body["instructions"] = [_partly_decoded(call, keys) for call in message.instructions]

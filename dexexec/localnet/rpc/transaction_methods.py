@@ -101,6 +101,7 @@ def _accounts_after(call: Call, wanted: Any, result: ExecutionResult, view: Bloc
 def _account_after(
     call: Call, address: Pubkey, result: ExecutionResult, view: Block, data_format: encoding.DataFormat
 ) -> Any:
+    # What the transaction did not touch is read from the ledger.
     after = result.accounts.get(address)
     if after is None:
         return account_of(call, address, view, data_format)
@@ -126,6 +127,7 @@ def _submission(call: Call, options: Mapping[str, Any]) -> Submission:
         transaction.sanitize()
     except (ValueError, SanitizeError) as error:
         raise InvalidParamsError(f"failed to deserialize the transaction: {error}") from error
+    # Trailing bytes would be a second form of the same transaction.
     if not isinstance(transaction.message, Message | MessageV0) or bytes(transaction) != raw:
         raise InvalidParamsError("failed to deserialize the transaction: it is neither legacy nor of version 0")
     return Submission(transaction, raw)
@@ -148,6 +150,7 @@ def _with_blockhash(submission: Submission, block: Block) -> Submission:
         header.num_readonly_signed_accounts,
         header.num_readonly_unsigned_accounts,
     )
+    # Messages are immutable, so a new one is built.
     new: Message | MessageV0
     if isinstance(old, MessageV0):
         new = MessageV0(header, keys, blockhash, steps, old.address_table_lookups)
@@ -190,6 +193,7 @@ def _status(call: Call, signature: bytes, view: Block, *, search: bool) -> dict[
     landed = call.ledger.transaction(signature, view)
     if landed is None or forgets is ForgottenStatuses.ALL:
         return None
+    # A node keeps recent statuses in memory and searches older ones only on request.
     if not search and (forgets is ForgottenStatuses.RECENT or landed.slot < view.slot - RECENT_SLOTS):
         return None
     commitment = _commitment(call, landed)
