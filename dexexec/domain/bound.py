@@ -1,9 +1,7 @@
-"""The bound of an order: the worst amounts that it accepts, fixed once in the record for all venues, rounds and
-restarts.
+"""The bound of an order: the worst amounts that it accepts, fixed once for all venues, rounds and restarts.
 
 A client gives it as an amount or a price; otherwise the first round's best quote and the order's slippage fix it. A
-price is output tokens per input token of the pair, for both sides: at 150 SOL/USDC a buy gets at least 150 USDC per SOL
-that it spends, a sell pays at most 150 per SOL that it gets. Rounding never loosens a bound.
+price is output tokens per input token of the pair, for both sides. Rounding never loosens a bound.
 """
 
 import math

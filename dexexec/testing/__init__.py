@@ -1,10 +1,5 @@
-"""For authors of adapters: the contract that every adapter must keep, as checks for any test runner.
+"""The contract that every adapter must keep, as checks for any test runner. Public, for authors of adapters.
 
-    from dexexec.testing.contract import CHECKS, report
-    from dexexec.testing.harness import Harness
-
-    for check in CHECKS:
-        await check(Harness(MyVenue))  # raises ContractViolation
-
-`python -m dexexec adapters check NAME` runs the same checks and prints a report.
+`for check in dexexec.testing.contract.CHECKS: await check(dexexec.testing.harness.Harness(MyVenue))` runs all of them
+and raises `ContractViolation`. `python -m dexexec adapters check NAME` runs the same checks and prints a report.
 """

@@ -1,12 +1,10 @@
-"""The kill soak: orders keep arriving while everything is killed, stopped and continued at random; then it heals.
+"""The kill soak: orders arrive while processes, servers and networks fail at random; then all faults end.
 
-    uv run python -m tests.chaos.soak --minutes 20 --seed 7 --chain localnet
-
-Orders settle with real transactions on a localnet, which is hurt like everything else, or on the simulated chain.
-
-What is done to what, and when, comes from the seed; how the processes interleave does not, so a seed gives the same
-faults again and not the same run. The exit code is 0 only if no promise was broken.
+uv run python -m tests.chaos.soak --minutes 20 --seed 7 --chain localnet
 """
+
+# The seed decides which faults happen and when, but not how the processes interleave: the same seed repeats the faults
+# and not the run. The exit code is 0 only if no promise was broken.
 
 import argparse
 import asyncio

@@ -1,10 +1,9 @@
-"""An event loop whose time is virtual, for several simulated processes at once.
+"""An event loop with virtual time, for several simulated processes at once."""
 
-Waiting costs no time: when nothing is ready, time jumps to the next timer. Each `Process` is served in the order that
-asyncio promises (first come, first served); which process comes next is drawn by the seed, as between real processes.
-What a process does is recognized by the context of its callbacks, so that one can be frozen (SIGSTOP: its callbacks and
-timers wait) and killed (SIGKILL: they never run; no `finally` of its has an effect).
-"""
+# Waiting costs no time: when nothing is ready, time jumps to the next timer. Each `Process` is served in the order that
+# asyncio promises (first come, first served); the seed draws which process comes next, as between real processes. The
+# context of a callback shows which process it belongs to, so that one can be frozen (SIGSTOP: its callbacks and timers
+# wait) and killed (SIGKILL: they never run, and no `finally` has an effect).
 
 import asyncio
 import contextvars

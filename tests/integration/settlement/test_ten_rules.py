@@ -1,16 +1,15 @@
-"""The ten rules for sending a swap at most once, each on a real chain, by what went over the wire and what landed.
+"""The ten rules for sending a swap at most once, each on a real chain, by what was sent and what landed."""
 
-1. Signed bytes, signature and last valid height are stored before the first send.
-2. A blockhash lives for 150 blocks: heights are compared, not slots.
-3. The same bytes are sent again every two seconds, until they are confirmed or expired.
-4. Signed again only when the finalized height is past the last valid one and the whole history knows no signature.
-5. A send without an answer is unknown, never failed.
-6. "Already processed" means: look. A landed error is final: the fee is paid, and nothing else happened.
-7. One commitment for blockhash and preflight; acted upon when confirmed, booked when finalized.
-8. The first send is checked by the node, those after it are not.
-9. The compute unit limit comes from a simulation, and its price is paid for the limit, also by what fails.
-10. Version 0; SOL is wrapped, swapped and unwrapped in one transaction.
-"""
+# 1. Signed bytes, signature and last valid height are stored before the first send.
+# 2. A blockhash is valid for 150 blocks: heights are compared, not slots.
+# 3. The same bytes are sent again every two seconds, until they are confirmed or expired.
+# 4. Signed again only when the finalized height is past the last valid one and no signature is in the whole history.
+# 5. A send without an answer is unknown, never failed.
+# 6. "Already processed" means: look. A landed error is final: the fee is paid, and nothing else happened.
+# 7. One commitment for blockhash and preflight; acted upon when confirmed, recorded as final when finalized.
+# 8. No send is checked by a node (`skipPreflight`): the same message was simulated before it was signed.
+# 9. The compute unit limit comes from a simulation, and its price is paid for the limit, also by what fails.
+# 10. Version 0; SOL is wrapped, swapped and unwrapped in one transaction.
 
 import itertools
 import math

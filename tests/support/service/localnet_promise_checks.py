@@ -1,10 +1,9 @@
-"""The oracle for orders that settle on a localnet: it reads over JSON-RPC from the chain itself what landed.
+"""The oracle for orders that settle on a localnet: it reads over JSON-RPC from the chain itself what landed."""
 
-It reads every finalized transaction of the wallet, and of the vaults that these traded with, and fails unless
-* each one that the wallet paid for is recorded as an attempt, and each attempt's record matches the chain;
-* each swap moved the same amounts for the wallet and for the vaults;
-* wallet and vaults now hold, to the unit, what they were given plus the orders' fills, less the network fees.
-"""
+# It reads every finalized transaction of the wallet, and of the vaults that these traded with, and fails unless
+# * each one that the wallet paid for is recorded as an attempt, and each attempt's record matches the chain;
+# * each swap moved the same amounts for the wallet and for the vaults;
+# * wallet and vaults now hold, to the unit, what they were given plus the orders' fills, less the network fees.
 
 import json
 import urllib.request
