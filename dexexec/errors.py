@@ -3,8 +3,9 @@
 The errors that a venue may raise are a closed set in `dexexec.venue`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dexexec.domain.funds import Shortfall
 
@@ -35,6 +36,7 @@ def install_hint(extra: str) -> str:
 #    +- OrderNotFoundError        404
 #    +- TooManyOrdersError        429
 #    +- TooManyConnectionsError   503
+#    +- TooLateError              409, something was signed for the order
 #    +- TooManyReadsError         429
 #    +- VenuesUnavailableError    503
 #    +- ReadsBusyError            503
@@ -120,6 +122,8 @@ class RequestError(DexexecError):
     retry_after: float | None = None
     fields: Sequence[FieldProblem] = ()
     order_id: str | None = None
+    about: Mapping[str, object] = MappingProxyType({})
+    """More members of the problem document."""
 
 
 class MalformedBodyError(RequestError):
@@ -220,6 +224,19 @@ class TooManyConnectionsError(RequestError):
     title = "Too many connections"
     retryable = True
     retry_after = 1.0
+
+
+class TooLateError(RequestError):
+    """The order cannot be cancelled: a transaction was signed for it, or it has ended. It goes on as if nothing had
+    happened; the document has its `status` and newest `attempt`."""
+
+    code = "too-late"
+    http_status = 409
+    title = "The order can no longer be cancelled"
+
+    def __init__(self, detail: str, about: Mapping[str, object]) -> None:
+        super().__init__(detail)
+        self.about = about
 
 
 class TooManyReadsError(RequestError):

@@ -22,6 +22,8 @@ from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.read_gate import (
+    CANCELS_AT_ONCE,
+    CANCELS_PER_CLIENT,
     LISTS_AT_ONCE,
     LISTS_PER_CLIENT,
     ORDERS_AT_ONCE,
@@ -35,6 +37,7 @@ from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.status import Status
@@ -72,6 +75,13 @@ class OrderHistory(Protocol):
         """Summaries, newest first."""
 
 
+class OrderCancelling(Protocol):
+    """The part of `dexexec.store.Store` that cancels orders."""
+
+    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+        """Cancel an order, if nothing was signed for it; None if it does not exist."""
+
+
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
 
@@ -90,6 +100,7 @@ class Api:
     reader: BodyReader
     intake: OrderIntake
     history: OrderHistory
+    cancelling: OrderCancelling
     readiness: Readiness
     clock: Clock
     observer: Observer
@@ -98,6 +109,7 @@ class Api:
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
+    cancels: ReadGate = field(default_factory=lambda: ReadGate(CANCELS_AT_ONCE, CANCELS_PER_CLIENT))
     quoting: ReadGate = field(default_factory=lambda: ReadGate(QUOTES_AT_ONCE, QUOTES_PER_CLIENT))
     refusals: Pacer = field(default_factory=lambda: Pacer(1))
     """Turns for invalid orders: posting goes before all other requests, and must not be a way to keep the event loop

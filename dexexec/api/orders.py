@@ -16,10 +16,18 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from dexexec.api.explanation import explain
 from dexexec.api.handler import Api, ApiHandler, client_address
 from dexexec.api.problems import MethodNotAllowedError
+from dexexec.domain.cancellation import TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
-from dexexec.errors import FieldProblem, InvalidIdempotencyKeyError, InvalidQueryError, OrderNotFoundError, RequestError
+from dexexec.errors import (
+    FieldProblem,
+    InvalidIdempotencyKeyError,
+    InvalidQueryError,
+    OrderNotFoundError,
+    RequestError,
+    TooLateError,
+)
 from dexexec.intake.order_body import SHOWN, require_json
 from dexexec.store import Created, Cursor
 
@@ -94,12 +102,8 @@ class ExecuteHandler(ApiHandler):
             self._accepting.cancel()
 
 
-class OrderHandler(ApiHandler):
-    """`GET /api/orders/{id}`."""
-
-    async def get(self, order_id: str) -> None:
-        """The order with its events, quotes and attempts."""
-        self.answer(await self.find(order_id))
+class OrderLookup(ApiHandler):
+    """Base of handlers whose path names an order."""
 
     async def find(self, order_id: str) -> dict[str, object]:
         """The order of a path. Raises `OrderNotFoundError`."""
@@ -111,10 +115,32 @@ class OrderHandler(ApiHandler):
             raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
         return order
 
+
+class OrderHandler(OrderLookup):
+    """`GET` and `DELETE /api/orders/{id}`."""
+
+    async def get(self, order_id: str) -> None:
+        """The order with its events, quotes and attempts."""
+        self.answer(await self.find(order_id))
+
     head = get
 
+    async def delete(self, order_id: str) -> None:
+        """Cancel the order: 200 once it is `cancelled`, however often this is repeated; 409 once it is too late."""
+        answer = None
+        if _UUID.fullmatch(order_id):
+            async with self.reading(self.api.cancels):
+                answer = await self.api.cancelling.cancel(UUID(order_id))
+        if answer is None:
+            raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
+        if isinstance(answer, TooLate):
+            raise too_late(answer)
+        if answer.repeated:
+            self.set_header("Idempotent-Replayed", "true")
+        self.answer({"orderId": order_id.lower(), "status": Status.CANCELLED, "seq": answer.seq})
 
-class ExplainHandler(OrderHandler):
+
+class ExplainHandler(OrderLookup):
     """`GET /api/orders/{id}/explain`."""
 
     async def get(self, order_id: str) -> None:
@@ -143,6 +169,15 @@ class OrdersHandler(ApiHandler):
         self.answer({"orders": rows[:limit], "next": following})
 
     head = get
+
+
+def too_late(answer: TooLate) -> TooLateError:
+    """The refusal for an order that cannot be cancelled any more."""
+    about: dict[str, object] = {"orderId": str(answer.order_id), "orderStatus": answer.status.value}
+    if answer.attempt is None:
+        return TooLateError(f"the order has ended: it is {answer.status}", about)
+    detail = f"attempt {answer.attempt['attempt']} is signed ({answer.attempt['outcome']}): the order goes on"
+    return TooLateError(detail, {**about, "attempt": dict(answer.attempt)})
 
 
 def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:

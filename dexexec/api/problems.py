@@ -23,6 +23,7 @@ from dexexec.errors import (
     QueueFullError,
     ReadsBusyError,
     RequestError,
+    TooLateError,
     TooManyConnectionsError,
     TooManyOrdersError,
     TooManyReadsError,
@@ -138,6 +139,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             OriginNotAllowedError,
             TooManyConnectionsError,
             TooManyOrdersError,
+            TooLateError,
             TooManyReadsError,
             ReadsBusyError,
             VenuesUnavailableError,
@@ -187,7 +189,7 @@ def document(error: RequestError, request_id: str) -> dict[str, object]:
         body["retryAfterMs"] = math.ceil(error.retry_after * 1000)
     if error.order_id is not None:
         body["orderId"] = error.order_id
-    return body
+    return body | dict(error.about)
 
 
 def headers(error: RequestError) -> dict[str, str]:

@@ -20,6 +20,8 @@ ORDERS_AT_ONCE, ORDERS_PER_CLIENT = 2, 256
 """Reads that run at once, and the limit of one client's reads in flight: waiting, running, or with an answer that it
 has not read. Running reads use the connections of the read pool (`bootstrap.connections`), which has some more for the
 feed."""
+CANCELS_AT_ONCE, CANCELS_PER_CLIENT = 8, 1_024
+"""The same for cancelling. They never wait behind reads: somebody who cancels is in a hurry."""
 QUOTES_AT_ONCE, QUOTES_PER_CLIENT = 4, 16
 """The same for quotes without an order. Each is a round at every venue."""
 WAIT_SECONDS = 2.0

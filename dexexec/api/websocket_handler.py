@@ -12,11 +12,14 @@ from tornado.iostream import IOStream
 
 from dexexec.api import websocket_connection, websocket_messages
 from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
+from dexexec.api.orders import too_late
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
-from dexexec.api.websocket_messages import BadMessageError, Subscribe, Unsubscribe
+from dexexec.api.websocket_messages import BadMessageError, Cancel, Subscribe, Unsubscribe
 from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
+from dexexec.domain.cancellation import TooLate
 from dexexec.domain.stream_error import StreamErrorCode
+from dexexec.errors import UnavailableError
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
 
@@ -97,6 +100,7 @@ class SocketHandler(ApiHandler):
         self._limits = api.settings
         self._registry = registry
         self._closing = False
+        self._cancels: set[asyncio.Task[None]] = set()
         self._alive = True
 
     async def get(self, *_args: str) -> None:
@@ -149,10 +153,13 @@ class SocketHandler(ApiHandler):
             if self.pay(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
             return
-        if isinstance(command, Subscribe):
-            self._subscribe(command)
-        else:
-            self._unsubscribe(command)
+        match command:
+            case Subscribe():
+                self._subscribe(command)
+            case Unsubscribe():
+                self._unsubscribe(command)
+            case Cancel():
+                self._start_cancel(command)
 
     def on_closing(self) -> None:
         """Nothing more may be sent, because the peer closes or has gone."""
@@ -209,6 +216,27 @@ class SocketHandler(ApiHandler):
             )
         else:
             self._outbox.send(websocket_messages.unsubscribed(command.order_id, seq))
+
+    def _start_cancel(self, command: Cancel) -> None:
+        # A task, as the socket must go on while Postgres is slow. The budget of messages bounds how many there are.
+        task = asyncio.create_task(self._cancel(command.order_id))
+        self._cancels.add(task)
+        task.add_done_callback(self._cancels.discard)
+
+    async def _cancel(self, order_id: UUID) -> None:
+        """Cancel an order and answer. It goes on if the socket closes meanwhile: the client has asked for it."""
+        try:
+            answer = await self.api.cancelling.cancel(order_id)
+        except UnavailableError as error:
+            text = f"the order may be cancelled: send it again ({error})"
+            self._answer_error(BadMessageError(StreamErrorCode.UNAVAILABLE, text, order_id))
+            return
+        if answer is None:
+            self._answer_error(BadMessageError(StreamErrorCode.ORDER_NOT_FOUND, "there is no such order", order_id))
+        elif isinstance(answer, TooLate):
+            self._answer_error(BadMessageError(StreamErrorCode.TOO_LATE, str(too_late(answer)), order_id))
+        else:
+            self._outbox.send(websocket_messages.cancelled(order_id, answer.seq))
 
     def _answer_error(self, error: BadMessageError) -> None:
         self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))

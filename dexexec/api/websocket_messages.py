@@ -15,7 +15,7 @@ MAX_MESSAGE = 4_096
 """Largest message of a client (bytes)."""
 MAX_SEQ = 2**31 - 1
 """The largest `integer` of Postgres."""
-FIELDS = ("orderId", "afterSeq", "action")
+FIELDS = ("orderId", "afterSeq", "action", "cancel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,13 @@ class Unsubscribe:
     order_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an order."""
+
+    order_id: UUID
+
+
 class BadMessageError(DexexecError):
     """The message is invalid; `code` names the cause."""
 
@@ -44,7 +51,7 @@ class BadMessageError(DexexecError):
         self.order_id = order_id
 
 
-def parse(message: str | bytes) -> Subscribe | Unsubscribe:
+def parse(message: str | bytes) -> Subscribe | Unsubscribe | Cancel:
     """Parse a text message; bytes are a binary one. Raises BadMessageError."""
     if isinstance(message, bytes):
         raise BadMessageError(StreamErrorCode.BINARY_MESSAGE, "the message is binary: send JSON as a text message")
@@ -90,6 +97,11 @@ def unsubscribed(order_id: UUID, seq: int) -> bytes:
     return _encode({"orderId": str(order_id), "unsubscribed": True, "afterSeq": seq})
 
 
+def cancelled(order_id: UUID, seq: int) -> bytes:
+    """The message that answers a cancel; `seq` is the order's last event."""
+    return _encode({"orderId": str(order_id), "cancelled": True, "seq": seq})
+
+
 _RIGHT = 'send an object such as {"orderId": "..."}'
 
 
@@ -110,12 +122,19 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe:
+def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe | Cancel:
     for name in value:
         if name not in FIELDS:
             raise BadMessageError(
                 StreamErrorCode.UNKNOWN_FIELD, f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}"
             )
+    if "cancel" in value:
+        others = [name for name in value if name != "cancel"]
+        if others:
+            raise BadMessageError(
+                StreamErrorCode.UNKNOWN_FIELD, f"{others[0]} has no meaning beside cancel: leave it out"
+            )
+        return Cancel(_read_order_id(value, "cancel"))
     order_id = _read_order_id(value)
     action = value.get("action", "subscribe")
     if action == "subscribe":
@@ -129,10 +148,10 @@ def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe:
     return Unsubscribe(order_id)
 
 
-def _read_order_id(value: Mapping[str, object]) -> UUID:
-    if "orderId" not in value:
+def _read_order_id(value: Mapping[str, object], name: str = "orderId") -> UUID:
+    if name not in value:
         raise BadMessageError(StreamErrorCode.MISSING_FIELD, "orderId is missing: it names the order")
-    given = value["orderId"]
+    given = value[name]
     if isinstance(given, str) and len(given) == 36 and given.isascii():
         try:
             order_id = UUID(given)
@@ -142,7 +161,7 @@ def _read_order_id(value: Mapping[str, object]) -> UUID:
             if str(order_id) == given.lower():
                 return order_id
     raise BadMessageError(
-        StreamErrorCode.INVALID_ORDER_ID, "orderId must be a string such as 01234567-89ab-cdef-0123-456789abcdef"
+        StreamErrorCode.INVALID_ORDER_ID, f"{name} must be a string such as 01234567-89ab-cdef-0123-456789abcdef"
     )
 
 

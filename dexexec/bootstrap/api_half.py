@@ -54,6 +54,7 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: Quotin
         reader=reader,
         intake=intake,
         history=store,
+        cancelling=store,
         readiness=readiness,
         clock=clock,
         observer=observer,

@@ -24,6 +24,8 @@ class StreamErrorCode(StrEnum):
     TOO_MANY_ORDERS = "too-many-orders"
     ORDER_NOT_FOUND = "order-not-found"
     AFTER_SEQ_AHEAD = "after-seq-ahead"
+    # The order cannot be cancelled.
+    TOO_LATE = "too-late"
     # The connection.
     UNAVAILABLE = "unavailable"
     FLOODING = "flooding"

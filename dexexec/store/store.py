@@ -17,12 +17,14 @@ import orjson
 
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
 from dexexec.store import (
+    cancellations,
     chain_comparisons,
     claims,
     confirmed_orders,
@@ -147,6 +149,14 @@ class Store:
             return stored.answers
         # The worker's session has ended meanwhile: its claims are void, so intake must put the orders on the queue.
         return [replace(answer, taken=False) if isinstance(answer, Created) else answer for answer in stored.answers]
+
+    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+        """Cancel an order, if nothing was signed for it; None if it does not exist. Raises `UnavailableError`: then the
+        order may be cancelled, and the same call tells."""
+        answer, event = await self._bounded(cancellations.cancel(self._for_orders, order_id))
+        if event is not None:
+            self._announce([event])
+        return answer
 
     # Reading
 

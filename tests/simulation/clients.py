@@ -9,8 +9,10 @@ from fractions import Fraction
 from uuid import UUID
 
 from dexexec.domain.bound import Bound, amount_at, bound_of
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
+from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.intake.intake import Intake
@@ -20,6 +22,7 @@ from tests.simulation.machine import Machine, StruckError
 from tests.simulation.plan import Plan
 from tests.simulation.promise_checks import PromiseChecks
 from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.store import MemoryStore
 
 LONGEST_DEADLINE_MS = 40_000
 CLIENT_PATIENCE = 2.5
@@ -47,11 +50,15 @@ class Clients:
         self._checks = checks
         self._new_order = new_order
         self._intake: Intake | None = None
+        self._store: MemoryStore | None = None
         self.taken = 0
+        self.cancelled = 0
 
-    def connect(self, intake: Intake) -> None:
-        """From now on orders are posted to this intake: the API process was started again."""
+    def connect(self, intake: Intake, store: MemoryStore) -> None:
+        """From now on orders are posted to this intake and cancelled in this store: the API process was started
+        again."""
         self._intake = intake
+        self._store = store
 
     async def run_one(self) -> None:
         """Posts one order: with a key, perhaps several times at once and until there is an answer, and then with
@@ -66,6 +73,7 @@ class Clients:
             replace(order, id=UUID(int=rng.getrandbits(128), version=4)) for _ in range(rng.choice((0, 0, 1, 2)))
         ]
         answers = await asyncio.gather(*(self._insist(copy) for copy in copies))
+        await self._sometimes_cancel(answers[0].order_id)
         for _ in range(3 if self._plan.promotions else 0):  # also while the record lacks the order
             await asyncio.sleep(rng.uniform(0, self._plan.fault_seconds / 2))
             answers.append(await self._insist(order))
@@ -77,6 +85,36 @@ class Clients:
         other = replace(order, id=UUID(int=rng.getrandbits(128), version=4), body_hash=b"other")
         if isinstance(await self._post(other), Created) and not self._checks.gone & {one.order_id for one in answers}:
             self._checks.fail("promise 9: a key was taken twice, with two bodies")
+
+    async def _sometimes_cancel(self, order_id: UUID) -> None:
+        """One client in four changes its mind: mostly at once, while the order is on its way, and until it is told."""
+        own = random.Random(order_id.int)  # so that the other draws do not depend on it
+        if own.random() >= 0.25:
+            return
+        await asyncio.sleep(own.uniform(0, 0.3) if own.random() < 0.7 else own.uniform(0, 10))
+        while (answer := await self._cancel(order_id)) is None:
+            await asyncio.sleep(own.uniform(0.05, 0.5))
+        if isinstance(answer, Cancelled):
+            self.cancelled += 1
+            self._checks.cancelled(order_id)
+
+    async def _cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+        """The answer; None where none came in time, or the order is not there (a promoted standby lacks it)."""
+        if self._store is None:
+            return None
+        call = self._loop.start(self._api.process, self._store.cancel(order_id))
+        await asyncio.wait([call], timeout=CLIENT_PATIENCE)
+        if not call.done():
+            call.cancel()
+            return None
+        error = call.exception() if not call.cancelled() else asyncio.CancelledError()
+        if error is None:
+            answer = call.result()
+            gone = answer is None and order_id in self._checks.gone
+            return TooLate(order_id=order_id, status=Status.PENDING) if gone else answer
+        if not isinstance(error, StruckError | UnavailableError | asyncio.CancelledError):
+            self._checks.fail(f"a client that cancelled was told {error!r}")
+        return None
 
     async def _insist(self, order: NewOrder) -> Created:
         while True:

@@ -38,6 +38,7 @@ class PromiseChecks:
         self._sent: set[str] = set()
         self._read: dict[UUID, int] = {}
         self._posted: dict[UUID, NewOrder] = {}
+        self._cancelled: set[UUID] = set()
         self._recorded: set[str] = set()  # signatures that the database has lost
         self.gone: set[UUID] = set()
         """Orders that the database has lost. Some came back."""
@@ -61,12 +62,17 @@ class PromiseChecks:
         self._read[order.id] = self._database.now()
         self._posted[order.id] = order
 
+    def cancelled(self, order_id: UUID) -> None:
+        """A client was told that its order is cancelled: it must stay so, unless the record loses that commit."""
+        self._cancelled.add(order_id)
+
     def promoted(self, copy: dict[str, Any]) -> None:
         """Another database takes over, with the state of this copy: later events may be announced again."""
         self._recorded |= self._database.signatures.keys()
         before = set(self._database.orders)
         self._database.promote(copy)
         self.gone |= before - self._database.orders.keys()
+        self._cancelled.clear()  # they may be live again
         self._last_announced = {order_id: row.events[-1] for order_id, row in self._database.orders.items()}
 
     def announced(self, events: Sequence[Event]) -> None:
@@ -130,6 +136,8 @@ class PromiseChecks:
                 for one in row.attempts
                 if isinstance(outcome := final_outcome(one.attempt.signed.signature), Landed)
             }
+            if order_id in self._cancelled and row.status is not Status.CANCELLED:
+                self.fail(f"{name}: promise 7: its client was told that it is cancelled, and it is {row.status}")
             if len(landed) > 1:
                 self.fail(f"{name}: promise 3: {len(landed)} swaps landed")
             if row.finished_at is None:

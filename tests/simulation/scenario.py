@@ -156,7 +156,7 @@ class Scenario:
             observer=self.observer,
             failpoints=machine.failpoints,
         )
-        self.clients.connect(intake)
+        self.clients.connect(intake, store)
         if dispatcher is None:
             await self.loop.create_future()
         await self._work(machine, store, dispatcher)

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from dexexec.broker.queue import Entry
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Detail
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
@@ -139,8 +140,15 @@ class Engine(RuleBasedStateMachine):
 
     @rule(hand=hands)
     def cancel(self, hand: Hand) -> None:
-        if hand.status in BEFORE_SENDING:
-            self.write(hand, Trigger.CANCEL)
+        """Its client cancels the order: until something was signed for it, and then no worker writes any more."""
+        truth = self.truth[hand.id]
+        possible = not truth.ended and not truth.signatures
+        was_cancelled = truth.status is Status.CANCELLED
+        answer = at_once(self.store.cancel(hand.id))
+        assert isinstance(answer, Cancelled if possible or was_cancelled else TooLate)
+        if possible:
+            truth.claim, truth.version, truth.status = truth.claim + 1, truth.version + 1, Status.CANCELLED
+            truth.ended = True
 
     # Workers
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from dexexec.broker.rate_limiter import Grant
 from dexexec.clock import Clock
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
@@ -46,6 +47,8 @@ class MemoryStore:
         self.asked = self.cancelled = self.listed = 0
         self.worker, self.stopped, self.trouble = True, False, ""
         self.write_switch, self.writes_checked = Switch("Postgres"), 0
+        self.cancels: list[UUID] = []
+        self.cancel_answer: Cancelled | TooLate | None = None
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -72,6 +75,11 @@ class MemoryStore:
         await self.switch.passed()
         known = any(order.id == order_id for order in self.created)
         return {"orderId": str(order_id), "events": []} if known else None
+
+    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+        await self.switch.passed()
+        self.cancels.append(order_id)
+        return self.cancel_answer
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         self.listed += 1

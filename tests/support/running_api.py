@@ -161,6 +161,7 @@ async def running_service(
         reader=BodyReader(configured),
         intake=intake,
         history=store,
+        cancelling=store,
         readiness=readiness,
         clock=clock,
         observer=observer,

@@ -171,6 +171,7 @@ async def open_api(
         reader=BodyReader(configured),
         intake=nobody,
         history=nobody,
+        cancelling=record if isinstance(record, Store) else nobody,
         readiness=nobody,
         clock=clock,
         observer=observer,

@@ -145,7 +145,7 @@ async def test_an_unknown_path_is_404_for_every_method(path: str) -> None:
 ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
     "/api/orders/execute": "POST, OPTIONS",
-    "/api/orders/{id}": "GET, HEAD, OPTIONS",
+    "/api/orders/{id}": "GET, HEAD, DELETE, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",

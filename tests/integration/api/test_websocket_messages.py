@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from dexexec.store import Address
 from tests.support.raw_websocket import RawClient
-from tests.support.streaming import LIFE, OpenRecord, memory_record, open_stage
+from tests.support.streaming import LIFE, OpenRecord, memory_record, open_stage, postgres_record
 from tests.support.waiting import until
 from tests.unit.api.test_websocket_messages import BAD
 
@@ -180,3 +181,24 @@ async def test_pings_are_messages_too(redis_url: str, redis_prefix: str) -> None
         assert (RawClient.PONG, b"") in frames
         assert json.loads(frames[-2][1])["error"]["code"] == "flooding"
         assert frames[-1][1][:2] == (1008).to_bytes(2, "big")
+
+
+async def test_an_order_is_cancelled_over_the_socket_whether_it_is_followed_or_not(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with postgres_record(database_address) as record, open_stage(record, redis_url, redis_prefix) as stage:
+        order_id, missing = await record.create(), uuid4()
+        client = await stage.api.connect()
+        await client.say({"cancel": str(order_id)})
+        assert await client.hear() == {"orderId": str(order_id), "cancelled": True, "seq": 2}
+        await client.say({"cancel": str(order_id)})
+        assert await client.hear() == {"orderId": str(order_id), "cancelled": True, "seq": 2}, "repeating is harmless"
+        await client.say({"cancel": str(missing)})
+        assert await client.error() == "order-not-found"
+        signed = await record.create()
+        async with record._connect() as connection:
+            await connection.execute("UPDATE orders SET attempts = 1, status = 'submitted' WHERE id = %s", (signed,))
+        await client.say({"cancel": str(signed)})
+        assert await client.error() == "too-late"
+        await client.subscribe(order_id)
+        assert await client.seqs(order_id, 2) == [1, 2]

@@ -14,13 +14,15 @@ from zlib import crc32
 from psycopg.errors import UniqueViolation
 
 from dexexec.domain.bound import Bound
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
-from dexexec.errors import FundsReservedError, IdempotencyMismatchError
+from dexexec.errors import FundsReservedError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Attempt, Claimed, ConfirmedPage, Created, NewAttempt, Release, Step, WaitNote
+from dexexec.store.cancellations import DETAIL
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 
@@ -305,6 +307,35 @@ class MemoryDatabase:
         row.claim_of += [step.claim] * len(events)
         return events
 
+    def cancel(self, order_id: UUID) -> tuple[Cancelled | TooLate | None, Event | None]:
+        """The answer to a client that cancels, and the new event. Raises `UnavailableError` while the record is not
+        compared."""
+        row = self.orders.get(order_id)
+        if row is None:
+            return None, None
+        if row.status is Status.CANCELLED:
+            return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
+        if row.finished_at is not None or row.attempt_count:
+            return TooLate(order_id=order_id, status=row.status, attempt=_shown(row)), None
+        if not self._compared():
+            raise UnavailableError(
+                "the record is not compared with the chain yet: no order can be cancelled until then"
+            )
+        row.claim += 1
+        row.claims, row.worker, row.waiting, row.failure_reason = 0, None, None, None
+        row.status, row.finished_at = Status.CANCELLED, self.now()
+        row.version += 1
+        event = Event(order_id=order_id, seq=row.version, status=row.status, at=moment(row.finished_at), detail=DETAIL)
+        row.events.append(event)
+        row.claim_of.append(row.claim)
+        return Cancelled(order_id=order_id, seq=row.version), event
+
+    def _compared(self) -> bool:
+        rows = self.comparisons.values()
+        return (self.made_as == self.identity or bool(rows)) and all(
+            row.pending is None and (row.identity or self.made_as) == self.identity for row in rows
+        )
+
     def _reserve(self, new: NewAttempt, now: int) -> None:
         """Raises `FundsReservedError`."""
         if new.spending is None:
@@ -475,3 +506,16 @@ def _as_claimed(row: AttemptRow, now: int) -> Attempt:
         landed_slot=slot if isinstance(slot, int) else None,
         age_ms=age_ms,
     )
+
+
+def _shown(row: OrderRow) -> dict[str, object] | None:
+    """The newest attempt as `dexexec.store.cancellations` shows it."""
+    if not row.attempts:
+        return None
+    last = row.attempts[-1]
+    return {
+        "attempt": last.attempt.n,
+        "venue": last.attempt.venue,
+        "txHash": last.attempt.signed.signature,
+        "outcome": last.outcome or "open",
+    }

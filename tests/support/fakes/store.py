@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from dexexec.clock import Clock, SystemClock
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -126,6 +127,17 @@ class MemoryStore:
         if dispatcher and reservation and not dispatcher.take(reservation, [claimed] if claimed else []):
             return replace(created, taken=False)
         return created
+
+    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+        """As the real one."""
+
+        def commit() -> Cancelled | TooLate | None:
+            answer, event = self.database.cancel(order_id)
+            if event is not None:
+                self._announce([event])
+            return answer
+
+        return await self._wire.call("cancel", commit)
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """The parts of the real one's answer that tests look at: summary, events, attempts."""

@@ -12,6 +12,7 @@ from dexexec.api.websocket_messages import (
     MAX_MESSAGE,
     MAX_SEQ,
     BadMessageError,
+    Cancel,
     Subscribe,
     Unsubscribe,
     error,
@@ -33,9 +34,10 @@ ID = str(ORDER)
         ({"orderId": ID, "afterSeq": 5, "action": "subscribe"}, Subscribe(ORDER, 5)),
         ({"orderId": ID, "afterSeq": MAX_SEQ}, Subscribe(ORDER, MAX_SEQ)),
         ({"orderId": ID, "action": "unsubscribe"}, Unsubscribe(ORDER)),
+        ({"cancel": ID}, Cancel(ORDER)),
     ],
 )
-def test_a_good_message_is_understood(message: dict[str, object], command: Subscribe | Unsubscribe) -> None:
+def test_a_good_message_is_understood(message: dict[str, object], command: Subscribe | Unsubscribe | Cancel) -> None:
     assert parse(json.dumps(message)) == command
 
 
@@ -53,6 +55,9 @@ BAD = [
     ('"x"', "not-an-object", "not a JSON object"),
     ("null", "not-an-object", "not a JSON object"),
     ("{}", "missing-field", "orderId"),
+    ('{"cancel": "x"}', "invalid-order-id", "cancel must be"),
+    (f'{{"cancel": "{ID}", "orderId": "{ID}"}}', "unknown-field", "orderId"),
+    (f'{{"cancel": "{ID}", "afterSeq": 1}}', "unknown-field", "afterSeq"),
     ('{"afterSeq": 1}', "missing-field", "orderId"),
     (f'{{"orderId": "{ID}", "orderid": 1}}', "unknown-field", '"orderid"'),
     (f'{{"orderId": "{ID}", "{"x" * 200}": 1}}', "unknown-field", "xxx..."),

@@ -1,0 +1,83 @@
+"""Cancels an order for its client. One statement decides the race with the worker that signs for it.
+
+Below the API on an order's way, beside `step_writes`: either this raises the order's claim, and the worker's next step
+is stale; or the worker has recorded an attempt first, and it is too late.
+"""
+
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.event import Detail, Event
+from dexexec.domain.outcome import Outcome
+from dexexec.domain.status import Status
+from dexexec.errors import UnavailableError
+from dexexec.store.database import Database
+from dexexec.store.rows import fetch_rows
+
+DETAIL: Detail = {"detail": "cancelled by the client"}
+
+# A promoted standby may lack an attempt that was sent. Until the record is compared with the chain, `attempts` proves
+# nothing, and no order may end without a swap (docs/adr/0015, 0026).
+_COMPARED = """
+(SELECT (i.identity = record_identity() OR EXISTS (SELECT FROM chain_comparisons))
+        AND NOT EXISTS (SELECT FROM chain_comparisons c
+                        WHERE c.pending IS NOT NULL OR coalesce(c.identity, i.identity) <> record_identity())
+ FROM installation i)
+"""
+# A worker records an attempt under the same row lock before it sends anything. So if `attempts` is still 0 here,
+# nothing was sent, and since the claim is raised nothing will be.
+CANCEL = f"""
+WITH u AS (
+    UPDATE orders o SET status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL,
+                        waiting = NULL, failure_reason = NULL, finished_at = now.at
+    FROM (SELECT clock_timestamp() AS at) now
+    WHERE o.id = %(id)s AND o.ended IS NULL AND o.attempts = 0
+      AND o.status IN ('pending', 'waiting', 'routing', 'building') AND {_COMPARED}
+    RETURNING o.id, o.version, now.at
+), e AS (
+    INSERT INTO order_events (order_id, seq, status, at, detail)
+    SELECT id, version, 'cancelled', at, %(detail)s FROM u
+)
+SELECT version, at FROM u
+"""  # noqa: S608 - both parts are constants
+STATE = """
+SELECT o.status, o.version, o.attempts, o.finished_at IS NOT NULL AS ended, a.n, a.venue, a.signature, a.outcome
+FROM orders o LEFT JOIN LATERAL (
+    SELECT n, venue, signature, outcome FROM attempts WHERE order_id = o.id ORDER BY n DESC LIMIT 1
+) a ON true
+WHERE o.id = %(id)s
+UNION ALL
+SELECT status, version, attempts, true, NULL, NULL, NULL, NULL FROM archived_orders WHERE id = %(id)s
+"""
+
+
+async def cancel(database: Database, order_id: UUID) -> tuple[Cancelled | TooLate | None, Event | None]:
+    """Cancel the order, if nothing was signed for it: the answer (None: no such order) and the new event.
+
+    Raises `UnavailableError` while the record is not compared with the chain.
+    """
+    values = {"id": order_id, "detail": Jsonb(dict(DETAIL))}
+    async with database.connection() as connection:
+        for row in await fetch_rows(connection, CANCEL, values):
+            event = Event(order_id=order_id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
+            return Cancelled(order_id=order_id, seq=row.version), event
+        rows = await fetch_rows(connection, STATE, {"id": order_id})
+    if not rows:
+        return None, None
+    [row] = rows[:1]
+    status = Status(row.status)
+    if status is Status.CANCELLED:
+        return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
+    if not row.ended and not row.attempts:
+        raise UnavailableError("the record is not compared with the chain yet: no order can be cancelled until then")
+    attempt: dict[str, object] | None = None
+    if row.signature is not None:
+        attempt = {
+            "attempt": row.n,
+            "venue": row.venue,
+            "txHash": row.signature,
+            "outcome": row.outcome or Outcome.OPEN.value,
+        }
+    return TooLate(order_id=order_id, status=status, attempt=attempt), None

@@ -1,0 +1,67 @@
+"""Cancelling over HTTP and on a WebSocket: what is answered, and what a client can tell from it."""
+
+import json
+from uuid import UUID, uuid4
+
+import pytest
+
+from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.status import Status
+from tests.support.running_api import document, running_service
+
+ATTEMPT = {"attempt": 1, "venue": "a", "txHash": "5kK", "outcome": "open"}
+
+
+async def test_an_order_is_cancelled_and_repeating_it_gives_the_same_answer() -> None:
+    async with running_service() as service:
+        order_id = uuid4()
+        service.store.cancel_answer = Cancelled(order_id=order_id, seq=3)
+        answer = await service.ask("DELETE", f"/api/orders/{order_id}")
+        assert (answer.code, json.loads(answer.body)) == (
+            200, {"orderId": str(order_id), "status": "cancelled", "seq": 3},
+        )  # fmt: skip
+        assert "Idempotent-Replayed" not in answer.headers
+        service.store.cancel_answer = Cancelled(order_id=order_id, seq=3, repeated=True)
+        again = await service.ask("DELETE", f"/api/orders/{str(order_id).upper()}")
+        assert (again.code, again.body) == (200, answer.body)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert service.store.cancels == [order_id, order_id]
+
+
+async def test_an_order_with_a_signed_attempt_is_a_conflict_that_shows_the_attempt() -> None:
+    async with running_service() as service:
+        order_id = uuid4()
+        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.SUBMITTED, attempt=ATTEMPT)
+        found = document(await service.ask("DELETE", f"/api/orders/{order_id}"), 409, "too-late")
+        assert (found["orderId"], found["orderStatus"], found["attempt"]) == (str(order_id), "submitted", ATTEMPT)
+        assert found["detail"] == "attempt 1 is signed (open): the order goes on"
+
+
+async def test_an_order_that_has_ended_is_a_conflict_with_its_status() -> None:
+    async with running_service() as service:
+        order_id = uuid4()
+        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.EXPIRED)
+        found = document(await service.ask("DELETE", f"/api/orders/{order_id}"), 409, "too-late")
+        assert (found["detail"], "attempt" in found) == ("the order has ended: it is expired", False)
+
+
+@pytest.mark.parametrize("name", ["42", str(UUID(int=7)), "execute", f"{UUID(int=7)}x"])
+async def test_an_unknown_order_is_not_found(name: str) -> None:
+    async with running_service() as service:
+        answer = await service.ask("DELETE", f"/api/orders/{name}")
+        if name == "execute":
+            document(answer, 405, "method-not-allowed")
+        else:
+            document(answer, 404, "order-not-found")
+
+
+async def test_nothing_is_cancelled_below_an_order() -> None:
+    async with running_service() as service:
+        document(await service.ask("DELETE", f"/api/orders/{uuid4()}/explain"), 405, "method-not-allowed")
+        assert service.store.cancels == []
+
+
+async def test_an_outage_of_postgres_is_503() -> None:
+    async with running_service() as service:
+        service.store.switch.up = False
+        document(await service.ask("DELETE", f"/api/orders/{uuid4()}"), 503, "unavailable")
