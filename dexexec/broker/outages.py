@@ -60,5 +60,5 @@ async def with_repair(command: Callable[[], Awaitable[T]], repair: Callable[[boo
 def code_of(error: BaseException) -> str:
     """The code of a refusal by Redis, such as `OOM`; empty without a code."""
     # redis-py removes some codes from the text (they are in `status_code`), and old scripts put words before the code.
-    found = _CODES.findall(f"{getattr(error, 'status_code', None) or ''} {error}")
-    return next((code for code in found if code != "ERR"), found[0] if found else "")
+    codes = _CODES.findall(f"{getattr(error, 'status_code', None) or ''} {error}")
+    return next((code for code in codes if code != "ERR"), codes[0] if codes else "")

@@ -252,7 +252,7 @@ class Worker:
     async def _unblame(self) -> None:
         """Do not count interrupted executions as crashes of their orders."""
         if self._blameless:
-            await self._store.unblame(list(self._blameless))
+            await self._store.uncount_claims(list(self._blameless))
             self._blameless.clear()
 
     async def _unblame_quickly(self) -> None:

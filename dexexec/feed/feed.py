@@ -113,8 +113,8 @@ class Feed:
         lowest: dict[UUID, int] = {}
         for order_id, after in wanted:
             lowest[order_id] = min(after, lowest.get(order_id, after))
-        found = await self._history.events_after(list(lowest.items()))
-        encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in found.items()}
+        events_of = await self._history.events_after(list(lowest.items()))
+        encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in events_of.items()}
         return [encoded.get(order_id) for order_id, _ in wanted]
 
     # This process
@@ -123,8 +123,8 @@ class Feed:
         while True:
             committed = await self._followed.next_committed()
             await self._failpoints.reach(Failpoint.HEARD)
-            for one in committed:
-                self._deliver(one.event.order_id, EncodedEvent.from_outgoing(one))
+            for outgoing in committed:
+                self._deliver(outgoing.event.order_id, EncodedEvent.from_outgoing(outgoing))
 
     def _deliver(self, order_id: UUID, event: EncodedEvent) -> None:
         for subscription, follower in self._followed.followers(order_id):

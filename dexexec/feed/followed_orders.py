@@ -50,7 +50,7 @@ class FollowedOrders:
         """Keep events of followed orders, which this process has just committed, until they are delivered."""
         # The feed's own task delivers them. If a subscriber fails, the feed ends, as with events of other processes;
         # the error must never reach the commit, which runs this call.
-        followed = [one for one in events if one.event.order_id in self._followers]
+        followed = [outgoing for outgoing in events if outgoing.event.order_id in self._followers]
         if followed:
             self._committed.put_nowait(followed)
 

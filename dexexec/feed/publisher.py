@@ -49,7 +49,7 @@ class Announcement:
 def encode(origin: bytes, batch: Iterable[Outgoing]) -> bytes:
     """Make the message by which the process `origin` announces `batch`."""
     # `Event.encode()` holds no newline, so newlines can separate the events.
-    lines = (b"%b %d %b" % (str(one.event.order_id).encode(), one.event.seq, one.payload) for one in batch)
+    lines = (b"%b %d %b" % (str(item.event.order_id).encode(), item.event.seq, item.payload) for item in batch)
     return b"\n".join([origin, *lines])
 
 
@@ -60,7 +60,8 @@ def comes_from(origin: bytes, message: bytes) -> bool:
 
 def decode(message: bytes) -> list[Announcement]:
     """Read the events of a message. Other lines are left out: any Redis client may publish on the channel."""
-    return [found for line in message.split(b"\n") if (found := _decode_line(line)) is not None]
+    announcements = (_decode_line(line) for line in message.split(b"\n"))
+    return [announcement for announcement in announcements if announcement is not None]
 
 
 def _decode_line(line: bytes) -> Announcement | None:

@@ -61,7 +61,8 @@ class Follower:
     __slots__ = ("_lagging", "_sink", "_source", "_subscriptions", "_task")
 
     def __init__(self, source: Source, sink: Sink) -> None:
-        self._source, self._sink = source, sink
+        self._source = source
+        self._sink = sink
         self._subscriptions: dict[UUID, Subscription] = {}
         self._lagging: dict[Subscription, None] = {}  # an ordered set
         self._task: asyncio.Task[None] | None = None

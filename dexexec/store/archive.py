@@ -80,7 +80,7 @@ SELECT relname AS name FROM pg_class
 WHERE relkind = 'r' AND relname LIKE 'dropping\_orders\_%' AND pg_table_is_visible(oid)
 """
 
-ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s) AS found"
+ENDED_SINCE = "SELECT EXISTS (SELECT FROM {} WHERE finished_at >= clock_timestamp() - %s) AS any_order"
 
 NEXT = """
 SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) AS signatures
@@ -164,10 +164,11 @@ class ArchiveSession:
     async def _make(self, partition: Partition) -> None:
         """Create a partition. It is attached afterwards, since CREATE ... PARTITION OF would block readers of the
         archive."""
-        name, bounds = sql.Identifier(partition.name), (sql.Literal(partition.start), sql.Literal(partition.end))
+        name = sql.Identifier(partition.name)
+        bounds = (sql.Literal(partition.start), sql.Literal(partition.end))
         # A table of this name may exist: an operator may have detached it to keep it.
-        exists = await fetch_row(self._connection, "SELECT to_regclass(%s) IS NOT NULL AS found", (partition.name,))
-        if exists.found:
+        name_check = await fetch_row(self._connection, "SELECT to_regclass(%s) IS NOT NULL AS taken", (partition.name,))
+        if name_check.taken:
             name = sql.Identifier(f"{partition.name}_{token_hex(4)}")
         await self._connection.execute(sql.SQL("CREATE TABLE {} (LIKE archived_orders)").format(name))
         attach = sql.SQL("ALTER TABLE archived_orders ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})")
@@ -189,14 +190,15 @@ class ArchiveSession:
                 if partition.end <= oldest.at:
                     query = sql.SQL(ENDED_SINCE).format(sql.Identifier(partition.name))
                     late = await fetch_row(self._connection, query, (kept,))
-                    (must_stay if late.found else may_go).append(partition)
+                    (must_stay if late.any_order else may_go).append(partition)
         return may_go, must_stay
 
     async def detach(self, partition: Partition) -> bool:
         """Take a partition out of the archive: its orders cannot be read from then on. Returns False if the lock was
         not free within a second; then it must be tried again later."""
         name = partition.name.replace("archived", "dropping")
-        old, new = sql.Identifier(partition.name), sql.Identifier(name)
+        old = sql.Identifier(partition.name)
+        new = sql.Identifier(name)
         with translate_postgres_errors():
             try:
                 async with self._connection.transaction():

@@ -86,7 +86,7 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 
 # Without a condition on `claim`: another worker may have claimed the order since then, and the claim that was counted
 # for the interrupted one must be taken back all the same.
-UNBLAME = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
+UNCOUNT = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
 
 # The first two conditions match the index `orders_live`, which holds only open orders.
 HELD = "SELECT id, claim FROM orders WHERE finished_at IS NULL AND created_at > '-infinity' AND worker = %s"
@@ -129,10 +129,10 @@ async def held(database: Database, worker: int) -> dict[UUID, int]:
         return {row.id: row.claim for row in await fetch_rows(connection, HELD, (worker,))}
 
 
-async def unblame(database: Database, order_ids: Sequence[UUID]) -> None:
+async def uncount_claims(database: Database, order_ids: Sequence[UUID]) -> None:
     """Take back one counted claim of each order: the turn was interrupted by a stop of the worker, not by the order."""
     async with database.connection() as connection:
-        await connection.execute(UNBLAME, (list(order_ids),))
+        await connection.execute(UNCOUNT, (list(order_ids),))
 
 
 async def idle(

@@ -161,11 +161,11 @@ async def create(
                 rows.append(_row(request, details[request.order.id], now, direct=len(rows) < direct))
         values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
         answers = await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
-    found = {row.id: row for row in answers}
+    row_of = {row.id: row for row in answers}
     stored = Stored([], [], [])
     for request in requests:
         order = request.order
-        row = found.get(order.id)
+        row = row_of.get(order.id)
         if row is None or row.created_at is None:
             stored.answers.append(_not_stored(row))
             continue

@@ -90,7 +90,7 @@ async def write(connection: Connection, restoration: Restoration) -> list[Event]
     values = _values(restoration, now.at)
     lost = restoration.lost
     if lost is not None and lost.key_digest is not None:
-        # Before the order: from then on a client that repeats its request gets this order, and not a second one.
+        # Before the order: from then on a client that repeats its request gets this order, and not a second attempt.
         await restored_keys.keep(connection, lost.key_digest, restoration.order_id)
     if await fetch_row(connection, UPDATE_ORDER if lost is None else INSERT_ORDER, values) is None:
         return None
@@ -123,9 +123,12 @@ def _recorded(row: DictRow) -> RecordedOrder:
         ),
         attempts=tuple(
             RecordedAttempt(
-                one["n"], one["signature"], one["last_valid_height"], one["outcome"] and Outcome(one["outcome"])
+                attempt["n"],
+                attempt["signature"],
+                attempt["last_valid_height"],
+                attempt["outcome"] and Outcome(attempt["outcome"]),
             )
-            for one in row["tries"]
+            for attempt in row["tries"]
         ),
     )
 
@@ -166,15 +169,15 @@ def _values(restoration: Restoration, at: datetime) -> dict[str, object]:
 def _attempt_rows(restoration: Restoration) -> list[Mapping[str, object]]:
     return [
         {
-            "n": one.n,
-            "venue": one.venue,
-            "signature": one.signature,
-            "payload": b64encode(one.payload).decode(),
-            "landed_at": one.landed_at,
-            "outcome": one.outcome,
-            "proof": one.proof,
+            "n": attempt.n,
+            "venue": attempt.venue,
+            "signature": attempt.signature,
+            "payload": b64encode(attempt.payload).decode(),
+            "landed_at": attempt.landed_at,
+            "outcome": attempt.outcome,
+            "proof": attempt.proof,
         }
-        for one in restoration.attempts
+        for attempt in restoration.attempts
     ]
 
 

@@ -147,12 +147,13 @@ class SchemaState:
                 " its own"
             )
 
-    def _is_ours(self, found: Relation) -> bool:
+    def _is_ours(self, relation: Relation) -> bool:
         """Whether this is our table of migrations, still empty."""
-        return found.name == MIGRATIONS and found.columns == ("name", "applied_at")
+        return relation.name == MIGRATIONS and relation.columns == ("name", "applied_at")
 
     def _refuse_lack_of_rights(self) -> None:
-        schema, role = self.address.schema, self.role
+        schema = self.address.schema
+        role = self.role
         if not self.pending:
             return
         of_others = [relation for relation in self.relations.values() if not relation.owned]
@@ -185,14 +186,14 @@ class SchemaState:
 
 async def inspect_schema(connection: Connection, address: Address) -> SchemaState:
     """Read the state of the schema. Raises `UnusableError` if it may not be read, and errors of psycopg."""
-    found = migrations()
-    names = {MIGRATIONS, TAKEN_OVER, *(name for _, text in found for name in _MADE.findall(text))}
+    numbered = migrations()
+    names = {MIGRATIONS, TAKEN_OVER, *(name for _, text in numbered for name in _MADE.findall(text))}
     cursor = connection.cursor(row_factory=dict_row)
     role: dict[str, Any] = await (await cursor.execute(ROLE, (address.schema,))).fetchone() or {}
     rows = await (await cursor.execute(RELATIONS, (address.schema, sorted(names)))).fetchall()
     relations = {row["name"]: Relation(**row | {"columns": tuple(row["columns"])}) for row in rows}
     applied = await _applied(connection, relations, role, address)
-    pending = tuple((name, text) for name, text in found if name not in applied)
+    pending = tuple((name, text) for name, text in numbered if name not in applied)
     return SchemaState(address=address, relations=relations, applied=applied, pending=pending, **role)
 
 

@@ -110,25 +110,25 @@ def settle_statements(schema: str) -> str:
     return _SETTLE.format(search_path(schema))
 
 
-def backend_of_fit(found: Mapping[str, Any], schema: str) -> int:
+def backend_of_fit(values: Mapping[str, Any], schema: str) -> int:
     """Return the process id of a session's server process. Raises `UnfitSessionError` if a setting is not as it must
     be."""
-    if found["server_encoding"] not in TEXT_ENCODINGS:
+    if values["server_encoding"] not in TEXT_ENCODINGS:
         raise UnfitSessionError(
-            f"the database's encoding is {found['server_encoding']}, which does not store every text: create one with"
+            f"the database's encoding is {values['server_encoding']}, which does not store every text: create one with"
             " CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         )
-    if found["standby"]:
+    if values["standby"]:
         raise UnwritableError("it is a standby")
-    if found[READ_ONLY] != "off":
+    if values[READ_ONLY] != "off":
         raise UnwritableError(
             f"{READ_ONLY} is on for the whole server, as on a primary that was fenced or whose disk is full"
         )
-    other = [name for name, value in SETTINGS.items() if found[name] not in {value, None}]
-    other += [SEARCH_PATH] if found[SEARCH_PATH] != search_path(schema) else []
-    other += [COMMIT] if found[COMMIT] not in DURABLE else []
-    other += [REPLICATION_ROLE] if found[REPLICATION_ROLE] == "replica" else []
-    if other:
-        raise UnfitSessionError(f"the session does not keep the settings that were made: {', '.join(other)}")
-    backend: int = found["backend"]
+    changed = [name for name, wanted in SETTINGS.items() if values[name] not in {wanted, None}]
+    changed += [SEARCH_PATH] if values[SEARCH_PATH] != search_path(schema) else []
+    changed += [COMMIT] if values[COMMIT] not in DURABLE else []
+    changed += [REPLICATION_ROLE] if values[REPLICATION_ROLE] == "replica" else []
+    if changed:
+        raise UnfitSessionError(f"the session does not keep the settings that were made: {', '.join(changed)}")
+    backend: int = values["backend"]
     return backend

@@ -102,7 +102,9 @@ def _refusal(reserved: WalletReservations, step: Step) -> Shortfall | None:
 async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
-    resolutions += [_resolution_row(step.order_id, one, corrects=True) for step in steps for one in step.corrections]
+    resolutions += [
+        _resolution_row(step.order_id, correction, corrects=True) for step in steps for correction in step.corrections
+    ]
     events = [row for step in steps for row in _event_rows(step)]
     values = [
         json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
@@ -113,7 +115,9 @@ async def _advance(connection: Connection, steps: Sequence[Step], identity: str 
 
 
 def _order_row(step: Step, identity: str | None) -> dict[str, object]:
-    fill, size, fixed = step.fill, len(step.events), step.bound
+    fill = step.fill
+    size = len(step.events)
+    fixed = step.bound
     return {
         "id": step.order_id,
         "claim": step.claim,

@@ -93,7 +93,9 @@ class Store:
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
-        self._notes: Batcher[WaitNote, None] = Batcher(lambda notes: self._bounded(wait_reasons.note(database, notes)))
+        self._notes: Batcher[WaitNote, None] = Batcher(
+            lambda notes: self._bounded(wait_reasons.write_notes(database, notes))
+        )
 
     async def run(self) -> None:
         """Write batches until cancelled."""
@@ -240,9 +242,9 @@ class Store:
         """Store what an order waits for."""
         await self._notes.put(note)
 
-    async def unblame(self, order_ids: Sequence[UUID]) -> None:
+    async def uncount_claims(self, order_ids: Sequence[UUID]) -> None:
         """Take back the last counted claim of these orders, which a stop of the worker has interrupted."""
-        await self._bounded(claims.unblame(self._database, order_ids))
+        await self._bounded(claims.uncount_claims(self._database, order_ids))
 
     async def _bounded(self, call: Awaitable[T], seconds: float = math.inf) -> T:
         try:

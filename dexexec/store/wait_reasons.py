@@ -30,9 +30,9 @@ class WaitNote:
     detail: str
 
 
-async def note(database: Database, notes: Sequence[WaitNote]) -> list[None]:
+async def write_notes(database: Database, notes: Sequence[WaitNote]) -> list[None]:
     """Store what orders wait for, in one commit; stale claims are ignored."""
-    rows = ((one.order_id, one.claim, one.reason, one.detail) for one in notes)
+    rows = ((note.order_id, note.claim, note.reason, note.detail) for note in notes)
     async with database.connection() as connection:
         await connection.execute(NOTE, [list(column) for column in zip(*rows, strict=True)])
     return [None] * len(notes)

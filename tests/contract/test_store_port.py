@@ -250,7 +250,7 @@ async def test_a_turn_that_was_cut_short_is_taken_back_although_another_worker_h
         await claimed_by(store, first, order_id)
         await first.end()
         assert (await claimed_by(store, second, order_id)).order.claims == 2
-        await store.unblame([order_id, other, NOBODY])
+        await store.uncount_claims([order_id, other, NOBODY])
         await second.end()
         third = await store.begin("third", 20)
         assert (await claimed_by(store, third, order_id)).order.claims == 2, "the second turn still counts"

@@ -394,7 +394,7 @@ class MemoryDatabase:
             since = known["since"]
         row.waiting = {"reason": note.reason.value, "detail": note.detail, "since": since}
 
-    def unblame(self, order_ids: Sequence[UUID]) -> None:
+    def uncount_claims(self, order_ids: Sequence[UUID]) -> None:
         """Take one turn back."""
         for row in (self.orders[order_id] for order_id in order_ids if order_id in self.orders):
             if row.finished_at is None:

@@ -254,10 +254,10 @@ class MemoryStore:
         """Record what an order waits for."""
         await self._wire.call("note", lambda: self.database.note(note))
 
-    async def unblame(self, order_ids: Sequence[UUID]) -> None:
+    async def uncount_claims(self, order_ids: Sequence[UUID]) -> None:
         """Do not count the last turn of these orders."""
         ids = list(order_ids)
-        await self._wire.call("unblame", lambda: self.database.unblame(ids))
+        await self._wire.call("uncount_claims", lambda: self.database.uncount_claims(ids))
 
 
 def _summary(row: OrderRow) -> dict[str, object]:
