@@ -65,7 +65,7 @@ async def test_a_record_counts_as_compared_in_the_database_that_it_was_made_in(r
         assert moved.compared != moved.identity
 
 
-async def test_what_one_began_another_takes_up_until_it_is_done(records: OpenRecord) -> None:
+async def test_a_comparison_that_one_process_began_can_be_continued_by_another(records: OpenRecord) -> None:
     async with records() as record:
         await record.moves_to_another_database()
         identity = (await record.comparisons.state(*WALLET)).identity
@@ -83,7 +83,7 @@ async def test_what_one_began_another_takes_up_until_it_is_done(records: OpenRec
         )  # fmt: skip
 
 
-async def test_each_wallet_is_reserved_separately(records: OpenRecord) -> None:
+async def test_each_wallet_is_compared_separately(records: OpenRecord) -> None:
     async with records() as record:
         await record.moves_to_another_database()
         identity = (await record.comparisons.state(*WALLET)).identity
@@ -92,7 +92,7 @@ async def test_each_wallet_is_reserved_separately(records: OpenRecord) -> None:
         assert (await record.comparisons.state(*OTHER)).compared != identity
 
 
-async def test_one_at_a_time_compares_for_a_wallet(records: OpenRecord) -> None:
+async def test_only_one_process_at_a_time_compares_for_a_wallet(records: OpenRecord) -> None:
     async with records() as record:
         async with record.comparisons.exclusive(*WALLET) as first, record.comparisons.exclusive(*WALLET) as second:
             assert (first, second) == (True, False)
@@ -129,7 +129,7 @@ async def test_orders_of_the_record_are_read(records: OpenRecord) -> None:
         ]
 
 
-async def test_an_order_that_is_gone_comes_back_once_with_its_events_announced(records: OpenRecord) -> None:
+async def test_a_missing_order_is_restored_once_and_its_events_are_announced(records: OpenRecord) -> None:
     async with records() as record:
         order_id = uuid4()
         assert await record.comparisons.restore(restoration(order_id))
@@ -150,7 +150,7 @@ async def test_an_order_that_is_gone_comes_back_once_with_its_events_announced(r
         assert [(one.n, one.outcome) for one in known.attempts] == [(1, Outcome.LANDED)]
 
 
-async def test_an_order_that_looked_untried_is_ended_and_its_holder_writes_nothing_more(
+async def test_an_order_without_its_attempts_is_ended_and_its_worker_writes_nothing_more(
     records: OpenRecord,
 ) -> None:
     async with records() as record:
@@ -195,7 +195,7 @@ async def test_an_order_with_a_key_has_a_digest_of_the_key_and_of_the_body(recor
         assert (await record.claimed()).order.key_digest is None
 
 
-async def test_promise_9_a_key_belongs_to_the_order_that_came_back_and_what_was_posted_again_fails(
+async def test_promise_9_a_key_belongs_to_the_restored_order_and_its_duplicate_fails(
     records: OpenRecord,
 ) -> None:
     async with records() as record:
@@ -221,7 +221,7 @@ async def test_promise_9_a_key_belongs_to_the_order_that_came_back_and_what_was_
             await record.store.create(new_order(key="k", body_hash=b"2"))
 
 
-async def test_what_was_posted_again_and_may_have_swapped_as_well_is_left_and_named(
+async def test_a_duplicate_that_may_have_swapped_is_not_ended_and_is_named(
     records: OpenRecord,
 ) -> None:
     async with records() as record:
@@ -236,7 +236,7 @@ async def test_what_was_posted_again_and_may_have_swapped_as_well_is_left_and_na
         assert (await record.store.create(new_order(key="k", body_hash=b"1"))).order_id == original
 
 
-async def test_a_key_that_came_back_is_no_other_key(records: OpenRecord) -> None:
+async def test_a_restored_key_matches_no_other_key(records: OpenRecord) -> None:
     async with records() as record:
         assert await record.comparisons.restore(restoration(uuid4(), lost=lost(NEVER)))
         assert await record.comparisons.end_duplicates() == []

@@ -102,7 +102,7 @@ async def test_ids_come_out_in_the_order_they_went_in(grounds: Open) -> None:
         assert await setup.queue.depth() == 0
 
 
-async def test_nothing_enqueued_is_nothing_done_and_an_empty_stream_gives_nothing(grounds: Open) -> None:
+async def test_enqueuing_nothing_does_nothing_and_an_empty_stream_has_no_entries(grounds: Open) -> None:
     async with grounds() as setup:
         assert await setup.queue.enqueue([]) == 0
         await setup.queue.ack([])
@@ -131,7 +131,7 @@ async def test_an_entry_goes_to_one_consumer_only(grounds: Open) -> None:
         assert sorted(i for batch in batches for i in batch) == sorted(ids)
 
 
-async def test_a_waiting_consumer_gets_what_comes(grounds: Open) -> None:
+async def test_a_waiting_consumer_gets_new_entries(grounds: Open) -> None:
     async with grounds() as setup:
         waiting = [asyncio.create_task(setup.queue.lease(name, 10, 5_000)) for name in "ab"]
 
@@ -148,7 +148,7 @@ async def test_a_waiting_consumer_gets_what_comes(grounds: Open) -> None:
         assert [entry.order_id for task in left for entry in await task] == [last]
 
 
-async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(grounds: Open) -> None:
+async def test_entries_that_were_leased_long_ago_and_not_acknowledged_are_taken_over(grounds: Open) -> None:
     async with grounds() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
@@ -161,24 +161,24 @@ async def test_what_was_leased_long_ago_and_never_acknowledged_is_taken_over(gro
         assert await queue.enqueue([order_id]) == 1
 
 
-async def test_what_a_dead_worker_leased_is_taken_over_at_once_and_only_that(grounds: Open) -> None:
+async def test_only_the_entries_of_a_dead_worker_are_taken_over_at_once(grounds: Open) -> None:
     async with grounds() as setup:
         queue, lost, held = setup.queue, uuid4(), uuid4()
-        assert await queue.take_over_pending("heir", "nobody") == []
+        assert await queue.take_over_pending("successor", "nobody") == []
         await queue.enqueue([lost])
         await queue.lease("dead", 1, 50)
         await queue.enqueue([held])
         await queue.lease("alive", 1, 50)
         assert await queue.enqueue([lost]) == 0, "a pending id is still on the queue"
-        entries = await queue.take_over_pending("heir", "dead")
+        entries = await queue.take_over_pending("successor", "dead")
         assert [entry.order_id for entry in entries] == [lost]
-        assert await queue.take_over_pending("other", "dead") == [], "it is the heir's now"
+        assert await queue.take_over_pending("other", "dead") == [], "it belongs to the successor now"
         await queue.ack(entries)
         assert await queue.enqueue([lost]) == 1
         assert await lease_ids(queue) == [lost]
 
 
-async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Open) -> None:
+async def test_a_consumer_is_removed_unless_it_has_pending_entries(grounds: Open) -> None:
     async with grounds() as setup:
         queue = setup.queue
         await queue.enqueue([uuid4()])
@@ -190,7 +190,7 @@ async def test_a_consumer_is_forgotten_unless_it_has_pending_entries(grounds: Op
         assert await setup.consumers() == set()
 
 
-async def test_silent_consumers_are_forgotten_and_never_what_is_pending_for_them(grounds: Open) -> None:
+async def test_silent_consumers_are_removed_unless_they_have_pending_entries(grounds: Open) -> None:
     async with grounds() as setup:
         queue = setup.queue
         waiting = uuid4()
@@ -202,11 +202,11 @@ async def test_silent_consumers_are_forgotten_and_never_what_is_pending_for_them
         assert await setup.consumers() == {"busy", "silent"}
         assert await queue.remove_consumers(silent_ms=0) == 1
         assert await setup.consumers() == {"busy"}
-        assert [one.order_id for one in await queue.take_over_pending("heir", "busy")] == [waiting]
+        assert [one.order_id for one in await queue.take_over_pending("successor", "busy")] == [waiting]
         assert await queue.remove_consumers("busy", "never there", silent_ms=3_600_000) == 1
 
 
-async def test_a_consumer_that_is_forgotten_while_it_waits_still_gets_what_comes(grounds: Open) -> None:
+async def test_a_consumer_that_is_removed_while_it_waits_still_gets_new_entries(grounds: Open) -> None:
     async with grounds() as setup:
         queue, order_id = setup.queue, uuid4()
         waiting = asyncio.create_task(queue.lease("a", 1, 10_000))
@@ -262,7 +262,7 @@ async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_a
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_a_stream_lost_on_its_own_does_not_lock_its_ids_out(grounds: Open) -> None:
+async def test_ids_of_a_stream_that_was_lost_alone_can_be_enqueued_again(grounds: Open) -> None:
     async with grounds() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id, uuid4()])
@@ -286,7 +286,7 @@ async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(gr
         assert isinstance(error, UnavailableError) or (error is None and waiting.result() == [])
 
 
-async def test_an_entry_acknowledged_late_does_no_harm(grounds: Open) -> None:
+async def test_a_late_acknowledgement_has_no_effect(grounds: Open) -> None:
     async with grounds() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])

@@ -19,7 +19,7 @@ from dexexec.store import Created, Database
 from dexexec.store.database import Connection
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
-from tests.support.prepared_orders import NOBODY, ROUTED, Open, drop, step
+from tests.support.prepared_orders import NIL_ID, ROUTED, Open, drop, step
 from tests.support.recording_dispatcher import RecordingDispatcher
 from tests.support.waiting import until
 
@@ -88,13 +88,13 @@ async def test_a_claimed_order_belongs_to_no_other_worker_while_the_lease_is_val
         order_id = (await store.create(new_order())).order_id
         assert await store.claim(second.id, [order_id]) == []
         assert await store.claim(first.id, [order_id]) == []
-        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == []
+        assert await store.idle(0, THE_BEGINNING, NIL_ID, 10) == []
         events = await store.advance(step(dispatcher.taken[0], 1, *ROUTED))
         assert events is not None
         assert [event.seq for event in events] == [2, 3]
         await drop(first)
         assert await until(store.remove_dead_workers) == ["first"]
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [order_id]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 10)] == [order_id]
         (again,) = await store.claim(second.id, [order_id])
         assert (again.order.claim, again.order.version) == (2, 3)
         assert await store.advance(step(dispatcher.taken[0], 3, *ROUTED)) is None
@@ -133,22 +133,26 @@ async def test_without_reservations_nothing_is_claimed(stores: Open) -> None:
         await worker.end()
 
 
-async def test_who_is_not_registered_or_whose_lease_is_over_gets_nothing(stores: Open) -> None:
+async def test_a_worker_without_registration_or_valid_lease_gets_no_order(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
-        over, gone, heir = await store.begin("over", -1), await store.begin("gone", 20), await store.begin("heir", 20)
+        over, gone, successor = (
+            await store.begin("over", -1),
+            await store.begin("gone", 20),
+            await store.begin("successor", 20),
+        )
         await gone.end()
         ids = []
-        for worker in (over.id, gone.id, heir.id + 100):
+        for worker in (over.id, gone.id, successor.id + 100):
             dispatcher.serve(worker)
             order = new_order()
             assert await store.create(order) == Created(order.id, replayed=False)
             assert (dispatcher.taken, dispatcher.in_order) == ([], True)
             ids.append(order.id)
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == ids
-        claimed = await store.claim(heir.id, ids)
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 10)] == ids
+        claimed = await store.claim(successor.id, ids)
         assert [(one.order.claim, one.order.claims) for one in claimed] == [(1, 1)] * 3
-        for each in (over, heir):
+        for each in (over, successor):
             await each.end()
 
 
@@ -202,21 +206,21 @@ async def test_a_refused_order_returns_its_reservation_and_the_others_are_taken(
 # What comes too late, and what nobody knows
 
 
-async def test_what_comes_too_late_is_not_called_taken(stores: Open) -> None:
+async def test_an_order_that_is_stored_too_late_is_not_reported_as_taken(stores: Open) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store:
-        worker, heir = await store.begin("w", 20), await store.begin("heir", 20)
+        worker, successor = await store.begin("w", 20), await store.begin("successor", 20)
         dispatcher.serve(worker.id)
         dispatcher.accepts = False
         await worker.end()
         order = new_order()
         assert await store.create(order) == Created(order.id, replayed=False)
-        dispatcher.serve(heir.id)
+        dispatcher.serve(successor.id)
         late = new_order()
         assert await store.create(late) == Created(late.id, replayed=False), "although it was claimed"
         assert [one.order.id for one in dispatcher.taken] == [late.id]
         assert dispatcher.in_order
-        await heir.end()
+        await successor.end()
 
 
 async def test_a_lost_answer_releases_the_reservations_and_the_order_may_be_claimed(
@@ -224,7 +228,7 @@ async def test_a_lost_answer_releases_the_reservations_and_the_order_may_be_clai
 ) -> None:
     dispatcher = RecordingDispatcher()
     async with stores(dispatcher=dispatcher) as store, stores() as near:
-        worker, heir = await near.begin("w", 20), await near.begin("heir", 20)
+        worker, successor = await near.begin("w", 20), await near.begin("successor", 20)
         dispatcher.serve(worker.id)
         loses_its_answers(store, monkeypatch)
         order = new_order()
@@ -232,11 +236,11 @@ async def test_a_lost_answer_releases_the_reservations_and_the_order_may_be_clai
             await store.create(order)
         assert caught.value.order_id == str(order.id)
         assert (len(dispatcher.reserved), dispatcher.taken, dispatcher.in_order) == (1, [], True)
-        assert await near.claim(heir.id, [order.id]) == [], "it is the worker's, who does not know"
+        assert await near.claim(successor.id, [order.id]) == [], "it is the worker's, who does not know"
         assert await near.held(worker.id) == {order.id: 1}, "until it looks"
         await worker.end()
-        assert [one.order.claim for one in await near.claim(heir.id, [order.id])] == [2]
-        await heir.end()
+        assert [one.order.claim for one in await near.claim(successor.id, [order.id])] == [2]
+        await successor.end()
 
 
 async def test_an_order_whose_poster_does_not_wait_is_taken_or_not_stored_at_all(stores: Open) -> None:

@@ -21,7 +21,7 @@ from dexexec.store import Claimed, Created, Release
 from tests.support.parts import new_order
 from tests.support.prepared_orders import (
     HOUR_MS,
-    NOBODY,
+    NIL_ID,
     Open,
     began_long_ago,
     claimed_by,
@@ -98,7 +98,7 @@ async def test_a_deadline_counts_from_when_the_request_was_read(stores: Open) ->
         await worker.end()
 
 
-async def test_what_is_too_late_before_it_is_written_is_refused_for_good(stores: Open) -> None:
+async def test_an_order_that_is_too_late_is_refused_and_never_stored(stores: Open) -> None:
     async with stores() as store:
         with pytest.raises(UnavailableError) as caught:
             await store.create(new_order(key="k"), answer_by=SystemClock().monotonic() - 0.001)
@@ -134,7 +134,7 @@ async def test_an_order_is_claimed_by_one_worker_only(stores: Open) -> None:
             await worker.end()
 
 
-async def test_the_trouble_of_workers_counts_when_all_that_live_have_it(stores: Open) -> None:
+async def test_worker_trouble_is_reported_when_all_living_workers_have_it(stores: Open) -> None:
     async with stores() as store:
         await store.check_writes()
         first, second = await store.begin("first", 20), await store.begin("second", 20)
@@ -149,7 +149,7 @@ async def test_the_trouble_of_workers_counts_when_all_that_live_have_it(stores: 
         assert await store.worker_trouble() is None
 
 
-async def test_who_is_not_registered_or_whose_lease_is_over_claims_nothing(stores: Open) -> None:
+async def test_a_worker_without_registration_or_valid_lease_claims_nothing(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
         over = await store.begin("over", -1)
@@ -163,7 +163,7 @@ async def test_who_is_not_registered_or_whose_lease_is_over_claims_nothing(store
         await over.end()
 
 
-async def test_the_end_of_an_session_frees_what_it_holds(stores: Open) -> None:
+async def test_the_end_of_a_session_frees_its_orders(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
         first, second = await store.begin("first", 20), await store.begin("second", 20)
@@ -174,7 +174,7 @@ async def test_the_end_of_an_session_frees_what_it_holds(stores: Open) -> None:
         await second.end()
 
 
-async def test_the_end_of_a_lease_frees_what_it_holds_and_its_renewal_does_not(stores: Open) -> None:
+async def test_the_end_of_a_lease_frees_its_orders_and_a_renewal_does_not(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
         first, second = await store.begin("first", 0.5), await store.begin("second", 20)
@@ -200,7 +200,7 @@ async def test_dead_workers_are_removed_and_the_living_are_not(stores: Open) -> 
         assert await store.remove_dead_workers() == []
         await drop(dying)
         assert await until(store.remove_dead_workers) == ["dying"]
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [orphan, free]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 10)] == [orphan, free]
         assert await living.renew()
         late = await store.begin("late", -1)
         assert await store.remove_dead_workers() == ["late"]
@@ -209,7 +209,7 @@ async def test_dead_workers_are_removed_and_the_living_are_not(stores: Open) -> 
             await worker.end()
 
 
-async def test_a_worker_sees_what_is_claimed_in_its_name_and_has_not_ended(stores: Open) -> None:
+async def test_a_worker_reads_the_orders_that_are_claimed_in_its_name_and_have_not_ended(stores: Open) -> None:
     async with stores() as store:
         held, given_back, over, free = [await one_order(store) for _ in range(4)]
         first, second = await store.begin("first", 20), await store.begin("second", 20)
@@ -226,7 +226,7 @@ async def test_a_worker_sees_what_is_claimed_in_its_name_and_has_not_ended(store
 # Turns that end in a crash
 
 
-async def test_turns_that_crash_make_an_order_wait(stores: Open) -> None:
+async def test_crashes_make_an_order_wait(stores: Open) -> None:
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         for n in range(1, 4):
@@ -235,22 +235,22 @@ async def test_turns_that_crash_make_an_order_wait(stores: Open) -> None:
             await store.release(Release(order_id, n, blame=True, resume_in_ms=0))
         await crashed(store, order_id, 10)
         assert await store.claim(worker.id, [order_id]) == [], "the worker must be as old as the pause"
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 3)] == [order_id]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 3)] == [order_id]
         await began_long_ago(store, worker)
         assert (await claimed_by(store, worker, order_id)).order.claims == 11
         await store.release(Release(order_id, 4, blame=True, resume_in_ms=0))
-        assert await store.idle(0, THE_BEGINNING, NOBODY, 3) == []
+        assert await store.idle(0, THE_BEGINNING, NIL_ID, 3) == []
         await worker.end()
 
 
-async def test_a_turn_that_was_cut_short_is_taken_back_although_another_worker_has_the_order(stores: Open) -> None:
+async def test_an_interrupted_claim_is_not_counted_although_another_worker_has_the_order(stores: Open) -> None:
     async with stores() as store:
         order_id, other = await one_order(store), await one_order(store)
         first, second = await store.begin("first", 20), await store.begin("second", 20)
         await claimed_by(store, first, order_id)
         await first.end()
         assert (await claimed_by(store, second, order_id)).order.claims == 2
-        await store.uncount_claims([order_id, other, NOBODY])
+        await store.uncount_claims([order_id, other, NIL_ID])
         await second.end()
         third = await store.begin("third", 20)
         assert (await claimed_by(store, third, order_id)).order.claims == 2, "the second turn still counts"
@@ -258,7 +258,7 @@ async def test_a_turn_that_was_cut_short_is_taken_back_although_another_worker_h
         await third.end()
 
 
-async def test_a_turn_that_ended_in_good_order_leaves_nothing_behind(stores: Open) -> None:
+async def test_a_normal_end_resets_the_crash_count(stores: Open) -> None:
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         await crashed(store, order_id, 9)
@@ -269,7 +269,7 @@ async def test_a_turn_that_ended_in_good_order_leaves_nothing_behind(stores: Ope
         await worker.end()
 
 
-async def test_of_suspects_no_more_are_claimed_than_wanted_and_of_others_all(stores: Open) -> None:
+async def test_only_the_wanted_number_of_suspects_is_claimed_and_all_other_orders(stores: Open) -> None:
     async with stores() as store:
         suspects, innocents = [await one_order(store) for _ in range(3)], [await one_order(store) for _ in range(2)]
         worker = await store.begin("w", 20)
@@ -284,7 +284,7 @@ async def test_of_suspects_no_more_are_claimed_than_wanted_and_of_others_all(sto
         await worker.end()
 
 
-async def test_an_order_with_an_open_attempt_is_no_suspect_and_waits_for_no_session(stores: Open) -> None:
+async def test_an_order_with_an_open_attempt_is_not_a_suspect(stores: Open) -> None:
     async with stores() as store:
         order_id, first = await one_order(store), await store.begin("first", 20)
         await submitted(store, await claimed_by(store, first, order_id), "one")
@@ -299,12 +299,12 @@ async def test_an_order_with_an_open_attempt_is_no_suspect_and_waits_for_no_sess
 # What should be moving
 
 
-async def test_idle_orders_come_oldest_first_behind_the_cursor_and_only_when_long_due(stores: Open) -> None:
+async def test_idle_orders_come_oldest_first_after_the_cursor_and_only_when_long_due(stores: Open) -> None:
     async with stores() as store:
         ids = [await one_order(store) for _ in range(5)]
-        rows = await store.idle(0, THE_BEGINNING, NOBODY, 3)
+        rows = await store.idle(0, THE_BEGINNING, NIL_ID, 3)
         assert [i for i, _ in rows] == ids[:3]
         after, since = rows[-1]
         assert [i for i, _ in await store.idle(0, since, after, 3)] == ids[3:]
-        assert await store.idle(0, since + timedelta(days=1), NOBODY, 3) == []
-        assert await store.idle(HOUR_MS, THE_BEGINNING, NOBODY, 3) == []
+        assert await store.idle(0, since + timedelta(days=1), NIL_ID, 3) == []
+        assert await store.idle(HOUR_MS, THE_BEGINNING, NIL_ID, 3) == []

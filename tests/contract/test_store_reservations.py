@@ -50,7 +50,7 @@ async def test_promise_16_an_attempt_that_does_not_fit_beside_others_writes_noth
         await worker.end()
 
 
-async def test_promise_16_of_many_at_once_in_two_processes_no_more_than_fit_are_recorded(stores: Open) -> None:
+async def test_promise_16_two_processes_record_no_more_attempts_than_fit(stores: Open) -> None:
     async with stores() as one, stores() as two:
         worker, other = await one.begin("w", 20), await two.begin("o", 20)
         claims = [
@@ -65,7 +65,7 @@ async def test_promise_16_of_many_at_once_in_two_processes_no_more_than_fit_are_
         await other.end()
 
 
-async def test_another_wallets_and_a_chain_without_balances_are_in_nobodys_way(stores: Open) -> None:
+async def test_other_wallets_and_chains_without_balances_do_not_count(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         await submitted(store, worker, spends(80))
@@ -75,7 +75,7 @@ async def test_another_wallets_and_a_chain_without_balances_are_in_nobodys_way(s
         await worker.end()
 
 
-async def test_promise_16_what_is_in_flight_on_a_chain_that_was_made_anew_reserves_nothing_on_the_new_one(
+async def test_promise_16_attempts_on_an_earlier_localnet_reserve_nothing_on_a_new_one(
     stores: Open,
 ) -> None:
     async with stores() as store:
@@ -92,7 +92,7 @@ async def test_promise_16_what_is_in_flight_on_a_chain_that_was_made_anew_reserv
         await worker.end()
 
 
-async def test_promise_16_an_attempt_of_before_its_chain_was_kept_reserves_on_all(stores: Open) -> None:
+async def test_promise_16_an_attempt_without_a_stored_chain_reserves_on_all_chains(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         await submitted(store, worker, spends(80))
@@ -115,7 +115,7 @@ async def test_a_reservation_ends_with_its_attempt(stores: Open, outcome: Outcom
         await worker.end()
 
 
-async def test_a_swap_on_the_chain_is_in_balances_of_its_slot_and_later_and_in_none_before(stores: Open) -> None:
+async def test_a_landed_swap_is_part_of_balances_from_its_slot_on(stores: Open) -> None:
     """Confirmed, taken back by the chain, and final."""
     async with stores() as store:
         worker = await store.begin("w", 20)

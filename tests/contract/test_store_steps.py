@@ -20,7 +20,7 @@ from dexexec.store import ConfirmedPage, NewAttempt, Release, Resolution, Store,
 from tests.support.parts import new_order
 from tests.support.prepared_orders import (
     HOUR_MS,
-    NOBODY,
+    NIL_ID,
     ROUTED,
     Open,
     attempt,
@@ -37,17 +37,17 @@ from tests.support.prepared_orders import (
 async def test_a_step_under_a_stale_claim_writes_nothing(stores: Open) -> None:
     async with stores() as store:
         order_id = await one_order(store)
-        zombie, heir = await store.begin("zombie", 20), await store.begin("heir", 20)
+        zombie, successor = await store.begin("zombie", 20), await store.begin("successor", 20)
         stale = await claimed_by(store, zombie, order_id)
         await zombie.end()
-        fresh = await claimed_by(store, heir, order_id)
+        fresh = await claimed_by(store, successor, order_id)
         assert await store.advance(step(stale, 1, *ROUTED)) is None
         await store.release(Release(order_id, stale.order.claim, blame=False, resume_in_ms=HOUR_MS))
         assert await store.versions([order_id]) == {order_id: 1}
         events = await store.advance(step(fresh, 1, *ROUTED))
         assert events is not None
         assert [(e.seq, e.status) for e in events] == [(2, Status.ROUTING), (3, Status.BUILDING)]
-        await heir.end()
+        await successor.end()
 
 
 async def test_a_step_is_written_once_and_announced_once(stores: Open) -> None:
@@ -72,16 +72,16 @@ async def test_nothing_follows_a_final_step(stores: Open) -> None:
         assert await store.advance(step(claimed, 1, (Status.FAILED, {"reason": "x"}), final=True, reason="x"))
         assert await store.advance(step(claimed, 2, (Status.ROUTING, {}))) is None
         await worker.end()
-        heir = await store.begin("heir", 20)
-        assert await store.claim(heir.id, [order_id]) == []
-        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == []
+        successor = await store.begin("successor", 20)
+        assert await store.claim(successor.id, [order_id]) == []
+        assert await store.idle(0, THE_BEGINNING, NIL_ID, 10) == []
         view = await store.order(order_id)
         assert view is not None
         assert (view["status"], view["failureReason"]) == ("failed", "x")
-        await heir.end()
+        await successor.end()
 
 
-async def test_a_step_that_gives_back_lets_the_order_rest_until_its_time(stores: Open) -> None:
+async def test_a_step_that_gives_the_order_back_lets_it_rest_until_its_time(stores: Open) -> None:
     async with stores() as store:
         rests, moves, released = [await one_order(store) for _ in range(3)]
         worker, other = await store.begin("w", 20), await store.begin("other", 20)
@@ -90,7 +90,7 @@ async def test_a_step_that_gives_back_lets_the_order_rest_until_its_time(stores:
             assert await store.advance(step(claimed, 1, (Status.ROUTING, {}), rounds=1, resume_in_ms=pause))
         claimed = await claimed_by(store, worker, released)
         await store.release(Release(released, claimed.order.claim, blame=False, resume_in_ms=HOUR_MS))
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [moves]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 10)] == [moves]
         (again,) = await store.claim(other.id, [rests, moves, released])
         assert (again.order.id, again.order.rounds, again.order.claims) == (moves, 1, 1)
         for one in (worker, other):
@@ -113,18 +113,18 @@ async def test_the_next_claim_returns_what_kept_the_order_from_being_filled_and_
         await worker.end()
 
 
-async def test_only_a_turn_that_got_somewhere_is_forgotten(stores: Open) -> None:
+async def test_only_a_step_with_an_attempt_an_end_or_a_pause_resets_the_crash_count(stores: Open) -> None:
     """An order that crashes its worker after its quotes are stored is no better than one that crashes it before."""
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         first = await claimed_by(store, worker, order_id)
         assert await store.advance(step(first, 1, *ROUTED, venue="here", rounds=1))
         await worker.end()
-        heir = await store.begin("heir", 20)
-        second = await claimed_by(store, heir, order_id)
+        successor = await store.begin("successor", 20)
+        second = await claimed_by(store, successor, order_id)
         assert second.order.claims == 2
         assert await store.advance(step(second, 3, (Status.SUBMITTED, {}), attempt=attempt(1, "one")))
-        await heir.end()
+        await successor.end()
         third = await store.begin("third", 20)
         assert (await claimed_by(store, third, order_id)).order.claims == 1, "it recorded an attempt"
         await third.end()
@@ -200,7 +200,7 @@ async def test_a_stale_claim_does_not_write_what_an_order_waits_for(stores: Open
 # Attempts
 
 
-async def test_where_an_attempt_was_signed_for_is_kept_with_it(stores: Open) -> None:
+async def test_the_chain_of_an_attempt_is_stored_with_it(stores: Open) -> None:
     async with stores() as store:
         order_id, first = await one_order(store), await store.begin("first", 20)
         claimed = await claimed_by(store, first, order_id)
@@ -251,7 +251,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
         await third.end()
 
 
-async def test_promise_3_what_became_of_an_attempt_that_had_ended_otherwise_is_put_right(stores: Open) -> None:
+async def test_promise_3_a_wrong_outcome_of_an_attempt_is_corrected(stores: Open) -> None:
     async with stores() as store:
         order_id, worker = await one_order(store), await store.begin("w", 20)
         claimed = await claimed_by(store, worker, order_id)
@@ -276,7 +276,7 @@ async def test_promise_3_what_became_of_an_attempt_that_had_ended_otherwise_is_p
         await worker.end()
 
 
-async def test_a_second_open_attempt_is_refused_whole_and_others_are_written(stores: Open) -> None:
+async def test_a_step_with_a_second_open_attempt_is_refused_and_other_steps_are_written(stores: Open) -> None:
     async with stores() as store:
         order_id, bystander = await one_order(store), await one_order(store)
         worker = await store.begin("w", 20)

@@ -11,7 +11,7 @@ from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import ConfirmedPage, Release, Resolution, Store, WorkerSession
-from tests.support.prepared_orders import HOUR_MS, NOBODY, Open, claimed_by, drop, one_order, step, submitted
+from tests.support.prepared_orders import HOUR_MS, NIL_ID, Open, claimed_by, drop, one_order, step, submitted
 
 FILL = Fill(10, 20, 5_000, 77)
 SEEN = Resolution(1, None, {"slot": 77, "finalized": False})
@@ -33,11 +33,11 @@ async def taken(store: Store, worker: WorkerSession, page: ConfirmedPage = SOON)
     return [one.order.id for one in await store.take_confirmed(worker.id, page)]
 
 
-async def test_a_confirmed_order_is_the_watchers_alone_and_only_when_it_is_due(stores: Open) -> None:
+async def test_a_confirmed_order_is_only_taken_by_the_watcher_and_only_when_it_is_due(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         due, rests = await confirmed(store, worker), await confirmed(store, worker, HOUR_MS)
-        assert await store.idle(0, THE_BEGINNING, NOBODY, 10) == [], "the sweeper does not put it on the queue"
+        assert await store.idle(0, THE_BEGINNING, NIL_ID, 10) == [], "the sweeper does not put it on the queue"
         assert await store.claim(worker.id, [due, rests]) == [], "and an entry too many claims nothing"
         (one,) = await store.take_confirmed(worker.id, SOON)
         assert (one.order.id, one.order.status, one.order.version) == (due, Status.CONFIRMED, 5)
@@ -46,7 +46,7 @@ async def test_a_confirmed_order_is_the_watchers_alone_and_only_when_it_is_due(s
         await worker.end()
 
 
-async def test_what_has_not_landed_or_has_ended_is_not_taken(stores: Open) -> None:
+async def test_orders_that_have_not_landed_or_have_ended_are_not_taken(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         await submitted(store, await claimed_by(store, worker, await one_order(store)), "on its way")
@@ -60,7 +60,7 @@ async def test_what_has_not_landed_or_has_ended_is_not_taken(stores: Open) -> No
         await worker.end()
 
 
-async def test_promise_10_a_look_that_comes_too_late_writes_nothing(stores: Open) -> None:
+async def test_promise_10_a_watcher_that_is_too_late_writes_nothing(stores: Open) -> None:
     """Nor does who had the order before it was confirmed."""
     async with stores() as store:
         worker, other = await store.begin("w", 20), await store.begin("o", 20)
@@ -78,7 +78,7 @@ async def test_promise_10_a_look_that_comes_too_late_writes_nothing(stores: Open
             await each.end()
 
 
-async def test_a_landing_in_a_slot_that_cannot_be_keeps_no_other_order_from_its_look(stores: Open) -> None:
+async def test_an_impossible_slot_delays_no_other_order(stores: Open) -> None:
     """A node reported it, and the record has it."""
     async with stores() as store:
         worker = await store.begin("w", 20)
@@ -92,7 +92,7 @@ async def test_a_landing_in_a_slot_that_cannot_be_keeps_no_other_order_from_its_
         await worker.end()
 
 
-async def test_two_who_take_at_once_share_no_order_and_leave_none(stores: Open) -> None:
+async def test_two_watchers_at_once_share_no_order_and_leave_none(stores: Open) -> None:
     async with stores() as one, stores() as two:
         workers = [await one.begin("w", 20), await two.begin("o", 20)]
         orders = {await confirmed(one, workers[0]) for _ in range(12)}
@@ -106,18 +106,18 @@ async def test_two_who_take_at_once_share_no_order_and_leave_none(stores: Open) 
             await each.end()
 
 
-async def test_a_look_that_comes_to_nothing_is_made_again_when_the_order_is_due(stores: Open) -> None:
+async def test_a_failed_lookup_is_repeated_when_the_order_is_due(stores: Open) -> None:
     async with stores() as store:
-        dead, heir = await store.begin("dead", 20), await store.begin("heir", 20)
+        dead, successor = await store.begin("dead", 20), await store.begin("successor", 20)
         order_id = await confirmed(store, dead)
         assert await taken(store, dead) == [order_id]
         await drop(dead)
-        assert await taken(store, heir, LATER) == [order_id], "also before the dead worker is removed"
-        assert await taken(store, heir) == []
-        await heir.end()
+        assert await taken(store, successor, LATER) == [order_id], "also before the dead worker is removed"
+        assert await taken(store, successor) == []
+        await successor.end()
 
 
-async def test_pages_are_oldest_first_and_go_on_behind_the_last_one(stores: Open) -> None:
+async def test_pages_are_oldest_first_and_continue_after_the_last_order(stores: Open) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         orders = [await confirmed(store, worker) for _ in range(5)]
@@ -141,7 +141,9 @@ async def test_pages_are_oldest_first_and_go_on_behind_the_last_one(stores: Open
         ({"overdue_ms": HOUR_MS}, []),
     ],
 )
-async def test_only_what_can_be_looked_up_is_taken(stores: Open, about: dict[str, Any], found: list[str]) -> None:
+async def test_only_orders_of_the_watched_network_are_taken(
+    stores: Open, about: dict[str, Any], found: list[str]
+) -> None:
     async with stores() as store:
         worker = await store.begin("w", 20)
         orders = {
@@ -155,7 +157,7 @@ async def test_only_what_can_be_looked_up_is_taken(stores: Open, about: dict[str
         await worker.end()
 
 
-async def test_who_is_not_registered_or_whose_lease_is_over_takes_nothing(stores: Open) -> None:
+async def test_a_worker_without_registration_or_valid_lease_takes_nothing(stores: Open) -> None:
     async with stores() as store:
         worker, over, gone = await store.begin("w", 20), await store.begin("over", -1), await store.begin("gone", 20)
         order_id = await confirmed(store, worker)
@@ -174,7 +176,7 @@ async def test_a_swap_that_the_chain_took_back_is_claimed_like_any_other_and_has
         (one,) = await store.take_confirmed(worker.id, LATER)
         undone = (Status.SUBMITTED, {"reason": "un-confirmed", "detail": "a fork"})
         assert await store.advance(step(one, 5, undone, resolution=Resolution(1, None, {}), resume_in_ms=0))
-        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NOBODY, 10)] == [order_id]
+        assert [i for i, _ in await store.idle(0, THE_BEGINNING, NIL_ID, 10)] == [order_id]
         assert await taken(store, worker) == []
         again = await claimed_by(store, worker, order_id)
         assert (again.cause, again.order.claims) == (("un-confirmed", "a fork"), 1)

@@ -15,7 +15,7 @@ from tests.support.fakes.store import MemoryWorkerSession
 from tests.support.parts import new_order
 
 HOUR_MS = 3_600_000
-NOBODY = UUID(int=0)
+NIL_ID = UUID(int=0)
 ROUTED: tuple[tuple[Status, Detail], ...] = ((Status.ROUTING, {"round": 1}), (Status.BUILDING, {"venue": "here"}))
 Announce = Callable[[Sequence[Event]], None]
 Open = Callable[..., AbstractAsyncContextManager[Store]]

@@ -57,13 +57,13 @@ async def test_a_blocked_lease_survives_a_flush(servers: Servers, redis_prefix: 
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_nothing_is_inherited_from_a_lost_stream(servers: Servers, redis_prefix: str) -> None:
+async def test_no_entries_are_taken_over_from_a_lost_stream(servers: Servers, redis_prefix: str) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         await client.delete(queue.work)
-        assert await queue.take_over_pending("heir", "dead") == []
+        assert await queue.take_over_pending("successor", "dead") == []
 
 
-async def test_a_consumer_with_pending_entries_is_not_forgotten(servers: Servers, redis_prefix: str) -> None:
+async def test_a_consumer_with_pending_entries_is_not_removed(servers: Servers, redis_prefix: str) -> None:
     async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
         await queue.enqueue([uuid4()])
         await queue.lease("busy", 1, 50)
@@ -86,7 +86,7 @@ async def test_no_window_grants_more_than_its_limit_over_all_processes(servers: 
         assert (await limiters[1].take("k", 25, 5)).granted == 2
 
 
-async def test_what_is_given_back_is_ones_own(servers: Servers, redis_prefix: str) -> None:
+async def test_only_the_units_of_the_own_grant_are_given_back(servers: Servers, redis_prefix: str) -> None:
     async with open_redis(servers.redis_url) as client:
         mine, theirs = RateLimiter(client, redis_prefix, "mine"), RateLimiter(client, redis_prefix, "theirs")
         taken = await mine.take("k", 4, 2)

@@ -95,7 +95,7 @@ def test_an_error_in_the_address_is_reported_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_sentinel_taken_for_a_server_is_an_error_with_the_right_url(watched: Watched) -> None:
+def test_a_sentinel_used_as_a_server_is_an_error_with_the_right_url(watched: Watched) -> None:
     port = watched.sentinels[0].port
     with pytest.raises(UnusableError, match=rf"set REDIS_URL to redis\+sentinel://127\.0\.0\.1:{port}/NAME"):
         asyncio.run(first_contact(f"redis://:{quote(SENTINEL_SECRET)}@127.0.0.1:{port}"))

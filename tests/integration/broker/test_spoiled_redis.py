@@ -51,7 +51,7 @@ async def passes(queue: Queue) -> bool:
 @pytest.mark.parametrize(
     "first", ["enqueue", "depth", "lease", "reclaim", "take_over_pending", "remove_consumers", "ack", "prepare"]
 )
-async def test_promise_6_keys_of_another_type_are_made_anew_by_every_operation(
+async def test_promise_6_keys_of_a_wrong_type_are_recreated_by_every_operation(
     servers: Servers, redis_prefix: str, lines: list[str], first: str
 ) -> None:
     async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
@@ -75,7 +75,7 @@ async def test_promise_6_keys_of_another_type_are_made_anew_by_every_operation(
         assert sorted(lines) == [f"{key} was unusable and has been recreated" for key in (queue.queued, queue.work)]
 
 
-async def test_a_stream_that_takes_no_more_entries_is_made_anew(
+async def test_a_stream_that_takes_no_more_entries_is_recreated(
     servers: Servers, redis_prefix: str, lines: list[str]
 ) -> None:
     async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
@@ -86,7 +86,7 @@ async def test_a_stream_that_takes_no_more_entries_is_made_anew(
         assert [line.split()[0] for line in lines] == [queue.work]
 
 
-async def test_entries_that_hold_no_order_are_removed_and_the_others_come(
+async def test_entries_without_an_order_are_removed_and_the_others_are_leased(
     servers: Servers, redis_prefix: str, lines: list[str]
 ) -> None:
     async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
@@ -103,7 +103,7 @@ async def test_entries_that_hold_no_order_are_removed_and_the_others_come(
         assert len(lines) == 1, "told again only after a while"
 
 
-async def test_a_window_of_another_type_is_made_anew(servers: Servers, redis_prefix: str, lines: list[str]) -> None:
+async def test_a_window_of_a_wrong_type_is_recreated(servers: Servers, redis_prefix: str, lines: list[str]) -> None:
     async with open_redis(servers.redis_url) as client:
         limiter = RateLimiter(client, redis_prefix, "p", report=lines.append)
         key = f"{{{redis_prefix}}}:rate:k"

@@ -87,7 +87,7 @@ RETURNING order_id
 """
 
 
-async def test_promise_5_what_a_node_refused_before_is_looked_up_and_not_signed_again(
+async def test_promise_5_a_swap_that_a_node_refused_before_is_looked_up_and_not_signed_again(
     database_address: Address,
 ) -> None:
     """A refusal is no proof: the order is submitted as it was, along the table."""

@@ -56,7 +56,7 @@ async def ten_orders(url: str) -> list[str]:
         return order_ids
 
 
-async def test_what_others_left_in_a_session_is_cleared(database: Address) -> None:
+async def test_locks_and_statements_of_an_earlier_client_are_cleared(database: Address) -> None:
     """A lock would seem to be held by a worker that lives, and names of statements would collide."""
     with pgbouncer(database, "session", default_pool_size="1", **DROPPING) as pooled:
         with psycopg.connect(pooled.conninfo(), autocommit=True) as other:

@@ -132,7 +132,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         *("list", "list live", "ended", "archive", "forget swaps"),
     ],
 )
-async def test_a_long_history_is_never_read_through(long_history: Address, statement: str, used: set[str]) -> None:
+async def test_no_statement_scans_a_long_history(long_history: Address, statement: str, used: set[str]) -> None:
     await ready(long_history)
     plan = generic(long_history, statement)
     assert read_through(plan) == set()
@@ -153,7 +153,7 @@ async def test_a_long_history_is_never_read_through(long_history: Address, state
     ],
     ids=["create", "claim", "step", "release", "replay", "versions", "land", "find"],
 )
-async def test_a_plan_from_when_the_tables_were_empty_stays_good_when_they_are_not(
+async def test_plans_from_empty_tables_stay_good_when_the_tables_grow(
     database_address: Address, statement: str
 ) -> None:
     """A session keeps its plans until the tables are analyzed anew, which takes a minute: by then there may be many
@@ -165,7 +165,9 @@ async def test_a_plan_from_when_the_tables_were_empty_stays_good_when_they_are_n
 @pytest.mark.parametrize(
     "statement", [claims.CLAIM, step_writes.ADVANCE, claims.RELEASE], ids=["claim", "step", "release"]
 )
-async def test_work_on_some_orders_does_not_read_all_that_are_in_flight(long_history: Address, statement: str) -> None:
+async def test_statements_on_some_orders_do_not_read_all_orders_in_flight(
+    long_history: Address, statement: str
+) -> None:
     await ready(long_history)
     assert indexes(generic(long_history, statement)) & {"orders_live", "attempts_open"} == set()
 

@@ -37,7 +37,7 @@ def to_be_parted() -> Iterator[PostgresPair]:
         yield found
 
 
-async def test_a_standby_is_never_taken_for_the_primary(pair: PostgresPair) -> None:
+async def test_a_standby_is_never_used_as_the_primary(pair: PostgresPair) -> None:
     """In any position of the list; and if there is no other host, that is an outage."""
     turned = Address(host=pair.second.host, port=pair.second.port, others=((pair.first.host, pair.first.port),))
     connection = await Database(turned).dedicated()
@@ -123,7 +123,7 @@ async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_pro
     agree(watch.events, pair.second)
 
 
-async def test_what_is_on_no_standby_is_never_acknowledged(
+async def test_an_order_that_no_standby_has_is_never_acknowledged(
     to_be_parted: PostgresPair, servers: Servers, redis_prefix: str
 ) -> None:
     """Not even to a client that posts again with its key, although the primary has stored the order meanwhile: giving

@@ -57,7 +57,9 @@ async def test_an_archived_order_reads_as_it_did_before(database_address: Addres
         assert await setup.everything(ids) == before
 
 
-async def test_the_list_goes_over_from_the_hot_tables_to_the_archive_without_a_seam(database_address: Address) -> None:
+async def test_the_list_continues_from_the_main_tables_into_the_archive_without_a_gap(
+    database_address: Address,
+) -> None:
     async with open_archive_setup(database_address) as setup, open_retention(database_address, rest=HOUR) as retention:
         old_and_live = (await setup.claimed()).order.id
         setup.age(2.5, old_and_live)
@@ -74,7 +76,7 @@ async def test_the_list_goes_over_from_the_hot_tables_to_the_archive_without_a_s
             assert listed == in_order, limit
 
 
-async def test_an_order_rests_in_the_hot_tables_after_its_end(database_address: Address) -> None:
+async def test_an_order_stays_in_the_main_tables_for_a_while_after_its_end(database_address: Address) -> None:
     async with open_archive_setup(database_address) as setup, open_retention(database_address, rest=HOUR) as retention:
         await setup.confirmed()
         late = await setup.confirmed(2)
@@ -135,7 +137,7 @@ async def test_an_order_that_has_not_ended_is_kept_however_old_and_still_ends(da
         assert (await setup.store.versions(ids))[unfinal.order.id] == 6, "its day is made again for it"
 
 
-async def test_what_ended_late_keeps_its_partition_which_is_logged_once(database_address: Address) -> None:
+async def test_an_order_that_ended_late_keeps_its_partition_which_is_logged_once(database_address: Address) -> None:
     told = RecordingObserver()
     async with (
         open_archive_setup(database_address) as setup,
@@ -179,7 +181,7 @@ async def test_two_processes_at_once_do_everything_once(database_address: Addres
         assert setup.count("archived_orders") == 2
 
 
-async def test_a_session_that_dies_in_the_middle_leaves_all_as_it_was_and_the_next_round_goes_on(
+async def test_an_archive_session_that_dies_changes_nothing_and_the_next_round_goes_on(
     database_address: Address,
 ) -> None:
     async with open_archive_setup(database_address) as setup, open_retention(database_address) as retention:
@@ -198,7 +200,9 @@ async def test_a_session_that_dies_in_the_middle_leaves_all_as_it_was_and_the_ne
         assert set(await setup.store.versions(ids)) == {ids[1]}
 
 
-async def test_what_was_detached_before_a_crash_is_cleared_by_the_next_round(database_address: Address) -> None:
+async def test_partitions_that_were_detached_before_a_crash_are_dropped_by_the_next_round(
+    database_address: Address,
+) -> None:
     async with (
         open_archive_setup(database_address) as setup,
         open_retention(database_address) as retention,
@@ -224,7 +228,7 @@ async def test_what_was_detached_before_a_crash_is_cleared_by_the_next_round(dat
         assert await setup.store.versions([again.order.id]) == {}
 
 
-async def test_long_reads_of_the_archive_put_the_drop_off_and_nothing_waits_behind_it(
+async def test_long_reads_of_the_archive_postpone_the_drop_and_no_reader_waits_behind_it(
     database_address: Address,
 ) -> None:
     told = RecordingObserver()

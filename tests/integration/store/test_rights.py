@@ -110,7 +110,7 @@ async def test_the_service_runs_with_the_documented_least_rights_and_any_initial
     assert [entry for entry in administrator.acl_log() if entry["username"] == redis_prefix] == []
 
 
-async def test_a_role_that_owns_no_tables_keeps_no_archive(least_postgres: tuple[Address, Address]) -> None:
+async def test_a_role_that_owns_no_tables_cannot_archive(least_postgres: tuple[Address, Address]) -> None:
     owner, service = least_postgres
     async with open_database(owner) as database, database.connection() as connection:
         await connection.execute(words("GRANT USAGE ON SCHEMA dexexec", owner, service))
@@ -123,7 +123,7 @@ LESS = ["-evalsha", "-script", "-xautoclaim", "-publish", "-subscribe", "-pexpir
 
 
 @pytest.mark.parametrize("less", LESS)
-async def test_a_right_that_is_lacking_in_redis_ends_the_start_with_its_name(
+async def test_a_missing_right_in_redis_ends_the_start_with_its_name(
     least_redis: tuple[redis.Redis, str], redis_prefix: str, less: str
 ) -> None:
     administrator, url = least_redis

@@ -91,7 +91,7 @@ async def test_the_documented_table_of_orders_is_taken_over_and_its_rows_stay_re
         assert execute(database_address, "SELECT count(*) FROM orders WHERE finished_at IS NULL") == [(0,)]
 
 
-async def test_rows_that_are_no_orders_stay_in_the_table_that_was_taken_over(database_address: Address) -> None:
+async def test_rows_that_are_not_orders_stay_in_the_older_table(database_address: Address) -> None:
     table = "CREATE TABLE orders (id text, side text, amount text, venue text, tx_hash text, status text,"
     table += " failure_reason text, created_at date)"
     good = f"('{OLD['pending']}', 'BUY', ' 3 ', NULL, NULL, 'Pending', NULL, 'infinity')"
@@ -133,7 +133,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("statements", OTHERS.values(), ids=OTHERS.keys())
-async def test_tables_of_others_are_left_alone_and_named_with_what_to_do(
+async def test_foreign_tables_are_not_changed_and_the_error_names_a_solution(
     database_address: Address, statements: list[str]
 ) -> None:
     execute(database_address, *statements)
@@ -199,7 +199,7 @@ async def test_a_role_that_only_runs_gets_errors_for_its_missing_rights_one_afte
     assert len(set(granted)) == 1 + len(RIGHTS)
 
 
-async def test_what_is_new_in_the_schema_is_left_to_the_tables_owner(
+async def test_new_migrations_are_left_to_the_owner_of_the_tables(
     role_without_rights: tuple[Address, Address], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, other = role_without_rights

@@ -48,7 +48,7 @@ async def test_every_setting_is_set_in_pooled_and_in_dedicated_sessions(hostile:
         await dedicated.close()
 
 
-def test_a_blocking_session_has_them_too(hostile: Address) -> None:
+def test_a_blocking_session_has_all_settings_too(hostile: Address) -> None:
     with connect(hostile) as connection:
         assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
         assert connection.execute("SHOW search_path").fetchone() == ('"public", pg_temp',)
@@ -83,7 +83,7 @@ async def test_orders_are_executed_as_usual_with_any_initial_session_settings(
                 worker.stop()
 
 
-async def test_a_database_that_cannot_hold_every_text_is_refused_with_what_to_do(servers: Servers) -> None:
+async def test_a_database_encoding_that_cannot_store_every_text_is_refused(servers: Servers) -> None:
     with database_of_a_role(servers.postgres, "LATIN1") as address:
         with pytest.raises(UnavailableError) as raised:
             await Database(address).check_first_contact()
@@ -111,7 +111,7 @@ async def test_a_setting_that_cannot_be_changed_is_reported_by_its_name(
         await Session.begin(hostile)
 
 
-async def test_a_session_that_lost_its_settings_is_not_taken_again(
+async def test_a_session_that_lost_its_settings_is_not_used_again(
     hostile: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_store(hostile) as store, open_database(hostile) as database:
@@ -125,7 +125,7 @@ async def test_a_session_that_lost_its_settings_is_not_taken_again(
         await store.check_writes()
 
 
-async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
+async def test_a_session_is_only_checked_when_the_last_check_is_old(
     database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
@@ -146,7 +146,9 @@ async def test_a_look_costs_a_round_trip_only_when_the_last_is_long_ago(
             assert looks == [connection]
 
 
-async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_use(database_address: Address) -> None:
+async def test_promise_15_a_statement_is_cancelled_in_time_and_its_session_can_be_used(
+    database_address: Address,
+) -> None:
     connection = await Session.begin(database_address)
     connection.patience = 0.05
     with pytest.raises(TimeoutError):
@@ -156,7 +158,7 @@ async def test_promise_15_a_statement_is_given_up_in_time_and_its_session_is_of_
     await connection.close()
 
 
-async def test_promise_15_a_server_that_hangs_is_left_behind(
+async def test_promise_15_the_connection_to_a_hanging_server_is_closed(
     servers: Servers, database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped with kill -STOP: it neither answers nor closes connections."""
@@ -199,7 +201,7 @@ async def test_promise_2_a_process_that_freezes_in_a_transaction_delays_no_other
         assert [type(error) for error in ended] == [UnavailableError]
 
 
-async def test_what_takes_long_on_purpose_is_waited_for(
+async def test_a_statement_without_time_limits_may_take_long(
     database_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.05)

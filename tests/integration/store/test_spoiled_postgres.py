@@ -17,7 +17,7 @@ async def rename(address: Address, table: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["orders", "order_events", "attempts", "workers"])
-async def test_a_worker_outlives_statements_that_are_refused_and_goes_on_when_they_are_not(
+async def test_a_worker_outlives_refused_statements_and_goes_on_afterwards(
     bench: OpenBench, database_address: Address, table: str
 ) -> None:
     async with bench() as b:
@@ -40,7 +40,7 @@ async def test_a_worker_outlives_statements_that_are_refused_and_goes_on_when_th
             await b.ended(order_id)
 
 
-async def test_a_plan_that_a_change_of_a_table_made_useless_fails_once(database_address: Address) -> None:
+async def test_a_plan_that_an_altered_table_made_invalid_fails_once(database_address: Address) -> None:
     async with open_database(database_address) as database:
 
         async def columns() -> int:

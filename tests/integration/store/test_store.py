@@ -50,11 +50,13 @@ async def test_migrations_apply_once_although_many_processes_start_together(data
         await database.close()
 
 
-async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_end(database_address: Address) -> None:
+async def test_an_unreadable_order_delays_no_other_order(database_address: Address) -> None:
     """A newer version, or a person, wrote a value into its row that this version cannot read."""
-    told: list[UUID] = []
+    unreadable: list[UUID] = []
     async with open_database(database_address) as database:
-        store = Store(database, lambda _: None, SystemClock(), unreadable=lambda order_id, _: told.append(order_id))
+        store = Store(
+            database, lambda _: None, SystemClock(), unreadable=lambda order_id, _: unreadable.append(order_id)
+        )
         async with running(store.run()):
             worker = await store.begin("w", 20)
             ids = [(await store.create(new_order())).order_id for _ in range(4)]
@@ -75,7 +77,7 @@ async def test_an_order_that_cannot_be_read_keeps_no_other_from_its_turn_or_its_
             assert [one.order.id for one in await store.claim(worker.id, ids[:2])] == [ids[1]]
             page = ConfirmedPage(next_look_ms=0, network="here")
             assert [one.order.id for one in await store.take_confirmed(worker.id, page)] == [ids[3]]
-            assert told == ids[::2]
+            assert unreadable == ids[::2]
             await worker.end()
 
 
@@ -138,13 +140,13 @@ async def test_promise_10_a_worker_whose_claim_went_stale_writes_nothing(databas
         await store.create(order)
         zombie, stale = await claim_one(store, order.id, "zombie")
         await zombie.end()
-        heir, fresh = await claim_one(store, order.id, "heir")
+        successor, fresh = await claim_one(store, order.id, "successor")
         assert fresh.order.claim == stale.order.claim + 1
         assert await store.advance(step(stale, 1, *ROUTED)) is None
         assert await store.versions([order.id]) == {order.id: 1}
         assert await store.advance(step(fresh, 1, *ROUTED)) is not None
         assert await store.claim(zombie.id, [order.id]) == [], "a buried worker claims nothing either"
-        await heir.end()
+        await successor.end()
 
 
 async def test_promise_7_a_step_is_written_once_and_a_finished_order_never_changes(database_address: Address) -> None:
@@ -224,7 +226,7 @@ async def test_an_order_has_at_most_one_attempt_in_flight(database_address: Addr
         await worker.end()
 
 
-async def test_what_a_dead_worker_held_is_found_and_what_a_living_one_holds_is_not(database_address: Address) -> None:
+async def test_orders_of_a_dead_worker_are_found_and_those_of_a_living_one_are_not(database_address: Address) -> None:
     async with open_store(database_address) as store:
         held, orphan, free = new_order(), new_order(), new_order()
         for order in (held, orphan, free):
@@ -259,7 +261,7 @@ async def test_promise_15_registering_is_given_up_where_postgres_does_not_commit
         await until(gone)
 
 
-async def test_a_worker_that_was_declared_dead_learns_it_at_its_next_heartbeat(database_address: Address) -> None:
+async def test_a_removed_worker_finds_out_at_its_next_heartbeat(database_address: Address) -> None:
     async with open_store(database_address) as store:
         worker = await store.begin("slow", 0)  # a lease that is over at once, as after a long stop
         assert await store.remove_dead_workers() == ["slow"]
@@ -283,7 +285,9 @@ async def test_orders_are_released_together_with_pauses_of_any_length(database_a
         await worker.end()
 
 
-async def test_a_released_order_rests_until_its_time_and_then_anyone_may_have_it(database_address: Address) -> None:
+async def test_a_released_order_rests_until_its_time_and_can_then_be_claimed_by_any_worker(
+    database_address: Address,
+) -> None:
     async with open_store(database_address) as store:
         order = new_order()
         await store.create(order)

@@ -42,7 +42,7 @@ def test_an_answer_of_another_shape_is_an_outage(error: Exception) -> None:
         raise error
 
 
-def test_a_word_in_capitals_is_no_code() -> None:
+def test_an_unknown_word_in_capitals_is_not_a_code() -> None:
     assert code_of(exceptions.ResponseError("SOMETHING else")) == ""
 
 
@@ -67,20 +67,20 @@ FULL = exceptions.ResponseError("The stream has exhausted the last possible ID, 
 
 
 @pytest.mark.parametrize(("error", "exhausted"), [(WRONG_TYPE, False), (NO_GROUP, False), (FULL, True)])
-async def test_a_broken_key_is_mended_and_the_command_repeated(error: Exception, exhausted: bool) -> None:
+async def test_a_broken_key_is_repaired_and_the_command_repeated(error: Exception, exhausted: bool) -> None:
     redis = Redis(error)
     assert await with_repair(redis.ask, redis.mend) == "answer"
     assert redis.mended == [exhausted]
 
 
-async def test_what_cannot_be_mended_is_an_outage_and_not_tried_for_ever() -> None:
+async def test_a_failed_repair_is_an_outage_and_is_not_repeated() -> None:
     redis = Redis(WRONG_TYPE, WRONG_TYPE)
     with pytest.raises(UnavailableError, match="WRONGTYPE"):
         await with_repair(redis.ask, redis.mend)
     assert redis.mended == [False]
 
 
-async def test_nothing_is_mended_for_another_refusal() -> None:
+async def test_other_refusals_start_no_repair() -> None:
     redis = Redis(REFUSALS["BUSY"])
     with pytest.raises(UnavailableError):
         await with_repair(redis.ask, redis.mend)

@@ -33,7 +33,7 @@ async def test_a_lone_item_is_written_at_once() -> None:
         assert await batcher.put(1) == "1"
 
 
-async def test_what_comes_while_a_write_runs_is_written_together_and_in_order() -> None:
+async def test_items_that_come_during_a_write_are_written_together_and_in_order() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     async with running(batcher.run()):
@@ -74,7 +74,7 @@ async def test_a_refused_item_fails_alone_if_its_error_allows_that() -> None:
     assert [str(result) for result in results] == ["1", "refused [-2]", "3"]
 
 
-async def test_the_item_of_a_caller_that_gave_up_is_not_written_and_the_others_are() -> None:
+async def test_the_item_of_a_cancelled_caller_is_not_written_and_the_others_are() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     async with running(batcher.run()):
@@ -89,7 +89,7 @@ async def test_the_item_of_a_caller_that_gave_up_is_not_written_and_the_others_a
     assert ledger.batches == [[0], [2]]
 
 
-async def test_those_that_gave_up_take_no_place_in_a_batch_and_are_no_batch_of_their_own() -> None:
+async def test_items_of_cancelled_callers_take_no_place_in_a_batch() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write, limit=2)
     tasks = [asyncio.create_task(batcher.put(n)) for n in range(6)]
@@ -104,7 +104,7 @@ async def test_those_that_gave_up_take_no_place_in_a_batch_and_are_no_batch_of_t
     assert ledger.batches == [[1, 3], [6]]
 
 
-async def test_who_gives_up_while_a_write_runs_gets_nothing_and_the_others_of_the_batch_their_answers() -> None:
+async def test_a_caller_that_is_cancelled_during_a_write_does_not_affect_the_others() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     ledger.open.clear()
@@ -118,7 +118,7 @@ async def test_who_gives_up_while_a_write_runs_gets_nothing_and_the_others_of_th
     assert ledger.batches == [[0, 1]], "what is being written is not taken back"
 
 
-async def test_what_is_written_again_after_a_refusal_is_not_when_its_caller_gave_up_meanwhile() -> None:
+async def test_an_item_is_not_written_again_when_its_caller_was_cancelled() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write, separate=(ValueError,))
     ledger.open.clear()
@@ -133,7 +133,7 @@ async def test_what_is_written_again_after_a_refusal_is_not_when_its_caller_gave
     assert ledger.batches == [[-1, 2, 3], [-1], [3]]
 
 
-async def test_no_caller_is_left_waiting_when_the_batcher_stops() -> None:
+async def test_callers_are_cancelled_when_the_batcher_stops() -> None:
     ledger = Ledger()
     batcher: Batcher[int, str] = Batcher(ledger.write)
     ledger.open.clear()

@@ -59,7 +59,7 @@ async def test_an_error_of_the_work_is_raised() -> None:
         await unless_stopped(asyncio.Event(), fails())
 
 
-async def test_who_is_cancelled_takes_the_work_along() -> None:
+async def test_a_cancelled_caller_cancels_the_work() -> None:
     gone = asyncio.Event()
 
     async def work() -> None:
@@ -77,7 +77,7 @@ async def test_who_is_cancelled_takes_the_work_along() -> None:
     assert gone.is_set()
 
 
-async def test_a_task_that_does_not_end_is_left_behind() -> None:
+async def test_a_task_that_does_not_end_is_returned() -> None:
     go_on = asyncio.Event()
     deaf, other = asyncio.create_task(stubborn(go_on)), asyncio.create_task(forever())
     await asyncio.sleep(0)
@@ -87,5 +87,5 @@ async def test_a_task_that_does_not_end_is_left_behind() -> None:
     await deaf
 
 
-async def test_nothing_to_cancel_is_nothing_to_wait_for() -> None:
+async def test_without_tasks_there_is_no_wait() -> None:
     assert await cancelled([]) == set()

@@ -19,7 +19,7 @@ from tests.support.fakes.database import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.finality_watchers import FINALITY, GONE, HERE, LANDED, WatcherSetup
 from tests.support.parts import running
-from tests.support.prepared_orders import NOBODY
+from tests.support.prepared_orders import NIL_ID
 from tests.support.waiting import until
 
 
@@ -90,7 +90,7 @@ async def test_what_was_taken_back_is_found_by_the_sweeper_although_the_queue_is
 
     setup.queue.enqueue = away  # type: ignore[assignment]
     await setup.look()
-    assert [i for i, _ in await setup.store.idle(0, THE_BEGINNING, NOBODY, 10)] == [row.new.id]
+    assert [i for i, _ in await setup.store.idle(0, THE_BEGINNING, NIL_ID, 10)] == [row.new.id]
 
 
 @pytest.mark.parametrize("at", [Failpoint.WATCHING, Failpoint.WATCHED, Failpoint.BOOKED])
@@ -114,7 +114,7 @@ async def test_promise_2_wherever_a_watcher_dies_the_next_one_ends_each_order_on
     await setup.look()
     assert (statuses(final), statuses(back)) == (["confirmed"] * 2, ["confirmed", "submitted"])
     assert [e.seq for e in setup.events if e.order_id == final.new.id] == [1, 2, 3, 4, 5, 6]
-    idle = await setup.store.idle(0, THE_BEGINNING, NOBODY, 10)
+    idle = await setup.store.idle(0, THE_BEGINNING, NIL_ID, 10)
     assert [order_id for order_id, _ in idle] == [back.new.id], "nobody holds it"
 
 

@@ -23,7 +23,7 @@ from dexexec.observe.observer import Observer, make_logger
 from tests.support.parts import running
 from tests.support.streaming import LIFE, MemoryRecord
 from tests.support.waiting import until
-from tests.unit.feed.test_subscriber import Seen
+from tests.unit.feed.test_subscriber import RecordingSink
 
 
 class Channel:
@@ -63,7 +63,7 @@ class Channel:
         """Until the feed has done with all that was published."""
         await until(self.messages.empty)
         taken = self.taken
-        await self.publish("", b"a message of nobody's")
+        await self.publish("", b"a message of no process")
         await until(lambda: self.taken > taken)
 
 
@@ -99,59 +99,59 @@ class FeedSetup:
     publisher: Publisher
     orders: FollowedOrders
     feed: Feed
-    seen: Seen
+    sink: RecordingSink
     follower: Follower
 
     async def followed(self) -> UUID:
         """A new order, whose first event the subscriber has."""
         order_id = await self.record.create()
-        told = len(self.seen.said)
+        before = len(self.sink.calls)
         self.follower.follow(order_id, 0)
-        await until(lambda: len(self.seen.said) > told)
+        await until(lambda: len(self.sink.calls) > before)
         return order_id
 
 
 @asynccontextmanager
 async def setup(*, run: bool = True) -> AsyncIterator[FeedSetup]:
-    record, channel, failpoints, seen = GatedRecord(), Channel(), NotingFailpoints(), Seen()
+    record, channel, failpoints, sink = GatedRecord(), Channel(), NotingFailpoints(), RecordingSink()
     followed = FollowedOrders()
     publisher = Publisher(channel.client, "events", failpoints, listener=followed.put_committed)
     observer = Observer(make_logger("error"))
     feed = Feed(
         record, channel.client, publisher, followed, observe=observer, poll_seconds=3_600, failpoints=failpoints
     )
-    follower = feed.follower(seen)
+    follower = feed.follower(sink)
     async with running(*([publisher.run(), feed.run()] if run else [])):
-        yield FeedSetup(record, channel, failpoints, publisher, followed, feed, seen, follower)
+        yield FeedSetup(record, channel, failpoints, publisher, followed, feed, sink, follower)
         follower.close()
 
 
-async def test_what_this_process_commits_is_delivered_while_redis_is_away() -> None:
+async def test_events_of_this_process_are_delivered_while_redis_is_down() -> None:
     async with setup() as it:
         order_id = await it.followed()
         it.channel.down = True
         events = [await it.record.step(order_id, status) for status in LIFE[1:]]
         for event in events:
             it.publisher.announce([event])
-        await until(lambda: len(it.seen.said) == len(LIFE))
-        assert it.seen.said[1:] == [event.encode() for event in events]
+        await until(lambda: len(it.sink.calls) == len(LIFE))
+        assert it.sink.calls[1:] == [event.encode() for event in events]
         assert it.record.statements == 1
 
 
-async def test_the_echo_of_our_own_messages_is_not_even_looked_at() -> None:
+async def test_messages_of_the_own_process_are_ignored() -> None:
     """What is forged in our name does not arrive; the same in another's does."""
     async with setup() as it:
         order_id = await it.followed()
         forged = Outgoing(await it.record.step(order_id, Status.ROUTING, reason="forged"))
         await it.channel.publish("events", encode(it.publisher.origin, [forged]))
         await it.channel.read_to_here()
-        assert len(it.seen.said) == 1
+        assert len(it.sink.calls) == 1
         await it.channel.publish("events", encode(uuid4().hex.encode(), [forged]))
-        await until(lambda: len(it.seen.said) == 2)
-        assert it.seen.said[1] == forged.payload
+        await until(lambda: len(it.sink.calls) == 2)
+        assert it.sink.calls[1] == forged.payload
 
 
-async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
+async def test_an_event_that_arrives_directly_and_over_redis_is_delivered_once() -> None:
     async with setup() as it:
         order_id = await it.followed()
         second = await it.record.step(order_id, Status.ROUTING)
@@ -159,7 +159,7 @@ async def test_an_event_that_comes_both_ways_is_delivered_once() -> None:
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
         it.publisher.announce([second])
         await it.channel.read_to_here()
-        assert it.seen.said[1:] == [second.encode()]
+        assert it.sink.calls[1:] == [second.encode()]
 
 
 async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
@@ -167,13 +167,13 @@ async def test_an_event_of_this_process_may_overtake_one_of_another() -> None:
         order_id = await it.followed()
         second, third = [await it.record.step(order_id, status) for status in LIFE[1:3]]
         it.publisher.announce([third])
-        await until(lambda: len(it.seen.said) == 3)
+        await until(lambda: len(it.sink.calls) == 3)
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(second)]))
         await it.channel.read_to_here()
-        assert it.seen.said[1:] == [second.encode(), third.encode()]
+        assert it.sink.calls[1:] == [second.encode(), third.encode()]
 
 
-async def test_what_is_committed_before_the_history_of_a_new_subscription_is_here_waits_for_it() -> None:
+async def test_an_event_that_is_committed_during_the_first_read_waits_for_it() -> None:
     async with setup() as it:
         order_id = await it.record.create()
         it.record.gate.clear()
@@ -183,10 +183,10 @@ async def test_what_is_committed_before_the_history_of_a_new_subscription_is_her
         for event in later:
             it.publisher.announce([event])
         await until(lambda: it.failpoints.passed.count(Failpoint.HEARD) == len(later))
-        assert it.seen.said == []
+        assert it.sink.calls == []
         it.record.gate.set()
-        await until(lambda: len(it.seen.said) == len(LIFE))
-        assert it.seen.said == [event.encode() for event in it.record.events[order_id]]
+        await until(lambda: len(it.sink.calls) == len(LIFE))
+        assert it.sink.calls == [event.encode() for event in it.record.events[order_id]]
         assert it.record.statements == 1
 
 
@@ -196,9 +196,9 @@ async def test_an_event_committed_just_before_a_subscription_is_in_the_history()
         order_id = await it.record.create()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         it.follower.follow(order_id, 0)
-        await until(lambda: len(it.seen.said) == 2)
+        await until(lambda: len(it.sink.calls) == 2)
         await it.channel.read_to_here()
-        assert it.seen.said == [event.encode() for event in it.record.events[order_id]]
+        assert it.sink.calls == [event.encode() for event in it.record.events[order_id]]
 
 
 async def test_an_event_without_subscribers_is_neither_kept_nor_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,34 +220,34 @@ async def test_an_event_without_subscribers_is_neither_kept_nor_encoded(monkeypa
         assert encoded == []
 
 
-async def test_the_fault_of_a_subscriber_ends_the_feed_and_does_not_reach_who_commits() -> None:
-    class Faulty(Seen):
+async def test_a_failing_subscriber_ends_the_feed_and_not_the_commit() -> None:
+    class Faulty(RecordingSink):
         def event(self, payload: bytes) -> None:
             if b'"seq":1' not in payload:
                 raise ZeroDivisionError
             super().event(payload)
 
     async with setup(run=False) as it:
-        order_id, seen = await it.record.create(), Faulty()
+        order_id, sink = await it.record.create(), Faulty()
         feed = asyncio.create_task(it.feed.run())
-        it.feed.follower(seen).follow(order_id, 0)
-        await until(lambda: bool(seen.said))
+        it.feed.follower(sink).follow(order_id, 0)
+        await until(lambda: bool(sink.calls))
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         with pytest.raises(ExceptionGroup) as fault:
             await asyncio.wait_for(feed, 5)
         assert isinstance(fault.value.exceptions[0], ZeroDivisionError)
 
 
-async def test_a_failpoint_is_between_the_arrival_and_the_sockets_on_both_ways_and_not_at_an_echo() -> None:
+async def test_a_failpoint_is_between_arrival_and_sockets_for_own_and_other_events() -> None:
     async with setup() as it:
         order_id = await it.followed()
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
-        await until(lambda: len(it.seen.said) == 2)
+        await until(lambda: len(it.sink.calls) == 2)
         assert it.failpoints.passed.count(Failpoint.HEARD) == 1
         await until(lambda: Failpoint.ANNOUNCING in it.failpoints.passed)
         await until(it.channel.messages.empty)
         assert it.failpoints.passed.count(Failpoint.HEARD) == 1
         event = await it.record.step(order_id, Status.BUILDING)
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(event)]))
-        await until(lambda: len(it.seen.said) == 3)
+        await until(lambda: len(it.sink.calls) == 3)
         assert it.failpoints.passed.count(Failpoint.HEARD) == 2

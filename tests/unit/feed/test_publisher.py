@@ -76,7 +76,7 @@ def test_a_message_names_the_process_it_comes_from() -> None:
     assert not comes_from(ORIGIN, encode(ORIGIN + b"0", [Outgoing(event(3))]))
 
 
-def test_a_message_without_an_origin_is_from_elsewhere_and_is_read() -> None:
+def test_a_message_without_an_origin_is_from_another_process_and_is_read() -> None:
     origin, line = encode(ORIGIN, [Outgoing(event(3))]).split(b"\n")
     assert not comes_from(ORIGIN, line)
     assert [a.seq for a in decode(line)] == [3]
@@ -120,7 +120,7 @@ async def test_events_of_one_order_are_published_in_order() -> None:
     run.cancel()
 
 
-async def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one() -> None:
+async def test_events_that_come_during_a_publish_go_out_in_one_message() -> None:
     fake = FakeRedis()
     fake.gate.clear()
     subject = publisher_on(fake)
@@ -148,7 +148,7 @@ async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monke
     subject = publisher_on(fake, heard.extend)
     subject.announce([event(1), event(2)])
     assert [one.event.seq for one in heard] == [1, 2]
-    assert made == []  # nobody needed it yet
+    assert made == []  # it is not needed yet
     payload = heard[1].payload
     async with running(subject.run()):
         await fake.until(1)
@@ -157,7 +157,7 @@ async def test_the_listener_has_events_at_once_and_their_json_is_made_once(monke
     assert sorted(made) == [1, 2]
 
 
-async def test_what_is_published_names_the_process_it_comes_from() -> None:
+async def test_each_message_names_the_process_it_comes_from() -> None:
     fake = FakeRedis()
     subject = publisher_on(fake)
     async with running(subject.run()):
@@ -167,13 +167,13 @@ async def test_what_is_published_names_the_process_it_comes_from() -> None:
 
 
 async def test_nothing_is_published_for_no_events() -> None:
-    fake, told = FakeRedis(), list[object]()
-    subject = publisher_on(fake, told.append)
+    fake, batches = FakeRedis(), list[object]()
+    subject = publisher_on(fake, batches.append)
     run = asyncio.create_task(subject.run())
     subject.announce([])
     subject.announce([event(1)])
     await fake.until(1)
-    assert len(fake.published) == len(told) == 1
+    assert len(fake.published) == len(batches) == 1
     run.cancel()
 
 
@@ -190,7 +190,7 @@ async def test_without_redis_the_buffer_is_bounded_and_keeps_the_newest() -> Non
     run.cancel()
 
 
-async def test_a_redis_that_refuses_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_by_redis_does_not_stop_the_publisher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.0)
     fake = FakeRedis()
@@ -207,7 +207,7 @@ async def test_a_redis_that_refuses_stops_nothing(monkeypatch: pytest.MonkeyPatc
     run.cancel()
 
 
-async def test_a_cancellation_that_the_client_swallows_still_ends_it() -> None:
+async def test_a_cancellation_that_the_client_swallows_still_ends_the_publisher() -> None:
     fake = FakeRedis()
     fake.gate.clear()
 

@@ -165,7 +165,7 @@ def test_the_final_event_ends_the_subscription() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "found", "standing"),
+    ("after", "found", "check"),
     [
         (0, [], AfterSeqCheck.VALID),
         (0, rows(1, 3), AfterSeqCheck.VALID),
@@ -177,10 +177,10 @@ def test_the_final_event_ends_the_subscription() -> None:
         (3, rows(1, 2), AfterSeqCheck.AHEAD),
     ],
 )
-def test_after_seq_is_judged_by_the_first_read(after: int, found: list[EncodedEvent], standing: AfterSeqCheck) -> None:
+def test_after_seq_is_judged_by_the_first_read(after: int, found: list[EncodedEvent], check: AfterSeqCheck) -> None:
     subscription = Subscription(ORDER, after)
     assert subscription.begin_read() == max(0, after - 1)
-    assert subscription.confirm(found) is standing
+    assert subscription.confirm(found) is check
 
 
 def test_a_live_event_proves_after_seq() -> None:
