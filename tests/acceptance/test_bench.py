@@ -139,18 +139,18 @@ def test_ctrl_c_ends_it_and_everything_that_it_started() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--url", "localhost:1"), "--url must look like"),
         (("--url", "http://127.0.0.1:1", "--only", "history"), "with --url only"),
         ((), "Postgres at 127.0.0.1:1/postgres does not answer"),
     ],
 )
-def test_what_cannot_be_measured_is_reported_in_one_line(options: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_measured_is_reported_in_one_line(options: tuple[str, ...], message: str) -> None:
     with Launcher() as launcher:
         process = launcher.start("bench", *options, PG_HOST="127.0.0.1", PG_PORT="1", REDIS_URL="redis://127.0.0.1:1")
         assert process.wait() == 2
-        assert said in process.err
+        assert message in process.err
         assert "Traceback" not in process.err
 
 

@@ -48,14 +48,14 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     first = launcher.start()
     first.ready()
     banner = first.banner()
-    for said in (
+    for line in (
         f"{first.url}/api/orders/execute",
         f"{first.url}/readyz",
         "mock-raydium",
         "mock-meteora",
         "(embedded)",
     ):
-        assert said in banner
+        assert line in banner
     assert f"{first.url.replace('http', 'ws', 1)}/api/orders/execute" in banner
     assert str(data_dir) in banner
     order_id = paste(first)
@@ -145,10 +145,10 @@ def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> N
         process = launcher.start()
         process.ready()
         warnings = [line for line in process.err.splitlines() if '"warning"' in line]
-        told = [str(json.loads(line)["what"]) for line in warnings]
+        texts = [str(json.loads(line)["what"]) for line in warnings]
         for name, value in placeholders.items():
-            assert len([line for line in told if name in line]) == 1, warnings
-            assert value not in "".join(told)
+            assert len([line for line in texts if name in line]) == 1, warnings
+            assert value not in "".join(texts)
         assert process.stop() == 0
 
 
@@ -156,9 +156,9 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
     with Launcher(**given) as launcher:
         together = [launcher.start("migrate") for _ in range(2)]
         assert [process.wait() for process in together] == [0, 0]
-        said = sorted(process.out.strip() for process in together)
-        assert said[0].startswith("applied: 0001"), said
-        assert said[1] == "the schema is up to date", said
+        outputs = sorted(process.out.strip() for process in together)
+        assert outputs[0].startswith("applied: 0001"), outputs
+        assert outputs[1] == "the schema is up to date", outputs
         again = launcher.start("migrate")
         assert again.wait() == 0
         assert again.out.strip() == "the schema is up to date"

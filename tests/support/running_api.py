@@ -126,7 +126,7 @@ class Service:
         finally:
             writer.close()
 
-    def told(self) -> list[dict[str, Any]]:
+    def log_lines(self) -> list[dict[str, Any]]:
         """What was logged at info and above, each with its level."""
         return [
             {"level": c.method_name, "event": c.args[0], **c.kwargs} for c in self.log.calls if c.method_name != "debug"

@@ -27,7 +27,7 @@ async def test_promise_18_no_page_of_another_site_posts_or_reads_anything(
         for path in PATHS:
             document(await service.ask("GET", path, None, headers), status, code)
         assert service.store.created == []
-        assert {line["problem"] for line in service.told()} == {code}
+        assert {line["problem"] for line in service.log_lines()} == {code}
 
 
 async def test_promise_18_a_proxy_s_name_is_served_once_it_is_listed() -> None:

@@ -272,7 +272,7 @@ async def test_an_internal_error_is_logged_with_its_traceback_and_answered_witho
         answer = await service.ask("GET", f"/api/orders/{UUID(int=7)}")
         found = document(answer, 500, "internal")
         assert b"secret" not in answer.body
-        crashed, refused = service.told()
+        crashed, refused = service.log_lines()
         assert (crashed["event"], crashed["request_id"]) == ("request crashed", found["instance"])
         assert "secret-in-an-exception" in str(crashed["exc_info"])
         assert (refused["level"], refused["problem"], refused["request_id"]) == ("error", "internal", found["instance"])
@@ -284,7 +284,7 @@ async def test_a_refusal_is_one_log_line_with_field_names_and_without_values() -
             "POST", f"{EXECUTE}?key=hunter2", b'{"side": "hunter2", "amount": "1", "a\\nb": 1}', {"Content-Type": JSON}
         )
         document(answer, 422, "invalid-order")
-        (line,) = service.told()
+        (line,) = service.log_lines()
         assert line.pop("ms") >= 0
         assert line == {
             "level": "info",

@@ -50,7 +50,7 @@ class Held(Pacer):
 
 
 def lines(service: Service, event: str) -> list[dict[str, object]]:
-    return [line for line in service.told() if line["event"] == event]
+    return [line for line in service.log_lines() if line["event"] == event]
 
 
 # How many there are
@@ -147,7 +147,7 @@ async def test_a_header_that_trickles_in_ends_the_connection() -> None:
         while not reading.done():
             raw.writer.write(b"x")
             await asyncio.sleep(0.01)
-        assert service.told() == []
+        assert service.log_lines() == []
 
 
 async def test_an_answer_without_a_reader_ends_the_connection_and_few_requests_were_served() -> None:

@@ -40,7 +40,7 @@ async def test_a_body_one_byte_over_the_limit_is_413_and_the_connection_lives_on
         await raw.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
         assert (await raw.answer())[0] == 202
         assert len(service.store.created) == 1
-        (line,) = service.told()
+        (line,) = service.log_lines()
         assert (line["status"], line["problem"], line["path"]) == (413, "body-too-large", path)
 
 
@@ -137,7 +137,7 @@ async def test_a_head_that_cannot_be_served_gets_an_error_with_the_reason(
         found, headers, body = await raw.answer()
         problem(headers, body, found, code)
         assert found == status
-        (line,) = service.told()
+        (line,) = service.log_lines()
         assert line["problem"] == code
         assert (await service.post()).code == 202
 
@@ -227,7 +227,7 @@ async def test_a_client_that_leaves_before_its_answer_affects_no_other() -> None
         service.store.switch.go_on.set()
         assert (await service.post()).code == 202
         assert len(service.store.created) == 2
-        assert not [line for line in service.told() if line["level"] == "error"]
+        assert not [line for line in service.log_lines() if line["level"] == "error"]
 
 
 async def test_two_hundred_orders_at_once_are_all_accepted_and_enqueued_in_few_commands() -> None:

@@ -29,7 +29,7 @@ async def test_a_posted_order_is_stored_and_its_id_answered_with_the_place_to_lo
         assert UUID(order_id).version == 7
         await service.intake.close()
         assert service.queue.ids == [UUID(order_id)]
-        assert service.told() == []
+        assert service.log_lines() == []
 
 
 async def test_bad_fields_are_listed_with_what_would_be_right() -> None:
@@ -126,7 +126,7 @@ async def test_the_order_of_a_client_that_goes_before_it_is_stored_is_dropped() 
         service.store.switch.go_on.set()
         order_id = json.loads((await service.post()).body)["orderId"]
         assert [str(order.id) for order in service.store.created] == [order_id]
-        assert service.told() == []
+        assert service.log_lines() == []
         statuses = [call.kwargs["status"] for call in service.log.calls if "status" in call.kwargs]
         assert statuses == [499, 202]
 
@@ -202,7 +202,7 @@ async def test_postgres_down_is_503_for_every_route_that_needs_it() -> None:
         document(await service.post(), 503, "unavailable")
         document(await service.ask("GET", f"/api/orders/{UUID(int=7)}"), 503, "unavailable")
         document(await service.ask("GET", "/api/orders"), 503, "unavailable")
-        assert {line["level"] for line in service.told()} == {"error"}
+        assert {line["level"] for line in service.log_lines()} == {"error"}
 
 
 async def test_an_order_whose_outcome_is_unknown_is_named_so_that_the_client_can_look() -> None:

@@ -22,14 +22,14 @@ SIZE = 8
 async def fill(database: Database) -> list[int]:
     """Have all connections of a pool made; the processes of the server behind them."""
     backends: list[int] = []
-    everybody = asyncio.Event()
+    all_connected = asyncio.Event()
 
     async def hold() -> None:
         async with database.connection() as connection:
             backends.append(connection.info.backend_pid)
             if len(backends) == SIZE:
-                everybody.set()
-            await everybody.wait()
+                all_connected.set()
+            await all_connected.wait()
 
     await asyncio.gather(*(hold() for _ in range(SIZE)))
     return backends

@@ -96,10 +96,10 @@ async def test_a_localnet_is_solana_with_free_coins_and_a_wallet_of_its_own(tmp_
 
 
 async def test_promise_16_only_what_is_reserved_on_its_own_chain_counts_for_a_wallet(tmp_path: Path) -> None:
-    asked: list[tuple[str, int, str]] = []
+    requests: list[tuple[str, int, str]] = []
 
     async def reserved(wallet: str, slot: int, genesis: str) -> Mapping[str, int]:
-        asked.append((wallet, slot, genesis))
+        requests.append((wallet, slot, genesis))
         return {}
 
     async with (
@@ -109,7 +109,7 @@ async def test_promise_16_only_what_is_reserved_on_its_own_chain_counts_for_a_wa
         sealer = found.sealers[Network.LOCALNET]
         assert isinstance(sealer, SolanaSealer)
         await sealer._reserved("wallet", 7)
-        assert asked == [("wallet", 7, await net.rpc("getGenesisHash"))]
+        assert requests == [("wallet", 7, await net.rpc("getGenesisHash"))]
 
 
 @pytest.mark.parametrize("genesis", PUBLIC_CLUSTERS)
@@ -198,10 +198,10 @@ class Picky(Venue[NoOptions]):
             raise self.problem
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
-        raise AssertionError("nobody asks")
+        raise AssertionError("not used here")
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
-        raise AssertionError("nobody asks")
+        raise AssertionError("not used here")
 
 
 async def test_each_venue_gets_ready_and_one_that_cannot_ends_the_start_with_its_words() -> None:

@@ -66,7 +66,7 @@ async def test_the_contract_is_tried_on_a_node_that_is_only_read(tmp_path: Path,
         assert all("it settles on solana, where the checks send no swaps" in line for line in skipped)
         assert lines[-1] == f"{len(CHECKS) - 2} of {len(CHECKS)} rules kept, 0 broken, 2 not applicable"
         assert node.count("sendTransaction") == node.count("simulateTransaction") == 0
-        assert node.count("getMultipleAccounts") < 10, "what was shown once is not asked for again"
+        assert node.count("getMultipleAccounts") < 10, "what was read once is not read again"
 
 
 async def test_both_of_a_preset_are_checked(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ async def test_without_the_program_or_a_pool_the_error_is_one_line(tmp_path: Pat
             await checked(net.url, "raydium", environ("raydium"))
         put(net, {PROGRAMS["raydium"]: Account(LOADER, 1_000_000, bytes(36))})
         await net.advance(2)
-        with pytest.raises(StartupError) as told:
+        with pytest.raises(StartupError) as failure:
             await checked(net.url, "raydium", environ("raydium"))
-        assert str(told.value) == (
+        assert str(failure.value) == (
             "raydium cannot be checked with 1 SOL for USDC: no-route: there is no CPMM pool for this pair; to check"
             " another pair, set INPUT_MINT, OUTPUT_MINT and DEXEXEC_TOKENS"
         )

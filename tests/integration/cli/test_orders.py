@@ -45,8 +45,8 @@ async def test_what_an_earlier_version_set_aside_is_listed_retried_and_ends(
             assert (await b.ended(well))[-1].status is Status.CONFIRMED
             assert await command(database_address, "retry", everything=True) == (0, "1 order will be retried now\n")
             assert (await b.ended(crashing))[-1].status is Status.CONFIRMED
-        nobody = uuid4()
-        code, text = await command(database_address, "retry", aside, nobody)
+        unknown = uuid4()
+        code, text = await command(database_address, "retry", aside, unknown)
         assert code == 1
         assert text.count("the order does not exist or has ended") == 2
         assert await command(database_address, "stuck") == (0, "no order is stuck\n")

@@ -56,7 +56,7 @@ class Slow(MockRaydium):
         return await super().quote(request, deadline)
 
 
-async def asked(
+async def run_quote(
     question: Question, environ: dict[str, str] | None = None, *, as_json: bool = False, **settings: Any
 ) -> tuple[int, str]:
     """The exit code and what was written, in a pipe."""
@@ -67,7 +67,7 @@ async def asked(
 
 
 async def quotes(question: Question, environ: dict[str, str] | None = None, **settings: Any) -> dict[str, Any]:
-    code, text = await asked(question, environ, as_json=True, **settings)
+    code, text = await run_quote(question, environ, as_json=True, **settings)
     found: dict[str, Any] = json.loads(text)
     assert code == (0 if found["best"] else 1)
     return found
@@ -103,7 +103,7 @@ async def test_an_exact_output_is_counted_in_what_is_bought() -> None:
 
 
 async def test_in_a_pipe_there_is_a_complete_line_for_each_venue() -> None:
-    code, text = await asked(SELL_SOL)
+    code, text = await run_quote(SELL_SOL)
     headline, head, *lines = text.splitlines()
     assert (code, headline) == (0, "Sell 0.01 SOL for USDC, slippage at most 0.5 %")
     assert head.split()[:4] == ["VENUE", "BEST", "RECEIVES", "AT"]
@@ -114,7 +114,7 @@ async def test_in_a_pipe_there_is_a_complete_line_for_each_venue() -> None:
 
 async def test_a_refusal_is_listed_beside_the_quotes_with_its_reason() -> None:
     environ = {"DEXEXEC_MOCK_FAILURE_RATE": "1"}
-    code, text = await asked(SELL_SOL, environ)
+    code, text = await run_quote(SELL_SOL, environ)
     assert code == 1
     assert all(f"unreachable: {name} cannot be reached" in text for name in MOCKS)
     assert "No venue can fill this swap." in text
@@ -128,14 +128,15 @@ async def test_a_refusal_is_listed_beside_the_quotes_with_its_reason() -> None:
 async def test_what_would_move_the_price_too_far_is_shown_and_not_taken() -> None:
     """A billion SOL, for which the mocks' pools have 50,000."""
     found = await quotes(Question(sell="SOL", buy="USDC", amount="1000000000"))
-    [told] = [quote for quote in found["quotes"] if quote["venue"] == "mock-raydium"]
-    assert (found["best"], told["reason"], told["selected"]) == (None, "price-impact", False)
-    assert told["priceImpactBps"] == "9999.5"
-    assert told["detail"] == "the swap would move the price by 99.995 %, and 10 % is allowed"
+    [answer] = [quote for quote in found["quotes"] if quote["venue"] == "mock-raydium"]
+    assert (found["best"], answer["reason"], answer["selected"]) == (None, "price-impact", False)
+    assert answer["priceImpactBps"] == "9999.5"
+    assert answer["detail"] == "the swap would move the price by 99.995 %, and 10 % is allowed"
     unlimited = await quotes(Question(sell="SOL", buy="USDC", amount="1000000000"), max_price_impact_bps=10_000)
     assert unlimited["best"] == "mock-raydium"
     assert (
-        "price-impact: the swap would move" in (await asked(Question(sell="SOL", buy="USDC", amount="1000000000")))[1]
+        "price-impact: the swap would move"
+        in (await run_quote(Question(sell="SOL", buy="USDC", amount="1000000000")))[1]
     )
 
 
@@ -167,7 +168,7 @@ async def test_a_venue_that_is_slow_once_is_used_again() -> None:
 )
 async def test_an_invalid_argument_is_an_error_with_the_expected_value(question: Question, words: str) -> None:
     with pytest.raises(StartupError, match=re.escape(words)):
-        await asked(question)
+        await run_quote(question)
 
 
 async def test_decimals_of_a_mint_that_is_not_configured_are_read_from_the_chain(tmp_path: Path) -> None:
@@ -181,12 +182,12 @@ async def test_decimals_of_a_mint_that_is_not_configured_are_read_from_the_chain
         )
         assert (found["sellDecimals"], found["amount"]) == (5, "100001")
         assert {one["settlesOn"] for one in found["quotes"]} == {"localnet"}
-        _, text = await asked(
+        _, text = await run_quote(
             Question(sell="SOL", buy=BONK, amount="1"), environ, localnet_url=net.url, data_dir=tmp_path
         )
         assert f"DEXEXEC_TOKENS={BONK}:SYMBOL:5" in text
         with pytest.raises(StartupError, match=rf"BUY {USDC[:-1]}w is not a mint on localnet"):
-            await asked(
+            await run_quote(
                 Question(sell="SOL", buy=f"{USDC[:-1]}w", amount="1"), environ, localnet_url=net.url, data_dir=tmp_path
             )
     assert not (tmp_path / "localnet-wallet.json").exists()
@@ -194,7 +195,7 @@ async def test_decimals_of_a_mint_that_is_not_configured_are_read_from_the_chain
 
 async def test_a_missing_localnet_is_an_error_with_the_way_to_start_one() -> None:
     with pytest.raises(StartupError, match="python -m dexexec localnet"):
-        await asked(SELL_SOL, {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}, localnet_url="http://127.0.0.1:9")
+        await run_quote(SELL_SOL, {"DEXEXEC_MOCK_SETTLEMENT": "localnet"}, localnet_url="http://127.0.0.1:9")
 
 
 def shown_until_hang_up(screen: io.FileIO) -> str:
@@ -215,9 +216,9 @@ async def test_on_a_terminal_venues_are_shown_side_by_side_as_far_as_they_fit(
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(width))
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        with os.fdopen(theirs, "w") as terminal:
+    screen_end, terminal_end = pty.openpty()
+    with os.fdopen(screen_end, "rb", buffering=0) as screen:
+        with os.fdopen(terminal_end, "w") as terminal:
             observer = Observer(make_logger("critical"))
             assert await run(SELL_SOL, Settings(_env_file=None), STILL, observer, terminal) == 0
         text = ESCAPES.sub("", shown_until_hang_up(screen))

@@ -46,8 +46,8 @@ async def devnet(lamports: int, *balances: tuple[str, int, int], **account: obje
 
     def held(params: Any) -> dict[str, Any]:
         program = params[1]["programId"]
-        ours = balances if program.startswith("Tokenkeg") else ()
-        return {"context": {"slot": 1}, "value": [entry(program, *one) for one in ours]}
+        accounts = balances if program.startswith("Tokenkeg") else ()
+        return {"context": {"slot": 1}, "value": [entry(program, *account) for account in accounts]}
 
     async with scripted_node(
         getGenesisHash=lambda _: DEVNET,

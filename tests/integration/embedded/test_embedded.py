@@ -82,7 +82,7 @@ def another_user(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -160,7 +160,7 @@ def test_no_secret_of_our_environment_is_handed_to_a_server(data_dir: Path, monk
 def test_a_second_user_borrows_the_servers_and_the_last_one_out_stops_them(data_dir: Path) -> None:
     with another_user(data_dir) as second:
         with both(data_dir):
-            assert said(second) == "up"
+            assert next_line(second) == "up"
             pids = server_pids(data_dir)
         assert server_pids(data_dir) == pids
         leave(second)
@@ -169,7 +169,7 @@ def test_a_second_user_borrows_the_servers_and_the_last_one_out_stops_them(data_
 
 def test_servers_outlive_a_killed_owner_and_the_next_start_takes_them_over(data_dir: Path) -> None:
     with another_user(data_dir) as owner:
-        assert said(owner) == "up"
+        assert next_line(owner) == "up"
         pids = server_pids(data_dir)
         owner.kill()
         owner.wait()
@@ -181,11 +181,11 @@ def test_servers_outlive_a_killed_owner_and_the_next_start_takes_them_over(data_
 
 def test_ctrl_c_leaves_the_servers_up_until_we_have_drained(data_dir: Path) -> None:
     with another_user(data_dir) as owner:
-        assert said(owner) == "up"
+        assert next_line(owner) == "up"
         pids = server_pids(data_dir)
         os.killpg(owner.pid, signal.SIGINT)  # what a terminal does: every process of the group gets it
-        assert said(owner) == "interrupted"
-        assert said(owner) == "drained (1,) True"
+        assert next_line(owner) == "interrupted"
+        assert next_line(owner) == "drained (1,) True"
         assert owner.wait(30) == 0
     wait_until_gone(pids)
 
@@ -232,7 +232,7 @@ def test_stale_pid_files_that_name_a_living_stranger_do_not_stop_the_start(data_
 def test_three_processes_that_start_at_once_share_one_pair_of_servers(empty_dir: Path) -> None:
     with another_user(empty_dir) as first, another_user(empty_dir) as second, another_user(empty_dir) as third:
         users = (first, second, third)
-        assert [said(user) for user in users] == ["up"] * 3
+        assert [next_line(user) for user in users] == ["up"] * 3
         pids = server_pids(empty_dir)
         for user in users:
             assert server_pids(empty_dir) == pids

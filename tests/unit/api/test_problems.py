@@ -25,9 +25,9 @@ def causes(error: type[RequestError] = RequestError) -> list[type[RequestError]]
 
 
 def test_every_cause_has_a_type_of_its_own_that_can_be_requested() -> None:
-    ours = [cause for cause in causes() if cause.__module__ in {errors.__name__, problems.__name__}]
-    assert {cause.code: cause for cause in ours} == dict(problems.PROBLEMS)
-    assert len(ours) == len(problems.PROBLEMS)
+    classes = [cause for cause in causes() if cause.__module__ in {errors.__name__, problems.__name__}]
+    assert {cause.code: cause for cause in classes} == dict(problems.PROBLEMS)
+    assert len(classes) == len(problems.PROBLEMS)
 
 
 @pytest.mark.parametrize("code", problems.PROBLEMS)

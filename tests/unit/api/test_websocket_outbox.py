@@ -53,9 +53,9 @@ class RecordingOwner:
         self.progress += 1
 
 
-def outbox(stream: FakeStream, limit: int, told: RecordingOwner | None = None) -> Outbox:
-    told = told or RecordingOwner()
-    return Outbox(cast("IOStream", stream), limit, told.overflow, told.moved)
+def outbox(stream: FakeStream, limit: int, owner: RecordingOwner | None = None) -> Outbox:
+    owner = owner or RecordingOwner()
+    return Outbox(cast("IOStream", stream), limit, owner.overflow, owner.moved)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ async def test_messages_of_one_turn_go_out_in_one_write() -> None:
 async def test_a_write_is_bounded_and_the_next_waits_until_the_peer_took_it() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = RecordingOwner()
-    subject = outbox(stream, 10 * MAX_WRITE, told)
+    owner = RecordingOwner()
+    subject = outbox(stream, 10 * MAX_WRITE, owner)
     message = b"x" * (MAX_WRITE // 2 - HEADER)
     for _ in range(5):
         subject.send(message)
@@ -99,39 +99,39 @@ async def test_a_write_is_bounded_and_the_next_waits_until_the_peer_took_it() ->
     stream.release()
     await until(lambda: subject.size == 0)
     assert b"".join(stream.writes) == b"".join(text_frame(message)) * 5
-    assert told.progress == 1
+    assert owner.progress == 1
 
 
 async def test_requests_over_the_limit_are_not_queued_and_get_an_error() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = RecordingOwner()
-    subject = outbox(stream, 1_000, told)
+    owner = RecordingOwner()
+    subject = outbox(stream, 1_000, owner)
     for _ in range(9):
         subject.send(b"x" * 100)
-    assert (told.overflows, subject.size) == (0, 9 * (100 + HEADER))
+    assert (owner.overflows, subject.size) == (0, 9 * (100 + HEADER))
     subject.send(b"x" * 100)
-    assert (told.overflows, subject.size) == (1, 9 * (100 + HEADER))
+    assert (owner.overflows, subject.size) == (1, 9 * (100 + HEADER))
 
 
 async def test_what_the_peer_has_not_taken_counts() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = RecordingOwner()
-    subject = outbox(stream, 1_000, told)
+    owner = RecordingOwner()
+    subject = outbox(stream, 1_000, owner)
     subject.send(b"x" * 900)
     await until(lambda: bool(stream.writes))
     subject.send(b"x" * 100)
-    assert told.overflows == 1
+    assert owner.overflows == 1
 
 
 async def test_a_message_larger_than_the_limit_passes_when_nothing_waits() -> None:
     stream = FakeStream()
-    told = RecordingOwner()
-    subject = outbox(stream, 1_000, told)
+    owner = RecordingOwner()
+    subject = outbox(stream, 1_000, owner)
     subject.send(b"x" * 200_000)
     await until(lambda: bool(stream.writes))
-    assert told.overflows == 0
+    assert owner.overflows == 0
 
 
 async def test_history_waits_until_half_of_the_limit_is_free() -> None:
@@ -181,11 +181,11 @@ async def test_a_stream_that_is_gone_closes_the_outbox() -> None:
 async def test_a_stream_that_breaks_under_a_write_closes_the_outbox() -> None:
     stream = FakeStream()
     stream.stuck = True
-    told = RecordingOwner()
-    subject = outbox(stream, 1_000, told)
+    owner = RecordingOwner()
+    subject = outbox(stream, 1_000, owner)
     subject.send(b"x" * 400)
     await until(lambda: bool(stream.writes))
     waiting = asyncio.create_task(subject.room(400))
     stream.waiting[0].set_exception(StreamClosedError())
     await asyncio.wait_for(waiting, 1)
-    assert (subject.size, told.progress) == (0, 0)
+    assert (subject.size, owner.progress) == (0, 0)

@@ -46,16 +46,16 @@ POSTGRES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "ping", "kind", "told"), POSTGRES, ids=[words for words, *_ in POSTGRES])
+@pytest.mark.parametrize(("words", "ping", "kind", "expected"), POSTGRES, ids=[words for words, *_ in POSTGRES])
 async def test_an_error_of_postgres_is_reported_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch, words: str, ping: pq.Ping, kind: type[StartupError], told: str
+    monkeypatch: pytest.MonkeyPatch, words: str, ping: pq.Ping, kind: type[StartupError], expected: str
 ) -> None:
     monkeypatch.setattr(startup_diagnosis, "_ping", lambda _: ping)
-    found = await postgres_failure(ADDRESS, OperationalError(words))
-    assert type(found) is kind
-    assert told in str(found)
-    assert ("does not answer" in str(found)) == ("does not answer" in told)
-    assert "connection to server at" not in str(found)
+    failure = await postgres_failure(ADDRESS, OperationalError(words))
+    assert type(failure) is kind
+    assert expected in str(failure)
+    assert ("does not answer" in str(failure)) == ("does not answer" in expected)
+    assert "connection to server at" not in str(failure)
 
 
 async def test_a_server_that_takes_no_writes_may_do_so_later_and_one_that_is_unfit_stays_so() -> None:
@@ -80,13 +80,15 @@ REDIS_WORDS: list[tuple[RedisError, type[StartupError], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "kind", "told"), REDIS_WORDS, ids=[str(error) for error, *_ in REDIS_WORDS])
-def test_an_error_of_redis_is_reported_with_the_remedy(error: RedisError, kind: type[StartupError], told: str) -> None:
-    found = redis_failure(REDIS, error)
-    assert type(found) is kind
-    assert told in str(found)
-    assert ("does not answer" in str(found)) == ("does not answer" in told)
-    assert "hunter2" not in str(found)
+@pytest.mark.parametrize(("error", "kind", "expected"), REDIS_WORDS, ids=[str(error) for error, *_ in REDIS_WORDS])
+def test_an_error_of_redis_is_reported_with_the_remedy(
+    error: RedisError, kind: type[StartupError], expected: str
+) -> None:
+    failure = redis_failure(REDIS, error)
+    assert type(failure) is kind
+    assert expected in str(failure)
+    assert ("does not answer" in str(failure)) == ("does not answer" in expected)
+    assert "hunter2" not in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +97,13 @@ def test_an_error_of_redis_is_reported_with_the_remedy(error: RedisError, kind: 
      ("no node has its address", UnreachableError), ("Error 111 connecting to a:26379.", UnreachableError)],
 )  # fmt: skip
 def test_an_error_of_sentinels_is_no_error_of_the_server_that_they_name(why: str, kind: type[StartupError]) -> None:
-    found = redis_failure(SENTINELS, RedisConnectionError(f"{SENTINELS.place()} cannot be found: {why}"))
-    assert type(found) is kind
-    assert f"cannot be found: {why.rstrip('.')}. Check REDIS_URL" in str(found)
+    failure = redis_failure(SENTINELS, RedisConnectionError(f"{SENTINELS.place()} cannot be found: {why}"))
+    assert type(failure) is kind
+    assert f"cannot be found: {why.rstrip('.')}. Check REDIS_URL" in str(failure)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (TypeError("AbstractConnection.__init__() got an unexpected keyword argument 'foo'"), "does not support: foo."),
         (RedisError("Invalid SSL Certificate Requirements Flag: None"), "ssl_cert_reqs must be none, optional"),
@@ -109,8 +111,8 @@ def test_an_error_of_sentinels_is_no_error_of_the_server_that_they_name(why: str
         (ValueError("something else"), "it must look like redis://"),
     ],
 )  # fmt: skip
-def test_options_of_the_url_that_redis_py_refuses_are_reported_as_in_the_url(error: Exception, told: str) -> None:
-    assert told in redis_url_problem(error)
+def test_options_of_the_url_that_redis_py_refuses_are_reported_as_in_the_url(error: Exception, expected: str) -> None:
+    assert expected in redis_url_problem(error)
 
 
 def test_what_is_refused_in_the_middle_of_the_start_is_a_sentence() -> None:

@@ -40,8 +40,8 @@ async def test_a_server_that_is_away_is_waited_for_and_reported_once(log: Captur
     server = Server(away=5)
     await run_with_retries(server.life, asyncio.Event(), Observer(log), 60)
     assert server.tries == 6
-    [told] = log.calls
-    assert (told.method_name, told.kwargs["why"]) == ("warning", "Redis does not answer")
+    [call] = log.calls
+    assert (call.method_name, call.kwargs["why"]) == ("warning", "Redis does not answer")
 
 
 async def test_a_server_that_stays_away_ends_the_start(log: CapturingLogger) -> None:

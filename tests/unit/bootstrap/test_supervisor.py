@@ -31,8 +31,8 @@ def test_pauses_grow_up_to_a_limit_and_begin_again_after_a_good_life() -> None:
 
 
 def test_children_get_the_address_of_the_embedded_servers_over_all_settings() -> None:
-    ours = {"HOME": "/home/me", "port": "0", "PG_USER": "somebody", "PG_DATABASE": "other", "PG_PORT": "1"}
-    assert child_environment(ours, EMBEDDED, 4000, "http://127.0.0.1:8899") == {
+    parent = {"HOME": "/home/me", "port": "0", "PG_USER": "another", "PG_DATABASE": "other", "PG_PORT": "1"}
+    assert child_environment(parent, EMBEDDED, 4000, "http://127.0.0.1:8899") == {
         "HOME": "/home/me",
         "PORT": "4000",
         "PG_HOST": "/data/postgres",
@@ -45,8 +45,8 @@ def test_children_get_the_address_of_the_embedded_servers_over_all_settings() ->
 
 
 def test_children_find_given_servers_as_we_did() -> None:
-    ours = {"PG_HOST": "db", "PG_PASSWORD": "hunter2", "REDIS_URL": "redis://cache/0"}
-    assert child_environment(ours, GIVEN, None, None) == ours
+    parent = {"PG_HOST": "db", "PG_PASSWORD": "hunter2", "REDIS_URL": "redis://cache/0"}
+    assert child_environment(parent, GIVEN, None, None) == parent
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_child_writes_one_line_and_notices_that_its_parent_is_gone() -> None:
         assert not gone.is_set()
     assert gone.wait(10)
     with child:
-        notify.failed("nobody listens: no error")
+        notify.failed("without a reader: no error")
 
 
 @pytest.mark.parametrize(

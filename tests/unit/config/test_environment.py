@@ -52,12 +52,12 @@ def test_a_setting_is_found_however_its_line_is_written(line: str) -> None:
 
 def test_a_password_that_loses_its_end_or_its_middle_is_not_repeated() -> None:
     write("PG_PASSWORD=hunter2 #hunter3", 'REDIS_URL="redis://:x${hunter4}y@h/0"', "PORT=1 # fine")
-    told = list(environment_warnings())
-    assert len(told) == 2
-    assert told[0].startswith("PG_PASSWORD in .env ends before ` #`")
-    assert told[1].startswith("REDIS_URL in .env names a variable in ${} that is not set")
-    assert "hunter" not in "".join(told)
-    assert set(told) <= set(load().warnings())
+    warnings = list(environment_warnings())
+    assert len(warnings) == 2
+    assert warnings[0].startswith("PG_PASSWORD in .env ends before ` #`")
+    assert warnings[1].startswith("REDIS_URL in .env names a variable in ${} that is not set")
+    assert "hunter" not in "".join(warnings)
+    assert set(warnings) <= set(load().warnings())
 
 
 @pytest.mark.parametrize("line", ["PG_PASSWORD='hunter2", 'PG_PASSWORD="hunter2', "PG_PASSWORD='hun'ter2'"])

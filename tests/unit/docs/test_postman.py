@@ -65,8 +65,8 @@ def test_an_item_is_a_whole_request_on_the_base_url(name: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_every_route_is_requested_with_every_method(route: Any) -> None:
-    asked = {item["request"]["method"] for name in SENT if re.fullmatch(route.pattern, path(item := ITEMS[name]))}
-    assert set(route.methods) - {"HEAD", "OPTIONS"} <= asked
+    covered = {item["request"]["method"] for name in SENT if re.fullmatch(route.pattern, path(item := ITEMS[name]))}
+    assert set(route.methods) - {"HEAD", "OPTIONS"} <= covered
 
 
 @pytest.mark.parametrize("name", SENT)
@@ -79,8 +79,8 @@ def test_the_websocket_is_documented_and_not_sent() -> None:
     item = ITEMS[SOCKET]
     assert "pm.execution.skipRequest();" in script(item, "prerequest")
     assert path(item) == EXECUTE
-    for told in ("ws://", '{"orderId": "{{orderId}}"}', "afterSeq", "unsubscribe", "final"):
-        assert told in item["request"]["description"]
+    for words in ("ws://", '{"orderId": "{{orderId}}"}', "afterSeq", "unsubscribe", "final"):
+        assert words in item["request"]["description"]
 
 
 def test_problem_types_that_it_expects_exist() -> None:

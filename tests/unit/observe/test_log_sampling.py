@@ -68,8 +68,8 @@ def test_promise_3_an_alarm_about_money_is_never_left_out() -> None:
     for alarm in alarms:
         for order_id in orders:
             alarm(order_id)
-    told = [json.loads(line)["order"] for line in written.getvalue().splitlines()]
-    assert told == [str(order_id) for order_id in orders] * len(alarms)
+    logged = [json.loads(line)["order"] for line in written.getvalue().splitlines()]
+    assert logged == [str(order_id) for order_id in orders] * len(alarms)
 
 
 def test_at_the_end_everything_is_reported() -> None:
@@ -113,6 +113,6 @@ def test_the_service_samples_its_own_lines_and_those_of_libraries_and_counts_bot
         lines = found.read().splitlines()
     assert sum("a venue is away" in line for line in lines if "more like" not in line) == LINES
     assert sum("something" in line for line in lines) == LINES
-    ours, others = (json.loads(line) for line in lines if "more like this" in line)
-    assert (ours["event_left_out"], ours["count"]) == ("a venue is away", 5)
+    own, others = (json.loads(line) for line in lines if "more like this" in line)
+    assert (own["event_left_out"], own["count"]) == ("a venue is away", 5)
     assert (others["event_left_out"].split()[0], others["count"]) == ("a.library", 5)
