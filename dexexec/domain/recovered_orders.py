@@ -160,16 +160,19 @@ def restore(
     landed = [attempt for attempt in found if attempt.failure is None]
     failed = [attempt for attempt in found if attempt.failure is not None]
     if known is None:
-        builder = _EventBuilder(Status.PENDING, [(Status.PENDING, {})], set())
+        builder = _EventBuilder(status=Status.PENDING, events=[(Status.PENDING, {})], numbers=set())
         lost = _lost_order(found, landed[0] if landed else None, pair)
         builder.events[0] = (Status.PENDING, _first_detail(lost))
-        version, request = 0, None
+        version = 0
+        request = None
     else:
         if known.ended:
             raise ContradictionError(f"the order ended as {known.status}, and has {found[0].signature} on chain")
-        builder = _EventBuilder(known.status, [], {attempt.n for attempt in known.attempts})
+        builder = _EventBuilder(status=known.status, events=[], numbers={attempt.n for attempt in known.attempts})
         _resolve_open(builder, known.open_attempt, open_status)
-        lost, version, request = None, known.version, known.request
+        lost = None
+        version = known.version
+        request = known.request
     # Failures come first: after a landing the order is confirmed, and takes no further attempt.
     for attempt in [*failed, *landed[:1]]:
         builder.attempt(attempt, request)
@@ -207,7 +210,7 @@ def end_duplicate(status: Status, original: UUID) -> tuple[Status, Detail]:
     }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _EventBuilder:
     """Collects the events that bring an order from its recorded status to the state on chain."""
 
