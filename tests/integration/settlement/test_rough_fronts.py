@@ -17,7 +17,7 @@ from tests.conftest import Servers
 from tests.support.chaos.proxy import proxy
 from tests.support.localnet.in_process import set_faults
 from tests.support.localnet.process import localnet_processes
-from tests.support.localnet.rough_proxy import SpoiledAnswer, rough_proxy
+from tests.support.localnet.unreliable_proxy import ReplacedAnswer, unreliable_proxy
 from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
@@ -99,7 +99,7 @@ async def service_on(
 async def test_promise_17_orders_pass_a_provider_that_limits_requests(tmp_path: Path, serving: OpenService) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOWER_SLOT_MS)).url()
-        async with rough_proxy(node) as front, serving(front.url, node) as on:
+        async with unreliable_proxy(node) as front, serving(front.url, node) as on:
             front.limit(A_SECOND)
             await on.all_confirmed(await on.post(ORDERS))
             assert front.refused
@@ -110,10 +110,10 @@ async def test_promise_3_orders_swap_once_with_any_answer_of_a_proxy_to_what_it_
 ) -> None:
     with localnet_processes(tmp_path) as start:
         node = await start("--slot-ms", str(SLOT_MS)).url()
-        async with rough_proxy(node) as front, serving(front.url, node) as on:
-            front.spoils = tuple(SpoiledAnswer)
+        async with unreliable_proxy(node) as front, serving(front.url, node) as on:
+            front.replacements = tuple(ReplacedAnswer)
             await on.all_confirmed(await on.post(12))
-            assert all(front.spoilt[answer] >= 3 for answer in SpoiledAnswer)
+            assert all(front.replaced[answer] >= 3 for answer in ReplacedAnswer)
 
 
 @pytest.mark.gen_test(timeout=110)
@@ -141,7 +141,7 @@ async def test_promise_17_orders_pass_one_address_before_two_nodes_of_which_one_
         behind = f"{node.rstrip('/')}/nodes/behind"
         await set_faults(behind, lag=20)
         async with (
-            rough_proxy(node, behind) as front,
+            unreliable_proxy(node, behind) as front,
             serving(front.url, node) as on,
         ):
             await on.all_confirmed(await on.post(12))

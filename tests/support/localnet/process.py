@@ -48,6 +48,7 @@ class LocalnetProcess:
     def __init__(self, folder: Path, arguments: tuple[str, ...], dies: tuple[str, int] | None = None) -> None:
         program = ["-c", KILLED_PROGRAM, dies[0], str(dies[1])] if dies else ["-m", "dexexec"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DEXEXEC_")}
+        # One file per process: several run on the same data folder, one after the other.
         self._out = folder.with_suffix(f".{len(list(folder.parent.iterdir()))}.out")
         with self._out.open("wb") as out:
             self.popen = subprocess.Popen(
@@ -60,20 +61,21 @@ class LocalnetProcess:
 
     @property
     def out(self) -> str:
+        """Its output so far."""
         return self._out.read_text()
 
     async def url(self) -> str:
-        """Where it serves, once it does."""
+        """Waits until it serves, and returns its URL."""
 
         def ready() -> bool:
             assert self.popen.poll() is None, self.out
-            return "Ctrl-C" in self.out
+            return "Ctrl-C" in self.out  # the last line of the banner
 
         await until(ready, pause=0.01)
         return next(line.split()[1] for line in self.out.splitlines() if line.strip().startswith("RPC"))
 
     async def ended(self) -> int:
-        """Its exit code, once it has one."""
+        """Waits for its end, and returns the exit code."""
         await until(lambda: self.popen.poll() is not None, pause=0.01)
         return self.popen.returncode
 
@@ -83,11 +85,11 @@ class LocalnetProcess:
         assert await self.ended() == -signal.SIGKILL
 
 
-Start = Callable[..., LocalnetProcess]
+StartLocalnet = Callable[..., LocalnetProcess]
 
 
 @contextmanager
-def localnet_processes(folder: Path) -> Iterator[Start]:
+def localnet_processes(folder: Path) -> Iterator[StartLocalnet]:
     """Starts localnets on one data folder; none is left behind."""
     started: list[LocalnetProcess] = []
 
@@ -103,7 +105,7 @@ def localnet_processes(folder: Path) -> Iterator[Start]:
             process.popen.wait()
 
 
-# Calls to whatever localnet is at a URL
+# Calls to a localnet by its URL
 
 
 async def send(url: str, transaction: VersionedTransaction) -> Any:
@@ -119,5 +121,5 @@ async def blockhash(url: str) -> Hash:
 
 
 async def status(url: str, signature: Signature) -> Any:
-    found = await rpc(url, "getSignatureStatuses", [str(signature)], {"searchTransactionHistory": True})
-    return found["value"][0]
+    statuses = await rpc(url, "getSignatureStatuses", [str(signature)], {"searchTransactionHistory": True})
+    return statuses["value"][0]

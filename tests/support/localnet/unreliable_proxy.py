@@ -19,11 +19,11 @@ from tests.support.localnet.in_process import JSON
 
 WINDOW = 1.0
 """Seconds over which requests are counted."""
-BUSY = b'{"jsonrpc":"2.0","error":{"code":429,"message":"too many requests"},"id":null}'
+TOO_MANY_REQUESTS = b'{"jsonrpc":"2.0","error":{"code":429,"message":"too many requests"},"id":null}'
 
 
-class SpoiledAnswer(StrEnum):
-    """What is answered in place of the node's answer."""
+class ReplacedAnswer(StrEnum):
+    """What the client gets in place of the node's answer."""
 
     ERROR = "HTTP 500"
     EMPTY = "an empty body"
@@ -32,85 +32,86 @@ class SpoiledAnswer(StrEnum):
 
 
 @dataclass
-class RoughProxy:
-    """`nodes` are used in turn. `spoils`: answers to a `sendTransaction` that has been passed on, also in turn.
+class UnreliableProxy:
+    """`nodes` are used in turn. `replacements`: answers to a `sendTransaction` that has been passed on, also in turn.
     `refused` counts the answers with 429."""
 
     url: str
     nodes: Sequence[str]
     client: AsyncHTTPClient
-    spoils: Sequence[SpoiledAnswer] = ()
-    spoilt: Counter[SpoiledAnswer] = field(default_factory=Counter)
+    replacements: Sequence[ReplacedAnswer] = ()
+    replaced: Counter[ReplacedAnswer] = field(default_factory=Counter)
     refused: int = 0
-    _a_second: int | None = None
+    _per_second: int | None = None
     _times: deque[float] = field(default_factory=deque)
     _turns: Callable[[], int] = field(default_factory=lambda: itertools.count().__next__)
 
     def limit(self, requests: int) -> None:
-        """Allow so many a second from now on. The next one is always refused, also on a slow machine."""
-        self._a_second = requests
+        """Allows `requests` per second from now on."""
+        # The next request is always refused, so that a slow machine sees the limit too.
+        self._per_second = requests
 
     def allows(self) -> bool:
         """Whether one more request is within the limit; it counts then."""
         now = time.monotonic()
         while self._times and self._times[0] <= now - WINDOW:
             self._times.popleft()
-        if self._a_second is not None and (not self.refused or len(self._times) >= self._a_second):
+        if self._per_second is not None and (not self.refused or len(self._times) >= self._per_second):
             self.refused += 1
             return False
         self._times.append(now)
         return True
 
-    async def ask(self, body: bytes) -> bytes:
+    async def forward(self, body: bytes) -> bytes:
         """The answer of the node whose turn it is."""
         node = self.nodes[self._turns() % len(self.nodes)]
         return (await self.client.fetch(node, method="POST", body=body, headers=JSON, request_timeout=30)).body
 
-    def spoil(self, method: str) -> SpoiledAnswer | None:
-        """What is answered in place of the node's answer, if anything is."""
-        if method != "sendTransaction" or not self.spoils:
+    def replacement_for(self, method: str) -> ReplacedAnswer | None:
+        """What replaces the node's answer, if anything does."""
+        if method != "sendTransaction" or not self.replacements:
             return None
-        answer = self.spoils[self.spoilt.total() % len(self.spoils)]
-        self.spoilt[answer] += 1
+        answer = self.replacements[self.replaced.total() % len(self.replacements)]
+        self.replaced[answer] += 1
         return answer
 
 
-class _Asked(RequestHandler):
-    def initialize(self, front: RoughProxy) -> None:
-        self.front = front
+class _ProxyHandler(RequestHandler):
+    def initialize(self, proxy: UnreliableProxy) -> None:
+        self.proxy = proxy
 
     async def post(self) -> None:
-        front, body = self.front, self.request.body
-        if not front.allows():
+        proxy, body = self.proxy, self.request.body
+        if not proxy.allows():
             self.set_status(429)
-            self.finish(BUSY)
+            self.finish(TOO_MANY_REQUESTS)
             return
         method = json.loads(body)["method"]
-        answer = await front.ask(body)
-        match front.spoil(method):
+        answer = await proxy.forward(body)
+        match proxy.replacement_for(method):
             case None:
                 self.finish(answer)
-            case SpoiledAnswer.ERROR:
+            case ReplacedAnswer.ERROR:
                 self.set_status(500)
                 self.finish(b"Internal Server Error")
-            case SpoiledAnswer.EMPTY:
+            case ReplacedAnswer.EMPTY:
                 self.finish()
-            case SpoiledAnswer.GARBAGE:
+            case ReplacedAnswer.GARBAGE:
                 self.finish(b'\x00\xff{"jsonrpc": "2.0", "resu')
-            case SpoiledAnswer.CLOSED:
+            case ReplacedAnswer.CLOSED:
                 self.detach().close()
 
 
 @asynccontextmanager
-async def rough_proxy(*nodes: str) -> AsyncIterator[RoughProxy]:
+async def unreliable_proxy(*nodes: str) -> AsyncIterator[UnreliableProxy]:
     """A proxy that only passes requests on, until a test changes it."""
     listening, port = bind_unused_port()
     client = AsyncHTTPClient(force_instance=True, max_clients=100)
-    front = RoughProxy(f"http://127.0.0.1:{port}", nodes, client)
-    server = HTTPServer(Application([(r"/.*", _Asked, {"front": front})], log_function=lambda _: None))
+    proxy = UnreliableProxy(f"http://127.0.0.1:{port}", nodes, client)
+    server = HTTPServer(Application([(r"/.*", _ProxyHandler, {"front": proxy})], log_function=lambda _: None))
     server.add_socket(listening)
     try:
-        yield front
+        yield proxy
     finally:
         server.stop()
         await server.close_all_connections()
