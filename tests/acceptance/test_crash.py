@@ -16,7 +16,7 @@ import pytest
 from dexexec.store import Address
 from tests.support.service.client import Http, Watch, http, watching
 from tests.support.service.process import Launcher, Process, say
-from tests.support.service.promise_checks import Verdict, agree, held, judge, picture, rows
+from tests.support.service.promise_checks import Verdict, agree, check_promises, held, picture, rows
 from tests.support.waiting import POLL, until
 
 ROUGH = {
@@ -95,7 +95,7 @@ async def test_orders_of_a_killed_worker_move_again_within_seconds(
             await until(lambda: moved(database_address, orphans) == len(orphans), pause=POLL)
             last = time.monotonic() - killed
         ended = time.monotonic() - killed
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     agree(watch.events, database_address)
     assert watch.closes == [], "the sockets of the API processes have not noticed"
     tell(verdict)
@@ -130,7 +130,7 @@ async def test_any_process_may_be_killed_at_any_time_again_and_again(
                     await asyncio.to_thread(lambda: apis[-1].url)
                 order_ids += (more := await post(calls, [api.url for api in apis], 10, chance))
                 watch.also(more)
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     agree(watch.events, database_address)
     tell(verdict)
     assert len(watch.closes) == 2, "the socket was cut with each API process that was killed"
@@ -163,5 +163,5 @@ async def test_a_worker_stopped_beyond_its_lease_writes_nothing_stale(
         await Watch(lambda: api.url).also(more).run()
         after = picture(database_address)
         assert {order_id: after[order_id] for order_id in before} == before
-    tell(judge(database_address, order_ids + more))
+    tell(check_promises(database_address, order_ids + more))
     assert sleeper.running

@@ -9,7 +9,7 @@ from tests.conftest import Servers
 from tests.support.parts import open_redis
 from tests.support.service.client import http, watching
 from tests.support.service.process import Launcher, Process, say
-from tests.support.service.promise_checks import agree, judge, rows
+from tests.support.service.promise_checks import agree, check_promises, rows
 from tests.support.waiting import POLL, until
 
 OVERHEAD_SECONDS = 4.0
@@ -42,7 +42,7 @@ async def test_a_worker_that_has_the_time_finishes_what_is_in_flight(
         assert worker.logged("worker stopped")["handed_back"] == 0
         async with watching(lambda: url, order_ids):
             launcher.start("worker")
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     assert verdict.claims == 0, "no order was taken up twice"
 
 
@@ -67,7 +67,7 @@ async def test_a_worker_that_has_no_time_hands_its_orders_back_and_another_finis
             taken = time.monotonic() - begun - stopped
     say(f"stopped after {stopped:.2f} s, its orders taken up by another {taken:.2f} s later")
     assert stopped < 0.5 + OVERHEAD_SECONDS
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     assert verdict.statuses["confirmed"] == 30
     assert verdict.swaps == 30
 
@@ -92,7 +92,7 @@ async def test_sockets_see_the_orders_in_flight_end_and_are_then_closed_with_100
             service = launcher.start()
             current[0] = await asyncio.to_thread(lambda: service.url)
     agree(watch.events, database_address)
-    assert judge(database_address, order_ids).statuses["confirmed"] == 30
+    assert check_promises(database_address, order_ids).statuses["confirmed"] == 30
 
 
 async def test_a_service_that_drains_takes_no_new_connections(launcher: Launcher, database_address: Address) -> None:
@@ -114,7 +114,7 @@ async def test_a_service_that_drains_takes_no_new_connections(launcher: Launcher
         await until(refused, pause=POLL)
         assert service.running
         assert await stopping == 0
-    assert judge(database_address, [order_id]).statuses["confirmed"] == 1
+    assert check_promises(database_address, [order_id]).statuses["confirmed"] == 1
 
 
 async def test_restarts_leave_no_more_consumers_on_the_stream_than_living_processes_have(

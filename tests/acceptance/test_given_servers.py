@@ -25,7 +25,7 @@ from dexexec.store import Address
 from tests.support.ports import free_port
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Launcher, Process, servers_at
-from tests.support.service.promise_checks import judge, rows
+from tests.support.service.promise_checks import check_promises, rows
 from tests.support.waiting import wait_until
 
 PG_SECRET, REDIS_SECRET = "pg hunter2 '\\", "redis-hunter2/@:%"
@@ -94,7 +94,7 @@ async def orders_go_through(launcher: Launcher, settings: dict[str, str], addres
         order_ids += await asyncio.gather(*(calls.accepted(api.url) for _ in range(20)))
         async with watching(lambda: api.url, order_ids):
             pass
-    assert judge(address, order_ids).statuses["confirmed"] == 40
+    assert check_promises(address, order_ids).statuses["confirmed"] == 40
     return [api, worker]
 
 

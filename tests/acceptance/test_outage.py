@@ -20,7 +20,7 @@ from tests.support.service.breakable_servers import BreakableServers, breakable_
 from tests.support.service.client import Answer, Http, http, watching
 from tests.support.service.embedded_servers import postmaster, servers_running, valkey_pid
 from tests.support.service.process import Launcher, Process, say, servers_at
-from tests.support.service.promise_checks import agree, judge, rows, unfinished
+from tests.support.service.promise_checks import agree, check_promises, rows, unfinished
 from tests.support.waiting import POLL, until, wait_until
 
 SLOW = {
@@ -139,7 +139,7 @@ async def test_flushing_redis_again_and_again_loses_no_order(setup: OutageSetup)
                 flushed = time.monotonic()
             say(f"all ended {time.monotonic() - flushed:.2f} s after the last flush")
     assert setup.running
-    say(f"{judge(setup.address, order_ids)}")
+    say(f"{check_promises(setup.address, order_ids)}")
     agree(watch.events, setup.address)
 
 
@@ -167,7 +167,7 @@ async def test_a_killed_redis_only_delays(setup: OutageSetup) -> None:
         say(f"accepting {seconds:.2f} s after Redis was back, all ended after {time.monotonic() - back:.2f} s")
         await ready_again(calls, url)
     assert setup.running
-    say(f"{judge(setup.address, order_ids)}")
+    say(f"{check_promises(setup.address, order_ids)}")
     agree(watch.events, setup.address)
 
 
@@ -207,7 +207,7 @@ async def test_an_immediate_stop_of_postgres_only_delays(setup: OutageSetup) -> 
     say(f"accepting {seconds:.2f} s after Postgres was back, all ended after {time.monotonic() - back:.2f} s")
     assert setup.running
     existing = {str(row["id"]) for row in rows(setup.address, "SELECT id FROM orders")}
-    verdict = judge(setup.address, [*first, *poster.accepted, *existing.intersection(poster.unknown)])
+    verdict = check_promises(setup.address, [*first, *poster.accepted, *existing.intersection(poster.unknown)])
     say(f"{verdict}; {len(poster.unknown)} answers with an unknown outcome")
     agree(watch.events, setup.address)
 
@@ -235,7 +235,7 @@ async def test_kill_9_of_everything_and_a_new_start_gives_every_socket_exactly_t
         assert len(watch.closes) == 1
         assert 0 < seen < sum(map(len, watch.events.values()))
         address = Address(host=str(data_dir / "postgres"))
-        say(f"{judge(address, order_ids)}")
+        say(f"{check_promises(address, order_ids)}")
         agree(watch.events, address)
         assert await asyncio.to_thread(service.stop) == 0
 

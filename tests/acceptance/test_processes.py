@@ -21,7 +21,7 @@ from tests.support.service.client import http, watching
 from tests.support.service.command_line import needs_curl, paste, read, refuses
 from tests.support.service.embedded_servers import alive, kill_and_await_the_next, servers_running, valkey_pid
 from tests.support.service.process import QUICK, Launcher, Process
-from tests.support.service.promise_checks import agree, judge, rows
+from tests.support.service.promise_checks import agree, check_promises, rows
 from tests.support.waiting import POLL, until, wait_until
 
 SLOW = {"DEXEXEC_MOCK_LANDING_MS": "1500", "DEXEXEC_CONCURRENCY": "10", "DEXEXEC_DRAIN_SECONDS": "15"}
@@ -100,7 +100,7 @@ async def test_orders_are_shared_out_and_each_is_executed_once(
         async with watching(lambda: url, order_ids) as watch:
             await until(lambda: set(holders(database_address)) == set(workers), pause=POLL)
     agree(watch.events, database_address)
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     assert (verdict.statuses["confirmed"], verdict.claims) == (40, 0)
     assert [process.out.count("is ready") for process in services] == [1, 0][: len(services)]
     pids = [pid for process in services for pid in children(process)]
@@ -129,7 +129,7 @@ async def test_a_killed_process_takes_only_its_own_connections_and_is_started_ag
             await until(lambda: set(holders(database_address)) == {other, third}, pause=POLL)
         for _, writer in connections:
             writer.close()
-    verdict = judge(database_address, [*order_ids, *more])
+    verdict = check_promises(database_address, [*order_ids, *more])
     assert verdict.statuses["confirmed"] == 80
     assert verdict.claims >= 5, "what it had was taken up by others"
     [ended] = lines(service, "process ended")
@@ -167,7 +167,7 @@ async def test_a_dead_embedded_server_is_brought_back_for_all_of_them(
         order_ids = await asyncio.gather(*(calls.accepted(url) for _ in range(10)))
         async with watching(lambda: url, order_ids):
             pass
-    assert judge(Address(host=str(data_dir / "postgres")), order_ids).statuses["confirmed"] == 10
+    assert check_promises(Address(host=str(data_dir / "postgres")), order_ids).statuses["confirmed"] == 10
     assert lines(embedded_service, "process ended") == []
     assert await asyncio.to_thread(embedded_service.stop) == 0
 
@@ -205,7 +205,7 @@ async def test_the_children_of_a_killed_parent_drain_and_end(
         again = launcher.start()
         async with watching(lambda: again.url, order_ids):
             pass
-    verdict = judge(database_address, order_ids)
+    verdict = check_promises(database_address, order_ids)
     assert (verdict.statuses["confirmed"], verdict.claims) == (40, 0)
 
 

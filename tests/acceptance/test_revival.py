@@ -12,7 +12,7 @@ from dexexec.store import Address
 from tests.support.service.client import http, watching
 from tests.support.service.embedded_servers import kill_and_await_the_next, postmaster, servers_running, valkey_pid
 from tests.support.service.process import Launcher, say
-from tests.support.service.promise_checks import agree, judge
+from tests.support.service.promise_checks import agree, check_promises
 from tests.support.waiting import POLL, until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "10", "DEXEXEC_MOCK_LANDING_MS": "400", "DEXEXEC_REQUEST_TIMEOUT_MS": "1500"}
@@ -38,7 +38,7 @@ async def test_promise_2_a_killed_embedded_server_comes_back_by_itself(
                 watch.also(order_ids[-1:])
         assert service.running
         address = Address(host=str(data_dir / "postgres"))
-        say(f"{judge(address, order_ids)}")
+        say(f"{check_promises(address, order_ids)}")
         agree(watch.events, address)
         assert await asyncio.to_thread(service.stop) == 0
         assert servers_running(data_dir) == []

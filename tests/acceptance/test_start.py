@@ -15,7 +15,7 @@ from dexexec.store import Address, connect
 from tests.support.service.command_line import needs_curl, paste, read
 from tests.support.service.embedded_servers import alive, postmaster, server_pids, servers_running, stop_servers
 from tests.support.service.process import QUICK, Launcher, Process, say
-from tests.support.service.promise_checks import judge
+from tests.support.service.promise_checks import check_promises
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 5.0
@@ -163,7 +163,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
         assert again.wait() == 0
         assert again.out.strip() == "the schema is up to date"
         assert "".join(process.err for process in launcher.processes) == ""
-    judge(database_address, [])
+    check_promises(database_address, [])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.service.client import Event, Http, Watch, http
 from tests.support.service.process import Launcher, say
-from tests.support.service.promise_checks import agree, judge, rows, unfinished
+from tests.support.service.promise_checks import agree, check_promises, rows, unfinished
 from tests.support.waiting import POLL, until
 
 CLIENTS, ORDERS_EACH = 20, 10
@@ -43,7 +43,7 @@ async def test_200_orders_of_20_clients_all_end_and_every_event_is_seen(
         assert len(watches) == CLIENTS * ORDERS_EACH
         assert [watch.closes for watch in watches if watch.closes] == [], "no socket had to be opened twice"
         seen = {order_id: events for watch in watches for order_id, events in watch.events.items()}
-        verdict = judge(database_address, list(seen))
+        verdict = check_promises(database_address, list(seen))
         say(f"{dict(verdict.statuses)}, {verdict.swaps} swaps")
         agree(seen, database_address)
         for events in seen.values():
@@ -159,7 +159,7 @@ async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again
         assert unfinished(database_address) == 0
         kept.append(await calls.accepted(url))
         await Watch(lambda: url).also(kept[-1:]).run()
-    judge(database_address, kept)
+    check_promises(database_address, kept)
 
 
 async def test_a_client_that_posts_too_many_orders_gets_a_retry_after(

@@ -26,7 +26,15 @@ from tests.support.chaos.processes import ChaosSetup, chaos_setup
 from tests.support.chaos.report import Report
 from tests.support.service.client import Http, http
 from tests.support.service.localnet_promise_checks import LocalnetChain
-from tests.support.service.promise_checks import Chain, agree, held, judge, on_the_simulated_chain, rows, unfinished
+from tests.support.service.promise_checks import (
+    Chain,
+    agree,
+    check_promises,
+    held,
+    on_the_simulated_chain,
+    rows,
+    unfinished,
+)
 
 POSTERS, FOLLOWERS = 5, 4
 MOST = {"buy": 20.0, "sell": 3_000.0}
@@ -322,7 +330,7 @@ class Soak:
             report.doubles = sum(len(swaps) > 1 for swaps in landed.values())
             restored = {str(row["id"]) for row in rows(address, RESTORED)}
             report.restored = len(restored)
-            report.statuses = judge(address, [*{*self._accepted, *restored}], chain).statuses
+            report.statuses = check_promises(address, [*{*self._accepted, *restored}], chain).statuses
             for follower in self._followers:
                 agree(follower.events, address)
         except AssertionError as error:

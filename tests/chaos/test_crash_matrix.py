@@ -30,7 +30,7 @@ from tests.support.chaos.case import (
 from tests.support.chaos.clients import REFUSALS, Follower
 from tests.support.chaos.victim import Fault, Service, Strike, service
 from tests.support.service.client import Http, http
-from tests.support.service.promise_checks import Chain, agree, judge, on_the_simulated_chain
+from tests.support.service.promise_checks import Chain, agree, check_promises, on_the_simulated_chain
 
 ORDERS = [FILLS, FILLS, FAILS, FILLS]
 
@@ -131,11 +131,11 @@ async def survive(
         order_ids = await clients
         if case.fault is Fault.STALL:
             order_ids += await _wake(victim, address, calls)
-        _judge_exits(case, victim.exit_code)
+        _check_exits(case, victim.exit_code)
         for process in serving:
             if process.exit_code is None:
                 assert await process.stop() == 0
-        await asyncio.to_thread(judge, address, order_ids, chain)
+        await asyncio.to_thread(check_promises, address, order_ids, chain)
         agree(watch.events, address)
 
 
@@ -145,7 +145,7 @@ async def _wake(zombie: Service, address: Address, calls: Http) -> list[str]:
     return await post_and_follow(calls, Follower(lambda: zombie.url), [FILLS])
 
 
-def _judge_exits(case: Case, exit_code: int | None) -> None:
+def _check_exits(case: Case, exit_code: int | None) -> None:
     if case.fault is Fault.RAISE:
         assert (exit_code is not None) == (case.at in ENDS_THE_PROCESS), f"exit code {exit_code}"
     if case.fault is Fault.STALL:

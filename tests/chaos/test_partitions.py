@@ -24,7 +24,7 @@ from tests.support.chaos.proxy import Tap
 from tests.support.chaos.statements import Execution
 from tests.support.chaos.victim import Service, service
 from tests.support.service.client import Http, http
-from tests.support.service.promise_checks import agree, judge, picture, rows, unfinished
+from tests.support.service.promise_checks import agree, check_promises, picture, rows, unfinished
 from tests.support.waiting import POLL, until
 
 CASE_SECONDS = 60.0
@@ -46,7 +46,7 @@ class Lost(StrEnum):
 
 
 @dataclass
-class Stage:
+class PartitionSetup:
     """The far process with the networks before it, and the near one once it is there."""
 
     address: Address
@@ -109,9 +109,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(
+async def partition_setup(
     servers: Servers, lost: Lost | None = None, more: Mapping[str, str] = MappingProxyType({})
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[PartitionSetup]:
     """A far process that serves, on networks that still work; in the end, the verdict. `lost`: an order has ended, and
     the next answer to this will be held; `more` are settings of this case."""
     async with (
@@ -129,16 +129,16 @@ async def a_stage(
         watch = Follower(lambda: serving[-1].url)
         following = asyncio.create_task(watch.run())
         stack.callback(following.cancel)
-        stage = Stage(address, settings, calls, ways, serving, watch, stack)
+        setup = PartitionSetup(address, settings, calls, ways, serving, watch, stack)
         if lost is not None:
-            stage.order_ids += await post(calls, watch, [FILLS])
-            await stage.all_end()
+            setup.order_ids += await post(calls, watch, [FILLS])
+            await setup.all_end()
             armed.set()
-        yield stage
+        yield setup
         watch.these_are_all()
         await following
-        assert await stage.far.stop() == 0
-        judge(address, stage.order_ids)
+        assert await setup.far.stop() == 0
+        check_promises(address, setup.order_ids)
         agree(watch.events, address)
 
 
@@ -161,31 +161,31 @@ class Partition:
 
 async def survive_partition(servers: Servers, case: Partition) -> None:
     """Run one case; AssertionError or TimeoutError if a promise was not kept."""
-    async with a_stage(servers) as stage:
-        stage.order_ids += await post(stage.calls, stage.watch, ORDERS)
-        await stage.in_flight()
-        async with suffering(stage.networks[case.server], case.fault) as often_enough:
-            posting = asyncio.create_task(post(stage.calls, stage.watch, ORDERS))
-            stage.stack.callback(posting.cancel)
+    async with partition_setup(servers) as setup:
+        setup.order_ids += await post(setup.calls, setup.watch, ORDERS)
+        await setup.in_flight()
+        async with suffering(setup.networks[case.server], case.fault) as often_enough:
+            posting = asyncio.create_task(post(setup.calls, setup.watch, ORDERS))
+            setup.stack.callback(posting.cancel)
             if case.fault is Fault.RESETS:
                 await often_enough.wait()
             elif case.fault is not Fault.SLOW:
-                await stage.is_felt(case.server)
+                await setup.is_felt(case.server)
             if case.helped:
-                held = stage.claims("finished_at IS NULL")
-                await stage.help_comes()
-                await stage.all_end()
+                held = setup.claims("finished_at IS NULL")
+                await setup.help_comes()
+                await setup.all_end()
                 if case.server is Server.POSTGRES:
-                    claims = stage.claims()
+                    claims = setup.claims()
                     assert all(claims[order_id] > claim for order_id, claim in held.items()), (held, claims)
                 await posting
-                await stage.all_end()
+                await setup.all_end()
             elif case.fault is Fault.SLOW:
                 await posting
         if not case.helped:
-            stage.networks[case.server].heal()
-        stage.order_ids += await posting
-        await stage.heal()
+            setup.networks[case.server].heal()
+        setup.order_ids += await posting
+        await setup.heal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,25 +204,25 @@ class LostAnswer:
 
 async def survive_loss(servers: Servers, case: LostAnswer) -> None:
     """Run one case; AssertionError or TimeoutError if a promise was not kept."""
-    async with a_stage(servers, case.to, QUEUED if case.queued else {}) as stage:
-        posting = asyncio.create_task(post(stage.calls, stage.watch, ORDERS))
-        stage.stack.callback(posting.cancel)
-        network = stage.networks[Server.POSTGRES]
+    async with partition_setup(servers, case.to, QUEUED if case.queued else {}) as setup:
+        posting = asyncio.create_task(post(setup.calls, setup.watch, ORDERS))
+        setup.stack.callback(posting.cancel)
+        network = setup.networks[Server.POSTGRES]
         async with asyncio.timeout(20):
             await network.caught.wait()
         if case.to is Lost.CREATE:
-            assert set(stage.claims("finished_at IS NULL").values()) == {0 if case.queued else 1}
+            assert set(setup.claims("finished_at IS NULL").values()) == {0 if case.queued else 1}
         if case.silent:
             network.stall()
-            await stage.lease_is_over()
-            await stage.help_comes()
-            stage.order_ids += await posting
-            await stage.all_end()
+            await setup.lease_is_over()
+            await setup.help_comes()
+            setup.order_ids += await posting
+            await setup.all_end()
         else:
             await network.reset()
             network.heal()
-            stage.order_ids += await posting
-        await stage.heal()
+            setup.order_ids += await posting
+        await setup.heal()
 
 
 POSTGRES, REDIS = Server.POSTGRES, Server.REDIS

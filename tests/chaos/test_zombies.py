@@ -20,7 +20,7 @@ from tests.support.chaos.case import FILLS, all_survive, changes_nothing, post_a
 from tests.support.chaos.clients import Follower
 from tests.support.chaos.victim import Fault, Strike, service
 from tests.support.service.client import http
-from tests.support.service.promise_checks import agree, judge, rows
+from tests.support.service.promise_checks import agree, check_promises, rows
 
 CASE_SECONDS = 40.0
 STANDS_STILL = [Failpoint.QUOTED, Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.PROVEN]
@@ -71,7 +71,7 @@ async def survive(servers: Servers, case: Case) -> None:
         order_ids = await clients
         for process in serving:
             assert await process.stop() == 0
-        judge(address, order_ids)
+        check_promises(address, order_ids)
         agree(watch.events, address)
         assert rows(address, "SELECT count(*) AS n FROM attempts") == [{"n": 1}]
 

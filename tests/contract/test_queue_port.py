@@ -42,7 +42,7 @@ def cluster_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["memory", "redis", "cluster"])
-def grounds(request: pytest.FixtureRequest) -> Open:
+def queue_setups(request: pytest.FixtureRequest) -> Open:
     """Opens a prepared queue."""
     if request.param == "memory":
         return memory_queue_setup
@@ -92,8 +92,8 @@ async def lease_ids(queue: Queue, consumer: str = "a", count: int = 100) -> list
     return [entry.order_id for entry in entries]
 
 
-async def test_ids_come_out_in_the_order_they_went_in(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_ids_come_out_in_the_order_they_went_in(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         ids = [uuid4() for _ in range(30)]
         assert await setup.queue.enqueue(ids) == 30
         assert await setup.queue.depth() == 30
@@ -102,8 +102,8 @@ async def test_ids_come_out_in_the_order_they_went_in(grounds: Open) -> None:
         assert await setup.queue.depth() == 0
 
 
-async def test_enqueuing_nothing_does_nothing_and_an_empty_stream_has_no_entries(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_enqueuing_nothing_does_nothing_and_an_empty_stream_has_no_entries(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         assert await setup.queue.enqueue([]) == 0
         await setup.queue.ack([])
         await setup.queue.ping()
@@ -111,8 +111,8 @@ async def test_enqueuing_nothing_does_nothing_and_an_empty_stream_has_no_entries
         assert await setup.queue.lease("a", 10, 20) == []
 
 
-async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, one, two = setup.queue, uuid4(), uuid4()
         assert await queue.enqueue([one, two, one]) == 2
         assert await queue.enqueue([one]) == 0
@@ -123,16 +123,16 @@ async def test_an_id_is_on_the_stream_once_until_it_is_acknowledged(grounds: Ope
         assert await queue.enqueue([one, two]) == 1
 
 
-async def test_an_entry_goes_to_one_consumer_only(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_an_entry_goes_to_one_consumer_only(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         ids = [uuid4() for _ in range(20)]
         await setup.queue.enqueue(ids)
         batches = [await lease_ids(setup.queue, consumer, 4) for consumer in "abcabc"]
         assert sorted(i for batch in batches for i in batch) == sorted(ids)
 
 
-async def test_a_waiting_consumer_gets_new_entries(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_waiting_consumer_gets_new_entries(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         waiting = [asyncio.create_task(setup.queue.lease(name, 10, 5_000)) for name in "ab"]
 
         async def both_wait() -> bool:
@@ -148,8 +148,8 @@ async def test_a_waiting_consumer_gets_new_entries(grounds: Open) -> None:
         assert [entry.order_id for task in left for entry in await task] == [last]
 
 
-async def test_entries_that_were_leased_long_ago_and_not_acknowledged_are_taken_over(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_entries_that_were_leased_long_ago_and_not_acknowledged_are_taken_over(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         await queue.lease("dead", 1, 50)
@@ -161,8 +161,8 @@ async def test_entries_that_were_leased_long_ago_and_not_acknowledged_are_taken_
         assert await queue.enqueue([order_id]) == 1
 
 
-async def test_only_the_entries_of_a_dead_worker_are_taken_over_at_once(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_only_the_entries_of_a_dead_worker_are_taken_over_at_once(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, lost, held = setup.queue, uuid4(), uuid4()
         assert await queue.take_over_pending("successor", "nobody") == []
         await queue.enqueue([lost])
@@ -178,8 +178,8 @@ async def test_only_the_entries_of_a_dead_worker_are_taken_over_at_once(grounds:
         assert await lease_ids(queue) == [lost]
 
 
-async def test_a_consumer_is_removed_unless_it_has_pending_entries(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_consumer_is_removed_unless_it_has_pending_entries(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue = setup.queue
         await queue.enqueue([uuid4()])
         await queue.lease("busy", 1, 50)
@@ -190,8 +190,8 @@ async def test_a_consumer_is_removed_unless_it_has_pending_entries(grounds: Open
         assert await setup.consumers() == set()
 
 
-async def test_silent_consumers_are_removed_unless_they_have_pending_entries(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_silent_consumers_are_removed_unless_they_have_pending_entries(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue = setup.queue
         waiting = uuid4()
         await queue.enqueue([waiting])
@@ -206,8 +206,8 @@ async def test_silent_consumers_are_removed_unless_they_have_pending_entries(gro
         assert await queue.remove_consumers("busy", "never there", silent_ms=3_600_000) == 1
 
 
-async def test_a_consumer_that_is_removed_while_it_waits_still_gets_new_entries(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_consumer_that_is_removed_while_it_waits_still_gets_new_entries(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         waiting = asyncio.create_task(queue.lease("a", 1, 10_000))
 
@@ -222,8 +222,8 @@ async def test_a_consumer_that_is_removed_while_it_waits_still_gets_new_entries(
         await queue.ack(entries)
 
 
-async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_flush_leaves_a_queue_that_works_again(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         await setup.flush()
@@ -233,8 +233,8 @@ async def test_a_flush_leaves_a_queue_that_works_again(grounds: Open) -> None:
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_a_lease_after_a_flush_makes_the_group_again(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_lease_after_a_flush_makes_the_group_again(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         await setup.flush()
@@ -243,8 +243,8 @@ async def test_a_lease_after_a_flush_makes_the_group_again(grounds: Open) -> Non
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_ids_of_a_lost_stream_can_be_enqueued_after_it_was_prepared_again(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_ids_of_a_lost_stream_can_be_enqueued_after_it_was_prepared_again(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         await setup.lose_stream()
@@ -253,8 +253,8 @@ async def test_ids_of_a_lost_stream_can_be_enqueued_after_it_was_prepared_again(
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_again(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_again(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await setup.flush()
         assert await queue.reclaim("a", 0) == []
@@ -262,8 +262,8 @@ async def test_reclaiming_from_a_lost_stream_gives_nothing_and_makes_the_group_a
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_ids_of_a_stream_that_was_lost_alone_can_be_enqueued_again(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_ids_of_a_stream_that_was_lost_alone_can_be_enqueued_again(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id, uuid4()])
         await setup.lose_stream()
@@ -272,8 +272,8 @@ async def test_ids_of_a_stream_that_was_lost_alone_can_be_enqueued_again(grounds
         assert await lease_ids(queue) == [order_id]
 
 
-async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         waiting = asyncio.create_task(setup.queue.lease("a", 1, 2_000))
 
         async def waits() -> bool:
@@ -286,8 +286,8 @@ async def test_a_consumer_that_waits_during_a_flush_gets_an_outage_or_nothing(gr
         assert isinstance(error, UnavailableError) or (error is None and waiting.result() == [])
 
 
-async def test_a_late_acknowledgement_has_no_effect(grounds: Open) -> None:
-    async with grounds() as setup:
+async def test_a_late_acknowledgement_has_no_effect(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()
         await queue.enqueue([order_id])
         stale = await queue.lease("slow", 1, 50)

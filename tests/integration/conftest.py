@@ -17,8 +17,8 @@ from tests.support.localnet import worker_setup
 from tests.support.parts import open_queue, open_redis, open_store
 from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue
+from tests.support.scripted_workers import LANDED, OpenScriptedWorkers, ScriptedWorkers
 from tests.support.streaming import OpenRecord, memory_record, postgres_record
-from tests.support.worker_on_servers import LANDED, Bench, OpenBench
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -34,8 +34,8 @@ def redis_url(servers: Servers) -> str:
 
 
 @asynccontextmanager
-async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterator[Bench]:
-    """A `Bench` on the servers that are given."""
+async def open_scripted_workers(address: Address, redis_url: str, prefix: str) -> AsyncIterator[ScriptedWorkers]:
+    """Workers on the given servers, with scripted venues and a scripted chain."""
     clock, chain, dispatcher = SystemClock(), ScriptedChain(), LateDispatcher()
     chain.statuses = [LANDED]
     async with (
@@ -46,7 +46,7 @@ async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterat
         a = ScriptedVenue("a", clock, 1_510_000, chain)
         b = ScriptedVenue("b", clock, 1_505_000, chain)
         limiter = RateLimiter(client, prefix, "p")
-        yield Bench(
+        yield ScriptedWorkers(
             store=store,
             queue=queue,
             limiter=limiter,
@@ -59,14 +59,14 @@ async def bench_at(address: Address, redis_url: str, prefix: str) -> AsyncIterat
 
 
 @pytest.fixture
-def bench(database_address: Address, servers: Servers, redis_prefix: str) -> OpenBench:
-    """Opens a `Bench` for one test."""
-    return partial(bench_at, database_address, servers.redis_url, redis_prefix)
+def scripted_workers(database_address: Address, servers: Servers, redis_prefix: str) -> OpenScriptedWorkers:
+    """Opens workers with scripted venues for one test."""
+    return partial(open_scripted_workers, database_address, servers.redis_url, redis_prefix)
 
 
 @pytest.fixture
 def open_workers(
     tmp_path: Path, database_address: Address, servers: Servers, redis_prefix: str
 ) -> worker_setup.OpenWorkers:
-    """Opens a `Bench` on a localnet for one test."""
+    """Opens workers on a localnet for one test."""
     return partial(worker_setup.worker_setup, tmp_path, database_address, servers.redis_url, redis_prefix)

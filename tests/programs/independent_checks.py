@@ -1,4 +1,4 @@
-"""The outside judge: solana-py's client, which shares nothing with the service, reads what happened on the chain."""
+"""Independent checks: solana-py's client, which shares no code with the service, reads what happened on the chain."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -94,7 +94,7 @@ class Outside:
                     total[mint] += account.lamports if mint == WSOL else held.amount
         return dict(total)
 
-    async def judge(self, orders: Sequence[Order]) -> Tally:
+    async def check(self, orders: Sequence[Order]) -> Tally:
         """Fail unless the chain shows exactly what the orders report. Amounts that differ from the quote are allowed
         only where another swap of the same pool came in between, and within the order's bound."""
         moves = await self.moves()
@@ -192,7 +192,7 @@ def told_of(order: Order) -> dict[str, Any]:
 
 @asynccontextmanager
 async def outside(url: str, wallet: Pubkey) -> AsyncIterator[Outside]:
-    """A judge of what a wallet did on the chain behind `url`."""
+    """A check of what a wallet did on the chain behind `url`."""
     async with AsyncClient(url, commitment=Finalized) as client:
         yield Outside(client, wallet)
 

@@ -88,7 +88,7 @@ def words(order: Order) -> str:
 async def test_slippage_expiry_and_disabled_pools_are_named(given: dict[str, str], tmp_path: Path, seed: int) -> None:
     async with service_on_programs(given, tmp_path, seed, *shut_pools()) as on:
         wallet, mover, chance = await on.trader(), await on.trader(), Random(seed)
-        async with outside(on.url, wallet.pubkey()) as judge:
+        async with outside(on.url, wallet.pubkey()) as independent:
             orders: list[Order] = []
             for name in KINDS:
                 async with serving(on, wallet, **ONCE, DEXEXEC_ADAPTERS=name) as (url, calls):
@@ -116,9 +116,9 @@ async def test_slippage_expiry_and_disabled_pools_are_named(given: dict[str, str
                 done = await post(calls, url, body(SELL_SOL, chance))
                 await followed(url, [done])
                 orders += await read(calls, url, [done])
-            tally = await judge.judge(orders)
+            tally = await independent.check(orders)
             assert tally.equal == 1, "after all that, a swap is as quoted"
-            moves = [move for move in (await judge.moves()).values() if move.failed]
+            moves = [move for move in (await independent.moves()).values() if move.failed]
             assert len(moves) == 4
             assert all(move.fee > 0 and not move.moved for move in moves), "a swap that fails costs the fee alone"
 
@@ -197,10 +197,10 @@ async def test_what_a_wallet_lacks_is_named_before_anything_is_sent(
             ],
         )
         for wallet, requests in (empty, without_lamports, without_tokens):
-            async with outside(on.url, wallet.pubkey()) as judge, serving(on, wallet, **ONCE) as (url, calls):
+            async with outside(on.url, wallet.pubkey()) as independent, serving(on, wallet, **ONCE) as (url, calls):
                 for request, lacking in requests:
                     order = await ended(calls, url, await post(calls, url, body(request, chance)))
                     assert order["failureReason"] == "insufficient-funds", (order["failureReason"], words(order))
                     assert lacking in words(order), words(order)
                     assert not order["attempts"]
-                assert await judge.moves() == {}
+                assert await independent.moves() == {}

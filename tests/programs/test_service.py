@@ -1,4 +1,4 @@
-"""The whole service on real programs: orders by HTTP, two venues at once, and solana-py's client as the judge."""
+"""The whole service on real programs, with both venues at once. solana-py's client checks independently."""
 
 from collections import Counter
 from pathlib import Path
@@ -25,17 +25,17 @@ async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_we
     async with service_on_programs(given, tmp_path, seed) as on:
         wallet, chance = await on.trader(), Random(seed)
         async with (
-            outside(on.url, wallet.pubkey()) as judge,
+            outside(on.url, wallet.pubkey()) as independent,
             serving(on, wallet, DEXEXEC_CONCURRENCY="32") as (url, calls),
         ):
-            before = await judge.totals(on.market)
+            before = await independent.totals(on.market)
             serial: list[str] = []
             for _ in range(SERIAL * runs):
                 serial.append(await post(calls, url, body(draw(chance.choice(on.market.pools), chance), chance)))
                 await followed(url, serial[-1:], "confirmed")
             await followed(url, serial)
             orders = await read(calls, url, serial)
-            tally = await judge.judge(orders)
+            tally = await independent.check(orders)
             told(f"seed {seed}, one after the other", tally)
             assert (tally.equal, tally.moved) == (len(serial), 0), tally
 
@@ -46,12 +46,12 @@ async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_we
                 await followed(url, batch, seconds=120)
                 crowd += batch
             orders += await read(calls, url, crowd)
-            both = await judge.judge(orders)
+            both = await independent.check(orders)
             told(f"seed {seed}, and with many at once", both)
             check_venues(orders)
             assert both.equal + both.moved >= len(orders) * 9 // 10, both
-            moves = await judge.moves()
-            after = await judge.totals(on.market)
+            moves = await independent.moves()
+            after = await independent.totals(on.market)
             after[WSOL] += fees(moves.values())
             assert after == before, "a token appeared, or vanished"
 

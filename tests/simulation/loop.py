@@ -126,7 +126,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep it for the judge."""
+        """Keep it for the promise checks."""
         error = context.get("exception")
         self.unhandled.append(error if isinstance(error, BaseException) else RuntimeError(context.get("message")))
 

@@ -15,13 +15,13 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import CapacityReservation, Database
 from dexexec.store import orders as statements
 from dexexec.store.orders import CreateRequest, Stored
+from tests.support.scripted_workers import ScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import Bench
 
 CREATE = statements.create
 
 
-def taking(b: Bench, **limits: Any) -> Worker:
+def taking(b: ScriptedWorkers, **limits: Any) -> Worker:
     """A worker in one process with the store: new orders may go to it directly."""
     worker = b.worker(**limits)
     b.dispatcher.target = worker.direct
@@ -38,7 +38,7 @@ async def has_reservations(worker: Worker) -> None:
     await until(offered)
 
 
-def intake_of(b: Bench) -> Intake:
+def intake_of(b: ScriptedWorkers) -> Intake:
     """The way in for orders in the same process."""
     return Intake(
         b.store,
@@ -53,7 +53,7 @@ def intake_of(b: Bench) -> Intake:
 class Leases:
     """Counts the requests to the queue. A request after `given` entries waits for `go_on`."""
 
-    def __init__(self, b: Bench, given: int | None = None) -> None:
+    def __init__(self, b: ScriptedWorkers, given: int | None = None) -> None:
         self.asked: list[int] = []
         self.entries = 0
         self.held, self.go_on = asyncio.Event(), asyncio.Event()
@@ -118,7 +118,7 @@ class Commits:
         return stored
 
 
-def counted(b: Bench) -> Callable[[], int]:
+def counted(b: ScriptedWorkers) -> Callable[[], int]:
     """How many sessions began."""
     begin, begun = b.store.begin, []
 

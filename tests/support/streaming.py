@@ -195,7 +195,7 @@ async def open_api(
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StreamSetup:
     """A record, a Redis and one API process. By default, steps are committed and announced by a separate worker
     process, otherwise by the API process, as when it is both."""
 
@@ -223,9 +223,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(
+async def open_stream_setup(
     record: Record, redis_url: str, prefix: str, *, one_process: bool = False, **options: object
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[StreamSetup]:
     """In `one_process`, what has the sockets also commits the steps."""
     channel = f"{prefix}:events"
     async with AsyncExitStack() as stack:
@@ -233,7 +233,7 @@ async def open_stage(
         worker = Publisher(client, channel)
         await stack.enter_async_context(running(worker.run()))
         api = await stack.enter_async_context(open_api(record, client, channel, **options))  # type: ignore[arg-type]
-        yield Stage(record, client, channel, api.publisher if one_process else worker, api)
+        yield StreamSetup(record, client, channel, api.publisher if one_process else worker, api)
 
 
 class Client:

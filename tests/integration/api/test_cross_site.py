@@ -8,7 +8,7 @@ from tornado.httpclient import HTTPClientError
 from dexexec.api import cross_site_check
 from dexexec.api.app import EXECUTE
 from tests.support.running_api import GOOD, JSON, document, running_service
-from tests.support.streaming import memory_record, open_stage
+from tests.support.streaming import memory_record, open_stream_setup
 
 REBOUND = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
 ELSEWHERE = {"Origin": "http://evil.example"}
@@ -49,10 +49,10 @@ async def test_the_address_that_a_connection_came_in_on_is_served(monkeypatch: p
 async def test_promise_18_no_page_of_another_site_opens_a_socket(
     redis_url: str, redis_prefix: str, headers: dict[str, str], status: int
 ) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
         with pytest.raises(HTTPClientError) as caught:
-            await stage.api.connect("", **headers)
+            await setup.api.connect("", **headers)
         assert caught.value.code == status
         assert caught.value.response is not None
         assert "DEXEXEC_ALLOWED_" in json.loads(caught.value.response.body)["detail"]
-        assert stage.api.sockets == []
+        assert setup.api.sockets == []

@@ -10,7 +10,7 @@ import pytest
 from dexexec.api import websocket_connection
 from dexexec.api.app import EXECUTE
 from tests.support.raw_websocket import RawClient, frame_bytes
-from tests.support.streaming import memory_record, open_stage
+from tests.support.streaming import memory_record, open_stream_setup
 
 CONTINUATION, TEXT, BINARY = RawClient.CONTINUATION, RawClient.TEXT, RawClient.BINARY
 CLOSE, PING, PONG = RawClient.CLOSE, RawClient.PING, RawClient.PONG
@@ -74,10 +74,10 @@ CLOSES = {
 async def test_what_breaks_the_protocol_closes_the_socket_with_the_right_code(
     redis_url: str, redis_prefix: str
 ) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
 
         async def answer(data: bytes) -> int:
-            async with RawClient.connect(stage.api.port) as client:
+            async with RawClient.connect(setup.api.port) as client:
                 await client.send_bytes(data)
                 frames = [frame async for frame in client.frames()]
                 assert await client.frame() is None, "the end of the stream"
@@ -90,9 +90,9 @@ async def test_what_breaks_the_protocol_closes_the_socket_with_the_right_code(
 
 
 async def test_a_close_is_answered_with_the_same_close_and_the_end(redis_url: str, redis_prefix: str) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
         for name, data in CLOSES.items():
-            async with RawClient.connect(stage.api.port) as client:
+            async with RawClient.connect(setup.api.port) as client:
                 await client.send_bytes(data + frame_bytes(PING, b"behind it"))
                 frames = [frame async for frame in client.frames()]
                 assert frames == [(CLOSE, data[6:])], name
@@ -105,13 +105,13 @@ async def test_a_message_may_come_in_fragments_with_pings_between_them(redis_url
     pieces = [text[at : at + 1] for at in range(len(text))]
     frames = start(b"") + b"".join(frame_bytes(CONTINUATION, piece, fin=False) for piece in pieces)
     frames += frame_bytes(PING, b"between") + frame_bytes(PONG, b"unasked") + frame_bytes(CONTINUATION)
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
-        async with RawClient.connect(stage.api.port) as client:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
+        async with RawClient.connect(setup.api.port) as client:
             await client.send_bytes(frames)
             assert await client.frame() == (PONG, b"between")
             opcode, payload = await client.frame() or (0, b"")
             assert (opcode, json.loads(payload)["error"]["code"]) == (TEXT, "unknown-field")
-        async with RawClient.connect(stage.api.port) as client:
+        async with RawClient.connect(setup.api.port) as client:
             for byte in frame_bytes(TEXT, b"[]") + frame_bytes(PING, bytes(125)):
                 await client.send_bytes(bytes([byte]))
             answers = dict([await client.frame() or (0, b""), await client.frame() or (0, b"")])
@@ -129,8 +129,8 @@ async def test_every_frame_of_a_peer_is_counted_and_a_flood_is_closed(
 ) -> None:
     async with (
         memory_record() as record,
-        open_stage(record, redis_url, redis_prefix, socket_messages_per_second=1) as stage,
-        RawClient.connect(stage.api.port) as client,
+        open_stream_setup(record, redis_url, redis_prefix, socket_messages_per_second=1) as setup,
+        RawClient.connect(setup.api.port) as client,
     ):
         await client.send_bytes(start() * (frame[0] == CONTINUATION) + frame * 13)
         frames = [frame async for frame in client.frames() if frame[0] != PONG]
@@ -142,8 +142,8 @@ async def test_every_frame_of_a_peer_is_counted_and_a_flood_is_closed(
 async def test_large_messages_cost_as_much_as_their_bytes(redis_url: str, redis_prefix: str) -> None:
     async with (
         memory_record() as record,
-        open_stage(record, redis_url, redis_prefix, socket_messages_per_second=3) as stage,
-        RawClient.connect(stage.api.port) as client,
+        open_stream_setup(record, redis_url, redis_prefix, socket_messages_per_second=3) as setup,
+        RawClient.connect(setup.api.port) as client,
     ):
         await client.send(TEXT, b" " * 40_000)
         frames = [frame async for frame in client.frames()]
@@ -163,8 +163,8 @@ async def test_a_peer_that_floods_on_behind_the_close_is_cut(
     monkeypatch.setattr(websocket_connection, "CLOSE_SECONDS", 3_600)
     async with (
         memory_record() as record,
-        open_stage(record, redis_url, redis_prefix) as stage,
-        RawClient.connect(stage.api.port) as client,
+        open_stream_setup(record, redis_url, redis_prefix) as setup,
+        RawClient.connect(setup.api.port) as client,
     ):
         await client.send_bytes(first)
         with pytest.raises(OSError):
@@ -203,10 +203,10 @@ HANDSHAKES: Mapping[str, tuple[dict[str, str], int]] = {
 
 
 async def test_a_handshake_is_checked_and_a_wrong_one_names_what_is_missing(redis_url: str, redis_prefix: str) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
 
         async def ask(headers: dict[str, str], protocol: str = "HTTP/1.1") -> tuple[int, str]:
-            reader, writer = await asyncio.open_connection("127.0.0.1", stage.api.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", setup.api.port)
             lines = [f"GET {EXECUTE} {protocol}", *(f"{name}: {value}" for name, value in headers.items())]
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
             head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).decode()

@@ -13,7 +13,7 @@ from dexexec.domain.status import Status
 from dexexec.embedded import lifecycle
 from dexexec.feed.publisher import Outgoing, encode
 from tests.support.parts import open_redis
-from tests.support.streaming import LIFE, memory_record, open_api, open_stage
+from tests.support.streaming import LIFE, memory_record, open_api, open_stream_setup
 
 
 async def test_sockets_of_the_process_that_commits_stay_live_while_redis_is_stopped(
@@ -21,16 +21,16 @@ async def test_sockets_of_the_process_that_commits_stay_live_while_redis_is_stop
 ) -> None:
     with ExitStack() as server:
         url = server.enter_context(lifecycle.valkey(short_dir / redis_prefix))
-        async with memory_record() as record, open_stage(record, url, redis_prefix, one_process=True) as stage:
+        async with memory_record() as record, open_stream_setup(record, url, redis_prefix, one_process=True) as setup:
             order_id = await record.create()
-            client = await stage.api.connect()
+            client = await setup.api.connect()
             await client.subscribe(order_id)
             assert await client.seqs(order_id, 1) == [1]
             await asyncio.to_thread(server.close)
             for seq, status in enumerate(LIFE[1:], 2):
-                await stage.step(order_id, status)
+                await setup.step(order_id, status)
                 assert await client.seqs(order_id, 1) == [seq]
-            assert len(stage.api.feed) == 0  # the last one ended the subscription
+            assert len(setup.api.feed) == 0  # the last one ended the subscription
             assert record.statements == 1
 
 
@@ -62,15 +62,15 @@ async def test_two_processes_take_turns_with_an_order_and_sockets_of_both_see_ev
 
 
 async def test_a_process_does_not_listen_to_its_own_messages(redis_url: str, redis_prefix: str) -> None:
-    async with memory_record() as record, open_stage(record, redis_url, redis_prefix) as stage:
+    async with memory_record() as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
         order_id = await record.create()
-        client = await stage.api.connect()
+        client = await setup.api.connect()
         await client.subscribe(order_id)
         assert await client.seqs(order_id, 1) == [1]
         second = await record.step(order_id, Status.ROUTING)
         forged = Outgoing(replace(second, status=Status.FAILED))
-        await stage.redis.publish(stage.channel, encode(stage.api.publisher.origin, [forged]))
-        stage.publisher.announce([second])
+        await setup.redis.publish(setup.channel, encode(setup.api.publisher.origin, [forged]))
+        setup.publisher.announce([second])
         event = await client.hear()
         assert event is not None
         assert (event["seq"], event["status"]) == (2, "routing")

@@ -25,7 +25,7 @@ from tests.support.parts import running
 from tests.support.redis_nodes import Cluster, Node, a_cluster, a_server
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Launcher, say, servers_at
-from tests.support.service.promise_checks import agree, judge
+from tests.support.service.promise_checks import agree, check_promises
 from tests.support.streaming import memory_record, open_api
 from tests.support.waiting import until
 
@@ -102,7 +102,7 @@ async def test_orders_go_their_whole_way_and_all_keys_are_on_one_node(
         assert {key.partition(":")[0] for key in keys[1]} == {f"{{{prefix}}}"}
         assert "Cluster" in api.banner()
         assert await asyncio.to_thread(api.stop) == await asyncio.to_thread(worker.stop) == 0
-    assert judge(database_address, order_ids).statuses["confirmed"] == 20
+    assert check_promises(database_address, order_ids).statuses["confirmed"] == 20
     agree(watch.events, database_address)
 
 
@@ -138,7 +138,7 @@ async def test_the_death_of_the_node_with_our_keys_delays_until_its_replica_take
         assert cluster.replica.info()["role"] == "master"
         assert api.running
         assert worker.running
-    assert judge(database_address, accepted).statuses["confirmed"] == len(accepted)
+    assert check_promises(database_address, accepted).statuses["confirmed"] == len(accepted)
     agree(watch.events, database_address)
 
 

@@ -21,7 +21,7 @@ from tests.support.posters import Posters
 from tests.support.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Watched, sentinels, wait_for_server
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Launcher, say, servers_at
-from tests.support.service.promise_checks import agree, judge
+from tests.support.service.promise_checks import agree, check_promises
 from tests.support.waiting import until
 
 NOWHERE = Address(host="/nowhere")
@@ -157,5 +157,5 @@ async def test_no_order_is_lost_or_doubled_when_the_primary_dies_under_load(
         for process in (api, worker):
             assert process.running
             assert "hunter2" not in process.out + process.err
-    assert judge(database_address, posters.accepted).statuses["confirmed"] == len(posters.accepted)
+    assert check_promises(database_address, posters.accepted).statuses["confirmed"] == len(posters.accepted)
     agree(watch.events, database_address)

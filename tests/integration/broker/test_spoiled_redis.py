@@ -16,11 +16,11 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.errors import UnavailableError
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.integration.conftest import bench_at
+from tests.integration.conftest import open_scripted_workers
 from tests.support.parts import new_order, open_redis, running
 from tests.support.redis_nodes import Node, a_server
+from tests.support.scripted_workers import OpenScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import OpenBench
 
 FOREVER = "while true do end"
 
@@ -116,9 +116,13 @@ async def test_a_window_of_a_wrong_type_is_recreated(servers: Servers, redis_pre
 
 
 async def test_promise_6_a_worker_outlives_keys_that_other_programs_overwrite(
-    bench: OpenBench, servers: Servers
+    scripted_workers: OpenScriptedWorkers, servers: Servers
 ) -> None:
-    async with bench() as b, open_redis(servers.redis_url) as client, running(b.worker().run(), b.sweeper().run()):
+    async with (
+        scripted_workers() as b,
+        open_redis(servers.redis_url) as client,
+        running(b.worker().run(), b.sweeper().run()),
+    ):
         await client.set(b.queue.work, "spoiled")
         await client.set(b.queue.queued, "spoiled")
         order_id = (await b.store.create(new_order())).order_id
@@ -136,7 +140,7 @@ async def test_promise_6_a_worker_outlives_a_script_that_keeps_redis_busy(
 ) -> None:
     node.ask("CONFIG", "SET", "busy-reply-threshold", "1")
     url = f"redis://127.0.0.1:{node.port}"
-    async with open_redis(url) as somebody, bench_at(database_address, url, redis_prefix) as b:
+    async with open_redis(url) as somebody, open_scripted_workers(database_address, url, redis_prefix) as b:
         worker, sweeper = b.worker(), b.sweeper()
         async with running(worker.run(), sweeper.run()):
             await b.ended(await b.post())

@@ -11,7 +11,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.store import Address
 from tests.support.parts import running
-from tests.support.worker_on_servers import OpenBench
+from tests.support.scripted_workers import OpenScriptedWorkers
 
 
 async def command(address: Address, order_id: object, *, as_json: bool = False) -> tuple[int, str]:
@@ -22,9 +22,9 @@ async def command(address: Address, order_id: object, *, as_json: bool = False) 
 
 
 async def test_an_order_that_was_swapped_is_explained_from_the_record(
-    bench: OpenBench, database_address: Address
+    scripted_workers: OpenScriptedWorkers, database_address: Address
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         order_id = await b.post()
         async with running(b.worker().run()):
             assert (await b.ended(order_id))[-1].status is Status.CONFIRMED

@@ -9,7 +9,7 @@ from dexexec.cli import orders
 from dexexec.domain.status import Status
 from dexexec.store import Address
 from tests.support.parts import running
-from tests.support.worker_on_servers import ALIVE, LANDED, OpenBench
+from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
 
 
 async def command(address: Address, action: str, *ids: UUID, everything: bool = False) -> tuple[int, str]:
@@ -20,9 +20,9 @@ async def command(address: Address, action: str, *ids: UUID, everything: bool = 
 
 
 async def test_what_an_earlier_version_set_aside_is_listed_retried_and_ends(
-    bench: OpenBench, database_address: Address
+    scripted_workers: OpenScriptedWorkers, database_address: Address
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         assert await command(database_address, "stuck") == (0, "no order is stuck\n")
         b.chain.statuses = [ALIVE]
         aside, crashing, well = [await b.post() for _ in range(3)]

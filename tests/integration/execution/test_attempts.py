@@ -11,20 +11,20 @@ from dexexec.execution import pipeline
 from dexexec.venue import Network
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import running
-from tests.support.waiting import until
-from tests.support.worker_on_servers import (
+from tests.support.scripted_workers import (
     ALIVE,
     CONFIRMED,
     EXPIRED,
     LANDED,
-    Bench,
-    OpenBench,
+    OpenScriptedWorkers,
+    ScriptedWorkers,
     waits_for,
 )
+from tests.support.waiting import until
 
 
-async def test_promise_4_the_attempt_is_durable_before_anything_is_sent(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_4_the_attempt_is_durable_before_anything_is_sent(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         seen: list[object] = []
         submit = b.chain.submit
 
@@ -42,8 +42,10 @@ async def test_promise_4_the_attempt_is_durable_before_anything_is_sent(bench: O
         assert seen == [("submitted", True, "open")]
 
 
-async def test_a_proven_failure_is_tried_again_and_reported_only_once_at_the_end(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_proven_failure_is_tried_again_and_reported_only_once_at_the_end(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True)]
         events = await b.ended(await b.post())
         assert statuses_of(events).count("failed") == 1
@@ -55,8 +57,8 @@ async def test_a_proven_failure_is_tried_again_and_reported_only_once_at_the_end
         assert view["failureReason"] == "slippage"
 
 
-async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [EXPIRED, LANDED]
         events = await b.ended(await b.post())
         assert statuses_of(events)[3:] == ["submitted", "routing", "routing", "building", "submitted", "confirmed"]
@@ -66,9 +68,9 @@ async def test_a_swap_that_lands_at_the_second_try_confirms_the_order(bench: Ope
 
 
 async def test_promise_5_an_order_between_two_attempts_ends_with_the_first_if_that_landed_after_all(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         b.chain.statuses, look = [EXPIRED], b.chain.status
 
         async def status(signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
@@ -90,8 +92,8 @@ async def test_promise_5_an_order_between_two_attempts_ends_with_the_first_if_th
         assert len(b.chain.sent) == 1, "nothing more is signed"
 
 
-async def test_a_confirmed_order_ends_when_its_swap_is_final(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_confirmed_order_ends_when_its_swap_is_final(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, CONFIRMED, CONFIRMED, LANDED]
         events = await b.ended(await b.post())
         assert statuses_of(events)[3:] == ["submitted", "confirmed", "confirmed"]
@@ -103,8 +105,10 @@ async def test_a_confirmed_order_ends_when_its_swap_is_final(bench: OpenBench) -
         assert len(b.chain.sent) == 1
 
 
-async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_attempt(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_attempt(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED]
         order_id = await b.post()
         await b.reached(order_id, Status.CONFIRMED)
@@ -115,8 +119,10 @@ async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_atte
         assert [row["orderId"] for row in await b.store.orders(5, None, Status.CONFIRMED)] == [str(order_id)]
 
 
-async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_shows_it(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_shows_it(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, ALIVE, ALIVE, LANDED]
         events = await b.ended(await b.post())
         assert statuses_of(events)[3:] == ["submitted", "confirmed", "submitted", "confirmed"]
@@ -125,8 +131,10 @@ async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_show
         assert len(b.chain.sent) == 2
 
 
-async def test_a_swap_that_is_taken_back_and_expires_leaves_no_fill_behind(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_swap_that_is_taken_back_and_expires_leaves_no_fill_behind(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [CONFIRMED, EXPIRED]
         events = await b.ended(await b.post())
         assert statuses_of(events)[3:7] == ["submitted", "confirmed", "submitted", "routing"]
@@ -135,15 +143,15 @@ async def test_a_swap_that_is_taken_back_and_expires_leaves_no_fill_behind(bench
         assert [attempt["outcome"] for attempt in view["attempts"]] == ["expired"] * 3
 
 
-async def test_what_failed_attempts_cost_is_counted(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_what_failed_attempts_cost_is_counted(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True), LANDED]
         events = await b.ended(await b.post())
         assert (await b.view(events[0].order_id))["feesPaid"] == "10000"
 
 
-async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_send_that_is_refused_is_no_failure(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.submits = [Unknown("-32002: it would fail, says a front that has passed it on")]
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
@@ -151,11 +159,11 @@ async def test_a_send_that_is_refused_is_no_failure(bench: OpenBench) -> None:
 
 
 async def test_promise_5_an_open_attempt_is_looked_up_on_its_own_chain_alone_also_when_its_venue_is_gone(
-    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "UNAVAILABLE_CHAIN_PAUSE_MS", 20.0)
     first, other = {Network.SIMULATED: "first"}, {Network.SIMULATED: "other"}
-    async with bench() as b, running(b.sweeper().run()):
+    async with scripted_workers() as b, running(b.sweeper().run()):
         b.chain.statuses = [Unavailable("not yet")]
         order_id = await b.post()
         async with running(b.worker(genesis=first).run()):
@@ -172,6 +180,6 @@ async def test_promise_5_an_open_attempt_is_looked_up_on_its_own_chain_alone_als
         assert [(one["venue"], one["outcome"]) for one in view["attempts"]] == [("a", "landed")]
 
 
-async def has_sent(b: Bench) -> bool:
+async def has_sent(b: ScriptedWorkers) -> bool:
     """Whether a transaction was sent."""
     return bool(b.chain.sent)

@@ -8,12 +8,14 @@ from dexexec.domain.quote import Quote
 from dexexec.domain.status import Status
 from tests.support.parts import running
 from tests.support.scripted import forever
+from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import ALIVE, LANDED, OpenBench
 
 
-async def test_an_order_whose_venues_hang_is_cancelled_at_once_and_the_worker_drops_it(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_an_order_whose_venues_hang_is_cancelled_at_once_and_the_worker_drops_it(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.a.on_quote = b.b.on_quote = forever
         worker = b.worker()
         async with running(worker.run()):
@@ -28,9 +30,9 @@ async def test_an_order_whose_venues_hang_is_cancelled_at_once_and_the_worker_dr
 
 
 async def test_promise_3_what_was_built_for_an_order_that_was_cancelled_meanwhile_is_not_sent(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         built, go_on = asyncio.Event(), asyncio.Event()
 
         async def build(_: Quote) -> bytes:
@@ -53,8 +55,10 @@ async def test_promise_3_what_was_built_for_an_order_that_was_cancelled_meanwhil
         assert (await b.view(order_id))["attempts"] == []
 
 
-async def test_an_order_that_was_sent_is_too_late_to_cancel_and_is_confirmed(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_an_order_that_was_sent_is_too_late_to_cancel_and_is_confirmed(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         async with running(b.worker().run()):
             order_id = await b.post()

@@ -14,12 +14,12 @@ from dexexec.store.orders import Stored
 from tests.support.direct_dispatch import CREATE, Commits, Leases, Work, counted, has_reservations, intake_of, taking
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
+from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import ALIVE, LANDED, OpenBench
 
 
-async def test_a_new_order_ends_without_queue_and_sweeper(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_a_new_order_ends_without_queue_and_sweeper(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         worker = taking(b)
         async with running(worker.run()):
             await has_reservations(worker)
@@ -31,8 +31,10 @@ async def test_a_new_order_ends_without_queue_and_sweeper(bench: OpenBench) -> N
         assert len(b.chain.sent) == 1
 
 
-async def test_intake_puts_on_the_queue_what_is_not_taken_and_nothing_else(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_intake_puts_on_the_queue_what_is_not_taken_and_nothing_else(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         worker, intake = taking(b), intake_of(b)
         waiting = await intake.accept(new_order())  # nobody works yet
         await intake.close()
@@ -49,8 +51,10 @@ async def test_intake_puts_on_the_queue_what_is_not_taken_and_nothing_else(bench
         assert leases.entries == 1
 
 
-async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         queued = [new_order() for _ in range(6)]
         for order in queued:
             await b.store.create(order)
@@ -75,8 +79,8 @@ async def test_no_more_orders_are_in_flight_than_allowed_by_both_ways_together(b
         assert leases.entries == 16 - taken
 
 
-async def test_while_nothing_waits_half_of_the_room_is_left_to_the_queue(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_while_nothing_waits_half_of_the_room_is_left_to_the_queue(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         worker = taking(b, concurrency=5)
         work, leases = Work(worker), Leases(b)
         async with running(worker.run()):
@@ -91,16 +95,16 @@ async def test_while_nothing_waits_half_of_the_room_is_left_to_the_queue(bench: 
                 await b.ended(one.order_id)
 
 
-async def test_the_only_place_is_the_queues(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_the_only_place_is_the_queues(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         worker, leases = taking(b, concurrency=1), Leases(b)
         async with running(worker.run()):
             await leases.found_nothing()
             assert worker.direct.reserve(1) is None
 
 
-async def test_new_orders_wait_behind_those_on_the_queue(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_new_orders_wait_behind_those_on_the_queue(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         old = await asyncio.gather(*(b.post() for _ in range(BATCH + 1)))
         worker = taking(b, concurrency=3 * BATCH)
         intake, leases = intake_of(b), Leases(b, given=BATCH)
@@ -116,8 +120,8 @@ async def test_new_orders_wait_behind_those_on_the_queue(bench: OpenBench) -> No
         assert leases.entries == BATCH + 2
 
 
-async def test_where_the_pace_is_limited_orders_go_over_the_queue(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_where_the_pace_is_limited_orders_go_over_the_queue(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         worker = taking(b, orders_per_minute=1_000)
         intake, leases = intake_of(b), Leases(b)
         async with running(worker.run()):
@@ -129,8 +133,8 @@ async def test_where_the_pace_is_limited_orders_go_over_the_queue(bench: OpenBen
         assert leases.entries == 1
 
 
-async def test_who_does_not_run_yet_or_no_longer_takes_nothing(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_who_does_not_run_yet_or_no_longer_takes_nothing(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         worker = taking(b)
         assert not (await b.store.create(new_order())).taken
         task = asyncio.create_task(worker.run())
@@ -144,10 +148,10 @@ async def test_who_does_not_run_yet_or_no_longer_takes_nothing(bench: OpenBench)
 
 @pytest.mark.parametrize("before", [True, False])
 async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
-    bench: OpenBench, monkeypatch: pytest.MonkeyPatch, before: bool
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     """A reservation was available. The commit, or its answer, comes when the session is over."""
-    async with bench() as b:
+    async with scripted_workers() as b:
         worker, intake = taking(b), intake_of(b)
         task = asyncio.create_task(worker.run())
         await has_reservations(worker)
@@ -168,9 +172,9 @@ async def test_what_is_stored_while_the_worker_stops_goes_on_the_queue(
 
 @pytest.mark.parametrize("before", [True, False])
 async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_next(
-    bench: OpenBench, monkeypatch: pytest.MonkeyPatch, before: bool
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         worker, intake, sessions = taking(b), intake_of(b), counted(b)
         async with running(worker.run()):
             await has_reservations(worker)
@@ -190,9 +194,9 @@ async def test_what_was_stored_for_a_session_that_is_over_is_not_begun_by_the_ne
 
 
 async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_no_session_ends(
-    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         worker, sessions = taking(b), counted(b)
         stored: list[Stored] = []

@@ -14,19 +14,19 @@ from dexexec.venue import NoRoute, Slippage
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.scripted import quote_of, raising
-from tests.support.worker_on_servers import (
+from tests.support.scripted_workers import (
     LANDED,
     MOVED,
     WELL_FILLED,
-    OpenBench,
+    OpenScriptedWorkers,
     failing_to_build,
     quotes_of,
     quoting,
 )
 
 
-async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_an_order_goes_the_whole_way(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         events = await b.ended(await b.post())
         assert statuses_of(events) == ["pending", "routing", "building", "submitted", "confirmed"]
         view = await b.view(events[0].order_id)
@@ -35,8 +35,8 @@ async def test_an_order_goes_the_whole_way(bench: OpenBench) -> None:
         assert view["attempts"][0]["outcome"] == "landed"
 
 
-async def test_the_routing_event_keeps_every_quote_and_why_each_lost(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_the_routing_event_keeps_every_quote_and_why_each_lost(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         b.b.on_quote = raising(NoRoute("no pool for this pair"))
         events = await b.ended(await b.post())
         quotes = quotes_of(events[1])
@@ -50,16 +50,16 @@ async def test_the_routing_event_keeps_every_quote_and_why_each_lost(bench: Open
         assert quotes["a"]["price"] == "151"
 
 
-async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         b.a.on_build = failing_to_build
         events = await b.ended(await b.post())
         assert statuses_of(events) == ["pending", "routing", "building", "building", "submitted", "confirmed"]
         assert (events[3].detail["venue"], events[3].detail["reason"]) == ("b", "slippage")
 
 
-async def test_the_order_shows_what_was_quoted_and_what_really_moved(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_the_order_shows_what_was_quoted_and_what_really_moved(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         b.chain.statuses = [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_509_000}, fee=5_001)]
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
@@ -71,13 +71,15 @@ async def test_the_order_shows_what_was_quoted_and_what_really_moved(bench: Open
         assert view["feesPaid"] == "5001"
 
 
-async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(bench: OpenBench) -> None:
+async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
     dirty = "nul\0 half \ud800 pair\nline" + "x" * 10_000
 
     async def break_while_building(_: Quote) -> bytes:
         raise Slippage(dirty)
 
-    async with bench() as b, running(b.worker().run()):
+    async with scripted_workers() as b, running(b.worker().run()):
         b.a.on_build, b.b.on_quote = break_while_building, quoting("b", route=(dirty,))
         b.b.price, b.chain.statuses = (
             1_505_000,
@@ -96,7 +98,7 @@ async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(benc
 @pytest.mark.parametrize("slow", [False, True], ids=["at-once", "later"])
 @pytest.mark.parametrize("way", ["raises", "cancels", "panics"])
 async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_with_it(
-    bench: OpenBench, way: str, slow: bool
+    scripted_workers: OpenScriptedWorkers, way: str, slow: bool
 ) -> None:
     class Panic(BaseException):
         """As the panics of libraries in Rust are: no `Exception`."""
@@ -111,14 +113,14 @@ async def test_an_adapter_that_gives_up_while_building_does_not_take_the_order_w
             await asyncio.sleep(0)
         raise asyncio.CancelledError
 
-    async with bench() as b, running(b.worker().run()):
+    async with scripted_workers() as b, running(b.worker().run()):
         b.a.on_build, b.chain.statuses = give_up, [WELL_FILLED]
         events = await b.ended(await b.post())
         assert (statuses_of(events)[-1], events[3].detail["reason"]) == ("confirmed", "bad-answer")
 
 
-async def test_both_sides_and_both_modes_request_the_right_swap(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_both_sides_and_both_modes_request_the_right_swap(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         asked: list[SwapRequest] = []
 
         async def note(request: SwapRequest) -> Quote:

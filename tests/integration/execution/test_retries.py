@@ -16,24 +16,24 @@ from dexexec.venue import InsufficientFunds, NoRoute, Timeout, Unreachable, Unsu
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.scripted import quote_of, raising
-from tests.support.waiting import until
-from tests.support.worker_on_servers import (
+from tests.support.scripted_workers import (
     LANDED,
     MOVED,
     WELL_FILLED,
-    Bench,
-    OpenBench,
+    OpenScriptedWorkers,
+    ScriptedWorkers,
     failing_to_build,
     quotes_of,
     quoting,
     waits_for,
 )
+from tests.support.waiting import until
 
 
 async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_another_wants_more_than_there_is(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         quote, late = b.b.on_quote, iter([Timeout("no answer in time")])
 
         async def answer_the_second_time(request: SwapRequest) -> Quote:
@@ -50,10 +50,10 @@ async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_anot
 
 
 async def test_an_order_without_progress_shows_what_it_waits_for_until_it_moves_on(
-    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "REPORT_AFTER", 0.05)
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [Unavailable("no node answers")]
         order_id = await b.post()
         await until(lambda: waits_for(b, order_id, "node"), pause=0.02)
@@ -63,8 +63,8 @@ async def test_an_order_without_progress_shows_what_it_waits_for_until_it_moves_
         assert (await b.view(order_id))["waitingFor"] is None
 
 
-async def test_an_order_between_two_rounds_shows_what_it_waits_for(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_an_order_between_two_rounds_shows_what_it_waits_for(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         b.a.on_quote = b.b.on_quote = raising(Unreachable("away"))
         slow = RetryPolicy(attempts=3, base_ms=60_000, max_ms=60_000)
         async with running(b.worker(retry_policy=slow).run()):
@@ -75,13 +75,15 @@ async def test_an_order_between_two_rounds_shows_what_it_waits_for(bench: OpenBe
             assert told["until"] > told["since"]
 
 
-async def is_between_rounds(b: Bench, order_id: UUID) -> bool:
+async def is_between_rounds(b: ScriptedWorkers, order_id: UUID) -> bool:
     """Whether a round has ended and the next one is scheduled."""
     return "retryInMs" in (await b.events(order_id))[-1].detail
 
 
-async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.a.on_quote = raising(NoRoute("dry"))
         b.b.on_quote = raising(Unsupported("not this pair"))
         events = await b.ended(await b.post())
@@ -92,9 +94,9 @@ async def test_no_route_at_all_is_retried_and_then_failed_with_all_the_reasons(b
 
 
 async def test_promise_17_a_venue_that_is_away_is_waited_for_although_another_has_no_route(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.a.on_quote, b.b.on_quote = raising(NoRoute("dry")), raising(Unreachable("gone"))
         order_id = await b.post()
         await until(lambda: b.b.asked >= 6)
@@ -103,16 +105,18 @@ async def test_promise_17_a_venue_that_is_away_is_waited_for_although_another_ha
         assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
 
 
-async def test_what_cannot_get_better_fails_at_once(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_what_cannot_get_better_fails_at_once(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         b.a.on_quote = b.b.on_quote = raising(Unsupported("not this pair"))
         events = await b.ended(await b.post())
         assert statuses_of(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "unsupported"
 
 
-async def test_promise_13_an_order_past_its_deadline_expires_without_being_quoted(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_13_an_order_past_its_deadline_expires_without_being_quoted(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         order_id = await b.post(new_order(deadline_ms=0))
         async with running(b.worker().run()):
             events = await b.ended(order_id)
@@ -120,9 +124,11 @@ async def test_promise_13_an_order_past_its_deadline_expires_without_being_quote
         assert (events[-1].detail["reason"], b.a.asked) == ("deadline", 0)
 
 
-async def test_promise_13_the_next_venue_is_held_to_the_orders_first_quote(bench: OpenBench) -> None:
+async def test_promise_13_the_next_venue_is_held_to_the_orders_first_quote(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
     """The best venue cannot build, and the next one is 20 % worse: it is never taken, however often it quotes."""
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.a.on_build, b.b.price = failing_to_build, 1_208_000
         order_id = await b.post()
         await until(lambda: b.b.asked >= 4)
@@ -145,8 +151,10 @@ async def test_promise_13_the_next_venue_is_held_to_the_orders_first_quote(bench
         assert {event.detail["reason"] for event in events if event.detail.get("retryInMs")} == {"slippage"}
 
 
-async def test_promise_13_the_bound_holds_for_the_worker_that_comes_after_a_restart(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_13_the_bound_holds_for_the_worker_that_comes_after_a_restart(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.a.on_build = failing_to_build
         b.b.on_quote = raising(NoRoute("dry"))
         async with running(b.worker().run(), b.sweeper().run()):
@@ -162,8 +170,8 @@ async def test_promise_13_the_bound_holds_for_the_worker_that_comes_after_a_rest
         assert (await b.view(order_id))["attempts"][0]["quote"]["minOut"] == "1502450"
 
 
-async def test_a_clients_own_bound_is_shown_and_waited_for(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run(), b.sweeper().run()):
+async def test_a_clients_own_bound_is_shown_and_waited_for(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         bound = Bound(1_600_000, 10_000_000)
         order_id = await b.post(replace(new_order(), bound=bound, bound_open=False))
         await until(lambda: b.b.asked >= 3)
@@ -174,8 +182,8 @@ async def test_a_clients_own_bound_is_shown_and_waited_for(bench: OpenBench) -> 
         assert statuses_of(await b.ended(order_id))[-1] == "confirmed"
 
 
-async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: OpenBench) -> None:
-    async with bench() as b, running(b.worker().run()):
+async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b, running(b.worker().run()):
         for venue in (b.a, b.b):
             venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
         events = await b.ended(await b.post())
@@ -185,13 +193,15 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(bench: Op
         assert "no size was found that is within it" in str(events[-1].detail["detail"])
 
 
-async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(bench: OpenBench) -> None:
+async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
     async def deep(request: SwapRequest) -> Quote:
         """A pool of 0.09 SOL."""
         impact = 1_000_000 * request.amount // (90_000_000 + request.amount)
         return quote_of("a", request, 1_500_000, price_impact_ppm=impact + 1)
 
-    async with bench() as b, running(b.worker().run()):
+    async with scripted_workers() as b, running(b.worker().run()):
         b.a.on_quote, b.b.on_quote = deep, raising(Unsupported("not this pair"))
         events = await b.ended(await b.post(replace(new_order(), max_price_impact_bps=100)))
         assert statuses_of(events) == ["pending", "routing", "failed"]

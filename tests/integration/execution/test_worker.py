@@ -16,12 +16,14 @@ from tests.conftest import Servers
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, open_redis, running
 from tests.support.scripted import quote_of
+from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers, ScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import ALIVE, LANDED, Bench, OpenBench
 
 
-async def test_promise_2_what_a_killed_worker_held_is_resumed_with_the_same_bytes(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_2_what_a_killed_worker_held_is_resumed_with_the_same_bytes(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         order_id = await b.post()
         dying = asyncio.create_task(b.worker().run())
@@ -36,12 +38,14 @@ async def test_promise_2_what_a_killed_worker_held_is_resumed_with_the_same_byte
         assert len({signed.signature for signed in b.chain.sent}) == 1, "one swap, however often it was sent"
 
 
-async def sent(b: Bench) -> bool:
+async def sent(b: ScriptedWorkers) -> bool:
     return bool(b.chain.sent)
 
 
-async def test_promise_6_orders_survive_the_loss_of_the_whole_queue(bench: OpenBench, servers: Servers) -> None:
-    async with bench() as b, open_redis(servers.redis_url) as client:
+async def test_promise_6_orders_survive_the_loss_of_the_whole_queue(
+    scripted_workers: OpenScriptedWorkers, servers: Servers
+) -> None:
+    async with scripted_workers() as b, open_redis(servers.redis_url) as client:
         ids = [await b.post() for _ in range(25)]
         await client.delete(b.queue.work, b.queue.queued)
         async with running(b.worker().run(), b.sweeper().run()):
@@ -50,8 +54,10 @@ async def test_promise_6_orders_survive_the_loss_of_the_whole_queue(bench: OpenB
         assert len({signed.signature for signed in b.chain.sent}) == 25
 
 
-async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowing(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowing(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         poison = new_order(amount="0.666")
 
         async def break_on_poison(request: SwapRequest) -> Quote:
@@ -77,9 +83,9 @@ async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowin
 
 
 async def test_promise_11_an_order_whose_swap_may_land_is_looked_up_however_often_that_crashes(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         order_id = await b.post()
         first = asyncio.create_task(b.worker().run())
@@ -95,7 +101,7 @@ async def test_promise_11_an_order_whose_swap_may_land_is_looked_up_however_ofte
         assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
-async def lost_during_start(b: Bench, order_id: UUID, *, session: bool) -> None:
+async def lost_during_start(b: ScriptedWorkers, order_id: UUID, *, session: bool) -> None:
     """A worker takes the order up and is stopped without time to finish it; with `session`, after Postgres has ended
     its session, as a restart of it does."""
     worker = b.worker(max_claims=2, drain_seconds=0)
@@ -112,8 +118,10 @@ async def lost_during_start(b: Bench, order_id: UUID, *, session: bool) -> None:
 
 
 @pytest.mark.parametrize("submitted", [True, False])
-async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(bench: OpenBench, submitted: bool) -> None:
-    async with bench() as b:
+async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(
+    scripted_workers: OpenScriptedWorkers, submitted: bool
+) -> None:
+    async with scripted_workers() as b:
         go_on, price = asyncio.Event(), b.a.on_quote
 
         async def hang(request: SwapRequest) -> Quote:
@@ -136,8 +144,10 @@ async def test_promise_11_restarts_by_the_dozen_are_no_orders_fault(bench: OpenB
         assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
-async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_more(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_more(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         worker = b.worker()
         task = asyncio.create_task(worker.run())
@@ -152,8 +162,10 @@ async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_m
         assert statuses_of(await b.events(waiting)) == ["pending"]
 
 
-async def test_promise_15_what_does_not_finish_in_time_is_handed_to_the_next_worker(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_promise_15_what_does_not_finish_in_time_is_handed_to_the_next_worker(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         worker = b.worker(drain_seconds=0.05)
         task = asyncio.create_task(worker.run())
@@ -169,9 +181,9 @@ async def test_promise_15_what_does_not_finish_in_time_is_handed_to_the_next_wor
 
 
 async def test_promise_10_a_worker_that_was_declared_dead_drops_its_orders_and_begins_anew(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         b.chain.statuses = [ALIVE]
         order_id = await b.post()
         async with running(b.worker().run(), b.sweeper().run()):
@@ -183,8 +195,8 @@ async def test_promise_10_a_worker_that_was_declared_dead_drops_its_orders_and_b
         assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
-async def test_several_workers_share_the_orders_and_the_limit_per_minute(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_several_workers_share_the_orders_and_the_limit_per_minute(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         ids = [await b.post() for _ in range(30)]
         async with running(*(b.worker(orders_per_minute=12).run() for _ in range(3))):
 
@@ -202,8 +214,8 @@ async def test_several_workers_share_the_orders_and_the_limit_per_minute(bench: 
         assert len(b.chain.sent) == 12
 
 
-async def test_no_more_orders_are_in_flight_than_allowed(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_no_more_orders_are_in_flight_than_allowed(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
         flying, most = 0, 0
         price = b.a.on_quote
         ids = [await b.post() for _ in range(20)]
@@ -224,8 +236,10 @@ async def test_no_more_orders_are_in_flight_than_allowed(bench: OpenBench) -> No
 
 
 @pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "and the limiter fails then, too"])
-async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBench, paced: bool) -> None:
-    async with bench() as b:
+async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(
+    scripted_workers: OpenScriptedWorkers, paced: bool
+) -> None:
+    async with scripted_workers() as b:
         give_back = b.limiter.give_back
 
         async def fail_after_the_loss(key: str, units: Sequence[bytes]) -> None:
@@ -253,9 +267,9 @@ async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(bench: OpenBen
 
 
 async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_claim_was_still_valid(
-    bench: OpenBench,
+    scripted_workers: OpenScriptedWorkers,
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         worker = b.worker()
         overdue = iter([False])
         worker._tasks._has_lease = lambda: next(overdue, True)
@@ -265,8 +279,10 @@ async def test_an_order_dropped_for_an_overdue_lease_goes_back_although_the_clai
         assert len({signed.signature for signed in b.chain.sent}) == 1
 
 
-async def test_a_step_whose_answer_was_lost_is_neither_repeated_nor_forgotten(bench: OpenBench) -> None:
-    async with bench() as b:
+async def test_a_step_whose_answer_was_lost_is_neither_repeated_nor_forgotten(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    async with scripted_workers() as b:
         advance = b.store.advance
         lost: list[int] = []
 

@@ -25,7 +25,7 @@ from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet import Funds, fund, settings_on, start_localnet
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Launcher, Process, say, servers_at
-from tests.support.service.promise_checks import judge, rows
+from tests.support.service.promise_checks import check_promises, rows
 from tests.support.waiting import until
 
 RATE = 25
@@ -161,7 +161,7 @@ async def lose_the_last_commits(pair: PostgresPair, redis_url: str) -> Found:
             for order_id in lost:
                 assert (await calls.get(f"{api.url}/api/orders/{order_id}")).status == 404
             # Fails for a transaction of the wallet that no attempt records, and for an order that swapped twice.
-            judge(pair.second, list(stored), LocalnetChain(url, str(wallet.pubkey())))
+            check_promises(pair.second, list(stored), LocalnetChain(url, str(wallet.pubkey())))
         assert all(process.running for process in (api, *workers))
     [read_back] = rows(pair.second, READ_BACK)
     return Found(len(before), len(lost), len(whole), int(str(read_back["n"])), seconds)

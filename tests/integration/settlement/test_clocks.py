@@ -19,9 +19,9 @@ from dexexec.venue import VenueContext
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.parts import open_database, running
+from tests.support.scripted_workers import OpenScriptedWorkers
 from tests.support.simulated_swaps import simulated_swap
 from tests.support.waiting import until
-from tests.support.worker_on_servers import OpenBench
 
 SKEWS = [-3_600, -65, 65, 3_600]
 """Seconds by which a process is ahead of Postgres."""
@@ -82,11 +82,11 @@ async def test_promise_5_a_clock_that_is_ahead_proves_nothing_gone_that_may_stil
 
 @pytest.mark.parametrize("skew", SKEWS)
 async def test_orders_are_filled_with_any_clock_of_the_worker(
-    bench: OpenBench, database_address: Address, skew: float
+    scripted_workers: OpenScriptedWorkers, database_address: Address, skew: float
 ) -> None:
     clock = SkewedClock(skew)
     options = MockOptions(latency_ms=0, landing_ms=0, slippage_ppm=0)
-    async with bench() as b, chain_of(database_address, skew) as chain:
+    async with scripted_workers() as b, chain_of(database_address, skew) as chain:
         b.chain, b.a = cast("Any", chain), cast("Any", MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options)))
         async with running(b.worker(clock=clock, signer=SimulatedSigner(), without="b").run()):
             events = await b.ended(await b.post())

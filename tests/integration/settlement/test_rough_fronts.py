@@ -22,7 +22,7 @@ from tests.support.service.client import Http, http, watching
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import QUICK, Launcher, Process, servers_at
-from tests.support.service.promise_checks import judge, rows
+from tests.support.service.promise_checks import check_promises, rows
 from tests.support.waiting import until
 
 JUMPY = {
@@ -64,7 +64,7 @@ class ServiceBehindProxy:
         """Each swapped exactly once, none failed or expired, and no venue was blamed for its node."""
         async with watching(lambda: self.base, order_ids):
             pass
-        verdict = await asyncio.to_thread(judge, self.address, order_ids, self.chain)
+        verdict = await asyncio.to_thread(check_promises, self.address, order_ids, self.chain)
         assert verdict.statuses == {"confirmed": len(order_ids)}
         assert verdict.swaps == len(order_ids)
         assert "breaker" not in self.service.err

@@ -13,7 +13,7 @@ from tests.support.hostile_database import HOSTILE, database_of_a_role
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Launcher, servers_at
-from tests.support.service.promise_checks import judge, rows
+from tests.support.service.promise_checks import check_promises, rows
 
 pytestmark = needs_pgbouncer
 
@@ -44,7 +44,8 @@ async def test_orders_go_their_whole_way_through_a_pooler_that_keeps_sessions(
             order_ids += await ten_orders(process.url)
             assert await asyncio.to_thread(process.stop) == 0
         assert (
-            judge(replace(servers.postgres, database=database.database), order_ids).statuses["confirmed"] == 10 * starts
+            check_promises(replace(servers.postgres, database=database.database), order_ids).statuses["confirmed"]
+            == 10 * starts
         )
 
 

@@ -18,7 +18,7 @@ from tests.support.posters import Posters
 from tests.support.postgres_pair import PostgresPair, configure, open_postgres_pair
 from tests.support.service.client import http, watching
 from tests.support.service.process import Launcher, say, servers_at
-from tests.support.service.promise_checks import agree, judge, rows, unfinished
+from tests.support.service.promise_checks import agree, check_promises, rows, unfinished
 from tests.support.waiting import until
 
 SLOW = {"DEXEXEC_MOCK_LATENCY_MS": "20", "DEXEXEC_MOCK_LANDING_MS": "200", "DEXEXEC_RETRY_BASE_MS": "10"}
@@ -119,7 +119,7 @@ async def test_the_service_goes_on_with_the_promoted_standby_and_keeps_every_pro
         assert place in api.banner()
         assert api.running
         assert worker.running
-    judge(pair.second, order_ids)
+    check_promises(pair.second, order_ids)
     agree(watch.events, pair.second)
 
 
@@ -152,10 +152,10 @@ async def test_an_order_that_no_standby_has_is_never_acknowledged(
             async with watching(lambda: api.url, [str(row["id"])]):
                 pass
         assert worker.running
-    judge(to_be_parted.first, [str(row["id"])])
+    check_promises(to_be_parted.first, [str(row["id"])])
     await asyncio.to_thread(to_be_parted.kill, "first")
     await asyncio.to_thread(to_be_parted.promote_the_second)
-    judge(to_be_parted.second, [str(row["id"])])
+    check_promises(to_be_parted.second, [str(row["id"])])
 
 
 async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledged(
@@ -203,7 +203,7 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
             api = launcher.start()
             async with watching(lambda: api.url, order_ids):
                 pass
-    judge(to_be_parted.first, order_ids)
+    check_promises(to_be_parted.first, order_ids)
 
 
 async def test_a_session_that_may_only_read_is_an_outage(database_address: Address) -> None:

@@ -14,7 +14,7 @@ from dexexec.store.migrate import TABLE
 from dexexec.store.permissions import RIGHTS
 from dexexec.store.schema import migrations
 from tests.conftest import Servers
-from tests.integration.conftest import bench_at
+from tests.integration.conftest import open_scripted_workers
 from tests.support.aged_orders import open_retention
 from tests.support.hostile_database import HOSTILE, database_of_a_role
 from tests.support.parts import open_database, open_store, running
@@ -227,19 +227,19 @@ async def test_orders_are_executed_in_a_separate_schema_with_any_initial_session
         execute(address, "SET default_transaction_read_only = off", "CREATE TABLE public.orders (id int, total int)")
         ours, theirs = replace(address, schema="dexexec"), replace(address, schema="Their-Orders")
         async with (
-            bench_at(ours, servers.redis_url, redis_prefix) as bench,
+            open_scripted_workers(ours, servers.redis_url, redis_prefix) as scripted_workers,
             open_database(theirs) as other,
             open_retention(ours) as keeping,
         ):
             session = await WorkerSession.begin(other, "theirs", 20)
-            worker = bench.worker()
-            async with running(worker.run(), bench.sweeper().run()):
-                order_ids = [await bench.post() for _ in range(10)]
-                assert {(await bench.ended(order_id))[-1].status for order_id in order_ids} == {"confirmed"}
+            worker = scripted_workers.worker()
+            async with running(worker.run(), scripted_workers.sweeper().run()):
+                order_ids = [await scripted_workers.post() for _ in range(10)]
+                assert {(await scripted_workers.ended(order_id))[-1].status for order_id in order_ids} == {"confirmed"}
                 worker.stop()
             await session.end()
             await keeping.round()
-            assert len(await bench.store.orders(20, None, None)) == 10
+            assert len(await scripted_workers.store.orders(20, None, None)) == 10
             assert execute(address, "SELECT count(*) FROM dexexec.archived_orders") == [(10,)]
         tables = execute(address, "SELECT schemaname FROM pg_tables WHERE tablename = 'order_events' ORDER BY 1")
         assert tables == [("Their-Orders",), ("dexexec",)]

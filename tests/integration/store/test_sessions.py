@@ -16,7 +16,7 @@ from dexexec.store.session import Session
 from dexexec.store.session_settings import CHECK, SETTINGS
 from dexexec.venue import NoRoute
 from tests.conftest import Servers
-from tests.integration.conftest import bench_at
+from tests.integration.conftest import open_scripted_workers
 from tests.support.hostile_database import HOSTILE, database_of_a_role
 from tests.support.parts import open_database, open_store, running
 
@@ -71,13 +71,13 @@ async def test_orders_are_executed_as_usual_with_any_initial_session_settings(
     servers: Servers, redis_prefix: str, encoding: str, settings: dict[str, str]
 ) -> None:
     with database_of_a_role(servers.postgres, encoding, **settings) as address:
-        async with bench_at(address, servers.redis_url, redis_prefix) as bench:
-            bench.b.on_quote = no_way
-            worker = bench.worker()
-            async with running(worker.run(), bench.sweeper().run()):
-                order_ids = [await bench.post() for _ in range(20)]
+        async with open_scripted_workers(address, servers.redis_url, redis_prefix) as scripted_workers:
+            scripted_workers.b.on_quote = no_way
+            worker = scripted_workers.worker()
+            async with running(worker.run(), scripted_workers.sweeper().run()):
+                order_ids = [await scripted_workers.post() for _ in range(20)]
                 for order_id in order_ids:
-                    events = await bench.ended(order_id)
+                    events = await scripted_workers.ended(order_id)
                     assert events[-1].status == "confirmed"
                     assert "für ½ SOL: 市場 🕯" in str(events[1].detail)
                 worker.stop()

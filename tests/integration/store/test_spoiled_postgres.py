@@ -7,8 +7,8 @@ import pytest
 from dexexec.errors import UnavailableError
 from dexexec.store import Address, Database
 from tests.support.parts import new_order, open_database, running
+from tests.support.scripted_workers import OpenScriptedWorkers
 from tests.support.waiting import until
-from tests.support.worker_on_servers import OpenBench
 
 
 async def rename(address: Address, table: str, name: str) -> None:
@@ -18,9 +18,9 @@ async def rename(address: Address, table: str, name: str) -> None:
 
 @pytest.mark.parametrize("table", ["orders", "order_events", "attempts", "workers"])
 async def test_a_worker_outlives_refused_statements_and_goes_on_afterwards(
-    bench: OpenBench, database_address: Address, table: str
+    scripted_workers: OpenScriptedWorkers, database_address: Address, table: str
 ) -> None:
-    async with bench() as b:
+    async with scripted_workers() as b:
         worker, sweeper = b.worker(), b.sweeper()
         async with running(worker.run(), sweeper.run()):
             await b.ended(await b.post())

@@ -29,7 +29,7 @@ from tests.support.localnet.rpc_chains import LONG_TIMEOUTS
 from tests.support.localnet.settlement_setup import FINAL, SettlementSetup, settlement_setup
 from tests.support.orders_on_servers import OrdersOnServers, statuses_of
 from tests.support.parts import new_order, open_queue, open_redis, open_store, running
-from tests.support.worker_on_servers import LIMITS
+from tests.support.scripted_workers import LIMITS
 from tests.support.worker_parts import pipeline_and_watcher
 
 LONG_MS = 3_600_000

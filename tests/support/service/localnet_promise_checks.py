@@ -49,8 +49,10 @@ class Transaction:
 
 @dataclass
 class LocalnetChain:
-    """A `Chain` for the judge: the localnet at `url`, and the wallet that all workers sign with. `fees` (lamports),
-    `failed` (transactions) and `conserved` (a line for people) are what it found last."""
+    """A `Chain` for `check_promises`: the localnet at `url`, and the wallet that all workers sign with.
+
+    `fees` (lamports), `failed` (transactions) and `conserved` (a line for people) are the results of the last call.
+    """
 
     url: str
     wallet: str

@@ -76,7 +76,7 @@ def on_the_simulated_chain(address: Address) -> dict[str, list[Landed]]:
     return landed
 
 
-def judge(address: Address, expected: Sequence[str], chain: Chain = on_the_simulated_chain) -> Verdict:
+def check_promises(address: Address, expected: Sequence[str], chain: Chain = on_the_simulated_chain) -> Verdict:
     """Fail unless exactly the orders `expected` exist, each has one terminal status (promise 2), a `seq` without
     gap and a way along the table (7), and landed exactly one swap if confirmed and none if not (3). `chain` is the
     oracle of what landed."""
@@ -88,7 +88,7 @@ def judge(address: Address, expected: Sequence[str], chain: Chain = on_the_simul
         events.setdefault(str(row["order_id"]), []).append(row)
     landed = chain(address)
     for order_id, order in orders.items():
-        _judge_order(order, events[order_id], landed.get(order_id, []))
+        _check_order(order, events[order_id], landed.get(order_id, []))
     return Verdict(
         Counter(str(order["status"]) for order in orders.values()),
         sum(int(str(order["claim"])) - 1 for order in orders.values()),
@@ -117,7 +117,7 @@ def picture(address: Address) -> dict[str, str]:
     return {str(row["id"]): json.dumps([row["o"], row["e"], row["a"]]) for row in rows(address, statement)}
 
 
-def _judge_order(order: dict[str, object], events: list[dict[str, object]], landed: Sequence[Landed]) -> None:
+def _check_order(order: dict[str, object], events: list[dict[str, object]], landed: Sequence[Landed]) -> None:
     statuses = [Status(str(event["status"])) for event in events]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert order["version"] == len(events)

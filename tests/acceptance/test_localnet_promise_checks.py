@@ -17,7 +17,7 @@ from tests.support.service.client import http, watching
 from tests.support.service.localnet import SLOT_MS, settings_on
 from tests.support.service.localnet_promise_checks import LocalnetChain
 from tests.support.service.process import Launcher
-from tests.support.service.promise_checks import judge, rows
+from tests.support.service.promise_checks import check_promises, rows
 from tests.support.waiting import until
 
 LIES = {
@@ -78,7 +78,7 @@ async def test_what_is_changed_in_the_record_or_moved_behind_it_is_found(
             assert await asyncio.to_thread(service.stop) == 0
 
         def look() -> None:
-            judge(database_address, order_ids, LocalnetChain(url, str(wallet.pubkey())))
+            check_promises(database_address, order_ids, LocalnetChain(url, str(wallet.pubkey())))
 
         look()
         for words, statement in LIES.items():

@@ -42,7 +42,7 @@ LIMITS = Limits(
 
 
 @dataclass(kw_only=True)
-class Bench(OrdersOnServers):
+class ScriptedWorkers(OrdersOnServers):
     """One worker's environment. By default `chain` answers that a swap landed; `a` has the better price."""
 
     limiter: RateLimiter
@@ -104,7 +104,7 @@ class Bench(OrdersOnServers):
         )
 
 
-OpenBench = Callable[[], AbstractAsyncContextManager[Bench]]
+OpenScriptedWorkers = Callable[[], AbstractAsyncContextManager[ScriptedWorkers]]
 
 
 class UniqueSigner(SimulatedSigner):
@@ -135,7 +135,7 @@ def quoting(venue: str, **changes: object) -> Callable[[SwapRequest], Awaitable[
     return quote
 
 
-async def waits_for(b: Bench, order_id: UUID, reason: str) -> bool:
+async def waits_for(b: ScriptedWorkers, order_id: UUID, reason: str) -> bool:
     """Whether the order shows this reason to wait."""
     waiting = (await b.view(order_id))["waitingFor"]
     return waiting is not None and waiting["reason"] == reason
