@@ -68,12 +68,13 @@ class MockMeteora(MockVenue[damm_v2.DammV2Pool]):
             sqrt_price += 1
         if not minimum < sqrt_price < maximum:
             raise NoRoute("the vaults' balances are too far apart for a pool")
-        # The formula for token A of `damm_v2.range_reserves`, solved for the liquidity.
-        liquidity_from_a = base * sqrt_price * maximum // (maximum - sqrt_price)
+        # As if the range had no ends (L = a * sqrt(P) = b / sqrt(P)). With the liquidity of the finite range, a swap
+        # that nearly empties a vault could get one unit too much, and the product of the balances would shrink.
+        liquidity = min(base * sqrt_price, (quote << 128) // sqrt_price)
         return damm_v2.DammV2Pool(
             base_fee=BASE_FEE,
             dynamic_fee=None,
-            liquidity=min(liquidity_from_a, damm_v2.liquidity_from_b(quote, sqrt_price, minimum)),
+            liquidity=liquidity,
             sqrt_price=sqrt_price,
             token_a_amount=base,
             token_b_amount=quote,
