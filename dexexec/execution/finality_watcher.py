@@ -140,7 +140,7 @@ class FinalityWatcher:
             requested_at = self._clock.monotonic()
             claimed = await self._store.take_confirmed(worker, page)
             if claimed:
-                yield [self._watched(one, requested_at) for one in claimed]
+                yield [self._watched(order, requested_at) for order in claimed]
             if len(claimed) < page.limit:
                 return
             # By creation time and id, as the index has them. An offset would skip orders, since those of this page are

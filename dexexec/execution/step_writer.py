@@ -36,7 +36,7 @@ class StepWriter:
         status = job.status
         steps: list[tuple[Status, Detail]] = []
         resolutions = (*corrections, resolution) if resolution else corrections
-        proven = any(one.outcome is not None for one in resolutions)
+        proven = any(each.outcome is not None for each in resolutions)
         for trigger, detail in events:
             # A transaction that was sent may still land. Without a proof of its outcome, nothing else may follow it:
             # the order would be swapped twice.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from json import JSONDecodeError
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from dexexec.config.settings import Settings
@@ -112,13 +112,21 @@ def read_object(body: bytes) -> dict[str, object]:
     return fields
 
 
+class Amount(NamedTuple):
+    """The amount as it was sent, and the same in base units of its token."""
+
+    value: Decimal
+    base_units: int
+
+
 class BodyReader:
     """Reads orders by the tokens and defaults of `settings`."""
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
-        self._slippage_bps, self._deadline_seconds = settings.slippage_bps, settings.deadline_seconds
+        self._slippage_bps = settings.slippage_bps
+        self._deadline_seconds = settings.deadline_seconds
         self._max_price_impact_bps = settings.max_price_impact_bps
         known = [f"{token.mint} ({token.symbol})" for token in self._tokens.values()]
         more = f" or {len(known) - SHOWN} more" if len(known) > SHOWN else ""
@@ -145,19 +153,20 @@ class BodyReader:
             counted = first if (side is Side.BUY) == (mode is Mode.EXACT_IN) else second
         max_impact = fields.integer("maxPriceImpactBps", 0, BPS, self._max_price_impact_bps)
         amount = fields.amount(counted)
-        swap = (
-            Swap(mode, amount[1], counted, first, second) if mode and amount and counted and first and second else None
-        )
+        # Missing while any part of it is invalid: then the answer names the other errors without it.
+        swap = None
+        if mode and amount and counted and first and second:
+            swap = Swap(mode=mode, amount=amount.base_units, counted=counted, input=first, output=second)
         bound = read_bound(fields, swap)
         if fields.problems or not (side and swap and first and second and amount):
             raise InvalidOrderError(fields.problems)
         canonical = {"amount": from_base_units(swap.amount, swap.counted.decimals)}
-        canonical |= {name: bound[0] for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
+        canonical |= {name: bound.text for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
         return NewOrder(
             id=order_id,
             side=side,
-            amount=amount[0],
-            amount_base=amount[1],
+            amount=amount.value,
+            amount_base=amount.base_units,
             mode=swap.mode,
             input_mint=first.mint,
             output_mint=second.mint,
@@ -166,7 +175,7 @@ class BodyReader:
             client=client,
             idempotency_key=idempotency_key,
             body_hash=fields.hash(canonical) if idempotency_key else b"",
-            bound=bound_of(swap.mode, swap.amount, bound[1]) if bound else None,
+            bound=bound_of(swap.mode, swap.amount, bound.base_units) if bound else None,
             max_price_impact_bps=max_impact,
             # A slippage that is given beside a bound may still tighten it; the default one may not.
             bound_open=bound is None or "slippageBps" in fields.given,
@@ -209,12 +218,12 @@ class _Fields:
         self.wrong(name, problem, f"an integer from {least} to {most}")
         return default
 
-    def amount(self, token: Token | None) -> tuple[Decimal, int] | None:
+    def amount(self, token: Token | None) -> Amount | None:
         """The amount and its base units; its token may be unknown because of another invalid field."""
         value = self.given.get("amount")
         try:
             if isinstance(value, str):
-                return read_amount(value, token)
+                return Amount(*read_amount(value, token))
             raise AmountError(self.kind("amount"), expected_amount(token))
         except AmountError as error:
             self.wrong("amount", error.problem, error.expected)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dexexec.domain.amount import AmountError, expected_amount, read_amount
 from dexexec.domain.bound import amount_at
@@ -31,7 +31,7 @@ class Fields(Protocol):
         """The error for a JSON value of another kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
     """The swap that the bound applies to, as far as the other fields are valid: base units of `counted`, and the
     pair."""
@@ -48,36 +48,43 @@ class Swap:
         return self.output if self.counted == self.input else self.input
 
 
-def read_bound(fields: Fields, swap: Swap | None) -> tuple[str, int] | None:
-    """The bound as (canonical text of its field, base units of the open token); None if it is missing or invalid.
-    Without `swap` another field is invalid, and only checks that do not need it are made."""
-    given, wrong = fields.given, fields.wrong
-    names = [name for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if name in given]
+class ClientBound(NamedTuple):
+    """The canonical text of the field, and the amount of the open token that it allows."""
+
+    text: str
+    base_units: int
+
+
+def read_bound(fields: Fields, swap: Swap | None) -> ClientBound | None:
+    """The client's bound; None if it is missing or invalid. Without `swap` another field is invalid, and only checks
+    that do not need it are made."""
+    names = [name for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if name in fields.given]
     for name in names[1:]:
-        wrong(name, f"is given beside {names[0]}", "only one of minOut, maxIn and limitPrice")
+        fields.wrong(name, f"is given beside {names[0]}", "only one of minOut, maxIn and limitPrice")
     if len(names) != 1:
         return None
     [name] = names
     if swap is not None and name not in (LIMIT_PRICE, FITS[swap.mode]):
-        wrong(name, f"does not fit the mode {swap.mode}", f"{FITS[swap.mode]} or limitPrice")
+        fields.wrong(name, f"does not fit the mode {swap.mode}", f"{FITS[swap.mode]} or limitPrice")
         return None
+    # A price is not an amount of a token, so no token's decimals limit its digits.
     token = swap.open if swap is not None and name != LIMIT_PRICE else None
     try:
-        value = given[name]
+        value = fields.given[name]
         if not isinstance(value, str):
             raise AmountError(fields.kind(name), expected_amount(token))
         amount, base = read_amount(value, token)
     except AmountError as error:
-        wrong(name, error.problem, error.expected)
+        fields.wrong(name, error.problem, error.expected)
         return None
     if swap is None:
         return None
     if name != LIMIT_PRICE:
-        return from_base_units(base, swap.open.decimals), base
+        return ClientBound(from_base_units(base, swap.open.decimals), base)
     return _by_price(amount, swap, fields)
 
 
-def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | None:
+def _by_price(price: Decimal, swap: Swap, fields: Fields) -> ClientBound | None:
     """A price is tokens of the output mint per token of the input mint, for both sides."""
     # Exact: a rounded price would move the bound by base units that belong to the client.
     scaled = Fraction(price) * Fraction(10) ** (swap.output.decimals - swap.input.decimals)
@@ -90,4 +97,4 @@ def _by_price(price: Decimal, swap: Swap, fields: Fields) -> tuple[str, int] | N
         return None
     # The default precision of 28 digits would round the canonical text of a long price.
     with localcontext(prec=120):
-        return format(price.normalize(), "f"), base
+        return ClientBound(format(price.normalize(), "f"), base)

@@ -241,7 +241,7 @@ class Comparison:
         own = self._wallet.read_own(kept.payload, self._wallet.address, self._venues)
         return None if own is None else _OwnTransaction(kept, *own)
 
-    async def _restore(self, order_id: UUID, found: Sequence[ChainAttempt]) -> bool:
+    async def _restore(self, order_id: UUID, missing: Sequence[ChainAttempt]) -> bool:
         """Write the restored state of an order. Returns whether anything was written."""
         known = (await self._recorded([order_id])).get(order_id)
         open_attempt = known.open_attempt if known else None
@@ -249,7 +249,7 @@ class Comparison:
         if open_attempt is not None:
             [open_status] = await self._chain.status([open_attempt.signature], history=True)
         try:
-            restoration = restore(known, found, open_status, self._pair)
+            restoration = restore(known, missing, open_status, self._pair)
         except ContradictionError as error:
             self._observer.record_contradicts_chain(order_id, str(error))
             return False

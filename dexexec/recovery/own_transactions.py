@@ -39,6 +39,6 @@ def _memo(data: bytes) -> Memo | None:
 
 
 def _venue(message: Message, venues: Venues) -> str:
-    called = {one.program for one in message.instructions}
+    called = {instruction.program for instruction in message.instructions}
     names = [name for name, programs in venues.items() if programs & called]
     return names[0] if len(names) == 1 else UNKNOWN_VENUE

@@ -57,7 +57,7 @@ class ComparedRecord:
         last_reason = ""
         while True:
             try:
-                identities = {await one.ensure() for one in self._comparisons}
+                identities = {await comparison.ensure() for comparison in self._comparisons}
             except (UnavailableError, VenueError) as error:
                 if str(error) != last_reason:
                     last_reason = str(error)
@@ -68,8 +68,8 @@ class ComparedRecord:
                     [self._identity] = identities
                     break
             with suppress(UnavailableError):
-                for one in self._comparisons:
-                    await one.stopped()
+                for comparison in self._comparisons:
+                    await comparison.stopped()
             raise_if_cancelled()
             await self._clock.sleep(PAUSE)
         if last_reason:

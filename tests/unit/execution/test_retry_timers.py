@@ -33,21 +33,21 @@ class NotedQueue:
         return len(order_ids)
 
 
-Story = Callable[[RetryTimers, NotedQueue], Awaitable[None]]
+Scenario = Callable[[RetryTimers, NotedQueue], Awaitable[None]]
 
 
 @pytest.fixture
-def tell() -> Iterator[Callable[[Story], NotedQueue]]:
+def run_scenario() -> Iterator[Callable[[Scenario], NotedQueue]]:
     """Runs a scenario in virtual time, with timers at work beside it."""
     loop = VirtualLoop(random.Random(1))
 
-    def run(story: Story) -> NotedQueue:
+    def run(scenario: Scenario) -> NotedQueue:
         queue = NotedQueue()
         timers = RetryTimers(cast("Queue", queue), VirtualClock(loop))
 
         async def main() -> None:
             task = asyncio.create_task(timers.run())
-            await story(timers, queue)
+            await scenario(timers, queue)
             task.cancel()
             await asyncio.wait([task])
 
@@ -59,9 +59,9 @@ def tell() -> Iterator[Callable[[Story], NotedQueue]]:
 
 
 def test_each_order_is_put_on_the_queue_when_it_is_due_in_any_order_of_arrival(
-    tell: Callable[[Story], NotedQueue],
+    run_scenario: Callable[[Scenario], NotedQueue],
 ) -> None:
-    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+    async def scenario(timers: RetryTimers, queue: NotedQueue) -> None:
         timers.add(FIRST, 5_000)
         await asyncio.sleep(1)
         timers.add(SECOND, 1_000)
@@ -69,34 +69,38 @@ def test_each_order_is_put_on_the_queue_when_it_is_due_in_any_order_of_arrival(
         await asyncio.sleep(10)
         assert len(timers) == 0
 
-    assert tell(story).noted == [(1.0, [THIRD]), (2.0, [SECOND]), (5.0, [FIRST])]
+    assert run_scenario(scenario).noted == [(1.0, [THIRD]), (2.0, [SECOND]), (5.0, [FIRST])]
 
 
-def test_what_is_due_at_once_goes_in_one_command(tell: Callable[[Story], NotedQueue]) -> None:
-    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+def test_what_is_due_at_once_goes_in_one_command(run_scenario: Callable[[Scenario], NotedQueue]) -> None:
+    async def scenario(timers: RetryTimers, queue: NotedQueue) -> None:
         for order_id in (SECOND, FIRST, THIRD):
             timers.add(order_id, 20)
         await asyncio.sleep(1)
 
-    assert tell(story).noted == [(0.02, [FIRST, SECOND, THIRD])]
+    assert run_scenario(scenario).noted == [(0.02, [FIRST, SECOND, THIRD])]
 
 
-def test_an_outage_costs_the_orders_that_are_due_then_and_no_others(tell: Callable[[Story], NotedQueue]) -> None:
+def test_an_outage_costs_the_orders_that_are_due_then_and_no_others(
+    run_scenario: Callable[[Scenario], NotedQueue],
+) -> None:
     """The sweeper finds those."""
 
-    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+    async def scenario(timers: RetryTimers, queue: NotedQueue) -> None:
         queue.down = True
         timers.add(FIRST, 10)
         timers.add(SECOND, 20)
         await asyncio.sleep(1)
 
-    assert tell(story).noted == [(0.02, [SECOND])]
+    assert run_scenario(scenario).noted == [(0.02, [SECOND])]
 
 
-def test_no_more_timers_are_kept_than_fit(tell: Callable[[Story], NotedQueue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_timers_are_kept_than_fit(
+    run_scenario: Callable[[Scenario], NotedQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retry_timers, "MAX_TIMERS", 2)
 
-    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+    async def scenario(timers: RetryTimers, queue: NotedQueue) -> None:
         for order_id in (FIRST, SECOND, THIRD):
             timers.add(order_id, 10)
         assert len(timers) == 2
@@ -104,15 +108,15 @@ def test_no_more_timers_are_kept_than_fit(tell: Callable[[Story], NotedQueue], m
         timers.add(THIRD, 10)
         await asyncio.sleep(1)
 
-    assert tell(story).noted == [(0.01, [FIRST, SECOND]), (1.01, [THIRD])]
+    assert run_scenario(scenario).noted == [(0.01, [FIRST, SECOND]), (1.01, [THIRD])]
 
 
 def test_a_cancellation_that_the_queue_swallows_ends_the_timers(
-    tell: Callable[[Story], NotedQueue],
+    run_scenario: Callable[[Scenario], NotedQueue],
 ) -> None:
     """As redis-py does on Python 3.11, when it comes just as a command has been sent."""
 
-    async def story(timers: RetryTimers, queue: NotedQueue) -> None:
+    async def scenario(timers: RetryTimers, queue: NotedQueue) -> None:
         asked = asyncio.Event()
 
         async def swallow(order_ids: Sequence[UUID]) -> int:
@@ -127,4 +131,4 @@ def test_a_cancellation_that_the_queue_swallows_ends_the_timers(
         timers.add(FIRST, 0)
         await asked.wait()
 
-    assert tell(story).noted == []
+    assert run_scenario(scenario).noted == []

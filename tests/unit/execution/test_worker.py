@@ -29,15 +29,15 @@ LIMITS = Limits(
 )
 
 
-class Turn:
-    """Replaces the pipeline: records the orders it gets, and lets a turn end when `go_on` is set."""
+class HeldPipeline:
+    """Replaces the pipeline: records the orders it gets, and ends their execution when `go_on` is set."""
 
     def __init__(self) -> None:
         self.given: list[Claimed] = []
         self.go_on = asyncio.Event()
         self.fault: BaseException | None = None
 
-    async def run(self, claimed: Claimed, asked: float, may_send: Callable[[], bool]) -> RetryAfter | None:
+    async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> RetryAfter | None:
         self.given.append(claimed)
         await self.go_on.wait()
         fault, self.fault = self.fault, None
@@ -51,7 +51,7 @@ class WorkerSetup:
 
     def __init__(self) -> None:
         self.watched: list[int] = []
-        self.database, self.turn, self.looks = MemoryDatabase(), Turn(), 0
+        self.database, self.pipeline, self.looks = MemoryDatabase(), HeldPipeline(), 0
         self.store, self.queue = MemoryStore(self.database), MemoryQueue(MemoryRedis())
         held = self.store.held
 
@@ -66,7 +66,7 @@ class WorkerSetup:
             store=self.store.port,
             queue=self.queue.port,
             limiter=cast("RateLimiter", Unlimited()),
-            pipeline=cast("Pipeline", self.turn),
+            pipeline=cast("Pipeline", self.pipeline),
             watcher=cast("FinalityWatcher", self),
             limits=LIMITS,
             clock=SystemClock(),
@@ -120,8 +120,8 @@ async def test_orders_whose_claim_had_no_answer_are_released_unblamed_and_taken_
     setup.store.claim = no_answer(setup.store.claim)  # type: ignore[method-assign]
     async with running(setup.worker.run()):
         row = await setup.post()
-        await until(lambda: setup.turn.given)
-    assert (row.claim, setup.turn.given[0].order.claims) == (2, 1)
+        await until(lambda: setup.pipeline.given)
+    assert (row.claim, setup.pipeline.given[0].order.claims) == (2, 1)
     assert len(setup.database.workers) <= 1, "it is still its first session"
 
 
@@ -135,26 +135,26 @@ async def test_a_claim_that_did_not_reach_postgres_is_sent_again(setup: WorkerSe
     setup.store.claim = no_answer(setup.store.claim, before=True)  # type: ignore[method-assign]
     async with running(setup.worker.run()):
         row = await setup.post()
-        await until(lambda: setup.turn.given)
+        await until(lambda: setup.pipeline.given)
     assert row.claim == 1
 
 
 async def test_an_order_that_could_not_be_handed_back_is_released_by_the_looks(setup: WorkerSetup) -> None:
-    setup.turn.fault = UnavailableError("Postgres does not answer")
+    setup.pipeline.fault = UnavailableError("Postgres does not answer")
     setup.store.release = no_answer(setup.store.release, before=True)  # type: ignore[method-assign]
     async with running(setup.worker.run()):
         row = await setup.post()
-        await until(lambda: setup.turn.given)
-        setup.turn.go_on.set()
-        await until(lambda: len(setup.turn.given) == 2)
-    assert [one.order.claims for one in setup.turn.given] == [1, 1]
+        await until(lambda: setup.pipeline.given)
+        setup.pipeline.go_on.set()
+        await until(lambda: len(setup.pipeline.given) == 2)
+    assert [one.order.claims for one in setup.pipeline.given] == [1, 1]
     assert row.claim == 2
 
 
 async def test_what_is_in_hand_is_left_alone_however_often_the_worker_looks(setup: WorkerSetup) -> None:
     async with running(setup.worker.run()):
         row = await setup.post()
-        await until(lambda: setup.turn.given)
+        await until(lambda: setup.pipeline.given)
         await setup.look_again()
         assert (row.claim, row.worker) == (1, 1)
 
@@ -172,9 +172,9 @@ async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(
         row = await setup.post()
         await until(lambda: row.worker)
         await setup.look_again()
-        assert not setup.turn.given
+        assert not setup.pipeline.given
         answers.set()
-        await until(lambda: setup.turn.given)
+        await until(lambda: setup.pipeline.given)
         await setup.look_again()
         assert (row.claim, row.worker) == (1, 1)
 
@@ -186,8 +186,8 @@ async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(setup:
         order = new_order()
         (worker,) = setup.database.workers
         setup.database.create(order, 60_000, worker)
-        await until(lambda: setup.turn.given)
-    assert setup.turn.given[0].order.claim == 2
+        await until(lambda: setup.pipeline.given)
+    assert setup.pipeline.given[0].order.claim == 2
 
 
 class Panic(BaseException):
@@ -198,11 +198,11 @@ class Panic(BaseException):
 async def test_promise_11_a_handler_that_raises_is_counted_and_a_release_is_not(
     setup: WorkerSetup, fault: BaseException
 ) -> None:
-    setup.turn.go_on.set()
+    setup.pipeline.go_on.set()
     async with running(setup.worker.run()):
-        setup.turn.fault = fault
+        setup.pipeline.fault = fault
         row = await setup.post()
-        await until(lambda: row.worker is None and setup.turn.given)
+        await until(lambda: row.worker is None and setup.pipeline.given)
     assert row.claims == 1
     await setup.store.release(Release(row.new.id, row.claim, blame=False, resume_in_ms=0))
     assert row.claims == 0
