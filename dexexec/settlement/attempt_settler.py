@@ -24,7 +24,7 @@ from dexexec.settlement.waiting import WaitingCallback, WaitingReporter, waiting
 from dexexec.venue import Chain, NotifyingChain
 
 LONGEST_WAIT = 2.0
-"""Seconds between two look-ups at most, on a chain that sends notifications."""
+"""Seconds between two lookups at most, on a chain that sends notifications."""
 RESEND_AFTER = 2.0
 """Seconds between two sends of the same bytes."""
 
@@ -99,7 +99,7 @@ class AttemptSettler:
         return self._sends > 0 and not isinstance(view.status, FailedOnChain) and not view.earlier
 
     async def _wait(self, *, resend_at: float | None) -> None:
-        """Waits until the next look-up is due: after a growing pause, or when the chain sends a notification."""
+        """Waits until the next lookup is due: after a growing pause, or when the chain sends a notification."""
         if not isinstance(self._chain, NotifyingChain):
             await self._clock.sleep(self._pauses.next())
             return

@@ -1,4 +1,4 @@
-"""The pauses between two look-ups of a swap, on a chain that sends no notifications."""
+"""The pauses between two lookups of a swap, on a chain that sends no notifications."""
 
 FIRST_PAUSE = 0.01
 """Seconds. Short, because a swap of a mock venue may land at once."""

@@ -1,5 +1,5 @@
-"""Decides what one look-up means for a swap that is confirmed and not final yet. Pure: `FinalityLookup` does the
-look-ups.
+"""Decides what one lookup means for a swap that is confirmed and not final yet. Pure: `FinalityLookup` does the
+lookups.
 
 A landing ends its order when it is finalized. It is taken back only by proof: by a node that is past its slot and has
 searched its history, or by a finalized failure of the same transaction.

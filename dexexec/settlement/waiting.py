@@ -9,7 +9,7 @@ from dexexec.domain.wait_reason import Waiting, WaitsFor
 REPORT_AFTER = 2.0
 """Seconds without progress, or with another reason, before a reason is reported: most swaps land sooner."""
 REWORD_AFTER = 10.0
-"""Seconds before other words for the same reason are reported: the answers of nodes may change with every look-up."""
+"""Seconds before other words for the same reason are reported: the answers of nodes may change with every lookup."""
 
 GONE = "it is missing from the recent statuses of one node, but no node proves that it can no longer land"
 ADVICE = "At least one node of SOLANA_RPC_URL must keep the transactions of the last hours: add one if none does"
@@ -32,7 +32,7 @@ class WaitingReporter:
         self._reported_at = clock.monotonic()
 
     async def report(self, waiting: Waiting) -> None:
-        """Takes the reason of the last look-up, and passes it on if it is new and due."""
+        """Takes the reason of the last lookup, and passes it on if it is new and due."""
         now = self._clock.monotonic()
         # Each report is a write to Postgres. The two delays bound their rate when reasons alternate.
         reworded = self._reported is not None and self._reported.reason is waiting.reason

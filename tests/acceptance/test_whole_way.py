@@ -81,7 +81,7 @@ def check_story(events: list[Event]) -> None:
 
 
 async def check_answers(calls: Http, url: str, seen: dict[str, list[Event]], address: Address) -> None:
-    """Postgres, the documented look-up and HTTP return the same as the sockets received."""
+    """Postgres, the documented lookup and HTTP return the same as the sockets received."""
     newest = rows(address, DOCUMENTED)
     listed = (await calls.get(f"{url}/api/orders?limit=10")).body["orders"]
     assert isinstance(listed, list)

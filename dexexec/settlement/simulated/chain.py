@@ -80,7 +80,7 @@ class SimulatedChain:
         return Accepted()
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
-        """Returns the statuses, from one look-up for all. The whole history is always searched."""
+        """Returns the statuses, from one lookup for all. The whole history is always searched."""
         try:
             # The time comes first: an answer that proves expiry must not miss a landing recorded in between.
             now = await self._ledger.now_ms()

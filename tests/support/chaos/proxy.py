@@ -2,7 +2,7 @@
 
 It holds bytes back, both ways or one way, delays them, resets connections, and refuses new ones, in front of any
 stream socket: Postgres, Redis, or an HTTP server. Held bytes are delivered after healing, in order, as after a network
-partition. It acknowledges every byte itself, so a peer sees silence, never a missing host: only its own time-outs help.
+partition. It acknowledges every byte itself, so a peer sees silence, never a missing host: only its own timeouts help.
 """
 
 import asyncio

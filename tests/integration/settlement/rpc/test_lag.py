@@ -96,7 +96,7 @@ async def test_an_answer_from_before_the_finalized_slot_proves_nothing() -> None
                     [status] = await chain.status([unknown()], history=history)
                     assert isinstance(status, answer)
             order = [method for method, _ in node.requests if method != "getLatestBlockhash"]
-            assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the look-up"
+            assert order == ["getEpochInfo", "getSignatureStatuses"] * 2, "the height is from before the lookup"
 
 
 async def test_a_height_that_no_other_node_reaches_is_not_believed_for_good(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Notifications over a WebSocket trigger a look-up of a swap, and prove nothing; without them it is polled."""
+"""Notifications over a WebSocket trigger a lookup of a swap, and prove nothing; without them it is polled."""
 
 import asyncio
 import time
