@@ -16,6 +16,7 @@ from dexexec.api.problems import PROBLEMS
 from dexexec.cli.main import parser
 from dexexec.config.settings import Settings, env_name
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.domain.wait_reason import WaitsFor
@@ -117,6 +118,12 @@ def test_every_reason_of_a_failed_order_is_documented_and_no_other() -> None:
 def test_every_reason_to_wait_is_documented_and_no_other() -> None:
     table = OPERATIONS.read_text().partition("| `waitingFor.reason` |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE) == list(WaitsFor)
+
+
+def test_every_outcome_of_an_attempt_is_documented_and_no_other() -> None:
+    table = API.read_text().partition("| `attempts.outcome` |")[2].partition("\n\n")[0]
+    documented = re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)
+    assert set(documented) == set(Outcome) - {Outcome.CONFIRMED}, "a confirmed attempt is shown as open"
 
 
 # The stream
