@@ -18,7 +18,7 @@ INTERVAL_SECONDS = 60.0
 
 class Archiver:
     """Keeps finished orders for at least `days`, and unfinished ones as long as they take. A finished order stays in
-    the hot tables for `rest`."""
+    the main tables for `rest`."""
 
     def __init__(
         self, database: Database, days: int, *, clock: Clock, observer: Observer, rest: timedelta = REST

@@ -153,8 +153,8 @@ class Store:
         return [replace(answer, taken=False) if isinstance(answer, Created) else answer for answer in stored.answers]
 
     async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
-        """Cancel an order, if nothing was signed for it; None if it does not exist. Raises `UnavailableError`: then the
-        order may be cancelled, and the same call tells."""
+        """Cancel an order, if nothing was signed for it; None if it does not exist. Raises `UnavailableError`: the
+        order may be cancelled then, and the same call can be repeated."""
         answer, event = await self._bounded(cancellations.cancel(self._for_orders, order_id))
         if event is not None:
             self._announce([event])

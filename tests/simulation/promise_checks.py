@@ -15,7 +15,8 @@ from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe.observer import Observer, make_logger
 from tests.simulation.machine import StruckError
 from tests.simulation.wires import LATEST, PATIENCE, SLOWEST
-from tests.support.fakes.database import SECOND, AttemptRow, MemoryDatabase, OrderRow
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.rows import SECOND, AttemptRow, OrderRow
 
 LOG = make_logger("critical")
 TRIES = 3

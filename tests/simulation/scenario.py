@@ -43,8 +43,9 @@ from tests.simulation.promise_checks import TRIES, CheckingObserver, PromiseChec
 from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
 from tests.support.fakes.comparisons import MemoryComparisons
-from tests.support.fakes.database import ComparisonRow, MemoryDatabase
+from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.rows import ComparisonRow
 from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.worker_parts import pipeline_and_watcher
 

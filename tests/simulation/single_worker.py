@@ -22,8 +22,9 @@ from tests.simulation.clock import START_MS, VirtualClock
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.scenario import Unlimited
 from tests.simulation.venue import SeededVenue
-from tests.support.fakes.database import MemoryDatabase, OrderRow
+from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.rows import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import running
 from tests.support.worker_parts import pipeline_and_watcher

@@ -105,7 +105,7 @@ class ArchiveSetup:
 async def open_retention(
     address: Address, days: int = 30, observer: Observer | None = None, rest: timedelta = timedelta(0)
 ) -> AsyncIterator[Archiver]:
-    """The archiver as in a worker process; by default, orders stay in the hot tables for no time."""
+    """The archiver as in a worker process; by default, orders are archived as soon as they have ended."""
     async with open_database(address) as database:
         observer = observer or Observer(make_logger("error"))
         yield Archiver(database, days, clock=SystemClock(), observer=observer, rest=rest)

@@ -19,8 +19,9 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import Chain, Network
 from dexexec.venues.router import Router
 from tests.support.failpoints import ScriptedFailpoints
-from tests.support.fakes.database import MemoryDatabase, OrderRow
+from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.rows import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
 from tests.support.prepared_orders import ROUTED

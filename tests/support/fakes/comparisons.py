@@ -20,16 +20,8 @@ from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.store import Attempt, BegunComparison, ChainComparisons, ComparisonState
 from dexexec.store.restored_keys import Duplicate
-from tests.support.fakes.database import (
-    SECOND,
-    AttemptRow,
-    ComparisonRow,
-    MemoryDatabase,
-    OrderRow,
-    key_digest,
-    moment,
-    us_of,
-)
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.rows import SECOND, AttemptRow, ComparisonRow, OrderRow, key_digest, moment, us_of
 from tests.support.fakes.wire import Direct, Wire
 
 

@@ -1,128 +1,41 @@
 """What the statements of `dexexec.store` do to the rows, in memory. Each method is one commit."""
 
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 from psycopg.errors import UniqueViolation
 
-from dexexec.domain.bound import Bound
 from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
-from dexexec.domain.funds import Reserved, Spending, reserved_at, shortfall
-from dexexec.domain.order import NewOrder, Order
-from dexexec.domain.outcome import Outcome
+from dexexec.domain.funds import Reserved, reserved_at, shortfall
+from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Attempt, Claimed, ConfirmedPage, Created, NewAttempt, Release, Step, WaitNote
 from dexexec.store.cancellations import DETAIL
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
+from tests.support.fakes.rows import (
+    MS,
+    SECOND,
+    AttemptRow,
+    ComparisonRow,
+    OrderRow,
+    WorkerRow,
+    key_digest,
+    moment,
+    pause,
+    read_claimed,
+    shown_attempt,
+    us_of,
+)
 
 SERVER = {"_clock", "_last", "_timeline"}
 """What a server has for itself, and no copy of its data has."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MS, SECOND = 1_000, 1_000_000
-"""Times here are Unix time in whole microseconds, as fine as Postgres keeps them."""
-
-
-@dataclass(slots=True)
-class AttemptRow:
-    """A row of `attempts`: `outcome` is None while the attempt is open."""
-
-    attempt: Attempt
-    created_at: int
-    outcome: Outcome | None = None
-    resolved_at: int | None = None
-    proof: dict[str, object] | None = None
-    spending: Spending | None = None
-
-
-@dataclass(slots=True)
-class OrderRow:
-    """A row of `orders`, with its events and attempts. `claim_of` has the claim under which each event was written,
-    which Postgres does not store; the checks use it."""
-
-    new: NewOrder
-    created_at: int
-    deadline_at: int
-    due_at: int
-    status: Status = Status.PENDING
-    version: int = 1
-    claim: int = 0
-    claims: int = 0
-    worker: int | None = None
-    rounds: int = 0
-    refusals: int = 0
-    bound: Bound | None = None
-    bound_open: bool = True
-    first_quote: tuple[int, int] | None = None
-    attempt_count: int = 0
-    venue: str | None = None
-    tx_hash: str | None = None
-    failure_reason: str | None = None
-    amount_in: int | None = None
-    amount_out: int | None = None
-    waiting: dict[str, str] | None = None
-    finished_at: int | None = None
-    finalized_at: int | None = None
-    events: list[Event] = field(default_factory=list)
-    claim_of: list[int] = field(default_factory=list)
-    attempts: list[AttemptRow] = field(default_factory=list)
-
-    @property
-    def open_attempt(self) -> AttemptRow | None:
-        """The open attempt."""
-        return next((row for row in self.attempts if row.outcome is None), None)
-
-
-@dataclass(slots=True)
-class WorkerRow:
-    """A row of `workers`. `connected` is the session lock."""
-
-    name: str
-    started_at: int
-    lease_until: int
-    connected: bool = True
-    trouble: str = ""
-
-
-@dataclass(slots=True)
-class ComparisonRow:
-    """A row of `chain_comparisons`."""
-
-    identity: str | None = None
-    compared_at: int | None = None
-    pending: str | None = None
-    dead_height: int | None = None
-    back_to: int | None = None
-    begun_at: int | None = None
-    stopped_at: int | None = None
-
-
-def key_digest(order: NewOrder) -> str | None:
-    """As the function in Postgres, for a record with this secret."""
-    if order.idempotency_key is None:
-        return None
-    key, body = (sha256(b"secret" + one).digest() for one in (order.idempotency_key.encode(), order.body_hash))
-    return urlsafe_b64encode(key[:9] + body[:3]).decode()
-
-
-def moment(us: int) -> datetime:
-    """A time as callers see it."""
-    return EPOCH + timedelta(microseconds=us)
-
-
-def us_of(at: datetime) -> int:
-    """Inverse of `moment`."""
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 class MemoryDatabase:
@@ -220,12 +133,12 @@ class MemoryDatabase:
             return []
         claimed: list[Claimed] = []
         for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders):
-            if row.finished_at is not None or self.held(row, now) or row.due_at > now - _pause(row):
+            if row.finished_at is not None or self.held(row, now) or row.due_at > now - pause(row):
                 continue
             if row.status is Status.CONFIRMED:
                 continue
             if row.claims >= SUSPECT_AFTER and row.open_attempt is None:
-                if suspects <= 0 or me.started_at > now - _pause(row):
+                if suspects <= 0 or me.started_at > now - pause(row):
                     continue
                 suspects -= 1
             claimed.append(self._claim(row, worker_id, now))
@@ -234,7 +147,7 @@ class MemoryDatabase:
     def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
         row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
         row.due_at = now
-        return _read(row, now)
+        return read_claimed(row, now)
 
     def take_confirmed(self, worker_id: int, page: ConfirmedPage) -> list[Claimed]:
         """A page of confirmed orders for one look, oldest first, for a worker whose own lease lives."""
@@ -249,7 +162,7 @@ class MemoryDatabase:
         taken = [self.orders[order_id] for created_at, order_id in due if (created_at, order_id) > behind]
         for row in taken[: page.limit]:
             row.claim, row.worker, row.due_at = row.claim + 1, None, now + round(page.next_look_ms * MS)
-        return [_read(row, now) for row in taken[: page.limit]]
+        return [read_claimed(row, now) for row in taken[: page.limit]]
 
     def _is_due(self, row: OrderRow, page: ConfirmedPage, now: int) -> bool:
         attempt = row.open_attempt
@@ -316,7 +229,7 @@ class MemoryDatabase:
         if row.status is Status.CANCELLED:
             return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
         if row.finished_at is not None or row.attempt_count:
-            return TooLate(order_id=order_id, status=row.status, attempt=_shown(row)), None
+            return TooLate(order_id=order_id, status=row.status, attempt=shown_attempt(row)), None
         if not self._compared():
             raise UnavailableError(
                 "the record is not compared with the chain yet: no order can be cancelled until then"
@@ -407,7 +320,7 @@ class MemoryDatabase:
             (row.created_at, order_id)
             for order_id, row in self.orders.items()
             if row.finished_at is None and row.status is not Status.CONFIRMED
-            and row.due_at <= now - grace_ms * MS - _pause(row)
+            and row.due_at <= now - grace_ms * MS - pause(row)
             and not self.held(row, now) and (row.created_at, order_id) > behind
         )  # fmt: skip
         return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
@@ -450,72 +363,3 @@ class MemoryDatabase:
         now = self.now()
         dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
         return [self.workers.pop(n).name for n in dead]
-
-
-def _pause(row: OrderRow) -> int:
-    """After a turn that did not end in good order, microseconds; as `dexexec.store.claims.PAUSE`."""
-    if row.claims <= SUSPECT_AFTER:
-        return 0
-    longest = min(30.0, 0.5 * 2.0 ** min(row.claims - 4, 10))
-    part = 0.5 + (crc32(f"{row.new.id}{row.claim}".encode()) & 65_535) / 131_072
-    return round(longest * part * SECOND)
-
-
-def _read(row: OrderRow, now: int) -> Claimed:
-    """As `dexexec.store.claims` reads it."""
-    new, attempt = row.new, row.open_attempt
-    order = Order(
-        id=new.id,
-        side=new.side,
-        amount=new.amount,
-        amount_base=new.amount_base,
-        mode=new.mode,
-        input_mint=new.input_mint,
-        output_mint=new.output_mint,
-        slippage_bps=new.slippage_bps,
-        status=row.status,
-        version=row.version,
-        claim=row.claim,
-        claims=row.claims,
-        attempts=row.attempt_count,
-        rounds=row.rounds,
-        deadline_in_ms=(row.deadline_at - now) // MS,
-        created_at=moment(row.created_at),
-        refusals=row.refusals,
-        bound=row.bound,
-        bound_open=row.bound_open,
-        first_quote=row.first_quote,
-        max_price_impact_bps=new.max_price_impact_bps,
-        key_digest=key_digest(new),
-    )
-    signatures = tuple(one.attempt.signed.signature for one in row.attempts)
-    told = row.events[-1].detail
-    cause = (str(told["reason"]), str(told.get("detail") or told["reason"])) if "reason" in told else None
-    return Claimed(
-        order=order, attempt=None if attempt is None else _as_claimed(attempt, now), signatures=signatures, cause=cause
-    )
-
-
-def _as_claimed(row: AttemptRow, now: int) -> Attempt:
-    known, slot, age_ms = row.attempt, (row.proof or {}).get("slot"), max(0, now - row.created_at) // MS
-    return Attempt(
-        n=known.n,
-        venue=known.venue,
-        signed=known.signed,
-        quoted=known.quoted,
-        landed_slot=slot if isinstance(slot, int) else None,
-        age_ms=age_ms,
-    )
-
-
-def _shown(row: OrderRow) -> dict[str, object] | None:
-    """The newest attempt as `dexexec.store.cancellations` shows it."""
-    if not row.attempts:
-        return None
-    last = row.attempts[-1]
-    return {
-        "attempt": last.attempt.n,
-        "venue": last.attempt.venue,
-        "txHash": last.attempt.signed.signature,
-        "outcome": last.outcome or "open",
-    }

@@ -19,7 +19,8 @@ from dexexec.errors import DexexecError, UnavailableError
 from dexexec.store import Claimed, ConfirmedPage, Created, Cursor, Dispatcher, Release, Step, Store, WaitNote
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
-from tests.support.fakes.database import MemoryDatabase, OrderRow, moment
+from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.rows import OrderRow, moment
 from tests.support.fakes.wire import Direct, Wire
 
 

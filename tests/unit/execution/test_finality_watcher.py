@@ -15,7 +15,7 @@ from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.failpoints import Failpoint
 from dexexec.settlement.solana.rpc.methods import MAX_STATUSES
 from tests.support.failpoints import pass_through
-from tests.support.fakes.database import OrderRow
+from tests.support.fakes.rows import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.finality_watchers import FINALITY, GONE, HERE, LANDED, WatcherSetup
 from tests.support.parts import running

@@ -18,8 +18,9 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.recovery.signing_permission import SigningPermission
 from dexexec.store import Claimed, Release
 from tests.simulation.scenario import Unlimited
-from tests.support.fakes.database import MemoryDatabase, OrderRow
+from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
+from tests.support.fakes.rows import OrderRow
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order, running
 from tests.support.waiting import until
