@@ -108,7 +108,7 @@ async def unreliable_proxy(*nodes: str) -> AsyncIterator[UnreliableProxy]:
     listening, port = bind_unused_port()
     client = AsyncHTTPClient(force_instance=True, max_clients=100)
     proxy = UnreliableProxy(f"http://127.0.0.1:{port}", nodes, client)
-    server = HTTPServer(Application([(r"/.*", _ProxyHandler, {"front": proxy})], log_function=lambda _: None))
+    server = HTTPServer(Application([(r"/.*", _ProxyHandler, {"proxy": proxy})], log_function=lambda _: None))
     server.add_socket(listening)
     try:
         yield proxy
