@@ -38,8 +38,8 @@ class StreamOwner(Protocol):
 
 
 class ClientStream(IOStream):
-    """`client` is the address that the connection counts for. `since` is the start of its phase, and `heard_at` the
-    time of the first byte in it (seconds, monotonic; 0: none yet)."""
+    """`client` is the address that the connection counts for. `since` is the start of its phase, and `first_byte_at`
+    the time of the first byte in it (seconds, monotonic; 0: none yet)."""
 
     def __init__(self, connection: socket.socket, owner: StreamOwner, client: str, *, buffer: int, chunk: int) -> None:
         """`buffer` bounds what is read ahead of handling, `chunk` what is read at once (bytes)."""
@@ -50,7 +50,7 @@ class ClientStream(IOStream):
         self.client = client
         self.phase = Phase.REQUEST
         self.since = self._loop.time()
-        self.heard_at = 0.0
+        self.first_byte_at = 0.0
         self.unread = 0
         """Bytes of answers that the kernel has not accepted yet."""
 
@@ -58,7 +58,7 @@ class ClientStream(IOStream):
         """Enter a phase; its time starts now."""
         self.phase = phase
         self.since = self._loop.time()
-        self.heard_at = 0.0
+        self.first_byte_at = 0.0
         self._tell_answered()
         if not self.closed():
             self._owner.moved(self)
@@ -75,8 +75,8 @@ class ClientStream(IOStream):
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Called by Tornado for each read."""
         size = super().read_from_fd(buf)
-        if size and not self.heard_at:
-            self.heard_at = self._loop.time()
+        if size and not self.first_byte_at:
+            self.first_byte_at = self._loop.time()
         return size
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":

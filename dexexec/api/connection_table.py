@@ -13,7 +13,7 @@ from dexexec.api.client_stream import ClientStream, Phase
 
 STALLED_SECONDS = 2.0
 """At the limit, a connection is closed if its client has read nothing of an answer for this long (s)."""
-LONGEST_LOOK = 1.0
+LONGEST_CHECK_INTERVAL = 1.0
 """Seconds between two checks of all connections, or less if limits are shorter."""
 
 
@@ -40,7 +40,7 @@ class ConnectionTable:
         self._idle: dict[str, OrderedDict[ClientStream, None]] = {}  # may be closed, the longest wait first
         self._timed: set[ClientStream] = set()  # have a time limit here: not thousands of WebSockets
         self._count = 0
-        self._looking: asyncio.TimerHandle | None = None
+        self._next_check: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -65,8 +65,8 @@ class ConnectionTable:
         self._count += 1
         self._timed.add(stream)
         self.moved(stream)
-        if self._looking is None:
-            self._look_later()
+        if self._next_check is None:
+            self._schedule_check()
 
     def moved(self, stream: ClientStream) -> None:
         """A connection has entered another phase."""
@@ -103,12 +103,14 @@ class ConnectionTable:
 
     # Time limits
 
-    def _look_later(self) -> None:
+    def _schedule_check(self) -> None:
         limits = self.limits
         shortest = min(limits.idle_seconds, limits.header_seconds, limits.body_seconds, limits.answer_seconds)
-        self._looking = asyncio.get_running_loop().call_later(min(LONGEST_LOOK, shortest / 4), self._look)
+        self._next_check = asyncio.get_running_loop().call_later(
+            min(LONGEST_CHECK_INTERVAL, shortest / 4), self._check_time_limits
+        )
 
-    def _look(self) -> None:
+    def _check_time_limits(self) -> None:
         """Close connections past their time limit, and repeat this while there are any with a limit."""
         now = asyncio.get_running_loop().time()
         for stream in tuple(self._timed):
@@ -116,9 +118,9 @@ class ConnectionTable:
                 stream.close()
             elif stream.phase is Phase.ANSWER and stream.unread and now - stream.since > STALLED_SECONDS:
                 self._idle.setdefault(stream.client, OrderedDict())[stream] = None
-        self._looking = None
+        self._next_check = None
         if self._timed:
-            self._look_later()
+            self._schedule_check()
 
     def is_late(self, stream: ClientStream, now: float) -> bool:
         """Whether its client is past the time limit."""
@@ -126,7 +128,7 @@ class ConnectionTable:
         waited = now - stream.since
         match stream.phase:
             case Phase.REQUEST:
-                slow = stream.heard_at and now - stream.heard_at > limits.header_seconds
+                slow = stream.first_byte_at and now - stream.first_byte_at > limits.header_seconds
                 return bool(slow) or waited > limits.idle_seconds
             case Phase.BODY:
                 return waited > limits.body_seconds

@@ -16,7 +16,7 @@ from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
 """How old a result may be."""
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 """The time limit of a check: shorter than the usual time-out of a health check."""
 
 
@@ -61,43 +61,43 @@ class Readiness:
         self._queue = queue
         self._clock = clock
         self._answer: Answer | None = None
-        self._looking: asyncio.Task[Answer] | None = None
+        self._running_check: asyncio.Task[Answer] | None = None
 
     async def answer(self) -> Answer:
         """The current result: at most `FRESH_SECONDS` old, or of the check that is running."""
         if self._answer is not None and self._clock.monotonic() - self._answer.at < FRESH_SECONDS:
             return self._answer
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="readiness")
-            self._looking.add_done_callback(ignore_exception)
+        if self._running_check is None:
+            self._running_check = asyncio.create_task(self._check(), name="readiness")
+            self._running_check.add_done_callback(ignore_exception)
         # Shielded: a prober that disconnects must not cancel the check for the others.
-        return await asyncio.shield(self._looking)
+        return await asyncio.shield(self._running_check)
 
-    async def _look(self) -> Answer:
+    async def _check(self) -> Answer:
         at = self._clock.monotonic()
         try:
             causes = await asyncio.gather(self._postgres(), self._redis(), self._worker(), self._comparison())
         finally:
-            self._looking = None
+            self._running_check = None
         self._answer = Answer({name: cause for found in causes for name, cause in found.items()}, at)
         return self._answer
 
     async def _postgres(self) -> dict[str, str]:
         with _noting("postgres", "Postgres does not commit in time") as causes:
             # A write, since a full disk or a failover leaves Postgres readable.
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 await self._store.check_writes()
         return causes
 
     async def _redis(self) -> dict[str, str]:
         with _noting("redis", "Redis does not answer in time") as causes:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 await self._queue.check_writes()
         return causes
 
     async def _worker(self) -> dict[str, str]:
         with _noting("worker", "Postgres does not report in time whether one is alive") as causes:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 trouble = await self._store.worker_trouble()
                 if trouble is None:
                     return {"worker": "none is alive"}
@@ -107,7 +107,7 @@ class Readiness:
 
     async def _comparison(self) -> dict[str, str]:
         with contextlib.suppress(UnavailableError, TimeoutError):  # Postgres is then reported as missing
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 if await self._store.signing_stopped():
                     return {"chain-comparison": "nothing is signed until record and chain are compared"}
         return {}

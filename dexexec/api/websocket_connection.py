@@ -41,9 +41,9 @@ VERSION_HEADER = "Sec-WebSocket-Version"
 
 
 class Listener(Protocol):
-    """Receives what a peer sends. `pay` returns whether the peer may continue."""
+    """Receives what a peer sends. `charge` returns whether the peer may continue."""
 
-    def pay(self, cost: float) -> bool:
+    def charge(self, cost: float) -> bool:
         """The peer caused work worth this many messages. False once the socket closes."""
 
     def on_message(self, message: str | bytes) -> None:
@@ -148,7 +148,7 @@ class WebSocket:
         self._write()
         for frame in self._protocol.events_received():
             assert isinstance(frame, Frame)  # noqa: S101 - the handshake is over
-            if not self._listener.pay(max(1.0, len(frame.data) / FREE_BYTES)):
+            if not self._listener.charge(max(1.0, len(frame.data) / FREE_BYTES)):
                 return
             self._received(frame)
 

@@ -150,7 +150,7 @@ class SocketHandler(ApiHandler):
         try:
             command = websocket_messages.parse(message)
         except BadMessageError as error:
-            if self.pay(BAD_MESSAGE_COST - 1):
+            if self.charge(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
             return
         match command:
@@ -241,7 +241,7 @@ class SocketHandler(ApiHandler):
     def _answer_error(self, error: BadMessageError) -> None:
         self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))
 
-    def pay(self, cost: float) -> bool:
+    def charge(self, cost: float) -> bool:
         """Take the cost of the peer's frames from its budget, and close the socket when it is spent."""
         if self._closing:
             return False

@@ -121,7 +121,7 @@ class BenchServers:
 
     def _addresses(self, address: Address, prefix: str) -> dict[str, str]:
         return {
-            "PG_HOST": address.given(),
+            "PG_HOST": address.pg_host_value(),
             "REDIS_URL": self.running.redis_url,
             "DEXEXEC_REDIS_PREFIX": prefix,
         }

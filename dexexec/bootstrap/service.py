@@ -34,13 +34,13 @@ async def migrate_only(servers: Servers, wait_seconds: float, stopping: StopRequ
     answer. Raises `StartupError`."""
     applied: list[str] = []
 
-    async def life(started: Callable[[], None]) -> None:
+    async def run_service(started: Callable[[], None]) -> None:
         async with open_database(servers) as database:
             applied.extend(await at_start(migrate(database, observer.existing_table_migrated)))
             started()
 
     with stopping.event() as stop:
-        await run_with_retries(life, stop, observer, wait_seconds)
+        await run_with_retries(run_service, stop, observer, wait_seconds)
     return applied
 
 
@@ -61,7 +61,7 @@ async def serve(
     Raises `StartupError` when a server cannot be used, and the error of a part that failed.
     """
 
-    async def life(started: Callable[[], None]) -> None:
+    async def run_service(started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(
                 open_shared(settings, role, servers, observer=observer, failpoints=failpoints)
@@ -78,7 +78,7 @@ async def serve(
             await _run(shared, api, half, servers, stop, listen=listen, up=up)
 
     with stopping.event() as stop:
-        await run_with_retries(life, stop, observer, settings.start_seconds)
+        await run_with_retries(run_service, stop, observer, settings.start_seconds)
 
 
 async def _run(

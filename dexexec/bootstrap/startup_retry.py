@@ -9,22 +9,24 @@ from dexexec.concurrency.cancellation import cancelled, unless_stopped
 from dexexec.errors import UnreachableError
 from dexexec.observe.observer import Observer
 
-Life = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
+ServiceRun = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 """The whole run of a service. It calls its argument once it has started, and returns after a stop."""
 START_PAUSE = 0.5
 """Seconds between two attempts to start."""
 
 
-async def run_with_retries(life: Life, stop: asyncio.Event, observer: Observer, wait_seconds: float) -> None:
-    """Run `life`. While a server is unreachable at the start, it is retried for `wait_seconds`. A stop before it has
-    started cancels it. Raises what `life` raises."""
+async def run_with_retries(
+    run_service: ServiceRun, stop: asyncio.Event, observer: Observer, wait_seconds: float
+) -> None:
+    """Run `run_service`. While a server is unreachable at the start, it is retried for `wait_seconds`. A stop before
+    it has started cancels it. Raises what `run_service` raises."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + wait_seconds
     logged = ""  # the last logged cause, so that the same cause is logged once
     started = asyncio.Event()
     while True:
         try:
-            await _live_once(life, started, stop)
+            await _run_once(run_service, started, stop)
             break
         except UnreachableError as error:
             left = give_up_at - loop.time()
@@ -41,12 +43,12 @@ async def run_with_retries(life: Life, stop: asyncio.Event, observer: Observer, 
         observer.start_aborted()
 
 
-async def _live_once(life: Life, started: asyncio.Event, stop: asyncio.Event) -> None:
-    task = asyncio.create_task(life(started.set))
+async def _run_once(run_service: ServiceRun, started: asyncio.Event, stop: asyncio.Event) -> None:
+    task = asyncio.create_task(run_service(started.set))
     beginning = asyncio.create_task(started.wait())
     try:
         await unless_stopped(stop, _first(task, beginning))
-        # Shielded: after a stop `life` drains by itself and must not be cancelled.
+        # Shielded: after a stop `run_service` drains by itself and must not be cancelled.
         if started.is_set() or task.done():
             await asyncio.shield(task)
     finally:

@@ -95,7 +95,7 @@ async def _parent(
                 up=up,
                 observer=observer,
             )
-            tasks = [asyncio.create_task(supervisor.keep(number)) for number in range(1, count + 1)]
+            tasks = [asyncio.create_task(supervisor.supervise(number)) for number in range(1, count + 1)]
             if localnet:
                 tasks.append(asyncio.create_task(localnet.watch()))
             try:
@@ -168,7 +168,7 @@ class ChildSupervisor:
         self._observer = observer
         self._awaited = set(range(1, count + 1))
 
-    async def keep(self, number: int) -> None:
+    async def supervise(self, number: int) -> None:
         """Run child `number` and restart it whenever it ends; on cancellation, drain it. Raises `StartupError` when it
         ends before it was ready for the first time."""
         pause = 0.0

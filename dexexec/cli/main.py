@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A failed start prints one line with the cause and the remedy."""
-    sys.excepthook = _print_crash
+    sys.excepthook = _print_crash  # Python's own hook would print secrets in the text of an error
     options = parser().parse_args(arguments)
     with threaded_output() if options.command in LONG_RUNNING else contextlib.nullcontext():
         return _run(options)
@@ -103,7 +103,7 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
 
     if options.processes > 1 and options.command not in service.WITH_PROCESSES:
         raise StartupError("--processes works only with the service and its commands api and worker")
-    pass_to_libpq()
+    pass_to_libpq()  # before the first connection, since libpq reads the environment itself
     settings = load(lambda: registry.option_names(environment()))
     match options.command:
         case "adapters":

@@ -8,7 +8,7 @@ def integer(least: int, most: int, what: str = "") -> Callable[[str], int]:
     """An argument type for integers from `least` to `most`. `what` replaces the description in the error."""
 
     def parse(text: str) -> int:
-        # Cut before int(): a number with thousands of digits would take long to convert.
+        # `isascii` first: `isdigit` is also true for digits such as "²". Cut, since int() of a long text is slow.
         if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is not {what or f'an integer from {least} to {most}'}")
         return int(text)

@@ -10,6 +10,7 @@ def redactor() -> Redactor:
     """The redactor for this process: it masks the secrets of the environment and of `.env`."""
     from dexexec.config.environment import environment  # noqa: PLC0415 - --help should not wait for it
 
+    # Read for each text: a failed start may print before the settings are loaded.
     try:
         return Redactor(environment())
     except SettingsError:  # an unreadable `.env` sets nothing, so its values cannot be printed

@@ -112,6 +112,7 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
 def write_quotes(quotes: Quotes, out: TextIO) -> None:
     """Print the quotes for people."""
     console = Console(file=out, highlight=False)
+    # `isatty` too: rich believes FORCE_COLOR and similar variables even when the output is a pipe.
     if out.isatty() and console.is_terminal and not console.is_dumb_terminal:
         _write_tables(quotes, console)
     else:

@@ -64,6 +64,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     else:  # a child's parent has logged the warnings
         for warning in settings.warnings():
             observer.suspicious_setting_found(warning)
+    # The longest regular stop. After that the process exits even if a part hangs.
     seconds = settings.drain_seconds + END_SECONDS
 
     def event_loop(work: Coroutine[object, object, T]) -> T:
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
         from dexexec.bootstrap import supervisor  # noqa: PLC0415
 
         role = Role(options.command or Role.ALL)
+        # The children get their full time first, and are then killed by the parent.
         seconds += supervisor.GRACE_SECONDS
         supervisor.serve(
             settings,
@@ -93,6 +95,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
 def _exit_now(observer: "Observer", seconds: float) -> NoReturn:
     """Exit without waiting any longer. The effect is that of kill -9, which loses nothing."""
     observer.shutdown_timed_out(seconds)
+    # Closing flushes the log; os._exit skips everything else that could hang again.
     for output in (sys.stdout, sys.stderr):
         output.close()
     os._exit(1)

@@ -140,7 +140,7 @@ async def _read_holdings(networks: Networks, network: str, settings: Settings) -
         raise StartupError(f"the balances of wallet {address} cannot be read: {error}") from error
     lamports = account.lamports if account else 0
     named = cluster or "unknown (none of Solana's own)"
-    if network == Network.LOCALNET:  # where coins are free
+    if network == Network.LOCALNET:  # coins are free there, so nothing is lacking
         return Holdings(address=address, cluster=named, lamports=lamports, accounts=accounts)
     holdings = Holdings(
         address=address,
@@ -162,6 +162,7 @@ def _lacks(holdings: Holdings, settings: Settings) -> tuple[str, ...]:
         )
     totals = holdings.totals()
     tokens = settings.token_list()
+    # A `buy` order spends the first token of the default pair, a `sell` order the second.
     for side, mint in zip(("buy", "sell"), settings.default_pair(), strict=True):
         if not totals.get(mint, (0, 0))[0]:
             lacking.append(f"{_symbol(mint, tokens)}: what `{side}` orders spend by default.")

@@ -30,6 +30,7 @@ def normal_host(host: str) -> str:
     with suppress(ValueError):
         address: IPv4Address | IPv6Address = ip_address(name.strip("[]"))
         return str(getattr(address, "ipv4_mapped", None) or address)
+    # Browsers send international names in their ASCII form, people write them in the settings as they are.
     if not name.isascii():
         with suppress(UnicodeError):
             return name.encode("idna").decode()

@@ -60,7 +60,7 @@ class Address:
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
         return f"{hosts}/{self.database}" + f" (schema {self.schema})" * (self.schema != DEFAULT_SCHEMA)
 
-    def given(self) -> str:
+    def pg_host_value(self) -> str:
         """The conninfo for another process' PG_HOST; it contains the password."""
         return self._conninfo({})
 
@@ -206,6 +206,7 @@ def address_from_variables(
             "PG_DATABASE": (parts.database, database),
             "PG_PASSWORD": (parts.password, password),
         }
+        # Only variables that are set explicitly: a default must not contradict the URL.
         for other, (inside, beside) in pairs.items():
             if inside and other in explicitly_set and inside != beside:
                 raise ValueError(f"{name} and {other} contradict each other: leave one of them out")

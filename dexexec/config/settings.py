@@ -299,11 +299,12 @@ class Settings(FromEnvironment):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        # One lost heartbeat must not cost a worker its orders.
         if self.heartbeat_seconds * 2 >= self.lease_seconds:
             raise ValueError("DEXEXEC_LEASE_SECONDS must be more than twice DEXEXEC_HEARTBEAT_SECONDS")
         if self.retry_max_ms < self.retry_base_ms:
             raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
-        self.postgres_address()
+        self.postgres_address()  # raises for an invalid address
         if self.min_compute_price > self.max_compute_price:
             raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
         if not self.adapters:
@@ -352,6 +353,7 @@ class Settings(FromEnvironment):
     def has_wallet_key(self) -> bool:
         """Whether SOLANA_WALLET_SECRET_KEY looks like a key or a file with one, and not like a placeholder."""
         key = self.solana_wallet_secret_key.get_secret_value() if self.solana_wallet_secret_key else ""
+        # A base58 key has about 88 characters and a JSON array more; placeholders are shorter.
         return len(key) >= 64 or key.startswith("file:")
 
     def warnings(self) -> list[str]:

@@ -35,6 +35,7 @@ def explain(name: str, field: FieldInfo | None, message: str, value: str | None)
     """One line for people: the variable `name`, the expected value, and `value` unless it may be a secret. `message` is
     pydantic's, for fields with their own validators."""
     right = _expected(field) if field else ""
+    # "Value error" marks a message of our own validators, which is already in terms of the setting.
     if not right or "Value error, " in message:
         return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
     given = f", not {value!r}" if value is not None and _PLAIN.fullmatch(value) else ""

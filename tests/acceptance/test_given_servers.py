@@ -145,7 +145,7 @@ def test_a_url_or_a_conninfo_of_postgres_is_taken(
 ) -> None:
     at, password = guarded[0], quote(PG_SECRET, safe="")
     url = f"postgresql://{at.user}:{password}@{at.host}:{at.port}/{at.database}?sslmode=prefer"
-    process = nothing_embedded.start("migrate", **{name: url if name == "DATABASE_URL" else at.given()})
+    process = nothing_embedded.start("migrate", **{name: url if name == "DATABASE_URL" else at.pg_host_value()})
     assert process.wait() == 0, process.err
     assert "schema" in process.out or "applied" in process.out
 

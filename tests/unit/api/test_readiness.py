@@ -46,7 +46,7 @@ async def test_an_answer_counts_for_a_second() -> None:
 
 
 async def test_a_write_that_is_not_committed_in_time_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(readiness, "CHECK_SECONDS", 0.01)
     setup = ReadinessSetup()
     setup.store.write_switch.hang()
     assert await setup.causes() == {"postgres": "Postgres does not commit in time"}

@@ -49,7 +49,7 @@ def test_libpqs_parameters_reach_it_and_the_primary_is_required() -> None:
     assert (found["sslmode"], found["connect_timeout"]) == ("require", "9")
     assert found["target_session_attrs"] == "primary"
     assert found["options"] == ""
-    assert read(read(url).given()) == read(url)
+    assert read(read(url).pg_host_value()) == read(url)
 
 
 @pytest.mark.parametrize(
