@@ -84,7 +84,7 @@ def test_its_settings_are_known_and_bounded(site: Path) -> None:
     assert "DEXEXEC_ACME_SPREAD_BPS must be a whole number from 0 to 1000, not '5000'" in done.stderr
 
 
-def test_without_the_package_there_is_no_such_adapter(tmp_path: Path) -> None:
+def test_without_the_package_the_adapter_does_not_exist(tmp_path: Path) -> None:
     done = with_acme(tmp_path, CHECK, "acme")
     assert done.returncode != 0
     assert "there is no adapter 'acme': installed are meteora, mock-meteora, mock-raydium, raydium" in done.stderr

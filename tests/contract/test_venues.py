@@ -48,7 +48,9 @@ async def test_the_venue_keeps_the_rule_on_recorded_pools(
 
 
 @pytest.mark.parametrize(("venue_class", "kind"), KINDS, ids=lambda one: getattr(one, "name", one))
-async def test_on_recorded_pools_only_what_sends_is_skipped(venue_class: type[Venue[Any]], kind: str) -> None:
+async def test_on_recorded_pools_only_rules_that_send_swaps_are_skipped(
+    venue_class: type[Venue[Any]], kind: str
+) -> None:
     results = await report(RecordedHarness(venue_class, chain=RECORDED[venue_class][kind]))
     assert {one.rule for one in results if one.verdict is Verdict.SKIPPED} == SENDING
     assert {one.rule for one in results if one.verdict is Verdict.FAIL} == set()
@@ -88,7 +90,7 @@ async def test_rules_that_need_real_money_are_skipped_and_reported() -> None:
         await next(check for check in CHECKS if check.rule == "fill-equals-quote")(Harness(OnMainnet))
 
 
-def test_every_rule_prints_what_it_promises() -> None:
+def test_every_rule_has_a_text() -> None:
     assert len({check.rule for check in CHECKS}) == len(CHECKS)
     assert all(len(check.promise) > 30 for check in CHECKS)
 
@@ -119,7 +121,7 @@ def test_check_of_an_unknown_adapter_names_the_known_ones() -> None:
         check_adapter("nobody", {}, out=io.StringIO())
 
 
-def test_check_of_a_solana_adapter_names_what_it_needs() -> None:
+def test_check_of_a_solana_adapter_names_the_missing_setting() -> None:
     for name in ("raydium", "devnet"):
         with pytest.raises(StartupError, match="set SOLANA_RPC_URL"):
             check_adapter(name, {}, Settings(_env_file=None, solana_rpc_url=None), io.StringIO())
@@ -128,7 +130,7 @@ def test_check_of_a_solana_adapter_names_what_it_needs() -> None:
         check_adapter("meteora", local, Settings(_env_file=None, localnet_url=None), io.StringIO())
 
 
-def test_list_shows_what_is_installed_what_is_enabled_and_what_it_reads() -> None:
+def test_list_shows_installed_and_enabled_adapters_with_their_variables() -> None:
     out = io.StringIO()
     assert list_adapters(["mock-meteora"], out) == 0
     rows = {line.split()[0]: line.split() for line in out.getvalue().splitlines() if line}
@@ -139,7 +141,7 @@ def test_list_shows_what_is_installed_what_is_enabled_and_what_it_reads() -> Non
     assert rows["devnet"][1:4] == ["no", "raydium", "meteora"]
 
 
-def test_list_shows_what_a_preset_enables_and_sets() -> None:
+def test_list_shows_the_adapters_and_settings_of_a_preset() -> None:
     out = io.StringIO()
     assert list_adapters(["devnet", "mock-raydium"], out) == 0
     rows = {line.split()[0]: line.split() for line in out.getvalue().splitlines() if line}

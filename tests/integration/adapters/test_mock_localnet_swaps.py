@@ -62,7 +62,7 @@ def gained(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
 
 
 @each_venue
-async def test_what_the_wallet_loses_the_vaults_gain_to_the_unit(tmp_path: Path, venue_class: VenueClass) -> None:
+async def test_the_vaults_gain_exactly_what_the_wallet_loses(tmp_path: Path, venue_class: VenueClass) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(venue_class)
         for request in SWAPS:
@@ -101,7 +101,7 @@ async def test_the_transaction_on_chain_is_two_transfers_signed_by_both(tmp_path
         assert (await on.net.client.get_account_info(wrapped)).value is None, "SOL is wrapped only within"
 
 
-async def test_the_price_is_what_the_vaults_really_hold(tmp_path: Path) -> None:
+async def test_the_price_follows_from_the_balances_of_the_vaults(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         for request in [
@@ -187,7 +187,7 @@ async def test_vaults_begin_at_the_reference_price_as_deep_as_the_simulated_pool
                 assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-6, abs=1)
 
 
-async def test_a_vault_is_filled_once_and_never_filled_up(tmp_path: Path) -> None:
+async def test_a_vault_is_funded_once_and_never_refilled(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         quote = await quoted(
@@ -290,7 +290,7 @@ def message(on: MockVenueSetup, made: SwapInstructions, *steps: Instruction, pay
     return compile_message(payer or on.sealer.payer, [compute_unit_limit(1), *steps, memo("n")], made.blockhash.hash)
 
 
-async def test_the_venue_signs_what_it_built_as_long_as_the_quote_holds(tmp_path: Path) -> None:
+async def test_the_venue_signs_its_own_swap_until_the_quote_expires(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         quote, made = await built(on, venue)
@@ -305,7 +305,7 @@ async def test_the_venue_signs_what_it_built_as_long_as_the_quote_holds(tmp_path
             await venue.cosign(message(on, made))
 
 
-async def test_the_venue_signs_nothing_else(tmp_path: Path) -> None:
+async def test_the_venue_signs_no_other_message(tmp_path: Path) -> None:
     async with mock_venue_setup(tmp_path) as on:
         venue = on.venue(MockRaydium)
         payer = on.sealer.payer

@@ -30,9 +30,9 @@ LIFE = ("pending", "routing", "building", "submitted", "confirmed")
 BUSY = {"title": "Too many orders are waiting", "status": 503, "detail": "full", "retryAfterMs": 10}
 
 
-@dataclass
-class Misbehaviour:
-    """How a server departs from the protocol, and what it saw."""
+@dataclass(kw_only=True)
+class ServerBehaviour:
+    """How a server deviates from the protocol, and the requests that it received."""
 
     missing: list[str] = field(default_factory=list)
     busy: int = 0
@@ -45,14 +45,14 @@ class Misbehaviour:
     leave_out: int | None = None
     twice: int | None = None
     stop_after: int | None = None
-    say_instead: object = None
+    reply_instead: object = None
     differ: bool = False
     """The record has another last event."""
     handshake: int | None = None
 
     bodies: dict[str, object] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
-    asked: list[dict[str, object]] = field(default_factory=list)
+    subscriptions: list[dict[str, object]] = field(default_factory=list)
     sockets: int = 0
     dropped: set[object] = field(default_factory=set)
 
@@ -63,42 +63,42 @@ class Misbehaviour:
         ]
 
 
-class Ours(RequestHandler):
-    def initialize(self, way: Misbehaviour) -> None:
-        self.way = way
+class BehaviourHandler(RequestHandler):
+    def initialize(self, behaviour: ServerBehaviour) -> None:
+        self.behaviour = behaviour
 
 
-class Ready(Ours):
+class Ready(BehaviourHandler):
     def get(self) -> None:
-        self.set_status(503 if self.way.missing else 200)
-        self.write({"missing": self.way.missing})
+        self.set_status(503 if self.behaviour.missing else 200)
+        self.write({"missing": self.behaviour.missing})
 
 
-class Record(Ours):
+class Record(BehaviourHandler):
     def get(self, order_id: str) -> None:
-        events = self.way.events(order_id)
-        if self.way.differ:
+        events = self.behaviour.events(order_id)
+        if self.behaviour.differ:
             events[-1]["venue"] = "another"
         self.write({"orderId": order_id, "status": "confirmed", "events": events})
 
 
-class Post(Ours):
+class Post(BehaviourHandler):
     def post(self) -> None:
-        way = self.way
-        if way.refuse:
+        behaviour = self.behaviour
+        if behaviour.refuse:
             self.set_status(422)
-            self.write(way.refuse)
+            self.write(behaviour.refuse)
             return
-        if way.busy:
-            way.busy -= 1
+        if behaviour.busy:
+            behaviour.busy -= 1
             self.set_status(503)
             self.write(BUSY)
             return
         key = self.request.headers["Idempotency-Key"]
-        order_id = way.orders.setdefault(key, str(uuid4()))
-        way.bodies[order_id] = json.loads(self.request.body)
-        if way.cut_post:
-            way.cut_post -= 1
+        order_id = behaviour.orders.setdefault(key, str(uuid4()))
+        behaviour.bodies[order_id] = json.loads(self.request.body)
+        if behaviour.cut_post:
+            behaviour.cut_post -= 1
             self.detach().close()
             return
         self.set_status(202)
@@ -106,44 +106,44 @@ class Post(Ours):
 
 
 class Socket(WebSocketHandler):
-    def initialize(self, way: Misbehaviour) -> None:
-        self.way = way
+    def initialize(self, behaviour: ServerBehaviour) -> None:
+        self.behaviour = behaviour
 
     def prepare(self) -> None:
-        if self.way.handshake:
-            self.set_status(self.way.handshake)
+        if self.behaviour.handshake:
+            self.set_status(self.behaviour.handshake)
             self.finish()
 
     def open(self, *_: str, **__: str) -> None:
-        self.way.sockets += 1
+        self.behaviour.sockets += 1
 
     def on_message(self, message: str | bytes) -> None:
-        way = self.way
-        asked = json.loads(message)
-        way.asked.append(asked)
-        if way.say_instead is not None:
-            self.write_message(json.dumps(way.say_instead))
+        behaviour = self.behaviour
+        subscription = json.loads(message)
+        behaviour.subscriptions.append(subscription)
+        if behaviour.reply_instead is not None:
+            self.write_message(json.dumps(behaviour.reply_instead))
             return
-        for event in way.events(asked["orderId"])[asked.get("afterSeq", 0) :]:
-            if event["seq"] != way.leave_out:
+        for event in behaviour.events(subscription["orderId"])[subscription.get("afterSeq", 0) :]:
+            if event["seq"] != behaviour.leave_out:
                 self.write_message(json.dumps(event))
-            if event["seq"] == way.twice:
+            if event["seq"] == behaviour.twice:
                 self.write_message(json.dumps(event))
-            if event["seq"] == way.drop_after and asked["orderId"] not in way.dropped:
-                way.dropped.add(asked["orderId"])
+            if event["seq"] == behaviour.drop_after and subscription["orderId"] not in behaviour.dropped:
+                behaviour.dropped.add(subscription["orderId"])
                 self.close(1001, "going away")
                 return
-            if event["seq"] == way.stop_after:
+            if event["seq"] == behaviour.stop_after:
                 return
 
 
 @asynccontextmanager
-async def serving(way: Misbehaviour, port: int = 0) -> AsyncIterator[str]:
+async def serving(behaviour: ServerBehaviour, port: int = 0) -> AsyncIterator[str]:
     rules = [
-        Rule(WebSocketUpgrade(EXECUTE), Socket, {"way": way}),
-        Rule(PathMatches(EXECUTE), Post, {"way": way}),
-        Rule(PathMatches("/readyz"), Ready, {"way": way}),
-        Rule(PathMatches("/api/orders/([^/]+)"), Record, {"way": way}),
+        Rule(WebSocketUpgrade(EXECUTE), Socket, {"behaviour": behaviour}),
+        Rule(PathMatches(EXECUTE), Post, {"behaviour": behaviour}),
+        Rule(PathMatches("/readyz"), Ready, {"behaviour": behaviour}),
+        Rule(PathMatches("/api/orders/([^/]+)"), Record, {"behaviour": behaviour}),
     ]
     server = HTTPServer(Application(rules))
     listening = bind_sockets(port, "127.0.0.1")
@@ -173,120 +173,122 @@ def fault(found: Summary) -> str:
 
 
 async def test_orders_are_posted_and_each_is_followed_on_one_socket_of_its_own() -> None:
-    way = Misbehaviour()
-    async with serving(way) as url:
+    behaviour = ServerBehaviour()
+    async with serving(behaviour) as url:
         found, orders, text = await watch(url, 60)
     assert (found.exit_code, found.faults) == (0, {})
     assert found.statuses == {"confirmed": 60}
-    assert (found.events, found.sockets, found.reconnects, way.sockets) == (300, 60, 0, 60)
-    assert way.bodies == {order.order_id: {"side": order.side, "amount": order.amount} for order in orders}
+    assert (found.events, found.sockets, found.reconnects, behaviour.sockets) == (300, 60, 0, 60)
+    assert behaviour.bodies == {order.order_id: {"side": order.side, "amount": order.amount} for order in orders}
     lines = text.splitlines()
     assert len(lines) == 60 * 6, "one line when accepted, one per event"
     assert sum(line.split()[-2:] == ["confirmed", "v"] for line in lines) == 60
 
 
 async def test_a_dropped_socket_is_resumed_after_the_last_seq_and_reported_once() -> None:
-    way = Misbehaviour(drop_after=3)
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(drop_after=3)
+    async with serving(behaviour) as url:
         found, orders, text = await watch(url, 10)
     assert found.exit_code == 0
-    assert (found.sockets, found.reconnects, way.sockets) == (10, 10, 20)
+    assert (found.sockets, found.reconnects, behaviour.sockets) == (10, 10, 20)
     for order in orders:
-        ours = [asked for asked in way.asked if asked["orderId"] == order.order_id]
-        assert ours == [{"orderId": order.order_id}, {"orderId": order.order_id, "afterSeq": 3}]
+        subscriptions = [
+            subscription for subscription in behaviour.subscriptions if subscription["orderId"] == order.order_id
+        ]
+        assert subscriptions == [{"orderId": order.order_id}, {"orderId": order.order_id, "afterSeq": 3}]
         assert order.seqs == [1, 2, 3, 4, 5]
     assert text.count("connection lost (closed with 1001, going away): reconnecting with afterSeq") == 1
     assert text.count("all sockets are connected again") == 1
 
 
-async def test_a_server_that_is_gone_for_a_while_is_waited_for() -> None:
-    way = Misbehaviour(drop_after=2)
-    async with serving(way) as url:
+async def test_the_demo_waits_for_a_server_that_is_unreachable_for_a_while() -> None:
+    behaviour = ServerBehaviour(drop_after=2)
+    async with serving(behaviour) as url:
         watching = asyncio.create_task(watch(url, 1))
-        await until(lambda: bool(way.dropped))
-    way.asked.clear()
-    async with serving(way, int(url.rpartition(":")[2])):
+        await until(lambda: bool(behaviour.dropped))
+    behaviour.subscriptions.clear()
+    async with serving(behaviour, int(url.rpartition(":")[2])):
         found, orders, text = await watching
     assert found.exit_code == 0
-    assert way.asked == [{"orderId": orders[0].order_id, "afterSeq": 2}]
+    assert behaviour.subscriptions == [{"orderId": orders[0].order_id, "afterSeq": 2}]
     assert "reconnecting with afterSeq" in text
 
 
 async def test_a_gap_is_a_fault() -> None:
-    async with serving(Misbehaviour(leave_out=3)) as url:
+    async with serving(ServerBehaviour(leave_out=3)) as url:
         found, _, _ = await watch(url)
     assert fault(found) == "event 3 is missing"
     assert found.statuses == {"confirmed": 2}
 
 
 async def test_an_event_that_comes_twice_is_a_fault() -> None:
-    async with serving(Misbehaviour(twice=2)) as url:
+    async with serving(ServerBehaviour(twice=2)) as url:
         found, _, _ = await watch(url)
     assert fault(found) == "event 2 came twice"
 
 
 async def test_an_event_that_comes_after_the_final_one_is_a_fault() -> None:
-    async with serving(Misbehaviour(twice=5)) as url:
+    async with serving(ServerBehaviour(twice=5)) as url:
         found, _, _ = await watch(url)
     assert fault(found) == "event 5 came twice"
 
 
 async def test_a_socket_that_hears_otherwise_than_the_record_is_a_fault() -> None:
-    async with serving(Misbehaviour(differ=True)) as url:
+    async with serving(ServerBehaviour(differ=True)) as url:
         found, _, _ = await watch(url)
     assert fault(found) == "event 5 differs from its record"
 
 
 async def test_an_order_that_does_not_end_in_time_is_a_fault() -> None:
-    async with serving(Misbehaviour(stop_after=4)) as url:
+    async with serving(ServerBehaviour(stop_after=4)) as url:
         found, _, text = await watch(url, limit=2.0)
     assert fault(found) == "has not ended: the last status on its socket was submitted"
     assert "time limit: 2 of 2 orders have not ended after 2 s (see --timeout)" in text
 
 
 async def test_a_busy_server_is_retried_after_its_retry_after() -> None:
-    way = Misbehaviour(busy=3)
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(busy=3)
+    async with serving(behaviour) as url:
         found, _, text = await watch(url, 1)
     assert found.exit_code == 0
     assert text.count("503 Too many orders are waiting: full; again in 0.0 s") == 3
-    assert len(way.orders) == 1
+    assert len(behaviour.orders) == 1
 
 
 async def test_a_server_that_stays_busy_is_given_up_after_a_number_of_tries() -> None:
-    way = Misbehaviour(busy=1_000)
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(busy=1_000)
+    async with serving(behaviour) as url:
         found, _, _ = await watch(url)
     assert fault(found) == "503 Too many orders are waiting: full, 15 times"
-    assert way.busy == 1_000 - 2 * 15
+    assert behaviour.busy == 1_000 - 2 * 15
 
 
 async def test_a_refused_order_is_not_sent_again_and_the_fields_are_named() -> None:
     errors = [{"field": "amount", "problem": "has more decimals than X", "expected": "fewer"}]
-    way = Misbehaviour(refuse={"title": "The order has invalid fields", "status": 422, "errors": errors})
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(refuse={"title": "The order has invalid fields", "status": 422, "errors": errors})
+    async with serving(behaviour) as url:
         found, _, text = await watch(url, 1)
     assert fault(found) == "422 The order has invalid fields: amount has more decimals than X, expected fewer"
     assert text.count("given up") == 1
 
 
 async def test_an_order_whose_answer_was_lost_is_sent_again_under_the_same_key() -> None:
-    way = Misbehaviour(cut_post=2)
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(cut_post=2)
+    async with serving(behaviour) as url:
         found, orders, _ = await watch(url)
     assert found.exit_code == 0
-    assert way.orders == {order.key: order.order_id for order in orders}
+    assert behaviour.orders == {order.key: order.order_id for order in orders}
 
 
 async def test_a_server_that_is_not_ready_is_used_and_reported() -> None:
-    async with serving(Misbehaviour(missing=["worker"])) as url:
+    async with serving(ServerBehaviour(missing=["worker"])) as url:
         found, _, text = await watch(url)
     assert found.exit_code == 0
     assert text.startswith("the server is not ready (worker missing), so orders may have to wait\n")
 
 
-async def test_a_message_that_is_no_event_ends_the_order_as_a_fault() -> None:
-    async with serving(Misbehaviour(say_instead=["?"])) as url:
+async def test_a_message_that_is_not_an_event_is_a_fault_of_the_order() -> None:
+    async with serving(ServerBehaviour(reply_instead=["?"])) as url:
         found, _, _ = await watch(url, 1)
     assert 'its socket received a message that is not one of its events: ["?"]' in found.faults
     assert found.exit_code == 1
@@ -294,17 +296,17 @@ async def test_a_message_that_is_no_event_ends_the_order_as_a_fault() -> None:
 
 async def test_an_error_message_ends_the_order_as_a_fault() -> None:
     error = {"error": {"code": "order-not-found", "message": "there is no such order"}}
-    async with serving(Misbehaviour(say_instead=error)) as url:
+    async with serving(ServerBehaviour(reply_instead=error)) as url:
         found, _, _ = await watch(url, 1)
     assert "its socket received the error order-not-found: there is no such order" in found.faults
 
 
 async def test_a_refused_handshake_is_not_tried_again() -> None:
-    way = Misbehaviour(handshake=403)
-    async with serving(way) as url:
+    behaviour = ServerBehaviour(handshake=403)
+    async with serving(behaviour) as url:
         found, _, _ = await watch(url, 1)
     assert "its socket was refused: HTTP 403 Forbidden" in found.faults
-    assert way.sockets == 0
+    assert behaviour.sockets == 0
 
 
 async def test_a_missing_server_is_one_line_with_the_remedy() -> None:
@@ -315,6 +317,6 @@ async def test_a_missing_server_is_one_line_with_the_remedy() -> None:
 
 
 async def test_another_server_is_recognised() -> None:
-    async with serving(Misbehaviour()) as url:
+    async with serving(ServerBehaviour()) as url:
         with pytest.raises(UnreachableError, match=r"is not dexexec \(HTTP 404 for /readyz\)"):
             await watch(f"{url}/elsewhere")

@@ -76,7 +76,7 @@ def test_an_order_without_a_final_event_is_a_fault_although_its_record_has_ended
     assert order_faults(followed(life(1, 2))) == ["has not ended: the last status on its socket was routing"]
 
 
-def test_what_the_record_has_beyond_the_final_event_is_missing() -> None:
+def test_stored_events_after_the_final_one_are_missing() -> None:
     early = [*life(1), event(2, "failed")]
     record = {"status": "failed", "events": [*early, event(3, "failed")]}
     assert order_faults(followed(early, record)) == ["event 3 is missing"]
@@ -103,7 +103,7 @@ def test_an_event_after_the_final_one_is_a_fault() -> None:
     assert order_faults(followed(events, record)) == ["an event came after the final one"]
 
 
-def test_a_final_event_with_a_status_that_is_no_end_is_a_fault() -> None:
+def test_a_final_event_with_a_status_that_is_not_final_is_a_fault() -> None:
     events = [{**event(1, "routing"), "final": True}]
     record = {"status": "routing", "events": events}
     assert order_faults(followed(events, record)) == ["its final event has the status routing, which is not final"]
@@ -133,7 +133,7 @@ def test_an_order_that_was_never_accepted_is_a_fault_with_the_reason() -> None:
         event(1, "dancing"),
     ],
 )
-def test_what_is_no_event_of_the_order_is_not_taken(message: dict[str, object]) -> None:
+def test_a_message_that_is_not_an_event_of_the_order_is_refused(message: dict[str, object]) -> None:
     order = DemoOrder(side="buy", amount="0.01", key="k", order_id=ID)
     assert not order.add_event(message, 1.0)
     assert order.events == []
@@ -187,7 +187,7 @@ def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be
     assert summarize([followed()]).signature == ""
 
 
-def test_a_run_in_which_nothing_ended_has_a_summary_too() -> None:
+def test_a_run_without_a_finished_order_has_a_summary() -> None:
     found = summarize([DemoOrder(side="buy", amount="0.01", key="k", given_up="503 busy, 15 times")])
     assert found.exit_code == 1
     text = "\n".join(summary_lines(found))
@@ -267,7 +267,7 @@ def test_time_runs_on_while_an_order_is_under_way() -> None:
     assert "4.00 s" in rendered([followed(life(1, 2))], rows=5)[1]
 
 
-def test_a_table_higher_than_the_terminal_shows_first_what_is_under_way() -> None:
+def test_a_table_with_too_many_orders_shows_those_under_way_first() -> None:
     waiting = [DemoOrder(side="buy", amount="1", key="w") for _ in range(3)]
     ended = [followed(seconds=seconds) for seconds in (1.0, 3.0, 2.0)]
     live = [followed(life(1, 2)) for _ in range(2)]
@@ -279,7 +279,7 @@ def test_a_table_higher_than_the_terminal_shows_first_what_is_under_way() -> Non
     assert rendered(orders, rows=4)[-1] == "3 of 8 ended, 2 under way; 4 not shown"
 
 
-def test_a_refusal_names_each_bad_field_and_what_would_be_right() -> None:
+def test_a_refusal_names_each_invalid_field_and_the_expected_value() -> None:
     from dexexec.api import problems  # noqa: PLC0415 - what the service really answers
 
     refusal = InvalidOrderError([FieldProblem("amount", "is zero", "more"), FieldProblem("", "is odd", "even")])
@@ -293,7 +293,7 @@ def test_a_refusal_names_each_bad_field_and_what_would_be_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "headers", "told", "seconds"),
+    ("code", "headers", "problem", "seconds"),
     [
         (429, {"Retry-After": "7"}, {}, 7.0),
         (429, {"Retry-After": "1"}, {"retryAfterMs": 31}, 0.031),
@@ -305,9 +305,9 @@ def test_a_refusal_names_each_bad_field_and_what_would_be_right() -> None:
     ],
 )
 def test_it_tries_again_only_on_request(
-    code: int, headers: dict[str, str], told: dict[str, object], seconds: float | None
+    code: int, headers: dict[str, str], problem: dict[str, object], seconds: float | None
 ) -> None:
-    assert retry_after(code, headers, told) == seconds
+    assert retry_after(code, headers, problem) == seconds
 
 
 @pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://localhost", "http://", "http://h:99999", "http://[::1"])

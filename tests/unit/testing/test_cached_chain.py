@@ -15,34 +15,34 @@ SWAP = SignedSwap(signature=base58.encode(bytes(64)), payload=b"swap", last_vali
 ALL = AccountFilters(637)
 
 
-async def test_what_a_node_showed_first_is_shown_again() -> None:
+async def test_the_first_answers_of_a_node_are_returned_again() -> None:
     chain = RecordedChain(HELD, slot=500)
-    still = CachedChain(chain)
-    first = await still.accounts([address(1), WSOL])
+    cached = CachedChain(chain)
+    first = await cached.accounts([address(1), WSOL])
     assert first.slot == 500
     chain.held = {}
     chain.slot = 900
-    assert await still.accounts([address(1), WSOL]) == first
-    more = await still.accounts([WSOL, USDC, address(1)])
+    assert await cached.accounts([address(1), WSOL]) == first
+    more = await cached.accounts([WSOL, USDC, address(1)])
     assert (more.slot, more.found) == (500, (None, None, HELD[address(1)])), "as old as its oldest part"
     assert chain.read == [(address(1), WSOL), (USDC,)]
-    assert await still.blockhash() == await still.blockhash() == BLOCKHASH
+    assert await cached.blockhash() == await cached.blockhash() == BLOCKHASH
 
 
-async def test_a_search_is_made_once_and_a_refusal_is_kept() -> None:
+async def test_a_search_and_its_error_are_cached() -> None:
     chain = RecordedChain(HELD)
-    still = CachedChain(chain)
-    found = await still.program_accounts(PROGRAM, ALL)
+    cached = CachedChain(chain)
+    found = await cached.program_accounts(PROGRAM, ALL)
     chain.searching = RateLimited("slow down")
-    assert await still.program_accounts(PROGRAM, ALL) == found
+    assert await cached.program_accounts(PROGRAM, ALL) == found
     for _ in range(2):
         with pytest.raises(RateLimited, match="slow down"):
-            await still.program_accounts(address(5), ALL)
+            await cached.program_accounts(address(5), ALL)
     assert len(chain.searched) == 2
 
 
-async def test_nothing_is_sent_to_it() -> None:
-    still = CachedChain(RecordedChain({}))
-    assert isinstance(await still.submit(SWAP), Unknown)
-    [status] = await still.status([SWAP.signature])
+async def test_it_sends_no_swap() -> None:
+    cached = CachedChain(RecordedChain({}))
+    assert isinstance(await cached.submit(SWAP), Unknown)
+    [status] = await cached.status([SWAP.signature])
     assert isinstance(status, Unavailable)

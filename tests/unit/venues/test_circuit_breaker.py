@@ -30,7 +30,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
     assert not setup.breaker.enter()
 
 
-def test_it_reports_for_how_long_it_rests_and_what_opened_it() -> None:
+def test_it_reports_how_long_it_stays_open_and_the_cause() -> None:
     setup = BreakerSetup()
     setup.fail(2, "slow")
     setup.fail(1, "gone")

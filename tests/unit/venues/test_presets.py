@@ -70,10 +70,10 @@ def test_program_and_pools_can_still_be_set() -> None:
 def test_another_cluster_in_the_environment_contradicts_it(other: str) -> None:
     with pytest.raises(AdapterLoadError) as refused:
         started("devnet", DEXEXEC_METEORA_CLUSTER=other)
-    told = str(refused.value)
-    assert told.startswith("DEXEXEC_METEORA_CLUSTER contradicts the preset 'devnet' of DEXEXEC_ADAPTERS")
-    assert "where it is devnet: unset it, or name the adapters (raydium, meteora) instead" in told
-    assert other not in told, "a value is not repeated"
+    message = str(refused.value)
+    assert message.startswith("DEXEXEC_METEORA_CLUSTER contradicts the preset 'devnet' of DEXEXEC_ADAPTERS")
+    assert "where it is devnet: unset it, or name the adapters (raydium, meteora) instead" in message
+    assert other not in message, "a value is not repeated"
     assert started("devnet", DEXEXEC_METEORA_CLUSTER="devnet"), "saying the same is no contradiction"
 
 
@@ -144,7 +144,7 @@ def test_presets_that_contradict_each_other_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "problem"), [("none", "must be a dexexec.venue.Preset"), ("gone", "cannot be loaded: ModuleNotFoundError")]
 )
-def test_what_is_no_preset_is_refused_when_it_is_named_and_only_then(name: str, problem: str) -> None:
+def test_an_object_that_is_not_a_preset_is_refused_only_when_it_is_enabled(name: str, problem: str) -> None:
     assert expand(["desks"]) == ["desk-a", "desk-b"]
     with pytest.raises(AdapterLoadError, match=problem):
         expand([name])

@@ -59,7 +59,7 @@ def test_promise_13_an_invalid_quote_is_refused(changes: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("answer", [None, 1, "quote", {"amount_out": 1}, object()])
-def test_what_is_no_quote_is_refused(answer: object) -> None:
+def test_an_invalid_quote_is_refused(answer: object) -> None:
     with pytest.raises(BadAnswer, match="not a quote"):
         checked("v", SELL_ONE_SOL, answer, 0)
 

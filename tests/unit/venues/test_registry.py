@@ -238,9 +238,9 @@ def test_a_value_is_never_repeated_not_even_by_an_adapters_own_words() -> None:
 def test_an_adapter_gets_the_cluster_of_its_network() -> None:
     clock = ManualClock()
     chains = {Network.SIMULATED: SimulatedChain(MemoryLedger(clock))}
-    for clusters, told in (({}, ""), ({Network.SOLANA: "devnet"}, ""), ({Network.SIMULATED: "devnet"}, "devnet")):
+    for clusters, expected in (({}, ""), ({Network.SOLANA: "devnet"}, ""), ({Network.SIMULATED: "devnet"}, "devnet")):
         [venue] = create([Acme], {}, clock, Tokens(KNOWN), chains, clusters)
-        assert venue.context.cluster == told
+        assert venue.context.cluster == expected
 
 
 class Choosy(Acme):
@@ -267,7 +267,7 @@ class Levelled(Choosy):
         raise Unsupported(f"{context.options.level} is too much for {context.options.rpc_key}")
 
 
-def test_a_value_out_of_a_closed_list_is_no_secret() -> None:
+def test_a_value_from_a_closed_list_is_not_masked() -> None:
     with pytest.raises(AdapterLoadError, match=r"^levelled: outrageous is too much for \*\*\*$"):
         start(Levelled, DEXEXEC_ACME_LEVEL="outrageous", DEXEXEC_ACME_RPC_KEY="s3cr3t-of-my-wallet")
 

@@ -61,7 +61,7 @@ async def test_venues_are_queried_at_the_same_time() -> None:
     assert len(routing.ranking) == 2
 
 
-async def test_a_venue_that_hangs_costs_the_deadline_and_nothing_else() -> None:
+async def test_a_hanging_venue_only_costs_the_time_until_the_deadline() -> None:
     hanging = ScriptedVenue("hanging", CLOCK)
     good = ScriptedVenue("good", CLOCK)
     hanging.on_quote = forever
@@ -145,7 +145,7 @@ async def test_a_venue_that_keeps_failing_rests_and_its_cause_is_shown_until_it_
     assert (await asking.route(SELL_ONE_SOL, FAR)).breakers_open_ms is None
 
 
-async def test_a_round_does_not_rest_while_one_venue_may_still_answer() -> None:
+async def test_a_round_is_not_delayed_while_one_breaker_is_closed() -> None:
     flaky, dry, unable = (ScriptedVenue(name, CLOCK) for name in ("flaky", "dry", "unable"))
     flaky.on_quote = raising(RateLimited("slow down"))
     dry.on_quote = raising(NoRoute("dry"))
@@ -214,12 +214,12 @@ async def test_a_question_that_is_given_up_from_outside_leaves_the_breaker_as_it
     await asking.route(SELL_ONE_SOL, FAR)
     clock.advance(5)
     venue.on_quote = forever
-    trial = asyncio.create_task(asking.route(SELL_ONE_SOL, FAR))
+    cancelled = asyncio.create_task(asking.route(SELL_ONE_SOL, FAR))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    trial.cancel()
+    cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await trial
+        await cancelled
     venue.on_quote = venue._price
     assert (await asking.route(SELL_ONE_SOL, FAR)).ranking
 
@@ -333,7 +333,7 @@ async def _no(_: SwapRequest) -> str:
 
 
 @pytest.mark.parametrize("refusal", [_no, lambda _: 7, lambda _: True, lambda _: ["no"]])
-async def test_a_refusal_that_is_no_text_is_a_bad_answer_that_names_the_cause(refusal: Any) -> None:
+async def test_a_refusal_of_another_type_is_a_bad_answer_with_the_cause(refusal: Any) -> None:
     class Coroutines:
         def refusal(self, request: SwapRequest) -> Any:
             return refusal(request)
@@ -383,7 +383,7 @@ async def test_a_venue_that_spoils_its_request_spoils_it_for_itself_alone() -> N
     assert [(quote.venue, quote.request) for quote in routing.ranking] == [("good", SELL_ONE_SOL)]
 
 
-async def test_a_quote_that_changes_after_it_was_looked_at_is_not_the_one_that_counts() -> None:
+async def test_a_quote_that_changes_after_the_check_has_no_effect() -> None:
     venue = ScriptedVenue("v", CLOCK)
     given = quote_of("v", SELL_ONE_SOL, 150_000_000)
 
@@ -404,7 +404,7 @@ def test_the_network_fee_decides_between_equal_prices_and_can_outweigh_a_better_
     assert [q.venue for q in rank([better_but_dear, cheap])] == ["cheap", "dear"]
 
 
-def test_the_network_fee_is_counted_in_what_the_order_counts() -> None:
+def test_the_network_fee_is_converted_to_the_ranked_token() -> None:
     # 5,000 lamports are 750 base units of USDC at 150 USDC per SOL, rounded up.
     assert net_amount(quote_of("v", SELL_ONE_SOL, 150_000_000)) == 150_000_000 - 750
     assert net_amount(quote_of("v", BUY_ONE_SOL, 150_000_000)) == 150_000_000 + 750

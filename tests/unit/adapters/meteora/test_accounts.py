@@ -104,12 +104,12 @@ def test_the_clock_is_slot_and_unix_time() -> None:
         (patched(at.DYNAMIC, (72, bytes(2))), PROGRAM.address, "bin step of its dynamic fee is 0"),
     ],
 )
-def test_what_is_no_pool_is_a_bad_answer(data: bytes, owner: str, message: str) -> None:
+def test_an_account_of_another_kind_is_a_bad_answer(data: bytes, owner: str, message: str) -> None:
     with pytest.raises(BadAnswer, match=message):
         read_pool(POOL, Account(owner, 1, data), PROGRAM.address)
 
 
-def test_an_account_that_is_not_there_is_a_bad_answer() -> None:
+def test_a_missing_account_is_a_bad_answer() -> None:
     with pytest.raises(BadAnswer, match=f"there is no pool {POOL}"):
         read_pool(POOL, None, PROGRAM.address)
 
@@ -123,7 +123,7 @@ def test_an_account_that_is_not_there_is_a_bad_answer() -> None:
         (696, 2, "layout_version .* is 2"),
     ],
 )
-def test_what_is_not_known_of_a_pool_is_unsupported(place: int, value: int, message: str) -> None:
+def test_an_unknown_layout_or_token_program_is_unsupported(place: int, value: int, message: str) -> None:
     with pytest.raises(Unsupported, match=message):
         read(patched(at.ONLY_B, (place, bytes([value]))))
 
@@ -137,7 +137,7 @@ def test_what_is_not_known_of_a_pool_is_unsupported(place: int, value: int, mess
         (at.clock_account(1, -1), "which is before 1970"),
     ],
 )
-def test_what_is_no_clock_is_a_bad_answer(account: Account | None, message: str) -> None:
+def test_an_invalid_clock_account_is_a_bad_answer(account: Account | None, message: str) -> None:
     with pytest.raises(BadAnswer, match=message):
         read_clock(account)
 

@@ -58,14 +58,14 @@ def test_a_pool_is_derived_from_its_tokens_in_any_order() -> None:
     assert len({of_config, PROGRAM.pool_of_config(POOL, one, two), PROGRAM.customizable_pool(one, two)}) == 3
 
 
-def test_exact_in_names_what_goes_in_and_the_least_that_comes_out() -> None:
+def test_exact_in_has_the_input_and_the_minimum_output() -> None:
     quote, found = steps(USDC, WSOL, Mode.EXACT_IN)
     assert (quote.amount_in, quote.min_out) == (1_000_000, 1_990_000)
     expected = bytes.fromhex("414b3f4ceb5b5b88 40420f0000000000 705d1e0000000000 00")
     assert the_swap(found).data == expected
 
 
-def test_exact_out_names_what_comes_out_and_the_most_that_goes_in() -> None:
+def test_exact_out_has_the_output_and_the_maximum_input() -> None:
     quote, found = steps(USDC, WSOL, Mode.EXACT_OUT)
     assert (quote.amount_out, quote.max_in) == (1_000_000, 2_010_000)
     expected = bytes.fromhex("414b3f4ceb5b5b88 40420f0000000000 90ab1e0000000000 02")
@@ -95,7 +95,7 @@ def test_vaults_and_mints_are_in_the_pools_order_in_both_directions(mint_in: str
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_paying_sol_wraps_the_most_that_may_go_in_and_unwraps_what_is_left(mode: Mode) -> None:
+def test_paying_sol_wraps_the_maximum_input_and_unwraps_the_rest(mode: Mode) -> None:
     quote, found = steps(WSOL, USDC, mode)
     wrapped = associated(PAYER, WSOL)
     target = associated(PAYER, USDC)

@@ -70,7 +70,7 @@ async def test_a_pool_is_refused_with_its_reason(changes: Any, error: type[Venue
         (2**64 - 1, Mode.EXACT_OUT, "price|more than"),
     ],
 )
-async def test_an_amount_that_the_pool_cannot_do_is_no_route(amount: int, mode: Mode, message: str) -> None:
+async def test_an_impossible_amount_is_no_route(amount: int, mode: Mode, message: str) -> None:
     with pytest.raises(NoRoute, match=message):
         await ask(
             chain_of(pool_of(data=at.RANGE)),
@@ -78,7 +78,7 @@ async def test_an_amount_that_the_pool_cannot_do_is_no_route(amount: int, mode: 
         )
 
 
-async def test_what_the_vault_does_not_hold_is_no_route() -> None:
+async def test_an_output_beyond_the_vaults_balance_is_no_route() -> None:
     data = pool_of()
     chain = changed(chain_of(data), at.around(data, (at.VAULT_AMOUNT, 1_000)))
     with pytest.raises(NoRoute, match=r"cannot pay .*: its vault holds 1000"):
@@ -142,7 +142,7 @@ async def test_a_pool_that_changed_into_another_is_searched_again() -> None:
         await venue.quote(SELL, DEADLINE)
 
 
-async def test_reasons_of_several_pools_are_reported_together_and_one_that_may_pass_decides() -> None:
+async def test_the_reasons_of_several_pools_form_one_error_and_a_retryable_kind_decides() -> None:
     limited = patched(pool_of(), (at.MODE_AT, b"\2"))
     closed = patched(pool_of(number=2), (at.STATUS_AT, b"\1"))
     with pytest.raises(NoRoute, match=r"disabled.*; .*rate limiter"):
@@ -171,7 +171,7 @@ async def test_a_pair_without_a_pool_is_no_route() -> None:
         await ask(chain_of(pool_of((WSOL, address(9)))))
 
 
-async def test_what_the_node_raises_goes_on_as_it_is() -> None:
+async def test_errors_of_the_node_pass_through_unchanged() -> None:
     chain = chain_of(pool_of())
     venue = meteora(chain)
     for error in (RateLimited("slow down"), Unreachable("gone")):

@@ -184,7 +184,7 @@ async def test_only_the_deepest_pools_are_priced_and_their_accounts_fit_into_one
     assert len(chain.read[-1]) == 3 + 3 * MAX_POOLS <= 100
 
 
-async def test_pools_that_are_named_are_the_only_ones_and_nothing_is_searched() -> None:
+async def test_configured_pools_are_the_only_ones_and_replace_the_search() -> None:
     chain = chain_of(
         pool_of(), pool_of(number=2, data=patched(at.ONLY_B, (8, 30_000_000))), pool_of((USDC, address(9)), 3)
     )

@@ -158,10 +158,10 @@ def test_the_surcharge_of_mock_meteora_follows_how_fast_the_market_moves() -> No
         _, meteora = venue(MockMeteora, replace_options(drift_ppm=drift_ppm))
         return [fee.numerator() for step in range(0, 3_600, 60) if (fee := meteora.pool(SOL_USDC, step).dynamic_fee)]
 
-    still = surcharges(0)
+    motionless = surcharges(0)
     calm = surcharges(5_000)
     wild = surcharges(200_000)
-    assert set(still) == {0}
+    assert set(motionless) == {0}
     assert 0 < max(calm) < max(wild)
     most = replace(mock_meteora.DYNAMIC_FEE, volatility_accumulator=350_000).numerator()
     assert max(wild) == most

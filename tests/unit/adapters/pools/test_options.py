@@ -38,7 +38,7 @@ def opened(venue: type[Any], node: str, **environ: str) -> Any:
 
 
 @each_venue
-def test_nothing_set_is_the_cluster_of_the_node(venue: type[Any]) -> None:
+def test_without_settings_the_cluster_of_the_node_decides(venue: type[Any]) -> None:
     for cluster, deployment in DEPLOYMENTS[venue].items():
         found = opened(venue, cluster)
         assert (found.program_id, found.configs) == (deployment.program, deployment.configs)
@@ -122,7 +122,7 @@ def test_lists_are_by_comma_each_entry_once(venue: type[Any]) -> None:
         ("QUOTE_MAX_SLOTS", "-1", "must be a whole number from 0 to 1000, not '-1'"),
     ],
 )
-def test_what_cannot_be_is_refused_by_the_variables_name(venue: type[Any], name: str, value: str, problem: str) -> None:
+def test_an_invalid_value_is_refused_with_its_variable(venue: type[Any], name: str, value: str, problem: str) -> None:
     with pytest.raises(ValidationError):
         venue.read_options({venue.options_prefix + name: value})
     with pytest.raises(AdapterLoadError, match=f"{venue.options_prefix}{name}:? .*{problem}"):

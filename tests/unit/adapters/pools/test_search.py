@@ -11,25 +11,25 @@ from dexexec_adapters.pools import search as pool_search
 from dexexec_adapters.pools.search import PoolCache, discover, read_existing
 from tests.support.raydium_accounts import RecordedChain, address
 
-OURS = address(200)
-OTHER = address(201)
+PROGRAM_ID = address(200)
+OTHER_ID = address(201)
 FILTERS = AccountFilters(3, ((1, b"xy"),))
 
 
 class Searches:
-    """A search that a test lets end."""
+    """A search that waits until the test opens its gate."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.keys: list[str] = []
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 
     async def __call__(self, key: str) -> list[str]:
-        self.asked.append(key)
+        self.keys.append(key)
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return [f"{key} {len(self.asked)}"]
+        return [f"{key} {len(self.keys)}"]
 
 
 async def test_concurrent_callers_share_one_search_and_later_ones_its_answer() -> None:
@@ -47,7 +47,7 @@ async def test_concurrent_callers_share_one_search_and_later_ones_its_answer() -
     assert await cache.get("a") == ("a 3",), "older than allowed"
 
 
-async def test_an_error_goes_to_those_who_wait_and_is_not_remembered() -> None:
+async def test_an_error_is_raised_to_all_waiting_callers_and_not_cached() -> None:
     search = Searches()
     search.error = Unreachable("down")
     search.gate.set()
@@ -58,7 +58,7 @@ async def test_an_error_goes_to_those_who_wait_and_is_not_remembered() -> None:
     assert await cache.get("a") == ("a 2",)
 
 
-async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_search_of_the_others() -> None:
     search = Searches()
     cache = PoolCache(search, ManualClock().monotonic, 10.0)
     hurried = asyncio.create_task(cache.get("a"))
@@ -71,7 +71,7 @@ async def test_who_stops_waiting_does_not_stop_the_search_for_the_others() -> No
     assert await patient == ("a 1",)
 
 
-async def test_what_is_forgotten_is_looked_for_again_but_a_running_search_goes_on() -> None:
+async def test_a_forgotten_pair_is_searched_again_but_a_running_search_continues() -> None:
     search = Searches()
     cache = PoolCache(search, ManualClock().monotonic, 10.0)
     first = asyncio.create_task(cache.get("a"))
@@ -92,7 +92,7 @@ async def test_only_so_many_are_remembered_the_oldest_go_first(monkeypatch: pyte
     cache = PoolCache(search, ManualClock().monotonic, 10.0)
     for key in ("a", "b", "c", "b", "a"):
         await cache.get(key)
-    assert search.asked == ["a", "b", "c", "a"]
+    assert search.keys == ["a", "b", "c", "a"]
 
 
 async def test_closing_ends_searches_that_still_run() -> None:
@@ -108,18 +108,18 @@ async def test_closing_ends_searches_that_still_run() -> None:
 # ---- on chain --------------------------------------------------------------------------------------------------------
 
 HELD = {
-    address(1): Account(OURS, 1, b"axy"),
-    address(2): Account(OURS, 1, b"bxy"),
-    address(3): Account(OURS, 1, b"bxz"),
-    address(4): Account(OTHER, 1, b"axy"),
+    address(1): Account(PROGRAM_ID, 1, b"axy"),
+    address(2): Account(PROGRAM_ID, 1, b"bxy"),
+    address(3): Account(PROGRAM_ID, 1, b"bxz"),
+    address(4): Account(OTHER_ID, 1, b"axy"),
 }
 
 
 async def test_a_search_gives_the_programs_accounts_that_suit() -> None:
     chain = RecordedChain(HELD)
-    assert set(await discover(chain, OURS, [FILTERS], [address(1)])) == {address(1), address(2)}
+    assert set(await discover(chain, PROGRAM_ID, [FILTERS], [address(1)])) == {address(1), address(2)}
     both = [FILTERS, AccountFilters(3, ((1, b"xz"),))]
-    assert set(await discover(chain, OURS, both, [])) == {address(1), address(2), address(3)}
+    assert set(await discover(chain, PROGRAM_ID, both, [])) == {address(1), address(2), address(3)}
     assert chain.read == [], "nothing was guessed"
 
 
@@ -129,19 +129,19 @@ async def test_where_nodes_do_not_search_derived_addresses_are_looked_at_with_th
 ) -> None:
     chain = RecordedChain(HELD, searching=kind("getProgramAccounts is not done here"))
     derived = [address(number) for number in (1, 3, 4, 5)]
-    assert set(await discover(chain, OURS, [FILTERS], derived)) == {address(1)}
+    assert set(await discover(chain, PROGRAM_ID, [FILTERS], derived)) == {address(1)}
 
 
-async def test_without_derived_addresses_a_search_that_fails_is_not_taken_for_nothing_found() -> None:
+async def test_without_derived_addresses_a_failed_search_is_an_error() -> None:
     chain = RecordedChain(HELD, searching=Unreachable("no search"))
     with pytest.raises(Unreachable, match="no search"):
-        await discover(chain, OURS, [FILTERS], [])
+        await discover(chain, PROGRAM_ID, [FILTERS], [])
 
 
 async def test_a_node_that_is_down_is_unavailable() -> None:
     chain = RecordedChain(HELD, searching=Unreachable("no search"), reading=Unreachable("down"))
     with pytest.raises(Unreachable, match="down"):
-        await discover(chain, OURS, [FILTERS], [address(1)])
+        await discover(chain, PROGRAM_ID, [FILTERS], [address(1)])
 
 
 async def test_many_accounts_are_read_in_as_few_questions_as_nodes_allow() -> None:

@@ -61,7 +61,9 @@ async def test_a_deployed_program_is_found_in_one_question(venue: Any, loader: s
 
 @each_venue
 @pytest.mark.parametrize("there", [None, Account(SYSTEM, 1, b""), Account(address(5), 1, bytes(36))])
-async def test_a_program_of_another_cluster_is_refused_with_what_to_set(venue: Any, there: Account | None) -> None:
+async def test_a_program_of_another_cluster_is_refused_with_the_variable_to_set(
+    venue: Any, there: Account | None
+) -> None:
     chain = RecordedChain({} if there is None else {address(7): there})
     with pytest.raises(Unsupported) as refused:
         await venue(chain, node="devnet", program_id=address(7)).prepare()
@@ -78,7 +80,7 @@ async def test_where_the_cluster_has_no_name_or_is_a_localnet_the_refusal_names_
 
 
 @each_venue
-async def test_pools_that_are_named_have_to_be_there_and_the_programs(venue: Any) -> None:
+async def test_configured_pools_must_exist_and_belong_to_the_program(venue: Any) -> None:
     await venue(deployed(venue), pools=POOL).prepare()
     variable = f"DEXEXEC_{venue.__name__.upper()}_POOLS"
     with pytest.raises(BadAnswer, match=f"{variable}: there is no pool {address(9)}"):
@@ -97,7 +99,7 @@ async def test_pools_that_are_named_have_to_be_there_and_the_programs(venue: Any
         (meteora, "configs", f"the config {WSOL} belongs to"),
     ],
 )
-async def test_configs_that_are_named_have_to_be_there_and_the_programs(venue: Any, option: str, problem: str) -> None:
+async def test_configured_configs_must_exist_and_belong_to_the_program(venue: Any, option: str, problem: str) -> None:
     [named] = [one for one in (address(9), POOL, WSOL) if one in problem]
     with pytest.raises(BadAnswer, match=f"DEXEXEC_{venue.__name__.upper()}_{option.upper()}: {problem}"):
         await venue(deployed(venue), **{option: named}).prepare()
@@ -128,7 +130,7 @@ async def test_a_node_that_is_down_is_reported(venue: Any) -> None:
 
 
 @each_venue
-async def test_a_named_pool_that_is_gone_does_not_hide_the_others(venue: Any) -> None:
+async def test_a_missing_configured_pool_does_not_hide_the_others(venue: Any) -> None:
     quote = await venue(deployed(venue), pools=f"{address(9)},{POOL}").quote(SELL, 1.0)
     assert quote.route == (POOL,)
     with pytest.raises(BadAnswer, match=f"there is no pool {address(9)}"):

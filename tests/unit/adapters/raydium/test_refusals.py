@@ -111,7 +111,7 @@ async def test_a_bound_that_does_not_fit_into_the_instruction_is_not_quoted() ->
         await quoted(venue_on(accounts), replace(fits, slippage_bps=30_000))
 
 
-async def test_reasons_of_several_pools_are_reported_together_and_what_may_pass_comes_first() -> None:
+async def test_the_reasons_of_several_pools_form_one_error_with_a_retryable_kind_first() -> None:
     accounts = pool_accounts(POOL, patched(POOL_DATA, (389, b"\x03\x01")))
     for number in (2, 3, 4):
         accounts |= pool_accounts(address(number), pool_of((MINT_0, MINT_1), number, (329, b"\x04")))
@@ -167,12 +167,12 @@ async def test_a_node_that_is_down_is_reported() -> None:
 )
 def test_the_programs_numbers_are_explained(number: int, error: type[VenueError], meaning: str) -> None:
     venue = raydium(RecordedChain({}))
-    told = venue.explain(
+    explained = venue.explain(
         ProgramFailure(index=3, program=PROGRAM, custom=number, text=f"custom program error: {number:#x}")
     )
-    assert type(told) is error
-    assert meaning in str(told)
-    assert f"{number:#x}" in str(told)
+    assert type(explained) is error
+    assert meaning in str(explained)
+    assert f"{number:#x}" in str(explained)
     assert venue.explain(ProgramFailure(index=3, program=TOKEN, custom=number, text="another program's number")) is None
 
 

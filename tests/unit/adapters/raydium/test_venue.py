@@ -81,7 +81,7 @@ async def test_a_quote_is_of_one_answer_of_the_node_and_has_its_slot() -> None:
 
 
 @pytest.mark.parametrize("skew", [-65, 65])
-async def test_a_pool_opens_by_the_chains_clock_and_not_by_ours(skew: int) -> None:
+async def test_a_pool_opens_by_the_chains_clock_not_by_the_process_clock(skew: int) -> None:
     opens = OPEN_MS // 1000
     clock = ManualClock(OPEN_MS + skew * 1000)
     accounts = pool_accounts(POOL, patched(POOL_DATA, (373, opens)))
@@ -139,9 +139,9 @@ async def test_of_very_many_pools_the_deepest_are_priced_in_one_answer() -> None
     accounts |= {mint: mint_account(TOKEN_2022) for mint in (MINT_0, MINT_1)}
     chain = RecordedChain(accounts)
     await quoted(raydium(chain, ManualClock(OPEN_MS)))
-    [asked] = chain.read
-    assert {address(200 - number) for number in range(MAX_POOLS + 1, 2 * MAX_POOLS + 1)} <= set(asked)
-    assert not {address(200 - number) for number in range(1, MAX_POOLS + 1)} & set(asked)
+    [addresses] = chain.read
+    assert {address(200 - number) for number in range(MAX_POOLS + 1, 2 * MAX_POOLS + 1)} <= set(addresses)
+    assert not {address(200 - number) for number in range(1, MAX_POOLS + 1)} & set(addresses)
 
 
 # ---- where pools are -------------------------------------------------------------------------------------------------
