@@ -75,11 +75,11 @@ class Presenter:
     def size(self, order: Order, suggested: SuggestedSize | None) -> str:
         """A sentence with the size that an order could have that is too large."""
         if suggested is None:
-            return "no size was found that is within it"
+            return "no smaller size within the limit was found"
         swap = order.swap
         mint = swap.mint_in if order.mode is Mode.EXACT_IN else swap.mint_out
         amount = amount_text(suggested.amount, mint, self._tokens.get(mint))
-        return f"{amount} would be within it, as {suggested.venue} quotes"
+        return f"{amount} would be within the limit, by a quote of {suggested.venue}"
 
     def shortfall(self, shortfall: Shortfall) -> str:
         """A sentence with what the wallet lacks because of other open attempts."""
@@ -88,9 +88,8 @@ class Presenter:
         needed = amount_text(shortfall.needed, mint, token)
         balance = amount_text(shortfall.balance, mint, token)
         reserved = amount_text(shortfall.reserved, mint, token)
-        orders = "1 order" if shortfall.orders == 1 else f"{shortfall.orders} orders"
-        available = f"of the {balance} that the wallet can spend {orders} in flight may take {reserved}"
-        return f"{needed} are needed, and {available}"
+        orders = "1 other order" if shortfall.orders == 1 else f"{shortfall.orders} other orders"
+        return f"{needed} are needed; the wallet can spend {balance}, of which {orders} may still take {reserved}"
 
     def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
         """Whether a fill keeps the order's bound, and the bound that its transaction carried, if that is known."""

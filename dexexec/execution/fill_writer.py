@@ -21,7 +21,7 @@ from dexexec.store import Attempt, Resolution, Store
 
 UNCONFIRMED = "un-confirmed"
 """The reason of the event when the chain took a confirmed swap back."""
-FOUND_LATE = "this attempt was proven gone, and is on chain all the same"
+FOUND_LATE = "this attempt was proven to have expired, but it is on the chain"
 AttemptView = Mapping[str, object]
 """An attempt as clients see it in the order."""
 

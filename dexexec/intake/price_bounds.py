@@ -90,9 +90,11 @@ def _by_price(price: Decimal, swap: Swap, fields: Fields) -> ClientBound | None:
     scaled = Fraction(price) * Fraction(10) ** (swap.output.decimals - swap.input.decimals)
     base = amount_at(scaled, swap.amount, given_in_output=swap.counted == swap.output, mode=swap.mode)
     if not 0 < base <= U64_MAX:
-        far = "more than a token account can hold" if base else "less than one base unit"
+        limit = "more than a token account can hold" if base else "less than one base unit"
         fields.wrong(
-            LIMIT_PRICE, f"makes of the amount {far}", f"a price of one {swap.input.symbol} in {swap.output.symbol}"
+            LIMIT_PRICE,
+            f"makes the other amount {limit}",
+            f"a price of one {swap.input.symbol} in {swap.output.symbol}",
         )
         return None
     # The default precision of 28 digits would round the canonical text of a long price.

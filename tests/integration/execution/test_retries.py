@@ -190,7 +190,7 @@ async def test_an_order_that_is_too_large_for_every_pool_fails_at_once(scripted_
         assert statuses_of(events) == ["pending", "routing", "failed"]
         assert events[-1].detail["reason"] == "price-impact"
         assert "99.995 %" in str(events[-1].detail["detail"])
-        assert "no size was found that is within it" in str(events[-1].detail["detail"])
+        assert "no smaller size within the limit was found" in str(events[-1].detail["detail"])
 
 
 async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(
@@ -208,4 +208,4 @@ async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(
         words = str(events[-1].detail["detail"])
         assert "the swap would move the price by 10.0001 %, and 1 % is allowed" in words
         assert "0.000908" in words
-        assert words.endswith("SOL would be within it, as a quotes")
+        assert words.endswith("SOL would be within the limit, by a quote of a")

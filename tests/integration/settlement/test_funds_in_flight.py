@@ -112,7 +112,7 @@ async def test_promise_16_what_others_may_spend_is_shown_and_waited_for_before_i
             view = await b.view(order_id)
             assert (view["failureReason"], view["attempts"]) == ("insufficient-funds", [])
             [waits] = [one for one in view["events"] if "waitMs" in one]
-            words = "80 USDC are needed, and of the 100 USDC that the wallet can spend 1 order in flight may take"
+            words = "80 USDC are needed; the wallet can spend 100 USDC, of which 1 other order may still take"
             assert (waits["status"], waits["detail"]) == ("building", f"{words} 80 USDC")
             assert view["events"][-1]["detail"] == waits["detail"]
             assert 0 < waits["waitMs"] <= 3_000

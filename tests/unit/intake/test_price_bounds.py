@@ -59,12 +59,12 @@ def test_a_slippage_beside_a_bound_may_tighten_it_and_the_default_one_may_not() 
         (
             {"limitPrice": "1" + "0" * 30},
             FieldProblem(
-                "limitPrice", "makes of the amount more than a token account can hold", "a price of one SOL in USDC"
+                "limitPrice", "makes the other amount more than a token account can hold", "a price of one SOL in USDC"
             ),
         ),
         (
             {"mode": "exactOut", "limitPrice": "1" + "0" * 30},
-            FieldProblem("limitPrice", "makes of the amount less than one base unit", "a price of one SOL in USDC"),
+            FieldProblem("limitPrice", "makes the other amount less than one base unit", "a price of one SOL in USDC"),
         ),
         (
             {"maxPriceImpactBps": 10_001},
