@@ -47,7 +47,7 @@ async def test_200_orders_of_20_clients_all_end_and_every_event_is_seen(
         say(f"{dict(verdict.statuses)}, {verdict.swaps} swaps")
         agree(seen, database_address)
         for events in seen.values():
-            check_story(events)
+            check_history(events)
         assert verdict.statuses["confirmed"] > 150
         venues = Counter(events[-1]["venue"] for events in seen.values() if events[-1]["status"] == "confirmed")
         assert sorted(map(str, venues)) == ["mock-meteora", "mock-raydium"], "each must have been the best at times"
@@ -55,7 +55,7 @@ async def test_200_orders_of_20_clients_all_end_and_every_event_is_seen(
     assert service.stop() == 0
 
 
-def check_story(events: list[Event]) -> None:
+def check_history(events: list[Event]) -> None:
     """The events of one order, as a socket saw them."""
     statuses = [Status(str(event["status"])) for event in events]
     assert statuses[0] is Status.PENDING

@@ -121,7 +121,7 @@ async def survive(
         before = [FILLS] if case.drained else []
         clients = asyncio.create_task(post_and_follow(calls, watch, ORDERS, refusals, before))
         stack.callback(clients.cancel)
-        assert await victim.told() == "struck"
+        assert await victim.reported() == "struck"
         if case.fault is Fault.KILL:
             assert await victim.ended() == -9
         if case.fault is not Fault.RAISE or case.at in ENDS_THE_PROCESS:

@@ -23,7 +23,7 @@ from tests.support.service.client import http
 from tests.support.service.promise_checks import agree, check_promises, rows
 
 CASE_SECONDS = 40.0
-STANDS_STILL = [Failpoint.QUOTED, Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.PROVEN]
+FREEZES_AT = [Failpoint.QUOTED, Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.PROVEN]
 """Where the first process holds the order; after each comes a write or a send."""
 IS_HELD = [Failpoint.CLAIMED, Failpoint.PROVEN]
 SENT = "SELECT signature, sent_height FROM simulated_swaps ORDER BY signature"
@@ -58,11 +58,11 @@ async def survive(servers: Servers, case: Case) -> None:
         watch = Follower(lambda: serving[-1].url)
         clients = asyncio.create_task(post_and_follow(calls, watch, [FILLS]))
         stack.callback(clients.cancel)
-        assert await zombie.told() == "struck"
+        assert await zombie.reported() == "struck"
         other = await stack.enter_async_context(service(environment, [Strike(case.other, Fault.HOLD)]))
         serving.append(other)
         watch.hang_up()
-        assert await other.told() == "struck"
+        assert await other.reported() == "struck"
         before = sent(address)
         await changes_nothing(address, zombie.go_on, 2)
         if case.zombie is not Failpoint.SENDING:  # there it had looked at its lease: what it sends is on record
@@ -81,4 +81,4 @@ async def test_a_worker_that_wakes_while_another_has_its_order_writes_nothing_an
     servers: Servers,
 ) -> None:
     """Promise 10."""
-    await all_survive([Case(*places) for places in product(STANDS_STILL, IS_HELD)], partial(survive, servers))
+    await all_survive([Case(*places) for places in product(FREEZES_AT, IS_HELD)], partial(survive, servers))

@@ -39,11 +39,11 @@ async def test_promise_16_an_attempt_that_does_not_fit_beside_others_writes_noth
         worker = await store.begin("w", 20)
         await submitted(store, worker, spends(80))
         second = await claimed_by(store, worker, await one_order(store))
-        told = len(announced)
+        reported = len(announced)
         with pytest.raises(FundsReservedError) as caught:
             await record(store, second, spends(30))
         assert caught.value.shortfall == Shortfall(mint=USDC, needed=30, balance=100, reserved=80, orders=1)
-        assert len(announced) == told
+        assert len(announced) == reported
         assert await store.versions([second.order.id]) == {second.order.id: 1}
         assert await record(store, second, spends(20)), "what fits is recorded, under the same claim"
         assert await store.reserved("wallet", 10) == {USDC: 100, LAMPORTS: 10}

@@ -113,37 +113,37 @@ class Outside:
             if order["status"] != "confirmed":
                 tally.counts[f"failed {order['failureReason']}"] += 1
                 continue
-            told = told_of(order)
-            [pool] = told["route"]
+            reported = quote_and_fill(order)
+            [pool] = reported["route"]
             if pool not in of_pool:
                 named = await self.signatures(key(pool))
                 of_pool[pool] = [one for one in named if one in landed]
-            alone = self._alone(order, told, of_pool[pool], landed)
-            self._compare(order, told, landed[str(order["txHash"])], alone=alone)
+            alone = self._alone(order, reported, of_pool[pool], landed)
+            self._compare(order, reported, landed[str(order["txHash"])], alone=alone)
             tally.counts[f"{order['venue']} {order['side']} {order['mode']}"] += 1
-            tally.equal += told["realised"] == told["quoted"]
-            tally.moved += told["realised"] != told["quoted"]
+            tally.equal += reported["realised"] == reported["quoted"]
+            tally.moved += reported["realised"] != reported["quoted"]
         return tally
 
-    def _alone(self, order: Order, told: dict[str, Any], swaps: Sequence[str], landed: dict[str, Move]) -> bool:
+    def _alone(self, order: Order, reported: dict[str, Any], swaps: Sequence[str], landed: dict[str, Move]) -> bool:
         """Whether no other swap of its pool landed between its quote and itself."""
         earlier = takewhile(lambda one: one != order["txHash"], swaps)
-        return not any(landed[one].slot > told["contextSlot"] for one in earlier)
+        return not any(landed[one].slot > reported["contextSlot"] for one in earlier)
 
-    def _compare(self, order: Order, told: dict[str, Any], move: Move, *, alone: bool) -> None:
+    def _compare(self, order: Order, reported: dict[str, Any], move: Move, *, alone: bool) -> None:
         mint_in, mint_out = order["inputMint"], order["outputMint"]
         if order["side"] == "sell":
             mint_in, mint_out = mint_out, mint_in
-        paid, received = told["realised"]
+        paid, received = reported["realised"]
         assert move.moved == {mint_in: -paid, mint_out: received}, (order, move)
-        assert told["slot"] == move.slot
-        assert (paid, received) == told["quoted"] or not alone, f"nobody came in between: {order}"
+        assert reported["slot"] == move.slot
+        assert (paid, received) == reported["quoted"] or not alone, f"nobody came in between: {order}"
         if order["mode"] == "exactIn":
-            assert paid == told["quoted"][0]
-            assert received >= told["minOut"]
+            assert paid == reported["quoted"][0]
+            assert received >= reported["minOut"]
         else:
-            assert received == told["quoted"][1]
-            assert paid <= told["maxIn"]
+            assert received == reported["quoted"][1]
+            assert paid <= reported["maxIn"]
 
     async def _move(self, signature: str) -> Move | None:
         """None for another fee payer."""
@@ -172,7 +172,7 @@ class Outside:
         return Move(signature, answer.value.slot, meta.err is not None, meta.fee, change)
 
 
-def told_of(order: Order) -> dict[str, Any]:
+def quote_and_fill(order: Order) -> dict[str, Any]:
     """The quote and the fill that a confirmed order reports."""
     [quote] = [one["quote"] for one in order["attempts"] if one["txHash"] == order["txHash"]]
     fill = order["fill"]

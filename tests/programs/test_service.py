@@ -36,7 +36,7 @@ async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_we
             await followed(url, serial)
             orders = await read(calls, url, serial)
             tally = await independent.check(orders)
-            told(f"seed {seed}, one after the other", tally)
+            reported(f"seed {seed}, one after the other", tally)
             assert (tally.equal, tally.moved) == (len(serial), 0), tally
 
             crowd: list[str] = []
@@ -47,7 +47,7 @@ async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_we
                 crowd += batch
             orders += await read(calls, url, crowd)
             both = await independent.check(orders)
-            told(f"seed {seed}, and with many at once", both)
+            reported(f"seed {seed}, and with many at once", both)
             check_venues(orders)
             assert both.equal + both.moved >= len(orders) * 9 // 10, both
             moves = await independent.moves()
@@ -56,7 +56,7 @@ async def test_orders_in_sequence_realise_their_quotes_and_in_flight_all_that_we
             assert after == before, "a token appeared, or vanished"
 
 
-def told(what: str, tally: Tally) -> None:
+def reported(what: str, tally: Tally) -> None:
     """For people."""
     say(f"{what}: equal {tally.equal}, moved {tally.moved}, {dict(sorted(tally.counts.items()))}")
 

@@ -139,7 +139,7 @@ class SimulatedNode:
         return {"result": signature}
 
     def _result(self, method: str, params: Sequence[Any], slot: int) -> Any:
-        told = slot + self._ahead()
+        reported = slot + self._ahead()
         match method:
             case "getGenesisHash":
                 return FOREIGN if Lie.FOREIGN in self.lies else GENESIS
@@ -150,23 +150,26 @@ class SimulatedNode:
             case "getLatestBlockhash":
                 last = height_of(slot) + self._ahead() + VALID_FOR + (self._low if Lie.LAST_VALID in self.lies else 0)
                 value = {"blockhash": hash_of(slot - 140 if Lie.OLD_HASH in self.lies else slot)}
-                return {"context": {"slot": told}, "value": {**value, "lastValidBlockHeight": max(0, last)}}
+                return {"context": {"slot": reported}, "value": {**value, "lastValidBlockHeight": max(0, last)}}
             case "getSignatureStatuses":
                 signatures, how = params
                 history = how["searchTransactionHistory"]
-                return {"context": {"slot": told}, "value": [self._status(one, slot, history) for one in signatures]}
+                return {
+                    "context": {"slot": reported},
+                    "value": [self._status(one, slot, history) for one in signatures],
+                }
             case "getTransaction":
                 return self._transaction(params[0], slot)
         raise AssertionError(f"nobody asks for {method}")
 
     def _epoch(self, slot: int) -> dict[str, int]:
         root = slot if {Lie.FINALIZED, Lie.FAILED} <= self.lies else slot - FINALITY
-        told, height = root + self._ahead(), height_of(root) + self._ahead()
+        reported, height = root + self._ahead(), height_of(root) + self._ahead()
         if Lie.SLOT_FOR_HEIGHT in self.lies:
-            height = told
+            height = reported
         if Lie.HEIGHT in self.lies:
             height += self._high
-        return {"absoluteSlot": told, "blockHeight": height}
+        return {"absoluteSlot": reported, "blockHeight": height}
 
     def _found(self, signature: str, slot: int) -> OnChainPeriod | None:
         """Its answer about a signature."""

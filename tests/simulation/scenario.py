@@ -273,14 +273,14 @@ class Scenario:
     def run(self) -> ScenarioResult:
         """Run it from the beginning to the checks."""
         try:
-            return self._told()
+            return self._reported()
         except BaseException as error:
             error.add_note(f"in the scenario of seed {self.seed}")
             raise
         finally:
             self._close()
 
-    def _told(self) -> ScenarioResult:
+    def _reported(self) -> ScenarioResult:
         healing = 0.0
         try:
             healing = self.loop.run(self._drive())

@@ -32,7 +32,7 @@ def lines() -> list[str]:
 
 
 @asynccontextmanager
-async def telling_queue(url: str, prefix: str, lines: list[str]) -> AsyncIterator[tuple[Queue, redis.asyncio.Redis]]:
+async def reporting_queue(url: str, prefix: str, lines: list[str]) -> AsyncIterator[tuple[Queue, redis.asyncio.Redis]]:
     async with open_redis(url) as client, open_redis(url) as blocking:
         queue = Queue(client, blocking, prefix, lines.append)
         await queue.prepare()
@@ -54,7 +54,7 @@ async def passes(queue: Queue) -> bool:
 async def test_promise_6_keys_of_a_wrong_type_are_recreated_by_every_operation(
     servers: Servers, redis_prefix: str, lines: list[str], first: str
 ) -> None:
-    async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
+    async with reporting_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
         await queue.enqueue([uuid4()])
         [entry] = await queue.lease("a", 1, 100)
         calls = {
@@ -78,7 +78,7 @@ async def test_promise_6_keys_of_a_wrong_type_are_recreated_by_every_operation(
 async def test_a_stream_that_takes_no_more_entries_is_recreated(
     servers: Servers, redis_prefix: str, lines: list[str]
 ) -> None:
-    async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
+    async with reporting_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
         last = f"{2**64 - 1}-{2**64 - 1}"
         await client.xadd(queue.work, {"id": str(uuid4())}, id=last)
         await queue.ack(await queue.lease("a", 1, 100))
@@ -89,7 +89,7 @@ async def test_a_stream_that_takes_no_more_entries_is_recreated(
 async def test_entries_without_an_order_are_removed_and_the_others_are_leased(
     servers: Servers, redis_prefix: str, lines: list[str]
 ) -> None:
-    async with telling_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
+    async with reporting_queue(servers.redis_url, redis_prefix, lines) as (queue, client):
         order_id = uuid4()
         for name, value in (("id", b"no id"), ("other", b"field"), ("id", b"\xff" * 36), ("id", b"x" * 1_000_000)):
             await client.xadd(queue.work, {name: value})

@@ -34,8 +34,8 @@ async def test_a_swap_whose_answer_was_lost_or_wrong_is_not_swapped_twice(
         order_id = await b.post()
         await b.at.set_faults(answers=wrong_answers(answer, "sendTransaction", requests=1, execute=True))
         async with b.working():
-            told = await b.settled(order_id)
-        assert told == ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
+            reported = await b.settled(order_id)
+        assert reported == ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
         await only_attempt(b, order_id)
 
 
@@ -79,9 +79,9 @@ async def test_a_swap_that_lands_after_its_orders_deadline_is_no_expired_order(o
         order_id = await b.post(new_order(deadline_ms=20_000))
         begun = b.at.clock.monotonic()
         async with b.working():
-            told = await b.settled(order_id)
+            reported = await b.settled(order_id)
         assert b.at.clock.monotonic() - begun > 40, "seconds: well past the deadline"
-        assert "expired" not in told
+        assert "expired" not in reported
         await only_attempt(b, order_id)
 
 
@@ -92,8 +92,8 @@ async def test_an_error_on_chain_is_reported_with_its_proof_and_the_order_goes_o
         b.at.request_log.before["sendTransaction"] = b.at.burn_dollars
         order_id = await b.post(new_order(side=Side.SELL, amount="2", deadline_ms=LONG_MS))
         async with b.working():
-            told = await b.settled(order_id)
-        assert "failed" not in told
+            reported = await b.settled(order_id)
+        assert "failed" not in reported
         view = await b.executed_once(order_id)
         failed, landed = view["attempts"]
         assert [failed["outcome"], landed["outcome"]] == ["failed", "landed"]

@@ -63,6 +63,6 @@ async def test_submitted_has_the_priority_fee_and_whether_the_cap_binds(
         async with b.working():
             await b.settled(order_id)
         view = await b.view(order_id)
-        told = {"price": 7, "cap": 7, "market": 5_000, "capped": True}
+        reported = {"price": 7, "cap": 7, "market": 5_000, "capped": True}
         [submitted] = [event for event in view["events"] if event["status"] == "submitted"]
-        assert submitted["priorityFee"] == view["attempts"][0]["quote"]["priorityFee"] == told
+        assert submitted["priorityFee"] == view["attempts"][0]["quote"]["priorityFee"] == reported

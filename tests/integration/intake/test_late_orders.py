@@ -51,10 +51,10 @@ class Outside:
         (count,) = await cursor.fetchone() or (0,)
         return int(str(count))
 
-    async def somebody_waits(self) -> bool:
+    async def one_waits(self) -> bool:
         return await self.waiting() > 0
 
-    async def nobody_waits(self) -> bool:
+    async def none_waits(self) -> bool:
         return await self.waiting() == 0
 
     async def pass_time(self, seconds: float) -> None:
@@ -118,7 +118,7 @@ async def test_who_was_refused_while_another_batch_was_written_is_not_stored(dat
         first = new_order()
         async with others.locked():
             storing = asyncio.create_task(store.create(first, answer_by=CLOCK.monotonic() + LATE))
-            await until(others.somebody_waits)
+            await until(others.one_waits)
             ids = await asyncio.gather(*(create_soon(store, new_order()) for _ in range(20)))
             assert set(ids) == {None}, "nothing of theirs was sent"
         await storing
@@ -136,7 +136,7 @@ async def test_a_statement_ends_with_the_time_of_those_who_wait_for_it(
             before = {(await store.create(new_order())).order_id} if prepared else set()
             async with others.locked():
                 await create_soon(store, new_order())
-                await until(others.nobody_waits)
+                await until(others.none_waits)
             last = await store.create(new_order())
             assert set(await others.stored()) == before | {last.order_id}
 
@@ -151,7 +151,7 @@ async def test_a_statement_that_was_not_cancelled_stores_nothing_that_is_too_lat
         late, patient = request(SOON, key="k"), request(LATE, key="another")
         async with others.locked():
             creating = asyncio.create_task(statements.create(database, [late, patient], None, CLOCK))
-            await until(others.somebody_waits)
+            await until(others.one_waits)
             await others.pass_time(2 * SOON)
         stored = await creating
         assert [type(answer) for answer in stored.answers] == [UnavailableError, Created]
@@ -171,7 +171,7 @@ async def test_what_is_being_written_when_its_client_goes_may_be_stored_and_is_t
             dispatcher.serve(worker.id)
             async with others.locked():
                 creating = asyncio.create_task(store.create(order))
-                await until(others.somebody_waits)
+                await until(others.one_waits)
                 creating.cancel()
             await until(lambda: dispatcher.taken)
             assert [one.order.id for one in dispatcher.taken] == [order.id]
@@ -188,7 +188,7 @@ async def test_the_wait_for_a_lock_and_the_time_before_it_count_towards_the_dead
         async with others.locked():
             now = CLOCK.monotonic()
             creating = asyncio.create_task(store.create(order, read_at=now - 20, answer_by=now + LATE))
-            await until(others.somebody_waits)
+            await until(others.one_waits)
             await others.pass_time(0.2)
         await creating
         assert (await others.stored())[order.id] < timedelta(seconds=60 - 20 - 0.2)
@@ -221,7 +221,7 @@ async def test_a_step_whose_writer_was_stopped_is_not_written_after(database_add
         await store.advance(step(written, 1, *ROUTED))  # a connection knows the statement
         async with others.locked():
             first = asyncio.create_task(store.advance(step(written, 3, *ROUTED)))
-            await until(others.somebody_waits)
+            await until(others.one_waits)
             second = asyncio.create_task(store.advance(step(stopped, 1, *ROUTED)))
             await asyncio.sleep(0)
             second.cancel()
@@ -265,14 +265,14 @@ async def test_promise_1_of_all_who_heard_503_during_an_outage_none_has_an_order
         async with others.locked():
             await posts(range(8))
             assert len(answers) == 240
-            told = await others.clock()
+            reported = await others.clock()
         created = await until(lambda: _works(store))
         born = await others.stored()
         assert set(born) <= before | {UUID(error.order_id) for error in answers.values() if error.order_id} | {created}
         assert not [i for i, left in born.items() if i in answers and left > timedelta(seconds=5)]
-        await until(others.nobody_waits)
+        await until(others.none_waits)
         assert set(await others.stored()) - set(born) == set()
-        assert told < await others.clock()
+        assert reported < await others.clock()
 
 
 async def _works(store: Store) -> UUID | None:

@@ -69,8 +69,8 @@ async def test_two_attempts_of_one_order_come_back_as_one_order(database_address
         at.lands(AttemptId(order_id, 2))
         await at.permit()
         found = await at.read(order_id)
-        told = [(one["attempt"], one["outcome"]) for one in found["attempts"]]
-        assert (found["status"], told) == ("confirmed", [(1, "failed"), (2, "landed")])
+        reported = [(one["attempt"], one["outcome"]) for one in found["attempts"]]
+        assert (found["status"], reported) == ("confirmed", [(1, "failed"), (2, "landed")])
 
 
 async def test_an_attempt_that_looks_open_is_over_when_a_later_one_is_on_chain(database_address: Address) -> None:
@@ -81,8 +81,8 @@ async def test_an_attempt_that_looks_open_is_over_when_a_later_one_is_on_chain(d
         at.lands(AttemptId(claimed.order.id, 2))
         await at.permit()
         found = await at.read(claimed.order.id)
-        told = [(one["attempt"], one["outcome"]) for one in found["attempts"]]
-        assert (found["status"], told) == ("confirmed", [(1, "expired"), (2, "landed")])
+        reported = [(one["attempt"], one["outcome"]) for one in found["attempts"]]
+        assert (found["status"], reported) == ("confirmed", [(1, "expired"), (2, "landed")])
 
 
 async def test_transactions_in_the_record_are_left_alone(database_address: Address) -> None:

@@ -109,8 +109,8 @@ async def test_promise_5_a_swap_that_a_node_refused_before_is_looked_up_and_not_
         worker = await store.begin("w", 20)
         (claimed,) = await store.claim(worker.id, [order_id])
         await worker.end()
-    told = [(event.seq, event.status.value) for event in events[order_id]]
-    assert told[4:] == [(5, "routing"), (6, "building"), (7, "submitted")]
+    reported = [(event.seq, event.status.value) for event in events[order_id]]
+    assert reported[4:] == [(5, "routing"), (6, "building"), (7, "submitted")]
     assert claimed.attempt is not None
     assert (claimed.attempt.n, claimed.attempt.signed.signature) == (1, "refused")
     assert (claimed.order.status, claimed.order.version) == (Status.SUBMITTED, 7)

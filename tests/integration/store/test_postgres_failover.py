@@ -184,11 +184,11 @@ async def test_promise_15_sigterm_ends_every_phase_while_no_commit_is_acknowledg
 
             await until(wait_for_the_standby, pause=0.05)
 
-            async def told() -> bool:
+            async def reported() -> bool:
                 ready = await calls.get(f"{working.url}/readyz")
                 return ready.body["causes"] == {"postgres": "Postgres does not commit in time"}
 
-            await until(told, pause=0.05)
+            await until(reported, pause=0.05)
             begun = time.monotonic()
             processes = (working, registering, starting)
             codes = await asyncio.gather(*(asyncio.to_thread(process.stop) for process in processes))

@@ -95,10 +95,10 @@ async def test_more_orders_than_one_batch_are_archived_in_one_round(database_add
 
 
 async def test_old_orders_go_with_their_keys_and_younger_ones_stay(database_address: Address) -> None:
-    told = RecordingObserver()
+    reported = RecordingObserver()
     async with (
         open_archive_setup(database_address) as setup,
-        open_retention(database_address, days=30, observer=told) as retention,
+        open_retention(database_address, days=30, observer=reported) as retention,
     ):
         old = [await setup.confirmed(40, key="old"), await setup.failed(32, key="older")]
         young = [await setup.confirmed(29, key="young"), await setup.confirmed(0, key="new")]
@@ -110,7 +110,7 @@ async def test_old_orders_go_with_their_keys_and_younger_ones_stay(database_addr
         assert set(await setup.store.versions([*old, *young])) == set(young)
         assert await setup.store.events_after([(old[0], 0)]) == {}
         assert len(await setup.store.orders(10, None, None)) == 2
-        assert (len(told.dropped), len(setup.partitions())) == (2, 2)
+        assert (len(reported.dropped), len(setup.partitions())) == (2, 2)
         again = {key: await setup.store.create(new_order(key=key)) for key in ("old", "young", "new")}
         assert {key: answer.replayed for key, answer in again.items()} == {"old": False, "young": True, "new": True}
         assert setup.sql("SELECT relname FROM pg_class WHERE relname LIKE 'dropping%%'") == []
@@ -138,10 +138,10 @@ async def test_an_order_that_has_not_ended_is_kept_however_old_and_still_ends(da
 
 
 async def test_an_order_that_ended_late_keeps_its_partition_which_is_logged_once(database_address: Address) -> None:
-    told = RecordingObserver()
+    reported = RecordingObserver()
     async with (
         open_archive_setup(database_address) as setup,
-        open_retention(database_address, days=30, observer=told) as retention,
+        open_retention(database_address, days=30, observer=reported) as retention,
     ):
         late = await setup.submitted()
         other = await setup.confirmed()
@@ -150,11 +150,11 @@ async def test_an_order_that_ended_late_keeps_its_partition_which_is_logged_once
         for _ in range(3):
             await retention.round()
         assert set(await setup.store.versions([late.order.id, other])) == {late.order.id, other}
-        assert told.kept == setup.partitions()
+        assert reported.kept == setup.partitions()
         setup.sql("UPDATE archived_orders SET finished_at = created_at")
         await retention.round()
         assert await setup.store.versions([late.order.id, other]) == {}
-        assert (told.dropped, setup.partitions()) == ([told.kept[0].replace("archived", "dropping")], [])
+        assert (reported.dropped, setup.partitions()) == ([reported.kept[0].replace("archived", "dropping")], [])
 
 
 async def test_an_order_with_an_open_attempt_is_never_archived(database_address: Address) -> None:
@@ -231,10 +231,10 @@ async def test_partitions_that_were_detached_before_a_crash_are_dropped_by_the_n
 async def test_long_reads_of_the_archive_postpone_the_drop_and_no_reader_waits_behind_it(
     database_address: Address,
 ) -> None:
-    told = RecordingObserver()
+    reported = RecordingObserver()
     async with (
         open_archive_setup(database_address) as setup,
-        open_retention(database_address, observer=told) as retention,
+        open_retention(database_address, observer=reported) as retention,
     ):
         old = await setup.confirmed(50)
         async with open_database(database_address) as database, ArchiveSession.begin(database, 30) as session:
@@ -243,7 +243,7 @@ async def test_long_reads_of_the_archive_postpone_the_drop_and_no_reader_waits_b
         with psycopg.connect(database_address.conninfo()) as other:
             other.execute("SELECT count(*) FROM archived_orders")
             await retention.round()
-            assert told.busy == setup.partitions()
+            assert reported.busy == setup.partitions()
             assert set(await setup.store.versions([old])) == {old}
         await retention.round()
         assert await setup.store.versions([old]) == {}

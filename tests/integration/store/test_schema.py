@@ -65,12 +65,12 @@ async def test_the_documented_table_of_orders_is_taken_over_and_its_rows_stay_re
 ) -> None:
     make_old_orders(database_address, kind)
     before = execute(database_address, "SET TimeZone = 'UTC'", SHOWN)
-    told: list[str] = []
+    reported: list[str] = []
     database = Database(database_address)
     await database.open()
-    assert len(await migrate(database, told.append)) == len(migrations())
+    assert len(await migrate(database, reported.append)) == len(migrations())
     await database.close()
-    assert ["4 of its 4 rows" in line for line in told] == [True]
+    assert ["4 of its 4 rows" in line for line in reported] == [True]
     after = execute(database_address, "SET TimeZone = 'UTC'", SHOWN)
     assert [str(row[:6]) for row in after] == [str(row[:6]) for row in before]
     async with open_store(database_address) as store:

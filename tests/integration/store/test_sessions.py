@@ -183,14 +183,14 @@ async def test_promise_2_a_process_that_freezes_in_a_transaction_delays_no_other
     """As one that is stopped between recording attempts and their commit: their orders and the wallet are locked."""
     locked, over = asyncio.Event(), asyncio.Event()
 
-    async def stand_still() -> None:
+    async def freeze() -> None:
         async with stopped.connection() as connection, connection.transaction():
             await connection.execute("LOCK TABLE workers")
             locked.set()
             await over.wait()
 
     async with open_database(database_address) as stopped, open_database(database_address) as other:
-        standing = asyncio.create_task(stand_still())
+        standing = asyncio.create_task(freeze())
         await locked.wait()
         try:
             async with other.connection() as lively, lively.transaction():

@@ -42,7 +42,7 @@ async def _try(calls: Http, url: str, order: Mapping[str, object], key: str) -> 
 class Follower(Watch):
     """A `Watch` for orders that keep coming: it ends once `complete` was called and all orders have ended."""
 
-    _all_told: bool = False
+    _all_posted: bool = False
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _sockets: "asyncio.Task[Watch] | None" = None
 
@@ -59,7 +59,7 @@ class Follower(Watch):
 
     def these_are_all(self) -> None:
         """No more orders will come."""
-        self._all_told = True
+        self._all_posted = True
         self._more.set()
 
     def hang_up(self) -> None:
@@ -70,7 +70,7 @@ class Follower(Watch):
 
     async def run(self) -> Self:
         """Until all that will ever be followed are finished."""
-        while self.unfinished or not self._all_told:
+        while self.unfinished or not self._all_posted:
             self._more.clear()
             self._sockets = asyncio.create_task(super().run())
             try:
@@ -79,6 +79,6 @@ class Follower(Watch):
                 self._sockets.cancel()
             if not self._sockets.cancelled():
                 self._sockets.result()
-                if not self._all_told:
+                if not self._all_posted:
                     await self._more.wait()
         return self

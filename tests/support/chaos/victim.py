@@ -146,7 +146,7 @@ class Service:
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
-    async def told(self) -> object:
+    async def reported(self) -> object:
         """The next word over the pipe; EOFError when it has ended."""
         await _readable(self._line.fileno())
         return self._line.recv()
@@ -185,7 +185,7 @@ async def service(environment: Mapping[str, str], plan: Sequence[Strike] = ()) -
     theirs.close()
     served = Service(process, ours, folder / "log")
     try:
-        served.url = str(await served.told())
+        served.url = str(await served.reported())
         yield served
     except BaseException:
         say(f"--- log of pid {process.pid} ({', '.join(f'{s.fault} {s.at}' for s in plan) or 'not struck'})")

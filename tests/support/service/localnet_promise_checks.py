@@ -72,15 +72,15 @@ class LocalnetChain:
         assert not strangers, f"transactions that no attempt records: {strangers}"
         for row in recorded:
             swap = ours.get(str(row["signature"]))
-            told = None if swap is None else "failed" if swap.failed else "landed"
-            assert (row["outcome"] if row["outcome"] in {"landed", "failed"} else None) == told, (row, swap)
+            reported = None if swap is None else "failed" if swap.failed else "landed"
+            assert (row["outcome"] if row["outcome"] in {"landed", "failed"} else None) == reported, (row, swap)
             if swap is not None and not swap.failed:
                 landed[str(row["order_id"])].append(Landed(self._moved(swap), swap.fee, swap.slot, finalized=True))
         self.fees, self.failed = sum(one.fee for one in ours.values()), sum(one.failed for one in ours.values())
         fills = _fills(address)
         self._check_conservation(list(ours.values()), gifts, fills)
-        told = ", ".join(f"{amount:+} {mint[:4]}" for mint, amount in sorted(fills.items()))
-        self.conserved = f"conserved to the unit ({told}; {self.fees} lamports of fees)"
+        reported = ", ".join(f"{amount:+} {mint[:4]}" for mint, amount in sorted(fills.items()))
+        self.conserved = f"conserved to the unit ({reported}; {self.fees} lamports of fees)"
         return dict(landed)
 
     def _moved(self, swap: Transaction) -> dict[str, int]:

@@ -71,7 +71,7 @@ def texts(explained: dict[str, Any]) -> list[str]:
     return [sentence["text"] for sentence in explained["sentences"]]
 
 
-def test_a_confirmed_order_is_told_from_its_post_to_its_final_fill() -> None:
+def test_a_confirmed_order_is_described_from_its_post_to_its_final_fill() -> None:
     explained: dict[str, Any] = explain(order(), TOKENS)
     assert explained["summary"] == "Swapped 0.5 SOL for 75.222216 USDC on b; the swap is final."
     assert explained["advice"] is None
@@ -106,7 +106,7 @@ def test_a_sale_for_an_exact_amount_names_the_tokens_the_other_way_round() -> No
 
 
 @pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("expired", "expired")])
-def test_an_order_without_a_fill_is_told_with_its_cause_and_what_to_do(status: str, words: str) -> None:
+def test_an_order_without_a_fill_is_described_with_its_cause_and_the_remedy(status: str, words: str) -> None:
     ended = order(
         status=status, failureReason="slippage", amountIn=None, amountOut=None, venue=None, finalizedAt=None,
         attempts=[], feesPaid="0",
@@ -126,7 +126,7 @@ def test_an_order_without_a_fill_is_told_with_its_cause_and_what_to_do(status: s
     ]
 
 
-def test_a_failed_attempt_is_told_with_its_proof_and_what_it_cost() -> None:
+def test_a_failed_attempt_is_described_with_its_proof_and_its_cost() -> None:
     proof = {"slot": 9, "code": "slippage", "detail": "the price moved", "fee": "5000", "sends": 1}
     failed = order(status="failed", failureReason="slippage", amountIn=None, amountOut=None, finalizedAt=None)
     failed["attempts"] = [{**failed["attempts"][0], "outcome": "failed", "proof": proof}]
@@ -136,7 +136,7 @@ def test_a_failed_attempt_is_told_with_its_proof_and_what_it_cost() -> None:
     assert "Attempt 1 failed on chain, without effect: the price moved, in slot 9." in texts(explained)
 
 
-def test_a_waiting_order_says_for_what() -> None:
+def test_a_waiting_order_is_described_with_its_reason() -> None:
     waiting = {"reason": "landing", "detail": "it may land until block 373", "since": "2026-11-29T16:34:51.000Z"}
     moving = order(status="submitted", finishedAt=None, finalizedAt=None, waitingFor=waiting, amountIn=None)
     moving["events"], moving["attempts"] = moving["events"][:4], [{**moving["attempts"][0], "outcome": "open"}]

@@ -82,7 +82,7 @@ def restored(known: RecordedOrder | None, *found: ChainAttempt, fate: SwapStatus
     return restoration
 
 
-def told(restoration: Restoration) -> list[str]:
+def reported(restoration: Restoration) -> list[str]:
     return [str(status) for status, _ in restoration.events]
 
 
@@ -91,7 +91,7 @@ def told(restoration: Restoration) -> list[str]:
 
 def test_an_unknown_order_is_restored_as_the_swap_that_the_chain_shows() -> None:
     found = restored(None, on_chain())
-    assert told(found) == ["pending", "routing", "building", "submitted", "confirmed"]
+    assert reported(found) == ["pending", "routing", "building", "submitted", "confirmed"]
     assert (found.ended, found.fill, found.reason) == (True, Fill(10_000_000, 1_500_000, 5_000, 71), None)
     assert found.lost is not None
     assert (found.lost.side, found.lost.input_mint, found.lost.output_mint) == (Side.BUY, WSOL, USDC)
@@ -131,7 +131,7 @@ def test_rent_and_tips_are_not_counted_as_the_amount_spent() -> None:
 
 def test_an_unknown_order_that_only_failed_has_no_invented_fields() -> None:
     found = restored(None, failed())
-    assert told(found) == ["pending", "routing", "building", "submitted", "routing", "failed"]
+    assert reported(found) == ["pending", "routing", "building", "submitted", "routing", "failed"]
     assert (found.reason, found.fill) == (FailureReason.RECORD_LOST, None)
     assert found.lost is not None
     assert (found.lost.amount_base, found.lost.amount, found.lost.input_mint) == (0, Decimal(0), "")
@@ -140,7 +140,7 @@ def test_an_unknown_order_that_only_failed_has_no_invented_fields() -> None:
 
 def test_an_unknown_order_that_failed_and_then_landed_has_both_attempts() -> None:
     found = restored(None, on_chain(2), failed(1))
-    assert told(found)[3:] == ["submitted", "routing", "building", "submitted", "confirmed"]
+    assert reported(found)[3:] == ["submitted", "routing", "building", "submitted", "confirmed"]
     assert [(one.n, one.outcome) for one in found.attempts] == [(1, "failed"), (2, "landed")]
 
 
@@ -158,14 +158,14 @@ def test_an_id_without_a_time_is_as_old_as_its_first_transaction() -> None:
 def test_an_order_without_recorded_attempts_is_confirmed_by_its_swap_and_not_signed_again(status: Status) -> None:
     known = recorded(status, request=SELL)
     found = restored(known, on_chain(moved={WSOL: 10_000_000, USDC: -1_500_000}))
-    assert (told(found)[-2:], found.lost) == (["submitted", "confirmed"], None)
+    assert (reported(found)[-2:], found.lost) == (["submitted", "confirmed"], None)
     assert found.fill == Fill(1_500_000, 10_000_000, 5_000, 71)
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
 def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number(status: Status) -> None:
     found = restored(recorded(status), failed())
-    assert (told(found)[-2:], found.ended, found.reason) == (["submitted", "routing"], False, None)
+    assert (reported(found)[-2:], found.ended, found.reason) == (["submitted", "routing"], False, None)
     assert [(one.n, one.outcome, one.proof["fee"]) for one in found.attempts] == [(1, "failed", "5000")]
 
 
@@ -177,7 +177,7 @@ def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number(statu
 def test_the_open_attempt_is_resolved_when_a_later_one_is_on_chain(fate: SwapStatus, outcome: str) -> None:
     known = recorded(Status.SUBMITTED, RecordedAttempt(1, "sig-1", 150, None))
     found = restored(known, on_chain(2), fate=fate)
-    assert told(found) == ["routing", "building", "submitted", "confirmed"]
+    assert reported(found) == ["routing", "building", "submitted", "confirmed"]
     assert found.resolved is not None
     assert (found.resolved.n, found.resolved.outcome) == (1, outcome)
 

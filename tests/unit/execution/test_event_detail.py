@@ -20,15 +20,15 @@ def sold(bound: Bound | None = None) -> Order:
 
 def test_a_fill_whose_quote_is_unknown_is_reported_without_it() -> None:
     """As of an attempt that came back from the chain."""
-    told = PRESENTER.fill(sold(), FILL, {})
-    assert told == {"price": "151", "amountIn": "10000000", "amountOut": "1510000", "networkFee": "5000", "slot": 7}
+    reported = PRESENTER.fill(sold(), FILL, {})
+    assert reported == {"price": "151", "amountIn": "10000000", "amountOut": "1510000", "networkFee": "5000", "slot": 7}
     assert PRESENTER.within_bounds(sold(), FILL, {})
 
 
 def test_a_fill_whose_quote_is_not_known_is_held_against_the_orders_own_bound() -> None:
     order = sold(Bound(min_out=1_510_001, max_in=10_000_000))
-    told = PRESENTER.fill(order, FILL, {})
-    assert (told["minOut"], told["maxIn"]) == ("1510001", "10000000")
+    reported = PRESENTER.fill(order, FILL, {})
+    assert (reported["minOut"], reported["maxIn"]) == ("1510001", "10000000")
     assert not PRESENTER.within_bounds(order, FILL, {})
 
 

@@ -113,5 +113,5 @@ def test_the_closed_form_is_that_of_constant_liquidity_too(direction: TradeDirec
     impact = damm_v2.quote_exact_in(pool, amount, direction, NOW).price_impact_ppm
     limit = impact // 3
     fitting = smaller(amount, impact, limit, Mode.EXACT_IN)
-    told = damm_v2.quote_exact_in(pool, fitting, direction, NOW).price_impact_ppm
-    assert limit * 98 // 100 <= told <= limit
+    reported = damm_v2.quote_exact_in(pool, fitting, direction, NOW).price_impact_ppm
+    assert limit * 98 // 100 <= reported <= limit

@@ -62,8 +62,8 @@ def test_a_lying_node_returns_other_numbers_and_an_honest_node_its_own() -> None
     assert read({"lies": {"height": 5}}).lies.falsify("getEpochInfo", epoch) == epoch | {"blockHeight": 45}
     assert read({"lies": {"slotForHeight": True}}).lies.falsify("getEpochInfo", epoch) == epoch | {"blockHeight": 50}
     lies = read({"lies": {"slot": -5, "lastValidHeight": -100, "finalized": True, "genesis": "other"}}).lies
-    told = lies.falsify("getLatestBlockhash", newest)
-    assert (told["context"]["slot"], told["value"]["lastValidBlockHeight"]) == (50, 95)
+    reported = lies.falsify("getLatestBlockhash", newest)
+    assert (reported["context"]["slot"], reported["value"]["lastValidBlockHeight"]) == (50, 95)
     [seen, none] = lies.falsify("getSignatureStatuses", found)["value"]
     assert (seen["confirmationStatus"], seen["err"], none) == ("finalized", None, None)
     assert lies.falsify("getGenesisHash", "hash") == "other"

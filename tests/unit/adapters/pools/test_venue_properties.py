@@ -44,7 +44,7 @@ SETUPS: dict[str, tuple[Any, Mapping[str, Account]]] = {
     "meteora-linear": (meteora, chain_of(at.pool_of(data=at.LINEAR)).held),
     "meteora-2022": (meteora, chain_of(at.pool_of((WSOL, USDC), 1, at.ONLY_B, (at.FLAGS_AT[1], b"\1"))).held),
 }
-each_ground = pytest.mark.parametrize("setup", SETUPS)
+each_setup = pytest.mark.parametrize("setup", SETUPS)
 OWNERS = (TOKEN, TOKEN_2022, PROGRAM, at.PROGRAM.address, address(5))
 requests = st.builds(
     lambda sell, amount, mode: SwapRequest(
@@ -72,7 +72,7 @@ def other(account: Account) -> st.SearchStrategy[Account | None]:
     return st.none() | foreign | kept.map(lambda found: Account(owner, 1, found))
 
 
-@each_ground
+@each_setup
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), request_=requests)
 def test_for_any_accounts_of_a_node_the_answer_is_a_quote_or_a_refusal(
@@ -99,7 +99,7 @@ def test_for_any_accounts_of_a_node_the_answer_is_a_quote_or_a_refusal(
         assert all(0 <= amount <= U64_MAX for amount in amounts)
 
 
-@each_ground
+@each_setup
 @settings(max_examples=30, deadline=None)
 @given(
     mints=st.sampled_from([(WSOL, USDC), (USDC, WSOL)]),

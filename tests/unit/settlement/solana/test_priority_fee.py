@@ -20,7 +20,7 @@ class Market:
 
     prices: Sequence[int] | Exception | None = (100,)
     requests: list[Sequence[str]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
 
     async def __call__(self, addresses: Sequence[str]) -> Sequence[int]:
         self.requests.append(addresses)
@@ -32,13 +32,13 @@ class Market:
         return self.prices or ()
 
     def priority_fee_unknown(self, why: str) -> None:
-        self.told.append(why)
+        self.reported.append(why)
 
     def priority_fee_known(self) -> None:
-        self.told.append("known")
+        self.reported.append("known")
 
     def priority_fee_capped(self, market: int, cap: int) -> None:
-        self.told.append(f"{market} over {cap}")
+        self.reported.append(f"{market} over {cap}")
 
 
 def price_of(market: Market, clock: ManualClock, floor: int = FLOOR, cap: int = CAP) -> PriorityFeeEstimator:
@@ -73,7 +73,7 @@ async def test_a_cap_below_the_market_is_logged_with_both_and_at_most_once_a_min
         clock.advance(REMEMBERED_SECONDS)
         await price(["pool"])
     assert len(market.requests) == 21
-    assert market.told == ["90000 over 1000"] * 4, "at once, and after each minute"
+    assert market.reported == ["90000 over 1000"] * 4, "at once, and after each minute"
     market.prices = (CAP,)
     clock.advance(REMEMBERED_SECONDS)
     assert not (await price(["pool"])).capped, "what others pay is offered in full"
@@ -112,19 +112,19 @@ async def test_without_an_answer_the_last_price_counts_or_the_floor_and_that_is_
         FLOOR,
         FLOOR,
     ]
-    assert market.told == ["the node is away"]
+    assert market.reported == ["the node is away"]
     assert len(market.requests) == 3, "a node that is away is not requests again at once"
     clock.advance(REMEMBERED_SECONDS)
     market.prices = (300,)
     assert (await price(["new"])).price == 300
-    assert market.told == ["the node is away", "known"]
+    assert market.reported == ["the node is away", "known"]
 
 
 async def test_a_node_that_hangs_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(priority_fee, "WAIT_SECONDS", 0.01)
     market = Market(None)
     assert (await price_of(market, ManualClock())(["pool"])).price == FLOOR
-    assert market.told == ["no answer within 0.01 s"]
+    assert market.reported == ["no answer within 0.01 s"]
 
 
 async def test_new_accounts_do_not_fill_the_memory() -> None:
