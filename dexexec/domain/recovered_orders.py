@@ -226,47 +226,52 @@ class _EventBuilder:
         self.status = advance(self.status, trigger)
         self.events.append((self.status, {"recovered": True, **detail}))
 
-    def attempt(self, one: ChainAttempt, request: SwapRequest | None) -> None:
+    def attempt(self, transaction: ChainAttempt, request: SwapRequest | None) -> None:
         """Add the events of one transaction: `submitted`, and its outcome."""
-        number = self.number_of(one)
-        about: dict[str, object] = {"venue": one.venue, "attempt": number, "txHash": one.signature}
+        number = self.number_of(transaction)
+        about: dict[str, object] = {"venue": transaction.venue, "attempt": number, "txHash": transaction.signature}
         *before, submit = _TO_SUBMITTED[self.status]
         for trigger in before:
             self.step(trigger, {"detail": READ_BACK})
         self.step(submit, {**about, "detail": READ_BACK})
-        if one.failure is not None:
-            proof = {"slot": one.slot, "detail": one.failure, "fee": str(one.fee), "recovered": True}
+        if transaction.failure is not None:
+            proof = {
+                "slot": transaction.slot,
+                "detail": transaction.failure,
+                "fee": str(transaction.fee),
+                "recovered": True,
+            }
             detail = {
                 **about,
                 "outcome": Outcome.FAILED,
                 "reason": FailureReason.PROGRAM_ERROR,
-                "detail": one.failure,
+                "detail": transaction.failure,
                 "proof": proof,
             }
             self.step(Trigger.ROUTE, detail)
-            self.keep(one, number, Outcome.FAILED, proof)
+            self.keep(transaction, number, Outcome.FAILED, proof)
             return
-        self.fill = _fill(one, request)
+        self.fill = _fill(transaction, request)
         self.step(Trigger.FINALIZE, {**about, "detail": READ_BACK, **_fill_detail(self.fill)})
-        self.keep(one, number, Outcome.LANDED, {"slot": one.slot, "finalized": True, "recovered": True})
+        self.keep(transaction, number, Outcome.LANDED, {"slot": transaction.slot, "finalized": True, "recovered": True})
 
-    def number_of(self, one: ChainAttempt) -> int:
+    def number_of(self, transaction: ChainAttempt) -> int:
         """Its number; the next free one if the record has used that number again since."""
-        number = one.attempt.attempt
+        number = transaction.attempt.attempt
         if number in self.numbers:
             number = max(self.numbers) + 1
         self.numbers.add(number)
         return number
 
-    def keep(self, one: ChainAttempt, number: int, outcome: Outcome, proof: Detail) -> None:
+    def keep(self, transaction: ChainAttempt, number: int, outcome: Outcome, proof: Detail) -> None:
         """Add a row for the attempt."""
         self.attempts.append(
             RestoredAttempt(
                 n=number,
-                signature=one.signature,
-                payload=one.payload,
-                venue=one.venue,
-                landed_at=one.time or 0,
+                signature=transaction.signature,
+                payload=transaction.payload,
+                venue=transaction.venue,
+                landed_at=transaction.time or 0,
                 outcome=outcome,
                 proof=proof,
             )
@@ -353,9 +358,9 @@ def _first_detail(lost: LostOrder) -> Detail:
     return {"recovered": True, **known, "detail": READ_BACK + unknown}
 
 
-def _fill(one: ChainAttempt, request: SwapRequest | None) -> Fill:
-    spent, received = (request.mint_in, request.mint_out) if request else _sides(one.moved)
-    return Fill(-one.moved.get(spent, 0), one.moved.get(received, 0), one.fee, one.slot)
+def _fill(transaction: ChainAttempt, request: SwapRequest | None) -> Fill:
+    spent, received = (request.mint_in, request.mint_out) if request else _sides(transaction.moved)
+    return Fill(-transaction.moved.get(spent, 0), transaction.moved.get(received, 0), transaction.fee, transaction.slot)
 
 
 def _fill_detail(fill: Fill) -> Detail:
