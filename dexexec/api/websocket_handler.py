@@ -6,6 +6,7 @@ the peer: a socket that is too slow is closed, and its client resumes.
 
 import asyncio
 import socket
+from enum import IntEnum
 from uuid import UUID
 
 from tornado.iostream import IOStream
@@ -23,14 +24,17 @@ from dexexec.errors import UnavailableError
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
 
-GOING_AWAY = 1001
-POLICY_VIOLATION = 1008
-INTERNAL_ERROR = 1011
-RESUME = 4008
-"""A private close code: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes."""
-
 BURST_SECONDS = 10
 BAD_MESSAGE_COST = 5
+
+
+class CloseCode(IntEnum):
+    """Why this handler closes a socket. `websocket_connection` closes it as well, for violations of the protocol."""
+
+    GOING_AWAY = 1001
+    POLICY_VIOLATION = 1008
+    INTERNAL_ERROR = 1011
+    RESUME = 4008  # a private code: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes
 
 
 class TokenBucket:
@@ -170,13 +174,13 @@ class SocketHandler(ApiHandler):
 
     def go_away(self) -> None:
         """Close the socket because this process stops."""
-        self._shut(GOING_AWAY, "going away: resume with afterSeq")
+        self._shut(CloseCode.GOING_AWAY, "going away: resume with afterSeq")
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
         self._socket.abort()
 
-    def _shut(self, code: int, reason: str, last: bytes | None = None) -> None:
+    def _shut(self, code: CloseCode, reason: str, last: bytes | None = None) -> None:
         """Close at once: waiting messages are dropped, except `last`."""
         if self._closing:
             return
@@ -248,7 +252,7 @@ class SocketHandler(ApiHandler):
         if self._bucket.take(cost, self._loop.time()):
             return True
         reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
-        self._shut(POLICY_VIOLATION, reason, websocket_messages.error(StreamErrorCode.FLOODING, reason))
+        self._shut(CloseCode.POLICY_VIOLATION, reason, websocket_messages.error(StreamErrorCode.FLOODING, reason))
         return False
 
     # Liveness
@@ -256,7 +260,7 @@ class SocketHandler(ApiHandler):
     def _ping(self) -> None:
         """Every `ping_seconds`: close the socket if the peer has sent nothing since the last ping, else ping it."""
         if not self._alive:
-            self._shut(RESUME, "silent: resume with afterSeq")
+            self._shut(CloseCode.RESUME, "silent: resume with afterSeq")
             return
         self._alive = False
         self._socket.ping()
@@ -270,7 +274,7 @@ class SocketHandler(ApiHandler):
         self._alive = True
 
     def _overflowed(self) -> None:
-        self._shut(RESUME, "slow: resume with afterSeq")
+        self._shut(CloseCode.RESUME, "slow: resume with afterSeq")
 
     # The sink
 
@@ -301,4 +305,4 @@ class SocketHandler(ApiHandler):
     def failed(self, error: BaseException) -> None:
         """An internal error: end the socket, so that the client notices it."""
         self._loop.call_exception_handler({"message": "a socket's subscriptions failed", "exception": error})
-        self._shut(INTERNAL_ERROR, "internal error: resume with afterSeq")
+        self._shut(CloseCode.INTERNAL_ERROR, "internal error: resume with afterSeq")
