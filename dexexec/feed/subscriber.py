@@ -116,7 +116,7 @@ class Follower:
         return self._subscriptions.get(subscription.order_id) is subscription
 
     def _drop(self, subscription: Subscription) -> None:
-        subscription.ended = True
+        subscription.end()
         self._source.detach(subscription)
         self._lagging.pop(subscription, None)
         if self._holds(subscription):

@@ -101,6 +101,10 @@ class Subscription:
         """Note that all rows were offered, or that the read failed."""
         self._ahead = None
 
+    def end(self) -> None:
+        """Deliver nothing more."""
+        self.ended = True
+
     def offer(self, event: EncodedEvent) -> list[EncodedEvent]:
         """Take an event; returns the events that can be delivered now: none, this one, or this one and later ones that
         were kept."""
