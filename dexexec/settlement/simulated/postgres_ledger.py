@@ -8,15 +8,14 @@ import math
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-from psycopg.rows import TupleRow
+from typing import Any
 
 from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.ledger import Landing, LedgerUnavailable, Receipt
 from dexexec.store.database import Database
-from dexexec.store.rows import json_rows
+from dexexec.store.rows import fetch_rows, json_rows
 
 RECORD = """
 WITH t AS (
@@ -40,7 +39,7 @@ WITH t AS (
 SELECT t.signature, CASE WHEN i.lost THEN 'lost' WHEN NOT i.lost THEN 'recorded'
                          WHEN late AND (SELECT s.lost FROM simulated_swaps s WHERE s.signature = t.signature)
                                        IS NOT FALSE THEN 'late'
-                         ELSE 'known' END
+                         ELSE 'known' END AS receipt
 FROM t LEFT JOIN i USING (signature)
 """
 
@@ -50,7 +49,7 @@ FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
 """
 
 
-NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
+NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms"
 NOW_HOLDS = 1.0
 """Seconds for which the answer to `NOW` is extrapolated. A change of Postgres' clock is noticed after that."""
 
@@ -85,10 +84,10 @@ class PostgresLedger:
 
     async def _read_time(self) -> None:
         async with self._database.connection() as connection:
-            [[now]] = await (await connection.execute(NOW, prepare=True)).fetchall()
+            [row] = await fetch_rows(connection, NOW, prepare=True)
         # Postgres read its clock before the answer arrived. Counted from now, we are behind it and never ahead.
         self._read_at = self._clock.monotonic()
-        self._offset_ms = float(now) - self._read_at * 1000
+        self._offset_ms = float(row.ms) - self._read_at * 1000
 
     async def record(self, landings: Sequence[Landing]) -> list[Receipt]:
         """As in the protocol."""
@@ -116,26 +115,25 @@ class PostgresLedger:
     async def _write(self, landings: list[Landing]) -> list[Receipt]:
         values = [json_rows([_row(landing) for landing in landings])]
         async with self._database.connection() as connection:
-            answers = await (await connection.execute(RECORD, values, prepare=True, binary=True)).fetchall()
-        receipts = {signature: Receipt(receipt) for signature, receipt in answers}
+            rows = await fetch_rows(connection, RECORD, values, prepare=True, binary=True)
+        receipts = {row.signature: Receipt(row.receipt) for row in rows}
         return [receipts[landing.signature] for landing in landings]
 
     async def _find(self, signatures: list[str]) -> list[Landing | None]:
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(FIND, (signatures,), prepare=True, binary=True)).fetchall()
-        found = {row[0]: _landing(row) for row in rows}
-        return [found.get(signature) for signature in signatures]
+            rows = await fetch_rows(connection, FIND, (signatures,), prepare=True, binary=True)
+        landings = {row.signature: _landing(row) for row in rows}
+        return [landings.get(signature) for signature in signatures]
 
 
-def _landing(row: TupleRow) -> Landing:
-    signature, payload, sent_height, lands_at_ms, last_valid_height, valid_until_ms = row
+def _landing(row: Any) -> Landing:
     return Landing(
-        signature=signature,
-        payload=bytes(payload),
-        sent_height=sent_height,
-        lands_at_ms=lands_at_ms,
-        last_valid_height=last_valid_height,
-        valid_until_ms=valid_until_ms,
+        signature=row.signature,
+        payload=bytes(row.payload),
+        sent_height=row.sent_height,
+        lands_at_ms=row.lands_at_ms,
+        last_valid_height=row.last_valid_height,
+        valid_until_ms=row.valid_until_ms,
     )
 
 
