@@ -31,7 +31,7 @@ class ReplacedAnswer(StrEnum):
     CLOSED = "a closed connection"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class UnreliableProxy:
     """`nodes` are used in turn. `replacements`: answers to a `sendTransaction` that has been passed on, also in turn.
     `refused` counts the answers with 429."""
@@ -107,7 +107,7 @@ async def unreliable_proxy(*nodes: str) -> AsyncIterator[UnreliableProxy]:
     """A proxy that only passes requests on, until a test changes it."""
     listening, port = bind_unused_port()
     client = AsyncHTTPClient(force_instance=True, max_clients=100)
-    proxy = UnreliableProxy(f"http://127.0.0.1:{port}", nodes, client)
+    proxy = UnreliableProxy(url=f"http://127.0.0.1:{port}", nodes=nodes, client=client)
     server = HTTPServer(Application([(r"/.*", _ProxyHandler, {"proxy": proxy})], log_function=lambda _: None))
     server.add_socket(listening)
     try:
