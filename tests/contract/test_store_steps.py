@@ -25,6 +25,7 @@ from tests.support.prepared_orders import (
     Open,
     attempt,
     claimed_by,
+    claimed_new_order,
     one_order,
     signed_ago,
     step,
@@ -53,8 +54,7 @@ async def test_a_step_under_a_stale_claim_writes_nothing(stores: Open) -> None:
 async def test_a_step_is_written_once_and_announced_once(stores: Open) -> None:
     announced: list[Event] = []
     async with stores(announced.extend) as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         once = step(claimed, 1, *ROUTED)
         answers = await asyncio.gather(store.advance(once), store.advance(once))
         assert sorted(answer is None for answer in answers) == [False, True]
@@ -67,8 +67,7 @@ async def test_a_step_is_written_once_and_announced_once(stores: Open) -> None:
 
 async def test_nothing_follows_a_final_step(stores: Open) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         assert await store.advance(step(claimed, 1, (Status.FAILED, {"reason": "x"}), final=True, reason="x"))
         assert await store.advance(step(claimed, 2, (Status.ROUTING, {}))) is None
         await worker.end()
@@ -101,8 +100,7 @@ async def test_the_next_claim_returns_what_kept_the_order_from_being_filled_and_
     stores: Open,
 ) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         assert (claimed.cause, claimed.order.refusals) == (None, 0)
         waits = (Status.ROUTING, {"round": 1, "reason": "no-route", "detail": "dry"})
         assert await store.advance(step(claimed, 1, waits, rounds=1, refusals=1, resume_in_ms=0))
@@ -116,8 +114,7 @@ async def test_the_next_claim_returns_what_kept_the_order_from_being_filled_and_
 async def test_only_a_step_with_an_attempt_an_end_or_a_pause_resets_the_crash_count(stores: Open) -> None:
     """An order that crashes its worker after its quotes are stored is no better than one that crashes it before."""
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        first = await claimed_by(store, worker, order_id)
+        order_id, worker, first = await claimed_new_order(store)
         assert await store.advance(step(first, 1, *ROUTED, venue="here", rounds=1))
         await worker.end()
         successor = await store.begin("successor", 20)
@@ -162,8 +159,7 @@ async def waits_for(store: Store, order_id: UUID) -> Any:
 
 async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: Open) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         await submitted(store, claimed, "one")
         assert await waits_for(store, order_id) is None
         node, again, proof = (
@@ -189,8 +185,7 @@ async def test_what_an_order_waits_for_can_be_read_until_its_next_step(stores: O
 
 async def test_a_stale_claim_does_not_write_what_an_order_waits_for(stores: Open) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         await submitted(store, claimed, "one")
         await store.note(WaitNote(order_id, claimed.order.claim - 1, WaitsFor.NODE, "away"))
         assert await waits_for(store, order_id) is None
@@ -202,8 +197,7 @@ async def test_a_stale_claim_does_not_write_what_an_order_waits_for(stores: Open
 
 async def test_the_chain_of_an_attempt_is_stored_with_it(stores: Open) -> None:
     async with stores() as store:
-        order_id, first = await one_order(store), await store.begin("first", 20)
-        claimed = await claimed_by(store, first, order_id)
+        order_id, first, claimed = await claimed_new_order(store, "first")
         await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
         signed = SignedSwap(
             signature="sig", payload=b"bytes", last_valid_height=150, network="localnet", genesis="genesis"
@@ -220,8 +214,7 @@ async def test_the_chain_of_an_attempt_is_stored_with_it(stores: Open) -> None:
 
 async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stores: Open) -> None:
     async with stores() as store:
-        order_id, first = await one_order(store), await store.begin("first", 20)
-        claimed = await claimed_by(store, first, order_id)
+        order_id, first, claimed = await claimed_new_order(store, "first")
         await submitted(store, claimed, "one")
         gone = Resolution(1, Outcome.EXPIRED, {"heightSeen": 151})
         assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
@@ -253,8 +246,7 @@ async def test_the_open_attempt_and_all_signatures_come_with_the_next_claim(stor
 
 async def test_promise_3_a_wrong_outcome_of_an_attempt_is_corrected(stores: Open) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         await submitted(store, claimed, "one")
         gone = Resolution(1, Outcome.EXPIRED, {"heightSeen": 151})
         assert await store.advance(step(claimed, 4, (Status.ROUTING, {}), resolution=gone))
@@ -307,8 +299,7 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
     stores: Open,
 ) -> None:
     async with stores() as store:
-        order_id, worker = await one_order(store), await store.begin("w", 20)
-        claimed = await claimed_by(store, worker, order_id)
+        order_id, worker, claimed = await claimed_new_order(store)
         await submitted(store, claimed, "s")
 
         async def view() -> tuple[object, object, object]:

@@ -145,20 +145,3 @@ class MemoryLimiter:
         granted = min(count, limit - self.taken.get(key, 0))
         self.taken[key] = self.taken.get(key, 0) + granted
         return Grant(granted, 0.0 if granted == count else 12.3)
-
-
-class HeldClock:
-    """Time that only moves when a test moves it, or a task sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def unix_ms(self) -> int:
-        return int(self.now * 1000)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        await asyncio.sleep(0)

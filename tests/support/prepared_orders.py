@@ -75,6 +75,12 @@ async def claimed_by(store: Store, worker: WorkerSession, order_id: UUID) -> Cla
     return claimed
 
 
+async def claimed_new_order(store: Store, name: str = "w") -> tuple[UUID, WorkerSession, Claimed]:
+    """A new order, a new worker, and its claim of the order."""
+    order_id, worker = await one_order(store), await store.begin(name, 20)
+    return order_id, worker, await claimed_by(store, worker, order_id)
+
+
 def step(claimed: Claimed, version: int, *events: tuple[Status, Detail], **more: Any) -> Step:
     """A step of the order as it was claimed."""
     return Step(order_id=claimed.order.id, claim=claimed.order.claim, version=version, events=events, **more)

@@ -6,12 +6,13 @@ import pytest
 
 from dexexec.api import readiness
 from dexexec.api.readiness import FRESH_SECONDS, Readiness
-from tests.support.memory_ports import HeldClock, MemoryQueue, MemoryStore
+from dexexec.testing.clock import ManualClock
+from tests.support.memory_ports import MemoryQueue, MemoryStore
 
 
 class ReadinessSetup:
     def __init__(self) -> None:
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.store, self.queue = MemoryStore(self.clock), MemoryQueue()
         self.readiness = Readiness(self.store, self.queue, self.clock)
 
@@ -38,9 +39,9 @@ async def test_an_answer_counts_for_a_second() -> None:
     setup = ReadinessSetup()
     assert await setup.causes() == {}
     setup.store.write_switch.up = False
-    setup.clock.now += FRESH_SECONDS - 0.01
+    setup.clock.advance(FRESH_SECONDS - 0.01)
     assert await setup.causes() == {}
-    setup.clock.now += 0.02
+    setup.clock.advance(0.02)
     assert await setup.causes() == {"postgres": "Postgres does not answer"}
     assert setup.store.writes_checked == 2
 

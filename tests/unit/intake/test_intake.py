@@ -16,7 +16,8 @@ from dexexec.errors import (
 from dexexec.intake.intake import Intake
 from dexexec.intake.queue_gate import FRESH_SECONDS, MAX_WAIT_SECONDS, MAX_WAITING, STALE_SECONDS
 from dexexec.observe.observer import Observer
-from tests.support.memory_ports import HeldClock, MemoryLimiter, MemoryQueue, MemoryStore
+from dexexec.testing.clock import ManualClock
+from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import new_order
 from tests.support.waiting import until
 
@@ -25,7 +26,7 @@ class Setup:
     """An intake and its neighbours."""
 
     def __init__(self, **settings: Any) -> None:
-        self.queue, self.limiter, self.clock = MemoryQueue(), MemoryLimiter(), HeldClock()
+        self.queue, self.limiter, self.clock = MemoryQueue(), MemoryLimiter(), ManualClock()
         self.store = MemoryStore(self.clock)
         self.log = CapturingLogger()
         self.intake = Intake(
@@ -139,7 +140,7 @@ async def test_a_full_queue_is_waited_for_a_while() -> None:
     setup = Setup(max_queue=3)
     setup.queue.others = 3
     posting = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(3)]
-    while setup.clock.now < 1_000 + MAX_WAIT_SECONDS / 2:
+    while setup.clock.monotonic() < MAX_WAIT_SECONDS / 2:
         await asyncio.sleep(0)
     assert setup.store.created == []
     setup.queue.others = 1
@@ -151,15 +152,15 @@ async def test_more_than_a_line_is_refused_at_once() -> None:
     setup = Setup(max_queue=3)
     await setup.intake.accept(new_order())
     setup.queue.others = 3
-    setup.clock.now += STALE_SECONDS * 2
+    setup.clock.advance(STALE_SECONDS * 2)
     line = [asyncio.create_task(setup.intake.accept(new_order())) for _ in range(MAX_WAITING)]
     await asyncio.sleep(0)
-    since = setup.clock.now
+    since = setup.clock.monotonic()
     with pytest.raises(QueueFullError):
         await setup.intake.accept(new_order())
     with pytest.raises(QueueFullError):
         setup.intake.check_capacity()
-    assert setup.clock.now - since < MAX_WAIT_SECONDS / 10
+    assert setup.clock.monotonic() - since < MAX_WAIT_SECONDS / 10
     assert not any(task.done() for task in line)
     await asyncio.gather(*line, return_exceptions=True)
     assert len(setup.store.created) == 1
@@ -186,7 +187,7 @@ async def test_no_more_pass_than_fit_however_many_come_at_once(taken: int) -> No
     for _ in range(taken):
         await setup.intake.accept(new_order())
     await setup.intake.close()
-    setup.clock.now += STALE_SECONDS * 2
+    setup.clock.advance(STALE_SECONDS * 2)
     results = await asyncio.gather(*(setup.intake.accept(new_order()) for _ in range(50)), return_exceptions=True)
     assert sum(isinstance(one, QueueFullError) for one in results) == 45
     assert len(setup.store.created) == 5 + taken
@@ -206,7 +207,7 @@ async def test_a_crowd_costs_one_question_and_an_idle_service_none() -> None:
     setup = Setup()
     await asyncio.gather(*(setup.intake.accept(new_order()) for _ in range(100)))
     assert setup.queue.depth_asked == 1
-    setup.clock.now += 3_600
+    setup.clock.advance(3_600)
     await setup.intake.close()
     assert setup.queue.depth_asked == 1
 
@@ -214,7 +215,7 @@ async def test_a_crowd_costs_one_question_and_an_idle_service_none() -> None:
 async def test_an_order_does_not_wait_for_a_depth_that_is_merely_not_fresh() -> None:
     setup = Setup()
     await setup.intake.accept(new_order())
-    setup.clock.now += FRESH_SECONDS * 2
+    setup.clock.advance(FRESH_SECONDS * 2)
     setup.queue.depth_switch.hang()
     await setup.intake.accept(new_order())
     await setup.queue.depth_switch.asked.wait()
@@ -237,7 +238,7 @@ async def test_redis_going_down_is_noticed_by_the_order_after_the_failed_questio
     setup = Setup()
     await setup.intake.accept(new_order())
     setup.queue.depth_switch.up = False
-    setup.clock.now += FRESH_SECONDS * 2
+    setup.clock.advance(FRESH_SECONDS * 2)
     setup.queue.depth_switch.asked.clear()
     await setup.intake.accept(new_order())  # believes the last answer, and starts the question that fails
     await setup.queue.depth_switch.asked.wait()
@@ -276,15 +277,15 @@ async def test_a_store_that_hangs_leaves_the_outcome_unknown_and_names_the_order
 async def test_time_counts_from_when_the_request_was_read() -> None:
     """A tenth of a second is left of a request's time that is longer than a test may take."""
     setup = Setup(request_timeout_ms=60_000)
-    read_at = setup.clock.now
-    setup.clock.now += 59.9
+    read_at = setup.clock.monotonic()
+    setup.clock.advance(59.9)
     setup.store.switch.hang()
     with pytest.raises(UnavailableError):
         await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
     setup.store.switch.go_on.set()
     await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
     assert setup.store.read_at == read_at
-    setup.clock.now += 0.1
+    setup.clock.advance(0.1)
     with pytest.raises(UnavailableError) as caught:
         await setup.intake.accept(new_order(deadline_ms=900_000), read_at)
     assert caught.value.order_id is None
