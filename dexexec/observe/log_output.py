@@ -7,6 +7,7 @@ further lines are dropped and counted, and the count is written when there is ro
 import io
 import os
 import select
+import signal
 import sys
 import threading
 from collections import deque
@@ -109,6 +110,9 @@ class ThreadedWriter(io.TextIOBase):
             self._thread.start()
 
     def _run(self) -> None:
+        # At its end the main thread blocks the signals, and Python restores their default actions. A signal that found
+        # this thread then would kill the process, and so change its exit code.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
         while not self._ended:
             self._take()
             while self._chunk and not self._ended:
