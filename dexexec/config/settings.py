@@ -3,9 +3,7 @@
 Each field's description is also its documentation; tests compare it with `.env.example` and docs/SETTINGS.md.
 """
 
-import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import validation_messages
+from dexexec.config.data_dir import default_data_dir
 from dexexec.config.environment import (
     ENV_FILE,
     FromEnvironment,
@@ -35,13 +34,6 @@ from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mi
 from dexexec.errors import SettingsError
 
 PREFIX = "DEXEXEC_"
-
-
-def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The platform's folder for a user's application data, with `dexexec` below it; `data_folder` expands `~`."""
-    if sys.platform == "darwin":
-        return Path("~/Library/Application Support/dexexec")
-    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share") / "dexexec"
 
 
 def _named(name: str) -> AliasChoices:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dexexec.config.data_dir import default_data_dir
 from dexexec.config.postgres_url import Address
-from dexexec.config.settings import Settings, default_data_dir, env_name, load
+from dexexec.config.settings import Settings, env_name, load
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import SettingsError
 
