@@ -17,21 +17,18 @@ from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
-from dexexec.settlement.solana.guard.effect_rules import frozen_accounts, own_accounts
+from dexexec.settlement.solana.guard.effect_rules import own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
-    LACKS_LAMPORTS,
     TOKEN_PROGRAMS,
     Message,
-    Program,
     compute_unit_limit,
     compute_unit_price,
     memo,
     network_fee,
-    touches,
 )
 from dexexec.settlement.solana.priority_fee import no_priority_fee
-from dexexec.settlement.solana.program_failures import INSUFFICIENT, explain
+from dexexec.settlement.solana.simulation_failure import explain_simulation
 from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.transaction import (
@@ -155,7 +152,7 @@ class SolanaSealer:
             before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
-                raise self._reason(venue, quote, draft.parsed, before, simulation)
+                raise explain_simulation(venue, quote, draft.parsed, self._funds(before), simulation)
             offer = await self._price(self._contested(before))
             message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *draft.steps))
             parsed = parse_message(message)
@@ -291,40 +288,6 @@ class SolanaSealer:
             await self._clock.sleep(pause)
             accounts = await self._chain.accounts(addresses)
         return accounts
-
-    def _reason(
-        self,
-        venue: AnyVenue,
-        quote: Quote,
-        message: Message,
-        before: Mapping[str, Account | None],
-        simulation: Simulation,
-    ) -> VenueError:
-        """Returns the error that explains a failed simulation."""
-        failure = simulation.failure
-        explained = venue.explain(failure) if failure is not None else None
-        if explained is not None:
-            return explained
-        funds = self._funds(before)
-        short = failure is not None and failure.custom == INSUFFICIENT
-        lacks = funds.lacks_input(quote, quote.max_in if short else quote.amount_in)
-        if lacks is not None:
-            return lacks
-        if failure is None:
-            if any(word in str(simulation.error) for word in LACKS_LAMPORTS):
-                return funds.lacks_lamports(f"the fee or rent cannot be paid ({simulation.error})")
-            return BadAnswer(f"the transaction would fail: {simulation.error}")
-        called = message.instructions[failure.index] if 0 <= failure.index < len(message.instructions) else None
-        lamports = (failure.origin or failure.program) in (Program.SYSTEM, Program.ASSOCIATED_TOKEN)
-        if short and lamports and called is not None and touches(called, self.payer):
-            return funds.lacks_lamports(f"the swap has to set up more (instruction {failure.index})")
-        meant = explain(failure)
-        # The wallet has enough, as checked above: an account of the venue lacks funds.
-        if meant is None or isinstance(meant, InsufficientFunds):
-            meant = BadAnswer(failure.text)
-        frozen = frozen_accounts(before, self.payer) if isinstance(meant, AccountFrozen) else []
-        words = f"{meant}: our account {frozen[0]}" if frozen else str(meant)
-        return type(meant)(f"instruction {failure.index} of the transaction would fail: {words}")
 
     def _check_funds(
         self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
