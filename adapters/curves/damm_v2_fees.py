@@ -25,8 +25,8 @@ MARKET_CAP_SCHEDULERS = (3, 4)
 class BaseFee:
     """The account's `base_fee_info` as a time scheduler, the only supported kind.
 
-    The fee starts at `cliff_fee_numerator` and falls once every `period_frequency` (slots or seconds, as the pool's
-    `activation_type` says), `number_of_period` times: by the numerator `reduction_factor` when linear, by
+    The fee starts at `cliff_fee_numerator` and falls once every `period_frequency` (slots or seconds, by the pool's
+    `activation_type`), `number_of_period` times: by the numerator `reduction_factor` when linear, by
     `reduction_factor` bps of itself when exponential. With a `period_frequency` of 0 it stays at the cliff.
     """
 
