@@ -21,11 +21,11 @@ DIALECT = re.compile(
 )
 """Words of the project's old dialect, which most readers do not understand. docs/GLOSSARY.md has the replacements."""
 
-MAX_DIALECT_WORDS = {"docs": 1.0, "dexexec": 1.0, "adapters": 1.0, "tests": 1.0}
+MAX_DIALECT_WORDS = {"docs": 0.8, "dexexec": 0.6, "adapters": 0.8, "tests": 0.6}
 """Dialect words per 1,000 words, by area. Lower a limit when the area is better; never raise it."""
 MAX_LONG_PREAMBLES = 0
 """Modules whose docstring has more than `PREAMBLE_LINES` lines. Lower it; never raise it."""
-MIN_COMMENT_LINES = 23.0
+MIN_COMMENT_LINES = 25.0
 """Lines that are a comment, per 1,000 lines of dexexec/ and adapters/. Raise it; never lower it."""
 
 PREAMBLE_LINES = 5
