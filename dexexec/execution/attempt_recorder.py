@@ -88,6 +88,7 @@ class AttemptRecorder:
                 left = (job.funds_until or 0) - self._clock.monotonic()
                 if left <= 0:
                     raise
+                choice = replace(choice, unwritten=Unwritten())  # `_build` has written them before it raised
                 await self._clock.sleep(min(pause, left))
                 continue
             await self._failpoints.reach(Failpoint.SIGNED)

@@ -6,13 +6,16 @@ from uuid import UUID
 import pytest
 
 from dexexec.domain.bound import Bound
+from dexexec.domain.funds import Shortfall
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Unavailable
-from dexexec.domain.token import KNOWN
+from dexexec.domain.token import KNOWN, WSOL
+from dexexec.errors import FundsReservedError
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.settlement import waiting
-from dexexec.venue import InsufficientFunds, NoRoute, Timeout, Unreachable, Unsupported
+from dexexec.store import Step
+from dexexec.venue import InsufficientFunds, NoRoute, Slippage, Timeout, Unreachable, Unsupported
 from tests.support.orders_on_servers import statuses_of
 from tests.support.parts import new_order, running
 from tests.support.scripted import quote_of, raising
@@ -209,3 +212,35 @@ async def test_an_order_that_is_too_large_reports_the_size_that_would_fit(
         assert "the swap would move the price by 10.0001 %, and 1 % is allowed" in words
         assert "0.000908" in words
         assert words.endswith("SOL would be within the limit, by a quote of a")
+
+
+async def test_the_choice_of_a_venue_is_written_once_although_its_price_moves_during_a_wait_for_funds(
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scripted_workers() as b:
+        write, short = b.store.advance, iter([Shortfall(mint=WSOL, needed=2, balance=2, reserved=1, orders=1)])
+
+        async def short_of_funds_once(step: Step) -> object:
+            for shortfall in short if step.attempt else ():
+                raise FundsReservedError(shortfall)
+            return await write(step)
+
+        first, second = iter([None]), iter([Slippage("moved")])
+
+        async def build_once(quote: Quote) -> bytes:
+            for _ in first:
+                return b"bytes of a"
+            raise NoRoute("the pool is gone")
+
+        async def build_the_second_time(quote: Quote) -> bytes:
+            for error in second:
+                raise error
+            return b"bytes of b"
+
+        monkeypatch.setattr(b.store, "advance", short_of_funds_once)
+        b.a.on_build, b.b.on_build = build_once, build_the_second_time
+        async with running(b.worker().run()):
+            events = await b.ended(await b.post())
+        assert events[-1].status is Status.CONFIRMED
+        choices = [event.detail for event in events if event.status is Status.BUILDING]
+        assert [detail["venue"] for detail in choices if "waitMs" not in detail] == ["a", "b"]
