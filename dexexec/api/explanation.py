@@ -55,20 +55,20 @@ def explain(order: Json, tokens: Tokens) -> dict[str, object]:
         "stages": stages(order),
         "sentences": [
             {
-                "at": one.at,
-                "afterMs": _ms(_time(one.at) - accepted),
-                "topic": one.topic.value,
-                "text": one.text,
-                "figures": dict(one.figures),
+                "at": sentence.at,
+                "afterMs": _ms(_time(sentence.at) - accepted),
+                "topic": sentence.topic.value,
+                "text": sentence.text,
+                "figures": dict(sentence.figures),
             }
-            for one in sentences
+            for sentence in sentences
         ],
     }
 
 
 def stages(order: Json) -> list[dict[str, object]]:
     """How long the order was in each status, in the order of its events. The last one has no end while it lasts."""
-    found: list[dict[str, object]] = []
+    listed: list[dict[str, object]] = []
     events = order["events"]
     for event, following in zip(events, [*events[1:], None], strict=True):
         ended = following is None and order["finishedAt"]
@@ -77,8 +77,8 @@ def stages(order: Json) -> list[dict[str, object]]:
             lasted = _ms(_time(following["at"]) - _time(event["at"]))
         elif ended:
             lasted = 0
-        found.append({"status": event["status"], "at": event["at"], "ms": lasted})
-    return found
+        listed.append({"status": event["status"], "at": event["at"], "ms": lasted})
+    return listed
 
 
 class _Writer:

@@ -108,7 +108,7 @@ def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list
 
 def quote_json(order: NewOrder, routing: Routing, presenter: Presenter, now_ms: int) -> dict[str, object]:
     """One size: which venue an order would use, how far ahead it is of the next one, and every venue's answer."""
-    expiries = {one.venue: one.quote.expires_at_ms for one in routing.answers if one.quote}
+    expiries = {answer.venue: answer.quote.expires_at_ms for answer in routing.answers if answer.quote}
     venues = presenter.answers(order, routing)
     for venue in venues:
         if (expiry := expiries.get(str(venue["venue"]))) is not None:
@@ -135,7 +135,7 @@ def ahead_bps(routing: Routing) -> str | None:
 def venue_json(report: VenueReport, reports: Sequence[VenueReport]) -> dict[str, object]:
     """A venue's state. `winShare` is its share of the rounds that had a best quote."""
     figures, capabilities = report.figures, report.capabilities
-    wins = sum(one.figures.best for one in reports)
+    wins = sum(other.figures.best for other in reports)
     faults = sum(count for code, count in figures.errors.items() if code not in HARMLESS)
     return {
         "venue": report.venue,

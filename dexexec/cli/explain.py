@@ -31,11 +31,11 @@ async def run(options: argparse.Namespace, servers: "Servers", tokens: "Tokens",
 
     async with open_database(servers) as database:
         await migrate(database)
-        found = await read_order(database, options.id)
-    if found is None:
+        order = await read_order(database, options.id)
+    if order is None:
         out.write(f"{options.id}: no such order\n")
         return 1
-    explained = explain(found, tokens)
+    explained = explain(order, tokens)
     if options.json:
         out.write(json.dumps(explained, indent=2) + "\n")
     else:

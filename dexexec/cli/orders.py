@@ -73,7 +73,7 @@ async def retry(database: "Database", order_ids: list[UUID] | None, out: TextIO)
 
     retried = await stuck_orders.retry(database, order_ids)
     missing = set(order_ids or ()) - set(retried)
-    for one in sorted(missing):
-        out.write(f"{one}: the order does not exist or has ended\n")
+    for missing_id in sorted(missing):
+        out.write(f"{missing_id}: the order does not exist or has ended\n")
     out.write(f"{len(retried)} order{'' if len(retried) == 1 else 's'} will be retried now\n")
     return 1 if missing else 0
