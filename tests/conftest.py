@@ -43,8 +43,9 @@ TURNS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two for the whole suite, on one core as well; a part of it runs in this process."""
-    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    """Two for the whole suite, on one core as well, and for all unit tests; any other part runs in this process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return 2 if whole or [Path(path) for path in config.args] == [Path("tests/unit")] else 0
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -211,6 +211,7 @@ def test_every_test_that_carries_a_promise_exists() -> None:
 # Reading the code
 
 
+@cache
 def functions_of(path: str) -> set[str]:
     """The functions of a test file, none when there is no such file."""
     nodes = ast.walk(tree(ROOT / path)) if (ROOT / path).is_file() else ()
