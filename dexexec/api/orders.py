@@ -1,4 +1,4 @@
-"""Orders over HTTP: post one, read one with its events, list them newest first."""
+"""Orders over HTTP: post one, read one with its events, cancel or explain it, list them newest first."""
 
 import asyncio
 import base64
