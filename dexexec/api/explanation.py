@@ -94,6 +94,9 @@ class _Writer:
     def summary(self) -> str:
         """The order's state in one sentence."""
         order = self._order
+        first = order["events"][0]
+        if first.get("takenOver"):
+            return f"The order is {order['status']}: it was {first['detail']}."
         match order["status"]:
             case Status.CONFIRMED:
                 final = "final" if order["finalizedAt"] else "not final yet"
@@ -134,6 +137,8 @@ class _Writer:
         status = Status(event["status"])
         if event["seq"] == 1:
             yield self._accepted(event)
+        if event.get("takenOver"):
+            return
         if "quotes" in event:
             yield from self._round(event, event["quotes"])
         elif status is Status.ROUTING and "reason" in event:
@@ -160,20 +165,33 @@ class _Writer:
 
     def _accepted(self, event: Json) -> Sentence:
         order = self._order
-        given = (
-            f"spend {order['amount']} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
-            if order["mode"] == Mode.EXACT_IN
-            else f"receive {order['amount']} {self._symbol(self._mint_out)} for {self._symbol(self._mint_in)}"
-        )
+        # An order of an older table has no pair and no limits, and was not accepted here.
+        if event.get("takenOver"):
+            text = f"Recorded as {order['status']}: {event['detail']}."
+            return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
+        # The chain has what an order swapped, and neither its slippage nor its deadline; the record's are placeholders.
+        if event.get("recovered"):
+            swap = f": {self._swap()}" if order["inputMint"] else ""
+            text = f"Accepted{swap}; {event['detail']}."
+            return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
         bound = f", {self._bound(event)}" if "minOut" in event else ""
         return Sentence(
             at=event["at"],
             topic=Topic.ORDER,
             text=(
-                f"Accepted: {given}{bound}, slippage of at most {order['slippageBps']} bps,"
+                f"Accepted: {self._swap()}{bound}, slippage of at most {order['slippageBps']} bps,"
                 f" until {order['deadlineAt']}."
             ),
             figures=event,
+        )
+
+    def _swap(self) -> str:
+        """What the order exchanges."""
+        order = self._order
+        return (
+            f"spend {order['amount']} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
+            if order["mode"] == Mode.EXACT_IN
+            else f"receive {order['amount']} {self._symbol(self._mint_out)} for {self._symbol(self._mint_in)}"
         )
 
     def _round(self, event: Json, quotes: Sequence[Json]) -> Iterator[Sentence]:

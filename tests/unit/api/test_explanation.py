@@ -105,6 +105,34 @@ def test_a_sale_for_an_exact_amount_names_the_tokens_the_other_way_round() -> No
     assert first.startswith("Accepted: receive 0.5 SOL for USDC, spending at most 80 USDC,")
 
 
+@pytest.mark.parametrize("status", ["pending", "confirmed"])
+def test_an_order_of_an_older_table_is_described_without_the_values_that_it_never_had(status: str) -> None:
+    detail = "taken over from a table of orders that was there before; nobody works on it"
+    taken = order(
+        status=status, inputMint=None, outputMint=None, slippageBps=None, deadlineAt=None, amountIn=None,
+        amountOut=None, venue=None, finalizedAt=None, attempts=[], feesPaid="0",
+    )  # fmt: skip
+    taken["events"] = [
+        {"seq": 1, "status": status, "at": taken["createdAt"], "final": True, "takenOver": True, "detail": detail}
+    ]
+    explained: dict[str, Any] = explain(taken, TOKENS)
+    assert explained["summary"] == f"The order is {status}: it was {detail}."
+    assert texts(explained) == [f"Recorded as {status}: {detail}."]
+    assert explained["advice"] is None
+
+
+@pytest.mark.parametrize("mints", [(WSOL, USDC), ("", "")])
+def test_an_order_that_was_read_back_from_the_chain_is_described_without_a_bound_or_deadline(
+    mints: tuple[str, str],
+) -> None:
+    restored = order(inputMint=mints[0], outputMint=mints[1], slippageBps=0, deadlineAt=order()["createdAt"])
+    restored["events"] = [
+        {"seq": 1, "status": "pending", "at": restored["createdAt"], "recovered": True, "detail": "read back"}
+    ]
+    first = texts(explain(restored, TOKENS))[0]
+    assert first == "Accepted: spend 0.5 SOL for USDC; read back." if mints[0] else "Accepted; read back."
+
+
 @pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("expired", "expired")])
 def test_an_order_without_a_fill_is_described_with_its_cause_and_the_remedy(status: str, words: str) -> None:
     ended = order(
