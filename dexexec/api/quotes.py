@@ -22,7 +22,7 @@ INTEGERS = {"slippageBps", "maxPriceImpactBps"}
 MOST_AMOUNTS = 10
 """Sizes that one request may name. Each is a round of quotes at every venue."""
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,99})")
 _NO_ORDER = UUID(int=0)
 
 
@@ -103,7 +103,13 @@ def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list
     try:
         return [read(json.dumps({**body, "amount": amount}).encode()) for amount in amounts]
     except InvalidOrderError as error:
-        raise InvalidQueryError(error.fields) from None
+        # Every parameter is a text, so "is a string", which is right in a body, explains nothing here.
+        texts = {name for name in INTEGERS if isinstance(body.get(name), str)}
+        problems = [
+            FieldProblem(one.field, "is not an integer", one.expected) if one.field in texts else one
+            for one in error.fields
+        ]
+        raise InvalidQueryError(problems) from None
 
 
 def quote_json(order: NewOrder, routing: Routing, presenter: Presenter, now_ms: int) -> dict[str, object]:

@@ -93,6 +93,16 @@ async def test_a_bad_parameter_is_named_with_what_would_be_right(query: str, fie
         assert all(problem["expected"] for problem in found["errors"])
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"), [("many", "is not an integer"), ("", "is not an integer"), ("9" * 30, "is out of range")]
+)
+async def test_an_integer_parameter_is_refused_for_what_is_wrong_with_it(value: str, problem: str) -> None:
+    async with running_service(venues=venues(a=1)) as service:
+        path = f"/api/quote?amount=1&slippageBps={value}"
+        [found] = document(await service.ask("GET", path), 400, "invalid-query")["errors"]
+        assert found == {"field": "slippageBps", "problem": problem, "expected": "an integer from 0 to 5000"}
+
+
 async def test_venues_show_their_breakers_errors_times_and_share_of_wins() -> None:
     good, poor, down = venues(good=150_000_000, poor=149_000_000, down=1)
     down.on_quote = raising(Unreachable("no node"))
