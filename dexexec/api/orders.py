@@ -174,10 +174,12 @@ class OrdersHandler(ApiHandler):
 def too_late(answer: TooLate) -> TooLateError:
     """The refusal for an order that cannot be cancelled any more."""
     about: dict[str, object] = {"orderId": str(answer.order_id), "orderStatus": answer.status.value}
-    if answer.attempt is None:
+    if answer.attempt is not None:
+        about["attempt"] = dict(answer.attempt)
+    if answer.ended or answer.attempt is None:
         return TooLateError(f"the order has ended: it is {answer.status}", about)
     detail = f"attempt {answer.attempt['attempt']} is signed ({answer.attempt['outcome']}): the order goes on"
-    return TooLateError(detail, {**about, "attempt": dict(answer.attempt)})
+    return TooLateError(detail, about)
 
 
 def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:

@@ -18,9 +18,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooLate:
-    """A transaction was signed for the order, or it has ended. `attempt` is its newest attempt as JSON values: number,
-    venue, signature and outcome."""
+    """A transaction was signed for the order, or it has `ended`. `attempt` is its newest attempt as JSON values:
+    number, venue, signature and outcome."""
 
     order_id: UUID
     status: Status
+    ended: bool
     attempt: Mapping[str, object] | None = None

@@ -49,7 +49,9 @@ FROM orders o LEFT JOIN LATERAL (
 ) a ON true
 WHERE o.id = %(id)s
 UNION ALL
-SELECT status, version, attempts, true, NULL, NULL, NULL, NULL FROM archived_orders WHERE id = %(id)s
+SELECT status, version, attempts, true, (tries -> -1 ->> 'n')::int, tries -> -1 ->> 'venue',
+       tries -> -1 ->> 'signature', tries -> -1 ->> 'outcome'
+FROM archived_orders WHERE id = %(id)s
 """
 
 
@@ -80,4 +82,4 @@ async def cancel(database: Database, order_id: UUID) -> tuple[Cancelled | TooLat
             "txHash": row.signature,
             "outcome": row.outcome or Outcome.OPEN.value,
         }
-    return TooLate(order_id=order_id, status=status, attempt=attempt), None
+    return TooLate(order_id=order_id, status=status, ended=row.ended, attempt=attempt), None

@@ -111,7 +111,7 @@ class Clients:
         if error is None:
             answer = call.result()
             gone = answer is None and order_id in self._checks.gone
-            return TooLate(order_id=order_id, status=Status.PENDING) if gone else answer
+            return TooLate(order_id=order_id, status=Status.PENDING, ended=True) if gone else answer
         if not isinstance(error, StruckError | UnavailableError | asyncio.CancelledError):
             self._checks.fail(f"a client that cancelled was told {error!r}")
         return None

@@ -31,7 +31,7 @@ async def test_an_order_is_cancelled_and_repeating_it_gives_the_same_answer() ->
 async def test_an_order_with_a_signed_attempt_is_a_conflict_that_shows_the_attempt() -> None:
     async with running_service() as service:
         order_id = uuid4()
-        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.SUBMITTED, attempt=ATTEMPT)
+        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.SUBMITTED, ended=False, attempt=ATTEMPT)
         found = document(await service.ask("DELETE", f"/api/orders/{order_id}"), 409, "too-late")
         assert (found["orderId"], found["orderStatus"], found["attempt"]) == (str(order_id), "submitted", ATTEMPT)
         assert found["detail"] == "attempt 1 is signed (open): the order goes on"
@@ -40,9 +40,18 @@ async def test_an_order_with_a_signed_attempt_is_a_conflict_that_shows_the_attem
 async def test_an_order_that_has_ended_is_a_conflict_with_its_status() -> None:
     async with running_service() as service:
         order_id = uuid4()
-        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.EXPIRED)
+        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.EXPIRED, ended=True)
         found = document(await service.ask("DELETE", f"/api/orders/{order_id}"), 409, "too-late")
         assert (found["detail"], "attempt" in found) == ("the order has ended: it is expired", False)
+
+
+async def test_an_order_that_ended_after_an_attempt_does_not_go_on() -> None:
+    async with running_service() as service:
+        order_id = uuid4()
+        landed = {**ATTEMPT, "outcome": "landed"}
+        service.store.cancel_answer = TooLate(order_id=order_id, status=Status.CONFIRMED, ended=True, attempt=landed)
+        found = document(await service.ask("DELETE", f"/api/orders/{order_id}"), 409, "too-late")
+        assert (found["detail"], found["attempt"]) == ("the order has ended: it is confirmed", landed)
 
 
 @pytest.mark.parametrize("name", ["42", str(UUID(int=7)), "execute", f"{UUID(int=7)}x"])

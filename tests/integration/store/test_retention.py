@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from dexexec.domain.cancellation import TooLate
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer, make_logger
@@ -285,6 +286,22 @@ def test_a_new_partition_is_a_day_or_a_month_without_what_others_hold(
     there: list[Partition], days_kept: int, made: Partition
 ) -> None:
     assert new_partition(AT, there, days_kept) == made
+
+
+async def test_cancelling_an_archived_order_gives_the_same_answer_as_before(database_address: Address) -> None:
+    async with open_archive_setup(database_address) as setup, open_retention(database_address) as retention:
+        ids = [await setup.confirmed(1), await setup.failed(1)]
+        before = [await setup.store.cancel(order_id) for order_id in ids]
+        assert await retention.round()
+        assert setup.count("archived_orders") == 2
+        assert [await setup.store.cancel(order_id) for order_id in ids] == before
+        confirmed, failed = before
+        assert isinstance(confirmed, TooLate)
+        assert isinstance(failed, TooLate)
+        assert confirmed.ended
+        assert failed.ended
+        assert confirmed.attempt is not None
+        assert confirmed.attempt["outcome"] == "landed"
 
 
 async def test_the_archive_holds_the_attempts_whole(database_address: Address) -> None:

@@ -229,7 +229,8 @@ class MemoryDatabase:
         if row.status is Status.CANCELLED:
             return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
         if row.finished_at is not None or row.attempt_count:
-            return TooLate(order_id=order_id, status=row.status, attempt=shown_attempt(row)), None
+            ended = row.finished_at is not None
+            return TooLate(order_id=order_id, status=row.status, ended=ended, attempt=shown_attempt(row)), None
         if not self._compared():
             raise UnavailableError(
                 "the record is not compared with the chain yet: no order can be cancelled until then"
