@@ -19,7 +19,7 @@ from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
-from dexexec.venues.router import Router, Routing, VenueReport
+from dexexec.venues.router import Answer, Router, Routing, VenueReport
 
 
 class Quoting(Protocol):
@@ -32,19 +32,27 @@ class Quoting(Protocol):
         """The state of every venue."""
 
 
-class WorkerQuoting:
-    """The router of the worker in this process."""
+NEVER = 10**9
+"""A number of failures that no breaker reaches."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+
+class WorkerQuoting:
+    """The venues of the worker in this process. Its router `orders` decides how they are shown; `quotes` is a second
+    router over the same venues, so that no request of a client can open a breaker that orders go by."""
+
+    def __init__(self, orders: Router, quotes: Router) -> None:
+        self._orders = orders
+        self._quotes = quotes
 
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
-        """Quotes of all venues."""
-        return await self._router.route(request, deadline)
+        """Quotes of all venues. One that orders skip now is shown, and not chosen."""
+        routing = await self._quotes.route(request, deadline)
+        skipped = {report.venue: report for report in self._orders.report() if report.breaker_open_seconds}
+        return Routing.of([_as_for_orders(answer, skipped.get(answer.venue)) for answer in routing.answers])
 
     async def report(self) -> list[VenueReport]:
-        """The state of every venue."""
-        return self._router.report()
+        """The state of every venue, for orders."""
+        return self._orders.report()
 
 
 class OwnQuoting:
@@ -116,11 +124,31 @@ def make_router(venues: Mapping[str, AnyVenue], settings: Settings, clock: Clock
     )
 
 
+def _as_for_orders(answer: Answer, skipped: VenueReport | None) -> Answer:
+    if skipped is None or answer.quote is None:
+        return answer
+    seconds = skipped.breaker_open_seconds
+    return answer.rejected(skipped.breaker_cause, f"orders skip this venue for another {seconds:.1f} s after failures")
+
+
+def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Observer) -> Router:
+    """A router over the same venues as that of orders: it shares their statistics and never skips a venue."""
+    return Router(
+        orders.venues,
+        clock,
+        observer,
+        timeout_ms=settings.quote_timeout_ms,
+        breaker_failures=NEVER,
+        breaker_seconds=settings.breaker_seconds,
+        statistics=orders.statistics,
+    )
+
+
 @asynccontextmanager
 async def open_quoting(shared: Shared, router: Router | None) -> AsyncIterator[Quoting]:
     """Quotes by the worker's `router`, or by venues of this process's own."""
     if router is not None:
-        yield WorkerQuoting(router)
+        yield WorkerQuoting(router, quotes_router(router, shared.settings, shared.clock, shared.observer))
         return
     own = OwnQuoting(shared.settings, shared.clock, shared.observer)
     try:

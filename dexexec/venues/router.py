@@ -142,7 +142,7 @@ class Router:
     """Collects quotes from `venues`.
 
     `timeout_ms` is the time limit for all of them. After `breaker_failures` failures in a row, a venue's breaker opens
-    for `breaker_seconds`.
+    for `breaker_seconds`. Several routers over the same venues may share their `statistics`.
     """
 
     def __init__(
@@ -154,8 +154,9 @@ class Router:
         timeout_ms: int,
         breaker_failures: int,
         breaker_seconds: float,
+        statistics: VenueStatistics | None = None,
     ) -> None:
-        self._venues = venues
+        self.venues = venues
         self._clock = clock
         self._observer = observer
         self._timeout = timeout_ms / 1000
@@ -165,7 +166,7 @@ class Router:
             )
             for name in venues
         }
-        self._statistics = VenueStatistics(venues)
+        self.statistics = statistics or VenueStatistics(venues)
         # Keeps references to cancelled tasks that still run, or the garbage collector could drop them half-way.
         self._abandoned: set[asyncio.Task[Answer]] = set()
 
@@ -175,7 +176,7 @@ class Router:
         until = min(deadline, timeout_at)
         answers: dict[str, Answer] = {}
         requested: dict[str, asyncio.Task[Answer]] = {}
-        for name, venue in self._venues.items():
+        for name, venue in self.venues.items():
             refusal = self._refusal(name, venue, request)
             if refusal is not None:
                 answers[name] = refusal
@@ -201,7 +202,7 @@ class Router:
         if deadline < timeout_at:
             answers |= {name: _cut_short(answers[name]) for name in requested}
         self._count([answers[name] for name in requested])
-        routing = Routing.of([answers[name] for name in self._venues])
+        routing = Routing.of([answers[name] for name in self.venues])
         self._record(routing, requested)
         return routing
 
@@ -214,9 +215,9 @@ class Router:
                 breaker=self._breakers[name].state.value,
                 breaker_open_seconds=self._breakers[name].remaining_seconds(),
                 breaker_cause=self._breakers[name].cause[0],
-                figures=self._statistics.figures(name),
+                figures=self.statistics.figures(name),
             )
-            for name, venue in self._venues.items()
+            for name, venue in self.venues.items()
         ]
 
     def _record(self, routing: Routing, requested: Iterable[str]) -> None:
@@ -231,7 +232,7 @@ class Router:
                     best=name == best,
                     code=answer.code,
                 )
-                self._statistics.add(name, recorded)
+                self.statistics.add(name, recorded)
 
     def _refusal(self, name: str, venue: AnyVenue, request: SwapRequest) -> Answer | None:
         """Why the venue gets no request, or None. With None, its breaker expects a result."""

@@ -18,7 +18,7 @@ from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
-from dexexec.bootstrap.quoting import WorkerQuoting
+from dexexec.bootstrap.quoting import WorkerQuoting, quotes_router
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.intake.intake import Intake
@@ -95,6 +95,7 @@ class Service:
     server: LimitedServer
     api: Api
     log: CapturingLogger
+    orders_router: Router
     client: AsyncHTTPClient = field(default_factory=lambda: AsyncHTTPClient(force_instance=True))
 
     async def ask(
@@ -166,12 +167,12 @@ async def running_service(
         clock=clock,
         observer=observer,
         sites=SiteCheck(configured),
-        venues=WorkerQuoting(router),
+        venues=WorkerQuoting(router, quotes_router(router, configured, clock, observer)),
     )
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
-    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log)
+    service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log, router)
     try:
         yield service
     finally:

@@ -1,18 +1,20 @@
 """Quotes and venues over HTTP: what an order would get now, without one."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
 from dexexec.clock import SystemClock
-from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import USDC, WSOL
 from dexexec.venue import NoRoute, Unreachable
 from tests.support.running_api import Service, document, running_service
 from tests.support.scripted import ScriptedVenue, quote_of, raising
 
 SOL = 10**9
+REQUEST = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=SOL, mode=Mode.EXACT_IN, slippage_bps=50)
 
 
 def venues(**prices: int) -> list[ScriptedVenue]:
@@ -108,7 +110,7 @@ async def test_venues_show_their_breakers_errors_times_and_share_of_wins() -> No
     down.on_quote = raising(Unreachable("no node"))
     async with running_service(venues=[good, poor, down], breaker_failures=2) as service:
         for _ in range(3):
-            await get(service, "/api/quote?amount=1")
+            await service.orders_router.route(REQUEST, math.inf)
         found = {one["venue"]: one for one in (await get(service, "/api/venues"))["venues"]}
         assert list(found) == ["good", "poor", "down"]
         assert (found["good"]["answers"], found["good"]["winShare"], found["good"]["errorRate"]) == (3, 1.0, 0.0)
@@ -124,3 +126,27 @@ async def test_venues_show_their_breakers_errors_times_and_share_of_wins() -> No
         assert (found["good"]["network"], found["good"]["modes"], found["good"]["pairs"]) == (
             "simulated", ["exactIn", "exactOut"], None,
         )  # fmt: skip
+
+
+async def test_quotes_of_clients_open_no_breaker_that_orders_go_by_but_count_in_the_figures() -> None:
+    good, down = venues(good=150_000_000, down=1)
+    down.on_quote = raising(Unreachable("no node"))
+    async with running_service(venues=[good, down], breaker_failures=2) as service:
+        for _ in range(5):
+            await get(service, "/api/quote?amount=1")
+        found = {one["venue"]: one for one in (await get(service, "/api/venues"))["venues"]}
+        assert (found["down"]["breaker"], found["down"]["answers"]) == ("closed", 5)
+
+
+async def test_a_venue_that_orders_skip_now_is_shown_and_not_chosen() -> None:
+    best, other = venues(best=151_000_000, other=150_000_000)
+    quote = best.on_quote
+    async with running_service(venues=[best, other], breaker_failures=1, breaker_seconds=600) as service:
+        best.on_quote = raising(Unreachable("no node"))
+        await service.orders_router.route(REQUEST, math.inf)
+        best.on_quote = quote
+        [size] = (await get(service, "/api/quote?amount=1"))["quotes"]
+        assert size["best"] == "other"
+        skipped = next(venue for venue in size["venues"] if venue["venue"] == "best")
+        assert (skipped["amountOut"], skipped["reason"]) == ("151000000", "unreachable")
+        assert skipped["detail"].startswith("orders skip this venue for another ")
