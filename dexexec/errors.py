@@ -132,6 +132,10 @@ class MalformedBodyError(RequestError):
     code = "malformed-body"
     title = "The body is not a JSON object"
 
+    def __init__(self, detail: str, fields: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(detail)
+        self.fields = fields
+
 
 class UnsupportedMediaTypeError(RequestError):
     """The content type is missing or not JSON."""

@@ -103,12 +103,11 @@ def read_object(body: bytes) -> dict[str, object]:
         raise _malformed(f"the body is {_kind(fields)}")
     constants = [name for name, value in fields.items() if type(value) is _JsonConstant]
     if constants:
-        refusal = _malformed(f"{fields[constants[0]]} is not JSON")
-        refusal.fields = [
+        problems = [
             FieldProblem(_shown(name), f"is {fields[name]}, which is not JSON", "a value that JSON can hold")
             for name in constants[:SHOWN]
         ]
-        raise refusal
+        raise MalformedBodyError(f"{fields[constants[0]]} is not JSON", problems)
     return fields
 
 
@@ -261,9 +260,8 @@ def _strays(given: Mapping[str, object]) -> Iterator[FieldProblem]:
 
 
 def _malformed(reason: str) -> MalformedBodyError:
-    error = MalformedBodyError(reason)
-    error.fields = [FieldProblem("", reason, 'a JSON object such as {"side": "buy", "amount": "0.01"}')]
-    return error
+    expected = 'a JSON object such as {"side": "buy", "amount": "0.01"}'
+    return MalformedBodyError(reason, [FieldProblem("", reason, expected)])
 
 
 def _kind(value: object) -> str:

@@ -199,6 +199,7 @@ class SocketHandler(WebSocketHandler):
             return
         self._node = node
         self._subscriptions = Subscriptions(node, self._send)
+        node.ledger.listeners.append(self._subscriptions.on_change)
         self._writer = asyncio.create_task(self._write())
         self.cluster.sockets.add(self)
 
@@ -221,7 +222,7 @@ class SocketHandler(WebSocketHandler):
         """Ends the socket's subscriptions."""
         self.cluster.sockets.discard(self)
         if self._subscriptions is not None:
-            self._subscriptions.close()
+            self._node.ledger.listeners.remove(self._subscriptions.on_change)
         if self._writer is not None:
             self._writer.cancel()
 

@@ -32,17 +32,12 @@ class Subscriptions:
         self._signatures: dict[int, SignatureSubscription] = {}
         self._slots: set[int] = set()
         self._notified_tip = node.block(Commitment.PROCESSED)
-        node.ledger.listeners.append(self._on_change)
         self.methods: dict[str, Method] = {
             "signatureSubscribe": self._subscribe_signature,
             "signatureUnsubscribe": self._unsubscribe,
             "slotSubscribe": self._subscribe_slot,
             "slotUnsubscribe": self._unsubscribe,
         }
-
-    def close(self) -> None:
-        """Ends all subscriptions."""
-        self._node.ledger.listeners.remove(self._on_change)
 
     def catch_up(self) -> None:
         """Notifies of signatures that reached their commitment before they were subscribed. Called after the client got
@@ -73,7 +68,8 @@ class Subscriptions:
             raise RpcError(INVALID_REQUEST, f"Too many subscriptions; max {MAX_SUBSCRIPTIONS}")
         return next(_ids)
 
-    def _on_change(self, landed: bytes | None) -> None:
+    def on_change(self, landed: bytes | None) -> None:
+        """Called by the ledger: a transaction landed, or (None) the chain has a new tip or a fork."""
         self._notify_signatures(landed)
         tip = self._node.block(Commitment.PROCESSED)
         if landed is None and tip != self._notified_tip:
