@@ -107,7 +107,7 @@ class _Writer:
             case _:
                 waiting = order["waitingFor"]
                 why = f", waiting: {waiting['detail']}" if waiting else ""
-                return f"The order is {order['status']}{why}."
+                return _whole(f"The order is {order['status']}{why}")
 
     def advice(self) -> str | None:
         """What to do now, for an order that ended without a fill."""
@@ -129,7 +129,7 @@ class _Writer:
             yield Sentence(
                 at=waiting.get("since") or self._order["events"][-1]["at"],
                 topic=Topic.WAIT,
-                text=f"It waits ({waiting['reason']}): {waiting['detail']}.",
+                text=_whole(f"It waits ({waiting['reason']}): {waiting['detail']}"),
                 figures=waiting,
             )
 
@@ -144,15 +144,15 @@ class _Writer:
         elif status is Status.ROUTING and "reason" in event:
             yield self._next_round(event)
         if status is Status.BUILDING:
-            after = f", since the one before could not build: {event['detail']}" if event.get("detail") else ""
-            yield Sentence(
-                at=event["at"], topic=Topic.ROUND, text=f"{event['venue']} builds the swap{after}.", figures=event
-            )
+            yield Sentence(at=event["at"], topic=Topic.ROUND, text=_building(event), figures=event)
         if status is Status.SUBMITTED and "lastValidHeight" in event:
             text = (
                 f"Attempt {event['attempt']} on {event['venue']} was signed, recorded and then sent: {event['txHash']}."
                 f" It can land until block {event['lastValidHeight']}."
             )
+            yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
+        elif status is Status.SUBMITTED and event.get("reason"):
+            text = _whole(f"Attempt {event['attempt']} is open again ({event['reason']}): {event['detail']}")
             yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
         if status is Status.CONFIRMED and "amountOut" in event:
             yield self._fill(event)
@@ -160,7 +160,10 @@ class _Writer:
             detail = f": {event['detail']}" if event.get("detail") else ""
             reason = f" ({event['reason']})" if event.get("reason") else ""
             yield Sentence(
-                at=event["at"], topic=Topic.END, text=f"The order {_ENDED[status]}{reason}{detail}.", figures=event
+                at=event["at"],
+                topic=Topic.END,
+                text=_whole(f"The order {_ENDED[status]}{reason}{detail}"),
+                figures=event,
             )
 
     def _accepted(self, event: Json) -> Sentence:
@@ -212,7 +215,8 @@ class _Writer:
             )
         if quote["selected"]:
             return f"{quote['venue']} won{offer}."
-        return f"{quote['venue']} lost ({quote['reason']}){offer}; {quote['detail']}."
+        detail = f"; {quote['detail']}" if quote["detail"] else ""
+        return _whole(f"{quote['venue']} lost ({quote['reason']}){offer}{detail}")
 
     def _next_round(self, event: Json) -> Sentence:
         retry = event.get("retryInMs")
@@ -227,25 +231,30 @@ class _Writer:
         if not outcome.proven:
             return
         detail = f": {proof['detail']}" if proof.get("detail") else ""
-        text = f"Attempt {attempt['attempt']} {_OUTCOMES[outcome]}{detail}."
-        if "slot" in proof:
-            text = f"{text[:-1]}, in slot {proof['slot']}."
+        slot = f", in slot {proof['slot']}" if "slot" in proof else ""
+        text = _whole(f"Attempt {attempt['attempt']} {_OUTCOMES[outcome]}{detail}{slot}")
         yield Sentence(at=attempt["resolvedAt"], topic=Topic.ATTEMPT, text=text, figures=proof)
 
     def _fill(self, event: Json) -> Sentence:
-        text = f"{self._swapped()}"
+        # Of the event and not of the order: the chain may have taken this swap back since.
+        text = f"Swapped {self._moved(event)}"
         if "slippageBps" in event:
             text += f", {_worse(event['slippageBps'])} than first quoted"
         state = "final" if event.get("finalized") else "on chain, and can still be undone"
-        return Sentence(
-            at=event["at"], topic=Topic.FILL, text=f"{text}; the swap is {state}.", figures=_without_quotes(event)
-        )
+        text += f"; the swap is {state}."
+        for other in event.get("alsoLanded", ()):
+            moved = f"{self._moved(other)} on {other['venue']}, {other['txHash']}"
+            text += f" Attempt {other['attempt']} landed as well: {moved}."
+        return Sentence(at=event["at"], topic=Topic.FILL, text=text, figures=_without_quotes(event))
+
+    def _moved(self, fill: Json) -> str:
+        return f"{self._in(fill['amountIn'])} for {self._out(fill['amountOut'])}"
 
     def _swapped(self) -> str:
         order = self._order
         if order["amountIn"] is None:
             return "Swapped"
-        return f"Swapped {self._in(order['amountIn'])} for {self._out(order['amountOut'])}"
+        return f"Swapped {self._moved(order)}"
 
     def _nothing_swapped(self) -> str:
         fees = int(self._order["feesPaid"])
@@ -282,6 +291,19 @@ _OUTCOMES: Mapping[Outcome, str] = {
     Outcome.UNSENT: "was never sent",
     Outcome.REJECTED: "was rejected",
 }
+
+
+def _building(event: Json) -> str:
+    detail = event.get("detail", "")
+    if "waitMs" in event:
+        return _whole(f"{event['venue']} waits up to {event['waitMs']} ms for funds: {detail}")
+    after = ", since the one before could not build" if "reason" in event else ""
+    return _whole(f"{event['venue']} builds the swap{after}" + (f": {detail}" if detail else ""))
+
+
+def _whole(text: str) -> str:
+    """The text with a full stop: details of venues and nodes have one, or another mark, or none."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _worse(bps: str) -> str:

@@ -45,8 +45,8 @@ def order(**changes: Any) -> dict[str, Any]:
             {"seq": 3, "status": "building", "at": "2026-11-29T16:34:49.531Z", "venue": "b"},
             {"seq": 4, "status": "submitted", "at": "2026-11-29T16:34:49.532Z", "venue": "b", "txHash": "5kK",
              "attempt": 1, "lastValidHeight": 373},
-            {"seq": 5, "status": "confirmed", "at": "2026-11-29T16:34:50.053Z", "amountOut": "75222216",
-             "slippageBps": "3.33", "finalized": True},
+            {"seq": 5, "status": "confirmed", "at": "2026-11-29T16:34:50.053Z", "amountIn": "500000000",
+             "amountOut": "75222216", "slippageBps": "3.33", "finalized": True},
         ],
         "attempts": [
             {"attempt": 1, "venue": "b", "txHash": "5kK", "outcome": "landed", "at": "2026-11-29T16:34:49.532Z",
@@ -162,6 +162,56 @@ def test_a_failed_attempt_is_described_with_its_proof_and_its_cost() -> None:
     explained: dict[str, Any] = explain(failed, TOKENS)
     assert explained["summary"].endswith("Nothing was swapped; failed attempts cost 5000 lamports.")
     assert "Attempt 1 failed on chain, without effect: the price moved, in slot 9." in texts(explained)
+
+
+def test_a_swap_that_the_chain_took_back_is_described_with_what_it_had_moved() -> None:
+    reason = "the block is no longer on the chain"
+    taken_back = order(status="submitted", finishedAt=None, finalizedAt=None, amountIn=None, amountOut=None)
+    taken_back["attempts"] = [{**taken_back["attempts"][0], "outcome": "open", "resolvedAt": None, "proof": None}]
+    taken_back["events"][4]["finalized"] = False
+    taken_back["events"].append(
+        {"seq": 6, "status": "submitted", "at": "2026-11-29T16:34:51.000Z", "venue": "b", "attempt": 1, "txHash": "5kK",
+         "reason": "un-confirmed", "detail": reason}
+    )  # fmt: skip
+    assert texts(explain(taken_back, TOKENS))[-2:] == [
+        "Swapped 0.5 SOL for 75.222216 USDC, 3.33 bps worse than first quoted;"
+        " the swap is on chain, and can still be undone.",
+        f"Attempt 1 is open again (un-confirmed): {reason}.",
+    ]
+
+
+def test_every_further_swap_of_an_order_is_described() -> None:
+    twice = order()
+    twice["events"][4]["alsoLanded"] = [
+        {"venue": "a", "attempt": 2, "txHash": "3fz", "amountIn": "1", "amountOut": "2", "slot": 9}
+    ]
+    assert texts(explain(twice, TOKENS))[7] == (
+        "Swapped 0.5 SOL for 75.222216 USDC, 3.33 bps worse than first quoted; the swap is final. Attempt 2 landed as"
+        " well: 0.000000001 SOL for 0.000002 USDC on a, 3fz."
+    )
+
+
+@pytest.mark.parametrize(("event", "text"), [
+    ({"venue": "b"}, "b builds the swap."),
+    ({"venue": "b", "detail": "it is on the chain"}, "b builds the swap: it is on the chain."),
+    ({"venue": "b", "detail": "2 SOL are needed", "reason": "insufficient-funds", "waitMs": 373},
+     "b waits up to 373 ms for funds: 2 SOL are needed."),
+    ({"venue": "b", "detail": "the pool is gone", "reason": "no-route"},
+     "b builds the swap, since the one before could not build: the pool is gone."),
+])  # fmt: skip
+def test_a_build_is_described_with_its_detail(event: dict[str, Any], text: str) -> None:
+    built = order()
+    built["events"][2] = {**built["events"][2], **event}
+    assert text in texts(explain(built, TOKENS))
+
+
+@pytest.mark.parametrize(("detail", "text"), [
+    ("", "c lost (timeout)."), ("no answer.", "c lost (timeout); no answer."), ("no!", "c lost (timeout); no!"),
+])  # fmt: skip
+def test_an_empty_or_punctuated_detail_of_a_venue_makes_a_whole_sentence(detail: str, text: str) -> None:
+    odd = order()
+    odd["events"][1]["quotes"] = [WON, {**DOWN, "detail": detail}]
+    assert text in texts(explain(odd, TOKENS))
 
 
 def test_a_waiting_order_is_described_with_its_reason() -> None:
