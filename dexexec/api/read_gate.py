@@ -1,4 +1,4 @@
-"""Runs reads of orders a few at a time, so that Postgres and the event loop stay available for executing orders.
+"""Runs reads, cancels and quotes a few at a time, so that Postgres and the event loop stay free for executing orders.
 
 Clients take turns, and reads are the first requests to be refused: 429 for a client with too many in flight, 503 for
 one that waited too long. While others wait, a read is followed by a rest of the same length, so reads use at most half
@@ -21,7 +21,7 @@ ORDERS_AT_ONCE, ORDERS_PER_CLIENT = 2, 256
 has not read. Running reads use the connections of the read pool (`bootstrap.connections`), which has some more for the
 feed."""
 CANCELS_AT_ONCE, CANCELS_PER_CLIENT = 8, 1_024
-"""The same for cancelling. They never wait behind reads: somebody who cancels is in a hurry."""
+"""The same for cancelling. They have a gate of their own, so that an urgent cancel never waits behind reads."""
 QUOTES_AT_ONCE, QUOTES_PER_CLIENT = 4, 16
 """The same for quotes without an order. Each is a round at every venue."""
 WAIT_SECONDS = 2.0
