@@ -27,6 +27,7 @@ from dexexec.errors import (
     OrderNotFoundError,
     RequestError,
     TooLateError,
+    UnavailableError,
 )
 from dexexec.intake.order_body import SHOWN, require_json
 from dexexec.store import Created, Cursor
@@ -130,7 +131,12 @@ class OrderHandler(OrderLookup):
         answer = None
         if _UUID.fullmatch(order_id):
             async with self.reading(self.api.cancels):
-                answer = await self.api.cancelling.cancel(UUID(order_id))
+                try:
+                    answer = await self.api.cancelling.cancel(UUID(order_id))
+                except UnavailableError as error:
+                    # The statement may have committed although its answer was lost.
+                    text = f"the order may be cancelled: repeat the request ({error})"
+                    raise UnavailableError(text) from error
         if answer is None:
             raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
         if isinstance(answer, TooLate):

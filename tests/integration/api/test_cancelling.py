@@ -73,4 +73,5 @@ async def test_nothing_is_cancelled_below_an_order() -> None:
 async def test_an_outage_of_postgres_is_503() -> None:
     async with running_service() as service:
         service.store.switch.up = False
-        document(await service.ask("DELETE", f"/api/orders/{uuid4()}"), 503, "unavailable")
+        found = document(await service.ask("DELETE", f"/api/orders/{uuid4()}"), 503, "unavailable")
+        assert found["detail"].startswith("the order may be cancelled: repeat the request (")
