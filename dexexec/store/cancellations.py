@@ -19,11 +19,14 @@ from dexexec.store.rows import fetch_rows
 DETAIL: Detail = {"detail": "cancelled by the client"}
 
 # A promoted standby may lack an attempt that was sent. Until the record is compared with the chain, `attempts` proves
-# nothing, and no order may end without a swap (docs/adr/0015, 0026).
+# nothing, and no order may end without a swap (docs/adr/0015, 0026). An order that was stored after some wallet was
+# compared in this Postgres cannot have lost anything: so the row of a wallet that is no longer used, and therefore
+# never compared again, blocks only orders that are older.
 _COMPARED = """
 (SELECT (i.identity = record_identity() OR EXISTS (SELECT FROM chain_comparisons))
         AND NOT EXISTS (SELECT FROM chain_comparisons c
                         WHERE c.pending IS NOT NULL OR coalesce(c.identity, i.identity) <> record_identity())
+     OR o.created_at > (SELECT max(compared_at) FROM chain_comparisons WHERE identity = record_identity())
  FROM installation i)
 """
 # A worker records an attempt under the same row lock before it sends anything. So if `attempts` is still 0 here,

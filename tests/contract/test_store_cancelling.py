@@ -94,6 +94,21 @@ async def test_promise_3_nothing_is_cancelled_in_a_record_that_is_not_compared_w
         assert await record.store.versions([order_id]) == {order_id: 1}
 
 
+async def test_a_wallet_that_is_no_longer_compared_blocks_only_orders_from_before_the_last_comparison(
+    records: OpenRecord,
+) -> None:
+    async with records() as record:
+        older = await one_order(record.store)
+        await record.moves_to_another_database()
+        await record.comparisons.stopped("genesis", "unused wallet")
+        state = await record.comparisons.state("genesis", "wallet")
+        assert await record.comparisons.compared("genesis", "wallet", state.identity)
+        with pytest.raises(UnavailableError, match="not compared"):
+            await record.store.cancel(older)
+        newer = await one_order(record.store)
+        assert isinstance(await record.store.cancel(newer), Cancelled)
+
+
 async def _submit(store: Store, claimed: Claimed) -> list[Event] | None:
     """Record an attempt, as a worker does before it sends."""
     events = (*ROUTED, (Status.SUBMITTED, {}))

@@ -231,7 +231,7 @@ class MemoryDatabase:
         if row.finished_at is not None or row.attempt_count:
             ended = row.finished_at is not None
             return TooLate(order_id=order_id, status=row.status, ended=ended, attempt=shown_attempt(row)), None
-        if not self._compared():
+        if not self._compared(row.created_at):
             raise UnavailableError(
                 "the record is not compared with the chain yet: no order can be cancelled until then"
             )
@@ -244,8 +244,11 @@ class MemoryDatabase:
         row.claim_of.append(row.claim)
         return Cancelled(order_id=order_id, seq=row.version), event
 
-    def _compared(self) -> bool:
+    def _compared(self, created_at: int) -> bool:
         rows = self.comparisons.values()
+        compared_here = [row.compared_at for row in rows if row.identity == self.identity and row.compared_at]
+        if compared_here and created_at > max(compared_here):
+            return True
         return (self.made_as == self.identity or bool(rows)) and all(
             row.pending is None and (row.identity or self.made_as) == self.identity for row in rows
         )
