@@ -63,6 +63,9 @@ class VenuesHandler(ApiHandler):
 
     async def get(self) -> None:
         """The state of every enabled venue in this process."""
+        if names := sorted(self.request.query_arguments):
+            problem = FieldProblem(ascii(names[0][:40])[1:-1], "is not a parameter of this list", "no parameters")
+            raise InvalidQueryError([problem])
         async with self.reading(self.api.quoting):
             reports = await self.api.venues.report()
         self.answer({"venues": [venue_json(report, reports) for report in reports]})
@@ -130,11 +133,13 @@ def quote_json(order: NewOrder, routing: Routing, presenter: Presenter, now_ms: 
 
 def ahead_bps(routing: Routing) -> str | None:
     """How much better the best quote is than the second, net of fees, in hundredths of a bps rounded down; None with
-    fewer than two."""
+    fewer than two, and where fees take all of the best one."""
     if len(routing.ranking) < 2:
         return None
     best, second = (net_amount(quote) for quote in routing.ranking[:2])
-    hundredths = abs(best - second) * BPS * 100 // max(1, best)
+    if best <= 0:
+        return None
+    hundredths = abs(best - second) * BPS * 100 // best
     return f"{hundredths // 100}.{hundredths % 100:02}"
 
 

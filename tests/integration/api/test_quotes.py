@@ -150,3 +150,15 @@ async def test_a_venue_that_orders_skip_now_is_shown_and_not_chosen() -> None:
         skipped = next(venue for venue in size["venues"] if venue["venue"] == "best")
         assert (skipped["amountOut"], skipped["reason"]) == ("151000000", "unreachable")
         assert skipped["detail"].startswith("orders skip this venue for another ")
+
+
+async def test_dust_that_fees_take_whole_leads_by_nothing() -> None:
+    async with running_service(venues=venues(a=150_000_000, b=149_000_000)) as service:
+        [size] = (await get(service, "/api/quote?amount=0.00000001"))["quotes"]
+        assert (size["aheadBps"], len(size["venues"])) == (None, 2)
+
+
+async def test_the_list_of_venues_has_no_parameters() -> None:
+    async with running_service(venues=venues(a=1)) as service:
+        found = document(await service.ask("GET", "/api/venues?venue=a"), 400, "invalid-query")
+        assert [problem["field"] for problem in found["errors"]] == ["venue"]
