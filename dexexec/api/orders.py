@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import difflib
 import os
 import re
 import struct
@@ -29,12 +28,13 @@ from dexexec.errors import (
     TooLateError,
     UnavailableError,
 )
-from dexexec.intake.order_body import SHOWN, require_json
+from dexexec.intake.order_body import SHOWN, require_json, unknown_name
 from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 PARAMETERS = ("status", "limit", "cursor")
+NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
@@ -106,14 +106,13 @@ class ExecuteHandler(ApiHandler):
 class OrderLookup(ApiHandler):
     """Base of handlers whose path names an order."""
 
-    async def find(self, order_id: str) -> dict[str, object]:
+    async def find(self, name: str) -> dict[str, object]:
         """The order of a path. Raises `OrderNotFoundError`."""
-        order = None
-        if _UUID.fullmatch(order_id):
-            async with self.reading(self.api.details):
-                order = await self.api.history.order(UUID(order_id))
+        order_id = read_order_id(name)
+        async with self.reading(self.api.details):
+            order = await self.api.history.order(order_id)
         if order is None:
-            raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
+            raise OrderNotFoundError(NO_ORDER)
         return order
 
 
@@ -128,17 +127,15 @@ class OrderHandler(OrderLookup):
 
     async def delete(self, order_id: str) -> None:
         """Cancel the order: 200 once it is `cancelled`, however often this is repeated; 409 once it is too late."""
-        answer = None
-        if _UUID.fullmatch(order_id):
-            async with self.reading(self.api.cancels):
-                try:
-                    answer = await self.api.cancelling.cancel(UUID(order_id))
-                except UnavailableError as error:
-                    # The statement may have committed although its answer was lost.
-                    text = f"the order may be cancelled: repeat the request ({error})"
-                    raise UnavailableError(text) from error
+        cancelled_id = read_order_id(order_id)
+        async with self.reading(self.api.cancels):
+            try:
+                answer = await self.api.cancelling.cancel(cancelled_id)
+            except UnavailableError as error:
+                # The statement may have committed although its answer was lost.
+                raise UnavailableError(f"the order may be cancelled: repeat the request ({error})") from error
         if answer is None:
-            raise OrderNotFoundError("the path names no order: it takes the orderId that posting one answered")
+            raise OrderNotFoundError(NO_ORDER)
         if isinstance(answer, TooLate):
             raise too_late(answer)
         if answer.repeated:
@@ -188,6 +185,13 @@ def too_late(answer: TooLate) -> TooLateError:
     return TooLateError(detail, about)
 
 
+def read_order_id(name: str) -> UUID:
+    """The id in a path. Raises `OrderNotFoundError`: what is no id names no order."""
+    if _UUID.fullmatch(name) is None:
+        raise OrderNotFoundError(NO_ORDER)
+    return UUID(name)
+
+
 def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:
     """The order of a request, with a new id. Raises `RequestError`."""
     headers = request.headers
@@ -230,9 +234,7 @@ def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, S
         except UnicodeDecodeError:
             value = ""
         if name not in PARAMETERS:
-            near = difflib.get_close_matches(name[:40].lower(), PARAMETERS, n=1)
-            expected = f"did you mean {near[0]}?" if near else f"only {', '.join(PARAMETERS)}"
-            problems.append(FieldProblem(ascii(name[:40])[1:-1], "is not a parameter of this list", expected))
+            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of this list"))
         elif len(values) > 1:
             problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
         elif name == "status":

@@ -1,6 +1,5 @@
 """Quotes without an order: `GET /api/quote` and `GET /api/venues`. Nothing is stored, signed or executed."""
 
-import difflib
 import json
 import math
 import re
@@ -14,7 +13,7 @@ from dexexec.domain.quote import BPS
 from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
-from dexexec.intake.order_body import SHOWN
+from dexexec.intake.order_body import SHOWN, unknown_name
 from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
 
 PARAMETERS = ("inputMint", "outputMint", "amount", "side", "mode", "slippageBps", "maxPriceImpactBps")
@@ -64,8 +63,7 @@ class VenuesHandler(ApiHandler):
     async def get(self) -> None:
         """The state of every enabled venue in this process."""
         if names := sorted(self.request.query_arguments):
-            problem = FieldProblem(ascii(names[0][:40])[1:-1], "is not a parameter of this list", "no parameters")
-            raise InvalidQueryError([problem])
+            raise InvalidQueryError([unknown_name(names[0], (), "is not a parameter of this list")])
         async with self.reading(self.api.quoting):
             reports = await self.api.venues.report()
         self.answer({"venues": [venue_json(report, reports) for report in reports]})
@@ -89,9 +87,7 @@ def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list
     given: dict[str, str] = {}
     for name, values in arguments.items():
         if name not in PARAMETERS:
-            near = difflib.get_close_matches(name[:40], PARAMETERS, n=1)
-            expected = f"did you mean {near[0]}?" if near else f"only {', '.join(PARAMETERS)}"
-            problems.append(FieldProblem(ascii(name[:40])[1:-1], "is not a parameter of a quote", expected))
+            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of a quote"))
         elif len(values) > 1:
             problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
         else:

@@ -6,11 +6,10 @@ from tornado.httpserver import HTTPServer
 
 from dexexec.api.app import make_app, make_server
 from dexexec.api.cross_site_check import SiteCheck
-from dexexec.api.handler import Api
+from dexexec.api.handler import Api, QuoteSource
 from dexexec.api.readiness import Readiness
 from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
-from dexexec.bootstrap.quoting import Quoting
 from dexexec.bootstrap.shared import Shared
 from dexexec.feed.feed import Feed
 from dexexec.intake.intake import Intake
@@ -28,7 +27,7 @@ class ApiHalf:
     background: list[Background]
 
 
-def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: Quoting) -> ApiHalf:
+def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteSource) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
     settings = shared.settings
     clock = shared.clock

@@ -1,13 +1,13 @@
 """Venues for quotes without an order: those of the worker in the same process, or, in an API process, its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol
 
+from dexexec.api.handler import QuoteSource
 from dexexec.bootstrap.background import running
 from dexexec.bootstrap.localnet import default_url
-from dexexec.bootstrap.networks import Purpose, open_networks
+from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.clock import Clock
@@ -19,18 +19,8 @@ from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
+from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.router import Answer, Router, Routing, VenueReport
-
-
-class Quoting(Protocol):
-    """Quotes of all venues, and their state (`dexexec.api.quotes.QuoteSource`)."""
-
-    async def route(self, request: SwapRequest, deadline: float) -> Routing:
-        """Quotes of all venues."""
-
-    async def report(self) -> list[VenueReport]:
-        """The state of every venue."""
-
 
 NEVER = 10**9
 """A number of failures that no breaker reaches."""
@@ -47,7 +37,7 @@ class WorkerQuoting:
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
         """Quotes of all venues. One that orders skip now is shown, and not chosen."""
         routing = await self._quotes.route(request, deadline)
-        skipped = {report.venue: report for report in self._orders.report() if report.breaker_open_seconds}
+        skipped = self._orders.open_breakers()
         return Routing.of([_as_for_orders(answer, skipped.get(answer.venue)) for answer in routing.answers])
 
     async def report(self) -> list[VenueReport]:
@@ -92,43 +82,47 @@ class OwnQuoting:
         settings, clock, observer = self._settings, self._clock, self._observer
         classes = registry.load(settings.adapters)
         async with AsyncExitStack() as stack:
-            networks = await stack.enter_async_context(
-                open_networks(
-                    settings,
-                    registry.networks(classes, environment()),
-                    ledger=MemoryLedger(clock),  # nothing settles here
-                    localnet_url=settings.localnet_url or default_url(),
-                    clock=clock,
-                    observer=observer,
-                    purpose=Purpose.QUOTE,
-                )
-            )
-            await stack.enter_async_context(running(networks.background))
+            needed = registry.networks(classes, environment())
+            networks = await stack.enter_async_context(open_quote_networks(settings, needed, clock, observer))
             tokens = settings.token_list()
             venues = registry.create(classes, environment(), clock, tokens, networks.chains, networks.clusters)
             stack.push_async_callback(close_venues, venues, observer)
             await prepare_venues(venues)
             self._stack = stack.pop_all()
-        return make_router({venue.name: venue for venue in venues}, settings, clock, observer)
+        return make_router(venues, settings, clock, observer)
 
 
-def make_router(venues: Mapping[str, AnyVenue], settings: Settings, clock: Clock, observer: Observer) -> Router:
-    """A router as the settings describe it."""
+@asynccontextmanager
+async def open_quote_networks(
+    settings: Settings, needed: Iterable[str], clock: Clock, observer: Observer
+) -> AsyncIterator[Networks]:
+    """The networks in `needed` for quotes alone: no key, and nothing settles there. Raises `StartupError`."""
+    async with AsyncExitStack() as stack:
+        networks = await stack.enter_async_context(
+            open_networks(
+                settings,
+                needed,
+                ledger=MemoryLedger(clock),
+                localnet_url=settings.localnet_url or default_url(),
+                clock=clock,
+                observer=observer,
+                purpose=Purpose.QUOTE,
+            )
+        )
+        await stack.enter_async_context(running(networks.background))
+        yield networks
+
+
+def make_router(venues: Iterable[AnyVenue], settings: Settings, clock: Clock, observer: Observer) -> Router:
+    """The router of orders, as the settings describe it."""
     return Router(
-        venues,
+        {venue.name: venue for venue in venues},
         clock,
         observer,
         timeout_ms=settings.quote_timeout_ms,
         breaker_failures=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
     )
-
-
-def _as_for_orders(answer: Answer, skipped: VenueReport | None) -> Answer:
-    if skipped is None or answer.quote is None:
-        return answer
-    seconds = skipped.breaker_open_seconds
-    return answer.rejected(skipped.breaker_cause, f"orders skip this venue for another {seconds:.1f} s after failures")
 
 
 def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Observer) -> Router:
@@ -144,8 +138,16 @@ def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Ob
     )
 
 
+def _as_for_orders(answer: Answer, breaker: Breaker | None) -> Answer:
+    if breaker is None or answer.quote is None:
+        return answer
+    seconds = breaker.remaining_seconds()
+    code, _ = breaker.cause
+    return answer.rejected(code, f"orders skip this venue for another {seconds:.1f} s after failures")
+
+
 @asynccontextmanager
-async def open_quoting(shared: Shared, router: Router | None) -> AsyncIterator[Quoting]:
+async def open_quoting(shared: Shared, router: Router | None) -> AsyncIterator[QuoteSource]:
     """Quotes by the worker's `router`, or by venues of this process's own."""
     if router is not None:
         yield WorkerQuoting(router, quotes_router(router, shared.settings, shared.clock, shared.observer))

@@ -133,7 +133,7 @@ def _assemble(
     failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
-    router = make_router(venues, settings, clock, observer)
+    router = make_router(venues.values(), settings, clock, observer)
     settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
     presenter = Presenter(settings.token_list())
     finality_ms = settings.finality_seconds * 1000

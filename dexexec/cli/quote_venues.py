@@ -10,9 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TextIO
 
-from dexexec.bootstrap.background import running
-from dexexec.bootstrap.localnet import default_url
-from dexexec.bootstrap.networks import Networks, Purpose, open_networks
+from dexexec.bootstrap.networks import Networks
+from dexexec.bootstrap.quoting import make_router, open_quote_networks
 from dexexec.bootstrap.venues import prepare_venues
 from dexexec.cli.quote_table import Quotes, quotes_json, write_quotes
 from dexexec.clock import Clock, SystemClock
@@ -23,7 +22,6 @@ from dexexec.domain.token import Token, Tokens, looks_like_mint
 from dexexec.errors import StartupError
 from dexexec.execution.quote_acceptance import PPM_PER_BPS, within_impact
 from dexexec.observe.observer import Observer
-from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.funds import abbreviate
 from dexexec.settlement.solana.mint import read_decimals
 from dexexec.venue import SolanaChain, Timeout, VenueError
@@ -59,18 +57,7 @@ async def run(
     classes = registry.load(settings.adapters)
     needed = registry.networks(classes, environ)
     async with AsyncExitStack() as stack:
-        networks = await stack.enter_async_context(
-            open_networks(
-                settings,
-                needed,
-                ledger=MemoryLedger(clock),
-                localnet_url=settings.localnet_url or default_url(),
-                clock=clock,
-                observer=observer,
-                purpose=Purpose.QUOTE,
-            )
-        )
-        await stack.enter_async_context(running(networks.background))
+        networks = await stack.enter_async_context(open_quote_networks(settings, needed, clock, observer))
         known = settings.token_list()
         sell, buy = [
             await _token(text, place, known, networks)
@@ -82,14 +69,7 @@ async def run(
         for venue in venues:
             stack.push_async_callback(venue.aclose)
         await prepare_venues(venues)
-        router = Router(
-            {venue.name: venue for venue in venues},
-            clock,
-            observer,
-            timeout_ms=settings.quote_timeout_ms,
-            breaker_failures=settings.breaker_failures,
-            breaker_seconds=settings.breaker_seconds,
-        )
+        router = make_router(venues, settings, clock, observer)
         routing = await _ask(router, request, settings.max_attempts)
         routing = within_impact(routing, settings.max_price_impact_bps * PPM_PER_BPS)
         places = {venue.name: venue.capabilities.network for venue in venues}

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from json import JSONDecodeError
@@ -37,7 +37,6 @@ SHOWN = 20
 """How many unknown fields, or known mints, are named at most."""
 
 _KNOWN = frozenset(FIELDS)
-_BY_LOWER_CASE = {name.lower(): name for name in FIELDS}
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _SIDES = {side.value: side for side in Side}
 _MODES = {mode.value: mode for mode in Mode}
@@ -254,9 +253,15 @@ def _strays(given: Mapping[str, object]) -> Iterator[FieldProblem]:
         yield FieldProblem(_shown(name), "is given more than once", "each field once")
     for name in given:
         if name not in _KNOWN:
-            near = difflib.get_close_matches(name[:40].lower(), _BY_LOWER_CASE, n=1)
-            expected = f"did you mean {_BY_LOWER_CASE[near[0]]}?" if near else f"only {', '.join(FIELDS)}"
-            yield FieldProblem(_shown(name), "is not a field of an order", expected)
+            yield unknown_name(name, FIELDS, "is not a field of an order")
+
+
+def unknown_name(name: str, known: Sequence[str], problem: str) -> FieldProblem:
+    """The problem of a field or parameter that does not exist: it names the nearest of `known`, or all of them."""
+    by_lower_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name[:40].lower(), by_lower_case, n=1)
+    expected = f"did you mean {by_lower_case[near[0]]}?" if near else f"only {', '.join(known)}"
+    return FieldProblem(_shown(name), problem, expected if known else "no parameters")
 
 
 def _malformed(reason: str) -> MalformedBodyError:

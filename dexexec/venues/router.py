@@ -206,6 +206,10 @@ class Router:
         self._record(routing, requested)
         return routing
 
+    def open_breakers(self) -> dict[str, Breaker]:
+        """The breakers of the venues that are skipped now, by venue."""
+        return {name: breaker for name, breaker in self._breakers.items() if breaker.remaining_seconds()}
+
     def report(self) -> list[VenueReport]:
         """The state of every venue, in the order of the configuration."""
         return [

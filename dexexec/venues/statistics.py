@@ -4,6 +4,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dexexec.domain.percentile import percentile
+
 KEPT = 1_000
 """Answers that are kept for each venue. Older ones no longer count."""
 
@@ -50,11 +52,6 @@ class VenueStatistics:
             quotes=len(times),
             best=sum(answer.best for answer in answers),
             errors=dict(Counter(str(answer.code) for answer in answers if not answer.quoted)),  # plain: JSON keys
-            p50_ms=percentile(times, 50),
-            p99_ms=percentile(times, 99),
+            p50_ms=percentile(times, 0.5),
+            p99_ms=percentile(times, 0.99),
         )
-
-
-def percentile(ordered: list[int], percent: int) -> int | None:
-    """The nearest-rank percentile of sorted values; None without a value."""
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None

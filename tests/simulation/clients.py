@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any, TypeVar
 from uuid import UUID
 
 from dexexec.domain.bound import Bound, amount_at, bound_of
@@ -24,9 +25,14 @@ from tests.simulation.promise_checks import PromiseChecks
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
 
+T = TypeVar("T")
 LONGEST_DEADLINE_MS = 40_000
 CLIENT_PATIENCE = 2.5
 """Virtual seconds until a client gives up."""
+
+
+class NoAnswerError(Exception):
+    """The client has waited long enough, and has gone away."""
 
 
 class Clients:
@@ -102,19 +108,24 @@ class Clients:
         """The answer; None where none came in time, or the order is not there (a promoted standby lacks it)."""
         if self._store is None:
             return None
-        call = self._loop.start(self._api.process, self._store.cancel(order_id))
+        answer = await self._request(self._store.cancel(order_id))
+        if isinstance(answer, StruckError | UnavailableError | asyncio.CancelledError | NoAnswerError):
+            return None
+        if isinstance(answer, BaseException):
+            self._checks.fail(f"a client that cancelled was told {answer!r}")
+            return None
+        gone = answer is None and order_id in self._checks.gone
+        return TooLate(order_id=order_id, status=Status.PENDING, ended=True) if gone else answer
+
+    async def _request(self, work: Coroutine[Any, Any, T]) -> T | BaseException:
+        """What the API process answers, or its error; `NoAnswerError` once the client has waited long enough."""
+        call = self._loop.start(self._api.process, work)
         await asyncio.wait([call], timeout=CLIENT_PATIENCE)
         if not call.done():
             call.cancel()
-            return None
+            return NoAnswerError()
         error = call.exception() if not call.cancelled() else asyncio.CancelledError()
-        if error is None:
-            answer = call.result()
-            gone = answer is None and order_id in self._checks.gone
-            return TooLate(order_id=order_id, status=Status.PENDING, ended=True) if gone else answer
-        if not isinstance(error, StruckError | UnavailableError | asyncio.CancelledError):
-            self._checks.fail(f"a client that cancelled was told {error!r}")
-        return None
+        return call.result() if error is None else error
 
     async def _insist(self, order: NewOrder) -> Created:
         while True:
@@ -134,18 +145,14 @@ class Clients:
         """The answer, the error, or None where none came in time: then the client has gone away."""
         if self._intake is None:
             return None
-        call = self._loop.start(self._api.process, self._accept(self._intake, order))
-        await asyncio.wait([call], timeout=CLIENT_PATIENCE)
-        if not call.done():
-            call.cancel()
+        answer = await self._request(self._accept(self._intake, order))
+        if isinstance(answer, NoAnswerError):
             return None
-        error = call.exception() if not call.cancelled() else asyncio.CancelledError()
-        if error is None:
-            self.taken += call.result().taken
-            return call.result()
-        if not isinstance(error, StruckError | UnavailableError | IdempotencyMismatchError):
-            self._checks.fail(f"a client was told {error!r}")
-        return error
+        if isinstance(answer, Created):
+            self.taken += answer.taken
+        elif not isinstance(answer, StruckError | UnavailableError | IdempotencyMismatchError):
+            self._checks.fail(f"a client was told {answer!r}")
+        return answer
 
 
 def random_order(rng: random.Random) -> NewOrder:

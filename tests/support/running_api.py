@@ -18,7 +18,7 @@ from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
-from dexexec.bootstrap.quoting import WorkerQuoting, quotes_router
+from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.intake.intake import Intake
@@ -149,14 +149,7 @@ async def running_service(
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
     readiness = Readiness(store, queue, clock)
-    router = Router(
-        {venue.name: venue for venue in venues},
-        clock,
-        observer,
-        timeout_ms=configured.quote_timeout_ms,
-        breaker_failures=configured.breaker_failures,
-        breaker_seconds=configured.breaker_seconds,
-    )
+    router = make_router(venues, configured, clock, observer)
     api = Api(
         settings=configured,
         reader=BodyReader(configured),

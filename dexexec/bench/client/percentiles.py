@@ -1,16 +1,12 @@
 """Latencies as percentiles."""
 
-import math
 from collections.abc import Sequence
+
+from dexexec.domain.percentile import percentile
 
 Summary = dict[str, float | int | None]
 """`count`, and `p50`, `p99`, `p999` and `max` in milliseconds (None without samples)."""
 _SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile of values in ascending order: always a measured value, never an interpolated one."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def summary(seconds: Sequence[float]) -> Summary:

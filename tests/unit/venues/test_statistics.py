@@ -2,7 +2,8 @@
 
 import pytest
 
-from dexexec.venues.statistics import KEPT, VenueAnswer, VenueStatistics, percentile
+from dexexec.domain.percentile import percentile
+from dexexec.venues.statistics import KEPT, VenueAnswer, VenueStatistics
 
 
 def quoted(elapsed_ms: int, *, best: bool = False) -> VenueAnswer:
@@ -34,6 +35,6 @@ def test_old_answers_no_longer_count() -> None:
     assert statistics.figures("a").answers == KEPT
 
 
-@pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (100, 100), (1, 1)])
-def test_a_percentile_is_the_nearest_rank(percent: int, expected: int) -> None:
-    assert percentile(list(range(1, 101)), percent) == expected
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.99, 99), (1, 100), (0.01, 1)])
+def test_a_percentile_is_the_nearest_rank(share: float, expected: int) -> None:
+    assert percentile(list(range(1, 101)), share) == expected
