@@ -101,6 +101,8 @@ class _Writer:
             case Status.CONFIRMED:
                 final = "final" if order["finalizedAt"] else "not final yet"
                 return f"{self._swapped()} on {order['venue']}; the swap is {final}."
+            case Status.SIMULATED:
+                return f"Dry run: {self._moved(order)} were simulated on {order['venue']}. {_NOTHING_SENT}"
             case Status.FAILED | Status.EXPIRED | Status.CANCELLED as status:
                 reason = f" ({order['failureReason']})" if order["failureReason"] else ""
                 return f"The order {_ENDED[Status(status)]}{reason}. {self._nothing_swapped()}"
@@ -156,6 +158,9 @@ class _Writer:
             yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
         if status is Status.CONFIRMED and "amountOut" in event:
             yield self._fill(event)
+        if status is Status.SIMULATED:
+            text = f"Simulated on {event['venue']}: {self._moved(event)}. {_NOTHING_SENT}"
+            yield Sentence(at=event["at"], topic=Topic.END, text=text, figures=event)
         if status in _ENDED:
             detail = f": {event['detail']}" if event.get("detail") else ""
             reason = f" ({event['reason']})" if event.get("reason") else ""
@@ -279,6 +284,7 @@ class _Writer:
         return token.symbol if token else mint
 
 
+_NOTHING_SENT = "Nothing was signed or sent."
 _ENDED: Mapping[Status, str] = {
     Status.FAILED: "failed",
     Status.EXPIRED: "expired",

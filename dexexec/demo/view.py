@@ -24,6 +24,7 @@ STYLES: Mapping[str, str] = {
     Status.FAILED: "bold red",
     Status.CANCELLED: "red",
     Status.EXPIRED: "red",
+    Status.SIMULATED: "bold blue",
 }
 LINES_AROUND = 6
 """Lines of the terminal for the table's head and foot and the prompt."""

@@ -21,6 +21,7 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    SIMULATED = "simulated"
 
 
 class Trigger(StrEnum):
@@ -36,6 +37,7 @@ class Trigger(StrEnum):
     EXPIRE = "expire"  # its deadline passed before anything was sent
     WAIT = "wait"  # it waits until a condition holds
     CANCEL = "cancel"  # the client cancelled it
+    SIMULATE = "simulate"  # a dry run: the swap was built and simulated, and not signed
 
 
 class IllegalTransitionError(Exception):
@@ -51,6 +53,7 @@ _UNSENT = {Trigger.FAIL: Status.FAILED, Trigger.EXPIRE: Status.EXPIRED, Trigger.
 #               ^          |            |
 #               +----------+------------+   back only when nothing was sent, or the attempt is proven unlandable
 #
+# A dry run ends as `simulated` after `building`: it is never `submitted`.
 # Every step may also end in `failed` or `expired`. From `submitted` an order ends without a fill, or is routed again,
 # only with proof that its attempt can never land: see `NEEDS_PROOF`.
 TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
@@ -62,6 +65,7 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
             Trigger.ROUTE: Status.ROUTING,
             Trigger.BUILD: Status.BUILDING,
             Trigger.SUBMIT: Status.SUBMITTED,
+            Trigger.SIMULATE: Status.SIMULATED,
             **_UNSENT,
         },
         # No way to build again or to cancel: bytes that were signed may land at any time until they expire.
@@ -78,6 +82,7 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
         Status.FAILED: {},
         Status.CANCELLED: {},
         Status.EXPIRED: {},
+        Status.SIMULATED: {},
     }
 )
 

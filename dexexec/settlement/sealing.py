@@ -1,6 +1,7 @@
 """Sealing: turns what an adapter built into signed bytes, which are recorded before they are sent.
 
-There is one sealer per network: `dexexec.settlement.solana.sealer` and `dexexec.settlement.simulated.sealer`.
+There is one sealer per network: `dexexec.settlement.solana.sealer` and `dexexec.settlement.simulated.sealer`. A dry run
+does the same checks and ends before the signature.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Protocol
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.funds import PriorityFee, Spending
-from dexexec.domain.quote import Quote
+from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import SignedSwap
 from dexexec.venue import AnyVenue, InsufficientFunds, Unsigned
 
@@ -23,12 +24,26 @@ class Sealed:
     spending: Spending | None = None
 
 
-class Sealer(Protocol):
-    """Signs swaps with one wallet."""
+class SwapSimulator(Protocol):
+    """Checks the swaps of one wallet, and shows what they would move. It needs no key and signs nothing."""
 
     @property
     def payer(self) -> str:
         """The wallet's public key, base58."""
+
+    async def simulate(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> Fill:
+        """Returns what the swap that `venue` built from `quote` would move. The checks, the parameters and the errors
+        are those of `Sealer.seal`."""
+
+    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
+        """Returns what the wallet lacks for `quote`, independent of the transaction. It is None too if the balances are
+        older than the slot `newest`. Raises `VenueError`."""
+
+
+class Sealer(SwapSimulator, Protocol):
+    """Signs swaps with one wallet."""
 
     async def seal(
         self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
@@ -36,7 +51,3 @@ class Sealer(Protocol):
         """Signs what `venue` built from `quote`, and sends nothing. `deadline` is monotonic seconds; `attempt` names
         the transaction on the chain. Raises `VenueError`, which includes `GuardError`. Other exceptions of an adapter
         pass through."""
-
-    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
-        """Returns what the wallet lacks for `quote`, independent of the transaction. It is None too if the balances are
-        older than the slot `newest`. Raises `VenueError`."""

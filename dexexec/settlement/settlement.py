@@ -11,7 +11,7 @@ from types import MappingProxyType
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
-from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import SignedSwap
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
@@ -21,7 +21,7 @@ from dexexec.settlement.attempt_settler import AttemptSettler
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.finality import ConfirmedSwap, Verdict
 from dexexec.settlement.finality_lookup import FinalityLookup
-from dexexec.settlement.sealing import Sealed, Sealer
+from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
 from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
 from dexexec.settlement.waiting import WaitingCallback, ignore_waiting
@@ -29,7 +29,8 @@ from dexexec.venue import AnyVenue, Chain
 
 
 class Settlement:
-    """Settles swaps on the chains of the enabled venues' networks. `genesis` has each chain's genesis hash, if any."""
+    """Settles swaps on the chains of the enabled venues' networks. `genesis` has each chain's genesis hash, if any.
+    Dry runs use `simulators`, or the sealers without them: a process that only simulates has no sealer, and no key."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Settlement:
         observer: Observer,
         genesis: Mapping[str, str] = MappingProxyType({}),
         *,
+        simulators: Mapping[str, SwapSimulator] | None = None,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._chains = chains
@@ -46,7 +48,14 @@ class Settlement:
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
-        self._builder = SwapBuilder(chains, sealers, clock, observer, genesis)
+        self._builder = SwapBuilder(
+            chains=chains,
+            sealers=sealers,
+            simulators=sealers if simulators is None else simulators,
+            clock=clock,
+            observer=observer,
+            genesis=genesis,
+        )
         self._lookup = StatusLookup(chains, observer)
         self._finality = FinalityLookup(self._lookup, observer)
 
@@ -75,6 +84,13 @@ class Settlement:
         """Builds and seals `quote` as `attempt`, and sends nothing. `deadline` is monotonic seconds; `bound` is the
         order's. Raises `VenueError`, also when the deadline passes on the way."""
         return await self._builder.build(venue, quote, deadline, attempt, bound)
+
+    async def simulate(
+        self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, *, bound: Bound
+    ) -> Fill:
+        """Builds, simulates and checks `quote` as `prepare` does, and returns what the swap would move. Nothing is
+        signed. Raises `VenueError`."""
+        return await self._builder.simulate(venue, quote, deadline, attempt, bound)
 
     async def settle(
         self,

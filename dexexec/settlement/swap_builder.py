@@ -1,36 +1,44 @@
-"""Builds a swap from a quote and has it sealed. Nothing is sent: the caller records the signed bytes first."""
+"""Builds a swap from a quote, and has it sealed, or only simulated. Nothing is sent: the caller records the signed
+bytes first."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
-from dexexec.domain.quote import Quote
+from dexexec.domain.quote import Fill, Quote
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.sealing import Sealed, Sealer
+from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, VenueError
 
+ResultT = TypeVar("ResultT")
+
 
 class SwapBuilder:
-    """Builds and seals for the chains of the enabled networks. `genesis` has each chain's genesis hash, if any."""
+    """Builds and seals for the chains of the enabled networks. `genesis` has each chain's genesis hash, if any. Dry
+    runs use `simulators` and need no sealer."""
 
     def __init__(
         self,
+        *,
         chains: Mapping[str, Chain],
         sealers: Mapping[str, Sealer],
+        simulators: Mapping[str, SwapSimulator],
         clock: Clock,
         observer: Observer,
         genesis: Mapping[str, str],
     ) -> None:
         self._chains = chains
         self._sealers = sealers
+        self._simulators = simulators
         self._clock = clock
         self._observer = observer
         self._genesis = genesis
@@ -38,9 +46,34 @@ class SwapBuilder:
     async def build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
         """Returns the sealed swap of `quote`. Every failure is raised as `VenueError`; it is a `GuardError` if the
         quote is looser than `bound`, the order's own."""
+        network = venue.capabilities.network
+        sealer = self._sealers[network]
+
+        async def seal(unsigned: Unsigned) -> Sealed:
+            sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
+            # Recorded with the bytes, so that no other chain is ever searched for them.
+            signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
+            return replace(sealed, signed=signed)
+
+        building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=sealer, finish=seal)
+        return await self._guarded(venue, quote, building)
+
+    async def simulate(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Fill:
+        """Returns what the swap of `quote` would move: built and checked as in `build`, and not signed. Raises as
+        `build` does."""
+        simulator = self._simulators[venue.capabilities.network]
+
+        async def simulate(unsigned: Unsigned) -> Fill:
+            return await simulator.simulate(venue, quote, unsigned, deadline, attempt)
+
+        building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=simulator, finish=simulate)
+        return await self._guarded(venue, quote, building)
+
+    async def _guarded(self, venue: AnyVenue, quote: Quote, building: Awaitable[ResultT]) -> ResultT:
+        """Returns the result of `building`, and raises every failure as `VenueError`."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                return await self._build(venue, quote, deadline, attempt, bound)
+                return await building
         except UnavailableError:
             raise  # Postgres could not read what is reserved: this is no fault of the venue
         except VenueError as error:
@@ -57,31 +90,37 @@ class SwapBuilder:
             self._observer.adapter_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
-    async def _build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
-        network = venue.capabilities.network
-        sealer = self._sealers[network]
+    async def _build(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        *,
+        deadline: float,
+        bound: Bound,
+        simulator: SwapSimulator,
+        finish: Callable[[Unsigned], Awaitable[ResultT]],
+    ) -> ResultT:
         if not bound.allows(quote):
             raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
-        blockhash = await self._chains[network].blockhash()
+        blockhash = await self._chains[venue.capabilities.network].blockhash()
         # The adapter gets a copy: the guard compares the transaction with our quote, which it cannot change.
         copy = replace(quote, request=replace(quote.request))
-        unsigned = await self._built(venue.build(copy, sealer.payer, blockhash), sealer, quote, blockhash.slot)
+        unsigned = await self._built(venue.build(copy, simulator.payer, blockhash), simulator, quote, blockhash.slot)
         # The last valid height decides when an attempt counts as expired. A false one would be a false proof.
         if unsigned.blockhash != blockhash:
             raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
         if self._clock.monotonic() >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was built")
-        sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
-        # Recorded with the bytes, so that no other chain is ever searched for them.
-        signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
-        return replace(sealed, signed=signed)
+        return await finish(unsigned)
 
-    async def _built(self, building: Awaitable[Unsigned], sealer: Sealer, quote: Quote, newest: int) -> Unsigned:
+    async def _built(
+        self, building: Awaitable[Unsigned], simulator: SwapSimulator, quote: Quote, newest: int
+    ) -> Unsigned:
         try:
             return await building
         except Slippage as error:
             # Waiting for a better price is pointless if the wallet could not pay for the swap anyway.
-            lacking = await sealer.shortage(quote, newest)
+            lacking = await simulator.shortage(quote, newest)
             if lacking is None:
                 raise
             raise lacking from error

@@ -15,6 +15,7 @@ from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.solana.checker import Price
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
     Message,
@@ -24,7 +25,6 @@ from dexexec.settlement.solana.message import (
     memo,
     network_fee,
 )
-from dexexec.settlement.solana.sealer import Price
 from dexexec.settlement.solana.transaction import associated_token_account, compile_message, parse_message
 from tests.support.attempts import RECORD, an_attempt
 

@@ -15,7 +15,7 @@ from dexexec.bench.client.websocket import WebSocket, connect, handshake
 
 SPARE_CONNECTIONS = 48
 """Connections kept open for the next handshakes."""
-_END_STATUSES = {"confirmed", "failed", "expired", "cancelled"}
+_END_STATUSES = {"confirmed", "failed", "expired", "cancelled", "simulated"}
 
 
 class OrderFollowers:

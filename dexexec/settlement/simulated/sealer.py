@@ -1,14 +1,18 @@
-"""The sealer of the simulated chain: compares what an adapter built with its quote, and signs it."""
+"""The sealer of the simulated chain: compares what an adapter built with its quote, and signs it.
+
+This chain has no simulation. A dry run executes the bytes themselves, as the chain does when they land.
+"""
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
-from dexexec.domain.quote import Quote
-from dexexec.domain.swap import UnsignedSwap
+from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.simulated import SimulatedSwap
+from dexexec.domain.swap import FailedOnChain, UnsignedSwap, fill_of
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.simulated.chain import read_swap
+from dexexec.settlement.simulated.chain import VALID_FOR, read_swap
 from dexexec.settlement.simulated.signer import Signer
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, Unsigned
 
 
 class SimulatedSealer:
@@ -31,18 +35,36 @@ class SimulatedSealer:
         do not keep to the quote."""
         # It has no memo: this chain's swaps are in the same Postgres as the orders, and are lost only together with
         # them.
-        if not isinstance(unsigned, UnsignedSwap):
-            raise BadAnswer(f"{venue.name} built instructions, which the simulated chain does not have")
+        message = _message(venue, unsigned)
         if self._guarded:
-            _check(venue, quote, unsigned)
-        return Sealed(self._signer.sign(unsigned))
+            _check(venue, quote, message)
+        return Sealed(self._signer.sign(message))
+
+    async def simulate(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> Fill:
+        """Returns the fill that these bytes get when they land. Raises as `seal` does, and `Slippage` if they fail."""
+        message = _message(venue, unsigned)
+        swap = _check(venue, quote, message)
+        # The bytes alone decide the result, also how far the price moves until they land: it is the same pure function
+        # that the chain applies. Only whether the first send would be lost makes no difference here.
+        result = swap.execute(message.blockhash.last_valid_height - VALID_FOR)
+        if isinstance(result, FailedOnChain):
+            raise Slippage(f"the swap would fail: {result.detail}")
+        return fill_of(result, quote.request)
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Returns None: wallets of the simulated chain have no balances."""
         return None
 
 
-def _check(venue: AnyVenue, quote: Quote, unsigned: UnsignedSwap) -> None:
+def _message(venue: AnyVenue, unsigned: Unsigned) -> UnsignedSwap:
+    if not isinstance(unsigned, UnsignedSwap):
+        raise BadAnswer(f"{venue.name} built instructions, which the simulated chain does not have")
+    return unsigned
+
+
+def _check(venue: AnyVenue, quote: Quote, unsigned: UnsignedSwap) -> SimulatedSwap:
     """The guard of the simulated chain: the bytes must be acceptable to it, and keep to the quote."""
     # An unacceptable swap would be sent until it is proven expired, so it is refused here.
     try:
@@ -55,3 +77,4 @@ def _check(venue: AnyVenue, quote: Quote, unsigned: UnsignedSwap) -> None:
         raise GuardError(Rule.TRANSFER, f"{venue.name} built a swap of other tokens than those of its quote")
     if not Bound.of(quote).holds(swap.max_in, swap.min_out):
         raise GuardError(Rule.BOUND, f"{venue.name} built looser bounds than those of its quote")
+    return swap

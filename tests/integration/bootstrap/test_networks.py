@@ -108,7 +108,7 @@ async def test_promise_16_only_what_is_reserved_on_its_own_chain_counts_for_a_wa
     ):
         sealer = found.sealers[Network.LOCALNET]
         assert isinstance(sealer, SolanaSealer)
-        await sealer._reserved("wallet", 7)
+        await sealer._checker._reserved("wallet", 7)
         assert requests == [("wallet", 7, await net.rpc("getGenesisHash"))]
 
 

@@ -58,7 +58,7 @@ async def test_submitted_has_the_priority_fee_and_whether_the_cap_binds(
         async def capped(addresses: object) -> PriorityFee:
             return PriorityFee(price=7, cap=7, market=5_000)
 
-        b.at.sealer._price = capped
+        b.at.sealer._checker._price = capped
         order_id = await b.post(sells_dollars())
         async with b.working():
             await b.settled(order_id)

@@ -250,3 +250,18 @@ def test_an_explanation_is_printed_with_a_line_for_each_sentence() -> None:
     assert lines[0] == "01a22828-c1f4-7f6b-93c1-89d6a5f20a51  expired"
     assert lines[3].startswith("     +0 ms  Accepted: spend 0.5 SOL")
     assert lines[-1] == f"What to do now: {ADVICE[FailureReason.DEADLINE]}"
+
+
+def test_a_dry_run_is_never_reported_as_a_swap() -> None:
+    accepted, routed, built, *_ = order()["events"]
+    simulated = {"seq": 4, "status": "simulated", "at": "2026-11-29T16:34:50.053Z", "venue": "b",
+                 "amountIn": "500000000", "amountOut": "75222216"}  # fmt: skip
+    dry = order(status="simulated", finalizedAt=None, events=[accepted, routed, built, simulated], attempts=[])
+    explained: dict[str, Any] = explain(dry, TOKENS)
+    assert explained["summary"] == (
+        "Dry run: 0.5 SOL for 75.222216 USDC were simulated on b. Nothing was signed or sent."
+    )
+    assert explained["advice"] is None
+    last = explained["sentences"][-1]
+    assert last["text"] == "Simulated on b: 0.5 SOL for 75.222216 USDC. Nothing was signed or sent."
+    assert not any("wapped" in sentence["text"] for sentence in explained["sentences"])

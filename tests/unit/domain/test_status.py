@@ -23,7 +23,7 @@ def test_every_status_has_its_row() -> None:
 
 
 def test_promise_7_a_terminal_status_never_changes() -> None:
-    assert set(TERMINAL) == {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    assert set(TERMINAL) == {Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SIMULATED}
     for status, trigger in itertools.product(TERMINAL, Trigger):
         with pytest.raises(IllegalTransitionError, match=status):
             advance(status, trigger)
@@ -45,6 +45,11 @@ def test_an_order_that_was_submitted_cannot_be_cancelled_or_built_again() -> Non
 def test_only_a_submitted_order_can_be_confirmed_and_only_a_built_one_submitted() -> None:
     assert [s for s in Status if Trigger.LAND in TRANSITIONS[s]] == [Status.SUBMITTED]
     assert [s for s in Status if Trigger.SUBMIT in TRANSITIONS[s]] == [Status.BUILDING]
+
+
+def test_promise_19_only_an_order_that_was_never_signed_is_simulated() -> None:
+    assert [s for s in Status if Trigger.SIMULATE in TRANSITIONS[s]] == [Status.BUILDING]
+    assert Status.SUBMITTED not in TRANSITIONS[Status.SIMULATED].values()
 
 
 def test_every_step_out_of_submitted_without_a_fill_needs_proof() -> None:

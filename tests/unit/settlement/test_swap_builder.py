@@ -104,6 +104,17 @@ async def test_bytes_that_the_simulated_chain_refuses_or_that_differ_from_the_qu
     assert scripted.chain.sent == []
 
 
+async def test_promise_19_a_dry_run_checks_what_a_signature_would_need_and_signs_nothing() -> None:
+    scripted = ScriptedSettlement(LANDED)
+    looser = Bound(QUOTE.min_out + 1, QUOTE.max_in)
+    with pytest.raises(GuardError):
+        await scripted.settlement.simulate(scripted.venue, QUOTE, 1e9, an_attempt(), bound=looser)
+    scripted.venue.on_build = raising(KeyError("a bug"))  # type: ignore[assignment]
+    with pytest.raises(BadAnswer):
+        await scripted.settlement.simulate(scripted.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    assert scripted.chain.sent == []
+
+
 async def test_a_signed_swap_names_its_network_and_chain() -> None:
     scripted = ScriptedSettlement()
     settlement = scripted.settling_on(scripted.chain, {Network.SIMULATED: "here"})

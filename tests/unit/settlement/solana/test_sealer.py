@@ -13,10 +13,11 @@ from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.domain.token import Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.solana.checker import FRESHER_PAUSES
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
-from dexexec.settlement.solana.sealer import FRESHER_PAUSES, SolanaSealer
+from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.testing.clock import ManualClock

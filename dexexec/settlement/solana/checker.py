@@ -1,0 +1,336 @@
+"""Compiles the transaction of a swap, simulates it on the chain, and has the guard check it. It has no key.
+
+The checked message differs from the simulated one only in its compute budget, because only the simulation shows how
+many units it needs. `sealer` signs it; a dry run ends here.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dexexec.clock import Clock
+from dexexec.domain.attempt_id import UNNAMED, AttemptId
+from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
+from dexexec.domain.token import KNOWN, WSOL, Tokens
+from dexexec.settlement.guard_errors import GuardError
+from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
+from dexexec.settlement.solana.guard.effect_rules import own_accounts
+from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
+from dexexec.settlement.solana.message import (
+    TOKEN_PROGRAMS,
+    Message,
+    compute_unit_limit,
+    compute_unit_price,
+    memo,
+    network_fee,
+)
+from dexexec.settlement.solana.priority_fee import no_priority_fee
+from dexexec.settlement.solana.simulated_fill import simulated_fill
+from dexexec.settlement.solana.simulation_failure import explain_simulation
+from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
+from dexexec.settlement.solana.token_account import read_token_account
+from dexexec.settlement.solana.transaction import (
+    assemble,
+    associated_token_account,
+    compile_message,
+    parse_message,
+)
+from dexexec.settlement.solana.wrapped_sol import amount_from_wrapped, keep_open, lamports_wrapped, open_only_if_absent
+from dexexec.venue import (
+    AccountFrozen,
+    AnyVenue,
+    BadAnswer,
+    InsufficientFunds,
+    QuoteExpired,
+    SolanaChain,
+    Timeout,
+    Unreachable,
+    Unsigned,
+    VenueError,
+)
+
+MAX_UNITS = 1_400_000
+"""The most compute units that a transaction may use. A simulation gets all of them."""
+MIN_UNITS = 10_000
+PRICE_UNITS = 150
+"""Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
+SIMULATIONS = 4
+"""How many simulations are tried while the wallet's accounts keep changing."""
+FRESHER_SLOTS = 4
+"""Slots by which a second read of balances must be newer to confirm that they are too low."""
+FRESHER_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between these reads. A cluster advances by enough slots in that time, a chain without new blocks does not."""
+Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
+_KNOWN_TOKENS = Tokens(KNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A transaction before its simulation: its steps, its message, and the accounts that it may write to."""
+
+    steps: tuple[Instruction, ...]
+    message: bytes
+    parsed: Message
+    accounts: Accounts
+
+    def before(self) -> dict[str, Account | None]:
+        """Returns the accounts by address."""
+        return _by_address(self.parsed.writable, self.accounts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSwap:
+    """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
+    take from the wallet, and what the simulation moved."""
+
+    message: bytes
+    parsed: Message
+    priority_fee: PriorityFee
+    spending: Spending
+    fill: Fill
+
+
+class SwapChecker:
+    """Checks swaps of the wallet `payer` (base58) by `rules`.
+
+    `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
+    messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
+    has the orders.
+    """
+
+    def __init__(
+        self,
+        chain: SolanaChain,
+        payer: str,
+        rules: GuardRules,
+        clock: Clock,
+        *,
+        price: Price = no_priority_fee,
+        tokens: Tokens = _KNOWN_TOKENS,
+        reserved: Reservations = nothing_reserved,
+        record: str = UNNAMED,
+    ) -> None:
+        self._chain = chain
+        self._payer = payer
+        self._rules = rules
+        self._clock = clock
+        self._price = price
+        self._tokens = tokens
+        self._reserved = reserved
+        self._record = record
+        self._wrapped = associated_token_account(payer, WSOL)
+
+    @property
+    def payer(self) -> str:
+        """The wallet's public key, base58."""
+        return self._payer
+
+    async def simulate(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> Fill:
+        """Returns what the swap would move. Raises as `check` does."""
+        return (await self.check(venue, quote, unsigned, deadline, attempt)).fill
+
+    async def check(
+        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+    ) -> CheckedSwap:
+        """Returns the transaction to sign, with `attempt` as its memo.
+
+        Raises `GuardError` for a transaction that may not be signed; `Slippage`, `InsufficientFunds` or another error
+        that explains a failed simulation; `BadAnswer` for invalid instructions.
+        """
+        if not isinstance(unsigned, SwapInstructions):
+            raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
+        draft = await self._draft(quote, unsigned, attempt)
+        proposal = Proposal(
+            message=draft.parsed,
+            quote=quote,
+            wallet=self.payer,
+            wrapped=self._wrapped,
+            cosigners=frozenset(unsigned.signers),
+            programs=self._rules.pins.of(quote.venue),
+            memo=attempt.memo(self._record),
+            before=draft.before(),
+            spend_wrapped=self._rules.spend_wrapped,
+        )
+        # The simulation charged this. The final message costs more: it has a priority fee.
+        simulated_fee = network_fee(draft.parsed)
+        try:
+            # Before the simulation, so that an attack is reported as one, and not as the failure that it causes there.
+            check_message(self._rules, proposal)
+            shortage = self._funds(proposal.before).shortage(quote, draft.parsed)
+            if shortage is not None:
+                raise shortage
+            draft, simulation = await self._simulate(draft)
+            before = draft.before()
+            proposal = replace(proposal, before=before)
+            if simulation.error is not None:
+                raise explain_simulation(venue, quote, draft.parsed, self._funds(before), simulation)
+            offer = await self._price(self._contested(before))
+            message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *draft.steps))
+            parsed = parse_message(message)
+            self._check_funds(quote, parsed, before, simulation.after.get(self.payer), simulated_fee)
+            now = self._clock.monotonic()
+            if now >= deadline:
+                raise QuoteExpired("the order's deadline passed while the swap was simulated")
+            final = replace(proposal, message=parsed)
+            check(self._rules, final, simulation.after, simulated_fee, now=now, deadline=deadline)
+        except (GuardError, InsufficientFunds, AccountFrozen) as error:
+            raise await self._unless_stale(error, proposal, draft.accounts, unsigned.blockhash.slot) from None
+        return CheckedSwap(
+            message=message,
+            parsed=parsed,
+            priority_fee=offer,
+            spending=spending_of(final, simulation.after, simulated_fee, self._funds(before), draft.accounts.slot),
+            fill=simulated_fill(final, simulation, simulated_fee),
+        )
+
+    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
+        """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
+        mint = quote.request.mint_in
+        tokens = (associated_token_account(self.payer, mint, program) for program in sorted(TOKEN_PROGRAMS))
+        addresses = (self.payer, *tokens)
+        accounts = await self._chain.accounts(addresses)
+        # A lack ends the order, so it must hold in a second, later read too: the first node may lag behind a deposit.
+        for is_last in (False, True):
+            if accounts.slot < newest:
+                return None
+            lacking = self._funds(_by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
+            if lacking is None or is_last:
+                return lacking
+            accounts = await self._fresher(addresses, accounts.slot)
+        return None
+
+    async def _draft(self, quote: Quote, unsigned: SwapInstructions, attempt: AttemptId) -> _Draft:
+        """Returns the transaction to simulate, adapted to the wallet's account for wrapped SOL."""
+        # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
+        steps = (*unsigned.instructions, memo(attempt.memo(self._record)))
+        parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
+        accounts = await self._chain.accounts(parsed.writable)
+        shown = _by_address(parsed.writable, accounts)
+        steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
+        message = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
+        parsed = parse_message(message)
+        # The changed steps write to some of the same accounts, maybe in another order.
+        accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
+        return _Draft(steps, message, parsed, accounts)
+
+    async def _with_wrapped(
+        self,
+        quote: Quote,
+        drafted: Message,
+        steps: tuple[Instruction, ...],
+        shown: Mapping[str, Account | None],
+        slot: int,
+    ) -> tuple[Instruction, ...]:
+        """Returns the steps adapted to the account for wrapped SOL: it stays open if it exists, and may only be opened
+        if it still does not exist then."""
+        account = read_token_account(shown.get(self._wrapped))
+        if account is None:
+            return open_only_if_absent(steps, self._wrapped)
+        if account.owner != self.payer:
+            return steps  # the guard refuses it
+        spend = 0
+        if account.amount and self._rules.spend_wrapped and quote.request.mint_in == WSOL:
+            wanted = lamports_wrapped(steps, self.payer, self._wrapped)
+            funds = self._funds(shown)
+            costs = funds.certain(drafted) - wanted + WALLET_RENT
+            reserved = await self._reserved(self.payer, slot)
+            spend = amount_from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
+        return keep_open(steps, self.payer, self._wrapped, spend)
+
+    def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
+        return compile_message(self.payer, steps, unsigned.blockhash.hash)
+
+    def _contested(self, before: Mapping[str, Account | None]) -> list[str]:
+        """Returns the accounts that others write to as well."""
+        # Our own accounts are left out: there our last fee would be the market, and a high fee would keep itself up.
+        ours = own_accounts(before, self.payer)
+        return [address for address, account in before.items() if account is not None and address not in ours]
+
+    async def _simulate(self, draft: _Draft) -> tuple[_Draft, Simulation]:
+        """Returns a simulation, and the draft with the accounts that the simulation started from."""
+        writable = draft.parsed.writable
+        transaction = assemble(draft.message, draft.parsed.signers, {})
+        accounts = draft.accounts
+        for _ in range(SIMULATIONS):
+            simulation = await self._chain.simulate(transaction, writable)
+            if simulation.slot == accounts.slot:
+                return replace(draft, accounts=accounts), simulation
+            # Other orders of this wallet may land between two answers. The difference between the accounts before and
+            # after would then not be this swap's, so both must start from the same state of the wallet.
+            again = await self._chain.accounts(writable)
+            unchanged = self._same_wallet(draft.parsed, accounts, again)
+            if unchanged and accounts.slot <= simulation.slot <= again.slot:
+                return replace(draft, accounts=replace(accounts, slot=simulation.slot)), simulation
+            accounts = again
+        raise Timeout(
+            "the wallet's accounts changed during each simulation, or the node's answers are old", shared=True
+        )
+
+    def _same_wallet(self, message: Message, earlier: Accounts, later: Accounts) -> bool:
+        """Whether our accounts are equal in both."""
+        # Only our accounts: pools change with every block, and that is not this wallet's concern.
+        before = own_accounts(_by_address(message.writable, earlier), self.payer)
+        after = own_accounts(_by_address(message.writable, later), self.payer)
+        return before == after
+
+    async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
+        """Returns `refusal`, or `Unreachable` if it was based on old accounts: then the node is at fault, not the
+        order.
+
+        `seen` are old if they are from before the slot `newest`, which the node has already shown, or if a second read
+        of our accounts differs.
+        """
+        if seen.slot < newest:
+            return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
+        addresses = proposal.message.writable
+        # A lagging node shows `newest` late as well. So a refusal because of balances, which ends the order, must be
+        # confirmed by accounts of a later slot.
+        if isinstance(refusal, GuardError):
+            again = await self._chain.accounts(addresses)
+        else:
+            again = await self._fresher(addresses, seen.slot)
+        if not self._same_wallet(proposal.message, seen, again):
+            return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
+        return refusal
+
+    async def _fresher(self, addresses: Sequence[str], slot: int) -> Accounts:
+        """Returns the accounts as of `FRESHER_SLOTS` after `slot`, if the node gets there soon; otherwise as they
+        are."""
+        accounts = await self._chain.accounts(addresses)
+        for pause in FRESHER_PAUSES:
+            if accounts.slot >= slot + FRESHER_SLOTS:
+                break
+            await self._clock.sleep(pause)
+            accounts = await self._chain.accounts(addresses)
+        return accounts
+
+    def _check_funds(
+        self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
+    ) -> None:
+        """Raises `InsufficientFunds` if the wallet cannot pay the priority fee on top of `paid`, the simulated fee."""
+        # Checked twice: at the start, when the network takes its fee, and at the end, when the wallet must keep its
+        # rent.
+        shortage = self._funds(before).shortage(quote, message)
+        more = network_fee(message) - paid
+        if shortage is None and more > 0 and after is not None and after.lamports < more + WALLET_RENT:
+            why = f"{more} lamports for compute units, and what the wallet's account must keep"
+            shortage = self._funds({self.payer: after}).lacks(WSOL, after.lamports, more + WALLET_RENT, why)
+        if shortage is not None:
+            raise shortage
+
+    def _funds(self, accounts: Mapping[str, Account | None]) -> WalletFunds:
+        return WalletFunds(self.payer, accounts, self._tokens)
+
+
+def _budget(units: int, price: int) -> tuple[Instruction, ...]:
+    """Returns the compute budget: a fifth more units than the simulation used, at `price` each."""
+    # The margin covers what changes before the landing. More would be paid for in the priority fee and never used.
+    limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
+    return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))
+
+
+def _by_address(addresses: tuple[str, ...], accounts: Accounts) -> dict[str, Account | None]:
+    return dict(zip(addresses, accounts.found, strict=True))
