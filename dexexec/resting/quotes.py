@@ -1,0 +1,46 @@
+"""Quotes for the oracle: from a router of its own, so that no breaker or figure of the orders' router depends on it."""
+
+import asyncio
+from typing import Protocol
+
+from dexexec.clock import Clock
+from dexexec.domain.quote import SwapRequest
+from dexexec.resting.conditions import Market
+from dexexec.venues.router import HARMLESS, Routing
+
+AT_ONCE = 32
+"""Sizes that are quoted at the same time. A price that crosses a thousand orders must not send a thousand requests to a
+venue's node at once."""
+SECONDS = 60.0
+"""Longer than the router's own time limit, which applies."""
+
+
+class QuoteRouter(Protocol):
+    """The part of `dexexec.venues.router.Router` that the oracle uses."""
+
+    async def route(self, request: SwapRequest, deadline: float) -> Routing:
+        """Quotes of all venues."""
+
+
+class OracleQuotes:
+    """Quotes sizes of a market, a limited number at a time."""
+
+    def __init__(self, router: QuoteRouter, clock: Clock, at_once: int = AT_ONCE) -> None:
+        self._router = router
+        self._clock = clock
+        self._free = asyncio.Semaphore(at_once)
+
+    async def quote(self, market: Market, amount: int) -> Routing:
+        """The quotes of all venues for one size."""
+        # Slippage has no part in an amount; an order's own is applied when a worker executes it.
+        request = SwapRequest(
+            mint_in=market.mint_in, mint_out=market.mint_out, amount=amount, mode=market.mode, slippage_bps=0
+        )
+        async with self._free:
+            return await self._router.route(request, self._clock.monotonic() + SECONDS)
+
+
+def is_refused(routing: Routing) -> bool:
+    """Whether every venue answered that it has no route for this size: it is reachable, and another size may have
+    one."""
+    return bool(routing.answers) and all(answer.code in HARMLESS for answer in routing.answers)
