@@ -22,7 +22,7 @@ class Rule(StrEnum):
     ASSOCIATED = "associated-account"  # our wallet only opens accounts of its own
     TOKEN = "token-instruction"  # noqa: S105 - the wallet authorises transfers and nothing else
     TRANSFER = "transfer"  # at most what the order spends is transferred, and nothing else
-    CLOSE = "close"  # only an account for wrapped SOL that this transaction opens is closed, to our wallet
+    CLOSE = "close"  # only wrapped SOL that it opens, and the account that the order empties and closes, to our wallet
     UNSEEN = "unseen"  # the simulation shows every account that can change
     WALLET = "wallet"  # our wallet stays a plain account of the system program
     OWNER = "owner"  # our token accounts keep their owner

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import SignedSwap
@@ -48,10 +49,11 @@ class Settlement:
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
+        self._simulators: Mapping[str, SwapSimulator] = sealers if simulators is None else simulators
         self._builder = SwapBuilder(
             chains=chains,
             sealers=sealers,
-            simulators=sealers if simulators is None else simulators,
+            simulators=self._simulators,
             clock=clock,
             observer=observer,
             genesis=genesis,
@@ -78,19 +80,38 @@ class Settlement:
             )
         return ""
 
+    async def spendable(self, network: str, mint: str) -> SpendableBalance:
+        """Returns what the wallet on `network` can spend of `mint` now. Raises `VenueError`."""
+        return await self._simulators[network].spendable(mint)
+
     async def prepare(
-        self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, *, bound: Bound
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        bound: Bound,
+        close_account: bool = False,
     ) -> Sealed:
         """Builds and seals `quote` as `attempt`, and sends nothing. `deadline` is monotonic seconds; `bound` is the
-        order's. Raises `VenueError`, also when the deadline passes on the way."""
-        return await self._builder.build(venue, quote, deadline, attempt, bound)
+        order's. With `close_account` the token account that it empties is closed. Raises `VenueError`, also when the
+        deadline passes on the way."""
+        return await self._builder.build(venue, quote, deadline, attempt, bound, close_account=close_account)
 
     async def simulate(
-        self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, *, bound: Bound
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        bound: Bound,
+        close_account: bool = False,
     ) -> Fill:
         """Builds, simulates and checks `quote` as `prepare` does, and returns what the swap would move. Nothing is
         signed. Raises `VenueError`."""
-        return await self._builder.simulate(venue, quote, deadline, attempt, bound)
+        return await self._builder.simulate(venue, quote, deadline, attempt, bound, close_account=close_account)
 
     async def settle(
         self,

@@ -43,14 +43,23 @@ class SwapBuilder:
         self._observer = observer
         self._genesis = genesis
 
-    async def build(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Sealed:
+    async def build(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        deadline: float,
+        attempt: AttemptId,
+        bound: Bound,
+        *,
+        close_account: bool = False,
+    ) -> Sealed:
         """Returns the sealed swap of `quote`. Every failure is raised as `VenueError`; it is a `GuardError` if the
-        quote is looser than `bound`, the order's own."""
+        quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.seal`."""
         network = venue.capabilities.network
         sealer = self._sealers[network]
 
         async def seal(unsigned: Unsigned) -> Sealed:
-            sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt)
+            sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt, close_account=close_account)
             # Recorded with the bytes, so that no other chain is ever searched for them.
             signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
             return replace(sealed, signed=signed)
@@ -58,13 +67,22 @@ class SwapBuilder:
         building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=sealer, finish=seal)
         return await self._guarded(venue, quote, building)
 
-    async def simulate(self, venue: AnyVenue, quote: Quote, deadline: float, attempt: AttemptId, bound: Bound) -> Fill:
+    async def simulate(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        deadline: float,
+        attempt: AttemptId,
+        bound: Bound,
+        *,
+        close_account: bool = False,
+    ) -> Fill:
         """Returns what the swap of `quote` would move: built and checked as in `build`, and not signed. Raises as
         `build` does."""
         simulator = self._simulators[venue.capabilities.network]
 
         async def simulate(unsigned: Unsigned) -> Fill:
-            return await simulator.simulate(venue, quote, unsigned, deadline, attempt)
+            return await simulator.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
         building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=simulator, finish=simulate)
         return await self._guarded(venue, quote, building)

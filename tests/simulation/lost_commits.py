@@ -39,7 +39,14 @@ class MemoSealer(SimulatedSealer):
     """The memo of an attempt is its swap's nonce: so it is among the bytes that are signed."""
 
     async def seal(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Sealed:
         """Sign, with the memo."""
         if isinstance(unsigned, UnsignedSwap):
@@ -48,7 +55,7 @@ class MemoSealer(SimulatedSealer):
                 unsigned = replace(unsigned, message=replace(swap, nonce=attempt.memo(RECORD)).encode())
             except (ValueError, TypeError):
                 pass  # it is refused for what it is
-        return await super().seal(venue, quote, unsigned, deadline, attempt)
+        return await super().seal(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:

@@ -192,6 +192,7 @@ class Swap:
     programs: frozenset[str] = frozenset({POOL_PROGRAM})
     hidden: frozenset[str] = frozenset()
     spend_wrapped: bool = True
+    closes: str = ""
     now: float = 0.0
 
     def and_step(self, *steps: Instruction) -> "Swap":
@@ -221,6 +222,7 @@ class Swap:
             memo=MEMO,
             before=before,
             spend_wrapped=self.spend_wrapped,
+            closes=self.closes,
         )
 
     def check_message(self) -> None:

@@ -4,6 +4,7 @@ This chain has no simulation. A dry run executes the bytes themselves, as the ch
 """
 
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.simulated import SimulatedSwap
@@ -12,7 +13,12 @@ from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.simulated.chain import VALID_FOR, read_swap
 from dexexec.settlement.simulated.signer import Signer
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, Unsigned
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, Unsigned, Unsupported
+
+NO_BALANCES = (
+    "wallets of the simulated chain have no balances and no token accounts: give a fixed amount without closeAccount,"
+    " or enable venues on localnet or solana"
+)
 
 
 class SimulatedSealer:
@@ -29,10 +35,18 @@ class SimulatedSealer:
         return self._signer.payer
 
     async def seal(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Sealed:
         """Signs the message. Raises `BadAnswer` for bytes that the chain does not accept, `GuardError` for bytes that
-        do not keep to the quote."""
+        do not keep to the quote, `Unsupported` if an account should be closed."""
+        _check_closing(close_account=close_account)
         # It has no memo: this chain's swaps are in the same Postgres as the orders, and are lost only together with
         # them.
         message = _message(venue, unsigned)
@@ -41,9 +55,17 @@ class SimulatedSealer:
         return Sealed(self._signer.sign(message))
 
     async def simulate(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Fill:
         """Returns the fill that these bytes get when they land. Raises as `seal` does, and `Slippage` if they fail."""
+        _check_closing(close_account=close_account)
         message = _message(venue, unsigned)
         swap = _check(venue, quote, message)
         # The bytes alone decide the result, also how far the price moves until they land: it is the same pure function
@@ -53,9 +75,18 @@ class SimulatedSealer:
             raise Slippage(f"the swap would fail: {result.detail}")
         return fill_of(result, quote.request)
 
+    async def spendable(self, mint: str) -> SpendableBalance:
+        """Raises `Unsupported`: wallets of the simulated chain have no balances."""
+        raise Unsupported(NO_BALANCES)
+
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Returns None: wallets of the simulated chain have no balances."""
         return None
+
+
+def _check_closing(*, close_account: bool) -> None:
+    if close_account:
+        raise Unsupported(NO_BALANCES)
 
 
 def _message(venue: AnyVenue, unsigned: Unsigned) -> UnsignedSwap:

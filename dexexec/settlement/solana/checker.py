@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
+from dexexec.domain.balance import SpendableBalance
+from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
+from dexexec.settlement.solana.closing import close_instruction, closing_of
+from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
@@ -28,6 +32,7 @@ from dexexec.settlement.solana.message import (
 from dexexec.settlement.solana.priority_fee import no_priority_fee
 from dexexec.settlement.solana.simulated_fill import simulated_fill
 from dexexec.settlement.solana.simulation_failure import explain_simulation
+from dexexec.settlement.solana.spendable import MAX_UNITS, BalanceReader
 from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.transaction import (
@@ -50,29 +55,25 @@ from dexexec.venue import (
     VenueError,
 )
 
-MAX_UNITS = 1_400_000
-"""The most compute units that a transaction may use. A simulation gets all of them."""
 MIN_UNITS = 10_000
 PRICE_UNITS = 150
 """Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
 SIMULATIONS = 4
 """How many simulations are tried while the wallet's accounts keep changing."""
-FRESHER_SLOTS = 4
-"""Slots by which a second read of balances must be newer to confirm that they are too low."""
-FRESHER_PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds between these reads. A cluster advances by enough slots in that time, a chain without new blocks does not."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A transaction before its simulation: its steps, its message, and the accounts that it may write to."""
+    """A transaction before its simulation: its steps, its message, and the accounts that it may write to. `closing` is
+    what it does with the emptied account, if the order asks for that."""
 
     steps: tuple[Instruction, ...]
     message: bytes
     parsed: Message
     accounts: Accounts
+    closing: Closing | None = None
 
     def before(self) -> dict[str, Account | None]:
         """Returns the accounts by address."""
@@ -82,13 +83,14 @@ class _Draft:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSwap:
     """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
-    take from the wallet, and what the simulation moved."""
+    take from the wallet, what the simulation moved, and what it does with the account that the order asks to close."""
 
     message: bytes
     parsed: Message
     priority_fee: PriorityFee
     spending: Spending
     fill: Fill
+    closing: Closing | None = None
 
 
 class SwapChecker:
@@ -120,6 +122,15 @@ class SwapChecker:
         self._reserved = reserved
         self._record = record
         self._wrapped = associated_token_account(payer, WSOL)
+        self._balances = BalanceReader(
+            chain,
+            payer,
+            clock,
+            reserved=reserved,
+            max_priority_fee=rules.max_priority_fee,
+            spend_wrapped=rules.spend_wrapped,
+            tokens=tokens,
+        )
 
     @property
     def payer(self) -> str:
@@ -127,22 +138,38 @@ class SwapChecker:
         return self._payer
 
     async def simulate(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Fill:
         """Returns what the swap would move. Raises as `check` does."""
-        return (await self.check(venue, quote, unsigned, deadline, attempt)).fill
+        checked = await self.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+        return checked.fill
 
     async def check(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> CheckedSwap:
-        """Returns the transaction to sign, with `attempt` as its memo.
+        """Returns the transaction to sign, with `attempt` as its memo. With `close_account` it closes the account that
+        the swap empties.
 
         Raises `GuardError` for a transaction that may not be signed; `Slippage`, `InsufficientFunds` or another error
         that explains a failed simulation; `BadAnswer` for invalid instructions.
         """
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
-        draft = await self._draft(quote, unsigned, attempt)
+        draft = await self._draft(quote, unsigned, attempt, close_account=close_account)
         proposal = Proposal(
             message=draft.parsed,
             quote=quote,
@@ -153,6 +180,7 @@ class SwapChecker:
             memo=attempt.memo(self._record),
             before=draft.before(),
             spend_wrapped=self._rules.spend_wrapped,
+            closes=draft.closing.address if draft.closing else "",
         )
         # The simulation charged this. The final message costs more: it has a priority fee.
         simulated_fee = network_fee(draft.parsed)
@@ -184,7 +212,12 @@ class SwapChecker:
             priority_fee=offer,
             spending=spending_of(final, simulation.after, simulated_fee, self._funds(before), draft.accounts.slot),
             fill=simulated_fill(final, simulation, simulated_fee),
+            closing=draft.closing,
         )
+
+    async def spendable(self, mint: str) -> SpendableBalance:
+        """Returns what the wallet can spend of `mint` now. Raises `VenueError`."""
+        return await self._balances.spendable(mint)
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
@@ -199,22 +232,32 @@ class SwapChecker:
             lacking = self._funds(_by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
             if lacking is None or is_last:
                 return lacking
-            accounts = await self._fresher(addresses, accounts.slot)
+            accounts = await fresher_accounts(self._chain, self._clock, addresses, accounts.slot)
         return None
 
-    async def _draft(self, quote: Quote, unsigned: SwapInstructions, attempt: AttemptId) -> _Draft:
-        """Returns the transaction to simulate, adapted to the wallet's account for wrapped SOL."""
+    async def _draft(
+        self, quote: Quote, unsigned: SwapInstructions, attempt: AttemptId, *, close_account: bool
+    ) -> _Draft:
+        """Returns the transaction to simulate, adapted to the wallet's accounts for wrapped SOL and the spent token."""
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
         steps = (*unsigned.instructions, memo(attempt.memo(self._record)))
         parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
         accounts = await self._chain.accounts(parsed.writable)
         shown = _by_address(parsed.writable, accounts)
         steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
+        closing = None
+        if close_account:
+            closing = closing_of(quote, self.payer, shown, await self._reserved(self.payer, accounts.slot))
+            steps = (*steps, *self._closes(closing, shown))
         message = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
         parsed = parse_message(message)
         # The changed steps write to some of the same accounts, maybe in another order.
         accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
-        return _Draft(steps, message, parsed, accounts)
+        return _Draft(steps, message, parsed, accounts, closing)
+
+    def _closes(self, closing: Closing, shown: Mapping[str, Account | None]) -> tuple[Instruction, ...]:
+        account = shown.get(closing.address)
+        return (close_instruction(closing.address, account.owner, self.payer),) if account else ()
 
     async def _with_wrapped(
         self,
@@ -291,21 +334,10 @@ class SwapChecker:
         if isinstance(refusal, GuardError):
             again = await self._chain.accounts(addresses)
         else:
-            again = await self._fresher(addresses, seen.slot)
+            again = await fresher_accounts(self._chain, self._clock, addresses, seen.slot)
         if not self._same_wallet(proposal.message, seen, again):
             return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
         return refusal
-
-    async def _fresher(self, addresses: Sequence[str], slot: int) -> Accounts:
-        """Returns the accounts as of `FRESHER_SLOTS` after `slot`, if the node gets there soon; otherwise as they
-        are."""
-        accounts = await self._chain.accounts(addresses)
-        for pause in FRESHER_PAUSES:
-            if accounts.slot >= slot + FRESHER_SLOTS:
-                break
-            await self._clock.sleep(pause)
-            accounts = await self._chain.accounts(addresses)
-        return accounts
 
     def _check_funds(
         self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int

@@ -5,6 +5,7 @@ The signed message is the one that the guard checked, byte for byte (`checker`).
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
+from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.token import KNOWN, Tokens
@@ -47,19 +48,37 @@ class SolanaSealer:
         return self._wallet.address
 
     async def seal(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Sealed:
-        """Returns the signed transaction, with `attempt` as its memo. Raises as `SwapChecker.check` does, and
-        `BadAnswer` for invalid signatures."""
-        checked = await self._checker.check(venue, quote, unsigned, deadline, attempt)
+        """Returns the signed transaction, with `attempt` as its memo. With `close_account` it closes the token account
+        that the swap empties. Raises as `SwapChecker.check` does, and `BadAnswer` for invalid signatures."""
+        checked = await self._checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
         signed = await self._sign(venue, checked.message, checked.parsed, unsigned.blockhash.last_valid_height)
-        return Sealed(signed, checked.priority_fee, checked.spending)
+        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing)
 
     async def simulate(
-        self, venue: AnyVenue, quote: Quote, unsigned: Unsigned, deadline: float, attempt: AttemptId
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
     ) -> Fill:
         """Returns what the swap would move; nothing is signed. Raises as `SwapChecker.check` does."""
-        return await self._checker.simulate(venue, quote, unsigned, deadline, attempt)
+        return await self._checker.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+
+    async def spendable(self, mint: str) -> SpendableBalance:
+        """Returns what the wallet can spend of `mint` now. Raises `VenueError`."""
+        return await self._checker.spendable(mint)
 
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""

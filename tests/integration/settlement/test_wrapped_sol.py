@@ -47,18 +47,24 @@ class Owner:
         """Its account for wrapped SOL, there or not."""
         return associated_token_account(self.wallet.address, WSOL)
 
-    async def seal(self, request: SwapRequest, *, spend: bool = True) -> Sealed:
-        """The swap, signed."""
-        on = self.on
+    def sealer(self, *, spend: bool = True) -> SolanaSealer:
+        """A sealer for the wallet."""
 
         async def reserved(wallet: str, slot: int) -> Mapping[str, int]:
             assert wallet == self.wallet.address
             return self.reserved
 
-        sealer = SolanaSealer(on.chain, self.wallet, GuardRules(0, spend_wrapped=spend), on.clock, reserved=reserved)
+        rules = GuardRules(0, spend_wrapped=spend)
+        return SolanaSealer(self.on.chain, self.wallet, rules, self.on.clock, reserved=reserved)
+
+    async def seal(self, request: SwapRequest, *, spend: bool = True, close_account: bool = False) -> Sealed:
+        """The swap, signed."""
+        on = self.on
         quote = await self.venue.quote(request, on.clock.monotonic() + 1)
         built = await self.venue.build(quote, self.wallet.address, await on.chain.blockhash())
-        return await sealer.seal(self.venue, quote, built, on.clock.monotonic() + 60, an_attempt())
+        deadline = on.clock.monotonic() + 60
+        sealer = self.sealer(spend=spend)
+        return await sealer.seal(self.venue, quote, built, deadline, an_attempt(), close_account=close_account)
 
     async def sent(self, signed: SignedSwap) -> SwapStatus:
         """Send it; what became of it."""

@@ -20,6 +20,7 @@ class Effects:
 
     `max_in` and `min_out` are base units. `wrapped_allowance` is how much of the existing wrapped SOL may be spent.
     `fee` is what the simulation charged, in lamports. `watched` are the addresses that the message may write to.
+    `closes` is our token account that must be closed; empty if none may be.
     """
 
     wallet: str
@@ -32,6 +33,7 @@ class Effects:
     watched: tuple[str, ...]
     before: Mapping[str, Account | None]
     after: Mapping[str, Account | None]
+    closes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def _faults(effects: Effects) -> Iterator[GuardError]:
     for change in changes:
         yield from _power_faults(effects, change)
     yield from _amount_faults(effects, changes)
+    if effects.closes and effects.after[effects.closes] is not None:
+        yield GuardError(Rule.CLOSE, f"our account {effects.closes} would stay open, and the order closes it")
 
 
 def _wallet_faults(effects: Effects) -> Iterator[GuardError]:

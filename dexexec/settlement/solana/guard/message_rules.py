@@ -32,6 +32,7 @@ _SYNC_NATIVE = 17
 _TRANSFER_SIZES = {_TRANSFER: 9, _TRANSFER_CHECKED: 10}
 _TOKEN_NAMES = {4: "Approve", 5: "Revoke", 6: "SetAuthority", 7: "MintTo", 8: "Burn", 13: "ApproveChecked"}
 _TOKEN_NAMES |= {14: "MintToChecked", 15: "BurnChecked", 255: "Batch"}
+_WITHOUT_EFFECT = frozenset({Program.COMPUTE_BUDGET, Program.MEMO, Program.MEMO_1})
 _ASSOCIATED_CREATE = {b"", b"\0", b"\x01"}
 """Create (old and new form) and CreateIdempotent."""
 
@@ -71,7 +72,8 @@ class Proposal:
     `wrapped` is the address of the wallet's associated account for wrapped SOL, which may not exist. `cosigners` are
     the other signers that the adapter declared, and `programs` those pinned for its venue. `memo` names the order on
     the chain. `before` has the accounts that the message may write to, by address; None for one that does not exist.
-    `spend_wrapped` is as in `GuardRules`.
+    `spend_wrapped` is as in `GuardRules`. `closes` is the wallet's token account that the swap empties and that is
+    closed after it; empty if the order closes none.
     """
 
     message: Message
@@ -83,6 +85,7 @@ class Proposal:
     memo: str
     before: Mapping[str, Account | None]
     spend_wrapped: bool = True
+    closes: str = ""
 
     @property
     def wrapped_allowance(self) -> int:
@@ -124,6 +127,7 @@ def check(
             watched=proposal.message.writable,
             before=proposal.before,
             after=after,
+            closes=proposal.closes,
         )
     )
     if fault is not None:
@@ -155,6 +159,8 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
         raise GuardError(Rule.TRANSFER, f"{taken} would be transferred, over the order's {proposal.quote.max_in}")
     for address in message.writable:
         _check_writable(proposal, address)
+    if proposal.closes:
+        _check_closing(proposal)
 
 
 def _check_writable(proposal: Proposal, address: str) -> None:
@@ -171,6 +177,32 @@ def _check_writable(proposal: Proposal, address: str) -> None:
             raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
     elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
         raise GuardError(Rule.AUTHORITY, f"{address} could change, which our wallet controls")
+
+
+def _check_closing(proposal: Proposal) -> None:
+    """The account of the sold token is closed by one instruction, to our wallet, and only if the order empties it."""
+    closes = proposal.closes
+    token = read_token_account(proposal.before.get(closes))
+    wallet = proposal.wallet
+    request = proposal.quote.request
+    if token is None or token.owner != wallet or token.mint != request.mint_in or token.native:
+        raise GuardError(Rule.CLOSE, f"{closes} would be closed, which is not our account of the token that is sold")
+    if token.amount != proposal.quote.amount_in:
+        raise GuardError(Rule.CLOSE, f"{closes} would be closed, which holds {token.amount}: not what the order sells")
+    # The programs of venues get our signature. One that is called after the closing instruction could open the account
+    # again, so nothing but memos and the compute budget follows it.
+    calls = [call for call in proposal.message.instructions if call.program not in _WITHOUT_EFFECT]
+    if sum(_is_closing(proposal, call) for call in calls) != 1 or not _is_closing(proposal, calls[-1]):
+        raise GuardError(Rule.CLOSE, f"{closes} would not be closed exactly once, as the last step")
+    if calls[-1].program != token.program:
+        raise GuardError(Rule.CLOSE, f"{closes} would be closed by another program than its own")
+
+
+def _is_closing(proposal: Proposal, call: Instruction) -> bool:
+    """Whether this is the instruction that closes the emptied account to our wallet."""
+    addresses = [meta.address for meta in call.accounts]
+    is_close = call.program in TOKEN_PROGRAMS and call.data == bytes([_CLOSE])
+    return is_close and addresses == [proposal.closes, proposal.wallet, proposal.wallet]
 
 
 def _check_memos(proposal: Proposal) -> None:
@@ -235,6 +267,8 @@ def _check_token(proposal: Proposal, call: Instruction) -> int:
     if tag != _CLOSE:
         name = _TOKEN_NAMES.get(tag, f"number {tag}")
         raise GuardError(Rule.TOKEN, f"our wallet would authorise the token instruction {name}")
+    if proposal.closes and _is_closing(proposal, call):
+        return 0  # `_check_closing` has the rules for it
     closed, *targets = (meta.address for meta in call.accounts)
     if not _is_own_wrapped(proposal, closed) or targets[:1] != [proposal.wallet]:
         raise GuardError(Rule.CLOSE, f"{closed} would be closed: only our own wrapped SOL may be, and only to us")

@@ -13,7 +13,7 @@ from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.domain.token import Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.solana.checker import FRESHER_PAUSES
+from dexexec.settlement.solana.fresh_accounts import FRESHER_PAUSES
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
