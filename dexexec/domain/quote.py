@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
+from dexexec.domain.network_cost import NetworkCost
+
 BPS = 10_000
 
 
@@ -74,9 +76,11 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """What a swap moved, in base units, as the chain shows it. `fee` is lamports paid to the network."""
+    """What a swap moved, in base units, as the chain shows it. `fee` is lamports paid to the network; `cost` has its
+    parts and the rent, None if they are not known."""
 
     amount_in: int
     amount_out: int
     fee: int
     slot: int
+    cost: NetworkCost | None = None

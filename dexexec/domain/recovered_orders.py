@@ -11,8 +11,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from dexexec.domain.attempt_id import AttemptId
+from dexexec.domain.cost import AttemptCost
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.order import Side
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill, Mode, SwapRequest
@@ -36,7 +38,7 @@ _TO_SUBMITTED: Mapping[Status, tuple[Trigger, ...]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainAttempt:
     """A finalized transaction that our wallet signed as an attempt of an order. `moved` is base units by mint, as in
-    `Landed`; `fee` is lamports; `failure` is the reason if it had no effect."""
+    `Landed`; `fee` is lamports and `cost` has its parts; `failure` is the reason if it had no effect."""
 
     attempt: AttemptId
     signature: str
@@ -48,6 +50,7 @@ class ChainAttempt:
     moved: Mapping[str, int]
     decimals: Mapping[str, int]
     failure: str | None
+    cost: NetworkCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,7 @@ def restore(
         builder.attempt(attempt, request)
     # More than one landing should be impossible. It is recorded without events, and raises an alarm.
     for attempt in landed[1:]:
-        proof = {"slot": attempt.slot, "finalized": True, "recovered": True}
-        builder.keep(attempt, builder.number_of(attempt), Outcome.LANDED, proof)
+        builder.keep(attempt, builder.number_of(attempt), Outcome.LANDED, _landing_proof(attempt))
     if known is None and not landed:
         words = "the record lost this order: nothing was swapped, and it can be posted again"
         builder.step(Trigger.FAIL, {"reason": FailureReason.RECORD_LOST, "detail": words})
@@ -239,6 +241,7 @@ class _EventBuilder:
                 "slot": transaction.slot,
                 "detail": transaction.failure,
                 "fee": str(transaction.fee),
+                "cost": AttemptCost.of_failure(transaction.fee, transaction.cost).detail(),
                 "recovered": True,
             }
             detail = {
@@ -253,7 +256,7 @@ class _EventBuilder:
             return
         self.fill = _fill(transaction, request)
         self.step(Trigger.FINALIZE, {**about, "detail": READ_BACK, **_fill_detail(self.fill)})
-        self.keep(transaction, number, Outcome.LANDED, {"slot": transaction.slot, "finalized": True, "recovered": True})
+        self.keep(transaction, number, Outcome.LANDED, _landing_proof(transaction))
 
     def number_of(self, transaction: ChainAttempt) -> int:
         """Its number; the next free one if the record has used that number again since."""
@@ -287,8 +290,9 @@ def _resolve_open(builder: _EventBuilder, attempt: RecordedAttempt | None, statu
         case NotSeen(height, _, node) if proves_expiry(status, attempt.last_valid_height):
             proof: dict[str, object] = {"heightSeen": height, "historySearched": True, "node": node, "recovered": True}
             builder.resolved = ResolvedAttempt(attempt.n, Outcome.EXPIRED, proof)
-        case FailedOnChain(code=code, detail=detail, fee=fee, slot=slot, finalized=True):
-            proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "recovered": True}
+        case FailedOnChain(code=code, detail=detail, fee=fee, slot=slot, finalized=True, cost=network):
+            cost = AttemptCost.of_failure(fee, network).detail()
+            proof = {"slot": slot, "code": code, "detail": detail, "fee": str(fee), "cost": cost, "recovered": True}
             builder.resolved = ResolvedAttempt(attempt.n, Outcome.FAILED, proof)
         case Landed():
             raise ContradictionError(f"{attempt.signature} landed, and a later attempt is on chain as well")
@@ -360,7 +364,19 @@ def _first_detail(lost: LostOrder) -> Detail:
 
 def _fill(transaction: ChainAttempt, request: SwapRequest | None) -> Fill:
     spent, received = (request.mint_in, request.mint_out) if request else _sides(transaction.moved)
-    return Fill(-transaction.moved.get(spent, 0), transaction.moved.get(received, 0), transaction.fee, transaction.slot)
+    return Fill(
+        -transaction.moved.get(spent, 0),
+        transaction.moved.get(received, 0),
+        transaction.fee,
+        transaction.slot,
+        transaction.cost,
+    )
+
+
+def _landing_proof(transaction: ChainAttempt) -> Detail:
+    # Neither the quote nor what the venue kept is on the chain.
+    cost = AttemptCost(landed=True, fee=transaction.fee, network=transaction.cost)
+    return {"slot": transaction.slot, "finalized": True, "cost": cost.detail(), "recovered": True}
 
 
 def _fill_detail(fill: Fill) -> Detail:

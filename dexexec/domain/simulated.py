@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.swap import FailedOnChain, Landed
 
 PPM = 1_000_000
@@ -56,7 +57,11 @@ class SimulatedSwap:
             amount_out = amount_out * (PPM - self.move_ppm) // PPM
         else:
             amount_in = -(-amount_in * (PPM + self.move_ppm) // PPM)
+        cost = NetworkCost(base_fee=self.fee)
         if amount_out < self.min_out or amount_in > self.max_in:
             detail = "the price moved past the order's bound"
-            return FailedOnChain(code=FailureReason.SLIPPAGE, detail=detail, fee=self.fee, slot=slot, finalized=True)
-        return Landed({self.mint_in: -amount_in, self.mint_out: amount_out}, self.fee, slot, finalized=True)
+            return FailedOnChain(
+                code=FailureReason.SLIPPAGE, detail=detail, fee=self.fee, slot=slot, finalized=True, cost=cost
+            )
+        moved = {self.mint_in: -amount_in, self.mint_out: amount_out}
+        return Landed(moved, self.fee, slot, finalized=True, cost=cost)

@@ -8,6 +8,7 @@ effect. An answer to a send and `Unavailable` prove nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.quote import Fill, SwapRequest
 
 VALID_FOR = 150
@@ -87,20 +88,22 @@ class Landed:
     """The swap is on chain and succeeded.
 
     `moved` is the change of the wallet's balance of each mint, in base units; SOL counts as wrapped SOL, without the
-    network fee and rent for the wallet's own accounts. `fee` is lamports paid to the network. `finalized`: it can no
-    longer be undone.
+    network fee and rent for the wallet's own accounts. `fee` is lamports paid to the network, `cost` its parts and the
+    rent, None if the chain does not show them. `finalized`: it can no longer be undone.
     """
 
     moved: Mapping[str, int]
     fee: int
     slot: int
     finalized: bool
+    cost: NetworkCost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedOnChain:
-    """The transaction is on chain and had no effect but its fee (lamports). `finalized`: that can no longer be undone,
-    and the same bytes cannot land again. `failure` names the instruction that failed, if one did."""
+    """The transaction is on chain and had no effect but its fee (lamports; `cost` has its parts, if known).
+    `finalized`: that can no longer be undone, and the same bytes cannot land again. `failure` names the instruction
+    that failed, if one did."""
 
     code: str
     detail: str
@@ -108,6 +111,7 @@ class FailedOnChain:
     slot: int
     finalized: bool
     failure: ProgramFailure | None = None
+    cost: NetworkCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ def fill_of(landed: Landed, request: SwapRequest) -> Fill:
     """The fill of a landed swap for `request`: from what moved, not from what was quoted."""
     spent = -landed.moved.get(request.mint_in, 0)
     received = landed.moved.get(request.mint_out, 0)
-    return Fill(spent, received, landed.fee, landed.slot)
+    return Fill(spent, received, landed.fee, landed.slot, landed.cost)
 
 
 def past_expiry(answer: NotSeen, last_valid_height: int) -> bool:

@@ -4,10 +4,13 @@ Used by `execution.pipeline` and `execution.finality_watcher`. When both attempt
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from dexexec.clock import Clock
+from dexexec.domain.cost import AttemptCost
 from dexexec.domain.event import Detail
+from dexexec.domain.order import Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status, Trigger
@@ -55,11 +58,12 @@ class FillWriter:
             **self._fill_detail(job, attempt.venue, signature, fill, attempt.quoted),
             "finalized": is_final,
         }
+        resolution = replace(resolution, proof={**resolution.proof, "cost": detail["cost"]})
         corrections: tuple[Resolution, ...] = ()
         if earlier:
             attempts = await self._attempts_by_signature(job)
             detail = {**detail, "alsoLanded": [_landing_detail(landing, attempts) for landing in earlier]}
-            corrections = _corrections(earlier, attempts)
+            corrections = _corrections(job.order, earlier, attempts)
             signatures = [signature, *(landing.signature for landing in earlier)]
             self._observer.duplicate_swap_landed(job.order.id, signatures)
         await self._steps.write(
@@ -108,7 +112,7 @@ class FillWriter:
             venue=venue,
             fill=first.fill,
             resolution=resolution,
-            corrections=_corrections(earlier, attempts),
+            corrections=_corrections(job.order, earlier, attempts),
             tx_hash=first.signature,
         )
         self._log_filled(job, venue)
@@ -126,7 +130,7 @@ class FillWriter:
         # The swap's own instructions carry the bound, so a fill beyond it is a fault of the venue's program.
         if not self._presenter.within_bounds(job.order, fill, quoted):
             self._observer.fill_out_of_bounds(job.order.id, venue, signature)
-        return self._presenter.fill(job.order, fill, quoted)
+        return {**self._presenter.fill(job.order, fill, quoted), "cost": _cost(job.order, fill, quoted)}
 
     async def _attempts_by_signature(self, job: Job) -> dict[str, AttemptView]:
         order = await self._store.order(job.order.id) or {}
@@ -151,13 +155,24 @@ def _landing_detail(landing: EarlierLanding, attempts: Mapping[str, AttemptView]
     }
 
 
-def _corrections(earlier: Sequence[EarlierLanding], attempts: Mapping[str, AttemptView]) -> tuple[Resolution, ...]:
+def _cost(order: Order, fill: Fill, quoted: Detail) -> Detail:
+    return AttemptCost.of_fill(fill, order.swap, quoted, order.first_quote).detail()
+
+
+def _corrections(
+    order: Order, earlier: Sequence[EarlierLanding], attempts: Mapping[str, AttemptView]
+) -> tuple[Resolution, ...]:
     """The true outcome of attempts that the record holds for expired. One that is not final has none yet."""
     return tuple(
         Resolution(
             cast("int", attempts[landing.signature]["attempt"]),
             Outcome.LANDED,
-            {"slot": landing.fill.slot, "finalized": True, "foundLate": True},
+            {
+                "slot": landing.fill.slot,
+                "finalized": True,
+                "foundLate": True,
+                "cost": _cost(order, landing.fill, cast("Detail", attempts[landing.signature]["quote"])),
+            },
         )
         for landing in earlier
         if landing.finalized

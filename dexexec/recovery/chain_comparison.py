@@ -277,9 +277,9 @@ def _attempt(own: _OwnTransaction, status: SwapStatus) -> ChainAttempt:
     """The attempt with its outcome, by the same proof that any swap needs."""
     match status:
         # Only finalized ones: what is restored here is final in the record as well.
-        case Landed(moved, fee, slot, True):
+        case Landed(moved, fee, slot, True, cost):
             failure = None
-        case FailedOnChain(code=_, detail=detail, fee=fee, slot=slot, finalized=True):
+        case FailedOnChain(code=_, detail=detail, fee=fee, slot=slot, finalized=True, cost=cost):
             moved, failure = {}, clean(detail)
         case _:
             raise Unreachable(f"it is not certain what became of {own.kept.signature}")
@@ -294,6 +294,7 @@ def _attempt(own: _OwnTransaction, status: SwapStatus) -> ChainAttempt:
         moved=moved,
         decimals=own.kept.decimals,
         failure=failure,
+        cost=cost,
     )
 
 

@@ -1,5 +1,6 @@
 """What a status proves about an attempt, with the proof that is stored beside the outcome."""
 
+from dexexec.domain.cost import AttemptCost
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.swap import (
@@ -60,7 +61,14 @@ def _failed(attempt: PendingAttempt, status: FailedOnChain, sends: int, observer
     reason, detail = explain_failure(attempt, status, observer)
     return SettlementResult(
         outcome=Outcome.FAILED,
-        proof={"slot": status.slot, "code": reason, "detail": detail, "fee": str(status.fee), "sends": sends},
+        proof={
+            "slot": status.slot,
+            "code": reason,
+            "detail": detail,
+            "fee": str(status.fee),
+            "cost": AttemptCost.of_failure(status.fee, status.cost).detail(),
+            "sends": sends,
+        },
         reason=reason,
         detail=detail,
     )

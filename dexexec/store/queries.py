@@ -16,6 +16,7 @@ from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
 from dexexec.store.database import Database
+from dexexec.store.order_costs import order_cost
 from dexexec.store.rows import fetch_rows
 from dexexec.store.wait_reasons import waiting_for
 
@@ -119,6 +120,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
         ),
         "fill": _fill(row, messages),
         "feesPaid": str(_fees(messages)),
+        "cost": order_cost(attempts, messages, ended=row["finished_at"] is not None),
         "events": messages,
         **({"eventsOmitted": row["version"] - len(messages)} if len(messages) < row["version"] else {}),
         "quotes": [quote for message in messages for quote in _quotes(message)],

@@ -87,7 +87,9 @@ async def test_promise_5_an_order_between_two_attempts_ends_with_the_first_if_th
         assert events[4].detail["reason"] == "attempt-expired"
         view = await b.view(events[0].order_id)
         [only] = view["attempts"]
-        assert (only["outcome"], only["proof"]) == ("landed", {"slot": 7, "finalized": True, "foundLate": True})
+        proof = only["proof"]
+        assert (only["outcome"], proof["slot"], proof["finalized"], proof["foundLate"]) == ("landed", 7, True, True)
+        assert (view["cost"]["fees"], view["cost"]["swaps"]) == (proof["cost"]["fee"], 1) == ("5000", 1)
         assert (view["txHash"], view["amountOut"]) == (only["txHash"], "1500000")
         assert len(b.chain.sent) == 1, "nothing more is signed"
 
@@ -147,7 +149,12 @@ async def test_what_failed_attempts_cost_is_counted(scripted_workers: OpenScript
     async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=True), LANDED]
         events = await b.ended(await b.post())
-        assert (await b.view(events[0].order_id))["feesPaid"] == "10000"
+        view = await b.view(events[0].order_id)
+        assert view["feesPaid"] == "10000"
+        cost = view["cost"]
+        assert (cost["swaps"], cost["failedAttempts"], cost["fees"], cost["failedFees"]) == (1, 1, "10000", "5000")
+        assert [attempt["proof"]["cost"]["fee"] for attempt in view["attempts"]] == ["5000", "5000"]
+        assert "venueFee" not in view["attempts"][0]["proof"]["cost"]
 
 
 async def test_a_send_that_is_refused_is_no_failure(scripted_workers: OpenScriptedWorkers) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.swap import FailedOnChain
 from dexexec.domain.token import KNOWN
@@ -60,7 +61,8 @@ async def test_a_venue_that_cannot_build_hands_over_to_the_next_best(scripted_wo
 
 async def test_the_order_shows_what_was_quoted_and_what_really_moved(scripted_workers: OpenScriptedWorkers) -> None:
     async with scripted_workers() as b, running(b.worker().run()):
-        b.chain.statuses = [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_509_000}, fee=5_001)]
+        cost = NetworkCost(base_fee=5_000, priority_fee=1, rent_paid=2_039_280)
+        b.chain.statuses = [replace(LANDED, moved={**MOVED, KNOWN[1].mint: 1_509_000}, fee=5_001, cost=cost)]
         events = await b.ended(await b.post())
         view = await b.view(events[0].order_id)
         assert view["fill"] == {
@@ -69,6 +71,15 @@ async def test_the_order_shows_what_was_quoted_and_what_really_moved(scripted_wo
             "venueQuotedOut": "1510000", "venueSlippageBps": "6.63", "networkFee": "5001", "slot": 7, "finalized": True,
         }  # fmt: skip
         assert view["feesPaid"] == "5001"
+        assert view["cost"] == {
+            "final": True, "swaps": 1, "failedAttempts": 0, "fees": "5001", "baseFees": "5000", "priorityFees": "1",
+            "failedFees": "0", "tips": "0", "rentPaid": "2039280", "rentReturned": "0", "lamports": "2044281",
+            "unknown": {"feeParts": 0, "rent": 0, "quotes": 0},
+            "mints": [
+                {"mint": KNOWN[1].mint, "venueFees": "0", "slippage": "1000", "venueSlippage": "1000"},
+                {"mint": KNOWN[0].mint, "venueFees": "1", "slippage": "0", "venueSlippage": "0"},
+            ],
+        }  # fmt: skip
 
 
 async def test_a_venues_dirty_words_poison_neither_the_order_nor_its_record(

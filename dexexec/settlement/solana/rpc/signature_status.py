@@ -80,7 +80,7 @@ class SignatureStatuses:
             return executed
         slot = found.status.slot
         if executed.failure is None:
-            return Landed(executed.moved, executed.fee, slot, found.final)
+            return Landed(executed.moved, executed.fee, slot, found.final, executed.cost)
         failure = executed.failure
         return FailedOnChain(
             code=failure.code,
@@ -89,6 +89,7 @@ class SignatureStatuses:
             slot=slot,
             finalized=found.final,
             failure=failure.instruction,
+            cost=executed.cost,
         )
 
     async def _executed_transaction(self, signature: str, found: Found) -> ExecutedTransaction | Unavailable:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dexexec.domain import base58
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import (
@@ -95,7 +96,7 @@ async def test_a_swap_lands_when_its_time_has_come_and_not_before() -> None:
     clock.advance(0.999)
     assert isinstance((await chain.status([swap.signature]))[0], NotSeen)
     clock.advance(0.001)
-    fill = Fill(1_000_000_000, 150_000_000, 5_000, lands_at // SLOT_MS)
+    fill = Fill(1_000_000_000, 150_000_000, 5_000, lands_at // SLOT_MS, NetworkCost(base_fee=5_000))
     [landed] = await chain.status([swap.signature])
     assert isinstance(landed, Landed)
     assert landed.finalized

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.network_cost import NetworkCost, split_fee
 from dexexec.domain.solana import Simulation
 from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import WSOL
@@ -18,12 +19,14 @@ from dexexec.settlement.solana.rpc.decode.values import read_exactly, read_text,
 
 @dataclass(frozen=True, slots=True)
 class ExecutedTransaction:
-    """A transaction on the chain: its fee in lamports, and the balance changes of its payer or why it failed."""
+    """A transaction on the chain: its fee in lamports, what it cost in all, and the balance changes of its payer or why
+    it failed."""
 
     slot: int
     fee: int
     moved: Mapping[str, int]
     failure: TransactionFailure | None
+    cost: NetworkCost
 
 
 def read_transaction(result: Any, signature: str) -> ExecutedTransaction | None:
@@ -41,7 +44,12 @@ def read_transaction(result: Any, signature: str) -> ExecutedTransaction | None:
         # The vault of a venue lacks tokens, not our wallet: `insufficient-funds` would blame the wrong side.
         failure = replace(failure, code=FailureReason.PROGRAM_ERROR)
     moved = {} if failure else balance_changes(meta, keys[0])
-    return ExecutedTransaction(read_u64(result["slot"]), read_u64(meta["fee"]), moved, failure)
+    fee = read_u64(meta["fee"])
+    cost = split_fee(fee, len(transaction["signatures"]))
+    if failure is None:
+        paid, returned = rent_changes(meta, keys[0])
+        cost = replace(cost, rent_paid=paid, rent_returned=returned)
+    return ExecutedTransaction(read_u64(result["slot"]), fee, moved, failure, cost)
 
 
 def balance_changes(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
@@ -65,6 +73,29 @@ def balance_changes(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
         moved[WSOL] -= read_u64(was) if index == 0 or (owned_before and owned_before[0] == wallet) else 0
         moved[WSOL] += read_u64(now) if index == 0 or (owned_after and owned_after[0] == wallet) else 0
     return {mint: change for mint, change in moved.items() if change}
+
+
+def rent_changes(meta: Mapping[str, Any], wallet: str) -> tuple[int, int]:
+    """The lamports that the wallet's token accounts hold more, and less, than before, beside wrapped SOL: rent that was
+    paid for accounts which were opened, and returned by those that were closed."""
+    before, after = (_token_accounts(meta[f"{when}TokenBalances"]) for when in ("pre", "post"))
+    paid = returned = 0
+    for index, (was, now) in enumerate(zip(meta["preBalances"], meta["postBalances"], strict=True)):
+        accounts = before.get(index), after.get(index)
+        # The wallet's own account is no token account. One that changes hands takes its rent along.
+        if not any(account is not None and account[0] == wallet for account in accounts):
+            continue
+        change = _rent(read_u64(now), accounts[1], wallet) - _rent(read_u64(was), accounts[0], wallet)
+        paid += max(0, change)
+        returned += max(0, -change)
+    return paid, returned
+
+
+def _rent(lamports: int, account: tuple[str, str, int] | None, wallet: str) -> int:
+    """What an account holds beside wrapped SOL; nothing if it is not the wallet's or does not exist."""
+    if account is None or account[0] != wallet:
+        return 0
+    return lamports - (account[2] if account[1] == WSOL else 0)
 
 
 def read_simulation(result: Any, watched: Sequence[str], programs: Sequence[str]) -> Simulation:

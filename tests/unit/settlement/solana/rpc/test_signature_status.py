@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from dexexec.domain import base58
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.swap import Landed, Unavailable
 from dexexec.settlement.solana.rpc import signature_status
 from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatus
@@ -19,6 +20,7 @@ from tests.support.parts import running
 
 SIGNATURES = [base58.encode(bytes([n]) * 64) for n in (1, 2, 3)]
 SLOT = 7
+COST = NetworkCost(base_fee=5_000, rent_paid=2_039_280)
 
 
 class HangingNodes:
@@ -28,7 +30,7 @@ class HangingNodes:
         """The first node that answers."""
         if question.params[0] == SIGNATURES[1]:
             await asyncio.Event().wait()
-        return ExecutedTransaction(SLOT, 5_000, {}, None)
+        return ExecutedTransaction(SLOT, 5_000, {}, None, COST)
 
 
 class FinalStatuses(SignatureStatuses):
@@ -44,5 +46,5 @@ async def test_a_transaction_that_no_node_returns_delays_no_other_status(monkeyp
     statuses = FinalStatuses(cast("NodePool", HangingNodes()))
     async with running(statuses.run()), asyncio.timeout(30):
         first, hangs, last = await statuses.status(SIGNATURES, history=False)
-    assert first == last == Landed({}, 5_000, SLOT, finalized=True)
+    assert first == last == Landed({}, 5_000, SLOT, finalized=True, cost=COST)
     assert isinstance(hangs, Unavailable)

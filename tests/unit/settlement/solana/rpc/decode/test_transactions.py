@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from solders.pubkey import Pubkey
 
+from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.solana import Account, Simulation
 from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import USDC, WSOL
@@ -15,6 +16,7 @@ from dexexec.settlement.solana.rpc.decode.transactions import (
     balance_changes,
     read_simulation,
     read_transaction,
+    rent_changes,
 )
 from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS
 
@@ -138,7 +140,69 @@ def test_an_account_that_is_given_away_goes_with_all_that_is_in_it() -> None:
 
 def test_a_transaction_that_succeeded_has_its_slot_its_fee_and_what_it_moved() -> None:
     values = meta([10**9, 5, 5, 1, 1], [10**9 - 10_000, 2_005, 3_005, 1, 1], [], [], fee=5_000)
-    assert read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(341_197_900, 5_000, {WSOL: -5_000}, None)
+    cost = NetworkCost(base_fee=5_000)
+    assert read_transaction(shown(values), SIGNATURE) == ExecutedTransaction(
+        341_197_900, 5_000, {WSOL: -5_000}, None, cost
+    )
+
+
+def test_what_exceeds_the_base_fee_is_the_priority_fee_also_of_a_transaction_that_failed() -> None:
+    values = meta([10**9, 5, 5, 1, 1], [10**9 - 5_321, 5, 5, 1, 1], [], [], fee=5_321)
+    values["err"] = {"InstructionError": [1, {"Custom": 6022}]}
+    executed = read_transaction(shown(values), SIGNATURE)
+    assert executed is not None
+    assert executed.cost == NetworkCost(base_fee=5_000, priority_fee=321)
+
+
+def test_every_signature_of_a_transaction_has_its_base_fee_and_no_fee_is_exceeded() -> None:
+    result = shown(meta([10**9, 5, 5, 1, 1], [10**9 - 12_000, 5, 5, 1, 1], [], [], fee=12_000))
+    result["transaction"]["signatures"].append("second")
+    executed = read_transaction(result, SIGNATURE)
+    assert executed is not None
+    assert executed.cost == NetworkCost(base_fee=10_000, priority_fee=2_000)
+    result["meta"]["fee"] = 7_000
+    executed = read_transaction(result, SIGNATURE)
+    assert executed is not None
+    assert executed.cost == NetworkCost(base_fee=7_000)
+
+
+# ---- rent ------------------------------------------------------------------------------------------------------------
+
+
+def test_rent_is_paid_for_own_accounts_that_are_opened_and_for_those_of_others_it_is_not_rent() -> None:
+    holds = [balance(1, WALLET, USDC, 4), balance(2, POOL, USDC, 0)]
+    lamports = [10**9, 0, 0], [10**9 - 5_000 - 2 * RENT, RENT, RENT]
+    assert rent_changes(meta(*lamports, [], holds), WALLET) == (RENT, 0)
+
+
+def test_rent_of_an_own_account_that_is_closed_is_returned_without_the_sol_that_was_wrapped() -> None:
+    held = [balance(1, WALLET, WSOL, 3 * 10**9), balance(2, POOL, USDC, 7)]
+    lamports = [10**9, RENT + 3 * 10**9, RENT], [4 * 10**9 + RENT - 5_000, 0, RENT]
+    assert rent_changes(meta(*lamports, held, [balance(2, POOL, USDC, 7)]), WALLET) == (0, RENT)
+
+
+def test_rent_that_is_paid_for_one_account_and_returned_by_another_is_both() -> None:
+    lamports = [10**9, RENT, 0], [10**9 - 5_000, 0, RENT]
+    found = rent_changes(meta(*lamports, [balance(1, WALLET, USDC, 0)], [balance(2, WALLET, VENUE, 5)]), WALLET)
+    assert found == (RENT, RENT)
+
+
+def test_wrapping_more_sol_in_an_open_account_is_no_rent() -> None:
+    held, holds = [balance(1, WALLET, WSOL, 5)], [balance(1, WALLET, WSOL, 10**9 + 5)]
+    lamports = [2 * 10**9, RENT + 5], [10**9 - 5_000, RENT + 10**9 + 5]
+    assert rent_changes(meta(*lamports, held, holds), WALLET) == (0, 0)
+
+
+def test_an_account_that_is_opened_and_closed_in_one_transaction_costs_no_rent() -> None:
+    assert rent_changes(meta([10**9, 0], [10**9 - 5_000, 0], [], []), WALLET) == (0, 0)
+
+
+def test_the_landing_of_a_swap_has_its_rent_and_a_failure_has_none() -> None:
+    holds = [balance(1, WALLET, USDC, 4)]
+    values = meta([10**9, 0, 5, 1, 1], [10**9 - 5_400 - RENT, RENT, 5, 1, 1], [], holds, fee=5_400)
+    executed = read_transaction(shown(values), SIGNATURE)
+    assert executed is not None
+    assert executed.cost == NetworkCost(base_fee=5_000, priority_fee=400, rent_paid=RENT)
 
 
 def test_a_transaction_that_failed_has_its_reason_and_moved_nothing() -> None:
