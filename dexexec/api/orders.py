@@ -28,7 +28,8 @@ from dexexec.errors import (
     TooLateError,
     UnavailableError,
 )
-from dexexec.intake.order_body import SHOWN, require_json, unknown_name
+from dexexec.intake.order_body import require_json
+from dexexec.intake.order_fields import SHOWN, unknown_name
 from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20

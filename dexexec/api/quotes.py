@@ -13,7 +13,7 @@ from dexexec.domain.quote import BPS
 from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
-from dexexec.intake.order_body import SHOWN, unknown_name
+from dexexec.intake.order_fields import SHOWN, unknown_name
 from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
 
 PARAMETERS = ("inputMint", "outputMint", "amount", "side", "mode", "slippageBps", "maxPriceImpactBps")

@@ -45,7 +45,7 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteS
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry()
-    reader = BodyReader(settings)
+    reader = BodyReader(settings, shared.clock)
     sites = SiteCheck(settings)
     readiness = Readiness(store, shared.queue, clock)
     api = Api(

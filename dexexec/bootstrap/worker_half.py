@@ -9,6 +9,7 @@ from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.networks import Networks, open_networks
 from dexexec.bootstrap.quoting import make_router
+from dexexec.bootstrap.resting import make_leader
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
@@ -186,6 +187,7 @@ def _assemble(
         observer=observer,
         permission=permission,
         trouble=reachability.trouble,
+        session_loops=[make_leader(shared, store).run],
         failpoints=failpoints,
     )
     sweeper = Sweeper(

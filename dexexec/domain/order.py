@@ -9,8 +9,11 @@ from uuid import UUID
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType, Terms
 
 U64_MAX = 2**64 - 1
+FOREVER_MS = 100 * 365 * 24 * 3600 * 1000
+"""The deadline (milliseconds) of an order that rests until it is cancelled."""
 
 
 class Side(StrEnum):
@@ -27,7 +30,8 @@ class NewOrder:
     `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
     token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
-    the worker's setting applies. `request_id` is that of the HTTP request; the first event has it.
+    the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
+    a plain market order. `tag` is the client's own name for a group of orders.
     """
 
     id: UUID
@@ -46,6 +50,16 @@ class NewOrder:
     bound_open: bool = True
     max_price_impact_bps: int | None = None
     request_id: str | None = None
+    type: OrderType = OrderType.MARKET
+    terms: Terms | None = None
+    tag: str | None = None
+    dry_run: bool = False
+    oco_group: str | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the order is stored as `waiting`, and executed once it is triggered."""
+        return self.terms is not None and self.terms.rests
 
     @property
     def swap(self) -> SwapRequest:
@@ -63,7 +77,9 @@ class Order:
     negative).
 
     `bound` is the worst that it accepts, once fixed, `bound_open` as in `NewOrder`, `first_quote` the amounts (in and
-    out) of the first acceptable quote. `key_digest` goes into its transactions' memos, as in `AttemptId`.
+    out) of the first acceptable quote. `key_digest` goes into its transactions' memos, as in `AttemptId`. `triggered`:
+    its stop was reached, for good. `high_water` is the best rate that a trailing stop has seen. `rested` is how often
+    in a row a trigger came to nothing.
     """
 
     id: UUID
@@ -88,6 +104,30 @@ class Order:
     first_quote: tuple[int, int] | None = None
     max_price_impact_bps: int | None = None
     key_digest: str | None = None
+    type: OrderType = OrderType.MARKET
+    terms: Terms | None = None
+    tag: str | None = None
+    dry_run: bool = False
+    parent: UUID | None = None
+    oco_group: str | None = None
+    triggered: bool = False
+    high_water: Decimal | None = None
+    rested: int = 0
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether its bound is a price that the client named: it is never executed at a worse one, and waits for it."""
+        return self.terms is not None and self.terms.limit_price is not None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the order may go back to `waiting` after a round without a fill."""
+        return self.terms is not None and self.terms.rests
+
+    @property
+    def single_try(self) -> bool:
+        """Whether the order ends with its first round."""
+        return self.terms is not None and self.terms.single_try
 
     @property
     def swap(self) -> SwapRequest:

@@ -54,18 +54,26 @@ _UNSENT = {Trigger.FAIL: Status.FAILED, Trigger.EXPIRE: Status.EXPIRED, Trigger.
 #               +----------+------------+   back only when nothing was sent, or the attempt is proven unlandable
 #
 # A dry run ends as `simulated` after `building`: it is never `submitted`.
+# An order that waits for its price is `waiting` instead of `pending`, and goes back there from a round without a fill.
 # Every step may also end in `failed` or `expired`. From `submitted` an order ends without a fill, or is routed again,
 # only with proof that its attempt can never land: see `NEEDS_PROOF`.
 TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
     {
         Status.PENDING: {Trigger.ROUTE: Status.ROUTING, Trigger.WAIT: Status.WAITING, **_UNSENT},
-        Status.WAITING: {Trigger.ROUTE: Status.ROUTING, **_UNSENT},
-        Status.ROUTING: {Trigger.ROUTE: Status.ROUTING, Trigger.BUILD: Status.BUILDING, **_UNSENT},
+        # `waiting` again when it is triggered, amended, or still waits: each has an event.
+        Status.WAITING: {Trigger.ROUTE: Status.ROUTING, Trigger.WAIT: Status.WAITING, **_UNSENT},
+        Status.ROUTING: {
+            Trigger.ROUTE: Status.ROUTING,
+            Trigger.BUILD: Status.BUILDING,
+            Trigger.WAIT: Status.WAITING,
+            **_UNSENT,
+        },
         Status.BUILDING: {
             Trigger.ROUTE: Status.ROUTING,
             Trigger.BUILD: Status.BUILDING,
             Trigger.SUBMIT: Status.SUBMITTED,
             Trigger.SIMULATE: Status.SIMULATED,
+            Trigger.WAIT: Status.WAITING,
             **_UNSENT,
         },
         # No way to build again or to cancel: bytes that were signed may land at any time until they expire.
@@ -73,6 +81,7 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
             Trigger.LAND: Status.CONFIRMED,
             Trigger.FINALIZE: Status.CONFIRMED,
             Trigger.ROUTE: Status.ROUTING,
+            Trigger.WAIT: Status.WAITING,
             Trigger.FAIL: Status.FAILED,
             Trigger.EXPIRE: Status.EXPIRED,
         },
@@ -87,7 +96,7 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
 )
 
 TERMINAL = frozenset(status for status, steps in TRANSITIONS.items() if not steps)
-NEEDS_PROOF = frozenset({Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE, Trigger.FINALIZE})
+NEEDS_PROOF = frozenset({Trigger.ROUTE, Trigger.WAIT, Trigger.FAIL, Trigger.EXPIRE, Trigger.FINALIZE})
 """From `submitted`, these triggers need proof of the attempt's outcome: without it, a second attempt could swap
 twice."""
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dexexec.domain.event import Detail
+from dexexec.domain.order import NewOrder, Order, Side
+from dexexec.domain.terms import TriggerWhen
+
 
 class WaitsFor(StrEnum):
     """What an order waits for."""
@@ -14,6 +18,7 @@ class WaitsFor(StrEnum):
     PROOF = "proof"  # its transaction has probably expired, and no node proves that
     FINALITY = "finality"  # the chain can still take its swap back
     NETWORK = "network"  # its transaction belongs to a chain that is not configured here
+    PRICE = "price"  # it rests until its price is reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +30,24 @@ class Waiting:
 
 
 NOT_FINAL = Waiting(WaitsFor.FINALITY, "the swap is confirmed, and not final yet: the chain can still take it back")
+
+
+TRIGGERED = "triggered"
+"""The reason of the event that ends an order's rest: its price was reached, and a worker takes it up."""
+
+
+def wait_detail(order: NewOrder | Order) -> Detail:
+    """The detail of the `waiting` event of an order that rests: what it waits for."""
+    return {"waitsFor": WaitsFor.PRICE, "detail": f"it waits for {_awaited_price(order)}"}
+
+
+def _awaited_price(order: NewOrder | Order) -> str:
+    terms = order.terms
+    assert terms is not None  # noqa: S101 - only an order with terms rests
+    triggered = isinstance(order, Order) and order.triggered
+    if terms.trigger_price is not None and not triggered:
+        side = "more" if terms.trigger_when is TriggerWhen.ABOVE else "less"
+        return f"a price of {terms.trigger_price:f} or {side}"
+    # A buy spends the input mint, so more of the output mint is better for it; for a sell the price is what it pays.
+    side = "more" if order.side is Side.BUY else "less"
+    return f"a price of {terms.limit_price:f} or {side}" if terms.limit_price is not None else "its price"

@@ -7,8 +7,9 @@ from dexexec.clock import Clock
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.status import Trigger
+from dexexec.domain.wait_reason import WaitsFor
 from dexexec.execution.job import Job, RetryAfter
-from dexexec.execution.retry_policy import FailedRound, Retry, RetryPolicy, fit_before_deadline
+from dexexec.execution.retry_policy import MAX_DOUBLINGS, FailedRound, Retry, RetryPolicy, fit_before_deadline
 from dexexec.execution.step_writer import Events, StepWriter
 from dexexec.observe.observer import Observer
 from dexexec.store import Resolution
@@ -16,6 +17,10 @@ from dexexec.store import Resolution
 TOO_LATE = FailedRound(
     reason=FailureReason.DEADLINE, detail="the deadline passed before anything was sent", retry=Retry.NEVER
 )
+FIRST_QUIET_MS = 1_000
+LONGEST_QUIET_MS = 60_000
+"""How long a limit order is not triggered again after a round without a fill (milliseconds). It doubles each time, so
+that a price beside the limit does not keep a worker busy."""
 CUT_SHORT_BY_DEADLINE = frozenset({FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT})
 """Reasons that may be an effect of the order's own deadline."""
 
@@ -37,6 +42,12 @@ class FailureWriter:
     ) -> RetryAfter | None:
         """Schedule the next round. Fail the order when another round cannot help or it had enough of them; expire it
         at its deadline. `resolution` is of the attempt that was signed in this round."""
+        if failed.retry is not Retry.NEVER and job.order.single_try:
+            once = replace(failed, detail=f"it is tried once, and could not be filled: {failed.detail}")
+            await self._end(job, Trigger.EXPIRE, once, resolution)
+            return None
+        if failed.retry is not Retry.NEVER and job.order.rests:
+            return await self._wait_for_price(job, failed, resolution)
         signed = resolution is not None
         refusals = 1 if failed.retry is Retry.FEW_TIMES and not signed else 0
         job.refusals += refusals
@@ -69,6 +80,41 @@ class FailureWriter:
         )
         self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
         return RetryAfter(pause_ms)
+
+    async def _wait_for_price(self, job: Job, failed: FailedRound, resolution: Resolution | None) -> RetryAfter | None:
+        """Let an order with a limit rest until its price is reached again; try a stop that was reached again soon.
+        Neither has a number of rounds: they end at their expiry."""
+        left_ms = (job.deadline - self._clock.monotonic()) * 1000
+        if left_ms <= 0:
+            await self.expire(job, failed, resolution)
+            return None
+        detail: dict[str, object] = {**failed.attempt, "reason": failed.reason, "detail": failed.detail}
+        if not job.order.has_limit:
+            pause_ms = self._retry_policy.pause_ms(job.rounds, self._rng, failed.breakers_open_ms)
+            pause_ms = fit_before_deadline(pause_ms, left_ms)
+            detail = {**(failed.quotes or {}), **detail, "retryInMs": round(pause_ms)}
+            # Its next bound comes from the price of the next round: one from this round's price would keep a stop from
+            # being executed in the very drop that it is for.
+            await self._steps.write(
+                job,
+                ((Trigger.ROUTE, detail),),
+                resolution=resolution,
+                rounds=1 if failed.quotes else 0,
+                resume_in_ms=pause_ms,
+                unbind=True,
+            )
+            self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
+            return RetryAfter(pause_ms)
+        quiet_ms = min(FIRST_QUIET_MS * 2 ** min(job.order.rested, MAX_DOUBLINGS), LONGEST_QUIET_MS)
+        detail |= {"waitsFor": WaitsFor.PRICE, "quietMs": quiet_ms}
+        events: Events = ((Trigger.WAIT, detail),)
+        if failed.quotes:
+            events = ((Trigger.ROUTE, failed.quotes), *events)
+        await self._steps.write(
+            job, events, resolution=resolution, rounds=1 if failed.quotes else 0, rest_ms=float(quiet_ms)
+        )
+        self._observer.order_rests(job.order.id, failed.reason, quiet_ms)
+        return None
 
     async def expire(self, job: Job, failed: FailedRound, resolution: Resolution | None = None) -> None:
         """End the order at its deadline, with the reason that kept it from being filled."""

@@ -29,6 +29,8 @@ class StepWriter:
         attempt: NewAttempt | None = None,
         resolution: Resolution | None = None,
         resume_in_ms: float | None = None,
+        rest_ms: float | None = None,
+        unbind: bool = False,
         corrections: tuple[Resolution, ...] = (),
         tx_hash: str | None = None,
     ) -> None:
@@ -58,9 +60,11 @@ class StepWriter:
             resolution=resolution,
             resume_in_ms=resume_in_ms,
             refusals=refusals,
-            bound=job.fixed,
+            bound=None if unbind else job.fixed,
             corrections=corrections,
             tx_hash=tx_hash,
+            rest_ms=rest_ms,
+            unbind=unbind,
         )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))

@@ -6,7 +6,7 @@ the worker that claims them next resumes them from the record.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,9 +45,13 @@ class Limits:
     drain_seconds: float
 
 
+SessionLoop = Callable[[int], Coroutine[object, object, None]]
+
+
 class Worker:
     """`name` is unique per process, and also the consumer's name on the stream. `trouble` returns why no order can be
-    executed now, or an empty text; it is stored with each heartbeat."""
+    executed now, or an empty text; it is stored with each heartbeat. `session_loops` run beside each session, with its
+    id, until they are cancelled."""
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Worker:
         observer: Observer,
         permission: SigningPermission | None = None,
         trouble: Callable[[], str] = str,
+        session_loops: Sequence[SessionLoop] = (),
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self.name = name
@@ -74,6 +79,7 @@ class Worker:
         self._observer = observer
         self._permission = permission or Unrestricted()
         self._trouble = trouble
+        self._session_loops = session_loops
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()  # there is more capacity, the session ended, or the worker has to stop
         self._lease_until = 0.0
@@ -182,6 +188,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as beside:
                 background = [beside.create_task(self._strays.run(session.id))]
+                background += [beside.create_task(loop(session.id)) for loop in self._session_loops]
                 # Nothing is leased and no confirmed order is taken before this process may write to the record.
                 if await self._obtain_permission(heartbeat):
                     background.append(beside.create_task(self._watcher.run(session.id)))

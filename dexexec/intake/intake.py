@@ -103,8 +103,9 @@ class Intake:
         except TimeoutError:
             raise self._timed_out() from None
         created = await self._create(order, read_at, answer_by)
-        if created.taken:
-            self._gate.leave()  # a worker of this process has it: it takes no room on the queue
+        if created.taken or created.rests:
+            # A worker of this process has it, or none before it is triggered: it takes no room on the queue.
+            self._gate.leave()
         elif not created.replayed:
             self._dispatch(created.order_id)
         return created

@@ -108,6 +108,10 @@ class Observer:
         """A bug interrupted the check whether confirmed orders are finalized. The next check retries."""
         self.log.error("a check of confirmed orders failed", exc_info=error)
 
+    def duty_failed(self, name: str, error: BaseException) -> None:
+        """A bug interrupted something that the leader does for resting orders. The next turn repeats it."""
+        self.log.error("looking after resting orders failed", duty=name, exc_info=error)
+
     def order_release_failed(self, order_id: UUID, error: BaseException) -> None:
         """A bug prevented the release of an order. The worker registers again, which frees the order."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
@@ -144,6 +148,10 @@ class Observer:
     def order_retry_scheduled(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:
         """A round ended without a swap, and another follows after `pause_ms`."""
         self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
+
+    def order_rests(self, order_id: UUID, reason: str, quiet_ms: int) -> None:
+        """A triggered order could not be filled within its limit, and waits for its price again."""
+        self.log.info("order rests again", order=str(order_id), reason=reason, quiet_ms=quiet_ms)
 
     def swap_rolled_back(self, order_id: UUID, signature: str) -> None:
         """A fork dropped a confirmed swap. The same signed bytes are sent again."""

@@ -14,6 +14,7 @@ from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
 from dexexec.store.permissions import check_ownership
 from dexexec.store.queries import Cursor
+from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.session import connect
 from dexexec.store.session_settings import UnfitSessionError, UnwritableError
 from dexexec.store.standbys import has_asynchronous_standby
@@ -38,8 +39,10 @@ __all__ = [
     "NewAttempt",
     "Release",
     "Resolution",
+    "RestingOrder",
     "Step",
     "Store",
+    "Triggering",
     "UnfitSessionError",
     "UnwritableError",
     "WaitNote",

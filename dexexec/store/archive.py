@@ -39,6 +39,7 @@ SELECT created_at, id FROM orders o
 WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
   AND created_at < clock_timestamp() - %(rest)s::interval AND finished_at < clock_timestamp() - %(rest)s::interval
   AND NOT EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL)
+  AND (followed_up_at IS NOT NULL OR oco_group IS NULL AND parent IS NULL AND (terms ? 'bracket') IS NOT TRUE)
 ORDER BY created_at, id LIMIT %(limit)s
 """
 
@@ -55,10 +56,12 @@ WITH o AS (
 INSERT INTO archived_orders (
     id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
     slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at, finalized_at,
-    min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, events, tries)
+    min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, events,
+    tries)
 SELECT o.id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint,
        amount_base, slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at,
-       finalized_at, min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, coalesce(ee.events, '[]'),
+       finalized_at, min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent,
+       oco_group, coalesce(ee.events, '[]'),
        coalesce(aa.tries, '[]')
 FROM o
 LEFT JOIN (SELECT order_id, json_agg(e ORDER BY seq) AS events FROM e GROUP BY 1) ee

@@ -34,7 +34,7 @@ _COMPARED = """
 CANCEL = f"""
 WITH u AS (
     UPDATE orders o SET status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL,
-                        waiting = NULL, failure_reason = NULL, finished_at = now.at
+                        waiting = NULL, failure_reason = NULL, resting = false, finished_at = now.at
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.id = %(id)s AND o.ended IS NULL AND o.attempts = 0
       AND o.status IN ('pending', 'waiting', 'routing', 'building') AND {_COMPARED}

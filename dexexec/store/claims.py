@@ -14,6 +14,7 @@ from dexexec.domain.order import Order, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
+from dexexec.domain.terms import OrderType, Terms
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, Release
@@ -41,6 +42,8 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END AS signatures,
        c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
+       c.type, c.terms, c.tag, c.dry_run, c.parent, c.oco_group, c.triggered_at IS NOT NULL AS triggered, c.high_water,
+       c.rests AS rested,
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END AS cause,
@@ -64,6 +67,7 @@ WITH me AS (
            o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
     FROM orders o, me
     WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
+      AND NOT o.resting
       AND o.due_at <= clock_timestamp() - {PAUSE}
       AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
     ORDER BY o.id
@@ -88,14 +92,16 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 # for the interrupted one must be taken back all the same.
 UNCOUNT = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
 
-# The first two conditions match the index `orders_live`, which holds only open orders.
-HELD = "SELECT id, claim FROM orders WHERE finished_at IS NULL AND created_at > '-infinity' AND worker = %s"
+# The first conditions match the index `orders_live`, which holds only open orders that do not rest.
+HELD = """
+SELECT id, claim FROM orders WHERE finished_at IS NULL AND NOT resting AND created_at > '-infinity' AND worker = %s
+"""
 
 # Orders that are due and that no living worker holds, without confirmed ones, which the watcher looks up. Oldest first,
 # so that a limited page starts with those that have waited longest; the next page begins behind its last order.
 IDLE = f"""
 SELECT o.id, o.created_at FROM orders o
-WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
+WHERE o.finished_at IS NULL AND NOT o.resting AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
   AND o.due_at <= clock_timestamp() - %(grace)s * interval '1 ms' - {PAUSE}
   AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
   AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)
@@ -151,7 +157,7 @@ def read_all(rows: Sequence[Any], unreadable: Unreadable) -> list[Claimed]:
     for row in rows:
         try:
             claimed.append(_read(row))
-        except (ValueError, TypeError, ArithmeticError) as error:
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             unreadable(row.id, error)
     return claimed
 
@@ -181,6 +187,15 @@ def _read(row: Any) -> Claimed:
         first_quote=None if row.quoted_in is None else (int(row.quoted_in), int(row.quoted_out)),
         max_price_impact_bps=row.max_price_impact_bps,
         key_digest=row.key_digest,
+        type=OrderType(row.type),
+        terms=Terms.of(row.terms) if row.terms is not None else None,
+        tag=row.tag,
+        dry_run=row.dry_run,
+        parent=row.parent,
+        oco_group=row.oco_group,
+        triggered=row.triggered,
+        high_water=row.high_water,
+        rested=row.rested,
     )
     cause = (row.cause[0], row.cause[1] or row.cause[0]) if row.cause else None
     return Claimed(order=order, attempt=_attempt(row), signatures=tuple(row.signatures or ()), cause=cause)

@@ -24,7 +24,7 @@ WITH me AS (
 ), page AS (
     SELECT o.id
     FROM me, orders o JOIN attempts a ON a.order_id = o.id AND coalesce(a.outcome, '') = ''
-    WHERE o.finished_at IS NULL AND o.set_aside_at IS NULL AND o.status = 'confirmed'
+    WHERE o.finished_at IS NULL AND NOT o.resting AND o.set_aside_at IS NULL AND o.status = 'confirmed'
       AND o.due_at <= clock_timestamp() - %(overdue_ms)s * interval '1 ms'
       AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
       AND o.created_at >= %(since)s AND (o.created_at, o.id) > (%(since)s, %(after)s)

@@ -43,6 +43,12 @@ WHERE lease_until > clock_timestamp() AND EXISTS (
 ORDER BY trouble NULLS FIRST LIMIT 1
 """
 
+# The living worker with the lowest id leads. When a lease has just run out, two may lead for a moment. That is harmless,
+# since a row decides each effect.
+LEADS = """
+SELECT coalesce((SELECT min(id) FROM workers WHERE lease_until > clock_timestamp()) = %s, false) AS leads
+"""
+
 
 class WorkerSession:
     """The registration of a worker. Its claims carry `id`."""
@@ -104,3 +110,10 @@ async def trouble(database: Database) -> str | None:
     async with database.connection() as connection:
         row = await fetch_row(connection, TROUBLE, (_locks(database),))
         return None if row is None else str(row.trouble)
+
+
+async def leads(database: Database, worker: int) -> bool:
+    """Return whether this worker session is the one that looks after resting orders."""
+    async with database.connection() as connection:
+        row = await fetch_row(connection, LEADS, (worker,))
+    return row is not None and bool(row.leads)

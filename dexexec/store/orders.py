@@ -12,8 +12,10 @@ from uuid import UUID
 
 from dexexec.clock import Clock
 from dexexec.domain.event import Event
-from dexexec.domain.order import NewOrder, Order
+from dexexec.domain.order import FOREVER_MS, NewOrder, Order
 from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType
+from dexexec.domain.wait_reason import wait_detail
 from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
 from dexexec.store.database import Connection, Database
 from dexexec.store.dispatcher import CapacityReservation
@@ -41,7 +43,8 @@ WITH t AS MATERIALIZED (
     AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
          body_hash text, detail jsonb, direct bool, min_out numeric, max_in numeric, bound_open bool,
-         max_price_impact_bps int), installation
+         max_price_impact_bps int, type text, terms jsonb, tag text, dry_run bool, oco_group text, rests bool,
+         expires bool, waits jsonb), installation
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
@@ -55,16 +58,22 @@ WITH t AS MATERIALIZED (
 ), o AS (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
                         deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
-                        max_price_impact_bps, key_digest)
-    SELECT t.id, side, amount, 'pending', mode, input_mint, output_mint, amount_base, slippage_bps,
-           now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
-           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest
+                        max_price_impact_bps, key_digest, type, terms, tag, dry_run, oco_group, version, resting,
+                        rested_xid, due_at, wake_at)
+    SELECT t.id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
+           amount_base, slippage_bps, now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
+           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest, type, terms, tag,
+           dry_run, oco_group, 1 + rests::int, rests, CASE WHEN rests THEN pg_current_xact_id() END,
+           CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
+           CASE WHEN expires THEN now() + deadline_in_ms * interval '1 ms' END
     FROM t LEFT JOIN me ON t.direct
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT o.id, 1, 'pending', o.created_at, t.detail FROM o JOIN t USING (id)
+    UNION ALL
+    SELECT o.id, 2, 'waiting', o.created_at, t.waits FROM o JOIN t USING (id) WHERE t.rests
 )
 SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body,
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
@@ -107,11 +116,12 @@ class CreateRequest:
 @dataclass(frozen=True, slots=True)
 class Created:
     """The answer for a new order. `replayed`: the same Idempotency-Key and body were posted before, and this is that
-    order. `taken`: the worker of this process has it already."""
+    order. `taken`: the worker of this process has it already. `rests`: nobody has it until it is triggered."""
 
     order_id: UUID
     replayed: bool
     taken: bool = False
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,12 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         detail |= {"minOut": str(order.bound.min_out), "maxIn": str(order.bound.max_in)}
     if order.max_price_impact_bps is not None:
         detail["maxPriceImpactBps"] = order.max_price_impact_bps
+    if order.type is not OrderType.MARKET:
+        detail["type"] = order.type.value
+    if order.terms is not None:
+        detail |= order.terms.detail()
+    if order.tag is not None:
+        detail["tag"] = order.tag
     if order.request_id is not None:
         detail["requestId"] = order.request_id
     return detail
@@ -149,7 +165,7 @@ async def create(
     lease is valid. An order that is refused for its key, or comes too late, gets an error as its answer; the others are
     stored."""
     details = {request.order.id: first_detail(request.order) for request in requests}
-    direct = reservation.count if reservation else 0
+    places = reservation.count if reservation else 0
     async with database.connection(REFUSALS) as connection:
         await _prepare(connection)
         # Read the clock after the wait for a connection, which counts towards deadlines, and wait for nothing more.
@@ -158,7 +174,10 @@ async def create(
         for request in requests:
             if not request.abandoned and now < request.answer_by:
                 request.sent = True
-                rows.append(_row(request, details[request.order.id], now, direct=len(rows) < direct))
+                # A resting order needs no worker yet.
+                direct = places > 0 and not request.order.rests
+                places -= direct
+                rows.append(_row(request, details[request.order.id], now, direct=direct))
         values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
         answers = await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
     row_of = {row.id: row for row in answers}
@@ -169,10 +188,15 @@ async def create(
         if row is None or row.created_at is None:
             stored.answers.append(_not_stored(row))
             continue
-        stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0))
+        stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0, rests=order.rests))
         stored.events.append(
             Event(order_id=order.id, seq=1, status=Status.PENDING, at=row.created_at, detail=details[order.id])
         )
+        if order.rests:
+            waits = wait_detail(order)
+            stored.events.append(
+                Event(order_id=order.id, seq=2, status=Status.WAITING, at=row.created_at, detail=waits)
+            )
         if row.claim > 0:
             stored.claimed.append(Claimed(order=_under_claim(request, row, now), attempt=None))
     return stored
@@ -220,6 +244,14 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
         "max_in": order.bound.max_in if order.bound else None,
         "bound_open": order.bound_open,
         "max_price_impact_bps": order.max_price_impact_bps,
+        "type": order.type,
+        "terms": order.terms.detail() if order.terms else None,
+        "tag": order.tag,
+        "dry_run": order.dry_run,
+        "oco_group": order.oco_group,
+        "rests": order.rests,
+        "expires": order.rests and order.deadline_ms < FOREVER_MS,
+        "waits": wait_detail(order) if order.rests else None,
     }
 
 
@@ -247,4 +279,9 @@ def _under_claim(request: CreateRequest, row: Any, now: float) -> Order:
         bound_open=order.bound_open,
         max_price_impact_bps=order.max_price_impact_bps,
         key_digest=row.digest,
+        type=order.type,
+        terms=order.terms,
+        tag=order.tag,
+        dry_run=order.dry_run,
+        oco_group=order.oco_group,
     )

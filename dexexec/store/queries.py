@@ -5,12 +5,13 @@ Orders that are not in the main tables are read from the archive (`dexexec.store
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event, timestamp
+from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import TERMINAL, Status
 from dexexec.store import archive_queries
@@ -45,13 +46,25 @@ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 NEWEST_LIVE = f"""
 SELECT {SUMMARY} FROM orders
-WHERE status = %(status)s AND finished_at IS NULL AND (created_at, id) < (%(created_at)s, %(id)s)
+WHERE status = %(status)s AND finished_at IS NULL AND NOT resting AND (created_at, id) < (%(created_at)s, %(id)s)
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
 NEWEST_FINISHED = f"""
 SELECT {SUMMARY} FROM orders
 WHERE ended = %(status)s AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+NEWEST_RESTING = f"""
+SELECT {SUMMARY} FROM orders
+WHERE resting AND (created_at, id) < (%(created_at)s, %(id)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+# Waiting orders rest or are triggered, and each kind has an index of its own.
+NEWEST_WAITING = f"""
+SELECT * FROM (({NEWEST_LIVE}) UNION ALL ({NEWEST_RESTING})) both_sides
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608
 
@@ -135,6 +148,8 @@ async def read_orders(
     statement = NEWEST
     if status is Status.CONFIRMED:
         statement = NEWEST_CONFIRMED
+    elif status is Status.WAITING:
+        statement = NEWEST_WAITING
     elif status is not None:
         statement = NEWEST_FINISHED if status in TERMINAL else NEWEST_LIVE
     before = before or NEWEST_OF_ALL
@@ -181,6 +196,7 @@ async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[U
 def _summary(row: DictRow) -> dict[str, object]:
     return {
         "orderId": str(row["id"]),
+        "type": row["type"],
         "status": row["status"],
         "side": row["side"],
         "amount": format(row["amount"], "f"),
@@ -198,11 +214,24 @@ def _summary(row: DictRow) -> dict[str, object]:
         "amountOut": _text(row["amount_out"]),
         "attemptCount": row["attempts"],
         "seq": row["version"],
-        "deadlineAt": row["deadline_at"] and timestamp(row["deadline_at"]),
+        "deadlineAt": _deadline(row),
         "createdAt": timestamp(row["created_at"]),
         "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
         "finalizedAt": row["finalized_at"] and timestamp(row["finalized_at"]),
+        "tag": row["tag"],
+        "dryRun": row["dry_run"],
+        **({"parentId": str(row["parent"])} if row["parent"] else {}),
+        **({"ocoGroup": row["oco_group"]} if row["oco_group"] else {}),
+        **(row["terms"] or {}),
     }
+
+
+def _deadline(row: DictRow) -> str | None:
+    """None for an order that rests until it is cancelled."""
+    at: datetime | None = row["deadline_at"]
+    if at is None or at - row["created_at"] > timedelta(milliseconds=FOREVER_MS / 2):
+        return None
+    return timestamp(at)
 
 
 def _attempt(row: DictRow) -> dict[str, object]:

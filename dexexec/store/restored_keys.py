@@ -38,7 +38,8 @@ FOR UPDATE OF o
 END_DUPLICATE = """
 WITH u AS (
     UPDATE orders SET status = %(status)s, version = version + 1, claim = claim + 1, claims = 0, worker = NULL,
-                      failure_reason = %(reason)s, waiting = NULL, due_at = %(at)s, finished_at = %(at)s
+                      failure_reason = %(reason)s, waiting = NULL, resting = false, due_at = %(at)s,
+                      finished_at = %(at)s
     WHERE id = %(id)s
 ), k AS (
     DELETE FROM idempotency_keys WHERE order_id = %(id)s

@@ -40,7 +40,8 @@ UPDATE orders SET
     status = %(status)s, version = version + %(steps)s, claim = claim + 1, claims = 0, worker = NULL,
     venue = %(venue)s, tx_hash = %(tx_hash)s, attempts = greatest(attempts, %(attempts)s),
     failure_reason = coalesce(%(reason)s, failure_reason), amount_in = %(amount_in)s, amount_out = %(amount_out)s,
-    due_at = %(at)s, finished_at = %(ended)s, finalized_at = %(finalized)s, set_aside_at = NULL, waiting = NULL
+    due_at = %(at)s, finished_at = %(ended)s, finalized_at = %(finalized)s, set_aside_at = NULL, waiting = NULL,
+    resting = false
 WHERE id = %(id)s AND version = %(version)s AND finished_at IS NULL
 RETURNING id
 """

@@ -26,22 +26,28 @@ WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
          amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
-         resume_in_ms float8, min_out numeric, max_in numeric, quoted_in numeric, quoted_out numeric,
-         written_to text)
+         resume_in_ms float8, rest_ms float8, unbind bool, min_out numeric, max_in numeric, quoted_in numeric,
+         quoted_out numeric, written_to text)
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps, waiting = NULL,
-        claims = CASE WHEN t.attempts > 0 OR t.final OR t.resume_in_ms IS NOT NULL THEN 0 ELSE o.claims END,
+        claims = CASE WHEN t.attempts > 0 OR t.final OR t.resume_in_ms IS NOT NULL
+                           OR t.rest_ms IS NOT NULL THEN 0 ELSE o.claims END,
         venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
         failure_reason = coalesce(t.reason, o.failure_reason),
         amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
         amount_out = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_out, o.amount_out) END,
         rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
-        worker = CASE WHEN t.resume_in_ms IS NULL THEN o.worker END,
-        due_at = now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms',
-        -- A bound can only become stricter, whatever the worker sends.
-        min_out = greatest(o.min_out, t.min_out), max_in = least(o.max_in, t.max_in),
-        bound_open = o.bound_open AND t.min_out IS NULL,
+        worker = CASE WHEN t.resume_in_ms IS NULL AND t.rest_ms IS NULL THEN o.worker END,
+        due_at = CASE WHEN t.rest_ms IS NULL THEN now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms'
+                 ELSE 'infinity' END,
+        resting = t.rest_ms IS NOT NULL, rests = o.rests + (t.rest_ms IS NOT NULL)::int,
+        rested_xid = CASE WHEN t.rest_ms IS NULL THEN o.rested_xid ELSE pg_current_xact_id() END,
+        quiet_until = CASE WHEN t.rest_ms IS NULL THEN o.quiet_until ELSE now.at + t.rest_ms * interval '1 ms' END,
+        -- A bound can only become stricter, unless the order gives it up between two attempts.
+        min_out = CASE WHEN NOT t.unbind THEN greatest(o.min_out, t.min_out) END,
+        max_in = CASE WHEN NOT t.unbind THEN least(o.max_in, t.max_in) END,
+        bound_open = t.unbind OR o.bound_open AND t.min_out IS NULL,
         quoted_in = coalesce(o.quoted_in, t.quoted_in), quoted_out = coalesce(o.quoted_out, t.quoted_out),
         finished_at = CASE WHEN t.final THEN now.at END,
         finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
@@ -135,6 +141,8 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "refusals": step.refusals,
         "final": step.final,
         "resume_in_ms": step.resume_in_ms,
+        "rest_ms": step.rest_ms,
+        "unbind": step.unbind,
         "min_out": fixed.bound.min_out if fixed else None,
         "max_in": fixed.bound.max_in if fixed else None,
         "quoted_in": fixed.quoted_in if fixed else None,

@@ -89,7 +89,8 @@ class Step:
     gives the order back; any worker may claim it after that time (None: the worker keeps it). The fill is kept as long
     as the order is `confirmed`. `bound` fixes the order's bound, which can only become stricter. `corrections` are the
     true outcomes of attempts that had been recorded otherwise, and `tx_hash` is the signature of an earlier attempt
-    that turned out to be the order's swap.
+    that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
+    does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
     """
 
     order_id: UUID
@@ -108,6 +109,8 @@ class Step:
     bound: FixedBound | None = None
     corrections: tuple[Resolution, ...] = ()
     tx_hash: str | None = None
+    rest_ms: float | None = None
+    unbind: bool = False
 
     @property
     def needs_comparison(self) -> bool:

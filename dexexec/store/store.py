@@ -32,6 +32,7 @@ from dexexec.store import (
     orders,
     queries,
     reservations,
+    resting,
     step_writes,
     wait_reasons,
     write_probe,
@@ -45,6 +46,7 @@ from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
+from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.wait_reasons import WaitNote
 
@@ -189,6 +191,34 @@ class Store:
     async def worker_trouble(self) -> str | None:
         """Return why no worker can execute orders now: empty when one can, None without a living worker."""
         return await self._bounded(leases.trouble(self._database))
+
+    # Orders that rest
+
+    async def leads(self, worker: int) -> bool:
+        """Return whether this worker session looks after resting orders, among all living ones."""
+        return await self._bounded(leases.leads(self._database, worker))
+
+    async def rested_horizon(self) -> int:
+        """Return the transaction number from which `rested_since` finds what is not committed yet."""
+        return await self._bounded(resting.horizon(self._database))
+
+    async def rested_since(self, since: int) -> tuple[list[RestingOrder], int]:
+        """Return the orders that began to rest or were amended since a transaction number, and the next number."""
+        return await self._bounded(resting.changed(self._database, since, self._unreadable))
+
+    async def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
+        """Return a page of all resting orders, oldest first, from behind the given order."""
+        return await self._bounded(resting.page(self._database, behind, self._unreadable))
+
+    async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
+        """Trigger orders in one commit; returns those that still rested at their version, in the given order."""
+        events = await self._bounded(resting.trigger(self._database, items))
+        self._announce(events)
+        return [event.order_id for event in events]
+
+    async def wake(self) -> list[UUID]:
+        """Make resting orders due whose expiry has come; returns a bounded number of them."""
+        return await self._bounded(resting.wake(self._database))
 
     # Work
 

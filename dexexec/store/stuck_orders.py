@@ -17,19 +17,19 @@ from dexexec.store.steps import SUSPECT_AFTER
 
 STUCK = f"""
 SELECT id, status, claims, set_aside_at, tx_hash, created_at FROM orders
-WHERE finished_at IS NULL AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
+WHERE finished_at IS NULL AND NOT resting AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
 ORDER BY created_at, id LIMIT %(limit)s
 """  # noqa: S608 - a constant
 
 # An order rests because of `claims`. At 0 and due now, the next sweep puts it on the queue.
 RETRY = """
 UPDATE orders SET set_aside_at = NULL, claims = 0, due_at = clock_timestamp()
-WHERE id = ANY(%(ids)s) AND finished_at IS NULL
+WHERE id = ANY(%(ids)s) AND finished_at IS NULL AND NOT resting
 RETURNING id
 """
 RETRY_ALL = f"""
 UPDATE orders SET set_aside_at = NULL, claims = 0, due_at = clock_timestamp()
-WHERE finished_at IS NULL AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
+WHERE finished_at IS NULL AND NOT resting AND (set_aside_at IS NOT NULL OR claims > {SUSPECT_AFTER})
 RETURNING id
 """  # noqa: S608
 

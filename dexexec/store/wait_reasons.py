@@ -53,8 +53,14 @@ def waiting_for(
         until = datetime.fromisoformat(since) + timedelta(milliseconds=last["retryInMs"])
         detail = last.get("detail") or last["reason"]
         return {"reason": last["reason"], "detail": detail, "since": since, "until": timestamp(until)}
+    return _by_status(status, last, since)
+
+
+def _by_status(status: Status, last: Mapping[str, Any], since: str) -> dict[str, object] | None:
     if status is Status.CONFIRMED:
         return {"reason": NOT_FINAL.reason, "detail": NOT_FINAL.detail, "since": since}
-    if status is Status.PENDING:
+    if status is Status.WAITING and "waitsFor" in last:
+        return {"reason": last["waitsFor"], "detail": last["detail"], "since": since}
+    if status in (Status.PENDING, Status.WAITING):
         return {"reason": WaitsFor.WORKER, "detail": "no worker has taken it up yet", "since": since}
     return None

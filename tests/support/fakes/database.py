@@ -12,10 +12,22 @@ from psycopg.errors import UniqueViolation
 from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
-from dexexec.domain.order import NewOrder
+from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.status import Status
+from dexexec.domain.wait_reason import wait_detail
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError, UnavailableError
-from dexexec.store import Attempt, Claimed, ConfirmedPage, Created, NewAttempt, Release, Step, WaitNote
+from dexexec.store import (
+    Attempt,
+    Claimed,
+    ConfirmedPage,
+    Created,
+    NewAttempt,
+    Release,
+    RestingOrder,
+    Step,
+    Triggering,
+    WaitNote,
+)
 from dexexec.store.cancellations import DETAIL
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
@@ -30,6 +42,7 @@ from tests.support.fakes.rows import (
     moment,
     pause,
     read_claimed,
+    read_resting,
     shown_attempt,
     us_of,
 )
@@ -79,15 +92,15 @@ class MemoryDatabase:
 
     def create(
         self, order: NewOrder, deadline_in_ms: float, worker: int | None = None
-    ) -> tuple[Created, Event | None, Claimed | None]:
-        """The order with event 1, or the one that its key belongs to; claimed for `worker` if its lease lives. Raises
-        `IdempotencyMismatchError`."""
+    ) -> tuple[Created, list[Event], Claimed | None]:
+        """The order with its first events, or the one that its key belongs to; claimed for `worker` if its lease lives.
+        Raises `IdempotencyMismatchError`."""
         found = self.order_of_key(order)
         if found is not None:
             known, same_body = found
             if not same_body:
                 raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
-            return Created(known, replayed=True), None, None
+            return Created(known, replayed=True), [], None
         if order.id in self.orders:
             raise UniqueViolation("orders_pkey")
         if order.idempotency_key is not None:
@@ -99,10 +112,22 @@ class MemoryDatabase:
             events=[event], claim_of=[0],
         )  # fmt: skip
         self.orders[order.id] = row
+        if order.rests:
+            return Created(order.id, replayed=False, rests=True), [event, self._rest_new(row, now)], None
         me = self.workers.get(worker) if worker is not None else None
         if worker is None or me is None or me.lease_until <= now:
-            return Created(order.id, replayed=False), event, None
-        return Created(order.id, replayed=False, taken=True), event, self._claim(row, worker, now)
+            return Created(order.id, replayed=False), [event], None
+        return Created(order.id, replayed=False, taken=True), [event], self._claim(row, worker, now)
+
+    def _rest_new(self, row: OrderRow, now: int) -> Event:
+        """The second event of an order that rests from the start."""
+        row.status, row.version, row.resting, row.rested_at = Status.WAITING, 2, True, now
+        row.wake_at = row.deadline_at if row.new.deadline_ms < FOREVER_MS else None
+        detail = wait_detail(row.new)
+        event = Event(order_id=row.new.id, seq=2, status=Status.WAITING, at=moment(now), detail=detail)
+        row.events.append(event)
+        row.claim_of.append(0)
+        return event
 
     def order_of_key(self, order: NewOrder) -> tuple[UUID, bool] | None:
         """The order that its key belongs to, and whether that has the same body."""
@@ -133,7 +158,7 @@ class MemoryDatabase:
             return []
         claimed: list[Claimed] = []
         for row in (self.orders[order_id] for order_id in sorted(set(order_ids)) if order_id in self.orders):
-            if row.finished_at is not None or self.held(row, now) or row.due_at > now - pause(row):
+            if row.finished_at is not None or row.resting or self.held(row, now) or row.due_at > now - pause(row):
                 continue
             if row.status is Status.CONFIRMED:
                 continue
@@ -203,12 +228,18 @@ class MemoryDatabase:
         if (fixed := step.bound) is not None:
             row.bound = row.bound.intersect(fixed.bound) if row.bound else fixed.bound
             row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)
+        if step.unbind:
+            row.bound, row.bound_open = None, True
         row.waiting = None
-        if step.attempt is not None or step.final or step.resume_in_ms is not None:
+        gives_back = step.resume_in_ms is not None or step.rest_ms is not None
+        if step.attempt is not None or step.final or gives_back:
             row.claims = 0
         row.due_at = now + round((step.resume_in_ms or 0) * MS)
-        if step.resume_in_ms is not None:
+        if gives_back:
             row.worker = None
+        if step.rest_ms is not None:
+            row.resting, row.rests, row.rested_at = True, row.rests + 1, now
+            row.quiet_until = now + round(step.rest_ms * MS)
         if step.final:
             row.finished_at, row.finalized_at = now, now if confirmed else None
         events = [
@@ -237,6 +268,7 @@ class MemoryDatabase:
             )
         row.claim += 1
         row.claims, row.worker, row.waiting, row.failure_reason = 0, None, None, None
+        row.resting = False
         row.status, row.finished_at = Status.CANCELLED, self.now()
         row.version += 1
         event = Event(order_id=order_id, seq=row.version, status=row.status, at=moment(row.finished_at), detail=DETAIL)
@@ -323,11 +355,57 @@ class MemoryDatabase:
         found = sorted(
             (row.created_at, order_id)
             for order_id, row in self.orders.items()
-            if row.finished_at is None and row.status is not Status.CONFIRMED
+            if row.finished_at is None and not row.resting and row.status is not Status.CONFIRMED
             and row.due_at <= now - grace_ms * MS - pause(row)
             and not self.held(row, now) and (row.created_at, order_id) > behind
         )  # fmt: skip
         return [(order_id, moment(created_at)) for created_at, order_id in found[:limit]]
+
+    # Orders that rest
+
+    def leads(self, worker_id: int) -> bool:
+        """Whether that worker is the oldest living one."""
+        now = self.now()
+        return worker_id == min((n for n, row in self.workers.items() if row.lease_until > now), default=None)
+
+    def rested_since(self, since: int) -> tuple[list[RestingOrder], int]:
+        """Orders that began to rest since a time, and the next time."""
+        now = self.now()
+        rows = [row for row in self.orders.values() if row.resting and row.rested_at >= since]
+        return [read_resting(row, now) for row in rows], now
+
+    def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
+        """All resting orders behind the given one, oldest first."""
+        now, after = self.now(), (us_of(behind[0]), behind[1])
+        rows = sorted((row.created_at, row.new.id) for row in self.orders.values() if row.resting)
+        return [read_resting(self.orders[order_id], now) for at, order_id in rows if (at, order_id) > after]
+
+    def trigger(self, items: Sequence[Triggering]) -> list[Event]:
+        """The events of those that still rest at their version."""
+        events = []
+        for item in items:
+            row, now = self.orders.get(item.order_id), self.now()
+            if row is None or not row.resting or row.version != item.version:
+                continue
+            row.rests = row.rests if (row.quiet_until or 0) > now - 300 * SECOND else 0
+            row.resting, row.due_at, row.waiting = False, now, None
+            row.triggered = row.triggered or item.stop
+            row.version += 1
+            event = Event(
+                order_id=item.order_id, seq=row.version, status=Status.WAITING, at=moment(now), detail=item.detail
+            )
+            row.events.append(event)
+            row.claim_of.append(row.claim)
+            events.append(event)
+        return events
+
+    def wake(self) -> list[UUID]:
+        """Make due what expires."""
+        now = self.now()
+        due = [row for row in self.orders.values() if row.resting and row.wake_at is not None and row.wake_at <= now]
+        for row in due:
+            row.resting, row.due_at = False, now
+        return [row.new.id for row in due]
 
     # Workers
 

@@ -12,7 +12,7 @@ from dexexec.domain.funds import Spending
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
-from dexexec.store import Attempt, Claimed
+from dexexec.store import Attempt, Claimed, RestingOrder
 from dexexec.store.steps import SUSPECT_AFTER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,6 +58,12 @@ class OrderRow:
     amount_in: int | None = None
     amount_out: int | None = None
     waiting: dict[str, str] | None = None
+    resting: bool = False
+    rests: int = 0
+    rested_at: int = 0
+    quiet_until: int | None = None
+    triggered: bool = False
+    wake_at: int | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
     events: list[Event] = field(default_factory=list)
@@ -147,6 +153,13 @@ def read_claimed(row: OrderRow, now: int) -> Claimed:
         first_quote=row.first_quote,
         max_price_impact_bps=new.max_price_impact_bps,
         key_digest=key_digest(new),
+        type=new.type,
+        terms=new.terms,
+        tag=new.tag,
+        dry_run=new.dry_run,
+        oco_group=new.oco_group,
+        triggered=row.triggered,
+        rested=row.rests,
     )
     signatures = tuple(one.attempt.signed.signature for one in row.attempts)
     detail = row.events[-1].detail
@@ -184,3 +197,26 @@ def shown_attempt(row: OrderRow) -> dict[str, object] | None:
         "txHash": last.attempt.signed.signature,
         "outcome": last.outcome or "open",
     }
+
+
+def read_resting(row: OrderRow, now: int) -> RestingOrder:
+    """Read a resting order as `dexexec.store.resting` does."""
+    new = row.new
+    assert new.terms is not None
+    return RestingOrder(
+        id=new.id,
+        version=row.version,
+        created_at=moment(row.created_at),
+        side=new.side,
+        mode=new.mode,
+        input_mint=new.input_mint,
+        output_mint=new.output_mint,
+        amount_base=new.amount_base,
+        slippage_bps=new.slippage_bps,
+        type=new.type,
+        terms=new.terms,
+        triggered=row.triggered,
+        bound=row.bound,
+        max_price_impact_bps=new.max_price_impact_bps,
+        quiet_ms=max(0, (row.quiet_until or 0) - now) / MS,
+    )

@@ -16,7 +16,19 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, UnavailableError
-from dexexec.store import Claimed, ConfirmedPage, Created, Cursor, Dispatcher, Release, Step, Store, WaitNote
+from dexexec.store import (
+    Claimed,
+    ConfirmedPage,
+    Created,
+    Cursor,
+    Dispatcher,
+    Release,
+    RestingOrder,
+    Step,
+    Store,
+    Triggering,
+    WaitNote,
+)
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
 from tests.support.fakes.database import MemoryDatabase
@@ -112,11 +124,11 @@ class MemoryStore:
         reservation = dispatcher.reserve(1) if dispatcher else None
 
         def commit() -> tuple[Created, Claimed | None]:
-            created, event, claimed = self.database.create(
+            created, events, claimed = self.database.create(
                 request.order, request.deadline_in_ms(now), reservation.worker if reservation else None
             )
-            if event is not None:
-                self._announce([event])
+            if events:
+                self._announce(events)
             return created, claimed
 
         try:
@@ -202,6 +214,36 @@ class MemoryStore:
     async def worker_trouble(self) -> str | None:
         """Of a worker that lives, if there is one: one without trouble first."""
         return await self._wire.call("worker_trouble", self.database.worker_trouble)
+
+    async def leads(self, worker: int) -> bool:
+        """Whether this worker looks after resting orders."""
+        return await self._wire.call("leads", lambda: self.database.leads(worker))
+
+    async def rested_horizon(self) -> int:
+        """From where `rested_since` continues."""
+        return await self._wire.call("rested_horizon", self.database.now)
+
+    async def rested_since(self, since: int) -> tuple[list[RestingOrder], int]:
+        """What began to rest since then."""
+        return await self._wire.call("rested_since", lambda: self.database.rested_since(since))
+
+    async def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
+        """A page of all resting orders."""
+        return await self._wire.call("rested_page", lambda: self.database.rested_page(behind))
+
+    async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
+        """Trigger those that still rest."""
+
+        def commit() -> list[UUID]:
+            events = self.database.trigger(items)
+            self._announce(events)
+            return [event.order_id for event in events]
+
+        return await self._wire.call("trigger", commit)
+
+    async def wake(self) -> list[UUID]:
+        """Make due what expires."""
+        return await self._wire.call("wake", self.database.wake)
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""

@@ -12,7 +12,8 @@ from dexexec.config.settings import Settings
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.token import USDC, WSOL, Token
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError
-from dexexec.intake.order_body import FIELDS, SHOWN, BodyReader
+from dexexec.intake.order_body import FIELDS, BodyReader
+from dexexec.intake.order_fields import SHOWN
 from tests.unit.intake.test_order_body import BONK, ID, read, refusal
 
 AMOUNT_IN_SOL = 'a positive decimal string such as "0.01", with at most 9 decimals (SOL)'

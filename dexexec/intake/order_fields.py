@@ -1,0 +1,164 @@
+"""The fields of an order's body, each read with its rule. Every invalid one is recorded with what would be right."""
+
+import difflib
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from dexexec.domain.amount import AmountError, JsonNumber, expected_amount, read_amount
+from dexexec.domain.token import Token
+from dexexec.errors import FieldProblem
+
+T = TypeVar("T")
+
+SHOWN = 20
+"""How many unknown fields, or known mints, are named at most."""
+
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
+
+
+class JsonConstant(str):
+    """NaN, Infinity or -Infinity: Python's JSON reader takes them, JSON does not."""
+
+    __slots__ = ()
+
+
+class Repeating(dict[str, object]):
+    """An object with a repeated name."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(name for name, _ in pairs)
+        self.repeated = [name for name, count in counts.items() if count > 1]
+
+
+class Amount(NamedTuple):
+    """The amount as it was sent, and the same in base units of its token."""
+
+    value: Decimal
+    base_units: int
+
+
+class OrderFields:
+    """The fields of one body, which may only have `known` names, and the errors found in them."""
+
+    def __init__(self, given: Mapping[str, object], known: Sequence[str]) -> None:
+        self.given = given
+        self.problems: list[FieldProblem] = []
+        if isinstance(given, Repeating) or not given.keys() <= set(known):
+            self.problems += islice(_strays(given, known), SHOWN)
+
+    def choice(
+        self, name: str, noun: str, choices: Mapping[str, T], expected: str, default: T | None = None
+    ) -> T | None:
+        """The value of `choices` for the field. Without a default the field is required."""
+        if default is not None and name not in self.given:
+            return default
+        value = self.given.get(name)
+        # Not `isinstance`: numbers and constants are subclasses of str here.
+        choice = choices.get(value) if type(value) is str else None
+        if choice is None:
+            self.wrong(name, f"is not a known {noun}" if type(value) is str else self.kind(name), expected)
+        return choice
+
+    def integer(self, name: str, least: int, most: int, default: int) -> int:
+        """The integer in the field; the default if it is missing or invalid."""
+        if name not in self.given:
+            return default
+        value = self.given[name]
+        if isinstance(value, JsonNumber) and _INTEGER.fullmatch(value) and least <= int(value) <= most:
+            return int(value)
+        problem = self.kind(name)
+        if isinstance(value, JsonNumber):
+            problem = "is out of range" if value.lstrip("-").isdecimal() else "is not an integer"
+        self.wrong(name, problem, f"an integer from {least} to {most}")
+        return default
+
+    def amount(self, token: Token | None) -> Amount | None:
+        """The amount and its base units; its token may be unknown because of another invalid field."""
+        value = self.given.get("amount")
+        try:
+            if isinstance(value, str):
+                return Amount(*read_amount(value, token))
+            raise AmountError(self.kind("amount"), expected_amount(token))
+        except AmountError as error:
+            self.wrong("amount", error.problem, error.expected)
+            return None
+
+    def text(self, name: str, form: re.Pattern[str], expected: str) -> str | None:
+        """The string in the field, which must have the `form`; None if it is missing or invalid."""
+        if name not in self.given:
+            return None
+        value = self.given[name]
+        if type(value) is str and form.fullmatch(value):
+            return value
+        problem = "is empty" if value == "" else "has another form" if type(value) is str else self.kind(name)
+        self.wrong(name, problem, expected)
+        return None
+
+    def price(self, name: str) -> Decimal | None:
+        """The price in the field; None if it is missing or invalid."""
+        if name not in self.given:
+            return None
+        value = self.given[name]
+        try:
+            if isinstance(value, str):
+                return read_amount(value, None)[0]
+            raise AmountError(self.kind(name), expected_amount(None))
+        except AmountError as error:
+            self.wrong(name, error.problem, error.expected)
+            return None
+
+    def same_mint(self) -> None:
+        """Input and output are the same mint: reported for the given field, since the other may be a default."""
+        name, other = ("outputMint", "inputMint") if "outputMint" in self.given else ("inputMint", "outputMint")
+        self.wrong(name, f"is the same as {other}", "two different mints")
+
+    def hash(self, canonical: Mapping[str, str]) -> bytes:
+        """SHA-256 over the fields that were given, all of them checked, amounts in their one canonical form."""
+        # By value: neither white space, the order of fields, the notation of an amount nor a changed default of this
+        # service makes a repeated request look like another one.
+        given = sorted(f"{name}={canonical.get(name, value)}" for name, value in self.given.items())
+        return hashlib.sha256("\n".join(given).encode()).digest()
+
+    def wrong(self, name: str, problem: str, expected: str) -> None:
+        """Record an invalid field, and what is expected."""
+        self.problems.append(FieldProblem(name, problem, expected))
+
+    def kind(self, name: str) -> str:
+        """The error for a JSON value of another kind."""
+        return f"is {kind_of(self.given[name])}" if name in self.given else "is missing"
+
+
+def _strays(given: Mapping[str, object], known: Sequence[str]) -> Iterator[FieldProblem]:
+    for name in given.repeated if isinstance(given, Repeating) else ():
+        yield FieldProblem(shown(name), "is given more than once", "each field once")
+    for name in given:
+        if name not in known:
+            yield unknown_name(name, known, "is not a field of an order")
+
+
+def unknown_name(name: str, known: Sequence[str], problem: str) -> FieldProblem:
+    """The problem of a field or parameter that does not exist: it names the nearest of `known`, or all of them."""
+    by_lower_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name[:40].lower(), by_lower_case, n=1)
+    expected = f"did you mean {by_lower_case[near[0]]}?" if near else f"only {', '.join(known)}"
+    return FieldProblem(shown(name), problem, expected if known else "no parameters")
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, for an error."""
+    if value is None:
+        return "null"
+    kinds = {bool: "a boolean", str: "a string", list: "an array", JsonNumber: "a number", JsonConstant: "not JSON"}
+    return kinds.get(type(value), "an object")
+
+
+def shown(name: str) -> str:
+    """A client's field name, cleaned for answers and log lines."""
+    # `ascii` escapes control characters, and puts quotes around the text.
+    return ascii(name[:40])[1:-1]
