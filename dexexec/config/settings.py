@@ -22,6 +22,7 @@ from dexexec.config.environment import (
     variable,
 )
 from dexexec.config.host_names import ANY, is_host, is_loopback, normal_host, split_authority
+from dexexec.config.order_kinds import OrderKinds
 from dexexec.config.postgres_url import (
     DEFAULT_SCHEMA,
     Address,

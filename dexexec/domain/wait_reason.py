@@ -32,10 +32,6 @@ class Waiting:
 NOT_FINAL = Waiting(WaitsFor.FINALITY, "the swap is confirmed, and not final yet: the chain can still take it back")
 
 
-TRIGGERED = "triggered"
-"""The reason of the event that ends an order's rest: its price was reached, and a worker takes it up."""
-
-
 def wait_detail(order: NewOrder | Order) -> Detail:
     """The detail of the `waiting` event of an order that rests: what it waits for."""
     return {"waitsFor": WaitsFor.PRICE, "detail": f"it waits for {_awaited_price(order)}"}

@@ -43,8 +43,8 @@ WHERE lease_until > clock_timestamp() AND EXISTS (
 ORDER BY trouble NULLS FIRST LIMIT 1
 """
 
-# The living worker with the lowest id leads. When a lease has just run out, two may lead for a moment. That is harmless,
-# since a row decides each effect.
+# The living worker with the lowest id leads. When a lease has just run out, two may lead for a moment. This is
+# harmless, since a row decides each effect.
 LEADS = """
 SELECT coalesce((SELECT min(id) FROM workers WHERE lease_until > clock_timestamp()) = %s, false) AS leads
 """
