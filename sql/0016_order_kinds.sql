@@ -27,7 +27,7 @@ ALTER TABLE archived_orders
 -- `resting` changes when an order is triggered or rests again, and not in between: the steps of an order in flight stay
 -- HOT updates.
 DROP INDEX orders_live;
-CREATE INDEX orders_live ON orders (created_at) WHERE finished_at IS NULL AND NOT resting;
+CREATE INDEX orders_active ON orders (created_at) WHERE finished_at IS NULL AND NOT resting;
 CREATE INDEX orders_resting ON orders (created_at DESC, id DESC) WHERE resting;
 -- The oracle reads what has changed since its last look by transaction, since no clock orders commits.
 CREATE INDEX orders_rested ON orders (rested_xid) WHERE resting;

@@ -22,7 +22,7 @@ from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, Release
 Unreadable = Callable[[UUID, Exception], None]
 """Called for an order whose row cannot be read."""
 
-# The statements find rows by their primary keys. To the planner the small indexes `orders_live` and `attempts_open`
+# The statements find rows by their primary keys. To the planner the small indexes `orders_active` and `attempts_open`
 # look cheaper, but through them each batch would read all orders in flight. `ended IS NULL` (a generated column) and
 # `coalesce` keep the planner from using them.
 
@@ -92,7 +92,7 @@ WHERE o.id = t.id AND o.claim = t.claim AND o.ended IS NULL
 # for the interrupted one must be taken back all the same.
 UNCOUNT = "UPDATE orders SET claims = greatest(claims - 1, 0) WHERE id = ANY(%s) AND ended IS NULL"
 
-# The first conditions match the index `orders_live`, which holds only open orders that do not rest.
+# The first conditions match the index `orders_active`, which holds only open orders that do not rest.
 HELD = """
 SELECT id, claim FROM orders WHERE finished_at IS NULL AND NOT resting AND created_at > '-infinity' AND worker = %s
 """

@@ -1,4 +1,4 @@
-"""Orders that rest: nothing takes them up until they are triggered, and a row decides who triggers, cancels or wakes."""
+"""Orders that rest: no worker gets them before they are triggered, and the row decides who triggers or cancels."""
 
 import asyncio
 import random

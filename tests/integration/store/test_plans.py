@@ -97,17 +97,17 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (step_writes.ADVANCE, {"orders_pkey", "attempts_pkey"}),
         (claims.RELEASE, {"orders_pkey"}),
         (claims.UNCOUNT, {"orders_pkey"}),
-        (claims.HELD, {"orders_live"}),
+        (claims.HELD, {"orders_active"}),
         (reservations.RESERVED, {"attempts_of_wallet"}),
-        (claims.IDLE, {"orders_live"}),
-        (confirmed_orders.TAKE, {"orders_live", "orders_pkey", "attempts_pkey", "order_events_pkey"}),
+        (claims.IDLE, {"orders_active"}),
+        (confirmed_orders.TAKE, {"orders_active", "orders_pkey", "attempts_pkey", "order_events_pkey"}),
         (queries.ORDER, {"orders_pkey"}),
         (queries.EVENTS, {"order_events_pkey"}),
         (queries.ATTEMPTS, {"attempts_pkey"}),
         (queries.EVENTS_AFTER, {"orders_pkey", "order_events_pkey"}),
         (queries.VERSIONS, {"orders_pkey"}),
         (queries.NEWEST, {"orders_newest"}),
-        (queries.NEWEST_LIVE, {"orders_live"}),
+        (queries.NEWEST_LIVE, {"orders_active"}),
         (archive.ENDED, {"orders_newest"}),
         (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
@@ -169,7 +169,7 @@ async def test_statements_on_some_orders_do_not_read_all_orders_in_flight(
     long_history: Address, statement: str
 ) -> None:
     await ready(long_history)
-    assert indexes(generic(long_history, statement)) & {"orders_live", "attempts_open"} == set()
+    assert indexes(generic(long_history, statement)) & {"orders_active", "attempts_open"} == set()
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
