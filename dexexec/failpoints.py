@@ -21,6 +21,7 @@ class Failpoint(StrEnum):
     # Pipeline and settlement
     QUOTED = "quoted"  # venues have answered; nothing is written
     CHOSEN = "chosen"  # the best quote is chosen; nothing is built
+    SIMULATED = "simulated"  # a dry run's fill is in memory only
     SIGNED = "signed"  # signed bytes exist, in memory only
     RECORDED = "recorded"  # the attempt is committed; nothing was sent
     SENDING = "sending"  # the lease was valid a moment ago; before the bytes are sent

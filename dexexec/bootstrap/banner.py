@@ -27,6 +27,8 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
         "Venues": ", ".join(settings.adapters),
         **places,
     }
+    if settings.dry_run:
+        lines["Dry run"] = "every order is simulated, and nothing is signed or sent"
     if localnet:  # only one that was started with the service; a configured one is in the settings
         lines["Localnet"] = f"{localnet} (embedded)"
     if servers.embedded:

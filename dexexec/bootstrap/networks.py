@@ -18,7 +18,7 @@ from dexexec.domain.solana import Account
 from dexexec.errors import StartupError, UnreachableError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.recovery.chain_comparison import WalletOnChain
-from dexexec.settlement.sealing import Sealer
+from dexexec.settlement.sealing import Sealer, SwapSimulator
 from dexexec.settlement.simulated.chain import SimulatedChain
 from dexexec.settlement.simulated.ledger import Ledger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
@@ -71,7 +71,9 @@ class Networks:
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
-    """They sign transactions; only with `Purpose.TRADE`."""
+    """They sign transactions; only with `Purpose.TRADE`, and not where all orders run dry."""
+    simulators: dict[str, SwapSimulator] = field(default_factory=dict)
+    """They simulate swaps for dry runs, without a key; only with `Purpose.TRADE`."""
     wallets: dict[str, str] = field(default_factory=dict)
     """Addresses of wallets."""
     clusters: dict[str, str] = field(default_factory=dict)
@@ -105,7 +107,10 @@ async def open_networks(
     """
     networks = Networks(chains={Network.SIMULATED: SimulatedChain(ledger)}, sealers={})
     if purpose is Purpose.TRADE:
-        networks.sealers[Network.SIMULATED] = SimulatedSealer(SimulatedSigner())
+        sealer = SimulatedSealer(SimulatedSigner())
+        networks.simulators[Network.SIMULATED] = sealer
+        if not settings.dry_run:
+            networks.sealers[Network.SIMULATED] = sealer
     async with AsyncExitStack() as stack:
         solana = _Solana(
             networks=networks,
@@ -151,6 +156,14 @@ def wallet_fault(account: Account | None, cluster: str) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Payer:
+    """The wallet that pays for swaps; its key only where something may be signed."""
+
+    address: str
+    wallet: "Wallet | None"
+
+
 @dataclass(slots=True, kw_only=True)
 class _Solana:
     """Adds the networks with real transactions. It imports Solana's libraries on use, since the simulated mocks must
@@ -189,14 +202,14 @@ class _Solana:
         if genesis in PUBLIC_CLUSTERS:
             cluster = PUBLIC_CLUSTERS[genesis]
             raise StartupError(f"DEXEXEC_LOCALNET_URL is a node of {cluster}: mocks only settle on a localnet")
-        key = self.settings.solana_wallet_secret_key
-        wallet: Wallet | None = None
-        if self.purpose is not Purpose.QUOTE:
+
+        def read() -> Wallet:
+            key = self.settings.solana_wallet_secret_key
             if key is not None and self.settings.has_wallet_key():
-                wallet = Wallet.read(key.get_secret_value())
-            else:
-                wallet = Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
-        self._add(Network.LOCALNET, chain, wallet, Network.LOCALNET, genesis)
+                return Wallet.read(key.get_secret_value())
+            return Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
+
+        self._add(Network.LOCALNET, chain, self._payer(read), Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:
         """Add the cluster of SOLANA_RPC_URL, with the configured wallet. Mainnet must be allowed to trade on it."""
@@ -206,13 +219,17 @@ class _Solana:
             raise StartupError(
                 f"{self.purpose.needs_nodes}: set SOLANA_RPC_URL to the addresses of its nodes, by comma"
             )
-        key = self.settings.solana_wallet_secret_key
-        if key is None and self.purpose is not Purpose.QUOTE:
-            raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key")
         from dexexec.settlement.solana.rpc import RpcChain  # noqa: PLC0415
         from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
 
-        wallet = Wallet.read(key.get_secret_value()) if key and self.purpose is not Purpose.QUOTE else None
+        def read() -> Wallet:
+            key = self.settings.solana_wallet_secret_key
+            if key is None:
+                dry = ", or DEXEXEC_DRY_RUN_WALLET to its address" if self.settings.dry_run else ""
+                raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key{dry}")
+            return Wallet.read(key.get_secret_value())
+
+        payer = self._payer(read)
         try:
             budget = self.settings.rpc_requests_per_second
             chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget)
@@ -222,24 +239,36 @@ class _Solana:
         try:
             genesis = await chain.genesis_hash()
             cluster = PUBLIC_CLUSTERS.get(genesis, "")
-            if wallet and cluster and self.purpose is Purpose.TRADE:
+            if payer and cluster and self.purpose is Purpose.TRADE:
                 self._may_trade(cluster)
-                [account] = (await chain.accounts([wallet.address])).found
+                [account] = (await chain.accounts([payer.address])).found
                 fault = wallet_fault(account, cluster)
                 if fault:
-                    raise StartupError(f"the wallet {wallet.address} {fault}")
+                    raise StartupError(f"the wallet {payer.address} {fault}")
         except VenueError as error:
             raise startup_error(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
-        self._add(Network.SOLANA, chain, wallet, cluster, genesis)
+        self._add(Network.SOLANA, chain, payer, cluster, genesis)
+
+    def _payer(self, read: "Callable[[], Wallet]") -> _Payer | None:
+        """The wallet of the purpose; `read` returns it with its key."""
+        if self.purpose is Purpose.QUOTE:
+            return None
+        if self.settings.dry_run_wallet is not None:
+            return _Payer(self.settings.dry_run_wallet, None)
+        wallet = read()
+        # Where all orders run dry, no part of the process gets the key.
+        return _Payer(wallet.address, None if self.settings.dry_run else wallet)
 
     def _may_trade(self, cluster: str) -> None:
-        if cluster == MAINNET and not self.settings.allow_mainnet:
+        if cluster == MAINNET and not self.settings.allow_mainnet and not self.settings.dry_run:
             raise StartupError(
-                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 to allow that"
+                "SOLANA_RPC_URL is mainnet, where swaps cost real money: set DEXEXEC_ALLOW_MAINNET=1 to allow that, or"
+                " DEXEXEC_DRY_RUN=1 to simulate them only"
             )
 
-    def _add(self, name: str, chain: "RpcChain", wallet: "Wallet | None", cluster: str, genesis: str) -> None:
+    def _add(self, name: str, chain: "RpcChain", payer: _Payer | None, cluster: str, genesis: str) -> None:
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
+        from dexexec.settlement.solana.checker import SwapChecker  # noqa: PLC0415
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
@@ -250,17 +279,17 @@ class _Solana:
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
         networks.background.append(chain.run)
-        if wallet is None:
+        if payer is None:
             return
-        networks.wallets[name] = wallet.address
+        networks.wallets[name] = payer.address
         if self.purpose is Purpose.TRADE:
             floor = settings.min_compute_price
             cap = settings.max_compute_price
             price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
             rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
-            networks.sealers[name] = SolanaSealer(
+            checker = SwapChecker(
                 chain,
-                wallet,
+                payer.address,
                 rules,
                 self.clock,
                 price=price,
@@ -268,8 +297,11 @@ class _Solana:
                 reserved=self._reserved_on(genesis),
                 record=self.record,
             )
+            networks.simulators[name] = checker
+            if payer.wallet is not None:
+                networks.sealers[name] = SolanaSealer(checker, payer.wallet)
             networks.payers[name] = WalletOnChain(
-                genesis=genesis, address=wallet.address, chain=chain, read_own=read_own
+                genesis=genesis, address=payer.address, chain=chain, read_own=read_own
             )
 
     def _reserved_on(self, genesis: str) -> Reservations:

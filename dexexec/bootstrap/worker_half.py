@@ -77,7 +77,8 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
             )
         )
         clusters = networks.clusters.values()
-        allowed = settings.allow_async_standby
+        # A standby that lacks commits endangers money, which a dry run does not move.
+        allowed = settings.allow_async_standby or settings.dry_run
         await at_start(async_standby.check_mainnet(shared.database, clusters, allowed=allowed))
         # Dropping old partitions needs the owner of the tables: better an error now than in the first night.
         if settings.keep_days is not None:
@@ -135,7 +136,15 @@ def _assemble(
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
     router = make_router(venues.values(), settings, clock, observer)
-    settlement = Settlement(networks.chains, networks.sealers, clock, observer, networks.genesis, failpoints=failpoints)
+    settlement = Settlement(
+        networks.chains,
+        networks.sealers,
+        clock,
+        observer,
+        networks.genesis,
+        simulators=networks.simulators,
+        failpoints=failpoints,
+    )
     presenter = Presenter(settings.token_list())
     finality_ms = settings.finality_seconds * 1000
     pipeline = Pipeline(
@@ -153,6 +162,7 @@ def _assemble(
         clock=clock,
         observer=observer,
         rng=random.Random(),
+        dry_run=settings.dry_run,
         failpoints=failpoints,
     )
     watcher = FinalityWatcher(

@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import validation_messages
 from dexexec.config.data_dir import default_data_dir
+from dexexec.config.dry_runs import DryRuns
 from dexexec.config.environment import (
     ENV_FILE,
     FromEnvironment,
@@ -41,7 +42,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(OrderKinds, FromEnvironment):
+class Settings(OrderKinds, DryRuns, FromEnvironment):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(

@@ -41,6 +41,8 @@ class Job:
     begun: float
     may_send: Callable[[], bool]
     """Whether this worker still holds its lease."""
+    dry: bool = False
+    """Whether it is only simulated."""
     signatures: tuple[str, ...] = ()
     """Of all attempts."""
     funds_until: float | None = None

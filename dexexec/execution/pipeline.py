@@ -17,6 +17,7 @@ from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
+from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
@@ -42,7 +43,7 @@ class Pipeline:
     """Executes claimed orders; it has no state of its own between them.
 
     A confirmed order is left to the finality watcher, which looks at it every `finality_ms`. `max_price_impact_bps` is
-    for orders whose record has none.
+    for orders whose record has none. With `dry_run`, every order runs dry.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Pipeline:
         clock: Clock,
         observer: Observer,
         rng: random.Random,
+        dry_run: bool = False,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         steps = StepWriter(store)
@@ -72,10 +74,19 @@ class Pipeline:
         self._finality_ms = finality_ms
         self._clock = clock
         self._observer = observer
+        self._dry_run = dry_run
         self._failpoints = failpoints
         self._notes = WaitNotes(store, observer)
         self._fills = FillWriter(store, steps, presenter, clock, observer)
         self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
+        self._dry = DryRun(
+            steps=steps,
+            settlement=settlement,
+            presenter=presenter,
+            clock=clock,
+            observer=observer,
+            failpoints=failpoints,
+        )
         self._recorder = AttemptRecorder(
             steps=steps,
             notes=self._notes,
@@ -146,6 +157,8 @@ class Pipeline:
 
     async def _start_round(self, job: Job) -> RetryAfter | None:
         """Collect quotes and execute the best one that the order accepts."""
+        # Only from here on: an attempt that was signed before is settled, whatever the setting is now.
+        job.dry = self._dry_run
         routing = await self._router.route(job.order.swap, job.deadline)
         await self._failpoints.reach(Failpoint.QUOTED)
         job.rounds += 1
@@ -189,7 +202,7 @@ class Pipeline:
     async def _execute_best(
         self, job: Job, routing: Routing, bound: Bound, quotes: dict[str, object]
     ) -> RetryAfter | None:
-        """Build the quotes from best to worst, and settle the first one that can be built."""
+        """Build the quotes from best to worst, and settle (dry: simulate) the first one that can be built."""
         failures: list[Answer] = []
         for quote in routing.ranking:
             quoted = self._presenter.quote(job.order, quote)
@@ -199,8 +212,12 @@ class Pipeline:
                 # The quotes were written when the first venue failed; this event reports why the next one is tried.
                 building = {"reason": failures[-1].code, "detail": failures[-1].detail, **building}
                 unwritten = Unwritten(((Trigger.BUILD, building),))
+            choice = ChosenQuote(quote, quoted, bound, unwritten)
             try:
-                attempt = await self._recorder.record(job, ChosenQuote(quote, quoted, bound, unwritten))
+                if job.dry:
+                    await self._dry.end(job, self._venues[quote.venue], choice)
+                    return None
+                attempt = await self._recorder.record(job, choice)
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 continue

@@ -45,7 +45,8 @@ class StepWriter:
             if status in {Status.SUBMITTED, Status.CONFIRMED} and trigger in NEEDS_PROOF and not proven:
                 raise IllegalTransitionError(status, trigger)
             status = advance(status, trigger)
-            steps.append((status, detail))
+            # In every event, so that a client which sees only some of them takes none for that of a real order.
+            steps.append((status, {**detail, "dryRun": True} if job.dry else detail))
         step = Step(
             order_id=job.order.id,
             claim=job.order.claim,

@@ -139,6 +139,10 @@ class Observer:
         """An order ended with a swap."""
         self.log.debug("order filled", order=str(order_id), venue=venue, s=round(seconds, 3))
 
+    def order_simulated(self, order_id: UUID, venue: str, seconds: float) -> None:
+        """A dry run ended: nothing was signed or sent."""
+        self.log.debug("order simulated", order=str(order_id), venue=venue, s=round(seconds, 3))
+
     def order_failed(self, order_id: UUID, status: str, reason: str, detail: str, seconds: float) -> None:
         """An order ended without a swap."""
         self.log.info(

@@ -255,8 +255,11 @@ FILL = (
 
 
 def _fill(row: DictRow, messages: Sequence[dict[str, object]]) -> dict[str, object] | None:
-    """The fill beside its quote, from the last event."""
-    return {name: messages[-1].get(name) for name in FILL} if row["status"] == Status.CONFIRMED else None
+    """The fill beside its quote, from the last event. That of a dry run says so: nothing has moved."""
+    if row["status"] not in {Status.CONFIRMED, Status.SIMULATED}:
+        return None
+    fill = {name: messages[-1].get(name) for name in FILL}
+    return {**fill, "simulated": True} if row["status"] == Status.SIMULATED else fill
 
 
 def _fees(messages: Sequence[dict[str, object]]) -> int:

@@ -35,8 +35,9 @@ WITH t AS MATERIALIZED (
                            OR t.rest_ms IS NOT NULL THEN 0 ELSE o.claims END,
         venue = coalesce(t.venue, o.venue), tx_hash = coalesce(t.tx_hash, o.tx_hash),
         failure_reason = coalesce(t.reason, o.failure_reason),
-        amount_in = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_in, o.amount_in) END,
-        amount_out = CASE WHEN t.status = 'confirmed' THEN coalesce(t.amount_out, o.amount_out) END,
+        -- Of a swap, for as long as the chain shows it; or of a dry run's simulation.
+        amount_in = CASE WHEN t.status IN ('confirmed', 'simulated') THEN coalesce(t.amount_in, o.amount_in) END,
+        amount_out = CASE WHEN t.status IN ('confirmed', 'simulated') THEN coalesce(t.amount_out, o.amount_out) END,
         rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
         worker = CASE WHEN t.resume_in_ms IS NULL AND t.rest_ms IS NULL THEN o.worker END,
         due_at = CASE WHEN t.rest_ms IS NULL THEN now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms'

@@ -89,6 +89,8 @@ class Case:
 
     @property
     def settings(self) -> Mapping[str, str]:
+        if self.at is Failpoint.SIMULATED:
+            return {"DEXEXEC_DRY_RUN": "1"}
         return QUEUED if self.at in BY_THE_QUEUE else {}
 
     def __str__(self) -> str:

@@ -29,6 +29,7 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SlotClock
+from tests.support.sealers import solana_sealer
 
 PINS = Pins({
     "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),
@@ -185,7 +186,7 @@ async def _market(
 def sealer_of(chain: Localnet, clock: Clock, wallet: Keypair) -> SolanaSealer:
     """Seals for a wallet, without a price for compute units."""
     rules = GuardRules(max_priority_fee=0, pins=PINS)
-    return SolanaSealer(chain, Wallet(bytes(wallet)[:32]), rules, clock)
+    return solana_sealer(chain, Wallet(bytes(wallet)[:32]), rules, clock)
 
 
 def amount_of(data: bytes) -> int:

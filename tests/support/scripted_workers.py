@@ -60,6 +60,7 @@ class ScriptedWorkers(OrdersOnServers):
         genesis: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         signer: Signer | None = None,
+        dry_run: bool = False,
         **limits: Any,
     ) -> Worker:
         """A worker that does not run yet: `without` one of the venues, on a chain with another `genesis`, by another
@@ -84,6 +85,7 @@ class ScriptedWorkers(OrdersOnServers):
             clock=clock,
             observer=observer,
             rng=random.Random(1),
+            dry_run=dry_run,
         )
         return Worker(
             name=f"worker-{next(self.names)}",

@@ -31,6 +31,7 @@ def pipeline_and_watcher(
     observer: Observer,
     rng: random.Random,
     watching: Clock | None = None,
+    dry_run: bool = False,
     failpoints: Failpoints = NO_FAILPOINTS,
 ) -> tuple[Pipeline, FinalityWatcher]:
     """Both, for one worker. The watcher's clock is `watching`, if that is another one."""
@@ -48,6 +49,7 @@ def pipeline_and_watcher(
         clock=clock,
         observer=observer,
         rng=rng,
+        dry_run=dry_run,
         failpoints=failpoints,
     )
     watcher = FinalityWatcher(

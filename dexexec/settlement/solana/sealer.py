@@ -3,44 +3,24 @@
 The signed message is the one that the guard checked, byte for byte (`checker`).
 """
 
-from dexexec.clock import Clock
-from dexexec.domain.attempt_id import UNNAMED, AttemptId
+from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import SignedSwap
-from dexexec.domain.token import KNOWN, Tokens
 from dexexec.settlement.sealing import Sealed
-from dexexec.settlement.solana.checker import Price, SwapChecker
-from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.checker import SwapChecker
 from dexexec.settlement.solana.message import Message
-from dexexec.settlement.solana.priority_fee import no_priority_fee
-from dexexec.settlement.solana.spending import Reservations, nothing_reserved
 from dexexec.settlement.solana.transaction import assemble, is_signed, signature_text
 from dexexec.settlement.solana.wallet import Wallet
-from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, SolanaChain, Unsigned
-
-_KNOWN_TOKENS = Tokens(KNOWN)
+from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
 
 class SolanaSealer:
-    """Signs with `wallet` what `rules` allow. The other parameters are those of `SwapChecker`."""
+    """Signs with `wallet` what `checker` lets pass, which checks for the same wallet."""
 
-    def __init__(
-        self,
-        chain: SolanaChain,
-        wallet: Wallet,
-        rules: GuardRules,
-        clock: Clock,
-        *,
-        price: Price = no_priority_fee,
-        tokens: Tokens = _KNOWN_TOKENS,
-        reserved: Reservations = nothing_reserved,
-        record: str = UNNAMED,
-    ) -> None:
+    def __init__(self, checker: SwapChecker, wallet: Wallet) -> None:
+        self._checker = checker
         self._wallet = wallet
-        self._checker = SwapChecker(
-            chain, wallet.address, rules, clock, price=price, tokens=tokens, reserved=reserved, record=record
-        )
 
     @property
     def payer(self) -> str:

@@ -165,6 +165,24 @@ async def test_reading_alone_needs_no_permission_and_no_coins() -> None:
         assert (found.wallets, found.sealers) == ({Network.SOLANA: ADDRESS}, {})
 
 
+async def test_promise_19_where_all_orders_run_dry_nothing_gets_the_key(tmp_path: Path) -> None:
+    async with node_of(MAINNET) as given, run_localnet(tmp_path / "net") as net:
+        needed = [Network.SOLANA, Network.LOCALNET]
+        given |= {"data_dir": tmp_path, "dry_run": True}
+        async with networks(needed, localnet_url=net.url, **given) as found:
+            assert found.sealers == {}, "mainnet needs no permission, since nothing can be signed"
+            assert set(found.simulators) == {Network.SIMULATED, *needed}
+            assert found.simulators[Network.SOLANA].payer == ADDRESS
+        given |= {"solana_wallet_secret_key": "not a key", "dry_run_wallet": ADDRESS}
+        async with networks(needed, localnet_url=net.url, **given) as found:
+            assert found.sealers == {}
+            assert {found.simulators[name].payer for name in needed} == {ADDRESS}
+
+
+async def test_a_dry_run_names_what_it_needs_instead_of_a_key() -> None:
+    await refused([Network.SOLANA], "DEXEXEC_DRY_RUN_WALLET", solana_rpc_url="http://127.0.0.1:9", dry_run=True)
+
+
 async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
     async with node_of(MAINNET, None) as given, run_localnet(tmp_path / "net") as net:
         given |= {"solana_wallet_secret_key": "not a key", "data_dir": tmp_path}

@@ -20,7 +20,6 @@ from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.message import Program, budget, memo, network_fee
-from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.spendable import MAX_UNITS
 from dexexec.settlement.solana.transaction import assemble, compile_message, signature_text
 from dexexec.settlement.solana.wallet import Wallet
@@ -44,6 +43,7 @@ from tests.support.localnet.sealing_setup import (
 )
 from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.localnet.spl_tokens import open_account as open_for
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import MAX_IN, call, message_of, open_account, pay, transfer
 
 
@@ -195,7 +195,7 @@ async def test_the_price_is_read_for_shared_accounts_and_never_for_our_own(tmp_p
             requests.append(addresses)
             return PriorityFee(7, 7)
 
-        sealer = SolanaSealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
+        sealer = solana_sealer(at.chain, Wallet(at.key.secret()), GuardRules(7), SystemClock(), price=price)
         sealed = await sealer.seal(
             at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
         )

@@ -22,10 +22,14 @@ from tests.support.localnet.settlement_setup import (
     SettlementSetup,
     settlement_setup,
 )
+from tests.support.localnet.worker_setup import OpenWorkers
+from tests.support.orders_on_servers import statuses_of
 from tests.support.swap_transactions import fixed
 
 EXACT_OUT = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=20_000_000, mode=Mode.EXACT_OUT, slippage_bps=50)
 PRICE = 1_000
+SAME = ("price", "amountIn", "amountOut", "minOut", "maxIn", "slippageBps", "networkFee")
+"""Of a fill, whether simulated or real."""
 
 
 def without_key(at: SettlementSetup) -> Settlement:
@@ -90,3 +94,20 @@ async def test_promise_19_the_guard_refuses_in_a_dry_run_what_it_refuses_to_sign
         with pytest.raises(GuardError) as caught:
             await settlement.simulate(at.venue, quote, math.inf, an_attempt(), bound=tighter)
         assert caught.value.rule is Rule.BOUND
+
+
+async def test_promise_19_a_dry_order_on_a_real_chain_leaves_no_trace_there(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
+        held = await b.at.holds(USDC), await b.at.lamports(), await b.at.swaps()
+        dry = await b.post()
+        async with b.working(dry_run=True):
+            assert statuses_of(await b.ended(dry)) == ["pending", "routing", "building", "simulated"]
+        await b.at.advance(FINAL)
+        assert (await b.at.holds(USDC), await b.at.lamports(), await b.at.swaps()) == held
+        assert (b.at.request_log.sends, await b.attempts()) == ([], [])
+        simulated = (await b.view(dry))["fill"]
+        real = await b.post()
+        async with b.working():
+            await b.settled(real)
+        filled = (await b.executed_once(real))["fill"]
+        assert {name: simulated[name] for name in SAME} == {name: filled[name] for name in SAME}

@@ -29,7 +29,6 @@ from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.message import Program, budget
-from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import Network
 from tests.support.attempts import an_attempt
@@ -47,6 +46,7 @@ from tests.support.localnet.settlement_setup import (
     settlement_setup,
 )
 from tests.support.localnet.worker_setup import OpenWorkers
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import fixed, message_of
 from tests.support.waiting import until
 
@@ -311,7 +311,7 @@ async def test_rule_9_the_price_is_paid_for_the_limit_also_by_what_fails(tmp_pat
 async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
         for price, passes in ((MAX_PRICE, True), (MAX_PRICE + 1, False)):
-            sealer = SolanaSealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, price=fixed(price))
+            sealer = solana_sealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, price=fixed(price))
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
             quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
             if passes:

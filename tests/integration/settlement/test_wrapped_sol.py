@@ -22,6 +22,7 @@ from dexexec.venue import InsufficientFunds
 from dexexec_adapters.mock.raydium import MockRaydium
 from tests.support.attempts import an_attempt
 from tests.support.localnet.mock_venue_setup import MockVenueSetup, mock_venue_setup
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import call, open_account
 
 SOL, DOLLAR, FEE = 10**9, 10**6, 2 * 5_000
@@ -55,7 +56,7 @@ class Owner:
             return self.reserved
 
         rules = GuardRules(0, spend_wrapped=spend)
-        return SolanaSealer(self.on.chain, self.wallet, rules, self.on.clock, reserved=reserved)
+        return solana_sealer(self.on.chain, self.wallet, rules, self.on.clock, reserved=reserved)
 
     async def seal(self, request: SwapRequest, *, spend: bool = True, close_account: bool = False) -> Sealed:
         """The swap, signed."""

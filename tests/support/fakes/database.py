@@ -221,7 +221,7 @@ class MemoryDatabase:
         row.failure_reason = step.reason or row.failure_reason
         if step.fill is not None:
             row.amount_in, row.amount_out = step.fill.amount_in, step.fill.amount_out
-        if not confirmed:
+        if row.status not in {Status.CONFIRMED, Status.SIMULATED}:
             row.amount_in = row.amount_out = None
         row.rounds += step.rounds
         row.refusals += step.refusals

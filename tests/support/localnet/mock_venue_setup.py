@@ -27,6 +27,7 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SLOT_MS, SlotClock
+from tests.support.sealers import solana_sealer
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
 TOKENS = Tokens((*KNOWN, PEPE))
@@ -76,7 +77,7 @@ async def mock_venue_setup(folder: Path) -> AsyncIterator[MockVenueSetup]:
         open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
     ):
         clock = SlotClock(net)
-        sealer = SolanaSealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_priority_fee=0), clock)
+        sealer = solana_sealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_priority_fee=0), clock)
         yield MockVenueSetup(net, chain, clock, sealer)
 
 

@@ -33,6 +33,7 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener
 from tests.support.localnet.spl_tokens import make_mint, mint_tokens
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import MAX_IN, MIN_OUT, call, fixed, message_of, open_account, transfer
 from tests.support.swap_transactions import quote as allowed
 
@@ -176,7 +177,7 @@ class SealingSetup:
     def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
         rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))
         wallet = Wallet(self.key.secret())
-        return SolanaSealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee))
+        return solana_sealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee))
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]

@@ -37,6 +37,7 @@ from tests.support.localnet.in_process import InProcessLocalnet, encoded, run_lo
 from tests.support.localnet.request_log import RequestLog
 from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import ScriptedClock
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import call, fixed
 
 SELL_SOL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
@@ -191,7 +192,7 @@ async def settlement_setup(
             request_log = RequestLog(clock)
             request_log.attach(chain)
             wallet = Wallet(secrets.token_bytes(32))
-            sealer = SolanaSealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee))
+            sealer = solana_sealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee))
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
             settlement = Settlement(

@@ -46,7 +46,7 @@ class WorkerSetup(OrdersOnServers):
     prefix: str
     names: Iterator[int] = field(default_factory=itertools.count)
 
-    def worker(self, *, tries: int = 3, breaker_failures: int = 100, **limits: Any) -> Worker:
+    def worker(self, *, tries: int = 3, breaker_failures: int = 100, dry_run: bool = False, **limits: Any) -> Worker:
         """A worker that does not run yet. It gives orders up after so many `tries`."""
         at = self.at
         venues = {at.venue.name: at.venue}
@@ -64,6 +64,7 @@ class WorkerSetup(OrdersOnServers):
             clock=at.clock,
             observer=at.observer,
             rng=random.Random(1),
+            dry_run=dry_run,
             watching=SystemClock(),
             failpoints=at.failpoints,
         )

@@ -46,6 +46,8 @@ def test_without_an_environment_everything_has_a_default() -> None:
         ("DEXEXEC_RETRY_MAX_MS", "1", "DEXEXEC_RETRY_BASE_MS"),
         ("DEXEXEC_MIN_COMPUTE_PRICE", "1000001", "DEXEXEC_MAX_COMPUTE_PRICE"),
         ("DEXEXEC_ADAPTERS", ",", "at least one adapter"),
+        ("DEXEXEC_DRY_RUN_WALLET", MINT, "DEXEXEC_DRY_RUN_WALLET needs DEXEXEC_DRY_RUN=1"),
+        ("DEXEXEC_DRY_RUN_WALLET", SECRET, "DEXEXEC_DRY_RUN_WALLET: it must be the address of a wallet"),
         ("DEXEXEC_TOKENS", "SOL", "MINT:SYMBOL:DECIMALS"),
         ("DEXEXEC_REDIS_PREFIX", "a b", "DEXEXEC_REDIS_PREFIX: "),
         ("DEXEXEC_LOG_LEVEL", "loud", "DEXEXEC_LOG_LEVEL must be debug, info, warning or error, not 'loud'"),
@@ -92,6 +94,16 @@ def test_promise_14_secrets_are_in_no_repr_and_in_no_error(monkeypatch: pytest.M
             with pytest.raises(SettingsError) as caught:
                 load()
             assert SECRET not in str(caught.value)
+
+
+def test_promise_14_a_key_in_place_of_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEXEXEC_DRY_RUN", "1")
+    monkeypatch.setenv("DEXEXEC_DRY_RUN_WALLET", SECRET)
+    with pytest.raises(SettingsError, match="it must be the address of a wallet") as caught:
+        load()
+    assert SECRET not in str(caught.value)
+    monkeypatch.setenv("DEXEXEC_DRY_RUN_WALLET", MINT)
+    assert load().dry_run_wallet == MINT
 
 
 def test_placeholders_are_a_warning_and_the_default_pair_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

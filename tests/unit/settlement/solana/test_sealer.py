@@ -17,7 +17,6 @@ from dexexec.settlement.solana.fresh_accounts import FRESHER_PAUSES
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
-from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.testing.clock import ManualClock
@@ -34,6 +33,7 @@ from dexexec.venue import (
     VenueError,
 )
 from tests.support.attempts import an_attempt
+from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import (
     MINT_IN,
     MINT_OUT,
@@ -110,7 +110,7 @@ async def seal(
     pinned: frozenset[str] = frozenset({POOL_PROGRAM}),
 ) -> Sealed:
     rules = GuardRules(0, pins=Pins({quote().venue: pinned}))
-    sealer = SolanaSealer(cast("SolanaChain", node), Wallet(KEY.secret()), rules, ManualClock())
+    sealer = solana_sealer(cast("SolanaChain", node), Wallet(KEY.secret()), rules, ManualClock())
     unsigned = SwapInstructions(steps or (SWAP,), Blockhash(address("blockhash"), 150, blockhash_slot))
     return await sealer.seal(Pool(), quoted or quote(), unsigned, 10**9, an_attempt())
 
@@ -184,7 +184,7 @@ async def test_promise_17_an_account_that_was_frozen_before_the_blockhash_is_not
 
 
 async def test_promise_17_a_price_that_moved_is_not_reported_as_a_lack_of_funds_by_old_balances() -> None:
-    sealer = SolanaSealer(
+    sealer = solana_sealer(
         cast("SolanaChain", Node([(10, {WALLET: wallet_account(SOL)})])),
         Wallet(KEY.secret()),
         GuardRules(0),
@@ -193,7 +193,7 @@ async def test_promise_17_a_price_that_moved_is_not_reported_as_a_lack_of_funds_
     assert await sealer.shortage(quote(), 10) is not None
     assert await sealer.shortage(quote(), 11) is None
     rich = Node([(10, {WALLET: wallet_account(SOL)}), (14, state())])
-    sealer = SolanaSealer(cast("SolanaChain", rich), Wallet(KEY.secret()), GuardRules(0), ManualClock())
+    sealer = solana_sealer(cast("SolanaChain", rich), Wallet(KEY.secret()), GuardRules(0), ManualClock())
     assert await sealer.shortage(quote(), 10) is None, "by balances of later"
 
 
