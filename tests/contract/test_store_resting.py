@@ -2,10 +2,8 @@
 
 import asyncio
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,38 +11,13 @@ import pytest
 from dexexec.domain.bound import Bound
 from dexexec.domain.cancellation import Cancelled
 from dexexec.domain.event import Event
-from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.status import Status
-from dexexec.domain.terms import OrderType, Terms, TimeInForce, TriggerWhen
-from dexexec.store import RestingOrder, Store, Triggering
+from dexexec.domain.terms import OrderType, Terms, TriggerWhen
+from dexexec.store import Triggering
 from dexexec.store.resting import BEFORE_ALL
-from tests.support.parts import new_order
 from tests.support.prepared_orders import ROUTED, Open, claimed_by, step
+from tests.support.resting_orders import SEEN, limit_order, rested, stop_order, triggering
 from tests.support.waiting import until
-
-LIMIT = Terms(time_in_force=TimeInForce.GTC, limit_price=Decimal("151.25"))
-SEEN = {"triggered": {"price": "151.3"}, "detail": "the price is 151.3"}
-
-
-def limit_order(**changes: Any) -> NewOrder:
-    """An order that rests until it is cancelled."""
-    kind: dict[str, Any] = {"type": OrderType.LIMIT, "terms": LIMIT, "deadline_ms": FOREVER_MS, "bound": Bound(1, 2)}
-    return replace(new_order(), **{**kind, "bound_open": False, **changes})
-
-
-async def rested(store: Store, order: NewOrder | None = None) -> RestingOrder:
-    """A new resting order as the oracle reads it."""
-    since = await store.rested_horizon()
-    created = await store.create(order or limit_order())
-    assert created.rests
-    orders, _ = await store.rested_since(since)
-    [found] = [one for one in orders if one.id == created.order_id]
-    return found
-
-
-def triggering(order: RestingOrder, *, stop: bool = False) -> Triggering:
-    """The order's trigger, as it was read."""
-    return Triggering(order_id=order.id, version=order.version, detail=SEEN, stop=stop)
 
 
 async def test_a_limit_order_waits_with_two_events_and_no_worker_gets_it(stores: Open) -> None:
@@ -52,8 +25,9 @@ async def test_a_limit_order_waits_with_two_events_and_no_worker_gets_it(stores:
     async with stores(announced.extend) as store:
         order = await rested(store)
         assert [(event.seq, event.status) for event in announced] == [(1, Status.PENDING), (2, Status.WAITING)]
-        assert announced[1].detail == {"waitsFor": "price", "detail": "it waits for a price of 151.25 or more"}
-        assert (order.version, order.terms, order.bound, order.triggered) == (2, LIMIT, Bound(1, 2), False)
+        assert announced[1].detail == {"waitsFor": "price", "detail": "it waits for a price of 150 or more"}
+        assert (order.version, order.terms.limit_price, order.triggered) == (2, Decimal(150), False)
+        assert order.bound == Bound(1_500_000, 10_000_000)
         worker = await store.begin("w", 20)
         assert await store.claim(worker.id, [order.id]) == []
         assert await store.idle(0, BEFORE_ALL[0], UUID(int=0), 10) == [], "the sweeper leaves it alone"
@@ -70,7 +44,8 @@ async def test_a_trigger_is_an_event_and_makes_it_work_for_a_worker(stores: Open
         worker = await store.begin("w", 20)
         claimed = await claimed_by(store, worker, order.id)
         assert (claimed.order.status, claimed.order.version) == (Status.WAITING, 3)
-        assert (claimed.order.triggered, claimed.order.terms, claimed.order.type) == (True, LIMIT, OrderType.LIMIT)
+        assert (claimed.order.triggered, claimed.order.terms) == (True, order.terms)
+        assert claimed.order.type is OrderType.LIMIT
         await worker.end()
 
 
@@ -142,8 +117,7 @@ async def test_an_order_that_expires_wakes_and_one_without_expiry_does_not(store
     async with stores() as store:
         forever = await rested(store)
         at = datetime.now(UTC) + timedelta(milliseconds=20)
-        terms = Terms(time_in_force=TimeInForce.GTT, limit_price=Decimal(1), expires_at=at)
-        brief = await rested(store, limit_order(terms=terms, deadline_ms=20))
+        brief = await rested(store, limit_order(expires_at=at, deadline_ms=20))
         woken: list[UUID] = []
 
         async def has_woken() -> bool:
@@ -183,7 +157,7 @@ async def test_a_change_that_commits_late_is_read_all_the_same(stores: Open) -> 
 async def test_a_stop_is_read_back_with_its_trigger(stores: Open) -> None:
     terms = Terms(trigger_price=Decimal("120.5"), trigger_when=TriggerWhen.BELOW)
     async with stores() as store:
-        order = await rested(store, limit_order(type=OrderType.MARKET, terms=terms, bound=None, bound_open=True))
+        order = await rested(store, stop_order("120.5"))
         assert (order.terms, order.type, order.bound) == (terms, OrderType.MARKET, None)
         shown = await store.order(order.id)
         assert shown is not None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.order import U64_MAX, NewOrder, Side
 from dexexec.domain.quote import Mode
@@ -22,7 +23,17 @@ from dexexec.intake.order_body import BodyReader, require_json
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 SETTINGS = Settings(_env_file=None, tokens=(Token(BONK, "BONK", 5),))
-READER = BodyReader(SETTINGS)
+
+
+class AtAFixedTime(SystemClock):
+    """The first of January 2026: no test depends on today's date."""
+
+    def unix_ms(self) -> int:
+        """As `SystemClock`."""
+        return 1_767_225_600_000
+
+
+READER = BodyReader(SETTINGS, AtAFixedTime())
 ID = UUID(int=7)
 
 
