@@ -6,7 +6,7 @@ store nor queue, and never retries by itself, since that could swap twice. It im
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from dexexec.clock import Clock
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
@@ -234,6 +235,37 @@ class NotifyingChain(Protocol):
         caller then uses `status`. Never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramChanges:
+    """The accounts that a node reported as changed. `missed`: others may have changed as well, so search for them."""
+
+    addresses: frozenset[str]
+    missed: bool
+
+
+class ProgramWatch(Protocol):
+    """What a node reports of a program's accounts. It proves nothing: the caller then reads the accounts."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the node reports changes now. If not, the caller has to search."""
+
+    async def changes(self, seconds: float) -> ProgramChanges:
+        """What was reported since the last call; waits at most `seconds` for a report. The first call returns at once,
+        with `missed`. Never raises."""
+
+    def close(self) -> None:
+        """End the watch."""
+
+
+@runtime_checkable
+class ProgramWatchingChain(Protocol):
+    """A chain that reports changes of a program's accounts."""
+
+    def watch_program(self, program: str, filters: Sequence[AccountFilters]) -> ProgramWatch:
+        """Watch the accounts of `program` that match one of `filters`, until the watch is closed."""
+
+
 class NoOptions(BaseModel):
     """For adapters without settings."""
 
@@ -292,6 +324,15 @@ class Venue(ABC, Generic[OptionsT]):
         """Signatures (64 bytes) by address for a message that names accounts of the venue as signers. A venue signs
         only what it built, unchanged, and only while the quote is valid. Raises one of `VENUE_ERRORS`."""
         return {}
+
+    def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
+        """The venue's pools of two mints, in any order: first those that exist, and each new one as soon as it can be
+        read; again when a reserve or a token's rule has changed. Endless. None: the venue reports no pools.
+
+        Everything is read from the chain: what a node reports is only a reason to read it. The generator may raise
+        one of `VENUE_ERRORS`, which ends it; the engine starts another one after a pause.
+        """
+        return None
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of a failed instruction of one of this venue's programs; None for other programs."""

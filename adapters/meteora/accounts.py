@@ -42,15 +42,20 @@ class PoolState:
     curve: DammV2Pool
 
     @property
+    def reserves(self) -> tuple[int, int]:
+        """What the pool can trade of token A and token B, in base units. The vaults also hold unclaimed fees."""
+        curve = self.curve
+        # The first layout does not track the reserves. They follow from the liquidity.
+        if curve.layout_version == 0:
+            return range_reserves(curve.liquidity, curve.sqrt_price, curve.sqrt_min_price, curve.sqrt_max_price)
+        return curve.token_a_amount, curve.token_b_amount
+
+    @property
     def depth(self) -> int:
         """The product of the two reserves."""
         # It cannot be made large without depositing as much, so a worthless pool cannot push out a good one.
-        curve = self.curve
-        held = curve.token_a_amount, curve.token_b_amount
-        # The first layout does not track the reserves. They follow from the liquidity.
-        if curve.layout_version == 0:
-            held = range_reserves(curve.liquidity, curve.sqrt_price, curve.sqrt_min_price, curve.sqrt_max_price)
-        return held[0] * held[1]
+        first, second = self.reserves
+        return first * second
 
 
 def pool_filters(mint_a: bytes, mint_b: bytes) -> AccountFilters:

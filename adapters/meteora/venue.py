@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
-from dexexec_adapters.curves.damm_v2 import DammV2Pool, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.meteora import accounts as layout
 from dexexec_adapters.meteora.accounts import PoolState
@@ -19,6 +19,8 @@ from dexexec_adapters.solana.addresses import Addresses
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 
+SLOWEST_SLOT_MS = 400
+"""Clusters shorten their slots, and none has longer ones than the first."""
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the amounts are more than the pool can count"),
     6002: Slippage("the price moved past the order's bound"),
@@ -107,6 +109,18 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
     def fee(self, result: SwapResult[DammV2Pool], request: SwapRequest) -> tuple[int, str]:
         """The fee, which a pool takes from one side only."""
         return result.fee_out or result.fee_in, request.mint_out if result.fee_out else request.mint_in
+
+    def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
+        """The reserves that the pool tracks. Its vaults also hold fees that nobody has claimed."""
+        return state.reserves
+
+    def launched_at_ms(self, state: PoolState, now: ChainTime) -> int:
+        """The pool's activation. A slot is converted with the slowest slots that a cluster has, so that a pool is never
+        taken for newer than it is."""
+        point = state.curve.activation_point
+        if state.curve.activation_type == BY_TIMESTAMP:
+            return point * 1000
+        return now.unix_timestamp * 1000 - (now.slot - point) * SLOWEST_SLOT_MS
 
     def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
         """`swap2`, with the instructions around it."""

@@ -4,12 +4,12 @@ So all processes have the same prices without sharing state, also after a restar
 from the common one, by an amount that changes: which venue is better depends on size and time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from dexexec.domain.quote import SwapRequest
-from dexexec.domain.token import USDC, WSOL, Token, Tokens
+from dexexec.domain.token import USDC, WSOL, Token
 from dexexec.venue import Unsupported
 
 PPM = 1_000_000
@@ -17,6 +17,7 @@ STEP_MS = 1_000
 """How often prices change."""
 _MAX_DEPTH = 2**62
 """Base units. A quarter of what a token account can hold, so that swaps into a pool do not overflow."""
+_MAX_CACHED_PAIRS = 1_024
 _WAVES = ((3_600, 60), (300, 30), (20, 10))
 """The waves of a price path: steps between turning points, and percent of the whole amplitude."""
 _OFFSET_WAVES = ((30, 100),)
@@ -41,27 +42,31 @@ class Price:
 class Market:
     """The prices of one venue.
 
-    `drift_ppm` is a token's largest distance from its reference value, `offset_ppm` the venue's largest distance from
-    the common price.
+    `token_of` returns the token of a mint, None for an unknown one. `drift_ppm` is a token's largest distance from its
+    reference value, `offset_ppm` the venue's largest distance from the common price.
     """
 
-    def __init__(self, seed: int, venue: str, tokens: Tokens, drift_ppm: int, offset_ppm: int) -> None:
+    def __init__(
+        self, seed: int, venue: str, token_of: Callable[[str], Token | None], drift_ppm: int, offset_ppm: int
+    ) -> None:
         self._seed = seed
         self._venue = venue
-        self._tokens = tokens
+        self._token_of = token_of
         self._drift_ppm = drift_ppm
         self._offset_ppm = offset_ppm
         self._pairs: dict[tuple[str, str], Pair] = {}
 
-    def pair(self, request: SwapRequest) -> Pair:
-        """The pair of `request`. Raises `Unsupported` for an unknown token, or the same token twice."""
-        mints = (request.mint_in, request.mint_out)
+    def pair(self, mints: tuple[str, str]) -> Pair:
+        """The pair of two mints, in any order. Raises `Unsupported` for an unknown token, or the same token twice."""
         cached = self._pairs.get(mints)
         if cached is None:
-            if request.mint_in == request.mint_out:
+            if mints[0] == mints[1]:
                 raise Unsupported("mint_in and mint_out are the same token")
             base, quote = sorted(map(self._token, mints), key=_quote_rank)
-            cached = self._pairs[mints] = Pair(base, quote)
+            cached = Pair(base, quote)
+            # Clients can name any number of mints that are launched later.
+            if len(self._pairs) < _MAX_CACHED_PAIRS:
+                self._pairs[mints] = cached
         return cached
 
     def price(self, pair: Pair, step: int) -> Price:
@@ -78,7 +83,7 @@ class Market:
         return reference_value(token.mint) * (PPM + moved * self._drift_ppm // PPM)
 
     def _token(self, mint: str) -> Token:
-        token = self._tokens.get(mint)
+        token = self._token_of(mint)
         if token is None:
             raise Unsupported(f"the token {mint} is unknown: add it to DEXEXEC_TOKENS")
         return token
@@ -103,6 +108,15 @@ def depth(pair: Pair, dollars: int) -> tuple[int, int]:
         base = base * _MAX_DEPTH // largest
         quote = quote * _MAX_DEPTH // largest
     return max(base, 1), max(quote, 1)
+
+
+def at_price(reserves: tuple[int, int], price: Price) -> tuple[int, int]:
+    """Reserves (base, quote) of the same depth at `price`. Either may be 0 where the units are too far apart."""
+    base, quote = reserves
+    # The side with more units takes the whole price change, so that the price stays exact for coarse tokens.
+    if quote >= base:
+        return base, base * price.numerator // price.denominator
+    return quote * price.denominator // price.numerator, quote
 
 
 @lru_cache(maxsize=4096)

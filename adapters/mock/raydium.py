@@ -9,7 +9,7 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.venue import NoRoute
 from dexexec_adapters.curves import cpmm
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
-from dexexec_adapters.mock.market import Pair, depth
+from dexexec_adapters.mock.market import Pair, at_price, depth
 from dexexec_adapters.mock.venue import MockVenue
 
 DOLLARS_PER_SIDE = 7_500_000
@@ -23,13 +23,7 @@ class MockRaydium(MockVenue[cpmm.CpmmPool]):
 
     def pool(self, pair: Pair, step: int) -> cpmm.CpmmPool:
         """The pool at the market's price, with the same depth at every step."""
-        base, quote = depth(pair, DOLLARS_PER_SIDE)
-        price = self.market.price(pair, step)
-        # The side with more units takes the whole price change, so that the price stays exact for coarse tokens.
-        if quote >= base:
-            quote = base * price.numerator // price.denominator
-        else:
-            base = quote * price.denominator // price.numerator
+        base, quote = at_price(depth(pair, DOLLARS_PER_SIDE), self.market.price(pair, step))
         if not base or not quote:
             raise NoRoute("the units of these tokens are too far apart for a pool")
         return cpmm.CpmmPool(amm_config=CONFIG, vault_0_amount=base, vault_1_amount=quote)

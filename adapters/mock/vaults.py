@@ -18,6 +18,7 @@ from dexexec.venue import BadAnswer, Faucet, Network, QuoteExpired, SolanaChain,
 from dexexec_adapters.mock.market import PPM, Pair, reference_value
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.keys import Authority, associated, read_message, token_account
+from dexexec_adapters.solana.token_accounts import MintRules, read_mint
 
 MAX_FUNDING = 2**60
 """The most base units that an account is funded with, so that many of them fit into a mint's supply of 64 bits."""
@@ -112,6 +113,11 @@ class Vaults:
             for held, amount in zip(map(_balance, answer.found), _limited(first), strict=True)
         )
         return Balances(answer.slot, base, quote)
+
+    async def mint_rules(self, token: Token) -> MintRules:
+        """The rules of a token's mint, which the faucet has created. Raises `VenueError`."""
+        [account] = (await self._chain.accounts((token.mint,))).found
+        return read_mint(token.mint, account, program=spl.TOKEN)
 
     async def ready(self, pool: Pool, first: tuple[int, int], payer: str) -> Balances:
         """The balances of the vaults, once vaults and wallet are funded. Raises `VenueError`.

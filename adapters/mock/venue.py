@@ -9,13 +9,12 @@ import asyncio
 import random
 import secrets
 from abc import abstractmethod
-from collections.abc import Mapping
-from hashlib import blake2b
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dexexec.domain import base58
+from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.solana import SwapInstructions
@@ -34,12 +33,13 @@ from dexexec.venue import (
     VenueContext,
 )
 from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
-from dexexec_adapters.mock.market import PPM, STEP_MS, Market, Pair
+from dexexec_adapters.mock.launched_pools import SLOT_MS, LaunchedPools, pool_address
+from dexexec_adapters.mock.launches import LaunchSchedule
+from dexexec_adapters.mock.market import PPM, STEP_MS, Market, Pair, depth
 
 if TYPE_CHECKING:
     from dexexec_adapters.mock.vaults import Vaults
 
-SLOT_MS = 400
 NETWORK_FEE = 5_000
 """Lamports: the base fee of one signature."""
 
@@ -105,6 +105,12 @@ class MockOptions(BaseModel):
         le=100_000,
         description="largest distance of a mock venue's price from the common price (ppm); not on a localnet",
     )
+    launches: int = Field(
+        30,
+        ge=0,
+        le=86_400,
+        description="seconds in which a mock venue launches one pool for each mint that is not configured; 0: none",
+    )
 
 
 class CachedPool(NamedTuple, Generic[PoolT]):
@@ -138,12 +144,14 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         super().__init__(context)
         options = context.options
         self._rng = rng or random.Random(f"{options.seed}:{self.name}")
-        self.market = Market(options.seed, self.name, context.tokens, options.drift_ppm, options.offset_ppm)
+        schedule = LaunchSchedule(options.seed, self.name, context.tokens, options.launches * 1000)
+        self.market = Market(options.seed, self.name, schedule.token, options.drift_ppm, options.offset_ppm)
         self._pools: dict[Pair, CachedPool[PoolT]] = {}
         self._vaults: Vaults | None = None
         if options.settlement == Network.LOCALNET:
             self.capabilities = Capabilities(network=Network.LOCALNET)
             self._vaults = _open_vaults(context, self.name)
+        self._launched = LaunchedPools(self.name, schedule, self.market, self._vaults, context)
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:
@@ -175,7 +183,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """The pool's price now. Raises `Unsupported`, `NoRoute`, `Timeout` or `Unreachable`, and on a localnet the
         node's errors."""
-        pair = self.market.pair(request)
+        pair = self.market.pair((request.mint_in, request.mint_out))
         await self._simulate_delay(deadline)
         at = await self._pool_at(pair, request, deadline)
         priced = self._priced(at, pair, request)
@@ -211,10 +219,19 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             return self._simulated(quote, payer, blockhash, move_ppm)
         return await self._transfers(self._vaults, quote, payer, blockhash, move_ppm)
 
+    def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
+        """The pool of each launch of the pair. None for a pair that always has its pool."""
+        return self._launched.follow(pair)
+
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
         """The signature of the vaults' authority for a swap that was built here. Raises `BadAnswer` or
         `QuoteExpired`."""
         return self._vaults.cosign(message) if self._vaults else {}
+
+    def _first_reserves(self, pair: Pair) -> tuple[int, int]:
+        """What the vaults of a pair are funded with (base, quote). Raises `NoRoute`."""
+        launch = self._launched.launch(pair, self.context.clock.unix_ms())
+        return self.reserves(pair) if launch is None else depth(pair, launch.dollars)
 
     def _simulated(self, quote: Quote, payer: str, blockhash: Blockhash, move_ppm: int) -> UnsignedSwap:
         """A simulated swap. Its message also has the outcome: when it lands, at which price, or that it is lost."""
@@ -245,9 +262,9 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         """The swap at the vaults' current price, `move_ppm` worse."""
         # The amounts of the transfers are fixed here, so what lands is always within the bounds that are checked below.
         request = quote.request
-        pair = self.market.pair(request)
+        pair = self.market.pair((request.mint_in, request.mint_out))
         pool = vaults.pool(pair)
-        held = await vaults.ready(pool, self.reserves(pair), payer)
+        held = await vaults.ready(pool, self._first_reserves(pair), payer)
         direction = _direction(pair, request)
         at = PoolSnapshot(held.slot, self.pool_of(held.base, held.quote, direction), pool.address)
         priced = self._priced(at, pair, request)
@@ -275,20 +292,27 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             raise Unreachable(f"{self.name} cannot be reached")
 
     async def _pool_at(self, pair: Pair, request: SwapRequest, deadline: float) -> PoolSnapshot[PoolT]:
-        """The pool now, from the market or from the vaults."""
+        """The pool now, from the market or from the vaults. Raises `NoRoute` before its launch."""
         vaults = self._vaults
         clock = self.context.clock
+        now_ms = clock.unix_ms()
+        launch = self._launched.launch(pair, now_ms)
+        if launch is not None and now_ms < launch.opens_at_ms:
+            raise NoRoute(f"there is no pool of {pair.base.mint} and {pair.quote.mint} yet")
+        if vaults is None and launch is not None:
+            base, quote = self._launched.reserves(pair, launch, now_ms)
+            launched = self.pool_of(base, quote, _direction(pair, request))
+            return PoolSnapshot(now_ms // SLOT_MS, launched, pool_address(self.name, pair, launch))
         if vaults is None:
-            now_ms = clock.unix_ms()
             step = now_ms // STEP_MS
             cached = self._pools.get(pair)
             if cached is None or cached.step != step:
-                cached = self._pools[pair] = CachedPool(step, self.pool(pair, step), self._address(pair))
+                cached = self._pools[pair] = CachedPool(step, self.pool(pair, step), pool_address(self.name, pair))
             return PoolSnapshot(now_ms // SLOT_MS, cached.pool, cached.address)
         pool = vaults.pool(pair)
         try:
             async with asyncio.timeout(max(deadline - clock.monotonic(), 0)):
-                held = await vaults.balances(pool, self.reserves(pair))
+                held = await vaults.balances(pool, self._first_reserves(pair))
         except TimeoutError as error:
             raise Timeout(f"{self.name} did not receive its balances in time", shared=True) from error
         return PoolSnapshot(held.slot, self.pool_of(held.base, held.quote, _direction(pair, request)), pool.address)
@@ -300,11 +324,6 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         except CurveError as error:
             kind = Unsupported if error.code is Refusal.UNSUPPORTED else NoRoute
             raise kind(str(error)) from error
-
-    def _address(self, pair: Pair) -> str:
-        """A name for the simulated pool that looks like an account's address."""
-        key = f"{self.name}:{pair.base.mint}:{pair.quote.mint}"
-        return base58.encode(blake2b(key.encode(), digest_size=32).digest())
 
 
 def _direction(pair: Pair, request: SwapRequest) -> TradeDirection:

@@ -20,6 +20,8 @@ MAX_ADDRESSES = 100
 """Accounts that a node returns in one answer."""
 MAX_CACHED_PAIRS = 1_024
 """A client that requests new pairs all the time must not fill the memory."""
+EMPTY_MAX_AGE = 5.0
+"""Seconds that "there are no pools" is cached at most: the pair's first pool may be launched at any time."""
 SHOWN_REASONS = 3
 
 
@@ -61,7 +63,7 @@ class PoolCache(Generic[KeyT, PoolT]):
     async def get(self, key: KeyT) -> tuple[PoolT, ...]:
         """The pools for `key`, from the cache or from a search."""
         since, search = self._searches.get(key, (0.0, None))
-        if search is None or _failed(search) or (search.done() and self._now() - since >= self._max_age):
+        if search is None or _failed(search) or (search.done() and self._is_old(since, search.result())):
             search = self._begin(key)
         # Shielded: an order whose deadline passes must not cancel the search that others wait for.
         return await asyncio.shield(search)
@@ -79,6 +81,10 @@ class PoolCache(Generic[KeyT, PoolT]):
         for search in running:
             search.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _is_old(self, since: float, pools: tuple[PoolT, ...]) -> bool:
+        max_age = self._max_age if pools else min(self._max_age, EMPTY_MAX_AGE)
+        return self._now() - since >= max_age
 
     def _begin(self, key: KeyT) -> asyncio.Task[tuple[PoolT, ...]]:
         self._searches.pop(key, None)
@@ -136,8 +142,13 @@ async def read_existing(chain: SolanaChain, addresses: Sequence[str]) -> dict[st
 
 def mints_of(request: SwapRequest) -> Mints:
     """The pair of a request. Raises `Unsupported` for invalid mints."""
+    return sorted_mints((request.mint_in, request.mint_out))
+
+
+def sorted_mints(pair: tuple[str, str]) -> Mints:
+    """Two mints in the order of their bytes. Raises `Unsupported` for invalid mints."""
     try:
-        low, high = sorted(map(address_bytes, (request.mint_in, request.mint_out)))
+        low, high = sorted(map(address_bytes, pair))
     except ValueError as error:
         raise Unsupported(f"a mint is {error}") from error
     if low == high:

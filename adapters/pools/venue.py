@@ -6,11 +6,13 @@ arithmetic and takes the best one. `build` returns the instructions of that pool
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
+from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.solana import Account, AccountFilters, Instruction, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
@@ -30,8 +32,19 @@ from dexexec.venue import (
 )
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.pools.launch_reader import LaunchReader
+from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
-from dexexec_adapters.pools.search import Mints, PoolCache, PoolKeys, combined, discover, mints_of, read_existing
+from dexexec_adapters.pools.search import (
+    Mints,
+    PoolCache,
+    PoolKeys,
+    combined,
+    discover,
+    mints_of,
+    read_existing,
+    sorted_mints,
+)
 from dexexec_adapters.pools.startup import check_named, check_program, find_deployment
 from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.clusters import Deployment
@@ -86,7 +99,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         super().__init__(context)
         if not isinstance(context.chain, SolanaChain):
             raise TypeError("this chain has no accounts: the network solana or localnet is needed")
-        self._chain: SolanaChain = context.chain
+        self.chain: SolanaChain = context.chain
         self.capabilities = Capabilities(network=self.network_for(self.options))
         self._names = {"kind": self.kind, "prefix": self.options_prefix}
         deployment = find_deployment(self.options, context.cluster, self.deployments, **self._names)
@@ -140,6 +153,14 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
     def steps(self, pool: KeysT, quote: Quote, payer: str) -> Sequence[Instruction]:
         """The instructions that execute a quote of a pool."""
 
+    @abstractmethod
+    def reserves(self, state: StateT, held: tuple[int, int]) -> tuple[int, int]:
+        """What the pool can trade of each token, in base units. `held` are the balances of the vaults."""
+
+    @abstractmethod
+    def launched_at_ms(self, state: StateT, now: ChainTime) -> int:
+        """Since when, or from when on, the pool allows swaps (Unix time)."""
+
     def shared_accounts(self) -> Sequence[str]:
         """Accounts that the prices of all pools depend on."""
         return ()
@@ -168,7 +189,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """
         configs = self.options.pool_configs
         pools = self.options.pools
-        accounts = await read_existing(self._chain, list(dict.fromkeys([self.program_id, *configs, *pools])))
+        accounts = await read_existing(self.chain, list(dict.fromkeys([self.program_id, *configs, *pools])))
         cluster = self.options.cluster or self.context.cluster
         check_program(self.program_id, accounts.get(self.program_id), cluster, **self._names)
         prefix = self.options_prefix
@@ -213,6 +234,21 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             )
         return SwapInstructions(tuple(self.steps(cast("KeysT", pool), quote, payer)), blockhash)
 
+    async def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None]:
+        """The program's pools of the pair. A new one is quoted from then on, whatever was found before."""
+        mints = sorted_mints(pair)
+        search = PairSearch(
+            chain=self.chain, program=self.program_id, filters=self.filters(mints), derived=self.derived_pools(mints)
+        )
+        seen: set[str] = set()
+        # Closed with this iterator, or its subscription would last until the next garbage collection.
+        async with aclosing(follow_pools(search, LaunchReader(self, mints).read, self.context)) as pools:
+            async for pool in pools:
+                if pool.address not in seen:
+                    seen.add(pool.address)
+                    self._pools.forget(mints)
+                yield pool
+
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of the error number, if the failed instruction is the program's."""
         if failure.program != self.program_id or failure.custom is None:
@@ -230,10 +266,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
         candidates: Mapping[str, Account | None]
         if self.options.pools:
-            existing = await read_existing(self._chain, self.options.pools)
+            existing = await read_existing(self.chain, self.options.pools)
             candidates = {address: existing.get(address) for address in self.options.pools}
         else:
-            candidates = {**await discover(self._chain, self.program_id, self.filters(pair), self.derived_pools(pair))}
+            candidates = {**await discover(self.chain, self.program_id, self.filters(pair), self.derived_pools(pair))}
         states: list[StateT] = []
         refusals: list[VenueError] = []
         for address, account in candidates.items():
@@ -252,7 +288,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """All accounts that the prices depend on, read in one slot."""
         wanted = [*self.shared_accounts(), *(address for pool in pools for address in self.accounts_of(pool))]
         wanted = list(dict.fromkeys(wanted))
-        answer = await self._chain.accounts(wanted)
+        answer = await self.chain.accounts(wanted)
         return answer.slot, dict(zip(wanted, answer.found, strict=True))
 
     def _best(

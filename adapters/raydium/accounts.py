@@ -109,6 +109,15 @@ def read_config(address: str, account: Account | None, program: str) -> AmmConfi
         raise BadAnswer(f"the config {address}: {error}") from error
 
 
+def reserves(state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
+    """What is for sale of token 0 and token 1: the balances of the vaults without the fees in them (base units)."""
+    first, second = (
+        amount - state.protocol_fees[side] - state.fund_fees[side] - state.creator_fees[side]
+        for side, amount in enumerate(held)
+    )
+    return first, second
+
+
 def cpmm_pool(state: PoolState, config: AmmConfig, vault_0_amount: int, vault_1_amount: int) -> CpmmPool:
     """The pool as the curve prices it: its account, its config and the balances of its vaults (base units)."""
     return CpmmPool(

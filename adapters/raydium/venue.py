@@ -117,6 +117,14 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         bought = ceil_div(result.fee_in * (result.amount_out + result.fee_out), result.amount_in - result.fee_in)
         return result.fee_out + bought, request.mint_out
 
+    def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
+        """The vaults without the fees that are still in them."""
+        return layout.reserves(state, held)
+
+    def launched_at_ms(self, state: PoolState, now: ChainTime) -> int:
+        """The time at which the pool opens. The program stores the next second for a pool without one."""
+        return state.open_time * 1000
+
     def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
         """`swap_base_input` or `swap_base_output`, with the instructions around it."""
         return self._swap.swap_steps(self._program, pool, quote, payer)

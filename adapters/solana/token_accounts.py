@@ -4,7 +4,8 @@ The layouts are those of SPL Token's `state.rs`. Token-2022 appends extensions a
 for each extension its type and length (16 bits each) and its data. A mint is padded with zeros to 165 bytes first.
 """
 
-from struct import unpack_from
+from struct import Struct, unpack_from
+from typing import NamedTuple
 
 from dexexec.domain import base58
 from dexexec.domain.solana import Account
@@ -12,6 +13,8 @@ from dexexec.venue import BadAnswer, Unsupported
 from dexexec_adapters.solana.spl import ACCOUNT_SIZE, TOKEN, TOKEN_2022
 
 MINT_SIZE = 82
+_FEE_CONFIG = Struct("<72x16xH16xH")
+"""TransferFeeConfig: two authorities and the withheld amount, then twice an epoch, a most in base units and the bps."""
 
 # Kinds of extended accounts (byte 165).
 MINT_KIND = 1
@@ -20,6 +23,9 @@ ACCOUNT_KIND = 2
 # States of a token account (byte 108).
 INITIALIZED = 1
 FROZEN = 2
+
+TRANSFER_FEE = 1
+"""The extension TransferFeeConfig of a mint."""
 
 SUPPORTED_EXTENSIONS = frozenset({3, 10, 18, 19, 20, 21, 22, 23, 25})
 """Extensions of a mint that do not change what a transfer moves: the close authority, interest and scale for display,
@@ -36,6 +42,15 @@ UNSUPPORTED_NAMES = {
     26: "Pausable",
 }
 """Names of other extensions, for the error message. An extension that is in neither list is not supported."""
+
+
+class MintRules(NamedTuple):
+    """What a mint allows: the holders of its authorities (None: revoked), and the highest fee of a transfer, in bps."""
+
+    decimals: int
+    mint_authority: str | None
+    freeze_authority: str | None
+    transfer_fee_bps: int
 
 
 def read_amount(address: str, account: Account | None, *, program: str, mint: str, owner: str) -> int:
@@ -62,15 +77,45 @@ def check_mint(address: str, account: Account | None, *, program: str) -> None:
     Raises `Unsupported` with the name of an extension that prevents this, and `BadAnswer` for an account that is not a
     mint of the token program `program`.
     """
-    data = _of_program(address, account, program)
-    extended = len(data) > ACCOUNT_SIZE and program == TOKEN_2022 and data[ACCOUNT_SIZE] == MINT_KIND
-    if (len(data) != MINT_SIZE and not extended) or data[45] != 1:
-        raise BadAnswer(f"{address} is not a mint, or not initialized: {len(data)} bytes")
-    for kind in _extensions(address, data[ACCOUNT_SIZE + 1 :]):
+    for kind, _ in _extensions(address, _mint_data(address, account, program)[ACCOUNT_SIZE + 1 :]):
         # An allow-list: an extension that is added to the token program later must not pass unseen.
         if kind not in SUPPORTED_EXTENSIONS:
             name = UNSUPPORTED_NAMES.get(kind, f"number {kind}")
             raise Unsupported(f"the mint {address} has the Token-2022 extension {name}, which is not supported")
+
+
+def read_mint(address: str, account: Account | None, *, program: str) -> MintRules:
+    """The rules of a mint of the token program `program`. Raises `BadAnswer` for an account that is not one."""
+    data = _mint_data(address, account, program)
+    fees = [body for kind, body in _extensions(address, data[ACCOUNT_SIZE + 1 :]) if kind == TRANSFER_FEE]
+    return MintRules(
+        decimals=data[44],
+        mint_authority=_authority(data[:36]),
+        freeze_authority=_authority(data[46:82]),
+        transfer_fee_bps=max((_highest_fee(address, body) for body in fees), default=0),
+    )
+
+
+def _mint_data(address: str, account: Account | None, program: str) -> bytes:
+    data = _of_program(address, account, program)
+    extended = len(data) > ACCOUNT_SIZE and program == TOKEN_2022 and data[ACCOUNT_SIZE] == MINT_KIND
+    if (len(data) != MINT_SIZE and not extended) or data[45] != 1:
+        raise BadAnswer(f"{address} is not a mint, or not initialized: {len(data)} bytes")
+    return data
+
+
+def _authority(data: bytes) -> str | None:
+    """An optional address: 32 bits that are 0 for none, and the address."""
+    return base58.encode(data[4:36]) if int.from_bytes(data[:4], "little") else None
+
+
+def _highest_fee(address: str, config: bytes) -> int:
+    """The higher of the two fees of a TransferFeeConfig, in bps: that of past epochs, and the one that follows it."""
+    if len(config) != _FEE_CONFIG.size:
+        raise BadAnswer(f"the transfer fee of the mint {address} has {len(config)} bytes instead of {_FEE_CONFIG.size}")
+    # The newer fee may apply only from a later epoch on, but a swap may land in that epoch: so the higher one counts.
+    highest: int = max(_FEE_CONFIG.unpack(config))
+    return highest
 
 
 def _of_program(address: str, account: Account | None, program: str) -> bytes:
@@ -83,9 +128,9 @@ def _of_program(address: str, account: Account | None, program: str) -> bytes:
     return account.data
 
 
-def _extensions(address: str, data: bytes) -> list[int]:
-    """The types of a mint's extensions, in order. Type 0 marks the end."""
-    kinds = []
+def _extensions(address: str, data: bytes) -> list[tuple[int, bytes]]:
+    """The types and bodies of a mint's extensions, in order. Type 0 marks the end."""
+    extensions = []
     at = 0
     while at + 2 <= len(data):
         (kind,) = unpack_from("<H", data, at)
@@ -94,8 +139,9 @@ def _extensions(address: str, data: bytes) -> list[int]:
         if at + 4 > len(data):
             raise BadAnswer(f"the extensions of the mint {address} are cut off")
         (size,) = unpack_from("<H", data, at + 2)
-        at += 4 + size
-        if at > len(data):
+        body = data[at + 4 : at + 4 + size]
+        if len(body) != size:
             raise BadAnswer(f"the extensions of the mint {address} are cut off")
-        kinds.append(kind)
-    return kinds
+        extensions.append((kind, body))
+        at += 4 + size
+    return extensions

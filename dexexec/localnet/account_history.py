@@ -38,6 +38,10 @@ class AccountHistory(Generic[K, V]):
         """All keys that changed after `slot`, with their values at its end."""
         return {key: self.at(slot, key, None) for later in self._after(slot) for key in self._changed[later]}
 
+    def changed(self, first: int, last: int) -> set[K]:
+        """The keys that changed in the slots from `first` to `last`, as far back as is remembered."""
+        return {key for slot, keys in self._changed.items() if first <= slot <= last for key in keys}
+
     def forget(self, slot: int, keys: Iterable[K]) -> None:
         """Takes back records of the newest slot, whose change was not stored."""
         for key in keys:

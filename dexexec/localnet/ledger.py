@@ -247,6 +247,10 @@ class Ledger:
         found |= self._history.since(view.slot)
         return {address: account for address, account in found.items() if account and account.owner == program}
 
+    def changed(self, first: int, last: int) -> set[Pubkey]:
+        """The accounts that transactions changed in the slots from `first` to `last`. Finalized slots are forgotten."""
+        return self._history.changed(first, last)
+
     def rent_exempt(self, size: int) -> int:
         """Lamports that an account with `size` bytes of data must hold."""
         return self._runtime.rent_exempt(size)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dexexec.testing import quoting, settling
+from dexexec.testing import launching, quoting, settling
 from dexexec.testing.harness import Harness, NotApplicable, RuleBroken, describe
 
 
@@ -76,6 +76,7 @@ CHECKS: tuple[Check, ...] = tuple(
             quoting.deadline_is_obeyed,
             quoting.only_known_errors_escape,
             quoting.quotes_are_independent,
+            launching.reported_pools_are_true,
             settling.expired_quote_is_refused,
             settling.explain_never_raises,
             settling.fill_equals_quote,

@@ -113,7 +113,7 @@ def test_check_names_the_broken_rule_and_the_reason_and_fails() -> None:
     [broken] = [line for line in out.getvalue().splitlines() if "FAIL" in line]
     assert broken.split()[:2] == ["FAIL", "fill-equals-quote"]
     assert "quoted" in broken
-    assert "13 of 14 rules kept, 1 broken" in out.getvalue()
+    assert "14 of 15 rules kept, 1 broken" in out.getvalue()
 
 
 def test_check_of_an_unknown_adapter_names_the_known_ones() -> None:

@@ -1,13 +1,16 @@
 """Venues that each break one rule of the contract, and keep all the others. `BROKEN` maps each to its rule."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from dexexec.domain.launch import NewPool
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.swap import Blockhash, ProgramFailure
-from dexexec.venue import Capabilities, Network, Slippage, Unsigned, Unsupported, Venue, VenueError
+from dexexec.venue import Capabilities, Network, NoRoute, Slippage, Unsigned, Unsupported, Venue, VenueError
 from dexexec_adapters.mock.raydium import MockRaydium
 
 
@@ -200,6 +203,45 @@ class BuildsFromTheRequest(MockRaydium):
         return await super().build(replace(quote, min_out=least, max_in=most), payer, blockhash)
 
 
+class ReportsTokensAsFloats(MockRaydium):
+    name = "reports-tokens-as-floats"
+
+    def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
+        pools = super().watch_pools(pair)
+        return None if pools is None else self._in_floats(pools)
+
+    async def _in_floats(self, pools: AsyncGenerator[NewPool, None]) -> AsyncGenerator[NewPool, None]:
+        async with aclosing(pools):
+            async for pool in pools:
+                first, second = pool.tokens
+                yield replace(pool, tokens=(replace(first, reserve=first.reserve / 1.0), second))  # type: ignore[arg-type]
+
+
+class ReportsPoolsThatItDoesNotQuote(MockRaydium):
+    """Reports a pool for any pair, also for those that it has none of."""
+
+    name = "reports-pools-that-it-does-not-quote"
+
+    async def quote(self, request: SwapRequest, deadline: float) -> Quote:
+        if not {request.mint_in, request.mint_out} <= {token.mint for token in self.context.tokens}:
+            raise NoRoute("there is no pool")
+        return await super().quote(request, deadline)
+
+
+class KeepsItsPoolsToItself(MockRaydium):
+    name = "keeps-its-pools-to-itself"
+
+    def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
+        pools = super().watch_pools(pair)
+        return None if pools is None else self._nothing_of(pools)
+
+    async def _nothing_of(self, pools: AsyncGenerator[NewPool, None]) -> AsyncGenerator[NewPool, None]:
+        async with aclosing(pools):
+            async for pool in pools:
+                if not pool.address:
+                    yield pool
+
+
 BROKEN: dict[type[Venue[Any]], str] = {
     PromisesBothModes: "capabilities-are-true",
     HidesAMode: "capabilities-are-true",
@@ -217,6 +259,9 @@ BROKEN: dict[type[Venue[Any]], str] = {
     RemembersTheLastRequest: "quotes-are-independent",
     SharesItsNotes: "quotes-are-independent",
     BuildsFromOldQuotes: "expired-quote-is-refused",
+    ReportsTokensAsFloats: "reported-pools-are-true",
+    ReportsPoolsThatItDoesNotQuote: "reported-pools-are-true",
+    KeepsItsPoolsToItself: "reported-pools-are-true",
     TiresEarly: "expired-quote-is-refused",
     RoundsUp: "fill-equals-quote",
     FailsToExplain: "explain-never-raises",

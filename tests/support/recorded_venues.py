@@ -14,8 +14,20 @@ from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.raydium.venue import Raydium
+from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
-from tests.support.raydium_accounts import CONFIG_DATA, RecordedChain, address, patched, pool_accounts, pool_of
+from tests.support.raydium_accounts import (
+    CONFIG_DATA,
+    MINTS_AT,
+    PROGRAMS_AT,
+    RecordedChain,
+    address,
+    key,
+    mint_account,
+    patched,
+    pool_accounts,
+    pool_of,
+)
 
 OLD = pool_of((WSOL, USDC), 1, (373, 1))
 WITH_CREATOR = pool_of((WSOL, USDC), 1, (373, 1), (389, b"\x02\x01"))
@@ -25,6 +37,11 @@ def _cpmm(*pools: bytes, config: bytes = CONFIG_DATA) -> Callable[[], RecordedCh
     accounts: dict[str, Account] = {}
     for number, data in enumerate(pools, 1):
         accounts |= pool_accounts(address(number), data, config=config)
+        accounts |= {
+            key(data, mint): mint_account(key(data, program))
+            for mint, program in zip(MINTS_AT, PROGRAMS_AT, strict=True)
+        }
+    accounts[CLOCK] = at.clock_account()
     return lambda: RecordedChain(accounts)
 
 

@@ -51,7 +51,7 @@ def account_of(call: Call, address: Pubkey, view: Block, data_format: encoding.D
 def _program_accounts(call: Call) -> Any:
     options = call.options(1)
     view = call.view(options)
-    accounts = _matching(call, call.pubkey(0, "program"), view, options, _filters(options))
+    accounts = _matching(call, call.pubkey(0, "program"), view, options, read_filters(options))
     return with_context(view, accounts) if options.get("withContext") else accounts
 
 
@@ -96,7 +96,8 @@ def _matching(
     ]
 
 
-def _filters(options: Mapping[str, Any]) -> list[Filter]:
+def read_filters(options: Mapping[str, Any]) -> list[Filter]:
+    """The filters of a search or of a subscription. Raises `InvalidParamsError`."""
     filters = options.get("filters") or []
     if not isinstance(filters, list) or not all(isinstance(entry, dict) and len(entry) == 1 for entry in filters):
         raise InvalidParamsError("filters must be a list of objects with dataSize, memcmp or tokenAccountState")

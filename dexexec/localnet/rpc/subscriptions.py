@@ -1,4 +1,4 @@
-"""The subscriptions of one WebSocket: signatures that reach a commitment, and slots."""
+"""The subscriptions of one WebSocket: signatures that reach a commitment, changed accounts of a program, slots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from dexexec.localnet.blocks import Block, Commitment
 from dexexec.localnet.rpc.errors import INVALID_REQUEST, RpcError
+from dexexec.localnet.rpc.program_subscription import ProgramSubscription
 from dexexec.localnet.rpc.request import Call, Method, Node, read_commitment, with_context
 
 MAX_SUBSCRIPTIONS = 10_000
@@ -30,11 +31,14 @@ class Subscriptions:
         self._node = node
         self._send = send
         self._signatures: dict[int, SignatureSubscription] = {}
+        self._programs: dict[int, ProgramSubscription] = {}
         self._slots: set[int] = set()
         self._notified_tip = node.block(Commitment.PROCESSED)
         self.methods: dict[str, Method] = {
             "signatureSubscribe": self._subscribe_signature,
             "signatureUnsubscribe": self._unsubscribe,
+            "programSubscribe": self._subscribe_program,
+            "programUnsubscribe": self._unsubscribe,
             "slotSubscribe": self._subscribe_slot,
             "slotUnsubscribe": self._unsubscribe,
         }
@@ -50,6 +54,12 @@ class Subscriptions:
         self._signatures[number] = subscription
         return number
 
+    def _subscribe_program(self, call: Call) -> int:
+        subscription = ProgramSubscription.of(call)
+        number = self._number()
+        self._programs[number] = subscription
+        return number
+
     def _subscribe_slot(self, _: Call) -> int:
         number = self._number()
         self._slots.add(number)
@@ -57,20 +67,24 @@ class Subscriptions:
 
     def _unsubscribe(self, call: Call) -> bool:
         number = call.integer(0, "subscription")
-        if number not in self._signatures and number not in self._slots:
+        if number not in {*self._signatures, *self._programs, *self._slots}:
             raise RpcError(INVALID_REQUEST, "Invalid subscription id.")
         self._signatures.pop(number, None)
+        self._programs.pop(number, None)
         self._slots.discard(number)
         return True
 
     def _number(self) -> int:
-        if len(self._signatures) + len(self._slots) >= MAX_SUBSCRIPTIONS:
+        if len(self._signatures) + len(self._programs) + len(self._slots) >= MAX_SUBSCRIPTIONS:
             raise RpcError(INVALID_REQUEST, f"Too many subscriptions; max {MAX_SUBSCRIPTIONS}")
         return next(_ids)
 
     def on_change(self, landed: bytes | None) -> None:
         """Called by the ledger: a transaction landed, or (None) the chain has a new tip or a fork."""
         self._notify_signatures(landed)
+        for number, subscription in list(self._programs.items()):
+            for result in subscription.changes(self._node):
+                self._notify("program", number, result)
         tip = self._node.block(Commitment.PROCESSED)
         if landed is None and tip != self._notified_tip:
             self._notify_slot(tip)

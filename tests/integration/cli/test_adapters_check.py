@@ -12,14 +12,16 @@ from solders.pubkey import Pubkey
 from dexexec.cli.adapter_report import check_adapter
 from dexexec.config.settings import Settings
 from dexexec.domain.solana import Account
+from dexexec.domain.token import USDC
 from dexexec.errors import StartupError
 from dexexec.testing.contract import CHECKS
 from dexexec_adapters.solana.chain_clock import CLOCK
+from dexexec_adapters.solana.spl import TOKEN
 from tests.support import meteora_accounts as at
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.scripted_node import scripted_node
 from tests.support.meteora_accounts import chain_of
-from tests.support.raydium_accounts import address, pool_accounts
+from tests.support.raydium_accounts import address, mint_account, pool_accounts
 from tests.support.recorded_venues import OLD
 
 LOADER = "BPFLoaderUpgradeab1e11111111111111111111111"
@@ -28,7 +30,7 @@ PROGRAMS = {
     "meteora": "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
 }
 POOLS: dict[str, Mapping[str, Account]] = {
-    "raydium": pool_accounts(address(1), OLD),
+    "raydium": {**pool_accounts(address(1), OLD), USDC: mint_account(TOKEN)},
     "meteora": {place: one for place, one in chain_of(at.pool_of()).held.items() if place != CLOCK},
 }
 

@@ -94,7 +94,7 @@ class SettlementSetup:
         """The signer of the venue's vaults."""
         vaults = self.venue._vaults
         assert vaults is not None
-        return vaults.pool(self.venue.market.pair(SELL_SOL)).address
+        return vaults.pool(self.venue.market.pair((SELL_SOL.mint_in, SELL_SOL.mint_out))).address
 
     # Settling
 

@@ -63,3 +63,14 @@ def test_a_change_that_was_not_kept_can_be_forgotten() -> None:
     history.forget(2, ["a"])
     assert history.since(0) == {"a": 5}
     assert history.since(1) == {}
+
+
+@given(CHANGES, st.integers(0, 12), st.integers(0, 12))
+def test_changes_of_slots_are_those_keys_that_were_recorded(
+    changes: list[list[tuple[str, int | None]]], first: int, last: int
+) -> None:
+    history, _ = run(changes)
+    recorded = {key for made in changes[first : last + 1] for key, _ in made}
+    assert history.changed(first, last) == recorded
+    history.forget_before(first)
+    assert history.changed(0, last) == {key for made in changes[first + 1 : last + 1] for key, _ in made}

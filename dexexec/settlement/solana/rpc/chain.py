@@ -17,10 +17,12 @@ from dexexec.settlement.solana.rpc.node_errors import NodeRefusedError, NodeUnav
 from dexexec.settlement.solana.rpc.node_pool import NodePool, NodePoolOptions
 from dexexec.settlement.solana.rpc.node_reports import NodeListener
 from dexexec.settlement.solana.rpc.node_urls import node_names
+from dexexec.settlement.solana.rpc.program_subscriptions import ProgramSubscriptions
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
 from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotifications
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
-from dexexec.venue import BadAnswer
+from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket
+from dexexec.venue import BadAnswer, ProgramWatch
 
 T = TypeVar("T")
 
@@ -50,15 +52,20 @@ class RpcChain:
         self._nodes = NodePool(nodes, clock, listener, self._options, budget)
         self._statuses = SignatureStatuses(self._nodes)
         self._notifications = SignatureNotifications(lambda: self._nodes.order, clock, listener, self._options.timeout)
+        self._programs = ProgramSubscriptions(clock)
+        self._program_socket = SubscriptionSocket(
+            self._programs, lambda: self._nodes.order, clock, listener, self._options.timeout
+        )
         self._account_batcher = AccountBatcher(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
 
     async def run(self) -> None:
-        """Sends batched requests and keeps the WebSocket, until cancelled."""
+        """Sends batched requests and keeps the WebSockets, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._statuses.run())
             group.create_task(self._blockhashes.run())
             group.create_task(self._notifications.run())
+            group.create_task(self._program_socket.run())
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -88,6 +95,10 @@ class RpcChain:
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""
         return await _as_venue_error(self._nodes.call(methods.program_accounts(program, filters)))
+
+    def watch_program(self, program: str, filters: Sequence[AccountFilters]) -> ProgramWatch:
+        """As `ProgramWatchingChain`, over a WebSocket."""
+        return self._programs.watch(program, filters)
 
     async def token_accounts(self, owner: str) -> list[TokenBalance]:
         """The confirmed token balances of `owner`, of both token programs, sorted by mint. Raises `VenueError`."""

@@ -119,11 +119,16 @@ def accounts(addresses: Sequence[str]) -> MethodCall[Accounts]:
 
 def program_accounts(program: str, filters: AccountFilters) -> MethodCall[ProgramAccounts]:
     """The accounts of a program that match the filters."""
-    matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
-    rpc_filters = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
-    params = [program, {"encoding": "base64", "withContext": True, "filters": rpc_filters, **CONFIRMED}]
+    params = [program, {**program_search(filters), "withContext": True}]
     decode = partial(decode_accounts.read_program_accounts, program=program, filters=filters)
     return MethodCall(method="getProgramAccounts", params=params, decode=decode)
+
+
+def program_search(filters: AccountFilters) -> dict[str, object]:
+    """The options that a search for a program's accounts, and a subscription to them, have in common."""
+    matches = ({"offset": offset, "bytes": base58.encode(wanted)} for offset, wanted in filters.matches)
+    rpc_filters = [{"dataSize": filters.size}, *({"memcmp": match} for match in matches)]
+    return {"encoding": "base64", "filters": rpc_filters, **CONFIRMED}
 
 
 def token_balances(owner: str, program: str) -> MethodCall[list[TokenBalance]]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from dexexec.settlement.solana.rpc.genesis_check import WrongChainError
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_errors import NodeBehindError, NodeRateLimitedError, NodeUnavailableError
-from dexexec.settlement.solana.rpc.signature_notifications import WebSocketListener
+from dexexec.settlement.solana.rpc.subscription_socket import WebSocketListener
 
 
 class NodeListener(WebSocketListener, Protocol):

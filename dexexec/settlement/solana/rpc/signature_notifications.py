@@ -4,40 +4,13 @@ Settlement waits here between two status lookups of a sent swap. One connection 
 connection, or without a subscription, the wait ends after the same pauses as on a chain without notifications.
 """
 
-import asyncio
 from collections.abc import Callable
-from typing import Protocol
-
-from tornado.httpclient import HTTPError
-from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketError
 
 from dexexec.clock import Clock
+from dexexec.settlement.solana.rpc.event_wait import wait_for_event
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.signature_subscriptions import SignatureSubscriptions
-from dexexec.settlement.solana.rpc.websocket import RpcWebSocket, websocket_urls
-
-FIRST_RECONNECT_SECONDS = 0.5
-LONGEST_RECONNECT_SECONDS = 30.0
-_CONNECTION_ERRORS = (
-    OSError,
-    TimeoutError,
-    HTTPError,
-    StreamClosedError,
-    WebSocketClosedError,
-    WebSocketError,
-    ValueError,
-)
-
-
-class WebSocketListener(Protocol):
-    """Receives changes of the connection, each one once."""
-
-    def node_websocket_failed(self, node: str, why: str) -> None:
-        """There is no connection: statuses are polled instead."""
-
-    def node_websocket_recovered(self, node: str) -> None:
-        """There is a connection again."""
+from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket, WebSocketListener
 
 
 class SignatureNotifications:
@@ -49,12 +22,9 @@ class SignatureNotifications:
     def __init__(
         self, nodes: Callable[[], list[Node]], clock: Clock, listener: WebSocketListener, timeout: float
     ) -> None:
-        self._nodes = nodes
         self._clock = clock
-        self._listener = listener
-        self._timeout = timeout
         self._subscriptions = SignatureSubscriptions(clock)
-        self._failure_reported = False
+        self._socket = SubscriptionSocket(self._subscriptions, nodes, clock, listener, timeout)
 
     async def wait(self, signature: str, seconds: float) -> None:
         """Returns when something may have happened to `signature`, at the latest after `seconds`."""
@@ -63,7 +33,7 @@ class SignatureNotifications:
         pause = seconds if watched.subscription is not None else min(seconds, watched.poll_pauses.next())
         watched.waiting_tasks += 1
         try:
-            await self._wait_for(watched.wake_up, pause)
+            await wait_for_event(watched.wake_up, pause, self._clock)
         finally:
             watched.waiting_tasks -= 1
             watched.last_used = self._clock.monotonic()
@@ -71,65 +41,4 @@ class SignatureNotifications:
 
     async def run(self) -> None:
         """Keeps a connection while any signature is watched, until cancelled."""
-        pause = FIRST_RECONNECT_SECONDS
-        attempts = 0
-        while True:
-            await self._subscriptions.any_watched.wait()
-            nodes = self._nodes()
-            # The preferred node first; each failed attempt moves on to the next node.
-            node = nodes[attempts % len(nodes)]
-            why = "broke off"
-            try:
-                socket = await self._connect(node)
-            except _CONNECTION_ERRORS as error:
-                why = f"cannot be opened ({node.clean(error)})"
-            else:
-                self._report(node, failure=None)
-                # A connection that is accepted and closed without a word does not reset the pauses.
-                if await self._serve(socket):
-                    pause = FIRST_RECONNECT_SECONDS
-                    attempts = 0
-            self._subscriptions.drop_idle()
-            if self._subscriptions.any_watched.is_set():
-                self._report(node, failure=why)
-                attempts += 1
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, LONGEST_RECONNECT_SECONDS)
-
-    async def _connect(self, node: Node) -> RpcWebSocket:
-        *first, last = websocket_urls(node.url)
-        for url in first:
-            try:
-                return await RpcWebSocket.open(url, node.headers, self._timeout)
-            except _CONNECTION_ERRORS:
-                continue
-        return await RpcWebSocket.open(last, node.headers, self._timeout)
-
-    async def _serve(self, socket: RpcWebSocket) -> bool:
-        """Handles messages until the connection is lost. Whether there were any."""
-        any_received = False
-        try:
-            self._subscriptions.connected(socket)
-            while (message := await socket.receive()) is not None:
-                any_received = True
-                self._subscriptions.receive(message)
-        finally:
-            self._subscriptions.disconnected()
-        return any_received
-
-    def _report(self, node: Node, *, failure: str | None) -> None:
-        """Reports a change: reconnecting again and again is one failure."""
-        if failure is not None and not self._failure_reported:
-            self._listener.node_websocket_failed(node.name, failure)
-        elif failure is None and self._failure_reported:
-            self._listener.node_websocket_recovered(node.name)
-        self._failure_reported = failure is not None
-
-    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
-        """Waits for `event`, at most for `seconds` of the clock, which tests control."""
-        tasks = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
+        await self._socket.run()

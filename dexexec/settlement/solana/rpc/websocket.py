@@ -1,4 +1,4 @@
-"""The WebSocket of a node: its addresses, its messages (`signatureSubscribe` over JSON-RPC), and an open connection.
+"""The WebSocket of a node: its addresses, its messages (subscriptions over JSON-RPC), and an open connection.
 
 The address is that of the node with another scheme. It may hold keys and is never shown.
 """
@@ -15,7 +15,9 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from dexexec.concurrency.cancellation import ignore_exception
-from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS, read_u64
+from dexexec.domain.solana import AccountFilters
+from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS, read_address, read_u64
+from dexexec.settlement.solana.rpc.methods import program_search
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 PING_SECONDS = 20.0
@@ -37,9 +39,29 @@ class Notification:
     subscription: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccountNotification:
+    """An account of a program changed. Only its address is read: what it holds is read again, from the chain."""
+
+    subscription: int
+    address: str
+
+
 def subscribe_message(request: int, signature: str) -> str:
     """Requests a notification once `signature` is confirmed."""
     return _call(request, "signatureSubscribe", [signature, {"commitment": "confirmed"}])
+
+
+def subscribe_program_message(request: int, program: str, filters: AccountFilters) -> str:
+    """Requests notifications of the accounts of `program` that match, whenever a change of them is confirmed."""
+    # Without data: a busy program would send far more bytes than the addresses that are needed.
+    options = {**program_search(filters), "dataSlice": {"offset": 0, "length": 0}}
+    return _call(request, "programSubscribe", [program, options])
+
+
+def unsubscribe_program_message(request: int, subscription: int) -> str:
+    """Ends a subscription of a program."""
+    return _call(request, "programUnsubscribe", [subscription])
 
 
 def unsubscribe_message(request: int, subscription: int) -> str:
@@ -47,12 +69,17 @@ def unsubscribe_message(request: int, subscription: int) -> str:
     return _call(request, "signatureUnsubscribe", [subscription])
 
 
-def read_message(message: str | bytes) -> SubscriptionReply | Notification | None:
+def read_message(message: str | bytes) -> SubscriptionReply | Notification | AccountNotification | None:
     """Decodes a message from a node. None: it matters to no subscription, or is not readable."""
     try:
         match json.loads(message):
             case {"method": "signatureNotification", "params": {"subscription": subscription}}:
                 return Notification(read_u64(subscription))
+            case {
+                "method": "programNotification",
+                "params": {"subscription": subscription, "result": {"value": {"pubkey": address}}},
+            }:
+                return AccountNotification(read_u64(subscription), read_address(address))
             case {"id": _, "result": bool()}:
                 return None  # the reply to an unsubscription
             case {"id": request, "result": subscription}:

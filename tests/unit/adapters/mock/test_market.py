@@ -30,7 +30,7 @@ BONK, WIF = (Token(base58.encode(bytes([n]) * 32), symbol, n) for n, symbol in (
 COARSE, FINE = (Token(base58.encode(bytes([30 + n]) * 32), f"T{n}", n) for n in (0, 18))
 TOKENS = Tokens((*KNOWN, BONK, WIF, COARSE, FINE))
 SOL_USDC = Pair(*KNOWN)
-QUIET = MockOptions(latency_ms=0, landing_ms=0, slippage_ppm=0, drift_ppm=0, offset_ppm=0)
+QUIET = MockOptions(latency_ms=0, landing_ms=0, slippage_ppm=0, drift_ppm=0, offset_ppm=0, launches=0)
 SOL = 10**9
 VENUES: tuple[type[MockVenue[Any]], ...] = (MockRaydium, MockMeteora)
 
@@ -68,7 +68,7 @@ def test_a_path_stays_within_its_amplitude_and_moves_in_small_steps(key: str, st
 def test_two_processes_with_one_seed_see_one_price_and_with_another_seed_another() -> None:
     steps = range(1_700_000_000, 1_700_000_400, 40)
     one, twin, other = (
-        [Market(seed, "v", TOKENS, 20_000, 1_000).price(SOL_USDC, step) for step in steps] for seed in (1, 1, 2)
+        [Market(seed, "v", TOKENS.get, 20_000, 1_000).price(SOL_USDC, step) for step in steps] for seed in (1, 1, 2)
     )
     assert one == twin
     assert one != other
@@ -76,7 +76,7 @@ def test_two_processes_with_one_seed_see_one_price_and_with_another_seed_another
 
 
 def test_prices_wander_within_drift_and_venues_differ_by_no_more_than_the_offset() -> None:
-    here, there = (Market(7, name, TOKENS, 20_000, 1_000) for name in ("a", "b"))
+    here, there = (Market(7, name, TOKENS.get, 20_000, 1_000) for name in ("a", "b"))
     gaps = []
     for step in range(1_700_000_000, 1_700_040_000, 37):
         first = here.price(SOL_USDC, step)
@@ -90,7 +90,7 @@ def test_prices_wander_within_drift_and_venues_differ_by_no_more_than_the_offset
 
 
 def test_usdc_is_constant_and_the_other_token_moves() -> None:
-    market = Market(7, "v", TOKENS, 20_000, 0)
+    market = Market(7, "v", TOKENS.get, 20_000, 0)
     for step in range(1_700_000_000, 1_700_010_000, 997):
         price = market.price(SOL_USDC, step)
         moved = path_value(f"7:{WSOL}", step, ((3_600, 60), (300, 30), (20, 10)))
@@ -98,7 +98,7 @@ def test_usdc_is_constant_and_the_other_token_moves() -> None:
 
 
 def test_with_the_knobs_at_zero_the_price_is_the_reference() -> None:
-    price = Market(1, "v", TOKENS, 0, 0).price(SOL_USDC, 1_700_000_000)
+    price = Market(1, "v", TOKENS.get, 0, 0).price(SOL_USDC, 1_700_000_000)
     assert price.numerator * SOL == 150 * 10**6 * price.denominator
 
 

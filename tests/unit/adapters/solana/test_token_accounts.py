@@ -12,7 +12,7 @@ from solders.token.state import Mint, TokenAccount, TokenAccountState
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer, Unsupported
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
-from dexexec_adapters.solana.token_accounts import check_mint, read_amount
+from dexexec_adapters.solana.token_accounts import MintRules, check_mint, read_amount, read_mint
 from tests.support.raydium_accounts import address, mint_account, patched, token_account
 
 AT = address(1)
@@ -92,6 +92,24 @@ def test_a_mint_that_moves_other_amounts_or_may_not_move_at_all_is_refused_by_it
             check_mint(MINT, mint_account(TOKEN_2022, *before, (kind, bytes(8))), program=TOKEN_2022)
 
 
+def test_the_rules_of_a_mint_as_solana_writes_it_are_read() -> None:
+    authority = Pubkey.from_string(OWNER)
+    for mint_authority, freeze_authority in ((authority, None), (None, authority), (None, None)):
+        data = bytes(Mint(mint_authority, 10**15, 9, True, freeze_authority))
+        rules = read_mint(MINT, Account(TOKEN, 1, data), program=TOKEN)
+        assert rules == MintRules(9, OWNER if mint_authority else None, OWNER if freeze_authority else None, 0)
+
+
+def test_the_higher_of_a_mints_transfer_fees_counts() -> None:
+    """The newer one may apply from a later epoch on."""
+    for older, newer in ((250, 30), (0, 500)):
+        fees = b"".join(bytes(16) + bps.to_bytes(2, "little") for bps in (older, newer))
+        account = mint_account(TOKEN_2022, (18, bytes(64)), (1, bytes(72) + fees))
+        assert read_mint(MINT, account, program=TOKEN_2022).transfer_fee_bps == max(older, newer)
+    with pytest.raises(BadAnswer, match="has 8 bytes instead of 108"):
+        read_mint(MINT, mint_account(TOKEN_2022, (1, bytes(8))), program=TOKEN_2022)
+
+
 METADATA = mint_account(TOKEN_2022, (18, bytes(64)))
 
 
@@ -110,8 +128,9 @@ METADATA = mint_account(TOKEN_2022, (18, bytes(64)))
     ],
 )
 def test_an_invalid_mint_is_a_bad_answer_with_the_reason(account: Account | None, problem: str) -> None:
-    with pytest.raises(BadAnswer, match=problem):
-        check_mint(MINT, account, program=TOKEN_2022)
+    for read in (check_mint, read_mint):
+        with pytest.raises(BadAnswer, match=problem):
+            read(MINT, account, program=TOKEN_2022)
 
 
 def anything_like(data: bytes) -> st.SearchStrategy[bytes]:
@@ -130,3 +149,5 @@ def test_any_bytes_of_a_vault_are_read_or_refused(data: bytes, program: str) -> 
 def test_any_bytes_of_a_mint_pass_or_are_refused(data: bytes, program: str) -> None:
     with suppress(BadAnswer, Unsupported):
         check_mint(MINT, Account(program, 1, data), program=program)
+    with suppress(BadAnswer):
+        assert 0 <= read_mint(MINT, Account(program, 1, data), program=program).decimals <= 255

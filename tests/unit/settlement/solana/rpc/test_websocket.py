@@ -6,12 +6,17 @@ from typing import Any
 import httpx2
 import pytest
 
+from dexexec.domain.solana import AccountFilters
+from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.rpc.websocket import (
+    AccountNotification,
     Notification,
     SubscriptionReply,
     read_message,
     subscribe_message,
+    subscribe_program_message,
     unsubscribe_message,
+    unsubscribe_program_message,
     websocket_urls,
 )
 
@@ -41,6 +46,24 @@ def test_a_signature_is_subscribed_at_confirmed() -> None:
     assert json.loads(unsubscribe_message(8, 5))["params"] == [5]
 
 
+def test_a_program_is_subscribed_at_confirmed_with_its_filters_and_without_data() -> None:
+    assert json.loads(subscribe_program_message(7, "program", AccountFilters(637, ((8, b"\0\1"),)))) == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "method": "programSubscribe",
+        "params": [
+            "program",
+            {
+                "commitment": "confirmed",
+                "encoding": "base64",
+                "filters": [{"dataSize": 637}, {"memcmp": {"offset": 8, "bytes": "12"}}],
+                "dataSlice": {"offset": 0, "length": 0},
+            },
+        ],
+    }
+    assert json.loads(unsubscribe_program_message(8, 5))["params"] == [5]
+
+
 @pytest.mark.parametrize(
     ("message", "read"),
     [
@@ -55,6 +78,19 @@ def test_a_signature_is_subscribed_at_confirmed() -> None:
             },
             Notification(24006),
         ),
+        (
+            {
+                "jsonrpc": "2.0",
+                "method": "programNotification",
+                "params": {
+                    "result": {"context": {"slot": 5}, "value": {"pubkey": WSOL, "account": {"data": ["", "base64"]}}},
+                    "subscription": 7,
+                },
+            },
+            AccountNotification(7, WSOL),
+        ),
+        ({"method": "programNotification", "params": {"result": {"value": {"pubkey": "?"}}, "subscription": 7}}, None),
+        ({"method": "programNotification", "params": {"result": None, "subscription": 7}}, None),
         ({"method": "signatureNotification", "params": {"subscription": "7"}}, None),
         ({"method": "signatureNotification", "params": []}, None),
         ({"method": "slotNotification", "params": {"subscription": 7}}, None),
