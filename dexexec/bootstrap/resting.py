@@ -1,13 +1,36 @@
 """Assembles the loops that look after resting orders."""
 
+from collections.abc import Iterable
+
+from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.shared import Shared
 from dexexec.resting.leader import Duty, Leader
+from dexexec.resting.oracle import Oracle
+from dexexec.resting.quotes import OracleQuotes
+from dexexec.resting.reference_check import NoReference
 from dexexec.resting.wakes import Wakes
 from dexexec.store import Store
+from dexexec.venue import AnyVenue
 
 
-def make_leader(shared: Shared, store: Store) -> Leader:
-    """The leader's duties of a worker process. `store` announces what they write."""
-    duties: list[Duty] = [Wakes(store, shared.queue)]
+def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Leader:
+    """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle."""
+    duties: list[Duty] = [Wakes(store, shared.queue), _make_oracle(shared, store, venues)]
     interval = shared.settings.oracle_interval_ms / 1000
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
+
+
+def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Oracle:
+    # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
+    # that orders go by.
+    router = make_router(venues, shared.settings, shared.clock, shared.observer)
+    return Oracle(
+        store,
+        shared.queue,
+        OracleQuotes(router, shared.clock),
+        NoReference(),
+        tokens=shared.settings.token_list(),
+        max_price_impact_bps=shared.settings.max_price_impact_bps,
+        clock=shared.clock,
+        observer=shared.observer,
+    )

@@ -197,7 +197,7 @@ def _assemble(
         observer=observer,
         permission=permission,
         trouble=reachability.trouble,
-        session_loops=[make_leader(shared, store).run],
+        session_loops=[make_leader(shared, store, venues.values()).run],
         failpoints=failpoints,
     )
     sweeper = Sweeper(

@@ -19,6 +19,7 @@ class WaitsFor(StrEnum):
     FINALITY = "finality"  # the chain can still take its swap back
     NETWORK = "network"  # its transaction belongs to a chain that is not configured here
     PRICE = "price"  # it rests until its price is reached
+    REFERENCE = "reference"  # its price is reached, and the reference price does not agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ def _awaited_price(order: NewOrder | Order) -> str:
     if terms.trigger_price is not None and not triggered:
         side = "more" if terms.trigger_when is TriggerWhen.ABOVE else "less"
         return f"a price of {terms.trigger_price:f} or {side}"
+    if terms.trail_bps is not None and not triggered:
+        return f"a price {terms.trail_bps} bps worse than the best one since it was accepted"
     # A buy spends the input mint, so more of the output mint is better for it; for a sell the price is what it pays.
     side = "more" if order.side is Side.BUY else "less"
     return f"a price of {terms.limit_price:f} or {side}" if terms.limit_price is not None else "its price"

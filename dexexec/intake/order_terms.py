@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from dexexec.domain.amount import AmountError, read_amount
+from dexexec.domain.quote import BPS
 from dexexec.domain.terms import ONCE, OrderType, Terms, TimeInForce, TriggerWhen
 from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT
@@ -18,7 +19,8 @@ LONGEST_REST = timedelta(days=3650)
 """How far away `expiresAt` may be. Without one an order rests until it is filled or cancelled."""
 
 TRIGGER_FIELDS = ("triggerPrice", "triggerWhen")
-TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS)
+TRAIL = "trailBps"
+TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL)
 _TYPES = {one.value: one for one in OrderType if one in (OrderType.MARKET, OrderType.LIMIT)}
 _TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
 _SIDES_OF_TRIGGER = {one.value: one for one in TriggerWhen}
@@ -56,6 +58,7 @@ def read_terms(fields: OrderFields, order_type: OrderType | None, now_ms: int) -
         expires_at=_expiry(fields, now_ms),
         trigger_price=trigger_price,
         trigger_when=trigger_when,
+        trail_bps=_trail_bps(fields),
     )
     _check_fit(fields, order_type, terms)
     return terms
@@ -72,6 +75,16 @@ def _trigger(fields: OrderFields) -> tuple[Decimal | None, TriggerWhen | None]:
         expected = '"above" or "below"' if missing == "triggerWhen" else 'a price such as "151.25"'
         fields.wrong(missing, f"is missing beside {present[0]}", expected)
     return price, when
+
+
+def _trail_bps(fields: OrderFields) -> int | None:
+    """How far a trailing stop is from the best price. At 100 % it would never be reached."""
+    if TRAIL not in fields.given:
+        return None
+    for name in TRIGGER_FIELDS:
+        if name in fields.given:
+            fields.wrong(name, f"is given beside {TRAIL}", "a trailing stop or a fixed trigger, not both")
+    return fields.integer(TRAIL, 1, BPS - 1, 1)
 
 
 def _time_in_force(fields: OrderFields) -> TimeInForce | None:

@@ -112,6 +112,14 @@ class Observer:
         """A bug interrupted something that the leader does for resting orders. The next turn repeats it."""
         self.log.error("looking after resting orders failed", duty=name, exc_info=error)
 
+    def order_unwatchable(self, order_id: UUID, why: str) -> None:
+        """A resting order cannot be watched, so it is not triggered."""
+        self.log.error("a resting order cannot be watched", order=str(order_id), why=why)
+
+    def reference_misbehaved(self, reference: str, error: BaseException) -> None:
+        """A reference price raised an undocumented error or is invalid. It counts as not agreeing."""
+        self.log.error("reference price misbehaved", reference=reference, exc_info=error)
+
     def order_release_failed(self, order_id: UUID, error: BaseException) -> None:
         """A bug prevented the release of an order. The worker registers again, which frees the order."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)

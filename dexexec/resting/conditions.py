@@ -1,8 +1,8 @@
 """When a resting order fires: its rate as a key to sort by, and the exact amount that decides.
 
-A rate is base units received per base unit spent, as an exact fraction: higher is better for the order, whatever its
-side. For a swap that fixes one amount, "the rate is at least x" says how much the other amount must be, so the decision
-compares integers.
+A rate is base units received per base unit spent, as an exact fraction: higher is better for the order, on both sides.
+For a swap that fixes one amount, "the rate is at least x" means an amount of the other token, so the decision compares
+integers.
 """
 
 import math
@@ -13,15 +13,18 @@ from enum import Enum
 from fractions import Fraction
 from uuid import UUID
 
-from dexexec.domain.order import U64_MAX
+from dexexec.domain.order import U64_MAX, Side
 from dexexec.domain.quote import BPS, Mode, Quote
+from dexexec.domain.rate import price_at, shown
 from dexexec.domain.token import WSOL
 from dexexec.venues.router import Routing, net_amount
 
 KEY_BITS = 128
 """Bits of a key behind the binary point. The lowest rate between two tokens, about 2^-64, keeps 64 of them."""
+ANY_RATE = Fraction(1, 2**KEY_BITS)
+"""Below every rate between two tokens."""
 NO_LIMIT_PPM = 1_000_000
-"""A limit of 100 % for the price impact is none."""
+"""A limit of 100 % for the price impact is no limit."""
 ROUNDING = 4
 """Base units by which rounding may make an amount worse, at most: of the fee, of the other amount, and of each once
 more where a venue takes two steps."""
@@ -43,25 +46,44 @@ class Market:
     mode: Mode
 
 
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """How a rate is a price of the pair: by the order's side, and the decimals of the pair's mints."""
+
+    side: Side
+    input_decimals: int
+    output_decimals: int
+
+    def price(self, rate: Fraction) -> str:
+        """The price of a rate, as people read it."""
+        return shown(
+            price_at(rate, self.side, input_decimals=self.input_decimals, output_decimals=self.output_decimals)
+        )
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
-class RestingOrder:
+class WatchedOrder:
     """What the oracle keeps of an order. There may be 100,000 of them, so it is small.
 
-    `amount` is the amount that `market` fixes, `impact_ppm` how far the swap may move a price, `quiet_until` the Unix
-    time (ms) before which it is not triggered. `rate` is where it fires; `key` the same as an integer to sort by, and
-    `other` as the amount that the mode leaves open. A trailing stop (`trail_bps`) has its high-water mark in `best`,
+    `version` is the one that was read: a trigger counts for no other. `amount` is the amount that `market` fixes,
+    `impact_ppm` how far the swap may move a price, `quiet_until` the Unix time (ms) before which it is not triggered.
+    `rate` is where it fires; `key` the same as an integer to sort by, and `other` as the amount that the mode leaves
+    open. `stop`: once reached, it is reached for good. A trailing stop (`trail_bps`) has its high-water mark in `best`,
     as such an amount too: most received, or least paid; None before the first quote. `disagreed`: an event of this
-    episode says that the reference price does not agree.
+    episode reports that the reference price does not agree.
     """
 
     id: UUID
+    version: int
     created_at: datetime
     market: Market
+    direction: Direction
     amount: int
     impact_ppm: int
     fires: Fires
     key: int = 0
     other: int = 0
+    stop: bool = False
     trail_bps: int = 0
     best: int | None = None
     quiet_until: int = 0

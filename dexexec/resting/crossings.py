@@ -7,17 +7,17 @@ whose orders it could reach gets a quote at its own edge. What is found is a can
 from collections.abc import Sequence
 
 from dexexec.domain.quote import Quote
-from dexexec.resting.conditions import Fires, RestingOrder, highest_rate, key_of, lowest_rate
+from dexexec.resting.conditions import Fires, WatchedOrder, highest_rate, key_of, lowest_rate
 from dexexec.resting.quotes import OracleQuotes, is_refused
 from dexexec.resting.watches import Band, Group
 
 
-async def find_crossed(group: Group, quotes: OracleQuotes) -> list[RestingOrder]:
+async def find_crossed(group: Group, quotes: OracleQuotes) -> list[WatchedOrder]:
     """The orders that a quote for their own size may trigger now, or whose high-water mark it may raise."""
     bands = group.bands()
     edge = await _edge_quotes(group, bands[0], quotes)
     bound = _bound(group, edge, bands) if edge else None
-    found: list[RestingOrder] = []
+    found: list[WatchedOrder] = []
     for band in bands:
         # Without a quote at the group's edge nothing is known of the other bands.
         if bound is not None and not band.book.crosses(bound):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from dexexec.resting.conditions import Fires, RestingOrder
+from dexexec.resting.conditions import Fires, WatchedOrder
 
-Entry = tuple[int, datetime, int, RestingOrder]
+Entry = tuple[int, datetime, int, WatchedOrder]
 """Sorted by rate, creation and id. The id is unique, so two orders are never compared."""
 
 BUCKET = 512
@@ -31,7 +31,7 @@ class PriceBook:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, order: RestingOrder, key: int) -> None:
+    def add(self, order: WatchedOrder, key: int) -> None:
         """Add an order that is not in the book."""
         entry = (self._sign * key, order.created_at, order.id.int, order)
         self._entries[order.id] = entry
@@ -65,7 +65,7 @@ class PriceBook:
         """Whether a rate with this key reaches any order."""
         return bool(self._buckets) and self._buckets[0][0][0] <= self._sign * key
 
-    def crossed(self, key: int) -> Iterator[RestingOrder]:
+    def crossed(self, key: int) -> Iterator[WatchedOrder]:
         """The orders that a rate with this key reaches, by price and time. Do not change the book meanwhile."""
         for bucket in self._buckets:
             for entry in bucket:
@@ -73,6 +73,6 @@ class PriceBook:
                     return
                 yield entry[3]
 
-    def orders(self) -> Iterator[RestingOrder]:
+    def orders(self) -> Iterator[WatchedOrder]:
         """All orders, in order of price and time."""
         return (entry[3] for bucket in self._buckets for entry in bucket)

@@ -8,7 +8,7 @@ enough to trigger an order: a quote for its own size decides.
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-from dexexec.resting.conditions import Fires, Market, RestingOrder, key_of, rate_of
+from dexexec.resting.conditions import Fires, Market, WatchedOrder, key_of, rate_of
 from dexexec.resting.price_book import PriceBook
 
 UNMARKED = -1
@@ -29,7 +29,7 @@ class Band:
         """The strictest limit for the price impact."""
         self._removed = 0
 
-    def add(self, order: RestingOrder, key: int) -> None:
+    def add(self, order: WatchedOrder, key: int) -> None:
         """Add an order."""
         self.book.add(order, key)
         if len(self.book) == 1:
@@ -51,7 +51,7 @@ class Band:
         """The different sizes, smallest first. Looks at every order: only for the case that the edge has no quote."""
         return sorted({order.amount for order in self.book.orders()})
 
-    def _measure(self, orders: Iterable[RestingOrder]) -> None:
+    def _measure(self, orders: Iterable[WatchedOrder]) -> None:
         self._removed = 0
         amounts = []
         limits = []
@@ -78,14 +78,14 @@ class Group:
         ordered = [band for _, band in sorted(self._bands.items())]
         return ordered if self.fires is Fires.AT_OR_ABOVE else ordered[::-1]
 
-    def add(self, order: RestingOrder, key: int) -> None:
+    def add(self, order: WatchedOrder, key: int) -> None:
         """Add an order with the key of its rate."""
         number = band_of(order.amount)
         if number not in self._bands:
             self._bands[number] = Band(self.fires)
         self._bands[number].add(order, key)
 
-    def remove(self, order: RestingOrder) -> None:
+    def remove(self, order: WatchedOrder) -> None:
         """Remove an order."""
         number = band_of(order.amount)
         if number in self._bands:
@@ -98,20 +98,20 @@ class Watches:
     """All resting orders that wait for a price."""
 
     def __init__(self) -> None:
-        self._orders: dict[UUID, RestingOrder] = {}
+        self._orders: dict[UUID, WatchedOrder] = {}
         self._groups: dict[tuple[Market, Fires], Group] = {}
 
     def __len__(self) -> int:
         return len(self._orders)
 
-    def __iter__(self) -> Iterator[RestingOrder]:
+    def __iter__(self) -> Iterator[WatchedOrder]:
         return iter(self._orders.values())
 
-    def get(self, order_id: UUID) -> RestingOrder | None:
+    def get(self, order_id: UUID) -> WatchedOrder | None:
         """The order, if it is watched."""
         return self._orders.get(order_id)
 
-    def put(self, order: RestingOrder) -> None:
+    def put(self, order: WatchedOrder) -> None:
         """Watch an order, in the place of an earlier version of it."""
         self.remove(order.id)
         self._orders[order.id] = order
@@ -137,7 +137,7 @@ class Watches:
                 if not group.bands():
                     del self._groups[order.market, fires]
 
-    def raise_best(self, order: RestingOrder, best: int) -> None:
+    def raise_best(self, order: WatchedOrder, best: int) -> None:
         """Give a trailing stop another high-water mark."""
         self.remove(order.id)
         order.raise_best(best)

@@ -15,6 +15,7 @@ from dexexec.store.orders import Created
 from dexexec.store.permissions import check_ownership
 from dexexec.store.queries import Cursor
 from dexexec.store.resting import RestingOrder, Triggering
+from dexexec.store.resting_marks import HighWater, RestingNote
 from dexexec.store.session import connect
 from dexexec.store.session_settings import UnfitSessionError, UnwritableError
 from dexexec.store.standbys import has_asynchronous_standby
@@ -36,9 +37,11 @@ __all__ = [
     "Cursor",
     "Database",
     "Dispatcher",
+    "HighWater",
     "NewAttempt",
     "Release",
     "Resolution",
+    "RestingNote",
     "RestingOrder",
     "Step",
     "Store",

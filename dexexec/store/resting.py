@@ -42,6 +42,7 @@ SELECT {_COLUMNS} FROM orders
 WHERE resting AND (created_at, id) > (%(created_at)s, %(after)s)
 ORDER BY created_at, id LIMIT %(limit)s
 """  # noqa: S608 - the column list is ours
+AMONG = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resting"  # noqa: S608 - the column list is ours
 
 # The version is compared since the order may have been amended: a stop that was moved must not be triggered by its
 # former price. SKIP LOCKED: whatever holds the row is cancelling, amending or triggering it.
@@ -134,6 +135,12 @@ async def page(database: Database, behind: tuple[datetime, UUID], unreadable: Un
     values = {"created_at": behind[0], "after": behind[1], "limit": PAGE}
     async with database.connection() as connection:
         return _read_all(await fetch_rows(connection, ALL, values), unreadable)
+
+
+async def among(database: Database, order_ids: Sequence[UUID], unreadable: Unreadable) -> list[RestingOrder]:
+    """Return those of the orders that rest."""
+    async with database.connection() as connection:
+        return _read_all(await fetch_rows(connection, AMONG, {"ids": list(order_ids)}), unreadable)
 
 
 async def trigger(database: Database, items: Sequence[Triggering]) -> list[Event]:

@@ -17,12 +17,12 @@ import orjson
 
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
-from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import DexexecError, FundsReservedError, PartlyCancelledError, UnavailableError
+from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
 from dexexec.store import (
     cancellations,
     chain_comparisons,
@@ -33,6 +33,7 @@ from dexexec.store import (
     queries,
     reservations,
     resting,
+    resting_marks,
     step_writes,
     wait_reasons,
     write_probe,
@@ -42,12 +43,12 @@ from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
-from dexexec.store.mass_cancellations import MassCancellation
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.resting import RestingOrder, Triggering
+from dexexec.store.resting_marks import HighWater, RestingNote
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.wait_reasons import WaitNote
 
@@ -55,8 +56,6 @@ T = TypeVar("T")
 
 SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 """Errors of one row: the other rows of its batch are written without it."""
-LONGEST_REST = 0.25
-"""Seconds between two pages of a mass cancellation, at most."""
 
 
 class Store:
@@ -95,7 +94,6 @@ class Store:
         self._for_reads = for_reads or database
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
-        self._cancelling_all = asyncio.Lock()
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
@@ -166,35 +164,6 @@ class Store:
             self._announce([event])
         return answer
 
-    async def cancel_all(self, selection: Selection) -> CancelledAll:
-        """Cancel all orders of a selection, a page at a time. Raises `PartlyCancelledError`: the same call can be
-        repeated."""
-        # One at a time in this process: several would take the connections of new orders.
-        async with self._cancelling_all:
-            return await self._cancel_all(selection)
-
-    async def _cancel_all(self, selection: Selection) -> CancelledAll:
-        cancelled = 0
-        try:
-            mass = await self._bounded(MassCancellation.begin(self._for_orders, selection))
-            while True:
-                begun = self._clock.monotonic()
-                events = await self._bounded(mass.next_page())
-                if events is not None:
-                    cancelled += len(events)
-                    self._announce(events)
-                    # For as long as the page took: orders in flight keep half of Postgres' time.
-                    await asyncio.sleep(min(LONGEST_REST, self._clock.monotonic() - begun))
-                    continue
-                left = await self._bounded(mass.left())
-                if not left.remaining:
-                    break
-        except UnavailableError as error:
-            raise PartlyCancelledError(cancelled, str(error)) from error
-        if left.uncompared:
-            raise PartlyCancelledError(cancelled, cancellations.NOT_COMPARED)
-        return CancelledAll(cancelled=cancelled, too_late=left.too_late)
-
     # Reading
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
@@ -242,6 +211,18 @@ class Store:
     async def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
         """Return a page of all resting orders, oldest first, from behind the given order."""
         return await self._bounded(resting.page(self._database, behind, self._unreadable))
+
+    async def rested_among(self, order_ids: Sequence[UUID]) -> list[RestingOrder]:
+        """Return those of the orders that rest."""
+        return await self._bounded(resting.among(self._database, order_ids, self._unreadable))
+
+    async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
+        """Raise the high-water marks of resting orders in one commit; a lower mark changes nothing."""
+        await self._bounded(resting_marks.raise_high_water(self._database, marks))
+
+    async def note_resting(self, notes: Sequence[RestingNote]) -> None:
+        """Add an event to each order that still rests at its version, in one commit."""
+        self._announce(await self._bounded(resting_marks.note(self._database, notes)))
 
     async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
         """Trigger orders in one commit; returns those that still rested at their version, in the given order."""

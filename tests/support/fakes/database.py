@@ -9,27 +9,28 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
-from dexexec.domain.event import Event
+from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
 from dexexec.domain.order import FOREVER_MS, NewOrder
-from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import wait_detail
-from dexexec.errors import FundsReservedError, IdempotencyMismatchError, PartlyCancelledError, UnavailableError
+from dexexec.errors import FundsReservedError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import (
     Attempt,
     Claimed,
     ConfirmedPage,
     Created,
+    HighWater,
     NewAttempt,
     Release,
+    RestingNote,
     RestingOrder,
     Step,
     Triggering,
     WaitNote,
 )
-from dexexec.store.cancellations import DETAIL, NOT_COMPARED
+from dexexec.store.cancellations import DETAIL
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 from tests.support.fakes.rows import (
@@ -260,11 +261,13 @@ class MemoryDatabase:
             return None, None
         if row.status is Status.CANCELLED:
             return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
-        if not _unsigned(row):
+        if row.finished_at is not None or row.attempt_count:
             ended = row.finished_at is not None
             return TooLate(order_id=order_id, status=row.status, ended=ended, attempt=shown_attempt(row)), None
         if not self._compared(row.created_at):
-            raise UnavailableError(NOT_COMPARED)
+            raise UnavailableError(
+                "the record is not compared with the chain yet: no order can be cancelled until then"
+            )
         row.claim += 1
         row.claims, row.worker, row.waiting, row.failure_reason = 0, None, None, None
         row.resting = False
@@ -274,23 +277,6 @@ class MemoryDatabase:
         row.events.append(event)
         row.claim_of.append(row.claim)
         return Cancelled(order_id=order_id, seq=row.version), event
-
-    def cancel_all(self, selection: Selection) -> tuple[CancelledAll, list[Event]]:
-        """The answer to a client that cancels many orders, and the events. Raises `PartlyCancelledError`."""
-        events: list[Event] = []
-        too_late = uncompared = 0
-        for order_id, row in self.orders.items():
-            if not _selected(row, selection):
-                continue
-            if not _unsigned(row):
-                too_late += row.status is not Status.CONFIRMED
-            elif not self._compared(row.created_at):
-                uncompared += 1
-            elif (event := self.cancel(order_id)[1]) is not None:
-                events.append(event)
-        if uncompared:
-            raise PartlyCancelledError(len(events), NOT_COMPARED)
-        return CancelledAll(cancelled=len(events), too_late=too_late), events
 
     def _compared(self, created_at: int) -> bool:
         rows = self.comparisons.values()
@@ -396,6 +382,37 @@ class MemoryDatabase:
         rows = sorted((row.created_at, row.new.id) for row in self.orders.values() if row.resting)
         return [read_resting(self.orders[order_id], now) for at, order_id in rows if (at, order_id) > after]
 
+    def rested_among(self, order_ids: Sequence[UUID]) -> list[RestingOrder]:
+        """Those of the orders that rest."""
+        now = self.now()
+        rows = [self.orders[order_id] for order_id in order_ids if order_id in self.orders]
+        return [read_resting(row, now) for row in rows if row.resting]
+
+    def raise_high_water(self, marks: Sequence[HighWater]) -> None:
+        """Raise the marks of resting orders."""
+        for mark in marks:
+            row = self.orders.get(mark.order_id)
+            if row is not None and row.resting:
+                row.high_water = mark.rate if row.high_water is None else max(row.high_water, mark.rate)
+
+    def note_resting(self, notes: Sequence[RestingNote]) -> list[Event]:
+        """The events of those that still rest at their version."""
+        events = []
+        for note in notes:
+            row, now = self.orders.get(note.order_id), self.now()
+            if row is not None and row.resting and row.version == note.version:
+                row.rested_at = now
+                events.append(self._waiting_event(row, note.detail, now))
+        return events
+
+    @staticmethod
+    def _waiting_event(row: OrderRow, detail: Detail, now: int) -> Event:
+        row.version += 1
+        event = Event(order_id=row.new.id, seq=row.version, status=Status.WAITING, at=moment(now), detail=detail)
+        row.events.append(event)
+        row.claim_of.append(row.claim)
+        return event
+
     def trigger(self, items: Sequence[Triggering]) -> list[Event]:
         """The events of those that still rest at their version."""
         events = []
@@ -406,13 +423,7 @@ class MemoryDatabase:
             row.rests = row.rests if (row.quiet_until or 0) > now - 300 * SECOND else 0
             row.resting, row.due_at, row.waiting = False, now, None
             row.triggered = row.triggered or item.stop
-            row.version += 1
-            event = Event(
-                order_id=item.order_id, seq=row.version, status=Status.WAITING, at=moment(now), detail=item.detail
-            )
-            row.events.append(event)
-            row.claim_of.append(row.claim)
-            events.append(event)
+            events.append(self._waiting_event(row, item.detail, now))
         return events
 
     def wake(self) -> list[UUID]:
@@ -461,21 +472,3 @@ class MemoryDatabase:
         now = self.now()
         dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
         return [self.workers.pop(n).name for n in dead]
-
-
-def _unsigned(row: OrderRow) -> bool:
-    """Whether nothing that was signed for the order can land: no attempt, or for one that rests none but dead ones."""
-    if row.status not in (Status.PENDING, Status.WAITING, Status.ROUTING, Status.BUILDING):
-        return False
-    dead = sum(one.outcome in (Outcome.FAILED, Outcome.EXPIRED, Outcome.UNSENT) for one in row.attempts)
-    return not row.attempt_count or (row.new.rests and dead == row.attempt_count)
-
-
-def _selected(row: OrderRow, selection: Selection) -> bool:
-    pair = Pair(row.new.input_mint, row.new.output_mint)
-    return (
-        row.finished_at is None
-        and (selection.all_open or row.new.rests)
-        and selection.pair in (None, pair)
-        and selection.tag in (None, row.new.tag)
-    )

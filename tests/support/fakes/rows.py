@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from zlib import crc32
 
@@ -63,6 +64,7 @@ class OrderRow:
     rested_at: int = 0
     quiet_until: int | None = None
     triggered: bool = False
+    high_water: Decimal | None = None
     wake_at: int | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
@@ -217,6 +219,7 @@ def read_resting(row: OrderRow, now: int) -> RestingOrder:
         terms=new.terms,
         triggered=row.triggered,
         bound=row.bound,
+        high_water=row.high_water,
         max_price_impact_bps=new.max_price_impact_bps,
         quiet_ms=max(0, (row.quiet_until or 0) - now) / MS,
     )

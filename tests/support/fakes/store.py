@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from dexexec.clock import Clock, SystemClock
-from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -22,7 +22,9 @@ from dexexec.store import (
     Created,
     Cursor,
     Dispatcher,
+    HighWater,
     Release,
+    RestingNote,
     RestingOrder,
     Step,
     Store,
@@ -152,16 +154,6 @@ class MemoryStore:
 
         return await self._wire.call("cancel", commit)
 
-    async def cancel_all(self, selection: Selection) -> CancelledAll:
-        """As the real one, in one commit."""
-
-        def commit() -> CancelledAll:
-            answer, events = self.database.cancel_all(selection)
-            self._announce(events)
-            return answer
-
-        return await self._wire.call("cancel_all", commit)
-
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """The parts of the real one's answer that tests look at: summary, events, attempts."""
         row = await self._wire.call("order", lambda: self.database.orders.get(order_id))
@@ -240,6 +232,22 @@ class MemoryStore:
     async def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
         """A page of all resting orders."""
         return await self._wire.call("rested_page", lambda: self.database.rested_page(behind))
+
+    async def rested_among(self, order_ids: Sequence[UUID]) -> list[RestingOrder]:
+        """Those of the orders that rest."""
+        return await self._wire.call("rested_among", lambda: self.database.rested_among(order_ids))
+
+    async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
+        """Raise high-water marks."""
+        await self._wire.call("raise_high_water", lambda: self.database.raise_high_water(marks))
+
+    async def note_resting(self, notes: Sequence[RestingNote]) -> None:
+        """Add an event to orders that rest on."""
+
+        def commit() -> None:
+            self._announce(self.database.note_resting(notes))
+
+        await self._wire.call("note_resting", commit)
 
     async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
         """Trigger those that still rest."""

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
 
+from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL
-from dexexec.resting.conditions import Fires, Market, RestingOrder
+from dexexec.resting.conditions import Direction, Fires, Market, WatchedOrder
 
 SELL_SOL = Market(WSOL, USDC, Mode.EXACT_IN)
 BUY_SOL = Market(USDC, WSOL, Mode.EXACT_OUT)
@@ -23,10 +24,13 @@ def resting(
     market: Market = SELL_SOL,
     trail_bps: int = 0,
     impact_ppm: int = 1_000_000,
-) -> RestingOrder:
+) -> WatchedOrder:
     """An order with the id `number`, created `seconds` after the start (by default, `number`)."""
-    order = RestingOrder(
+    order = WatchedOrder(
         id=UUID(int=number),
+        version=2,
+        direction=Direction(Side.BUY, 9, 6),
+        stop=bool(trail_bps),
         created_at=START + timedelta(seconds=number if seconds is None else seconds),
         market=market,
         amount=amount,

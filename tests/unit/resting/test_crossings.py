@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL
-from dexexec.resting.conditions import Fires, Market, RestingOrder, executable
+from dexexec.resting.conditions import Fires, Market, WatchedOrder, executable
 from dexexec.resting.crossings import find_crossed
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.watches import Group, Watches
@@ -20,7 +20,7 @@ from tests.unit.resting.resting_orders import SELL_SOL, resting
 PRICE = Fraction(3, 20)
 
 
-def watched(*orders: RestingOrder) -> Watches:
+def watched(*orders: WatchedOrder) -> Watches:
     watches = Watches()
     for order in orders:
         watches.put(order)
@@ -49,7 +49,7 @@ ORDERS = st.lists(
     mode=st.sampled_from(list(Mode)),
     depths=st.lists(st.sampled_from([10**11, 10**13, 10**16]), min_size=1, max_size=2),
 )
-def test_no_order_that_its_own_quote_triggers_is_missed(
+def test_promise_20_no_order_that_its_own_quote_triggers_is_missed(
     orders: list[tuple[int, Fraction, int]], fires: Fires, mode: Mode, depths: list[int]
 ) -> None:
     market = Market(WSOL, USDC, mode)

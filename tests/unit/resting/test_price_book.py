@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dexexec.resting import price_book
-from dexexec.resting.conditions import Fires, RestingOrder, key_of
+from dexexec.resting.conditions import Fires, WatchedOrder, key_of
 from dexexec.resting.price_book import PriceBook
 from tests.unit.resting.resting_orders import numbers, resting
 
@@ -18,7 +18,7 @@ STEPS = st.lists(
 SIDES = st.sampled_from(list(Fires))
 
 
-def reached(orders: dict[int, RestingOrder], fires: Fires, key: int) -> list[int]:
+def reached(orders: dict[int, WatchedOrder], fires: Fires, key: int) -> list[int]:
     """The same as the book, computed from all orders."""
     rises = fires is Fires.AT_OR_ABOVE
     found = [order for order in orders.values() if (order.key <= key if rises else order.key >= key)]
@@ -32,7 +32,7 @@ def test_the_book_holds_what_a_sorted_list_would(steps: list[tuple[str, int, int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(price_book, "BUCKET", 2)  # so that few orders make many buckets
         book = PriceBook(fires)
-        orders: dict[int, RestingOrder] = {}
+        orders: dict[int, WatchedOrder] = {}
         for what, number, rate, seconds in steps:
             book.remove(resting(number, None).id)
             orders.pop(number, None)

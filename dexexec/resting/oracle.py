@@ -1,0 +1,190 @@
+"""The oracle: triggers resting orders whose price is reached. A duty of the leader; a worker executes what it triggers.
+
+A turn reads what has changed, quotes each group of orders once, and gets a fresh quote for the size of every order that
+may have been reached: a tick is never believed alone. Only that quote decides.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from dexexec.clock import Clock
+from dexexec.domain.token import Tokens
+from dexexec.observe.observer import Observer
+from dexexec.resting.conditions import Executable, Fires, Market, WatchedOrder, executable
+from dexexec.resting.crossings import find_crossed
+from dexexec.resting.quotes import OracleQuotes
+from dexexec.resting.record import RestingRecord, RestingStore
+from dexexec.resting.reference_check import Agreement
+from dexexec.resting.trigger_detail import disagreement_detail, trigger_detail
+from dexexec.resting.wakes import DueQueue, enqueue
+from dexexec.resting.watched_order import UnwatchableError, high_water_of, watched_order
+from dexexec.store import HighWater, RestingNote, RestingOrder, Triggering
+from dexexec.venues.router import Routing
+
+T = TypeVar("T")
+
+AT_ONCE = 250
+"""Orders that are decided together. The first of a thousand do not wait for the quotes of the last."""
+
+
+class OracleStore(RestingStore, Protocol):
+    """The part of `dexexec.store.Store` that the oracle uses."""
+
+    async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
+        """Trigger orders in one commit; returns those that still rested at their version, in the given order."""
+
+    async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
+        """Raise high-water marks in one commit; a lower mark changes nothing."""
+
+    async def note_resting(self, notes: Sequence[RestingNote]) -> None:
+        """Add an event to orders that rest on, in one commit."""
+
+
+class Reference(Protocol):
+    """Whether the venues' prices can be believed."""
+
+    async def agreement(self, market: Market, deal: Executable) -> Agreement:
+        """The reference's opinion of a quote."""
+
+
+class Oracle:
+    """A duty of the leader. `max_price_impact_bps` is for orders without a limit of their own."""
+
+    name = "triggering orders by price"
+
+    def __init__(
+        self,
+        store: OracleStore,
+        queue: DueQueue,
+        quotes: OracleQuotes,
+        reference: Reference,
+        *,
+        tokens: Tokens,
+        max_price_impact_bps: int,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._quotes = quotes
+        self._reference = reference
+        self._tokens = tokens
+        self._max_price_impact_bps = max_price_impact_bps
+        self._clock = clock
+        self._observer = observer
+        self._record = self._new_record()
+
+    def resign(self) -> None:
+        """Forget the orders: another process watches them."""
+        # A turn that is under way ends with the record that it began with.
+        self._record = self._new_record()
+
+    async def turn(self) -> None:
+        """Trigger what is reached now. Raises `UnavailableError`."""
+        record = self._record
+        await record.refresh()
+        groups = record.watches.groups()
+        crossed = await asyncio.gather(*(find_crossed(group, self._quotes) for group in groups))
+        held: set[UUID] = set()
+        for group, orders in zip(groups, crossed, strict=True):
+            now_ms = self._clock.unix_ms()
+            awake = [order for order in orders if order.quiet_until <= now_ms]
+            for chunk in _chunks(_by_price_and_time(awake, group.fires), AT_ONCE):
+                held |= await self._decide(record, group.market, chunk)
+        record.end_disagreements(held)
+
+    async def _decide(self, record: RestingRecord, market: Market, orders: Sequence[WatchedOrder]) -> set[UUID]:
+        """Trigger those of the orders whose own quote reaches their price; returns those that the reference holds
+        back."""
+        quotes = await self._fresh_quotes(market, orders)
+        risen: list[tuple[WatchedOrder, int]] = []
+        fired: list[tuple[WatchedOrder, Executable]] = []
+        held: list[tuple[WatchedOrder, Executable, Agreement]] = []
+        for order in orders:
+            deal = executable(quotes[order.amount], order.impact_ppm)
+            if deal is None:
+                continue
+            is_mark = order.trail_bps > 0 and order.is_better(deal.net)
+            if not is_mark and not order.fires_at(deal.net):
+                continue
+            agreement = await self._reference.agreement(market, deal)
+            if is_mark:
+                # A mark that nobody else sees would let the stop trail a price that never was.
+                if agreement.holds:
+                    risen.append((order, deal.net))
+            elif agreement.holds:
+                fired.append((order, deal))
+            else:
+                held.append((order, deal, agreement))
+        await self._raise_marks(record, risen)
+        await self._trigger(record, fired)
+        await self._note(record, held)
+        return {order.id for order, _, _ in held}
+
+    async def _fresh_quotes(self, market: Market, orders: Iterable[WatchedOrder]) -> dict[int, Routing]:
+        """A quote for each different size."""
+        amounts = list(dict.fromkeys(order.amount for order in orders))
+        routings = await asyncio.gather(*(self._quotes.quote(market, amount) for amount in amounts))
+        return dict(zip(amounts, routings, strict=True))
+
+    async def _raise_marks(self, record: RestingRecord, risen: Sequence[tuple[WatchedOrder, int]]) -> None:
+        if not risen:
+            return
+        # Stored before it is used: what a stop trails after a restart is never lower than what it trailed before.
+        marks = [HighWater(order_id=order.id, rate=high_water_of(order, best)) for order, best in risen]
+        await self._store.raise_high_water(marks)
+        for order, best in risen:
+            record.watches.raise_best(order, best)
+
+    async def _trigger(self, record: RestingRecord, fired: Sequence[tuple[WatchedOrder, Executable]]) -> None:
+        if not fired:
+            return
+        items = [
+            Triggering(order_id=order.id, version=order.version, detail=trigger_detail(order, deal), stop=order.stop)
+            for order, deal in fired
+        ]
+        triggered = await self._store.trigger(items)
+        await enqueue(self._queue, triggered)
+        for order_id in triggered:
+            record.watches.remove(order_id)
+        # Cancelled, amended, triggered by another leader, or locked by one that tries: the row decides.
+        refused = {order.id for order, _ in fired} - set(triggered)
+        if refused:
+            await record.read_again(refused)
+
+    async def _note(self, record: RestingRecord, held: Sequence[tuple[WatchedOrder, Executable, Agreement]]) -> None:
+        """Write an event for the orders whose trigger the reference holds back, once for each time that it does."""
+        new = [(order, deal, agreement) for order, deal, agreement in held if not order.disagreed]
+        if not new:
+            return
+        notes = [
+            RestingNote(order_id=order.id, version=order.version, detail=disagreement_detail(order, deal, agreement))
+            for order, deal, agreement in new
+        ]
+        await self._store.note_resting(notes)
+        for order, _, _ in new:
+            record.hold(order)
+
+    def _new_record(self) -> RestingRecord:
+        return RestingRecord(self._store, self._read, self._clock)
+
+    def _read(self, row: RestingOrder) -> WatchedOrder | None:
+        try:
+            return watched_order(row, self._tokens, self._max_price_impact_bps, self._clock.unix_ms())
+        except UnwatchableError as error:
+            self._observer.order_unwatchable(row.id, str(error))
+            return None
+
+
+def _by_price_and_time(orders: Iterable[WatchedOrder], fires: Fires) -> Iterator[WatchedOrder]:
+    """First the orders that the price reached first, and of these the oldest."""
+    sign = 1 if fires is Fires.AT_OR_ABOVE else -1
+    return iter(sorted(orders, key=lambda order: (sign * order.key, order.created_at, order.id.int)))
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
