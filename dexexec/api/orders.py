@@ -81,7 +81,9 @@ class ExecuteHandler(ApiHandler):
         self.set_header("Location", f"/api/orders/{created.order_id}")
         if created.replayed:
             self.set_header("Idempotent-Replayed", "true")
-        self.answer({"orderId": str(created.order_id)}, status=202)
+        # Not of a replayed order: the setting may have changed since that was stored.
+        dry_run = {"dryRun": True} if order.dry_run and not created.replayed else {}
+        self.answer({"orderId": str(created.order_id), **dry_run}, status=202)
 
     async def _accept(self, order: NewOrder) -> Created | None:
         """The order's id; None if the client has gone before it could be answered."""

@@ -68,6 +68,7 @@ class Job:
             deadline=claimed_at + order.deadline_in_ms / 1000,
             begun=claimed_at,
             may_send=may_send,
+            dry=order.dry_run,
             signatures=claimed.signatures,
             cause=Cause(*claimed.cause) if claimed.cause else None,
         )

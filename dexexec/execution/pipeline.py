@@ -114,6 +114,8 @@ class Pipeline:
             landed = await self._settlement.find_landed(job.signatures, job.order.swap)
             if landed:
                 return await self._end_with_earlier_landing(job, landed)
+        # Only from here on: an attempt that was signed before is settled, whatever the setting is now.
+        job.dry = job.dry or self._dry_run
         if self._clock.monotonic() >= job.deadline:
             await self._failures.expire(job, TOO_LATE)
             return None
@@ -157,8 +159,6 @@ class Pipeline:
 
     async def _start_round(self, job: Job) -> RetryAfter | None:
         """Collect quotes and execute the best one that the order accepts."""
-        # Only from here on: an attempt that was signed before is settled, whatever the setting is now.
-        job.dry = self._dry_run
         routing = await self._router.route(job.order.swap, job.deadline)
         await self._failpoints.reach(Failpoint.QUOTED)
         job.rounds += 1

@@ -21,9 +21,10 @@ from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeat
 from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_type
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
 
+DRY_RUN = "dryRun"
 FIELDS = (
     "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
-    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, "tag",
+    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, "tag", DRY_RUN,
 )  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
 MAX_DEADLINE_SECONDS = 86_400
@@ -94,6 +95,7 @@ class BodyReader:
         self._slippage_bps = settings.slippage_bps
         self._deadline_seconds = settings.deadline_seconds
         self._max_price_impact_bps = settings.max_price_impact_bps
+        self._dry_run = settings.dry_run
         known = [f"{token.mint} ({token.symbol})" for token in self._tokens.values()]
         more = f" or {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         self._mints = f"one of {', '.join(known[:SHOWN])}{more}"
@@ -128,6 +130,7 @@ class BodyReader:
         now_ms = self._clock.unix_ms()
         terms = read_terms(fields, order_type, now_ms)
         tag = read_tag(fields)
+        dry_run = self._read_dry_run(fields)
         if fields.problems or not (side and swap and first and second and amount and order_type):
             raise InvalidOrderError(fields.problems)
         canonical = {"amount": from_base_units(swap.amount, swap.counted.decimals)}
@@ -153,7 +156,15 @@ class BodyReader:
             type=order_type,
             terms=terms,
             tag=tag,
+            dry_run=dry_run,
         )
+
+    def _read_dry_run(self, fields: OrderFields) -> bool:
+        dry_run = fields.flag(DRY_RUN)
+        # A client that names it expects a swap, which this service will not make.
+        if self._dry_run and fields.given.get(DRY_RUN) is False:
+            fields.wrong(DRY_RUN, "is false, and this service runs every order dry", "true, or no dryRun")
+        return dry_run or self._dry_run
 
 
 def _deadline_ms(terms: Terms | None, deadline_seconds: int, now_ms: int) -> int:

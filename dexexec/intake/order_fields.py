@@ -89,6 +89,14 @@ class OrderFields:
             self.wrong("amount", error.problem, error.expected)
             return None
 
+    def flag(self, name: str) -> bool:
+        """The boolean in the field; False if it is missing or invalid."""
+        value = self.given.get(name, False)
+        if isinstance(value, bool):
+            return value
+        self.wrong(name, self.kind(name), "true or false")
+        return False
+
     def text(self, name: str, form: re.Pattern[str], expected: str) -> str | None:
         """The string in the field, which must have the `form`; None if it is missing or invalid."""
         if name not in self.given:

@@ -153,6 +153,8 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         detail |= order.terms.detail()
     if order.tag is not None:
         detail["tag"] = order.tag
+    if order.dry_run:
+        detail["dryRun"] = True
     if order.request_id is not None:
         detail["requestId"] = order.request_id
     return detail

@@ -38,6 +38,8 @@ WITH t AS MATERIALIZED (
         -- Of a swap, for as long as the chain shows it; or of a dry run's simulation.
         amount_in = CASE WHEN t.status IN ('confirmed', 'simulated') THEN coalesce(t.amount_in, o.amount_in) END,
         amount_out = CASE WHEN t.status IN ('confirmed', 'simulated') THEN coalesce(t.amount_out, o.amount_out) END,
+        -- Where a whole worker runs dry, the order is marked when it ends so.
+        dry_run = o.dry_run OR t.status = 'simulated',
         rounds = o.rounds + t.rounds, attempts = o.attempts + t.attempts, refusals = o.refusals + t.refusals,
         worker = CASE WHEN t.resume_in_ms IS NULL AND t.rest_ms IS NULL THEN o.worker END,
         due_at = CASE WHEN t.rest_ms IS NULL THEN now.at + coalesce(t.resume_in_ms, 0) * interval '1 ms'
@@ -55,6 +57,8 @@ WITH t AS MATERIALIZED (
     FROM t, (SELECT clock_timestamp() AS at) now
     WHERE o.id = t.id AND o.claim = t.claim AND o.version = t.version AND o.ended IS NULL
       AND t.last = t.version + t.steps
+      -- The last guard of a dry run: without a recorded attempt nothing is sent, whatever a worker does.
+      AND NOT (o.dry_run AND t.attempts > 0)
       AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
     RETURNING o.id, t.version AS base, now.at
 ), a AS (

@@ -19,6 +19,7 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.chaos.case import (
     CASE_SECONDS,
+    DRY,
     FAILS,
     FILLS,
     QUEUED,
@@ -32,7 +33,7 @@ from tests.support.chaos.victim import Fault, Service, Strike, service
 from tests.support.service.client import Http, http
 from tests.support.service.promise_checks import Chain, agree, check_promises, on_the_simulated_chain
 
-ORDERS = [FILLS, FILLS, FAILS, FILLS]
+ORDERS = [FILLS, FILLS, FAILS, DRY, FILLS]
 
 BEFORE = {
     Failpoint.RELEASING: [Strike(Failpoint.QUOTED, Fault.RAISE)],
@@ -89,8 +90,6 @@ class Case:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        if self.at is Failpoint.SIMULATED:
-            return {"DEXEXEC_DRY_RUN": "1"}
         return QUEUED if self.at in BY_THE_QUEUE else {}
 
     def __str__(self) -> str:

@@ -51,6 +51,39 @@ async def test_a_step_under_a_stale_claim_writes_nothing(stores: Open) -> None:
         await successor.end()
 
 
+async def test_promise_19_no_attempt_of_a_dry_order_is_recorded_and_its_end_has_the_simulated_fill(
+    stores: Open,
+) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        order_id = (await store.create(replace(new_order(), dry_run=True))).order_id
+        claimed = await claimed_by(store, worker, order_id)
+        assert claimed.order.dry_run
+        assert await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
+        signed = step(claimed, 3, (Status.SUBMITTED, {}), attempt=attempt(1, "a"))
+        assert await store.advance(signed) is None, "whatever the worker does"
+        end = step(claimed, 3, (Status.SIMULATED, {"amountIn": "7"}), fill=Fill(7, 9, 5_000, 1), final=True)
+        assert await store.advance(end)
+        view = await store.order(order_id)
+        assert view is not None
+        assert (view["status"], view["dryRun"], view["attempts"]) == ("simulated", True, [])
+        assert (view["amountIn"], view["amountOut"]) == ("7", "9")
+        assert await store.advance(step(claimed, 4, (Status.ROUTING, {}))) is None, "it has ended"
+        await worker.end()
+
+
+async def test_an_order_that_a_dry_worker_simulates_is_marked_as_dry(stores: Open) -> None:
+    async with stores() as store:
+        order_id, worker, claimed = await claimed_new_order(store)
+        assert not claimed.order.dry_run
+        end = step(claimed, 1, *ROUTED, (Status.SIMULATED, {}), fill=Fill(7, 9, 5_000, 1), final=True)
+        assert await store.advance(end)
+        view = await store.order(order_id)
+        assert view is not None
+        assert (view["status"], view["dryRun"]) == ("simulated", True)
+        await worker.end()
+
+
 async def test_a_step_is_written_once_and_announced_once(stores: Open) -> None:
     announced: list[Event] = []
     async with stores(announced.extend) as store:

@@ -34,6 +34,15 @@ async def test_an_id_of_no_order_is_404_in_any_form(name: str) -> None:
         document(await service.ask("GET", f"/api/orders/{name}"), 404, "order-not-found")
 
 
+async def test_a_dry_run_is_named_in_the_answer_and_in_the_first_event() -> None:
+    async with running_service() as service:
+        answer = json.loads((await service.post({"side": "buy", "amount": "0.01", "dryRun": True})).body)
+        [stored] = service.store.created
+        assert answer == {"orderId": str(stored.id), "dryRun": True}
+        assert first_detail(stored)["dryRun"] is True
+        assert json.loads((await service.post()).body).keys() == {"orderId"}
+
+
 async def test_the_list_is_walked_to_its_end_by_following_its_links() -> None:
     async with running_service() as service:
         ids = [json.loads((await service.post()).body)["orderId"] for _ in range(7)]

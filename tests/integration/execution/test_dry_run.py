@@ -119,3 +119,17 @@ async def test_promise_5_an_attempt_from_before_all_orders_ran_dry_is_still_sett
             last = (await b.ended(order_id))[-1]
         assert last.status is Status.CONFIRMED
         assert "dryRun" not in last.detail
+
+
+async def test_promise_19_only_the_orders_that_ask_for_it_run_dry(scripted_workers: OpenScriptedWorkers) -> None:
+    async with scripted_workers() as b:
+        b.a.on_build = b.b.on_build = building()
+        b.chain.statuses = [LANDED]
+        async with running(b.worker().run()):
+            dry, real = await b.post(replace(new_order(), dry_run=True)), await b.post()
+            assert [event.status for event in await b.ended(dry)][-1] is Status.SIMULATED
+            assert [event.status for event in await b.ended(real)][-1] is Status.CONFIRMED
+        assert all(event.detail["dryRun"] is True for event in await b.events(dry))
+        assert not any("dryRun" in event.detail for event in await b.events(real))
+        assert ((await b.view(dry))["dryRun"], (await b.view(real))["dryRun"]) == (True, False)
+        assert {one.signature for one in b.chain.sent} == {(await b.view(real))["txHash"]}

@@ -38,6 +38,9 @@ FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0, "deadlineSeconds": 1
 second, which gets three attempts and fails; or expires, where it is not even built for that. Quotes do not move, so
 the next one is within the bound of the first."""
 
+DRY = {**FILLS, "dryRun": True}
+"""Ends as simulated, or fails where the price would move too far."""
+
 C = TypeVar("C")
 
 

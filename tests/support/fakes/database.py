@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -208,6 +209,8 @@ class MemoryDatabase:
         row = self.orders.get(step.order_id)
         if row is None or (row.claim, row.version) != (step.claim, step.version) or row.finished_at is not None:
             return None
+        if row.new.dry_run and step.attempt is not None:
+            return None
         now = self.now()
         if step.attempt is not None:
             self._reserve(step.attempt, now)
@@ -219,6 +222,8 @@ class MemoryDatabase:
                     one.resolved_at = None if resolution.outcome is None else now
         row.status = step.events[-1][0]
         confirmed = row.status is Status.CONFIRMED
+        if row.status is Status.SIMULATED:
+            row.new = replace(row.new, dry_run=True)
         row.venue, row.tx_hash = step.venue or row.venue, step.tx_hash or row.tx_hash
         row.failure_reason = step.reason or row.failure_reason
         if step.fill is not None:

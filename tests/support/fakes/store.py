@@ -333,5 +333,6 @@ def _summary(row: OrderRow) -> dict[str, object]:
         "amountIn": None if row.amount_in is None else str(row.amount_in),
         "amountOut": None if row.amount_out is None else str(row.amount_out),
         "attemptCount": row.attempt_count,
+        "dryRun": row.new.dry_run,
         "seq": row.version,
     }

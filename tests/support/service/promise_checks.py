@@ -135,8 +135,11 @@ def _check_order(order: dict[str, object], events: list[dict[str, object]], land
             spent, received = received, spent
         assert (order["amount_in"], order["amount_out"]) == (-swap.moved[str(spent)], swap.moved[str(received)])
         assert order["tx_hash"]
-    if statuses[-1] is Status.SIMULATED:
+    if order["dry_run"]:
         assert order["attempts"] == 0, "promise 19: signed in a dry run"
+        assert statuses[-1] is not Status.CONFIRMED
+    if statuses[-1] is Status.SIMULATED:
+        assert order["dry_run"]
         assert order["amount_out"] is not None
         assert order["tx_hash"] is None
     elif statuses[-1] is not Status.CONFIRMED:

@@ -234,3 +234,30 @@ def test_anything_else_is_an_unsupported_media_type(
     with pytest.raises(UnsupportedMediaTypeError) as caught:
         require_json(content_type, encoding)
     assert str(caught.value) == reason
+
+
+def test_an_order_runs_dry_if_it_says_so_or_if_all_do() -> None:
+    assert not read_fields().dry_run
+    assert read_fields(dryRun=True).dry_run
+    assert not read_fields(dryRun=False).dry_run
+    all_dry = BodyReader(Settings(_env_file=None, dry_run=True))
+    assert all_dry.read(b'{"side": "buy", "amount": "0.01"}', ID, "10.0.0.1", None).dry_run
+
+
+@pytest.mark.parametrize("value", ["true", 1, None, [], {}])
+def test_a_dry_run_is_asked_for_with_a_boolean(value: object) -> None:
+    [problem] = refusal(json.dumps({"side": "buy", "amount": "0.01", "dryRun": value})).fields
+    assert (problem.field, problem.expected) == ("dryRun", "true or false")
+
+
+def test_a_client_that_expects_a_swap_gets_none_where_all_orders_run_dry() -> None:
+    all_dry = BodyReader(Settings(_env_file=None, dry_run=True))
+    with pytest.raises(RequestError) as caught:
+        all_dry.read(b'{"side": "buy", "amount": "0.01", "dryRun": false}', ID, "10.0.0.1", None)
+    [problem] = caught.value.fields
+    assert (problem.field, problem.problem) == ("dryRun", "is false, and this service runs every order dry")
+
+
+def test_the_same_key_with_and_without_a_dry_run_is_another_body() -> None:
+    assert read_fields("k", dryRun=True).body_hash != read_fields("k").body_hash
+    assert read_fields("k", dryRun=True).body_hash != read_fields("k", dryRun=False).body_hash
