@@ -123,10 +123,16 @@ class OrderHandler(OrderLookup):
     """`GET` and `DELETE /api/orders/{id}`."""
 
     async def get(self, order_id: str) -> None:
-        """The order with its events, quotes and attempts."""
-        self.answer(await self.find(order_id))
+        """The order with its events, quotes and attempts. `ETag` is its version."""
+        order = await self.find(order_id)
+        self.set_header("ETag", f'"{order["seq"]}"')
+        self.answer(order)
 
     head = get
+
+    def check_etag_header(self) -> bool:
+        """False: a 304 would hide what the order waits for, which changes within a version."""
+        return False
 
     async def delete(self, order_id: str) -> None:
         """Cancel the order: 200 once it is `cancelled`, however often this is repeated; 409 once it is too late."""

@@ -74,7 +74,7 @@ class MemoryStore:
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         await self.switch.passed()
         known = any(order.id == order_id for order in self.created)
-        return {"orderId": str(order_id), "events": []} if known else None
+        return {"orderId": str(order_id), "seq": 1, "events": []} if known else None
 
     async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
         await self.switch.passed()

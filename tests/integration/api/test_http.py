@@ -28,6 +28,16 @@ async def test_an_order_can_be_read_back_by_its_location() -> None:
         assert head.headers["Content-Length"] == answer.headers["Content-Length"]
 
 
+async def test_an_order_has_its_version_as_etag_and_is_read_whole_although_the_client_has_that_version() -> None:
+    async with running_service() as service:
+        location = (await service.post()).headers["Location"]
+        answer = await service.ask("GET", location)
+        assert answer.headers["ETag"] == '"1"'
+        assert (await service.ask("HEAD", location)).headers["ETag"] == '"1"'
+        again = await service.ask("GET", location, headers={"If-None-Match": '"1"'})
+        assert (again.code, again.body) == (200, answer.body), "what it waits for may be new"
+
+
 @pytest.mark.parametrize("name", [str(UUID(int=7)), "7", "%7B00000000-0000-0000-0000-000000000007%7D", "x" * 2_000])
 async def test_an_id_of_no_order_is_404_in_any_form(name: str) -> None:
     async with running_service() as service:
