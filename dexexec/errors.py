@@ -41,6 +41,7 @@ def install_hint(extra: str) -> str:
 #    +- VenuesUnavailableError    503
 #    +- ReadsBusyError            503
 #    +- QueueFullError            503
+#    +- PartlyCancelledError      503, an outage in the middle of cancelling all
 #    +- UnavailableError          503, Postgres or Redis does not answer
 class DexexecError(Exception):
     """Base class of all errors that dexexec raises on purpose."""
@@ -241,6 +242,21 @@ class TooLateError(RequestError):
     def __init__(self, detail: str, about: Mapping[str, object]) -> None:
         super().__init__(detail)
         self.about = about
+
+
+class PartlyCancelledError(RequestError):
+    """Cancelling all orders was interrupted. The document has how many are `cancelled` for certain; some more may be.
+    Repeating the request is safe: it cancels what is left."""
+
+    code = "partly-cancelled"
+    http_status = 503
+    title = "Not all orders are cancelled"
+    retryable = True
+    retry_after = 1.0
+
+    def __init__(self, cancelled: int, cause: str) -> None:
+        super().__init__(f"{cancelled} orders are cancelled, and more may be: repeat the request ({cause})")
+        self.about = {"cancelled": cancelled}
 
 
 class TooManyReadsError(RequestError):

@@ -26,6 +26,8 @@ from dexexec.api.read_gate import (
     CANCELS_PER_CLIENT,
     LISTS_AT_ONCE,
     LISTS_PER_CLIENT,
+    MASS_CANCELS_AT_ONCE,
+    MASS_CANCELS_PER_CLIENT,
     ORDERS_AT_ONCE,
     ORDERS_PER_CLIENT,
     QUOTES_AT_ONCE,
@@ -37,7 +39,7 @@ from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.status import Status
@@ -81,6 +83,9 @@ class OrderCancelling(Protocol):
     async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
         """Cancel an order, if nothing was signed for it; None if it does not exist."""
 
+    async def cancel_all(self, selection: Selection) -> CancelledAll:
+        """Cancel all orders of a selection. Raises `PartlyCancelledError`."""
+
 
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
@@ -110,6 +115,7 @@ class Api:
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
     cancels: ReadGate = field(default_factory=lambda: ReadGate(CANCELS_AT_ONCE, CANCELS_PER_CLIENT))
+    mass_cancels: ReadGate = field(default_factory=lambda: ReadGate(MASS_CANCELS_AT_ONCE, MASS_CANCELS_PER_CLIENT))
     quoting: ReadGate = field(default_factory=lambda: ReadGate(QUOTES_AT_ONCE, QUOTES_PER_CLIENT))
     refusals: Pacer = field(default_factory=lambda: Pacer(1))
     """Turns for invalid orders: posting goes before all other requests, and must not be a way to keep the event loop

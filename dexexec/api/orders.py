@@ -1,4 +1,4 @@
-"""Orders over HTTP: post one, read one with its events, cancel or explain it, list them newest first."""
+"""Orders over HTTP: post one, read one with its events, cancel or explain it, list or cancel many."""
 
 import asyncio
 import base64
@@ -12,10 +12,11 @@ from uuid import UUID
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from dexexec.api.cancel_selection import query_values, read_selection
 from dexexec.api.explanation import explain
 from dexexec.api.handler import Api, ApiHandler, client_address
 from dexexec.api.problems import MethodNotAllowedError
-from dexexec.domain.cancellation import TooLate
+from dexexec.domain.cancellation import CancelledAll, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
@@ -163,7 +164,7 @@ class ExplainHandler(OrderLookup):
 
 
 class OrdersHandler(ApiHandler):
-    """`GET /api/orders`."""
+    """`GET` and `DELETE /api/orders`."""
 
     async def get(self) -> None:
         """A page of orders, newest first, and the cursor of the next page (null on the last)."""
@@ -181,6 +182,19 @@ class OrdersHandler(ApiHandler):
         self.answer({"orders": rows[:limit], "next": following})
 
     head = get
+
+    async def delete(self) -> None:
+        """Cancel all orders of a selection: 200 with how many were cancelled, and for how many it is too late."""
+        selection = read_selection(query_values(self.request.query_arguments), self.api.settings.token_list())
+        # It goes on if the client disconnects: it has asked for it, and may be in no position to ask again.
+        async with self.reading(self.api.mass_cancels):
+            answer = await self.api.cancelling.cancel_all(selection)
+        self.answer(cancelled_all_json(answer))
+
+
+def cancelled_all_json(answer: CancelledAll) -> dict[str, object]:
+    """The answer to a client that has cancelled many orders."""
+    return {"cancelled": answer.cancelled, "tooLate": answer.too_late}
 
 
 def too_late(answer: TooLate) -> TooLateError:

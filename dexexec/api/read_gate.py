@@ -22,6 +22,8 @@ has not read. Running reads use the connections of the read pool (`bootstrap.con
 feed."""
 CANCELS_AT_ONCE, CANCELS_PER_CLIENT = 8, 1_024
 """The same for cancelling. They have a gate of their own, so that an urgent cancel never waits behind reads."""
+MASS_CANCELS_AT_ONCE, MASS_CANCELS_PER_CLIENT = 4, 16
+"""The same for cancelling many orders together, which may take seconds. The store runs them one after another."""
 QUOTES_AT_ONCE, QUOTES_PER_CLIENT = 4, 16
 """The same for quotes without an order. Each is a round at every venue."""
 WAIT_SECONDS = 2.0

@@ -6,21 +6,23 @@ the peer: a socket that is too slow is closed, and its client resumes.
 
 import asyncio
 import socket
+from collections.abc import Coroutine, Mapping
 from enum import IntEnum
 from uuid import UUID
 
 from tornado.iostream import IOStream
 
 from dexexec.api import websocket_connection, websocket_messages
+from dexexec.api.cancel_selection import read_selection
 from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
-from dexexec.api.orders import too_late
+from dexexec.api.orders import cancelled_all_json, too_late
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
-from dexexec.api.websocket_messages import BadMessageError, Cancel, Subscribe, Unsubscribe
+from dexexec.api.websocket_messages import BadMessageError, Cancel, CancelAll, Subscribe, Unsubscribe
 from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
 from dexexec.domain.cancellation import TooLate
 from dexexec.domain.stream_error import StreamErrorCode
-from dexexec.errors import UnavailableError
+from dexexec.errors import InvalidQueryError, PartlyCancelledError, UnavailableError
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
 
@@ -163,7 +165,9 @@ class SocketHandler(ApiHandler):
             case Unsubscribe():
                 self._unsubscribe(command)
             case Cancel():
-                self._start_cancel(command)
+                self._start(self._cancel(command.order_id))
+            case CancelAll():
+                self._start(self._cancel_all(command.given))
 
     def on_closing(self) -> None:
         """Nothing more may be sent, because the peer closes or has gone."""
@@ -221,9 +225,9 @@ class SocketHandler(ApiHandler):
         else:
             self._outbox.send(websocket_messages.unsubscribed(command.order_id, seq))
 
-    def _start_cancel(self, command: Cancel) -> None:
+    def _start(self, cancelling: Coroutine[object, object, None]) -> None:
         # A task, as the socket must go on while Postgres is slow. The budget of messages bounds how many there are.
-        task = asyncio.create_task(self._cancel(command.order_id))
+        task = asyncio.create_task(cancelling)
         self._cancels.add(task)
         task.add_done_callback(self._cancels.discard)
 
@@ -241,6 +245,18 @@ class SocketHandler(ApiHandler):
             self._answer_error(BadMessageError(StreamErrorCode.TOO_LATE, str(too_late(answer)), order_id))
         else:
             self._outbox.send(websocket_messages.cancelled(order_id, answer.seq))
+
+    async def _cancel_all(self, given: Mapping[str, object]) -> None:
+        """Cancel all orders of a selection and answer. It goes on if the socket closes meanwhile."""
+        try:
+            answer = await self.api.cancelling.cancel_all(read_selection(given, self.api.settings.token_list()))
+        except InvalidQueryError as error:
+            problems = "; ".join(f"{one.field} {one.problem}: {one.expected}" for one in error.fields)
+            self._answer_error(BadMessageError(StreamErrorCode.INVALID_SELECTION, problems))
+        except PartlyCancelledError as error:
+            self._answer_error(BadMessageError(StreamErrorCode.UNAVAILABLE, str(error)))
+        else:
+            self._outbox.send(websocket_messages.cancelled_all(cancelled_all_json(answer)))
 
     def _answer_error(self, error: BadMessageError) -> None:
         self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))

@@ -15,7 +15,7 @@ MAX_MESSAGE = 4_096
 """Largest message of a client (bytes)."""
 MAX_SEQ = 2**31 - 1
 """The largest `integer` of Postgres."""
-FIELDS = ("orderId", "afterSeq", "action", "cancel")
+FIELDS = ("orderId", "afterSeq", "action", "cancel", "cancelAll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,16 @@ class Cancel:
     order_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class CancelAll:
+    """Cancel all orders of a selection; `given` are its parameters as they were sent."""
+
+    given: Mapping[str, object]
+
+
+Command = Subscribe | Unsubscribe | Cancel | CancelAll
+
+
 class BadMessageError(DexexecError):
     """The message is invalid; `code` names the cause."""
 
@@ -51,7 +61,7 @@ class BadMessageError(DexexecError):
         self.order_id = order_id
 
 
-def parse(message: str | bytes) -> Subscribe | Unsubscribe | Cancel:
+def parse(message: str | bytes) -> Command:
     """Parse a text message; bytes are a binary one. Raises BadMessageError."""
     if isinstance(message, bytes):
         raise BadMessageError(StreamErrorCode.BINARY_MESSAGE, "the message is binary: send JSON as a text message")
@@ -102,6 +112,11 @@ def cancelled(order_id: UUID, seq: int) -> bytes:
     return _encode({"orderId": str(order_id), "cancelled": True, "seq": seq})
 
 
+def cancelled_all(counts: Mapping[str, object]) -> bytes:
+    """The message that answers a cancel of many orders."""
+    return _encode({"cancelledAll": counts})
+
+
 _RIGHT = 'send an object such as {"orderId": "..."}'
 
 
@@ -122,19 +137,22 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _read(value: Mapping[str, object]) -> Subscribe | Unsubscribe | Cancel:
+def _read(value: Mapping[str, object]) -> Command:
     for name in value:
         if name not in FIELDS:
             raise BadMessageError(
                 StreamErrorCode.UNKNOWN_FIELD, f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}"
             )
-    if "cancel" in value:
-        others = [name for name in value if name != "cancel"]
-        if others:
+    for verb in ("cancel", "cancelAll"):
+        others = [name for name in value if name != verb]
+        if verb in value and others:
             raise BadMessageError(
-                StreamErrorCode.UNKNOWN_FIELD, f"{others[0]} has no meaning beside cancel: leave it out"
+                StreamErrorCode.UNKNOWN_FIELD, f"{others[0]} has no meaning beside {verb}: leave it out"
             )
+    if "cancel" in value:
         return Cancel(_read_order_id(value, "cancel"))
+    if "cancelAll" in value:
+        return CancelAll(_read_selection(value["cancelAll"]))
     order_id = _read_order_id(value)
     action = value.get("action", "subscribe")
     if action == "subscribe":
@@ -162,6 +180,14 @@ def _read_order_id(value: Mapping[str, object], name: str = "orderId") -> UUID:
                 return order_id
     raise BadMessageError(
         StreamErrorCode.INVALID_ORDER_ID, f"{name} must be a string such as 01234567-89ab-cdef-0123-456789abcdef"
+    )
+
+
+def _read_selection(given: object) -> Mapping[str, object]:
+    if isinstance(given, dict):
+        return given
+    raise BadMessageError(
+        StreamErrorCode.INVALID_SELECTION, 'cancelAll must be an object such as {"status": "waiting"}'
     )
 
 

@@ -1,4 +1,4 @@
-"""The answer to a client that cancels an order: it is cancelled, or it is too late."""
+"""What a client can cancel, one order or all that match, and the answers to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,3 +25,29 @@ class TooLate:
     status: Status
     ended: bool
     attempt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The mints of an order's fields `inputMint` and `outputMint`."""
+
+    input_mint: str
+    output_mint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The orders that a client cancels together; None: any. Without `all_open` only those that rest, or rested before
+    the try that they are in; with it also those that are executed at once."""
+
+    all_open: bool = False
+    pair: Pair | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelledAll:
+    """How many orders were cancelled, and for how many a transaction was signed that can still land."""
+
+    cancelled: int
+    too_late: int

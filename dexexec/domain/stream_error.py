@@ -18,6 +18,7 @@ class StreamErrorCode(StrEnum):
     INVALID_ORDER_ID = "invalid-order-id"
     INVALID_AFTER_SEQ = "invalid-after-seq"
     INVALID_ACTION = "invalid-action"
+    INVALID_SELECTION = "invalid-selection"
     # The subscription is not possible.
     ALREADY_SUBSCRIBED = "already-subscribed"
     NOT_SUBSCRIBED = "not-subscribed"

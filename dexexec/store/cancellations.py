@@ -1,4 +1,4 @@
-"""Cancels an order for its client. One statement decides the race with the worker that signs for it.
+"""Cancels an order for its client. One statement decides the race with whatever else would happen to the order.
 
 Below the API on an order's way, beside `step_writes`: either this raises the order's claim, and the worker's next step
 is stale; or the worker has recorded an attempt first, and it is too late.
@@ -17,12 +17,13 @@ from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 
 DETAIL: Detail = {"detail": "cancelled by the client"}
+NOT_COMPARED = "the record is not compared with the chain yet: no order can be cancelled until then"
 
 # A promoted standby may lack an attempt that was sent. Until the record is compared with the chain, `attempts` proves
 # nothing, and no order may end without a swap (docs/adr/0015, 0026). An order that was stored after some wallet was
 # compared in this Postgres cannot have lost anything: so the row of a wallet that is no longer used, and therefore
 # never compared again, blocks only orders that are older.
-_COMPARED = """
+COMPARED = """
 (SELECT (i.identity = record_identity() OR EXISTS (SELECT FROM chain_comparisons))
         AND NOT EXISTS (SELECT FROM chain_comparisons c
                         WHERE c.pending IS NOT NULL OR coalesce(c.identity, i.identity) <> record_identity())
@@ -30,14 +31,24 @@ _COMPARED = """
  FROM installation i)
 """
 # A worker records an attempt under the same row lock before it sends anything. So if `attempts` is still 0 here,
-# nothing was sent, and since the claim is raised nothing will be.
+# nothing was sent, and since the claim is raised nothing will be. An order that rests may have had attempts before it
+# went back to rest, in any number over weeks: it can be cancelled once each of them is proven to have had no effect
+# (docs/adr/0026). `rejected`, of old records, is no proof. Comparing the count with the row's keeps the condition right
+# for a row that was locked meanwhile: the subquery does not see an attempt that was recorded then, but the row does.
+UNSIGNED = """
+(o.status IN ('pending', 'waiting', 'routing', 'building')
+ AND (o.attempts = 0 OR o.rested_xid IS NOT NULL AND o.attempts = (
+     SELECT count(*) FROM attempts p WHERE p.order_id = o.id AND p.outcome IN ('failed', 'expired', 'unsent'))))
+"""
+CANCEL_SET = """
+status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL, waiting = NULL,
+failure_reason = NULL, resting = false, finished_at = now.at
+"""
 CANCEL = f"""
 WITH u AS (
-    UPDATE orders o SET status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL,
-                        waiting = NULL, failure_reason = NULL, resting = false, finished_at = now.at
+    UPDATE orders o SET {CANCEL_SET}
     FROM (SELECT clock_timestamp() AS at) now
-    WHERE o.id = %(id)s AND o.ended IS NULL AND o.attempts = 0
-      AND o.status IN ('pending', 'waiting', 'routing', 'building') AND {_COMPARED}
+    WHERE o.id = %(id)s AND o.ended IS NULL AND {UNSIGNED} AND {COMPARED}
     RETURNING o.id, o.version, now.at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
@@ -45,38 +56,43 @@ WITH u AS (
 )
 SELECT version, at FROM u
 """  # noqa: S608 - both parts are constants
-STATE = """
-SELECT o.status, o.version, o.attempts, o.finished_at IS NOT NULL AS ended, a.n, a.venue, a.signature, a.outcome
+STATE = f"""
+SELECT o.status, o.version, o.finished_at IS NOT NULL AS ended, {UNSIGNED} AS unsigned, {COMPARED} AS compared,
+       a.n, a.venue, a.signature, a.outcome
 FROM orders o LEFT JOIN LATERAL (
     SELECT n, venue, signature, outcome FROM attempts WHERE order_id = o.id ORDER BY n DESC LIMIT 1
 ) a ON true
 WHERE o.id = %(id)s
 UNION ALL
-SELECT status, version, attempts, true, (tries -> -1 ->> 'n')::int, tries -> -1 ->> 'venue',
+SELECT status, version, true, false, true, (tries -> -1 ->> 'n')::int, tries -> -1 ->> 'venue',
        tries -> -1 ->> 'signature', tries -> -1 ->> 'outcome'
 FROM archived_orders WHERE id = %(id)s
-"""
+"""  # noqa: S608
 
 
 async def cancel(database: Database, order_id: UUID) -> tuple[Cancelled | TooLate | None, Event | None]:
-    """Cancel the order, if nothing was signed for it: the answer (None: no such order) and the new event.
+    """Cancel the order, if nothing that was signed for it can land: the answer (None: no such order) and the new event.
 
     Raises `UnavailableError` while the record is not compared with the chain.
     """
     values = {"id": order_id, "detail": Jsonb(dict(DETAIL))}
     async with database.connection() as connection:
-        for row in await fetch_rows(connection, CANCEL, values):
-            event = Event(order_id=order_id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
-            return Cancelled(order_id=order_id, seq=row.version), event
-        rows = await fetch_rows(connection, STATE, {"id": order_id})
-    if not rows:
-        return None, None
-    [row] = rows[:1]
+        while True:
+            for row in await fetch_rows(connection, CANCEL, values):
+                event = Event(order_id=order_id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
+                return Cancelled(order_id=order_id, seq=row.version), event
+            rows = await fetch_rows(connection, STATE, {"id": order_id})
+            if not rows:
+                return None, None
+            row = rows[0]
+            if not (row.unsigned and row.compared):
+                break
+            # Between the two statements its attempt was proven to have had no effect.
     status = Status(row.status)
     if status is Status.CANCELLED:
         return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
-    if not row.ended and not row.attempts:
-        raise UnavailableError("the record is not compared with the chain yet: no order can be cancelled until then")
+    if row.unsigned:
+        raise UnavailableError(NOT_COMPARED)
     attempt: dict[str, object] | None = None
     if row.signature is not None:
         attempt = {

@@ -17,12 +17,12 @@ import orjson
 
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import DexexecError, FundsReservedError, UnavailableError
+from dexexec.errors import DexexecError, FundsReservedError, PartlyCancelledError, UnavailableError
 from dexexec.store import (
     cancellations,
     chain_comparisons,
@@ -43,6 +43,7 @@ from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
+from dexexec.store.mass_cancellations import MassCancellation
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.queries import Cursor
@@ -56,6 +57,8 @@ T = TypeVar("T")
 
 SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 """Errors of one row: the other rows of its batch are written without it."""
+LONGEST_REST = 0.25
+"""Seconds between two pages of a mass cancellation, at most."""
 
 
 class Store:
@@ -94,6 +97,7 @@ class Store:
         self._for_reads = for_reads or database
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
+        self._cancelling_all = asyncio.Lock()
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
         self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
@@ -163,6 +167,35 @@ class Store:
         if event is not None:
             self._announce([event])
         return answer
+
+    async def cancel_all(self, selection: Selection) -> CancelledAll:
+        """Cancel all orders of a selection, a page at a time. Raises `PartlyCancelledError`: the same call can be
+        repeated."""
+        # One at a time in this process: several would take the connections of new orders.
+        async with self._cancelling_all:
+            return await self._cancel_all(selection)
+
+    async def _cancel_all(self, selection: Selection) -> CancelledAll:
+        cancelled = 0
+        try:
+            mass = await self._bounded(MassCancellation.begin(self._for_orders, selection))
+            while True:
+                begun = self._clock.monotonic()
+                events = await self._bounded(mass.next_page())
+                if events is not None:
+                    cancelled += len(events)
+                    self._announce(events)
+                    # For as long as the page took: orders in flight keep half of Postgres' time.
+                    await asyncio.sleep(min(LONGEST_REST, self._clock.monotonic() - begun))
+                    continue
+                left = await self._bounded(mass.left())
+                if not left.remaining:
+                    break
+        except UnavailableError as error:
+            raise PartlyCancelledError(cancelled, str(error)) from error
+        if left.uncompared:
+            raise PartlyCancelledError(cancelled, cancellations.NOT_COMPARED)
+        return CancelledAll(cancelled=cancelled, too_late=left.too_late)
 
     # Reading
 

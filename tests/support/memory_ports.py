@@ -7,10 +7,10 @@ from uuid import UUID
 
 from dexexec.broker.rate_limiter import Grant
 from dexexec.clock import Clock
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import Created, Cursor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +49,8 @@ class MemoryStore:
         self.write_switch, self.writes_checked = Switch("Postgres"), 0
         self.cancels: list[UUID] = []
         self.cancel_answer: Cancelled | TooLate | None = None
+        self.selections: list[Selection] = []
+        self.cancel_all_answer: CancelledAll | DexexecError = CancelledAll(cancelled=0, too_late=0)
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -80,6 +82,12 @@ class MemoryStore:
         await self.switch.passed()
         self.cancels.append(order_id)
         return self.cancel_answer
+
+    async def cancel_all(self, selection: Selection) -> CancelledAll:
+        self.selections.append(selection)
+        if isinstance(self.cancel_all_answer, DexexecError):
+            raise self.cancel_all_answer
+        return self.cancel_all_answer
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         self.listed += 1

@@ -5,8 +5,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
 from dexexec.domain.status import Status
+from dexexec.domain.token import USDC, WSOL
+from dexexec.errors import PartlyCancelledError
 from tests.support.running_api import document, running_service
 
 ATTEMPT = {"attempt": 1, "venue": "a", "txHash": "5kK", "outcome": "open"}
@@ -75,3 +77,39 @@ async def test_an_outage_of_postgres_is_503() -> None:
         service.store.switch.up = False
         found = document(await service.ask("DELETE", f"/api/orders/{uuid4()}"), 503, "unavailable")
         assert found["detail"].startswith("the order may be cancelled: repeat the request (")
+
+
+async def test_all_orders_of_a_selection_are_cancelled_and_counted() -> None:
+    async with running_service() as service:
+        service.store.cancel_all_answer = CancelledAll(cancelled=1_234, too_late=5)
+        answer = await service.ask("DELETE", "/api/orders?status=waiting&pair=SOL/USDC&tag=grid")
+        assert (answer.code, json.loads(answer.body)) == (200, {"cancelled": 1_234, "tooLate": 5})
+        assert service.store.selections == [Selection(pair=Pair(WSOL, USDC), tag="grid")]
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("", ["status"]),
+        ("?pair=SOL/USDC", ["status"]),
+        ("?status=all", ["status"]),
+        ("?status=waiting&status=open", ["status"]),
+        ("?status=waiting&pair=SOLUSDC&limit=3", ["limit", "pair"]),
+    ],
+)
+async def test_nothing_is_cancelled_by_a_query_that_does_not_say_what(query: str, fields: list[str]) -> None:
+    async with running_service() as service:
+        found = document(await service.ask("DELETE", f"/api/orders{query}"), 400, "invalid-query")
+        assert [error["field"] for error in found["errors"]] == fields
+        assert service.store.selections == []
+
+
+async def test_an_outage_in_the_middle_answers_how_many_are_cancelled_and_that_repeating_is_safe() -> None:
+    async with running_service() as service:
+        service.store.cancel_all_answer = PartlyCancelledError(500, "Postgres does not answer")
+        answer = await service.ask("DELETE", "/api/orders?status=open")
+        found = document(answer, 503, "partly-cancelled")
+        assert (found["cancelled"], answer.headers["Retry-After"]) == (500, "1")
+        assert found["detail"] == (
+            "500 orders are cancelled, and more may be: repeat the request (Postgres does not answer)"
+        )

@@ -168,7 +168,7 @@ ALLOWED = {
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",
-    "/api/orders": "GET, HEAD, OPTIONS",
+    "/api/orders": "GET, HEAD, DELETE, OPTIONS",
     "/healthz": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
     "/problems/{code}": "GET, HEAD, OPTIONS",

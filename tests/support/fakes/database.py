@@ -10,13 +10,14 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
 from dexexec.domain.order import FOREVER_MS, NewOrder
+from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import wait_detail
-from dexexec.errors import FundsReservedError, IdempotencyMismatchError, UnavailableError
+from dexexec.errors import FundsReservedError, IdempotencyMismatchError, PartlyCancelledError, UnavailableError
 from dexexec.store import (
     Attempt,
     Claimed,
@@ -31,7 +32,7 @@ from dexexec.store import (
     Triggering,
     WaitNote,
 )
-from dexexec.store.cancellations import DETAIL
+from dexexec.store.cancellations import DETAIL, NOT_COMPARED
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
 from tests.support.fakes.rows import (
@@ -266,13 +267,11 @@ class MemoryDatabase:
             return None, None
         if row.status is Status.CANCELLED:
             return Cancelled(order_id=order_id, seq=row.version, repeated=True), None
-        if row.finished_at is not None or row.attempt_count:
+        if not _unsigned(row):
             ended = row.finished_at is not None
             return TooLate(order_id=order_id, status=row.status, ended=ended, attempt=shown_attempt(row)), None
         if not self._compared(row.created_at):
-            raise UnavailableError(
-                "the record is not compared with the chain yet: no order can be cancelled until then"
-            )
+            raise UnavailableError(NOT_COMPARED)
         row.claim += 1
         row.claims, row.worker, row.waiting, row.failure_reason = 0, None, None, None
         row.resting = False
@@ -282,6 +281,23 @@ class MemoryDatabase:
         row.events.append(event)
         row.claim_of.append(row.claim)
         return Cancelled(order_id=order_id, seq=row.version), event
+
+    def cancel_all(self, selection: Selection) -> tuple[CancelledAll, list[Event]]:
+        """The answer to a client that cancels many orders, and the events. Raises `PartlyCancelledError`."""
+        events: list[Event] = []
+        too_late = uncompared = 0
+        for order_id, row in self.orders.items():
+            if not _selected(row, selection):
+                continue
+            if not _unsigned(row):
+                too_late += row.status is not Status.CONFIRMED
+            elif not self._compared(row.created_at):
+                uncompared += 1
+            elif (event := self.cancel(order_id)[1]) is not None:
+                events.append(event)
+        if uncompared:
+            raise PartlyCancelledError(len(events), NOT_COMPARED)
+        return CancelledAll(cancelled=len(events), too_late=too_late), events
 
     def _compared(self, created_at: int) -> bool:
         rows = self.comparisons.values()
@@ -477,3 +493,21 @@ class MemoryDatabase:
         now = self.now()
         dead = [n for n, row in self.workers.items() if row.lease_until < now or not row.connected]
         return [self.workers.pop(n).name for n in dead]
+
+
+def _unsigned(row: OrderRow) -> bool:
+    """Whether nothing that was signed for the order can land: no attempt, or for one that rests none but dead ones."""
+    if row.status not in (Status.PENDING, Status.WAITING, Status.ROUTING, Status.BUILDING):
+        return False
+    dead = sum(one.outcome in (Outcome.FAILED, Outcome.EXPIRED, Outcome.UNSENT) for one in row.attempts)
+    return not row.attempt_count or (row.new.rests and dead == row.attempt_count)
+
+
+def _selected(row: OrderRow, selection: Selection) -> bool:
+    pair = Pair(row.new.input_mint, row.new.output_mint)
+    return (
+        row.finished_at is None
+        and (selection.all_open or row.new.rests)
+        and selection.pair in (None, pair)
+        and selection.tag in (None, row.new.tag)
+    )

@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from dexexec.clock import Clock, SystemClock
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -153,6 +153,16 @@ class MemoryStore:
             return answer
 
         return await self._wire.call("cancel", commit)
+
+    async def cancel_all(self, selection: Selection) -> CancelledAll:
+        """As the real one, in one commit."""
+
+        def commit() -> CancelledAll:
+            answer, events = self.database.cancel_all(selection)
+            self._announce(events)
+            return answer
+
+        return await self._wire.call("cancel_all", commit)
 
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         """The parts of the real one's answer that tests look at: summary, events, attempts."""

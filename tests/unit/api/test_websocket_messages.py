@@ -13,6 +13,8 @@ from dexexec.api.websocket_messages import (
     MAX_SEQ,
     BadMessageError,
     Cancel,
+    CancelAll,
+    Command,
     Subscribe,
     Unsubscribe,
     error,
@@ -35,9 +37,10 @@ ID = str(ORDER)
         ({"orderId": ID, "afterSeq": MAX_SEQ}, Subscribe(ORDER, MAX_SEQ)),
         ({"orderId": ID, "action": "unsubscribe"}, Unsubscribe(ORDER)),
         ({"cancel": ID}, Cancel(ORDER)),
+        ({"cancelAll": {"status": "open"}}, CancelAll({"status": "open"})),
     ],
 )
-def test_a_good_message_is_understood(message: dict[str, object], command: Subscribe | Unsubscribe | Cancel) -> None:
+def test_a_good_message_is_understood(message: dict[str, object], command: Command) -> None:
     assert parse(json.dumps(message)) == command
 
 
@@ -56,6 +59,9 @@ BAD = [
     ("null", "not-an-object", "not a JSON object"),
     ("{}", "missing-field", "orderId"),
     ('{"cancel": "x"}', "invalid-order-id", "cancel must be"),
+    ('{"cancelAll": "waiting"}', "invalid-selection", "cancelAll must be"),
+    ('{"cancelAll": {"status": "waiting"}, "afterSeq": 1}', "unknown-field", "afterSeq"),
+    (f'{{"cancelAll": {{}}, "cancel": "{ID}"}}', "unknown-field", "cancelAll"),
     (f'{{"cancel": "{ID}", "orderId": "{ID}"}}', "unknown-field", "orderId"),
     (f'{{"cancel": "{ID}", "afterSeq": 1}}', "unknown-field", "afterSeq"),
     ('{"afterSeq": 1}', "missing-field", "orderId"),
