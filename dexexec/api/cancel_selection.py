@@ -10,7 +10,7 @@ from enum import StrEnum
 from dexexec.domain.cancellation import Pair, Selection
 from dexexec.domain.token import Tokens, looks_like_mint
 from dexexec.errors import FieldProblem, InvalidQueryError
-from dexexec.intake.order_body import SHOWN, unknown_name
+from dexexec.intake.order_fields import SHOWN, unknown_name
 
 PARAMETERS = ("status", "pair", "tag")
 TAG = re.compile(r"[A-Za-z0-9._:-]{1,64}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, demo, explain, localnet, orders, quote, service, wallet
+from dexexec.cli import adapters, cancel, demo, explain, localnet, orders, quote, service, wallet
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     quote.add_parser(commands)
     wallet.add_parser(commands)
     orders.add_parser(commands)
+    cancel.add_parser(commands)
     explain.add_parser(commands)
     return top
 
@@ -125,6 +126,9 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
             return run_event_loop(wallet.run(options, settings, environment()))
         case "orders":
             return _run_on_record(settings, lambda servers: orders.run(options, servers, sys.stdout))
+        case "cancel":
+            known = settings.token_list()
+            return _run_on_record(settings, lambda servers: cancel.run(options, servers, known, sys.stdout))
         case "explain":
             tokens = settings.token_list()
             return _run_on_record(settings, lambda servers: explain.run(options, servers, tokens, sys.stdout))

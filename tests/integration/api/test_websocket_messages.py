@@ -8,6 +8,7 @@ import pytest
 
 from dexexec.store import Address
 from tests.support.raw_websocket import RawClient
+from tests.support.resting_rows import rest
 from tests.support.streaming import LIFE, OpenRecord, memory_record, open_stream_setup, postgres_record
 from tests.support.waiting import until
 from tests.unit.api.test_websocket_messages import BAD
@@ -202,3 +203,20 @@ async def test_an_order_is_cancelled_over_the_socket_whether_it_is_followed_or_n
         assert await client.error() == "too-late"
         await client.subscribe(order_id)
         assert await client.seqs(order_id, 2) == [1, 2]
+
+
+async def test_many_orders_are_cancelled_over_the_socket(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with postgres_record(database_address) as record, open_stream_setup(record, redis_url, redis_prefix) as setup:
+        rest(database_address.conninfo(), 7, tag="grid")
+        order_id = await record.create()
+        client = await setup.api.connect()
+        await client.say({"cancelAll": {"status": "waiting", "pair": "SOL/USDC", "tag": "grid"}})
+        assert await client.hear() == {"cancelledAll": {"cancelled": 7, "tooLate": 0}}
+        await client.say({"cancelAll": {"status": "open"}})
+        assert await client.hear() == {"cancelledAll": {"cancelled": 1, "tooLate": 0}}
+        await client.subscribe(order_id)
+        assert await client.seqs(order_id, 2) == [1, 2]
+        await client.say({"cancelAll": {"pair": "SOL"}})
+        assert await client.error() == "invalid-selection"
