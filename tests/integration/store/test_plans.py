@@ -19,9 +19,11 @@ from dexexec.store import (
     ArchiveSession,
     archive,
     archive_queries,
+    cancellations,
     claims,
     confirmed_orders,
     connect,
+    mass_cancellations,
     orders,
     queries,
     reservations,
@@ -36,8 +38,8 @@ from tests.support.waiting import until
 
 ORDERS = 50_000
 DAYS = 40
-SMALL = {"workers", "workers_pkey", "attempts_open", "installation"}
-"""May be read through: a row per worker, an entry per attempt in flight, and one row."""
+SMALL = {"workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey"}
+"""May be read through: a row per worker, an entry per attempt in flight, one row, and a row per wallet."""
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,9 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (archive.ENDED, {"orders_newest"}),
         (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
+        (cancellations.CANCEL, {"orders_pkey", "attempts_pkey"}),
+        (mass_cancellations.CANCEL_PAGE, {"orders_resting", "orders_active", "orders_pkey", "attempts_pkey"}),
+        (mass_cancellations.LEFT, {"orders_resting", "orders_active", "attempts_pkey"}),
     ],
     ids=[
         *(
@@ -129,14 +134,14 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
             "replay",
             "versions",
         ),
-        *("list", "list live", "ended", "archive", "forget swaps"),
+        *("list", "list live", "ended", "archive", "forget swaps", "cancel", "cancel many", "count the rest"),
     ],
 )
 async def test_no_statement_scans_a_long_history(long_history: Address, statement: str, used: set[str]) -> None:
     await ready(long_history)
     plan = generic(long_history, statement)
     assert read_through(plan) == set()
-    assert indexes(plan) - {"workers_pkey", "attempts_open"} == used
+    assert indexes(plan) - SMALL == used
 
 
 @pytest.mark.parametrize(
