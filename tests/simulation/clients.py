@@ -22,6 +22,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.machine import Machine, StruckError
 from tests.simulation.plan import Plan
 from tests.simulation.promise_checks import PromiseChecks
+from tests.simulation.resting import perhaps_resting
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
 
@@ -161,7 +162,7 @@ def random_order(rng: random.Random) -> NewOrder:
     amount = Decimal(rng.randint(1, 10_000)) / 1_000
     base = int(amount.scaleb(9 if (side is Side.BUY) == (mode is Mode.EXACT_IN) else 6))
     key = f"key-{rng.getrandbits(32):x}" if rng.random() < 0.8 else None
-    return NewOrder(
+    order = NewOrder(
         id=UUID(int=rng.getrandbits(128), version=4),
         side=side,
         amount=amount,
@@ -177,6 +178,7 @@ def random_order(rng: random.Random) -> NewOrder:
         bound=(bound := _bound(rng, side, mode, base)),
         bound_open=bound is None or rng.random() < 0.5,
     )
+    return perhaps_resting(order, order.bound)
 
 
 def _bound(rng: random.Random, side: Side, mode: Mode, base: int) -> Bound | None:

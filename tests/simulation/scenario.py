@@ -24,6 +24,8 @@ from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.intake.intake import ClientLimiter, Intake
 from dexexec.recovery.signing_permission import ComparedRecord
+from dexexec.resting.leader import Duty, Leader
+from dexexec.resting.wakes import Wakes
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
@@ -40,6 +42,7 @@ from tests.simulation.lost_commits import Landed as OnChain
 from tests.simulation.machine import Machine, MachineStore, StruckError
 from tests.simulation.plan import Plan
 from tests.simulation.promise_checks import TRIES, CheckingObserver, PromiseChecks
+from tests.simulation.resting import RandomTriggers
 from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
 from tests.support.fakes.comparisons import MemoryComparisons
@@ -50,6 +53,8 @@ from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.worker_parts import pipeline_and_watcher
 
 LEASE = 3.0
+TRIGGERS_EVERY = 0.5
+"""Virtual seconds between two turns of the leader's duties."""
 HEALED_WITHIN = 240.0
 """Virtual seconds: a poisoned claim's longest pause (30), three attempts that each must be proven expired (73) and rest
 before the next, and the finality of the last one (13)."""
@@ -231,6 +236,7 @@ class Scenario:
             clock=clock,
             observer=self.observer,
             permission=permission,
+            session_loops=[self._leader(machine, store, clock).run],
             failpoints=machine.failpoints,
         )
         sweeper = Sweeper(
@@ -243,6 +249,11 @@ class Scenario:
             failpoints=machine.failpoints,
         )
         return worker, sweeper
+
+    def _leader(self, machine: Machine, store: Store, clock: VirtualClock) -> Leader:
+        queue = MemoryQueue(self.redis, machine.wire(self.valkey))
+        duties: list[Duty] = [Wakes(store, queue.port), RandomTriggers(store, queue, machine.rng)]
+        return Leader(store, duties, TRIGGERS_EVERY, clock=clock, observer=self.observer)
 
     def _permission(self, machine: Machine, chain: Chain, clock: VirtualClock) -> ComparedRecord:
         comparisons = MemoryComparisons(self.database, self.checks.announced, machine.wire(self.postgres))
