@@ -2,7 +2,7 @@
 bytes first."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -55,17 +55,18 @@ class SwapBuilder:
     ) -> Sealed:
         """Returns the sealed swap of `quote`. Every failure is raised as `VenueError`; it is a `GuardError` if the
         quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.seal`."""
-        network = venue.capabilities.network
-        sealer = self._sealers[network]
 
-        async def seal(unsigned: Unsigned) -> Sealed:
+        async def seal() -> Sealed:
+            # Within the guard: what a venue states about itself may be anything.
+            network = venue.capabilities.network
+            sealer = self._sealers[network]
+            unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=sealer)
             sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt, close_account=close_account)
             # Recorded with the bytes, so that no other chain is ever searched for them.
             signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
             return replace(sealed, signed=signed)
 
-        building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=sealer, finish=seal)
-        return await self._guarded(venue, quote, building)
+        return await self._guarded(venue, quote, seal())
 
     async def simulate(
         self,
@@ -79,13 +80,14 @@ class SwapBuilder:
     ) -> Fill:
         """Returns what the swap of `quote` would move: built and checked as in `build`, and not signed. Raises as
         `build` does."""
-        simulator = self._simulators[venue.capabilities.network]
 
-        async def simulate(unsigned: Unsigned) -> Fill:
+        async def simulate() -> Fill:
+            network = venue.capabilities.network
+            simulator = self._simulators[network]
+            unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=simulator)
             return await simulator.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
-        building = self._build(venue, quote, deadline=deadline, bound=bound, simulator=simulator, finish=simulate)
-        return await self._guarded(venue, quote, building)
+        return await self._guarded(venue, quote, simulate())
 
     async def _guarded(self, venue: AnyVenue, quote: Quote, building: Awaitable[ResultT]) -> ResultT:
         """Returns the result of `building`, and raises every failure as `VenueError`."""
@@ -108,19 +110,20 @@ class SwapBuilder:
             self._observer.adapter_misbehaved(venue.name, quote.request, error)
             raise BadAnswer("the adapter failed while building") from error
 
-    async def _build(
+    async def _unsigned(
         self,
         venue: AnyVenue,
         quote: Quote,
-        *,
         deadline: float,
         bound: Bound,
+        *,
+        network: str,
         simulator: SwapSimulator,
-        finish: Callable[[Unsigned], Awaitable[ResultT]],
-    ) -> ResultT:
+    ) -> Unsigned:
+        """What the venue built from `quote`, with the blockhash that it was given."""
         if not bound.allows(quote):
             raise GuardError(Rule.BOUND, f"the quote of {venue.name} is looser than the order's bound")
-        blockhash = await self._chains[venue.capabilities.network].blockhash()
+        blockhash = await self._chains[network].blockhash()
         # The adapter gets a copy: the guard compares the transaction with our quote, which it cannot change.
         copy = replace(quote, request=replace(quote.request))
         unsigned = await self._built(venue.build(copy, simulator.payer, blockhash), simulator, quote, blockhash.slot)
@@ -129,7 +132,7 @@ class SwapBuilder:
             raise BadAnswer(f"{venue.name} built for another blockhash than the one it was given")
         if self._clock.monotonic() >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was built")
-        return await finish(unsigned)
+        return unsigned
 
     async def _built(
         self, building: Awaitable[Unsigned], simulator: SwapSimulator, quote: Quote, newest: int
