@@ -15,6 +15,7 @@ from tornado.web import Application, RequestHandler
 from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
+from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler
@@ -56,6 +57,7 @@ ROUTES = (
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders/{id}/explain", ExplainHandler),
     Route("/api/orders", OrdersHandler),
+    Route("/api/costs", CostsHandler),
     Route("/api/quote", QuoteHandler),
     Route("/api/venues", VenuesHandler),
     Route("/healthz", AliveHandler),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from dexexec.api.cost_sentence import cost_text
 from dexexec.domain.failure_advice import advice_for
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode
@@ -27,6 +28,7 @@ class Topic(StrEnum):
     QUOTE = "quote"
     ATTEMPT = "attempt"
     FILL = "fill"
+    COST = "cost"
     WAIT = "wait"
     END = "end"
 
@@ -53,6 +55,7 @@ def explain(order: Json, tokens: Tokens) -> dict[str, object]:
         "summary": writer.summary(),
         "advice": writer.advice(),
         "stages": stages(order),
+        "cost": order["cost"],
         "sentences": [
             {
                 "at": sentence.at,
@@ -124,6 +127,9 @@ class _Writer:
             yield from self._event(event)
         for attempt in self._order["attempts"]:
             yield from self._outcome(attempt)
+        if text := cost_text(self._order["cost"], self._amount):
+            at = self._order["events"][-1]["at"]
+            yield Sentence(at=at, topic=Topic.COST, text=text, figures=self._order["cost"])
         if omitted := self._order.get("eventsOmitted"):
             text = f"{omitted} events between the first and the newest are left out; the stream has them."
             yield Sentence(at=self._order["createdAt"], topic=Topic.ORDER, text=text, figures={"omitted": omitted})

@@ -46,7 +46,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import QueueFullError, RequestError
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
-from dexexec.store import Created, Cursor
+from dexexec.store import CostQuery, CostReport, Created, Cursor
 from dexexec.venues.router import Routing, VenueReport
 
 CLIENT_GONE = 499
@@ -75,6 +75,9 @@ class OrderHistory(Protocol):
 
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Summaries, newest first."""
+
+    async def costs(self, query: CostQuery) -> CostReport:
+        """What attempts cost in a time."""
 
 
 class OrderCancelling(Protocol):

@@ -7,6 +7,7 @@ from dexexec.config.postgres_url import Address
 from dexexec.store.archive import ArchiveSession
 from dexexec.store.chain_comparisons import BegunComparison, ChainComparisons, ComparisonState
 from dexexec.store.confirmed_orders import ConfirmedPage
+from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.leases import WorkerSession
@@ -33,10 +34,13 @@ __all__ = [
     "Claimed",
     "ComparisonState",
     "ConfirmedPage",
+    "CostQuery",
+    "CostReport",
     "Created",
     "Cursor",
     "Database",
     "Dispatcher",
+    "GroupBy",
     "HighWater",
     "NewAttempt",
     "Release",

@@ -90,8 +90,9 @@ SELECT id, ARRAY(SELECT t ->> 'signature' FROM json_array_elements(tries) t) AS 
 FROM {} WHERE id > %s ORDER BY id LIMIT %s
 """
 
-DROP_KEYS = """
-WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s))
+DROP_RECORDS = """
+WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s)),
+     c AS (DELETE FROM attempt_costs WHERE order_id = ANY(%(ids)s))
 DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)
 """
 
@@ -216,8 +217,8 @@ class ArchiveSession:
         return True
 
     async def clear(self) -> list[str]:
-        """Drop the detached partitions, after the idempotency keys and simulated swaps of their orders; returns the
-        tables' names."""
+        """Drop the detached partitions, after the idempotency keys, costs and simulated swaps of their orders; returns
+        the tables' names."""
         with translate_postgres_errors():
             names = [row.name for row in await fetch_rows(self._connection, DETACHED)]
             for name in names:
@@ -227,7 +228,7 @@ class ArchiveSession:
                 after = UUID(int=0)
                 while rows := await fetch_rows(self._connection, query, (after, CLEARED)):
                     signatures = [signature for row in rows for signature in row.signatures]
-                    await self._connection.execute(DROP_KEYS, {"ids": [row.id for row in rows]})
+                    await self._connection.execute(DROP_RECORDS, {"ids": [row.id for row in rows]})
                     await self._connection.execute(DROP_SWAPS, (signatures, PAST))
                     after = rows[-1].id
                 await self._connection.execute(sql.SQL("DROP TABLE {}").format(table))

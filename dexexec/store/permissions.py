@@ -12,6 +12,7 @@ from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 
 RIGHTS = {
     "archived_orders": "SELECT",
+    "attempt_costs": "SELECT, INSERT",
     "attempts": "SELECT, INSERT, UPDATE",
     "chain_comparisons": "SELECT, INSERT, UPDATE",
     "idempotency_keys": "SELECT, INSERT, DELETE",
@@ -36,7 +37,8 @@ OWNED = """
 SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')) AS owned,
        min(pg_get_userbyid(relowner)) AS owner
 FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
-  AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'idempotency_keys', 'simulated_swaps')
+  AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'attempt_costs', 'idempotency_keys',
+                  'simulated_swaps')
 """
 
 

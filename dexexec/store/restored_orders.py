@@ -16,7 +16,7 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
-from dexexec.store import restored_keys
+from dexexec.store import costs, restored_keys
 from dexexec.store.database import Connection
 from dexexec.store.rows import fetch_row, json_rows, json_value
 
@@ -103,6 +103,7 @@ async def write(connection: Connection, restoration: Restoration) -> list[Event]
         }
         await connection.execute(RESOLVE, values | resolved)
     await connection.execute(INSERT_ATTEMPTS, values | {"attempts": json_rows(_attempt_rows(restoration))})
+    await connection.execute(costs.KEEP, values)
     await connection.execute(INSERT_EVENTS, values | {"events": json_rows(_event_rows(restoration))})
     return [
         Event(order_id=restoration.order_id, seq=seq, status=status, at=now.at, detail=detail)

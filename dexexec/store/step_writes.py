@@ -11,7 +11,7 @@ from uuid import UUID
 
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
-from dexexec.store import reservations
+from dexexec.store import costs, reservations
 from dexexec.store.database import Connection, Database
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import WalletReservations
@@ -21,7 +21,7 @@ from dexexec.store.steps import NewAttempt, Resolution, Step
 # The parameters are four lists of rows: steps, new attempts, resolutions and events. Everything is joined with `u`, the
 # orders that were updated: of a step with a stale claim or version nothing is written. `now` is evaluated once, so that
 # all events of a step have one time.
-ADVANCE = """
+ADVANCE = f"""
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
@@ -60,7 +60,7 @@ WITH t AS MATERIALIZED (
       -- The last guard of a dry run: without a recorded attempt nothing is sent, whatever a worker does.
       AND NOT (o.dry_run AND t.attempts > 0)
       AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
-    RETURNING o.id, t.version AS base, now.at
+    RETURNING o.id, t.version AS base, o.tag, now.at
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, network, genesis, wallet,
                           spends)
@@ -75,13 +75,18 @@ WITH t AS MATERIALIZED (
         resolved_at = CASE WHEN r.outcome IS NOT NULL THEN u.at END
     FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, corrects bool) JOIN u USING (id)
     WHERE a.order_id = r.id AND a.n = r.n AND (coalesce(a.outcome, '') = '' OR r.corrects)
+    RETURNING a.order_id, a.n, a.venue, u.tag, u.at, a.outcome, a.proof
+), c AS (
+    INSERT INTO attempt_costs
+    SELECT order_id, n, at, venue, tag, outcome = 'landed', {costs.COLUMNS} FROM r CROSS JOIN {costs.OF_PROOF}
+    ON CONFLICT DO NOTHING
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT id, u.base + e.step, e.status, u.at, e.detail
     FROM json_to_recordset(%t::json) AS e(id uuid, step int, status text, detail jsonb) JOIN u USING (id)
 )
 SELECT id, at FROM u
-"""
+"""  # noqa: S608 - constants
 
 
 async def advance(

@@ -28,6 +28,7 @@ from dexexec.store import (
     chain_comparisons,
     claims,
     confirmed_orders,
+    costs,
     leases,
     orders,
     queries,
@@ -40,6 +41,7 @@ from dexexec.store import (
 )
 from dexexec.store.claims import Unreadable
 from dexexec.store.confirmed_orders import ConfirmedPage
+from dexexec.store.costs import CostQuery, CostReport
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
@@ -206,6 +208,10 @@ class Store:
     async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
         """Return summaries of orders, newest first, each with its `Cursor` as `_cursor`."""
         return await self._bounded(queries.read_orders(self._for_reads, limit, before, status))
+
+    async def costs(self, query: CostQuery) -> CostReport:
+        """Return the sums of what attempts cost in a time."""
+        return await self._bounded(costs.read_costs(self._for_reads, query))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Return the events above the given `seq`, for many orders at once; an order that does not exist is absent."""

@@ -8,10 +8,11 @@ from uuid import UUID
 from dexexec.broker.rate_limiter import Grant
 from dexexec.clock import Clock
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.cost import CostSum
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
-from dexexec.store import Created, Cursor
+from dexexec.store import CostQuery, CostReport, Created, Cursor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,10 @@ class MemoryStore:
         self.cancel_answer: Cancelled | TooLate | None = None
         self.selections: list[Selection] = []
         self.cancel_all_answer: CancelledAll | DexexecError = CancelledAll(cancelled=0, too_late=0)
+        self.cost_queries: list[CostQuery] = []
+        self.cost_report = CostReport(
+            until=START, more=False, groups=[], total=CostSum(), groups_omitted=0, mints_omitted=False
+        )
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -97,6 +102,11 @@ class MemoryStore:
         older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]
         wanted = older if status in (None, Status.PENDING) else []
         return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in wanted[:limit]]
+
+    async def costs(self, query: CostQuery) -> CostReport:
+        await self.switch.passed()
+        self.cost_queries.append(query)
+        return self.cost_report
 
     async def check_writes(self) -> None:
         self.writes_checked += 1

@@ -166,6 +166,7 @@ ALLOWED = {
     "/api/orders/execute": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, DELETE, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
+    "/api/costs": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, DELETE, OPTIONS",

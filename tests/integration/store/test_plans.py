@@ -17,12 +17,14 @@ from dexexec.settlement.simulated import postgres_ledger
 from dexexec.store import (
     Address,
     ArchiveSession,
+    GroupBy,
     archive,
     archive_queries,
     cancellations,
     claims,
     confirmed_orders,
     connect,
+    costs,
     mass_cancellations,
     orders,
     queries,
@@ -38,6 +40,10 @@ from tests.support.waiting import until
 
 ORDERS = 50_000
 DAYS = 40
+COSTS = """
+INSERT INTO attempt_costs (order_id, n, at, venue, landed, fee)
+SELECT order_id, n, created_at + interval '1 s', venue, true, 5000 FROM attempts
+"""
 SMALL = {"workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey"}
 """May be read through: a row per worker, an entry per attempt in flight, one row, and a row per wallet."""
 
@@ -55,6 +61,8 @@ async def ready(address: Address) -> None:
         with psycopg.connect(address.conninfo(), autocommit=True) as connection:
             if connection.execute("SELECT FROM orders LIMIT 1").fetchone() is None:
                 fill(address.conninfo(), ORDERS, DAYS)
+                connection.execute(COSTS)
+                connection.execute("ANALYZE attempt_costs")
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -113,6 +121,10 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (archive.ENDED, {"orders_newest"}),
         (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
+        (archive.DROP_RECORDS, {"idempotency_keys_order", "attempt_costs_pkey", "restored_keys_order"}),
+        (costs.ENDS, {"attempt_costs_at"}),
+        (costs.sums_statement(tuple(GroupBy)).decode(), {"attempt_costs_at"}),
+        (costs.KEEP, {"attempts_pkey", "orders_pkey"}),
         (cancellations.CANCEL, {"orders_pkey", "attempts_pkey"}),
         (mass_cancellations.CANCEL_PAGE, {"orders_resting", "orders_active", "orders_pkey", "attempts_pkey"}),
         (mass_cancellations.LEFT, {"orders_resting", "orders_active", "attempts_pkey"}),
@@ -134,7 +146,20 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
             "replay",
             "versions",
         ),
-        *("list", "list live", "ended", "archive", "forget swaps", "cancel", "cancel many", "count the rest"),
+        *(
+            "list",
+            "list live",
+            "ended",
+            "archive",
+            "forget swaps",
+            "forget keys",
+            "end of a sum",
+            "sums",
+            "keep costs",
+            "cancel",
+            "cancel many",
+            "count the rest",
+        ),
     ],
 )
 async def test_no_statement_scans_a_long_history(long_history: Address, statement: str, used: set[str]) -> None:

@@ -19,6 +19,8 @@ from dexexec.errors import DexexecError, UnavailableError
 from dexexec.store import (
     Claimed,
     ConfirmedPage,
+    CostQuery,
+    CostReport,
     Created,
     Cursor,
     Dispatcher,
@@ -33,6 +35,7 @@ from dexexec.store import (
 )
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
+from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.rows import OrderRow, moment
 from tests.support.fakes.wire import Direct, Wire
@@ -202,6 +205,10 @@ class MemoryStore:
             return wanted[:limit]
 
         return await self._wire.call("orders", read)
+
+    async def costs(self, query: CostQuery) -> CostReport:
+        """Sums of what attempts cost in a time."""
+        return await self._wire.call("costs", lambda: read_costs(self.database, query))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Events above the given `seq`; an order that does not exist is absent."""

@@ -10,6 +10,7 @@ import pytest
 from dexexec.api.explanation import explain, stages
 from dexexec.cli.explain import write_text
 from dexexec.config.settings import Settings, env_name
+from dexexec.domain.cost import CostSum
 from dexexec.domain.failure_advice import ADVICE, OTHER, advice_for
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
@@ -39,6 +40,7 @@ def order(**changes: Any) -> dict[str, Any]:
         "finalizedAt": "2026-11-29T16:34:50.053Z",
         "waitingFor": None,
         "feesPaid": "5000",
+        "cost": {"final": True, **CostSum().detail()},
         "events": [
             {"seq": 1, "status": "pending", "at": "2026-11-29T16:34:49.468Z", "minOut": "74000000"},
             {"seq": 2, "status": "routing", "at": "2026-11-29T16:34:49.531Z", "round": 1, "quotes": [WON, LOST, DOWN]},
