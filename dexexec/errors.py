@@ -31,12 +31,16 @@ def install_hint(extra: str) -> str:
 #    +- InvalidOrderError         422, lists every bad field
 #    |  +- InvalidQueryError            400
 #    |  +- InvalidIdempotencyKeyError   400
+#    |  +- InvalidIfMatchError          400
 #    +- IdempotencyMismatchError  422, same key with another body
 #    +- IdempotencyInFlightError  409
 #    +- OrderNotFoundError        404
 #    +- TooManyOrdersError        429
 #    +- TooManyConnectionsError   503
 #    +- TooLateError              409, something was signed for the order
+#    +- NotRestingError           409, the order can only be changed while it rests
+#    +- VersionMismatchError      412
+#    +- PreconditionRequiredError 428
 #    +- TooManyReadsError         429
 #    +- VenuesUnavailableError    503
 #    +- ReadsBusyError            503
@@ -182,6 +186,14 @@ class InvalidIdempotencyKeyError(InvalidOrderError):
     title = "The Idempotency-Key header is invalid"
 
 
+class InvalidIfMatchError(InvalidOrderError):
+    """The If-Match header has another form than an ETag of an order."""
+
+    code = "invalid-if-match"
+    http_status = 400
+    title = "The If-Match header is invalid"
+
+
 class IdempotencyMismatchError(RequestError):
     """The key was used before with a different body."""
 
@@ -242,6 +254,40 @@ class TooLateError(RequestError):
     def __init__(self, detail: str, about: Mapping[str, object]) -> None:
         super().__init__(detail)
         self.about = about
+
+
+class NotRestingError(RequestError):
+    """Only an order that rests can be changed. The document has its status and version: it was triggered, is executed
+    or has ended."""
+
+    code = "not-resting"
+    http_status = 409
+    title = "The order does not rest"
+
+    def __init__(self, detail: str, about: Mapping[str, object]) -> None:
+        super().__init__(detail)
+        self.about = about
+
+
+class VersionMismatchError(RequestError):
+    """The order has another version than `If-Match` names. The document has the current one as `seq`: read the order
+    again, and decide again."""
+
+    code = "version-mismatch"
+    http_status = 412
+    title = "The order has another version"
+
+    def __init__(self, detail: str, about: Mapping[str, object]) -> None:
+        super().__init__(detail)
+        self.about = about
+
+
+class PreconditionRequiredError(RequestError):
+    """A change needs the `If-Match` header, with the `ETag` that reading the order returned."""
+
+    code = "precondition-required"
+    http_status = 428
+    title = "The If-Match header is missing"
 
 
 class PartlyCancelledError(RequestError):

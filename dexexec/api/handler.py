@@ -5,7 +5,7 @@ A handler raises an error, and the base answers with it. A successful request is
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -39,6 +39,7 @@ from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
+from dexexec.domain.amendment import Amended
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
@@ -90,6 +91,13 @@ class OrderCancelling(Protocol):
         """Cancel all orders of a selection. Raises `PartlyCancelledError`."""
 
 
+class OrderAmending(Protocol):
+    """The part of `dexexec.intake.amending.Amending` that handlers use."""
+
+    async def amend(self, order_id: UUID, body: bytes, versions: Collection[int] | None) -> Amended:
+        """Change an order that rests, if its version is one of `versions` (None: any)."""
+
+
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
 
@@ -109,6 +117,7 @@ class Api:
     intake: OrderIntake
     history: OrderHistory
     cancelling: OrderCancelling
+    amending: OrderAmending
     readiness: Readiness
     clock: Clock
     observer: Observer

@@ -23,8 +23,10 @@ from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.errors import (
     FieldProblem,
     InvalidIdempotencyKeyError,
+    InvalidIfMatchError,
     InvalidQueryError,
     OrderNotFoundError,
+    PreconditionRequiredError,
     RequestError,
     TooLateError,
     UnavailableError,
@@ -39,6 +41,7 @@ PARAMETERS = ("status", "limit", "cursor")
 NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ETAG = re.compile(r'"[0-9]{1,9}"')
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = struct.Struct(">q16s")
@@ -121,7 +124,7 @@ class OrderLookup(ApiHandler):
 
 
 class OrderHandler(OrderLookup):
-    """`GET` and `DELETE /api/orders/{id}`."""
+    """`GET`, `PATCH` and `DELETE /api/orders/{id}`."""
 
     async def get(self, order_id: str) -> None:
         """The order with its events, quotes and attempts. `ETag` is its version."""
@@ -134,6 +137,19 @@ class OrderHandler(OrderLookup):
     def check_etag_header(self) -> bool:
         """False: a 304 would hide what the order waits for, which changes within a version."""
         return False
+
+    async def patch(self, order_id: str) -> None:
+        """Change the order while it rests: 200 with its new version, which is also the `ETag`."""
+        amended_id = read_order_id(order_id)
+        require_json(self.request.headers.get("Content-Type"), self.request.headers.get("Content-Encoding"))
+        versions = read_if_match(self.request.headers)
+        async with self.reading(self.api.cancels):
+            answer = await self.api.amending.amend(amended_id, self.request.body, versions)
+        if answer.repeated:
+            self.set_header("Idempotent-Replayed", "true")
+        self.set_header("ETag", f'"{answer.seq}"')
+        changed = {"status": Status.WAITING, "seq": answer.seq, "changed": dict(answer.changes)}
+        self.answer({"orderId": order_id.lower(), **changed})
 
     async def delete(self, order_id: str) -> None:
         """Cancel the order: 200 once it is `cancelled`, however often this is repeated; 409 once it is too late."""
@@ -241,6 +257,21 @@ def idempotency_key(headers: HTTPHeaders) -> str | None:
     raise InvalidIdempotencyKeyError(
         [FieldProblem("Idempotency-Key", problem, "one value of 1 to 255 printable ASCII characters")]
     )
+
+
+def read_if_match(headers: HTTPHeaders) -> frozenset[int] | None:
+    """The versions in the If-Match header; None if it allows any (`*`). Raises `PreconditionRequiredError` and
+    `InvalidIfMatchError`."""
+    given = headers.get("If-Match")
+    if given is None:
+        raise PreconditionRequiredError("send If-Match with the ETag that GET of the order returned")
+    if given.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in given.split(",")]
+    if not all(_ETAG.fullmatch(tag) for tag in tags):
+        problem = FieldProblem("If-Match", "is not an ETag of an order", 'the version in quotes: "7"')
+        raise InvalidIfMatchError([problem])
+    return frozenset(int(tag.strip('"')) for tag in tags)
 
 
 def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, Status | None]:

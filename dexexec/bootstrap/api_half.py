@@ -12,6 +12,7 @@ from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
 from dexexec.feed.feed import Feed
+from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.store import Dispatcher
@@ -54,6 +55,7 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteS
         intake=intake,
         history=store,
         cancelling=store,
+        amending=Amending(store, reader),
         readiness=readiness,
         clock=clock,
         observer=observer,

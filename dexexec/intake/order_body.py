@@ -5,6 +5,7 @@ expected. Nothing is guessed, rounded, trimmed or converted. `dexexec.domain.amo
 """
 
 import json
+from collections.abc import Mapping
 from json import JSONDecodeError
 from uuid import UUID
 
@@ -104,7 +105,18 @@ class BodyReader:
         self, body: bytes, order_id: UUID, client: str, idempotency_key: str | None, request_id: str | None = None
     ) -> NewOrder:
         """The order in `body`. Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
-        fields = OrderFields(read_object(body), FIELDS)
+        return self.read_fields(read_object(body), order_id, client, idempotency_key, request_id)
+
+    def read_fields(
+        self,
+        given: Mapping[str, object],
+        order_id: UUID,
+        client: str = "",
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+    ) -> NewOrder:
+        """The order with these fields, as `read_object` returns them. Raises `InvalidOrderError`."""
+        fields = OrderFields(given, FIELDS)
         order_type = read_type(fields)
         side = fields.choice("side", "side", _SIDES, '"buy" or "sell"')
         mode = fields.choice("mode", "mode", _MODES, '"exactIn" or "exactOut"', Mode.EXACT_IN)

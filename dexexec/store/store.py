@@ -17,6 +17,7 @@ import orjson
 
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
+from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
@@ -24,6 +25,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, FundsReservedError, PartlyCancelledError, UnavailableError
 from dexexec.store import (
+    amendments,
     cancellations,
     chain_comparisons,
     claims,
@@ -198,6 +200,19 @@ class Store:
         if left.uncompared:
             raise PartlyCancelledError(cancelled, cancellations.NOT_COMPARED)
         return CancelledAll(cancelled=cancelled, too_late=left.too_late)
+
+    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+        """Return an order as its client wants to change it; None if it does not exist."""
+        return await self._bounded(amendments.read_amendable(self._for_orders, order_id))
+
+    async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
+        """Change an order that rests at `version`, and return its version then; None if it does not. Raises
+        `UnavailableError`: the order may be changed then."""
+        event = await self._bounded(amendments.amend(self._for_orders, order_id, version, amendment))
+        if event is None:
+            return None
+        self._announce([event])
+        return event.seq
 
     # Reading
 

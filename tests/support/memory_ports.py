@@ -7,6 +7,7 @@ from uuid import UUID
 
 from dexexec.broker.rate_limiter import Grant
 from dexexec.clock import Clock
+from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.cost import CostSum
 from dexexec.domain.order import NewOrder
@@ -50,6 +51,8 @@ class MemoryStore:
         self.write_switch, self.writes_checked = Switch("Postgres"), 0
         self.cancels: list[UUID] = []
         self.cancel_answer: Cancelled | TooLate | None = None
+        self.amendable_order: AmendableOrder | None = None
+        self.amendments: list[Amendment] = []
         self.selections: list[Selection] = []
         self.cancel_all_answer: CancelledAll | DexexecError = CancelledAll(cancelled=0, too_late=0)
         self.cost_queries: list[CostQuery] = []
@@ -87,6 +90,15 @@ class MemoryStore:
         await self.switch.passed()
         self.cancels.append(order_id)
         return self.cancel_answer
+
+    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+        await self.switch.passed()
+        return self.amendable_order
+
+    async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
+        await self.write_switch.passed()
+        self.amendments.append(amendment)
+        return version + 1
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
         self.selections.append(selection)

@@ -21,6 +21,7 @@ from dexexec.api.server import LimitedServer
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
+from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
@@ -156,6 +157,7 @@ async def running_service(
         intake=intake,
         history=store,
         cancelling=store,
+        amending=Amending(store, BodyReader(configured)),
         readiness=readiness,
         clock=clock,
         observer=observer,

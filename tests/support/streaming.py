@@ -172,6 +172,7 @@ async def open_api(
         intake=nobody,
         history=nobody,
         cancelling=record if isinstance(record, Store) else nobody,
+        amending=nobody,
         readiness=nobody,
         clock=clock,
         observer=observer,

@@ -164,7 +164,7 @@ async def test_an_unknown_path_is_404_for_every_method(path: str) -> None:
 ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
     "/api/orders/execute": "POST, OPTIONS",
-    "/api/orders/{id}": "GET, HEAD, DELETE, OPTIONS",
+    "/api/orders/{id}": "GET, HEAD, PATCH, DELETE, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
     "/api/costs": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",

@@ -10,12 +10,14 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
+from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
+from dexexec.domain.terms import Terms
 from dexexec.domain.wait_reason import wait_detail
 from dexexec.errors import FundsReservedError, IdempotencyMismatchError, PartlyCancelledError, UnavailableError
 from dexexec.store import (
@@ -281,6 +283,54 @@ class MemoryDatabase:
         row.events.append(event)
         row.claim_of.append(row.claim)
         return Cancelled(order_id=order_id, seq=row.version), event
+
+    def amendable(self, order_id: UUID) -> AmendableOrder | None:
+        """The order as its client wants to change it."""
+        row = self.orders.get(order_id)
+        if row is None:
+            return None
+        new = row.new
+        return AmendableOrder(
+            id=order_id,
+            version=row.version,
+            status=row.status,
+            type=new.type,
+            resting=row.resting,
+            ended=row.finished_at is not None,
+            triggered=row.triggered,
+            posted={
+                "type": new.type.value,
+                "side": new.side.value,
+                "mode": new.mode.value,
+                "inputMint": new.input_mint,
+                "outputMint": new.output_mint,
+                "amount": format(new.amount, "f"),
+                **(new.terms.detail() if new.terms else {}),
+            },
+            last=row.events[-1].detail,
+        )
+
+    def amend(self, order_id: UUID, version: int, amendment: Amendment) -> Event | None:
+        """The event of a change; None if the order does not rest at that version."""
+        row, now = self.orders[order_id], self.now()
+        if not row.resting or row.version != version:
+            return None
+        terms = Terms.of(amendment.terms)
+        if row.new.amount_base != amendment.amount_base:
+            row.first_quote = None
+        row.new = replace(row.new, amount=amendment.amount, amount_base=amendment.amount_base, terms=terms)
+        row.bound, row.bound_open = amendment.bound, amendment.bound_open
+        if amendment.moves_expiry:
+            row.wake_at = us_of(amendment.expires_at) if amendment.expires_at else None
+            row.deadline_at = row.wake_at or row.created_at + FOREVER_MS * MS
+        row.waiting, row.rests, row.quiet_until, row.rested_at = None, 0, None, now
+        row.version += 1
+        event = Event(
+            order_id=order_id, seq=row.version, status=Status.WAITING, at=moment(now), detail=amendment.detail
+        )
+        row.events.append(event)
+        row.claim_of.append(row.claim)
+        return event
 
     def cancel_all(self, selection: Selection) -> tuple[CancelledAll, list[Event]]:
         """The answer to a client that cancels many orders, and the events. Raises `PartlyCancelledError`."""

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from dexexec.clock import Clock, SystemClock
+from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
@@ -156,6 +157,22 @@ class MemoryStore:
             return answer
 
         return await self._wire.call("cancel", commit)
+
+    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+        """The order as it is now."""
+        return await self._wire.call("amendable", lambda: self.database.amendable(order_id))
+
+    async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
+        """Change it, if it rests at that version."""
+
+        def commit() -> int | None:
+            event = self.database.amend(order_id, version, amendment)
+            if event is None:
+                return None
+            self._announce([event])
+            return event.seq
+
+        return await self._wire.call("amend", commit)
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
         """As the real one, in one commit."""

@@ -1,0 +1,181 @@
+"""Changes orders that rest, for their clients: `PATCH /api/orders/{id}`.
+
+The changed order is read by the same rules as a new one, so a change is refused for the same reasons and in the same
+words. Then the row decides: nothing is changed unless the order still rests at the version that the client has seen.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+from dexexec.domain.amendment import CHANGES, AmendableOrder, Amended, Amendment
+from dexexec.domain.order import NewOrder
+from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType, TimeInForce
+from dexexec.domain.wait_reason import wait_detail
+from dexexec.errors import (
+    FieldProblem,
+    InvalidOrderError,
+    NotRestingError,
+    OrderNotFoundError,
+    UnavailableError,
+    VersionMismatchError,
+)
+from dexexec.intake.order_body import BodyReader, read_object
+from dexexec.intake.order_fields import Repeating, shown, unknown_name
+
+AMENDABLE = ("limitPrice", "triggerPrice", "triggerWhen", "trailBps", "expiresAt", "amount")
+TRIGGER = frozenset({"triggerPrice", "triggerWhen", "trailBps"})
+UNTIL_CANCELLED = frozenset({TimeInForce.GTC.value, TimeInForce.GTT.value})
+_NUMBERS = frozenset({"limitPrice", "triggerPrice", "amount"})
+
+
+class AmendableOrders(Protocol):
+    """The part of `dexexec.store.Store` that changes orders."""
+
+    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+        """The order as it is now; None if it does not exist."""
+
+    async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
+        """Write the change; the order's version then, or None if it does not rest at `version` any more."""
+
+
+class Amending:
+    """Changes orders in `orders`, with the rules of `reader`."""
+
+    def __init__(self, orders: AmendableOrders, reader: BodyReader) -> None:
+        self._orders = orders
+        self._reader = reader
+
+    async def amend(self, order_id: UUID, body: bytes, versions: Collection[int] | None) -> Amended:
+        """Change the order, if its version is one of `versions` (None: any).
+
+        Raises `MalformedBodyError`, `OrderNotFoundError`, `NotRestingError`, `VersionMismatchError`,
+        `InvalidOrderError` with every bad field, and `UnavailableError`: the same request can be repeated then.
+        """
+        given = read_object(body)
+        while True:
+            order = await self._orders.amendable(order_id)
+            if order is None:
+                raise OrderNotFoundError("no order has this id")
+            if not order.resting:
+                raise not_resting(order)
+            if versions is not None and order.version not in versions:
+                # The answer to a change may have been lost: its client repeats it under the version before it.
+                if order.version - 1 in versions and CHANGES in order.last and not self.read(order, given).changes:
+                    return Amended(order_id=order_id, seq=order.version, changes=_changes(order.last), repeated=True)
+                raise version_mismatch(order)
+            amendment = self.read(order, given)
+            if not amendment.changes:
+                return Amended(order_id=order_id, seq=order.version, changes={})
+            try:
+                seq = await self._orders.amend(order_id, order.version, amendment)
+            except UnavailableError as error:
+                raise UnavailableError(f"the order may be changed: repeat the request ({error})") from error
+            if seq is not None:
+                return Amended(order_id=order_id, seq=seq, changes=amendment.changes)
+            # It was triggered, cancelled or changed since it was read: the next look shows which.
+
+    def read(self, order: AmendableOrder, given: Mapping[str, object]) -> Amendment:
+        """What `given` changes. Raises `InvalidOrderError`."""
+        problems = [
+            unknown_name(name, AMENDABLE, "cannot be changed: cancel the order and post another")
+            for name in given
+            if name not in AMENDABLE
+        ]
+        if isinstance(given, Repeating):
+            problems += [
+                FieldProblem(shown(name), "is given more than once", "each field once") for name in given.repeated
+            ]
+        if not given:
+            problems.append(FieldProblem("", "changes nothing", f"at least one of {', '.join(AMENDABLE)}"))
+        if order.type not in (OrderType.LIMIT, OrderType.MARKET):
+            problem = f"is an order whose terms cannot be changed ({order.type})"
+            problems.append(FieldProblem("", problem, "cancel it and post another"))
+        if order.triggered:
+            expected = "only limitPrice, expiresAt and amount can still be changed"
+            problems += [FieldProblem(name, "was reached already", expected) for name in given if name in TRIGGER]
+        if problems:
+            raise InvalidOrderError(problems)
+        fields = _merged(order.posted, given)
+        changed = self._reader.read_fields(fields, order.id)
+        if not changed.rests:
+            raise InvalidOrderError([FieldProblem("", "would not rest any more", "a limit or a trigger")])
+        return _amendment(order, changed)
+
+
+def not_resting(order: AmendableOrder) -> NotRestingError:
+    """The refusal for an order that does not rest now, with its state."""
+    if order.ended:
+        detail = f"the order has ended: it is {order.status}"
+    elif order.status is Status.WAITING:
+        detail = "the order was triggered, and a worker takes it up: it can be changed if it comes back to rest"
+    elif order.status is Status.PENDING:
+        detail = "the order is executed at once: only an order that rests can be changed"
+    else:
+        detail = f"the order is being executed ({order.status}): it can be changed if it comes back to rest"
+    return NotRestingError(detail, _about(order))
+
+
+def version_mismatch(order: AmendableOrder) -> VersionMismatchError:
+    """The refusal for another version than the client has seen."""
+    return VersionMismatchError(f"the order is at version {order.version} now: read it again", _about(order))
+
+
+def _about(order: AmendableOrder) -> dict[str, object]:
+    return {"orderId": str(order.id), "orderStatus": order.status.value, "seq": order.version}
+
+
+def _merged(posted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+    """The fields of the changed order, as if it were posted now. Numbers are text, as in a body that was read."""
+    fields: dict[str, object] = {**read_object(json.dumps(dict(posted)).encode()), **given}
+    if fields.get("expiresAt") is None and "expiresAt" in given:
+        del fields["expiresAt"]
+    # An expiry alone makes the difference between the two.
+    if fields.get("timeInForce") in UNTIL_CANCELLED:
+        del fields["timeInForce"]
+    return fields
+
+
+def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
+    terms = changed.terms
+    assert terms is not None  # noqa: S101 - an order that rests has terms
+    after = {"amount": format(changed.amount, "f"), **terms.detail()}
+    names = [name for name in (*AMENDABLE, "timeInForce") if not _same(name, order.posted.get(name), after.get(name))]
+    changes = {name: {"from": order.posted.get(name), "to": after.get(name)} for name in names}
+    waits = wait_detail(changed)
+    if order.triggered:
+        waits = wait_detail(
+            replace(changed, terms=replace(terms, trigger_price=None, trigger_when=None, trail_bps=None))
+        )
+    listed = ", ".join(f"{name} from {change['from']} to {change['to']}" for name, change in changes.items())
+    text = f"changed by the client: {listed}; {waits['detail']}"
+    detail: dict[str, object] = {**waits, CHANGES: changes, "detail": text}
+    if changed.bound is not None:
+        detail |= {"minOut": str(changed.bound.min_out), "maxIn": str(changed.bound.max_in)}
+    return Amendment(
+        changes=changes,
+        amount=changed.amount,
+        amount_base=changed.amount_base,
+        bound=changed.bound,
+        bound_open=changed.bound_open,
+        terms=terms.detail(),
+        moves_expiry="expiresAt" in changes,
+        expires_at=terms.expires_at,
+        detail=detail,
+    )
+
+
+def _same(name: str, before: object, after: object) -> bool:
+    """Whether two values of a field mean the same: `151.250` and `151.25` are one price."""
+    if name in _NUMBERS and isinstance(before, str) and isinstance(after, str):
+        return Decimal(before) == Decimal(after)
+    return before == after
+
+
+def _changes(detail: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    changes = detail[CHANGES]
+    return changes if isinstance(changes, dict) else {}

@@ -1,0 +1,182 @@
+"""Changing an order that rests: under its version, only while it rests, and seen by the oracle."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from dexexec.domain.amendment import Amendment
+from dexexec.domain.bound import Bound
+from dexexec.domain.cancellation import Cancelled
+from dexexec.domain.event import Event
+from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType, Terms, TimeInForce
+from dexexec.store import RestingOrder, Store, Triggering
+from dexexec.store.resting import BEFORE_ALL
+from tests.support.limit_orders import limit_order
+from tests.support.parts import new_order
+from tests.support.prepared_orders import Open, claimed_by
+
+LOWER = Terms(time_in_force=TimeInForce.GTC, limit_price=Decimal(150))
+CHANGES = {"limitPrice": {"from": "151.25", "to": "150"}}
+
+
+def amendment(**changes: Any) -> Amendment:
+    """A lower limit for twice the amount."""
+    about: dict[str, Any] = {
+        "changes": CHANGES,
+        "amount": Decimal("0.02"),
+        "amount_base": 20_000_000,
+        "bound": Bound(3_000_000, 20_000_000),
+        "bound_open": False,
+        "terms": LOWER.detail(),
+        "moves_expiry": False,
+        "expires_at": None,
+        "detail": {"waitsFor": "price", "amended": CHANGES, "detail": "it waits for a price of 150 or more"},
+    }
+    return Amendment(**{**about, **changes})
+
+
+async def test_a_change_is_an_event_and_the_oracle_reads_the_new_order(stores: Open) -> None:
+    announced: list[Event] = []
+    async with stores(announced.extend) as store:
+        order_id = (await store.create(limit_order())).order_id
+        since = await store.rested_horizon()
+        assert await store.amend(order_id, 2, amendment()) == 3
+        event = announced[-1]
+        assert (event.order_id, event.seq, event.status) == (order_id, 3, Status.WAITING)
+        assert event.detail["amended"] == CHANGES
+        [changed], _ = await store.rested_since(since)
+        assert (changed.version, changed.terms, changed.bound) == (3, LOWER, Bound(3_000_000, 20_000_000))
+        assert (changed.amount_base, changed.quiet_ms) == (20_000_000, 0)
+        shown = await store.order(order_id)
+        assert shown is not None
+        assert (shown["minOut"], shown["maxIn"], shown["seq"]) == ("3000000", "20000000", 3)
+
+
+async def test_what_can_be_changed_is_read_back_with_the_last_change(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        order = await store.amendable(order_id)
+        assert order is not None
+        assert (order.version, order.status, order.type) == (2, Status.WAITING, OrderType.LIMIT)
+        assert (order.resting, order.ended, order.triggered) == (True, False, False)
+        assert (order.posted["amount"], order.posted["limitPrice"]) == ("0.01", "151.25")
+        await store.amend(order_id, 2, amendment())
+        again = await store.amendable(order_id)
+        assert again is not None
+        assert (again.posted["amount"], again.posted["limitPrice"]) == ("0.02", "150")
+        assert again.last["amended"] == CHANGES
+        assert await store.amendable(uuid4()) is None
+
+
+async def test_the_worker_of_a_changed_order_gets_the_new_values(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        await store.amend(order_id, 2, amendment())
+        assert await store.trigger([triggering(order_id, 3)]) == [order_id]
+        worker = await store.begin("w", 20)
+        claimed = (await claimed_by(store, worker, order_id)).order
+        assert (claimed.amount, claimed.amount_base) == (Decimal("0.02"), 20_000_000)
+        assert (claimed.bound, claimed.terms) == (Bound(3_000_000, 20_000_000), LOWER)
+        await worker.end()
+
+
+async def test_an_expiry_can_be_set_and_taken_away(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        assert await store.amend(order_id, 2, amendment(moves_expiry=True, expires_at=past)) == 3
+        assert await store.amend(order_id, 3, amendment(moves_expiry=True)) == 4
+        assert await store.wake() == [], "it has no expiry any more"
+        assert await store.amend(order_id, 4, amendment(moves_expiry=True, expires_at=past)) == 5
+        assert await store.amend(order_id, 5, amendment()) == 6
+        assert await store.wake() == [order_id]
+
+
+async def test_another_version_writes_nothing(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        assert await store.amend(order_id, 1, amendment()) is None
+        assert await store.amend(order_id, 3, amendment()) is None
+        assert await store.versions([order_id]) == {order_id: 2}
+
+
+async def test_an_order_that_does_not_rest_is_not_changed(stores: Open) -> None:
+    async with stores() as store:
+        pending = (await store.create(new_order())).order_id
+        assert await store.amend(pending, 1, amendment()) is None
+        triggered = (await store.create(limit_order())).order_id
+        await store.trigger([triggering(triggered, 2)])
+        assert await store.amend(triggered, 3, amendment()) is None
+        cancelled = (await store.create(limit_order())).order_id
+        await store.cancel(cancelled)
+        assert await store.amend(cancelled, 3, amendment()) is None
+        order = await store.amendable(cancelled)
+        assert order is not None
+        assert (order.status, order.resting, order.ended) == (Status.CANCELLED, False, True)
+
+
+async def test_a_trigger_by_the_former_price_has_no_effect_after_a_change(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        [seen] = await store.rested_page(BEFORE_ALL)
+        await store.amend(order_id, 2, amendment())
+        assert await store.trigger([triggering(order_id, seen.version)]) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_of_a_change_and_a_trigger_at_once_one_wins_and_both_get_to_know(stores: Open, seed: int) -> None:
+    rng = random.Random(seed)
+    async with stores() as store:
+        for _ in range(10):
+            order = await _rested(store)
+            race = [store.amend(order.id, order.version, amendment()), store.trigger([triggering(order.id, 2)])]
+            amended, triggered = await _at_once(rng, race)
+            assert (amended == 3) == (triggered == [])
+            assert (amended is None) == (triggered == [order.id])
+            assert await store.versions([order.id]) == {order.id: 3}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_of_a_change_and_a_cancel_at_once_the_order_ends_cancelled(stores: Open, seed: int) -> None:
+    rng = random.Random(seed)
+    async with stores() as store:
+        for _ in range(10):
+            order = await _rested(store)
+            race = [store.amend(order.id, order.version, amendment()), store.cancel(order.id)]
+            amended, cancelled = await _at_once(rng, race)
+            # A changed order rests, so a cancel that comes second succeeds; a change that comes second does not.
+            last = 4 if amended == 3 else 3
+            assert cancelled == Cancelled(order_id=order.id, seq=last)
+            assert (await store.order(order.id) or {})["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_of_many_changes_under_one_version_one_is_written(stores: Open, seed: int) -> None:
+    rng = random.Random(seed)
+    async with stores() as store:
+        order = await _rested(store)
+        answers = await _at_once(rng, [store.amend(order.id, 2, amendment()) for _ in range(8)])
+        assert sorted(answers, key=str) == [3] + [None] * 7
+
+
+def triggering(order_id: UUID, version: int) -> Triggering:
+    """A trigger by what was read at that version."""
+    return Triggering(order_id=order_id, version=version, detail={"detail": "the price is 151.3"})
+
+
+async def _rested(store: Store) -> RestingOrder:
+    order_id = (await store.create(limit_order())).order_id
+    return next(one for one in await store.rested_page(BEFORE_ALL) if one.id == order_id)
+
+
+async def _at_once(rng: random.Random, calls: list[Any]) -> list[Any]:
+    """The answers to the calls, which begin in random order."""
+    order = rng.sample(range(len(calls)), len(calls))
+    answers = dict(zip(order, await asyncio.gather(*(calls[n] for n in order)), strict=True))
+    return [answers[n] for n in range(len(calls))]
