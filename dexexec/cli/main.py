@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, cancel, demo, explain, localnet, orders, quote, service, wallet
+from dexexec.cli import adapters, cancel, demo, explain, localnet, orders, paper, quote, service, wallet
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     orders.add_parser(commands)
     cancel.add_parser(commands)
     explain.add_parser(commands)
+    paper.add_parser(commands)
     return top
 
 
@@ -132,6 +133,9 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
         case "explain":
             tokens = settings.token_list()
             return _run_on_record(settings, lambda servers: explain.run(options, servers, tokens, sys.stdout))
+        case "paper":
+            tokens = settings.token_list()
+            return _run_on_record(settings, lambda servers: paper.run(options, servers, tokens, sys.stdout))
         case _:
             return service.run(options, settings)
 

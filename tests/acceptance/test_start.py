@@ -168,7 +168,10 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
 
 @pytest.mark.parametrize(
     "command",
-    ["", "api", "worker", "migrate", "demo", "cancel", "explain", "adapters", "adapters list", "adapters check"],
+    [
+        *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper"),
+        *("adapters", "adapters list", "adapters check"),
+    ],
     ids=lambda command: command or "all",
 )
 def test_every_command_explains_itself_without_starting_anything(launcher: Launcher, command: str) -> None:
