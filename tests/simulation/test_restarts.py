@@ -10,6 +10,7 @@ import pytest
 
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import Quote, SwapRequest
+from dexexec.domain.terms import OrderType
 from dexexec.venue import AnyVenue, Chain
 from tests.simulation.clock import VirtualClock
 from tests.simulation.machine import Machine
@@ -47,7 +48,7 @@ class CalmScenario(Scenario):
 
     def _new_order(self) -> NewOrder:
         self._posted += 1
-        order = replace(super()._new_order(), bound=None, bound_open=True)
+        order = replace(super()._new_order(), bound=None, bound_open=True, type=OrderType.MARKET, terms=None)
         return replace(order, amount=Decimal(self._posted), amount_base=self._posted * 10**6, deadline_ms=DEADLINE_MS)
 
     def _venue(self, machine: Machine, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:
