@@ -8,6 +8,7 @@ from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.reference_check import NoReference
+from dexexec.resting.slices import Slices
 from dexexec.resting.wakes import Wakes
 from dexexec.store import Store
 from dexexec.venue import AnyVenue
@@ -15,7 +16,11 @@ from dexexec.venue import AnyVenue
 
 def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Leader:
     """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle."""
-    duties: list[Duty] = [Wakes(store, shared.queue), _make_oracle(shared, store, venues)]
+    duties: list[Duty] = [
+        Wakes(store, shared.queue),
+        _make_oracle(shared, store, venues),
+        Slices(store, shared.queue, shared.settings.token_list()),
+    ]
     interval = shared.settings.oracle_interval_ms / 1000
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
 

@@ -21,6 +21,8 @@ ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.TOKEN_RESTRICTED: "The token forbids this transfer: trade another token.",
         FailureReason.ACCOUNT_CHANGED: "Post it again: an account was changed while the swap was built.",
         FailureReason.PRICE_IMPACT: "Post a smaller amount (the detail has one that fits), or raise maxPriceImpactBps.",
+        FailureReason.PRICE_RANGE: "The price was better than the range: widen minPrice or maxPrice.",
+        FailureReason.NO_SLICE_FILLED: "Post it again; catch-up (missed) makes slices up that an outage cost.",
         FailureReason.DEADLINE: "Post it again with a longer deadlineSeconds.",
         FailureReason.COMPUTE_EXCEEDED: "Post it again; if this repeats, report it to the author of the adapter.",
         FailureReason.PROGRAM_ERROR: "Read the detail, and look the transaction up in an explorer.",

@@ -23,6 +23,8 @@ class FailureReason(StrEnum):
     ACCOUNT_CHANGED = "account-changed"
     # The order's own limits.
     PRICE_IMPACT = "price-impact"
+    PRICE_RANGE = "price-range"  # the price is better than the range in which its slices are swapped
+    NO_SLICE_FILLED = "no-slice-filled"  # a recurring order's slices were all missed or cancelled
     DEADLINE = "deadline"
     # The transaction.
     COMPUTE_EXCEEDED = "compute-exceeded"

@@ -31,7 +31,8 @@ class NewOrder:
     token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
     the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
-    a plain market order. `tag` is the client's own name for a group of orders.
+    a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order
+    that this one is a part of.
     """
 
     id: UUID
@@ -54,6 +55,7 @@ class NewOrder:
     terms: Terms | None = None
     tag: str | None = None
     dry_run: bool = False
+    parent: UUID | None = None
     oco_group: str | None = None
 
     @property

@@ -76,20 +76,22 @@ class Recurring:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A child's place in its parent. `best_other` as in `Recurring`, for the child's amount."""
+    """An order's place among the `total` slices of its parent. `best_other` as in `Recurring`, for this slice."""
 
     number: int
-    of: int
+    total: int
     best_other: int | None = None
 
     def detail(self) -> dict[str, object]:
         """The slice as JSON values."""
         best = {} if self.best_other is None else {"bestAmount": str(self.best_other)}
-        return {"number": self.number, "of": self.of, **best}
+        return {"number": self.number, "of": self.total, **best}
 
     @classmethod
-    def read(cls, detail: Mapping[str, object]) -> "Slice":
-        """The slice in a stored object. Raises `KeyError` and `ValueError`."""
+    def of(cls, detail: object) -> "Slice":
+        """The slice in a stored object. Raises `KeyError`, `TypeError` and `ValueError`."""
+        if not isinstance(detail, Mapping):
+            raise TypeError(f"not a slice: {detail}")
         best = detail.get("bestAmount")
         return cls(int(str(detail["number"])), int(str(detail["of"])), None if best is None else int(str(best)))
 

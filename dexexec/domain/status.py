@@ -36,6 +36,7 @@ class Trigger(StrEnum):
     FAIL = "fail"  # it will not be tried again
     EXPIRE = "expire"  # its deadline passed before anything was sent
     WAIT = "wait"  # it waits until a condition holds
+    COMPLETE = "complete"  # all slices of a recurring order have ended, and some were filled
     CANCEL = "cancel"  # the client cancelled it
     SIMULATE = "simulate"  # a dry run: the swap was built and simulated, and not signed
 
@@ -61,7 +62,14 @@ TRANSITIONS: Mapping[Status, Mapping[Trigger, Status]] = MappingProxyType(
     {
         Status.PENDING: {Trigger.ROUTE: Status.ROUTING, Trigger.WAIT: Status.WAITING, **_UNSENT},
         # `waiting` again when it is triggered, amended, or still waits: each has an event.
-        Status.WAITING: {Trigger.ROUTE: Status.ROUTING, Trigger.WAIT: Status.WAITING, **_UNSENT},
+        # A recurring order ends from there: its slices are orders of their own.
+        Status.WAITING: {
+            Trigger.ROUTE: Status.ROUTING,
+            Trigger.WAIT: Status.WAITING,
+            Trigger.COMPLETE: Status.CONFIRMED,
+            Trigger.SIMULATE: Status.SIMULATED,
+            **_UNSENT,
+        },
         Status.ROUTING: {
             Trigger.ROUTE: Status.ROUTING,
             Trigger.BUILD: Status.BUILDING,

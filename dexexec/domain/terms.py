@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from dexexec.domain.event import timestamp
+from dexexec.domain.recurring import Recurring, Slice
 
 
 class OrderType(StrEnum):
@@ -46,7 +47,8 @@ class Terms:
 
     Prices are tokens of the pair's output mint per token of its input mint, for both sides. `trail_bps` is the distance
     of a trailing stop from the best rate seen, in bps. `share_bps` is the part of the wallet's balance that the order
-    spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back.
+    spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back. `recurring` is
+    the schedule of a recurring order, `slice` the place of one of its orders.
     """
 
     time_in_force: TimeInForce | None = None
@@ -57,6 +59,8 @@ class Terms:
     trail_bps: int | None = None
     share_bps: int | None = None
     close_account: bool = False
+    recurring: Recurring | None = None
+    slice: Slice | None = None
 
     @property
     def has_trigger(self) -> bool:
@@ -65,8 +69,9 @@ class Terms:
 
     @property
     def rests(self) -> bool:
-        """Whether the order waits for its price."""
-        return self.has_trigger or self.time_in_force in (TimeInForce.GTC, TimeInForce.GTT)
+        """Whether the order waits for its price, or for the times of its slices."""
+        waits_for_price = self.has_trigger or self.time_in_force in (TimeInForce.GTC, TimeInForce.GTT)
+        return waits_for_price or self.recurring is not None
 
     @property
     def single_try(self) -> bool:
@@ -84,6 +89,8 @@ class Terms:
             "trailBps": self.trail_bps,
             "shareBps": self.share_bps,
             "closeAccount": self.close_account or None,
+            **(self.recurring.detail() if self.recurring else {}),
+            "slice": self.slice and self.slice.detail(),
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -100,6 +107,8 @@ class Terms:
             trail_bps=_integer(detail.get("trailBps")),
             share_bps=_integer(detail.get("shareBps")),
             close_account=detail.get("closeAccount") is True,
+            recurring=Recurring.of(detail) if "slices" in detail else None,
+            slice=Slice.of(detail["slice"]) if "slice" in detail else None,
         )
 
 

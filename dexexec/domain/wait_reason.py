@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dexexec.domain.event import Detail
+from dexexec.domain.event import Detail, timestamp
 from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.terms import TriggerWhen
 
@@ -20,6 +20,8 @@ class WaitsFor(StrEnum):
     NETWORK = "network"  # its transaction belongs to a chain that is not configured here
     PRICE = "price"  # it rests until its price is reached
     REFERENCE = "reference"  # its price is reached, and the reference price does not agree
+    TIME = "time"  # its next slice is not due yet
+    SLICES = "slices"  # the orders of its slices have not ended yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ NOT_FINAL = Waiting(WaitsFor.FINALITY, "the swap is confirmed, and not final yet
 
 def wait_detail(order: NewOrder | Order) -> Detail:
     """The detail of the `waiting` event of an order that rests: what it waits for."""
+    recurring = order.terms.recurring if order.terms else None
+    if recurring is not None:
+        first = f"at {timestamp(recurring.start_at)}" if recurring.start_at else "now"
+        return {"waitsFor": WaitsFor.TIME, "detail": f"slice 1 of {recurring.slices} is due {first}"}
     return {"waitsFor": WaitsFor.PRICE, "detail": f"it waits for {_awaited_price(order)}"}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from dexexec.domain.bound import Bound, FixedBound, bound_by_slippage
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.order import NewOrder, Order
-from dexexec.domain.quote import BPS
+from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.token import from_base_units
 from dexexec.venues.router import Routing
 
@@ -33,6 +33,8 @@ def accept(order: Order, routing: Routing, max_price_impact_bps: int) -> Accepte
     """Apply the order's limits to the quotes of `routing`, and fix its bound by the best one if it is open.
     `max_price_impact_bps` is for orders that set none."""
     routing = within_impact(routing, impact_limit_ppm(order, max_price_impact_bps))
+    if order.terms is not None and order.terms.slice is not None and order.terms.slice.best_other is not None:
+        routing = within_range(routing, order.mode, order.terms.slice.best_other)
     if order.bound is not None:
         routing = within_bound(routing, order.bound)
     is_fixed = order.bound is not None and not order.bound_open and order.first_quote
@@ -73,6 +75,24 @@ def within_impact(routing: Routing, limit_ppm: int) -> Routing:
 
 def _percent(ppm: int) -> str:
     return f"{from_base_units(ppm, PERCENT_DECIMALS)} %"
+
+
+def within_range(routing: Routing, mode: Mode, best_other: int) -> Routing:
+    """The answers, with the quotes rejected that are better than a slice's range of prices: they receive more than
+    `best_other`, or pay less (base units)."""
+    answers = []
+    for answer in routing.answers:
+        quote = answer.quote
+        if quote is None or answer.code:
+            answers.append(answer)
+            continue
+        other, better = (quote.amount_out, "more than") if mode is Mode.EXACT_IN else (quote.amount_in, "less than")
+        if (other > best_other) if mode is Mode.EXACT_IN else (other < best_other):
+            detail = f"{other} base units are {better} the range of prices allows: {best_other}"
+            answers.append(answer.rejected(FailureReason.PRICE_RANGE, detail))
+        else:
+            answers.append(answer)
+    return Routing.of(answers)
 
 
 def within_bound(routing: Routing, bound: Bound) -> Routing:

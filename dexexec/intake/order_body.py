@@ -6,6 +6,7 @@ expected. Nothing is guessed, rounded, trimmed or converted. `dexexec.domain.amo
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from json import JSONDecodeError
 from uuid import UUID
 
@@ -21,11 +22,13 @@ from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, 
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
 from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_type
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
+from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
 
 DRY_RUN = "dryRun"
 FIELDS = (
     "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
-    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, "tag", DRY_RUN,
+    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS,
+    "tag", DRY_RUN,
 )  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
 MAX_DEADLINE_SECONDS = 86_400
@@ -141,12 +144,26 @@ class BodyReader:
         bound = read_bound(fields, swap)
         now_ms = self._clock.unix_ms()
         terms = read_terms(fields, order_type, now_ms)
+        recurring = read_recurring(
+            fields,
+            order_type,
+            side=side,
+            swap=swap,
+            deadline_seconds=deadline_seconds,
+            expires_at=terms.expires_at if terms else None,
+            now_ms=now_ms,
+        )
         tag = read_tag(fields)
         dry_run = self._read_dry_run(fields)
         if fields.problems or not (side and swap and first and second and amount and order_type):
             raise InvalidOrderError(fields.problems)
         canonical = {"amount": from_base_units(swap.amount, swap.counted.decimals)}
         canonical |= {name: bound.text for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
+        worst_other = bound.base_units if bound else None
+        if recurring is not None:
+            canonical |= {name: text for name, text in recurring.canonical.items() if name in fields.given}
+            terms = replace(terms or Terms(), recurring=recurring.schedule)
+            worst_other = recurring.worst_other
         return NewOrder(
             id=order_id,
             side=side,
@@ -160,10 +177,10 @@ class BodyReader:
             client=client,
             idempotency_key=idempotency_key,
             body_hash=fields.hash(canonical) if idempotency_key else b"",
-            bound=bound_of(swap.mode, swap.amount, bound.base_units) if bound else None,
+            bound=None if worst_other is None else bound_of(swap.mode, swap.amount, worst_other),
             max_price_impact_bps=max_impact,
             # A slippage that is given beside a bound may still tighten it; the default one may not.
-            bound_open=bound is None or "slippageBps" in fields.given,
+            bound_open=worst_other is None or "slippageBps" in fields.given,
             request_id=request_id,
             type=order_type,
             terms=terms,

@@ -21,7 +21,7 @@ LONGEST_REST = timedelta(days=3650)
 TRIGGER_FIELDS = ("triggerPrice", "triggerWhen")
 TRAIL = "trailBps"
 TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL)
-_TYPES = {one.value: one for one in OrderType if one in (OrderType.MARKET, OrderType.LIMIT)}
+_TYPES = {one.value: one for one in (OrderType.MARKET, OrderType.LIMIT, OrderType.RECURRING)}
 _TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
 _SIDES_OF_TRIGGER = {one.value: one for one in TriggerWhen}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -108,23 +108,31 @@ def _limit_price(fields: OrderFields) -> Decimal | None:
         return None
 
 
-def _expiry(fields: OrderFields, now_ms: int) -> datetime | None:
-    """The expiry in UTC: an RFC 3339 time with its zone, in the future."""
-    if "expiresAt" not in fields.given:
+def read_time(fields: OrderFields, name: str, expected: str) -> datetime | None:
+    """The time in the field, in UTC: RFC 3339, with its zone; None if it is missing or invalid."""
+    if name not in fields.given:
         return None
-    value = fields.given["expiresAt"]
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    expected = f'a time in the future such as "{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"'
+    value = fields.given[name]
     if type(value) is not str:
-        fields.wrong("expiresAt", fields.kind("expiresAt"), expected)
+        fields.wrong(name, fields.kind(name), expected)
         return None
     try:
         at = datetime.fromisoformat(value).astimezone(UTC) if _TIME.fullmatch(value) else None
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        fields.wrong("expiresAt", "is not a time with a zone (RFC 3339)", expected)
-    elif at <= now:
+        fields.wrong(name, "is not a time with a zone (RFC 3339)", expected)
+    return at
+
+
+def _expiry(fields: OrderFields, now_ms: int) -> datetime | None:
+    """The expiry in UTC: an RFC 3339 time with its zone, in the future."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    expected = f'a time in the future such as "{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"'
+    at = read_time(fields, "expiresAt", expected)
+    if at is None:
+        return None
+    if at <= now:
         fields.wrong("expiresAt", "is in the past", expected)
     elif at > now + LONGEST_REST:
         fields.wrong("expiresAt", "is too far away", f"at most {LONGEST_REST.days} days from now")

@@ -40,6 +40,8 @@ WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
   AND created_at < clock_timestamp() - %(rest)s::interval AND finished_at < clock_timestamp() - %(rest)s::interval
   AND NOT EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL)
   AND (followed_up_at IS NOT NULL OR oco_group IS NULL AND parent IS NULL AND (terms ? 'bracket') IS NOT TRUE)
+  -- What the slices of a cancelled order still fill is counted in its row.
+  AND (progress IS NULL OR progress -> 'endedSlices' = progress -> 'madeSlices')
 ORDER BY created_at, id LIMIT %(limit)s
 """
 
@@ -56,13 +58,12 @@ WITH o AS (
 INSERT INTO archived_orders (
     id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
     slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at, finalized_at,
-    min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, events,
-    tries)
+    min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group,
+    progress, events, tries)
 SELECT o.id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint,
        amount_base, slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at,
        finalized_at, min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent,
-       oco_group, coalesce(ee.events, '[]'),
-       coalesce(aa.tries, '[]')
+       oco_group, progress, coalesce(ee.events, '[]'), coalesce(aa.tries, '[]')
 FROM o
 LEFT JOIN (SELECT order_id, json_agg(e ORDER BY seq) AS events FROM e GROUP BY 1) ee
     ON ee.order_id = o.id

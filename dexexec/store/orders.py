@@ -44,7 +44,7 @@ WITH t AS MATERIALIZED (
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
          body_hash text, detail jsonb, direct bool, min_out numeric, max_in numeric, bound_open bool,
          max_price_impact_bps int, type text, terms jsonb, tag text, dry_run bool, oco_group text, rests bool,
-         expires bool, waits jsonb), installation
+         wake_in_ms float8, waits jsonb), installation
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
@@ -65,7 +65,7 @@ WITH t AS MATERIALIZED (
            (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest, type, terms, tag,
            dry_run, oco_group, 1 + rests::int, rests, CASE WHEN rests THEN pg_current_xact_id() END,
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
-           CASE WHEN expires THEN now() + deadline_in_ms * interval '1 ms' END
+           now() + wake_in_ms * interval '1 ms'
     FROM t LEFT JOIN me ON t.direct
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
@@ -252,9 +252,20 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
         "dry_run": order.dry_run,
         "oco_group": order.oco_group,
         "rests": order.rests,
-        "expires": order.rests and order.deadline_ms < FOREVER_MS,
+        "wake_in_ms": _wake_in_ms(request, now),
         "waits": wait_detail(order) if order.rests else None,
     }
+
+
+def _wake_in_ms(request: CreateRequest, now: float) -> float | None:
+    """When to look at a resting order without a trigger: when it expires. At once for a recurring order, whose schedule
+    begins by the clock of Postgres."""
+    order = request.order
+    if not order.rests:
+        return None
+    if order.type is OrderType.RECURRING:
+        return 0.0
+    return request.deadline_in_ms(now) if order.deadline_ms < FOREVER_MS else None
 
 
 def _under_claim(request: CreateRequest, row: Any, now: float) -> Order:

@@ -14,8 +14,10 @@ from dexexec.domain.event import Event, timestamp
 from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.terms import OrderType
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
+from dexexec.store.children import has_children, progress_of, read_children
 from dexexec.store.database import Database
 from dexexec.store.order_costs import order_cost
 from dexexec.store.rows import fetch_rows
@@ -122,6 +124,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
             values = {"id": order_id, "version": row["version"]}
             events = await (await cursor.execute(EVENTS, values)).fetchall()
             attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
+        children = await read_children(connection, order_id) if has_children(row) else None
     messages = [
         Event(order_id=order_id, seq=e["seq"], status=Status(e["status"]), at=e["at"], detail=e["detail"]).message()
         for e in events
@@ -138,6 +141,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
         **({"eventsOmitted": row["version"] - len(messages)} if len(messages) < row["version"] else {}),
         "quotes": [quote for message in messages for quote in _quotes(message)],
         "attempts": [_attempt(attempt) for attempt in attempts],
+        **({"children": children} if children is not None else {}),
     }
 
 
@@ -223,6 +227,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         **({"parentId": str(row["parent"])} if row["parent"] else {}),
         **({"ocoGroup": row["oco_group"]} if row["oco_group"] else {}),
         **(row["terms"] or {}),
+        **(progress_of(row) if row["type"] == OrderType.RECURRING else {}),
     }
 
 

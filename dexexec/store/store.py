@@ -23,6 +23,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
+from dexexec.domain.token import Tokens
 from dexexec.errors import DexexecError, FundsReservedError, PartlyCancelledError, UnavailableError
 from dexexec.store import (
     amendments,
@@ -37,6 +38,8 @@ from dexexec.store import (
     reservations,
     resting,
     resting_marks,
+    slice_cancellations,
+    slices,
     step_writes,
     wait_reasons,
     write_probe,
@@ -170,6 +173,10 @@ class Store:
         answer, event = await self._bounded(cancellations.cancel(self._for_orders, order_id))
         if event is not None:
             self._announce([event])
+        if isinstance(answer, Cancelled):
+            # After the commit: of a recurring order no slice is made any more.
+            cancelled = slice_cancellations.cancel_slices(self._for_orders, [order_id])
+            self._announce(await self._bounded(cancelled))
         return answer
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
@@ -189,6 +196,8 @@ class Store:
                 if events is not None:
                     cancelled += len(events)
                     self._announce(events)
+                    ended = [event.order_id for event in events]
+                    self._announce(await self._bounded(slice_cancellations.cancel_slices(self._for_orders, ended)))
                     # For as long as the page took: orders in flight keep half of Postgres' time.
                     await asyncio.sleep(min(LONGEST_REST, self._clock.monotonic() - begun))
                     continue
@@ -287,6 +296,13 @@ class Store:
     async def wake(self) -> list[UUID]:
         """Make resting orders due whose expiry has come; returns a bounded number of them."""
         return await self._bounded(resting.wake(self._database))
+
+    async def make_slices(self, tokens: Tokens) -> list[UUID] | None:
+        """Make the slices of recurring orders that are due, of a bounded number of them; returns the new orders, or
+        None if no recurring order was due. `tokens` have the decimals of their prices."""
+        turn = await self._bounded(slices.make_due(self._database, tokens, self._unreadable))
+        self._announce(turn.events)
+        return turn.made if turn.parents else None
 
     # Work
 

@@ -196,7 +196,7 @@ def test_terms_are_read_back_as_they_were_written() -> None:
     with pytest.raises(ValueError, match="not a duration: soon"):
         Recurring.of({**terms.detail(), "every": "soon"})
     for place in (Slice(3, 12), Slice(3, 12, 5)):
-        assert Slice.read(place.detail()) == place
+        assert Slice.of(place.detail()) == place
 
 
 def test_a_start_in_the_past_is_the_time_of_acceptance() -> None:

@@ -30,6 +30,14 @@ def test_slices_are_counted_and_fills_are_summed() -> None:
     assert not Progress().with_made(NOON).is_over(1)
 
 
+def test_the_fills_of_dry_runs_and_of_swaps_are_never_added_up() -> None:
+    dry = Progress().with_fill(10, 1500, simulated=True).with_fill(10, 1500, simulated=True)
+    assert (dry.filled, dry.amount_out, dry.simulated) == (2, 3000, True)
+    real = dry.with_fill(20, 2900)
+    assert (real.ended, real.filled, real.amount_in, real.amount_out, real.simulated) == (3, 1, 20, 2900, False)
+    assert real.with_fill(10, 1500, simulated=True) == Progress(ended=4, filled=1, amount_in=20, amount_out=2900)
+
+
 @given(st.builds(Progress, next_slice=COUNT, made=COUNT, filled=COUNT, amount_in=AMOUNT, made_at=st.just(NOON)))
 def test_progress_is_read_back_as_it_was_written(progress: Progress) -> None:
     assert Progress.of(progress.detail()) == progress

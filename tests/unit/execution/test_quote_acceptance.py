@@ -7,6 +7,8 @@ import pytest
 from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.order import Order
 from dexexec.domain.quote import Mode
+from dexexec.domain.recurring import Slice
+from dexexec.domain.terms import Terms
 from dexexec.execution.quote_acceptance import accept
 from dexexec.venues.router import Answer, Routing
 from tests.support.attempts import claimed_order
@@ -107,3 +109,18 @@ def test_what_moves_the_price_too_far_does_not_fix_the_bound() -> None:
     found = accept(ORDER, Routing.of([empty, sound]), 1_000)
     assert found.order.first_quote == (10**9, 150_000_000)
     assert found.routing.answers[0].detail.startswith("the swap would move the price by 99.995 %")
+
+
+def test_a_slice_is_not_swapped_at_a_better_price_than_its_range() -> None:
+    order = replace(ORDER, terms=Terms(slice=Slice(1, 12, 150_000_000)))
+    found = accept(order, quoted(a=150_000_001, b=150_000_000), 1_000)
+    assert reasons(found.routing) == {"a": "price-range", "b": ""}
+    assert found.routing.answers[0].detail == "150000001 base units are more than the range of prices allows: 150000000"
+    assert accept(order, quoted(a=150_000_001), 1_000).bound is None
+
+
+def test_a_slice_that_receives_an_exact_amount_does_not_pay_less_than_its_range() -> None:
+    order = claimed_order(slippage_bps=10, mode=Mode.EXACT_OUT)
+    order = replace(order, terms=Terms(slice=Slice(1, 12, 150_000_000)))
+    found = accept(order, quoted(order, a=149_999_999, b=150_000_000), 1_000)
+    assert reasons(found.routing) == {"a": "price-range", "b": ""}
