@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from dexexec.domain.cost import CostSum
-from dexexec.store.database import Database
+from dexexec.store.database import Connection, Database
 from dexexec.store.rows import fetch_row
 
 MOST_ATTEMPTS = 1_000_000
@@ -74,7 +75,7 @@ WITH s AS MATERIALIZED (
            count(*) FILTER (WHERE landed AND rent_paid IS NULL) AS rent_unknown,
            count(*) FILTER (WHERE landed AND slippage_mint IS NULL) AS quote_unknown,
            sum(venue_fee) AS venue_fees, sum(slippage) AS slippage, sum(venue_slippage) AS venue_slippage
-    FROM attempt_costs WHERE at >= %(since)s AND at < %(until)s
+    FROM attempt_costs WHERE {where}
     GROUP BY 1, 2, 3, 4, 5
 ), m AS (
     SELECT venue, day, tag, venue_fee_mint AS mint, venue_fees, 0 AS slippage, 0 AS venue_slippage
@@ -92,6 +93,11 @@ SELECT (SELECT count(*) FROM (SELECT FROM s GROUP BY venue, day, tag) x) AS grou
        (SELECT row_to_json(x) FROM (SELECT {network} FROM s) x) AS total,
        (SELECT json_agg(x) FROM (SELECT mint, {mints} FROM m GROUP BY mint ORDER BY mint LIMIT %(mints)s) x)
            AS total_mints
+"""
+IN_TIME = "at >= %(since)s AND at < %(until)s"
+OF_CHILDREN = """
+order_id IN (SELECT id FROM orders WHERE parent = %(parent)s
+             UNION ALL SELECT id FROM archived_orders WHERE parent = %(parent)s)
 """
 NETWORK = (
     "swaps", "failed_attempts", "fees", "base_fees", "priority_fees", "failed_fees", "rent_paid", "rent_returned",
@@ -158,11 +164,18 @@ async def read_costs(database: Database, query: CostQuery, most: int = MOST_ATTE
     )
 
 
-def sums_statement(group_by: Sequence[GroupBy]) -> bytes:
+async def read_costs_of_children(connection: Connection, parent: UUID) -> CostSum:
+    """What the slices of a recurring order cost so far: all attempts of theirs whose outcome is proven."""
+    values = {"parent": parent, "groups": 1, "mints": MOST_MINTS}
+    row = await fetch_row(connection, sums_statement((), OF_CHILDREN), values)
+    return _sum_of(row.total, row.total_mints or ())
+
+
+def sums_statement(group_by: Sequence[GroupBy], where: str = IN_TIME) -> bytes:
     """The statement for these groups: a key that is not wanted is NULL in all rows."""
     keys = ", ".join(f"{KEYS[key] if key in group_by else 'NULL::text'} AS {key}" for key in GroupBy)
     network, mints = (", ".join(f"sum({name})::text AS {name}" for name in names) for names in (NETWORK, MINTS))
-    return SUMS.format(keys=keys, network=network, mints=mints).encode()
+    return SUMS.format(keys=keys, where=where, network=network, mints=mints).encode()
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str | None, ...]:

@@ -9,11 +9,14 @@ from dexexec.domain.outcome import Outcome
 Json = Mapping[str, Any]
 
 
-def order_cost(attempts: Sequence[Json], messages: Sequence[Json], *, ended: bool) -> dict[str, object]:
+def order_cost(
+    attempts: Sequence[Json], messages: Sequence[Json], children: CostSum | None, *, ended: bool
+) -> dict[str, object]:
     """The sum of an order's attempts as JSON values. `attempts` are rows, `messages` the order's events as clients see
-    them. `final`: the order has `ended`, so that nothing is added any more."""
+    them, `children` the sum of a recurring order's slices. `final`: the order has `ended`, so that nothing is added any
+    more."""
     fees = _fees(messages)
-    total = CostSum()
+    total = children or CostSum()
     for attempt in attempts:
         cost = _cost_of(attempt, fees)
         if cost is not None:

@@ -18,6 +18,7 @@ from dexexec.domain.terms import OrderType
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
 from dexexec.store.children import has_children, progress_of, read_children
+from dexexec.store.costs import read_costs_of_children
 from dexexec.store.database import Database
 from dexexec.store.order_costs import order_cost
 from dexexec.store.rows import fetch_rows
@@ -125,6 +126,9 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
             events = await (await cursor.execute(EVENTS, values)).fetchall()
             attempts = await (await cursor.execute(ATTEMPTS, (order_id,))).fetchall()
         children = await read_children(connection, order_id) if has_children(row) else None
+        # A recurring order has no attempts of its own.
+        is_recurring = row["type"] == OrderType.RECURRING
+        slices_cost = await read_costs_of_children(connection, order_id) if is_recurring else None
     messages = [
         Event(order_id=order_id, seq=e["seq"], status=Status(e["status"]), at=e["at"], detail=e["detail"]).message()
         for e in events
@@ -136,7 +140,7 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
         ),
         "fill": _fill(row, messages),
         "feesPaid": str(_fees(messages)),
-        "cost": order_cost(attempts, messages, ended=row["finished_at"] is not None),
+        "cost": order_cost(attempts, messages, slices_cost, ended=row["finished_at"] is not None),
         "events": messages,
         **({"eventsOmitted": row["version"] - len(messages)} if len(messages) < row["version"] else {}),
         "quotes": [quote for message in messages for quote in _quotes(message)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from dexexec.domain.order import Side
@@ -11,6 +12,7 @@ from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import USDC, WSOL
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.transaction import associated_token_account
+from dexexec.store import CostQuery
 from tests.support.localnet.settlement_setup import FINAL, SettlementSetup
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order
@@ -101,6 +103,8 @@ async def test_an_attempt_that_failed_on_chain_has_paid_its_fee_as_well(open_wor
         assert sums[WSOL]["venueSlippage"] == str(int(quote["amountOut"]) - int(fill["amountOut"]))
         assert sums[WSOL]["slippage"] == str(int(fill["quotedOut"]) - int(fill["amountOut"]))
         assert view["events"][-1]["cost"] == landed["proof"]["cost"]
+        ever = CostQuery(since=datetime(2000, 1, 1, tzinfo=UTC), until=None, group_by=())
+        assert {"final": True, **(await b.store.costs(ever)).total.detail()} == cost, "the only order"
 
 
 async def test_attempts_that_never_landed_cost_nothing(open_workers: OpenWorkers) -> None:

@@ -157,6 +157,21 @@ async def test_costs_of_older_records_are_taken_from_their_proofs_and_events(dat
         assert kept == {archived, *live, failed.order.id}
 
 
+async def test_a_recurring_order_costs_what_its_slices_cost_also_archived_ones(database_address: Address) -> None:
+    async with open_store(database_address) as store, open_retention(database_address) as retention:
+        setup = ArchiveSetup(database_address, store)
+        parent = await setup.claimed()
+        slices = [await filled(setup) for _ in range(3)]
+        await filled(setup)  # of nobody
+        setup.sql("UPDATE orders SET parent = %s, followed_up_at = now() WHERE id = ANY(%s)", parent.order.id, slices)
+        setup.age(2, slices[0])
+        await retention.round()
+        assert setup.count("archived_orders") == 4
+        async with open_database(database_address) as database, database.connection() as connection:
+            found = await costs.read_costs_of_children(connection, parent.order.id)
+        assert found == sum_of(COST, COST, COST)
+
+
 async def test_an_order_that_came_back_from_the_chain_counts(database_address: Address) -> None:
     async with comparison_setup(database_address) as at:
         await at.moves_to_another_postgres()
