@@ -7,7 +7,7 @@ chain with forks; the model decides which of them the store must accept. At the 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 from uuid import UUID
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from dexexec.broker.queue import Entry
+from dexexec.domain.amendment import Amendment
 from dexexec.domain.cancellation import Cancelled, TooLate
 from dexexec.domain.event import Detail
 from dexexec.domain.outcome import Outcome
@@ -34,17 +35,19 @@ from dexexec.domain.status import NEEDS_PROOF, TRANSITIONS, Status, Trigger, adv
 from dexexec.domain.swap import NotSeen, SignedSwap, proves_expiry
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.execution.sweeper import GRACE_MS, THE_BEGINNING
-from dexexec.store import Attempt, Claimed, ConfirmedPage, NewAttempt, Release, Resolution, Step
+from dexexec.store import Attempt, Claimed, ConfirmedPage, NewAttempt, Release, Resolution, Step, Triggering
 from tests.simulation.chains import at_once
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
 from tests.support.fakes.store import MemoryStore, MemoryWorkerSession
 from tests.support.parts import new_order
+from tests.support.resting_orders import SEEN, limit_order
 
 T = TypeVar("T")
 LEASE = 10.0
 VALID_FOR, FINALITY = 6, 4
 MAX_CLAIMS = 6
+LIMIT_149 = {"timeInForce": "GTC", "limitPrice": "149"}
 BEFORE_SENDING = (Status.PENDING, Status.ROUTING, Status.BUILDING)
 
 
@@ -92,6 +95,7 @@ class Truth:
     version: int = 1
     status: Status = Status.PENDING
     ended: bool = False
+    resting: bool = False
     signatures: list[str] = field(default_factory=list)
 
 
@@ -138,17 +142,73 @@ class Engine(RuleBasedStateMachine):
             self.keys[key] = body, order.id
         at_once(self.queue.enqueue([order.id]))
 
+    @rule()
+    def submit_limit(self) -> None:
+        """An order that rests: no worker has it before it is triggered."""
+        self.count += 1
+        order = replace(limit_order(), id=UUID(int=self.count))
+        assert at_once(self.store.create(order)).rests
+        self.truth[order.id] = Truth(version=2, status=Status.WAITING, resting=True)
+
+    @rule(pick=st.integers(0, 9), stale=st.booleans(), enqueues=st.booleans())
+    def trigger(self, pick: int, stale: bool, enqueues: bool) -> None:
+        """One that rests is triggered, perhaps by what was read before a change; perhaps Redis loses its entry."""
+        resting = [order_id for order_id, truth in self.truth.items() if truth.resting]
+        if not resting:
+            return
+        order_id = resting[pick % len(resting)]
+        truth = self.truth[order_id]
+        item = Triggering(order_id=order_id, version=truth.version - stale, detail=SEEN)
+        triggered = at_once(self.store.trigger([item, item]))
+        assert triggered == ([] if stale else [order_id]), "once, and only as it is now"
+        if triggered:
+            truth.resting, truth.version = False, truth.version + 1
+            at_once(self.queue.enqueue(triggered if enqueues else []))
+
+    @rule(pick=st.integers(0, 9), stale=st.booleans())
+    def amend(self, pick: int, stale: bool) -> None:
+        """Its client changes its limit: only while it rests, and only as it was read."""
+        known = list(self.truth)
+        if not known:
+            return
+        order_id = known[pick % len(known)]
+        truth = self.truth[order_id]
+        order = limit_order("149")
+        amendment = Amendment(
+            changes={}, amount=order.amount, amount_base=order.amount_base, bound=order.bound, bound_open=False,
+            terms=LIMIT_149, moves_expiry=False, expires_at=None, detail={},
+        )  # fmt: skip
+        version = at_once(self.store.amend(order_id, truth.version - stale, amendment))
+        assert (version is not None) == (truth.resting and not stale)
+        truth.version += version is not None
+
+    @rule(hand=hands)
+    def rest_again(self, hand: Hand) -> None:
+        """A round without a fill sends an order back to rest."""
+        if hand.attempt is None and hand.status in (Status.ROUTING, Status.BUILDING) and hand.claimed.order.rests:
+            self.write(hand, Trigger.WAIT, rest_ms=1_000.0)
+
+    @rule(pick=st.integers(0, 9))
+    def cancel_resting(self, pick: int) -> None:
+        """Its client takes back an order that rests."""
+        resting = [order_id for order_id, truth in self.truth.items() if truth.resting and not truth.signatures]
+        if resting:
+            self.cancels(resting[pick % len(resting)])
+
     @rule(hand=hands)
     def cancel(self, hand: Hand) -> None:
         """Its client cancels the order: until something was signed for it, and then no worker writes any more."""
-        truth = self.truth[hand.id]
+        self.cancels(hand.id)
+
+    def cancels(self, order_id: UUID) -> None:
+        truth = self.truth[order_id]
         possible = not truth.ended and not truth.signatures
         was_cancelled = truth.status is Status.CANCELLED
-        answer = at_once(self.store.cancel(hand.id))
+        answer = at_once(self.store.cancel(order_id))
         assert isinstance(answer, Cancelled if possible or was_cancelled else TooLate)
         if possible:
             truth.claim, truth.version, truth.status = truth.claim + 1, truth.version + 1, Status.CANCELLED
-            truth.ended = True
+            truth.ended, truth.resting = True, False
 
     # Workers
 
@@ -219,6 +279,7 @@ class Engine(RuleBasedStateMachine):
             assert before[order.id] is None, "promise 10: another worker's lease lives"
             assert order.claim == truth.claim + 1
             assert not truth.ended
+            assert not truth.resting, "nobody has triggered it"
             assert (order.status, order.version) == (truth.status, truth.version)
             assert list(claimed.signatures) == truth.signatures
             truth.claim = order.claim
@@ -249,7 +310,7 @@ class Engine(RuleBasedStateMachine):
         """What a pipeline would do next."""
         if hand.attempt is not None:
             self.conclude(hand)
-        elif hand.status in (Status.PENDING, Status.ROUTING):
+        elif hand.status in (Status.PENDING, Status.WAITING, Status.ROUTING):
             self.write(hand, Trigger.ROUTE, Trigger.BUILD)
         elif hand.status is Status.BUILDING:
             self.record(hand)
@@ -299,7 +360,10 @@ class Engine(RuleBasedStateMachine):
         look = NotSeen(self.height - FINALITY, history=True, node="n", slot=self.height)
         if proves_expiry(look, attempt.signed.last_valid_height):
             trigger = (Trigger.ROUTE, Trigger.FAIL, Trigger.EXPIRE)[attempt.n % 3]
-            if self.write(hand, trigger, resolution=Resolution(attempt.n, Outcome.EXPIRED, {})):
+            rest_ms = None
+            if hand.claimed.order.rests and attempt.n % 3 == 1:
+                trigger, rest_ms = Trigger.WAIT, 1_000.0
+            if self.write(hand, trigger, resolution=Resolution(attempt.n, Outcome.EXPIRED, {}), rest_ms=rest_ms):
                 hand.attempt = None
 
     def write(
@@ -308,6 +372,7 @@ class Engine(RuleBasedStateMachine):
         *triggers: Trigger,
         attempt: NewAttempt | None = None,
         resolution: Resolution | None = None,
+        rest_ms: float | None = None,
     ) -> bool:
         """One step from what `hand` believes; the model decides whether the store must accept it (promises 7 and
         10)."""
@@ -325,7 +390,7 @@ class Engine(RuleBasedStateMachine):
         rests = 0 if triggers[-1] in {Trigger.LAND, Trigger.UNLAND} else None
         step = Step(
             order_id=hand.id, claim=hand.claimed.order.claim, version=hand.version, events=tuple(events),
-            final=final, fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests,
+            final=final, fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests, rest_ms=rest_ms,
         )  # fmt: skip
         taken = (truth.claim, truth.version) == (hand.claimed.order.claim, hand.version) and not truth.ended
         answer = at_once(self.store.advance(step))
@@ -333,6 +398,7 @@ class Engine(RuleBasedStateMachine):
         if taken:
             hand.status, hand.version = status, hand.version + len(events)
             truth.status, truth.version, truth.ended = hand.status, hand.version, final
+            truth.resting = rest_ms is not None
         return taken
 
     # Sweeper and Redis
@@ -401,7 +467,7 @@ class Engine(RuleBasedStateMachine):
         for order_id, row in self.database.orders.items():
             truth = self.truth[order_id]
             assert (row.claim, row.version, row.status) == (truth.claim, truth.version, truth.status)
-            assert (row.finished_at is not None) == truth.ended
+            assert (row.finished_at is not None, row.resting) == (truth.ended, truth.resting)
             assert (row.amount_in is not None) == (row.status is Status.CONFIRMED)
 
     @invariant()
@@ -434,6 +500,7 @@ class Engine(RuleBasedStateMachine):
             self.now += GRACE_MS / 1000 + 30
             self.height += FINALITY
             at_once(worker.renew())
+            self.trigger(0, stale=False, enqueues=False)
             self.sweep()
             for hand in self.take_page(worker, 9, 0):
                 self.go_on(hand)

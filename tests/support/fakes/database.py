@@ -247,8 +247,9 @@ class MemoryDatabase:
         row.due_at = now + round((step.resume_in_ms or 0) * MS)
         if gives_back:
             row.worker = None
+        row.resting = step.rest_ms is not None
         if step.rest_ms is not None:
-            row.resting, row.rests, row.rested_at = True, row.rests + 1, now
+            row.rests, row.rested_at = row.rests + 1, now
             row.quiet_until = now + round(step.rest_ms * MS)
         if step.final:
             row.finished_at, row.finalized_at = now, now if confirmed else None
