@@ -6,13 +6,15 @@ A POST has an Idempotency-Key, so it can be repeated when its answer is lost. A 
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
+from dexexec.demo.kinds import net_price
 from dexexec.demo.order import DemoOrder, Message, one_line
 from dexexec.errors import UnreachableError
 
@@ -74,6 +76,30 @@ class DemoClient:
                 f"the server is not ready ({' and '.join(map(str, missing))} missing), so orders may have to wait"
             )
 
+    async def prices(self, side: str, amounts: Sequence[str]) -> dict[str, Decimal]:
+        """The best current price of each amount, net of fees. Raises `UnreachableError` if there is none."""
+        query = urlencode({"side": side, "amount": ",".join(amounts)})
+        try:
+            answer = await self._fetch(f"/api/quote?{query}", REQUEST_SECONDS)
+        except (HTTPClientError, OSError) as error:
+            raise UnreachableError(f"{self._url} quotes no prices ({_describe_error(error)})") from error
+        body = _json_object(answer.body)
+        quotes = body.get("quotes")
+        if answer.code != HTTPStatus.OK or not isinstance(quotes, list) or len(quotes) != len(amounts):
+            raise UnreachableError(f"{self._url} quotes no prices ({describe(answer.code, body)})")
+        found: dict[str, Decimal] = {}
+        for amount, quote in zip(amounts, quotes, strict=True):
+            venues = quote.get("venues") if isinstance(quote, dict) else None
+            best = venues[0] if isinstance(venues, list) and venues and isinstance(venues[0], dict) else {}
+            price = net_price(best, side)
+            if price is None:
+                detail = one_line(str(best.get("detail") or "no quote"))
+                raise UnreachableError(
+                    f"no venue quotes a price to {side} {amount} ({detail}): look at GET /api/venues"
+                )
+            found[amount] = price
+        return found
+
     async def execute(self, order: DemoOrder) -> None:
         """Post an order and follow it to its end, or give it up."""
         async with self._posting:
@@ -92,7 +118,7 @@ class DemoClient:
             order.record = _json_object(answer.body)
 
     async def _post(self, order: DemoOrder) -> None:
-        body = json.dumps({"side": order.side, "amount": order.amount})
+        body = json.dumps({"side": order.side, "amount": order.amount, **order.fields})
         headers = {"Content-Type": "application/json", "Idempotency-Key": order.key}
         order.posted_at = self._now()
         for attempt in range(1, POST_TRIES + 1):

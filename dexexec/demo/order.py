@@ -13,6 +13,7 @@ from itertools import cycle, islice
 from dexexec.domain.status import Status, ends
 
 Message = Mapping[str, object]
+FILLED = frozenset({Status.CONFIRMED, Status.SIMULATED})
 
 SIZES = (
     ("buy", "0.01"), ("sell", "25"), ("buy", "2.5"), ("sell", "1000"),
@@ -29,6 +30,8 @@ class DemoOrder:
     side: str
     amount: str
     key: str
+    fields: Message = field(default_factory=dict)
+    """Further fields of its body."""
     order_id: str = ""
     events: list[Message] = field(default_factory=list)
     """In the order in which they arrived, including duplicates."""
@@ -192,7 +195,7 @@ def order_faults(order: DemoOrder) -> list[str]:
 def summarize(orders: Sequence[DemoOrder]) -> Summary:
     """The summary of a finished run."""
     ended = [order for order in orders if order.ended]
-    unfilled = [order for order in ended if order.status != Status.CONFIRMED]
+    unfilled = [order for order in ended if order.status not in FILLED]
     faults: dict[str, list[str]] = {}
     for order in orders:
         for fault in order_faults(order):
@@ -201,7 +204,7 @@ def summarize(orders: Sequence[DemoOrder]) -> Summary:
         orders=len(orders),
         statuses=Counter(order.status for order in orders),
         reasons=Counter(str(order.events[-1].get("reason") or "no reason") for order in unfilled),
-        venues=Counter(order.latest("venue") for order in ended if order.status == Status.CONFIRMED),
+        venues=Counter(order.latest("venue") for order in ended if order.status in FILLED),
         seconds=sorted(seconds for order in ended if (seconds := order.elapsed(0)) is not None),
         confirmed_seconds=sorted(_until_confirmed(orders)) if any(order.undoable for order in orders) else (),
         events=sum(len(order.events) for order in orders),

@@ -8,31 +8,62 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TextIO
 from uuid import uuid4
 
 from dexexec.demo.client import DemoClient, check_url
-from dexexec.demo.order import DemoOrder, Summary, plan, summarize
+from dexexec.demo.kinds import Kind, plan_kind
+from dexexec.demo.order import SIZES, DemoOrder, Summary, summarize
 from dexexec.demo.view import View, open_view, summary_lines
 
 FRAME_SECONDS = 0.1
 RECORDS_SECONDS = 30.0
 SPARE_FILES = 64
+LONGEST_REST = 20.0
+"""Seconds until an order that rests expires."""
 
 
-def main(url: str, orders: int, timeout: float, out: TextIO | None = None) -> int:
-    """Run the demo with `orders` orders for at most `timeout` seconds, and return the exit code.
+def main(
+    url: str,
+    orders: int,
+    timeout: float,
+    out: TextIO | None = None,
+    *,
+    kind: Kind = Kind.MARKET,
+    dry_run: bool = False,
+) -> int:
+    """Run the demo with `orders` orders of a kind for at most `timeout` seconds, and return the exit code.
 
     `out` is standard output by default. Raises `UnreachableError` (exit code 2) if there is no server at `url`.
     """
     check_url(url)
     _raise_file_limit(orders + SPARE_FILES)
-    planned = plan(orders, (str(uuid4()) for _ in range(orders)))
+    planned = asyncio.run(plan_orders(url, kind, orders, limit=timeout, dry_run=dry_run))
     view = open_view(out or sys.stdout, planned, time.monotonic)
     summary = asyncio.run(run(url, planned, timeout, view, time.monotonic))
     for line in summary_lines(summary):
         view.say(line)
     return summary.exit_code
+
+
+async def plan_orders(url: str, kind: Kind, count: int, *, limit: float, dry_run: bool) -> list[DemoOrder]:
+    """The orders of a run, by current prices where their kind needs them. Raises `UnreachableError`."""
+    keys = [str(uuid4()) for _ in range(count)]
+    prices: dict[tuple[str, str], Decimal] = {}
+    if kind.needs_prices:
+        client = DemoClient(url, changed=lambda _: None, say=lambda _: None, now=time.monotonic)
+        try:
+            await client.check()
+            for side in sorted({side for side, _ in SIZES}):
+                amounts = [amount for of_side, amount in SIZES if of_side == side]
+                found = await client.prices(side, amounts)
+                prices |= {(side, amount): price for amount, price in found.items()}
+        finally:
+            client.close()
+    expires_at = datetime.now(UTC) + timedelta(seconds=min(LONGEST_REST, limit / 2))
+    return plan_kind(kind, count, keys, prices=prices, expires_at=expires_at, dry_run=dry_run)
 
 
 async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, now: Callable[[], float]) -> Summary:

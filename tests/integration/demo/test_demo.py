@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from tornado.websocket import WebSocketHandler
 
 from dexexec.api.app import EXECUTE, WebSocketUpgrade
 from dexexec.demo import run
+from dexexec.demo.kinds import Kind
 from dexexec.demo.order import DemoOrder, Summary, plan
 from dexexec.demo.view import PlainView
 from dexexec.errors import UnreachableError
@@ -49,6 +51,8 @@ class ServerBehaviour:
     differ: bool = False
     """The record has another last event."""
     handshake: int | None = None
+    price: str | None = "150"
+    """What every venue quotes; None: no quote."""
 
     bodies: dict[str, object] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
@@ -80,6 +84,14 @@ class Record(BehaviourHandler):
         if self.behaviour.differ:
             events[-1]["venue"] = "another"
         self.write({"orderId": order_id, "status": "confirmed", "events": events})
+
+
+class Quote(BehaviourHandler):
+    def get(self) -> None:
+        price = self.behaviour.price
+        venue = {"detail": "no pool"} if price is None else {"price": price, "amountOut": "100", "net": "100"}
+        amounts = self.get_argument("amount").split(",")
+        self.write({"quotes": [{"amount": amount, "venues": [venue]} for amount in amounts]})
 
 
 class Post(BehaviourHandler):
@@ -142,6 +154,7 @@ async def serving(behaviour: ServerBehaviour, port: int = 0) -> AsyncIterator[st
     rules = [
         Rule(WebSocketUpgrade(EXECUTE), Socket, {"behaviour": behaviour}),
         Rule(PathMatches(EXECUTE), Post, {"behaviour": behaviour}),
+        Rule(PathMatches("/api/quote"), Quote, {"behaviour": behaviour}),
         Rule(PathMatches("/readyz"), Ready, {"behaviour": behaviour}),
         Rule(PathMatches("/api/orders/([^/]+)"), Record, {"behaviour": behaviour}),
     ]
@@ -320,3 +333,21 @@ async def test_another_server_is_recognised() -> None:
     async with serving(ServerBehaviour()) as url:
         with pytest.raises(UnreachableError, match=r"is not dexexec \(HTTP 404 for /readyz\)"):
             await watch(f"{url}/elsewhere")
+
+
+async def test_orders_that_rest_are_planned_by_the_prices_that_the_server_quotes() -> None:
+    async with serving(ServerBehaviour(price="200")) as url:
+        orders = await run.plan_orders(url, Kind.LIMIT, 8, limit=60, dry_run=True)
+    assert len(orders) == 8
+    for order in orders:
+        assert abs(Decimal(str(order.fields["limitPrice"])) / 200 - 1) <= Decimal("0.05")
+        assert order.fields["dryRun"] is True
+
+
+async def test_without_a_price_no_order_that_rests_is_posted() -> None:
+    behaviour = ServerBehaviour(price=None)
+    async with serving(behaviour) as url:
+        with pytest.raises(UnreachableError, match=r"no venue quotes a price to buy 0.01 \(no pool\)"):
+            await run.plan_orders(url, Kind.STOP, 4, limit=60, dry_run=False)
+        assert len(await run.plan_orders(url, Kind.MARKET, 4, limit=60, dry_run=False)) == 4
+    assert behaviour.bodies == {}

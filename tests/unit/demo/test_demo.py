@@ -68,6 +68,14 @@ def test_an_order_that_failed_has_no_fault_either() -> None:
     assert order_faults(followed(events, {"status": "failed", "events": events})) == []
 
 
+def test_a_dry_run_that_was_simulated_has_no_fault_and_counts_for_its_venue() -> None:
+    events = [event(1, "pending"), event(2, "routing"), event(3, "building"), event(4, "simulated", venue="v")]
+    order = followed(events, {"status": "simulated", "events": events})
+    assert order_faults(order) == []
+    found = summarize([order])
+    assert (found.statuses, found.reasons, found.venues) == ({"simulated": 1}, {}, {"v": 1})
+
+
 def test_a_missing_event_is_a_fault() -> None:
     assert order_faults(followed(life(1, 2, 4, 5))) == ["event 3 is missing"]
 
