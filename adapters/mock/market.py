@@ -54,6 +54,8 @@ class Market:
         self._token_of = token_of
         self._drift_ppm = drift_ppm
         self._offset_ppm = offset_ppm
+        self.multiple_ppm = PPM
+        """By what all prices are multiplied."""
         self._pairs: dict[tuple[str, str], Pair] = {}
 
     def pair(self, mints: tuple[str, str]) -> Pair:
@@ -75,7 +77,7 @@ class Market:
         offset = path_value(f"{self._seed}:{self._venue}:{pair.base.mint}:{pair.quote.mint}", step, _OFFSET_WAVES)
         base = self._value(pair.base, step) * 10**pair.quote.decimals * (PPM + offset * self._offset_ppm // PPM)
         quote = self._value(pair.quote, step) * 10**pair.base.decimals * PPM
-        return Price(base, quote)
+        return Price(base * self.multiple_ppm, quote * PPM)
 
     def _value(self, token: Token, step: int) -> int:
         """The price of a whole token, in millionths of a micro-dollar."""

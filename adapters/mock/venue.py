@@ -36,6 +36,7 @@ from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapRes
 from dexexec_adapters.mock.launched_pools import SLOT_MS, LaunchedPools, pool_address
 from dexexec_adapters.mock.launches import LaunchSchedule
 from dexexec_adapters.mock.market import PPM, STEP_MS, Market, Pair, depth
+from dexexec_adapters.mock.price_multiple import PriceMultiple
 
 if TYPE_CHECKING:
     from dexexec_adapters.mock.vaults import Vaults
@@ -105,6 +106,10 @@ class MockOptions(BaseModel):
         le=100_000,
         description="largest distance of a mock venue's price from the common price (ppm); not on a localnet",
     )
+    price_file: str = Field(
+        "",
+        description="file with a number by which all mock prices are multiplied; not on a localnet",
+    )
     launches: int = Field(
         30,
         ge=0,
@@ -114,9 +119,10 @@ class MockOptions(BaseModel):
 
 
 class CachedPool(NamedTuple, Generic[PoolT]):
-    """A simulated pool, valid for one step of the market."""
+    """A simulated pool, valid for one step of the market at one multiple of its prices."""
 
     step: int
+    multiple_ppm: int
     pool: PoolT
     address: str
 
@@ -146,6 +152,7 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         self._rng = rng or random.Random(f"{options.seed}:{self.name}")
         schedule = LaunchSchedule(options.seed, self.name, context.tokens, options.launches * 1000)
         self.market = Market(options.seed, self.name, schedule.token, options.drift_ppm, options.offset_ppm)
+        self._multiple = PriceMultiple(options.price_file)
         self._pools: dict[Pair, CachedPool[PoolT]] = {}
         self._vaults: Vaults | None = None
         if options.settlement == Network.LOCALNET:
@@ -305,9 +312,11 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
             return PoolSnapshot(now_ms // SLOT_MS, launched, pool_address(self.name, pair, launch))
         if vaults is None:
             step = now_ms // STEP_MS
+            multiple_ppm = self.market.multiple_ppm = self._multiple.read_ppm()
             cached = self._pools.get(pair)
-            if cached is None or cached.step != step:
-                cached = self._pools[pair] = CachedPool(step, self.pool(pair, step), pool_address(self.name, pair))
+            if cached is None or (cached.step, cached.multiple_ppm) != (step, multiple_ppm):
+                address = pool_address(self.name, pair)
+                cached = self._pools[pair] = CachedPool(step, multiple_ppm, self.pool(pair, step), address)
             return PoolSnapshot(now_ms // SLOT_MS, cached.pool, cached.address)
         pool = vaults.pool(pair)
         try:
