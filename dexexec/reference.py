@@ -47,6 +47,7 @@ class PriceReference(ABC, Generic[OptionsT]):
         self.context = context
         self.options = context.options
 
+    # Not abstract: a reference without accounts of its own has nothing to look up.
     async def prepare(self) -> None:
         """Called once before the first price. Raises one of `dexexec.venue.VENUE_ERRORS`, which ends the start."""
         return

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-PARTS = ("primitives", "throughput", "latency", "fanout", "memory", "intake", "overload", "history")
+PARTS = ("primitives", "throughput", "latency", "fanout", "memory", "intake", "overload", "resting", "history")
 """In the order in which they run: the limits first, and what fills the disk last."""
 REMOTE_PARTS = ("primitives", "throughput", "latency", "intake", "overload")
 """The parts that need only the server's API, for `--url`."""
@@ -24,6 +24,8 @@ class Profile:
     intake_seconds: float = 30.0
     overload_seconds: float = 15.0
     overload_queue: int | None = None
+    resting_orders: int = 100_000
+    crossed_orders: int = 1_000
     history_orders: int = 1_000_000
     primitive_seconds: float = 3.0
     drain_seconds: float = 120.0
@@ -44,6 +46,8 @@ QUICK = Profile(
     overload_seconds=1.5,
     # The default queue would not fill up within 1.5 s, so nothing would be refused.
     overload_queue=300,
+    resting_orders=2_000,
+    crossed_orders=100,
     history_orders=5_000,
     primitive_seconds=0.6,
     drain_seconds=60.0,

@@ -76,6 +76,7 @@ class BenchServers:
         say: Callable[[str], None],
     ) -> None:
         self.running = running
+        self.folder = folder
         self.processes = processes
         self.say = say
         passed = {name: value for name, value in environ.items() if not name.startswith(WITHHELD_VARIABLES)}

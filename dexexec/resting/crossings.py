@@ -45,6 +45,7 @@ async def _edge_quotes(group: Group, band: Band, quotes: OracleQuotes) -> Sequen
     # The size at the edge is too small or too large for every venue, and must not hide the other orders of the band:
     # the outermost size that has a quote bounds all that can be executed.
     sizes = band.sizes() if rises else band.sizes()[::-1]
+    # By halves, since a venue that quotes a size quotes all sizes between that one and the other edge.
     low = 0
     high = len(sizes) - 1
     best: Sequence[Quote] = ()

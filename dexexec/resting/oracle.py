@@ -87,6 +87,7 @@ class Oracle:
         record = self._record
         await record.refresh()
         groups = record.watches.groups()
+        # All groups at once: the quotes themselves are limited, and no group waits for another one's venue.
         crossed = await asyncio.gather(*(find_crossed(group, self._quotes) for group in groups))
         held: set[UUID] = set()
         for group, orders in zip(groups, crossed, strict=True):
@@ -142,6 +143,7 @@ class Oracle:
     async def _trigger(self, record: RestingRecord, fired: Sequence[tuple[WatchedOrder, Executable]]) -> None:
         if not fired:
             return
+        # In the order of price and time. The store answers in this order, and so they get on the queue.
         items = [
             Triggering(order_id=order.id, version=order.version, detail=trigger_detail(order, deal), stop=order.stop)
             for order, deal in fired

@@ -42,6 +42,7 @@ class PriceBook:
         place = min(bisect_left(self._lasts, entry), len(self._lasts) - 1)
         bucket = self._buckets[place]
         insort(bucket, entry)
+        # Split in the middle: both halves take as many entries again before they are split themselves.
         if len(bucket) > 2 * BUCKET:
             self._buckets[place : place + 1] = bucket[:BUCKET], bucket[BUCKET:]
             self._lasts[place : place + 1] = bucket[BUCKET - 1], bucket[-1]
@@ -56,6 +57,7 @@ class PriceBook:
         place = bisect_left(self._lasts, entry)
         bucket = self._buckets[place]
         del bucket[bisect_left(bucket, entry)]
+        # Half-empty buckets are not merged: they are few against the orders, and the next entries fill them.
         if bucket:
             self._lasts[place] = bucket[-1]
         else:

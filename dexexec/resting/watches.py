@@ -139,6 +139,7 @@ class Watches:
 
     def raise_best(self, order: WatchedOrder, best: int) -> None:
         """Give a trailing stop another high-water mark."""
+        # Removed first: the books find an entry by the key that it was added with.
         self.remove(order.id)
         order.raise_best(best)
         self.put(order)

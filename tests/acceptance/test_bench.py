@@ -100,6 +100,18 @@ def test_a_crowd_is_measured(given: dict[str, str]) -> None:
 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
+def test_resting_orders_are_measured_and_triggered_in_order(given: dict[str, str]) -> None:
+    document = measured("--only", "resting", environment=given)
+    # One would be that a commit of triggers has a higher price than a later one.
+    assert document["faults"] == []
+    found = figures(document)
+    assert {general(key) for key in found} <= documented()
+    assert found["resting.full.first_trigger"] <= found["resting.full.seconds"] * 1000
+    assert found["resting.full.first_trigger"] <= found["resting.full.first_sent"]
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(120)
 def test_a_server_that_runs_already_is_measured_from_outside(launcher: Launcher) -> None:
     service = launcher.start()
     service.ready()

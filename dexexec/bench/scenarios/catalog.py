@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
 from dexexec.bench.sandbox import BenchServers
-from dexexec.bench.scenarios import baselines, fanout, history, latency, memory, overload, throughput
+from dexexec.bench.scenarios import baselines, fanout, history, latency, memory, overload, resting, throughput
 
 SCENARIOS: dict[str, Callable[[BenchServers, Profile, Report], None]] = {
     "primitives": baselines.run,
@@ -15,5 +15,6 @@ SCENARIOS: dict[str, Callable[[BenchServers, Profile, Report], None]] = {
     "memory": memory.run,
     "intake": overload.intake,
     "overload": overload.overload,
+    "resting": resting.run,
     "history": history.run,
 }
