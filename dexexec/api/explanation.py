@@ -13,6 +13,7 @@ from dexexec.api.cost_sentence import cost_text
 from dexexec.domain.failure_advice import advice_for
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode
+from dexexec.domain.share import ALL
 from dexexec.domain.status import Status
 from dexexec.domain.token import Tokens
 from dexexec.settlement.solana.funds import amount_text
@@ -156,7 +157,7 @@ class _Writer:
         if status is Status.SUBMITTED and "lastValidHeight" in event:
             text = (
                 f"Attempt {event['attempt']} on {event['venue']} was signed, recorded and then sent: {event['txHash']}."
-                f" It can land until block {event['lastValidHeight']}."
+                f" It can land until block {event['lastValidHeight']}.{_closing(event.get('closeAccount'))}"
             )
             yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
         elif status is Status.SUBMITTED and event.get("reason"):
@@ -202,6 +203,9 @@ class _Writer:
     def _swap(self) -> str:
         """What the order exchanges."""
         order = self._order
+        if order.get("shareBps") is not None:
+            of_balance = "all" if order["amount"] == ALL else f"{order['amount']} of all"
+            return f"spend {of_balance} {self._symbol(self._mint_in)} of the wallet for {self._symbol(self._mint_out)}"
         return (
             f"spend {order['amount']} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
             if order["mode"] == Mode.EXACT_IN
@@ -212,10 +216,23 @@ class _Writer:
         priced = sum("amountOut" in quote for quote in quotes)
         text = f"Round {event['round']}: {_count(len(quotes), 'venue')} asked, {_count(priced, 'quote')} received."
         yield Sentence(at=event["at"], topic=Topic.ROUND, text=text, figures={"round": event["round"]})
+        if "spendable" in event:
+            yield self._share(event, event["spendable"])
         for quote in quotes:
             yield Sentence(at=event["at"], topic=Topic.QUOTE, text=self._quote(quote), figures=quote)
         if "reason" in event:
             yield self._next_round(event)
+
+    def _share(self, event: Json, spendable: Json) -> Sentence:
+        """What the share of the balance came to in this round."""
+        text = f"The wallet held {self._in(spendable['balance'])} in slot {spendable['slot']}"
+        if spendable["reserved"] != "0":
+            text += f", of which other orders may take {self._in(spendable['reserved'])}"
+        if "kept" in spendable:
+            text += f", and {self._in(spendable['kept'])} stays for fees and rent"
+        text += f": the order spends {self._in(event['amountBase'])}."
+        figures = {"amountBase": event["amountBase"], **spendable}
+        return Sentence(at=event["at"], topic=Topic.ROUND, text=text, figures=figures)
 
     def _quote(self, quote: Json) -> str:
         offer = ""
@@ -303,6 +320,14 @@ _OUTCOMES: Mapping[Outcome, str] = {
     Outcome.UNSENT: "was never sent",
     Outcome.REJECTED: "was rejected",
 }
+
+
+def _closing(closing: Json | None) -> str:
+    if closing is None:
+        return ""
+    if "kept" in closing:
+        return _whole(f" The token account stays open: {closing['kept']}")
+    return f" It closes the emptied account {closing['account']}, which gives {closing['rent']} lamports of rent back."
 
 
 def _building(event: Json) -> str:

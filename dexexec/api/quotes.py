@@ -16,6 +16,7 @@ from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
 from dexexec.intake.order_fields import SHOWN, unknown_name
 from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
 
+A_NUMBER = 'a number of tokens such as "0.01"'
 PARAMETERS = ("inputMint", "outputMint", "amount", "side", "mode", "slippageBps", "maxPriceImpactBps")
 INTEGERS = {"slippageBps", "maxPriceImpactBps"}
 MOST_AMOUNTS = 10
@@ -100,7 +101,12 @@ def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list
         raise InvalidQueryError(problems[:SHOWN])
     body = {"side": "buy", **{name: _value(name, text) for name, text in given.items()}}
     try:
-        return [read(json.dumps({**body, "amount": amount}).encode()) for amount in amounts]
+        orders = [read(json.dumps({**body, "amount": amount}).encode()) for amount in amounts]
+        # A process that answers quotes has no wallet, and its nodes may be those of another one.
+        if any(order.terms is not None for order in orders):
+            problem = FieldProblem("amount", "is a share of the balance, which a quote does not read", A_NUMBER)
+            raise InvalidOrderError([problem])
+        return orders
     except InvalidOrderError as error:
         # Every parameter is a text, so "is a string", which is right in a body, explains nothing here.
         texts = {name for name in INTEGERS if isinstance(body.get(name), str)}

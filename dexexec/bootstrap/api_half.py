@@ -28,8 +28,11 @@ class ApiHalf:
     background: list[Background]
 
 
-def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteSource) -> ApiHalf:
-    """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room."""
+def make_api_half(
+    shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteSource, *, no_balances: str = ""
+) -> ApiHalf:
+    """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room.
+    `no_balances` is as in `BodyReader`."""
     settings = shared.settings
     clock = shared.clock
     observer = shared.observer
@@ -46,7 +49,7 @@ def make_api_half(shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteS
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry()
-    reader = BodyReader(settings, shared.clock)
+    reader = BodyReader(settings, shared.clock, no_balances=no_balances)
     sites = SiteCheck(settings)
     readiness = Readiness(store, shared.queue, clock)
     api = Api(

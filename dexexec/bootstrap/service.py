@@ -21,6 +21,7 @@ from dexexec.bootstrap.servers import Servers
 from dexexec.bootstrap.shared import Shared, at_start, open_shared
 from dexexec.bootstrap.shutdown import StopRequest, wait_for_stop
 from dexexec.bootstrap.startup_retry import run_with_retries
+from dexexec.bootstrap.venues import why_no_balances
 from dexexec.bootstrap.worker_half import WorkerHalf, open_worker_half
 from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.config.settings import Settings
@@ -72,7 +73,9 @@ async def serve(
             api = None
             if role is not Role.WORKER:
                 quoting = await stack.enter_async_context(open_quoting(shared, half.router if half else None))
-                api = make_api_half(shared, dispatcher, quoting)
+                # Only with a worker here: the workers of other processes may have other venues.
+                no_balances = why_no_balances(half.router.venues.values()) if half else ""
+                api = make_api_half(shared, dispatcher, quoting, no_balances=no_balances)
             _relax_garbage_collector()
             started()
             await _run(shared, api, half, servers, stop, listen=listen, up=up)

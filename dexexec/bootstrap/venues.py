@@ -8,7 +8,7 @@ from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.errors import UnreachableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
-from dexexec.venue import AnyVenue, VenueError
+from dexexec.venue import AnyVenue, Network, VenueError
 
 PREPARE_SECONDS = 30.0
 """How long a venue may take to prepare."""
@@ -34,3 +34,10 @@ async def close_venues(venues: Iterable[AnyVenue], observer: Observer) -> None:
                 await venue.aclose()
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
             observer.adapter_close_failed(venue.name, clean(error))
+
+
+def why_no_balances(venues: Iterable[AnyVenue]) -> str:
+    """The reason why no order can spend a share of the wallet's balance; empty if one of the venues has balances."""
+    if any(venue.capabilities.network != Network.SIMULATED for venue in venues):
+        return ""
+    return "the enabled venues settle on the simulated chain, whose wallets hold nothing"

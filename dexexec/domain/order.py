@@ -28,7 +28,8 @@ class NewOrder:
     """A validated order that is not stored yet.
 
     `amount` is the decimal as the client wrote it, `amount_base` the same in base units of the token it counts: the
-    token spent for `exactIn`, the token received for `exactOut`. `deadline_ms` counts from acceptance. `bound` is the
+    token spent for `exactIn`, the token received for `exactOut`. For a share of the balance `amount` is 0, and
+    `amount_base` one token, until a round has read the balance. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
     the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
     a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order
@@ -115,6 +116,16 @@ class Order:
     triggered: bool = False
     high_water: Decimal | None = None
     rested: int = 0
+
+    @property
+    def share_bps(self) -> int | None:
+        """The share of the wallet's balance (bps) that it spends; None if its amount is fixed."""
+        return self.terms.share_bps if self.terms else None
+
+    @property
+    def closes_account(self) -> bool:
+        """Whether the token account that it empties is closed."""
+        return self.terms is not None and self.terms.close_account
 
     @property
     def has_limit(self) -> bool:

@@ -78,7 +78,8 @@ class AttemptRecorder:
         self._failpoints = failpoints
 
     async def record(self, job: Job, choice: ChosenQuote) -> Attempt:
-        """The choice as a recorded attempt. Raises `VenueError`, with the events of the choice written."""
+        """The choice as a recorded attempt. Raises `VenueError`, with the events of the choice written; for an order
+        that spends a share of the balance also `FundsReservedError`, if others take some of it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
             try:
@@ -96,6 +97,11 @@ class AttemptRecorder:
             try:
                 await self._write(job, attempt, sealed.spending, unwritten)
             except FundsReservedError as error:
+                if job.order.share_bps is not None:
+                    # Its amount is what nobody else had reserved. A wait would not bring that back: the next round
+                    # reads the balance again.
+                    await self._write_choice(job, attempt.venue, unwritten)
+                    raise
                 detail = self._presenter.shortfall(error.shortfall)
                 left = await self._report_wait(job, attempt.venue, detail, unwritten)
                 if left <= 0:
@@ -117,7 +123,14 @@ class AttemptRecorder:
         venue = self._venues[choice.quote.venue]
         attempt_id = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
         building = asyncio.create_task(
-            self._settlement.prepare(venue, choice.quote, job.deadline, attempt_id, bound=choice.bound)
+            self._settlement.prepare(
+                venue,
+                choice.quote,
+                job.deadline,
+                attempt_id,
+                bound=choice.bound,
+                close_account=job.order.closes_account,
+            )
         )
         building.add_done_callback(ignore_exception)
         try:
@@ -125,8 +138,7 @@ class AttemptRecorder:
             if building.done() and not building.cancelled() and building.exception() is None:
                 return building.result(), choice.unwritten
             # It takes long, or has failed: clients see the quotes and the choice meanwhile.
-            if choice.unwritten.events:
-                await self._steps.write(job, choice.unwritten.events, venue=venue.name, rounds=choice.unwritten.rounds)
+            await self._write_choice(job, venue.name, choice.unwritten)
             return await building, Unwritten()
         except asyncio.CancelledError as error:
             # Either this order's task was cancelled, or the adapter cancelled its own, which must not end this one.
@@ -135,6 +147,10 @@ class AttemptRecorder:
         finally:
             building.cancel()
 
+    async def _write_choice(self, job: Job, venue: str, unwritten: Unwritten) -> None:
+        if unwritten.events:
+            await self._steps.write(job, unwritten.events, venue=venue, rounds=unwritten.rounds)
+
     async def _write(self, job: Job, attempt: Attempt, spending: Spending | None, unwritten: Unwritten) -> None:
         """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError`."""
         # Before anything is sent: after a crash the next worker must find every transaction that could be on its way.
@@ -142,8 +158,7 @@ class AttemptRecorder:
             n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending
         )
         detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
-        if "priorityFee" in attempt.quoted:
-            detail["priorityFee"] = attempt.quoted["priorityFee"]
+        detail |= {name: attempt.quoted[name] for name in ("priorityFee", "closeAccount") if name in attempt.quoted}
         events = (*unwritten.events, (Trigger.SUBMIT, detail))
         await self._steps.write(job, events, venue=attempt.venue, rounds=unwritten.rounds, attempt=new)
         job.attempts += 1
@@ -174,4 +189,6 @@ class AttemptRecorder:
 
 def _attempt_of(job: Job, choice: ChosenQuote, sealed: Sealed) -> Attempt:
     fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
-    return Attempt(n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted={**choice.quoted, **fee})
+    closing = {"closeAccount": sealed.closing.detail()} if sealed.closing else {}
+    quoted = {**choice.quoted, **fee, **closing}
+    return Attempt(n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted=quoted)

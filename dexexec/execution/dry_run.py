@@ -46,14 +46,8 @@ class DryRun:
             await self._steps.write(job, unwritten.events, venue=venue.name, rounds=unwritten.rounds)
         # The number only names the order in the simulated memo. It stays free, since no attempt is recorded.
         attempt = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
-        terms = job.order.terms
         fill = await self._settlement.simulate(
-            venue,
-            choice.quote,
-            job.deadline,
-            attempt,
-            bound=choice.bound,
-            close_account=terms is not None and terms.close_account,
+            venue, choice.quote, job.deadline, attempt, bound=choice.bound, close_account=job.order.closes_account
         )
         await self._failpoints.reach(Failpoint.SIMULATED)
         detail = {

@@ -2,16 +2,22 @@
 
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple
 
+from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.quote import BPS, Fill, Mode, Quote
+from dexexec.domain.rate import rate_at
+from dexexec.domain.share import amount_text as amount_text_of
+from dexexec.domain.share import quote_for
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.execution.size_suggestion import SuggestedSize
 from dexexec.settlement.solana.funds import amount_text
+from dexexec.venue import Unsupported
 from dexexec.venues.router import Answer, Routing, net_amount
 
 PRICE = Context(prec=10, rounding=ROUND_DOWN)
@@ -65,7 +71,7 @@ class Presenter:
         if bound:
             detail |= {"minOut": str(bound.min_out), "maxIn": str(bound.max_in)}
         # An order that was restored from the chain has no first quote.
-        first = Amounts(*order.first_quote) if order.first_quote else built_from
+        first = Amounts(*first_quote) if (first_quote := first_quote_of(order, fill)) else built_from
         if first:
             detail |= _slippage("quoted", "slippageBps", order.mode, fill, first)
         if built_from:
@@ -91,6 +97,17 @@ class Presenter:
         orders = "1 other order" if shortfall.orders == 1 else f"{shortfall.orders} other orders"
         return f"{needed} are needed; the wallet can spend {balance}, of which {orders} may still take {reserved}"
 
+    def nothing_to_spend(self, order: Order, spendable: SpendableBalance) -> str:
+        """A sentence with what the wallet holds, and why an order for a share of it has nothing to spend."""
+        mint = order.swap.mint_in
+        token = self._tokens.get(mint)
+        sentence = f"the wallet's account {spendable.account} holds {amount_text(spendable.balance, mint, token)}"
+        if spendable.reserved:
+            sentence += f", of which other orders may still take {amount_text(spendable.reserved, mint, token)}"
+        if spendable.kept:
+            sentence += f", and {amount_text(spendable.kept, mint, token)} must stay for fees and rent"
+        return f"{sentence}: {amount_text_of(order)} of it is nothing to spend"
+
     def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
         """Whether a fill keeps the order's bound, and the bound that its transaction carried, if that is known."""
         bounds = [bound for bound in (order.bound, _bound(quoted)) if bound is not None]
@@ -105,6 +122,13 @@ class Presenter:
             return None
         shift = base_token.decimals - counter_token.decimals
         return format((PRICE.divide(Decimal(counter), Decimal(base)).scaleb(shift)).normalize(), "f")
+
+    def rate_at(self, order: Order, price: Decimal) -> Fraction:
+        """The rate of the order's swap at a price of its pair. Raises `Unsupported` for a token that is not known."""
+        base, counter = self._tokens.get(order.input_mint), self._tokens.get(order.output_mint)
+        if base is None or counter is None:
+            raise Unsupported("the decimals of the order's tokens are not known here: add them to DEXEXEC_TOKENS")
+        return rate_at(price, order.side, input_decimals=base.decimals, output_decimals=counter.decimals)
 
     def _answer(self, order: NewOrder | Order, answer: Answer, best: Quote | None) -> dict[str, object]:
         view: dict[str, object] = {"venue": answer.venue, "elapsedMs": answer.elapsed_ms, "selected": False}
@@ -122,6 +146,15 @@ class Presenter:
         detail = f"{difference} base units {worse} than {best.venue} ({bps} bps)"
         reason = NotChosen.WORSE_PRICE if difference else NotChosen.EQUAL_PRICE
         return {**view, "reason": reason, "detail": detail}
+
+
+def first_quote_of(order: Order, fill: Fill) -> tuple[int, int] | None:
+    """The order's first quote, to compare a fill with it. An order for a share of the balance may have had another
+    amount then: it is compared at the same price."""
+    # Without the conversion, a larger balance would look like a better price.
+    if order.share_bps is None or order.first_quote is None:
+        return order.first_quote
+    return quote_for(order.first_quote, fill.amount_in)
 
 
 def slippage_bps(mode: Mode, fill: Fill, quoted: Amounts) -> str:

@@ -14,7 +14,7 @@ from dexexec.domain.order import Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status, Trigger
-from dexexec.execution.event_detail import Presenter
+from dexexec.execution.event_detail import Presenter, first_quote_of
 from dexexec.execution.job import Job
 from dexexec.execution.step_writer import Events, StepWriter
 from dexexec.observe.observer import Observer
@@ -156,7 +156,7 @@ def _landing_detail(landing: EarlierLanding, attempts: Mapping[str, AttemptView]
 
 
 def _cost(order: Order, fill: Fill, quoted: Detail) -> Detail:
-    return AttemptCost.of_fill(fill, order.swap, quoted, order.first_quote).detail()
+    return AttemptCost.of_fill(fill, order.swap, quoted, first_quote_of(order, fill)).detail()
 
 
 def _corrections(

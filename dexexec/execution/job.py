@@ -8,7 +8,7 @@ from dexexec.domain.bound import FixedBound
 from dexexec.domain.order import Order
 from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import WaitsFor
-from dexexec.store import Attempt, Claimed
+from dexexec.store import Attempt, Claimed, RoundAmount
 from dexexec.venue import AnyVenue
 
 
@@ -50,6 +50,8 @@ class Job:
     cause: Cause | None = None
     fixed: FixedBound | None = None
     """The bound that this round fixed, while it is not written yet."""
+    amount: RoundAmount | None = None
+    """The amount that this round read from the balance, while it is not written yet."""
     waits_for: WaitsFor | None = None
     """The wait reason that was logged last."""
 

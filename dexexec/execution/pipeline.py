@@ -16,6 +16,7 @@ from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
+from dexexec.errors import FundsReservedError
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
 from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
@@ -24,6 +25,7 @@ from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
 from dexexec.execution.job import Job, RetryAfter, located
 from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
 from dexexec.execution.retry_policy import FailedRound, Retry, RetryPolicy, failed_round_of, nothing_built
+from dexexec.execution.share_amounts import ShareAmounts
 from dexexec.execution.size_suggestion import suggest_size
 from dexexec.execution.step_writer import StepWriter
 from dexexec.execution.wait_notes import WaitNotes
@@ -79,6 +81,15 @@ class Pipeline:
         self._notes = WaitNotes(store, observer)
         self._fills = FillWriter(store, steps, presenter, clock, observer)
         self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
+        self._shares = ShareAmounts(
+            settlement=settlement,
+            venues=venues,
+            notes=self._notes,
+            presenter=presenter,
+            funds_wait_ms=funds_wait_ms,
+            clock=clock,
+            rng=rng,
+        )
         self._dry = DryRun(
             steps=steps,
             settlement=settlement,
@@ -159,13 +170,21 @@ class Pipeline:
 
     async def _start_round(self, job: Job) -> RetryAfter | None:
         """Collect quotes and execute the best one that the order accepts."""
-        routing = await self._router.route(job.order.swap, job.deadline)
-        await self._failpoints.reach(Failpoint.QUOTED)
         job.rounds += 1
+        try:
+            share = await self._shares.fix(job)
+        except VenueError as error:
+            failed = failed_round_of([Answer.of("wallet", error)], {"round": job.rounds, "quotes": []})
+            return await self._failures.retry_or_end(job, failed)
+        routing = await self._router.route(job.order.swap, job.deadline)
+        if share:
+            # The amount is that of one wallet, and every network has its own.
+            routing = self._shares.from_one_wallet(routing)
+        await self._failpoints.reach(Failpoint.QUOTED)
         accepted = accept(job.order, routing, self._max_price_impact_bps)
         job.order = accepted.order
         job.fixed = accepted.fixed
-        quotes = self._quotes_detail(job, accepted)
+        quotes = {**self._quotes_detail(job, accepted), **share}
         if accepted.bound is None or not accepted.routing.ranking:
             failed = failed_round_of(accepted.routing.answers, quotes, accepted.routing.breakers_open_ms)
             return await self._failures.retry_or_end(
@@ -221,9 +240,19 @@ class Pipeline:
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 continue
+            except FundsReservedError as error:
+                return await self._failures.retry_or_end(job, self._outrun(error))
             await self._failpoints.reach(Failpoint.RECORDED)
             return await self._settle(job, attempt, resumed=False)
         return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))
+
+    def _outrun(self, error: FundsReservedError) -> FailedRound:
+        """The round of an order for a share of the balance, of which another order took some since it was read."""
+        return FailedRound(
+            reason=FailureReason.INSUFFICIENT_FUNDS,
+            detail=self._presenter.shortfall(error.shortfall),
+            retry=Retry.UNTIL_DEADLINE,
+        )
 
     # Settlement
 

@@ -66,6 +66,7 @@ class StepWriter:
             tx_hash=tx_hash,
             rest_ms=rest_ms,
             unbind=unbind,
+            amount=job.amount,
         )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))
@@ -73,3 +74,4 @@ class StepWriter:
         job.status = status
         job.version += len(steps)
         job.fixed = None
+        job.amount = None

@@ -16,6 +16,7 @@ from dexexec.domain.amount import JsonNumber
 from dexexec.domain.bound import bound_of
 from dexexec.domain.order import FOREVER_MS, NewOrder, Side
 from dexexec.domain.quote import BPS, Mode
+from dexexec.domain.share import share_text
 from dexexec.domain.terms import Terms
 from dexexec.domain.token import from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
@@ -23,12 +24,13 @@ from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeat
 from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_type
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
 from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
+from dexexec.intake.share_terms import CLOSE_ACCOUNT, nominal_amount, with_share
 
 DRY_RUN = "dryRun"
 FIELDS = (
     "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
     "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS,
-    "tag", DRY_RUN,
+    CLOSE_ACCOUNT, "tag", DRY_RUN,
 )  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
 MAX_DEADLINE_SECONDS = 86_400
@@ -90,9 +92,11 @@ def read_object(body: bytes) -> dict[str, object]:
 
 
 class BodyReader:
-    """Reads orders by the tokens and defaults of `settings`."""
+    """Reads orders by the tokens and defaults of `settings`. `no_balances` is the reason why no amount can be a share
+    of the wallet's balance; empty if it can, or if only the worker knows."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, *, no_balances: str = "") -> None:
+        self._no_balances = no_balances
         self._clock = clock or SystemClock()
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
@@ -140,10 +144,20 @@ class BodyReader:
         # Missing while any part of it is invalid: then the answer names the other errors without it.
         swap = None
         if mode and amount and counted and first and second:
-            swap = Swap(mode=mode, amount=amount.base_units, counted=counted, input=first, output=second)
+            units = amount.base_units if amount.share_bps is None else nominal_amount(counted)
+            swap = Swap(mode=mode, amount=units, counted=counted, input=first, output=second)
         bound = read_bound(fields, swap)
         now_ms = self._clock.unix_ms()
         terms = read_terms(fields, order_type, now_ms)
+        terms = with_share(
+            terms,
+            fields,
+            amount,
+            mode=mode,
+            order_type=order_type,
+            spent=counted if mode is Mode.EXACT_IN else None,
+            no_balances=self._no_balances,
+        )
         recurring = read_recurring(
             fields,
             order_type,
@@ -157,7 +171,9 @@ class BodyReader:
         dry_run = self._read_dry_run(fields)
         if fields.problems or not (side and swap and first and second and amount and order_type):
             raise InvalidOrderError(fields.problems)
-        canonical = {"amount": from_base_units(swap.amount, swap.counted.decimals)}
+        share_bps = amount.share_bps
+        fixed_amount = from_base_units(swap.amount, swap.counted.decimals)
+        canonical = {"amount": fixed_amount if share_bps is None else share_text(share_bps)}
         canonical |= {name: bound.text for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
         worst_other = bound.base_units if bound else None
         if recurring is not None:
@@ -168,7 +184,7 @@ class BodyReader:
             id=order_id,
             side=side,
             amount=amount.value,
-            amount_base=amount.base_units,
+            amount_base=swap.amount,
             mode=swap.mode,
             input_mint=first.mint,
             output_mint=second.mint,
@@ -177,7 +193,10 @@ class BodyReader:
             client=client,
             idempotency_key=idempotency_key,
             body_hash=fields.hash(canonical) if idempotency_key else b"",
-            bound=None if worst_other is None else bound_of(swap.mode, swap.amount, worst_other),
+            # The bound of a share is computed from its limit price once there is an amount.
+            bound=None
+            if worst_other is None or share_bps is not None
+            else bound_of(swap.mode, swap.amount, worst_other),
             max_price_impact_bps=max_impact,
             # A slippage that is given beside a bound may still tighten it; the default one may not.
             bound_open=worst_other is None or "slippageBps" in fields.given,

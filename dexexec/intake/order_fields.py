@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from dexexec.domain.amount import AmountError, JsonNumber, expected_amount, read_amount
+from dexexec.domain.share import read_share
 from dexexec.domain.token import Token
 from dexexec.errors import FieldProblem
 
@@ -37,10 +38,12 @@ class Repeating(dict[str, object]):
 
 
 class Amount(NamedTuple):
-    """The amount as it was sent, and the same in base units of its token."""
+    """The amount as it was sent, and the same in base units of its token. Both are 0 if it is a share of the balance,
+    which is then in `share_bps`."""
 
     value: Decimal
     base_units: int
+    share_bps: int | None = None
 
 
 class OrderFields:
@@ -83,7 +86,8 @@ class OrderFields:
         value = self.given.get("amount")
         try:
             if isinstance(value, str):
-                return Amount(*read_amount(value, token))
+                share_bps = read_share(value)
+                return Amount(*read_amount(value, token)) if share_bps is None else Amount(Decimal(0), 0, share_bps)
             raise AmountError(self.kind("amount"), expected_amount(token))
         except AmountError as error:
             self.wrong("amount", error.problem, error.expected)

@@ -20,7 +20,7 @@ from dexexec.store.resting_marks import HighWater, RestingNote
 from dexexec.store.session import connect
 from dexexec.store.session_settings import UnfitSessionError, UnwritableError
 from dexexec.store.standbys import has_asynchronous_standby
-from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, Step
+from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, RoundAmount, Step
 from dexexec.store.store import Store
 from dexexec.store.wait_reasons import WaitNote
 
@@ -47,6 +47,7 @@ __all__ = [
     "Resolution",
     "RestingNote",
     "RestingOrder",
+    "RoundAmount",
     "Step",
     "Store",
     "Triggering",

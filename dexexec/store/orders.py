@@ -13,6 +13,7 @@ from uuid import UUID
 from dexexec.clock import Clock
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS, NewOrder, Order
+from dexexec.domain.share import amount_text
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.domain.wait_reason import wait_detail
@@ -137,7 +138,7 @@ def first_detail(order: NewOrder) -> dict[str, object]:
     """The detail of event 1: the order as the service has read it."""
     detail: dict[str, object] = {
         "side": order.side.value,
-        "amount": format(order.amount, "f"),
+        "amount": amount_text(order),
         "mode": order.mode.value,
         "inputMint": order.input_mint,
         "outputMint": order.output_mint,
@@ -229,7 +230,7 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
     return {
         "id": order.id,
         "side": order.side,
-        "amount": detail["amount"],
+        "amount": format(order.amount, "f"),
         "mode": order.mode,
         "input_mint": order.input_mint,
         "output_mint": order.output_mint,

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from dexexec.domain.event import Event, timestamp
 from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.share import share_text
 from dexexec.domain.status import TERMINAL, Status
 from dexexec.domain.terms import OrderType
 from dexexec.store import archive_queries
@@ -207,7 +208,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "type": row["type"],
         "status": row["status"],
         "side": row["side"],
-        "amount": format(row["amount"], "f"),
+        "amount": _amount(row),
         "mode": row["mode"],
         "inputMint": row["input_mint"],
         "outputMint": row["output_mint"],
@@ -233,6 +234,12 @@ def _summary(row: DictRow) -> dict[str, object]:
         **(row["terms"] or {}),
         **(progress_of(row) if row["type"] == OrderType.RECURRING else {}),
     }
+
+
+def _amount(row: DictRow) -> str:
+    """The amount as the client gave it: a number of tokens, or a share of the balance."""
+    share_bps = (row["terms"] or {}).get("shareBps")
+    return format(row["amount"], "f") if share_bps is None else share_text(share_bps)
 
 
 def _deadline(row: DictRow) -> str | None:

@@ -27,7 +27,7 @@ WITH t AS MATERIALIZED (
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
          amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
          resume_in_ms float8, rest_ms float8, unbind bool, min_out numeric, max_in numeric, quoted_in numeric,
-         quoted_out numeric, written_to text)
+         quoted_out numeric, amount_base numeric, written_to text)
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps, waiting = NULL,
@@ -47,9 +47,13 @@ WITH t AS MATERIALIZED (
         resting = t.rest_ms IS NOT NULL, rests = o.rests + (t.rest_ms IS NOT NULL)::int,
         rested_xid = CASE WHEN t.rest_ms IS NULL THEN o.rested_xid ELSE pg_current_xact_id() END,
         quiet_until = CASE WHEN t.rest_ms IS NULL THEN o.quiet_until ELSE now.at + t.rest_ms * interval '1 ms' END,
-        -- A bound can only become stricter, unless the order gives it up between two attempts.
-        min_out = CASE WHEN NOT t.unbind THEN greatest(o.min_out, t.min_out) END,
-        max_in = CASE WHEN NOT t.unbind THEN least(o.max_in, t.max_in) END,
+        -- A bound can only become stricter, unless the order gives it up between two attempts. With another amount it
+        -- is another number: then the worker computes it from the price that was fixed.
+        amount_base = coalesce(t.amount_base, o.amount_base),
+        min_out = CASE WHEN t.unbind THEN NULL
+                       WHEN t.amount_base IS NULL THEN greatest(o.min_out, t.min_out) ELSE t.min_out END,
+        max_in = CASE WHEN t.unbind THEN NULL
+                      WHEN t.amount_base IS NULL THEN least(o.max_in, t.max_in) ELSE t.max_in END,
         bound_open = t.unbind OR o.bound_open AND t.min_out IS NULL,
         quoted_in = coalesce(o.quoted_in, t.quoted_in), quoted_out = coalesce(o.quoted_out, t.quoted_out),
         finished_at = CASE WHEN t.final THEN now.at END,
@@ -134,6 +138,8 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
     fill = step.fill
     size = len(step.events)
     fixed = step.bound
+    amount = step.amount
+    bound = fixed.bound if fixed else amount.bound if amount else None
     return {
         "id": step.order_id,
         "claim": step.claim,
@@ -153,10 +159,11 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "resume_in_ms": step.resume_in_ms,
         "rest_ms": step.rest_ms,
         "unbind": step.unbind,
-        "min_out": fixed.bound.min_out if fixed else None,
-        "max_in": fixed.bound.max_in if fixed else None,
+        "min_out": bound.min_out if bound else None,
+        "max_in": bound.max_in if bound else None,
         "quoted_in": fixed.quoted_in if fixed else None,
         "quoted_out": fixed.quoted_out if fixed else None,
+        "amount_base": amount.base_units if amount else None,
         "written_to": identity if step.needs_comparison else None,
     }
 

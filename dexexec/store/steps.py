@@ -6,7 +6,7 @@ The statements are in `claims` and `step_writes`.
 from dataclasses import dataclass
 from uuid import UUID
 
-from dexexec.domain.bound import FixedBound
+from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
@@ -81,6 +81,15 @@ class Resolution:
     proof: Detail
 
 
+@dataclass(frozen=True, slots=True)
+class RoundAmount:
+    """The amount (base units) that an order for a share of the balance has from this round on, and its bound for that
+    amount; None while no quote has fixed one."""
+
+    base_units: int
+    bound: Bound | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One durable step of an order: its events and all changes of its row and attempts, in one statement.
@@ -91,6 +100,7 @@ class Step:
     true outcomes of attempts that had been recorded otherwise, and `tx_hash` is the signature of an earlier attempt
     that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
     does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
+    `amount` is new if the order spends a share of the balance, which this round has read.
     """
 
     order_id: UUID
@@ -111,6 +121,7 @@ class Step:
     tx_hash: str | None = None
     rest_ms: float | None = None
     unbind: bool = False
+    amount: RoundAmount | None = None
 
     @property
     def needs_comparison(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,9 +15,10 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
+from dexexec.domain.terms import Terms
 from dexexec.domain.wait_reason import WaitsFor
 from dexexec.execution.sweeper import THE_BEGINNING
-from dexexec.store import ConfirmedPage, NewAttempt, Release, Resolution, Store, WaitNote
+from dexexec.store import ConfirmedPage, NewAttempt, Release, Resolution, RoundAmount, Store, WaitNote
 from tests.support.parts import new_order
 from tests.support.prepared_orders import (
     HOUR_MS,
@@ -180,6 +182,40 @@ async def test_promise_13_a_bound_is_fixed_with_its_step_and_never_loosened(stor
         assert view is not None
         assert (view["minOut"], view["maxIn"]) == ("1000", "10")
         await worker.end()
+
+
+async def test_promise_13_the_amount_of_a_share_is_fixed_anew_with_the_bound_for_it(stores: Open) -> None:
+    async with stores() as store:
+        order = replace(new_order(), amount=Decimal(0), amount_base=10**9, terms=Terms(share_bps=10_000))
+        order_id = (await store.create(order)).order_id
+        worker = await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.amount_base, claimed.order.share_bps, claimed.order.bound) == (10**9, 10_000, None)
+        fixed = FixedBound(Bound(1_000, 10), 10, 1_005)
+        first = step(claimed, 1, *ROUTED, amount=RoundAmount(10), bound=fixed, resume_in_ms=0)
+        assert await store.advance(first)
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.amount_base, claimed.order.bound) == (10, Bound(1_000, 10))
+        # Another balance, above and then below: the bound is another number at the same price; the first quote stays.
+        for version, amount in ((3, RoundAmount(20, Bound(2_000, 20))), (4, RoundAmount(7, Bound(700, 7)))):
+            assert await store.advance(step(claimed, version, (Status.ROUTING, {}), amount=amount, resume_in_ms=0))
+            claimed = await claimed_by(store, worker, order_id)
+            assert (claimed.order.amount_base, claimed.order.bound) == (amount.base_units, amount.bound)
+            assert (claimed.order.first_quote, claimed.order.bound_open) == ((10, 1_005), False)
+        assert await store.advance(step(claimed, 5, (Status.ROUTING, {}), resume_in_ms=0))
+        claimed = await claimed_by(store, worker, order_id)
+        assert (claimed.order.amount_base, claimed.order.bound) == (7, Bound(700, 7)), "a step without one keeps it"
+        await worker.end()
+
+
+async def test_the_amount_of_a_share_is_shown_as_the_client_gave_it(stores: Open) -> None:
+    announced: list[Event] = []
+    async with stores(announced.extend) as store:
+        for share_bps, text in ((10_000, "all"), (5_000, "50%"), (3_333, "33.33%")):
+            order = replace(new_order(), amount=Decimal(0), terms=Terms(share_bps=share_bps, close_account=True))
+            await store.create(order)
+            detail = announced[-1].detail
+            assert (detail["amount"], detail["shareBps"], detail["closeAccount"]) == (text, share_bps, True)
 
 
 # What orders wait for

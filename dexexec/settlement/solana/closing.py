@@ -25,6 +25,7 @@ def closing_of(
         return Closing(kept="SOL is sold from the wallet itself, which has no account to close for it")
     if request.mode is not Mode.EXACT_IN:
         return Closing(kept="the order does not fix what it spends, so its account may not be empty")
+    # Exactly one, or the swap could fill another account of ours while this one is closed.
     own = [
         (address, token)
         for address, account in accounts.items()
@@ -46,6 +47,7 @@ def close_instruction(address: str, token_program: str, wallet: str) -> Instruct
 def _why_kept(token: TokenAccount, wallet: str, spent: int, reserved: int) -> str:
     if token.close_authority not in (None, wallet):
         return f"only {token.close_authority} may close the account"
+    # An attempt that counts on this account would fail once it is gone.
     if reserved:
         return f"other orders may still spend {reserved} base units from the account"
     if token.amount != spent:

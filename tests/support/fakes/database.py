@@ -235,6 +235,9 @@ class MemoryDatabase:
             row.amount_in = row.amount_out = None
         row.rounds += step.rounds
         row.refusals += step.refusals
+        if (amount := step.amount) is not None:
+            row.new = replace(row.new, amount_base=amount.base_units)
+            row.bound, row.bound_open = amount.bound, row.bound_open and amount.bound is None
         if (fixed := step.bound) is not None:
             row.bound = row.bound.intersect(fixed.bound) if row.bound else fixed.bound
             row.bound_open, row.first_quote = False, row.first_quote or (fixed.quoted_in, fixed.quoted_out)

@@ -5,7 +5,7 @@ Blocks are made only while settlement pauses between two lookups, and when a tes
 
 import math
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.rpc import Localnet
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.spending import nothing_reserved
 from dexexec.settlement.solana.transaction import assemble, associated_token_account, compile_message
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import Network, VenueContext
@@ -73,6 +74,17 @@ class ChainWithoutNotifications:
         return await self.chain.status(signatures, history=history)
 
 
+class LateReservations:
+    """What open attempts may take from a wallet, by a record that is opened after the sealer."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[str, int], Awaitable[Mapping[str, int]]] = nothing_reserved
+
+    async def __call__(self, wallet: str, slot: int) -> Mapping[str, int]:
+        """As `Store.reserved`."""
+        return await self.source(wallet, slot)
+
+
 @dataclass(kw_only=True)
 class SettlementSetup:
     """A localnet with a funded wallet and a venue with full vaults, all of it finalized."""
@@ -88,6 +100,7 @@ class SettlementSetup:
     settlement: Settlement
     listener: RecordingListener
     observer: Observer
+    reservations: LateReservations
 
     @property
     def pool(self) -> str:
@@ -192,7 +205,10 @@ async def settlement_setup(
             request_log = RequestLog(clock)
             request_log.attach(chain)
             wallet = Wallet(secrets.token_bytes(32))
-            sealer = solana_sealer(chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee))
+            reservations = LateReservations()
+            sealer = solana_sealer(
+                chain, wallet, GuardRules(MAX_PRICE), clock, price=fixed(priority_fee), reserved=reservations
+            )
             options = MockOptions(settlement="localnet", latency_ms=0, slippage_ppm=0)
             venue = MockRaydium(VenueContext(clock, Tokens(KNOWN), chain, options))
             settlement = Settlement(
@@ -214,6 +230,7 @@ async def settlement_setup(
                 settlement=settlement,
                 listener=listener,
                 observer=observer,
+                reservations=reservations,
             )
             await at.signed()  # its side effect: vaults and wallet are filled
             await at.advance(FINAL + 10)

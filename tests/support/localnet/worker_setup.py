@@ -153,4 +153,5 @@ async def worker_setup(
         open_queue(url, prefix) as queue,
         open_redis(url) as client,
     ):
+        at.reservations.source = store.reserved
         yield WorkerSetup(at=at, store=store, queue=queue, redis=client, address=address, prefix=prefix)

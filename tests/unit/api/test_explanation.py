@@ -267,3 +267,29 @@ def test_a_dry_run_is_never_reported_as_a_swap() -> None:
     last = explained["sentences"][-1]
     assert last["text"] == "Simulated on b: 0.5 SOL for 75.222216 USDC. Nothing was signed or sent."
     assert not any("wapped" in sentence["text"] for sentence in explained["sentences"])
+
+
+def test_a_share_of_the_balance_is_described_with_what_it_came_to_and_the_account_that_is_closed() -> None:
+    spendable = {"account": "7qHd", "slot": 75, "balance": "100000000", "reserved": "40000000"}
+    closed = {"account": "7qHd", "rent": "2039280"}
+    sale = order(side="sell", amount="all", shareBps=10_000, closeAccount=True)
+    at = sale["createdAt"]
+    sale["events"] = [
+        {"seq": 1, "status": "pending", "at": at},
+        {"seq": 2, "status": "routing", "at": at, "round": 1, "quotes": [], "amountBase": "60000000"}
+        | {"spendable": spendable},
+        {"seq": 3, "status": "submitted", "at": at, "attempt": 1, "venue": "b", "txHash": "5kK", "lastValidHeight": 373}
+        | {"closeAccount": closed},
+    ]  # fmt: skip
+    found = texts(explain(sale, TOKENS))
+    assert found[0].startswith("Accepted: spend all USDC of the wallet for SOL,")
+    assert found[2] == (
+        "The wallet held 100 USDC in slot 75, of which other orders may take 40 USDC: the order spends 60 USDC."
+    )
+    assert "It closes the emptied account 7qHd, which gives 2039280 lamports of rent back." in found[3]
+    sale["events"][1] |= {"spendable": spendable | {"reserved": "0", "kept": "10000000"}}
+    sale["events"][2] |= {"closeAccount": {"kept": "the account would keep 7 base units"}}
+    found = texts(explain(sale | {"amount": "50%"}, TOKENS))
+    assert found[0].startswith("Accepted: spend 50% of all USDC of the wallet for SOL,")
+    assert "100 USDC in slot 75, and 10 USDC stays for fees and rent: the order spends 60 USDC." in found[2]
+    assert found[3].endswith("The token account stays open: the account would keep 7 base units.")

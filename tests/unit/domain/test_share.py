@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from dexexec.domain.amount import AmountError, JsonNumber
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.order import U64_MAX
-from dexexec.domain.quote import BPS
-from dexexec.domain.share import read_share, share_of, share_text
+from dexexec.domain.quote import BPS, min_out
+from dexexec.domain.share import least_received, read_share, share_of, share_text
 
 BALANCES = st.integers(0, U64_MAX)
 SHARES = st.integers(1, BPS)
@@ -106,3 +106,20 @@ def test_nothing_that_is_reserved_or_kept_is_available(balance: int, reserved: i
     found = SpendableBalance(account="wallet", slot=1, balance=balance, reserved=reserved, kept=kept)
     assert found.available == max(0, balance - reserved - kept)
     assert found.freed_later == (found.available == 0 and balance > kept)
+
+
+@given(st.integers(1, U64_MAX), st.integers(1, U64_MAX), st.integers(1, U64_MAX), st.integers(0, 5_000))
+def test_the_bound_for_another_amount_is_the_same_price_and_never_a_worse_one(
+    quoted_in: int, quoted_out: int, amount: int, slippage_bps: int
+) -> None:
+    least = least_received((quoted_in, quoted_out), amount, slippage_bps)
+    fixed = min_out(quoted_out, slippage_bps)
+    # least / amount >= fixed / quoted_in, and less than one base unit above it
+    assert 0 <= least * quoted_in - fixed * amount < quoted_in
+
+
+@given(st.integers(1, U64_MAX), st.integers(1, U64_MAX), st.integers(0, 5_000))
+def test_the_bound_for_the_quoted_amount_is_the_one_that_it_fixed(
+    quoted_in: int, quoted_out: int, slippage_bps: int
+) -> None:
+    assert least_received((quoted_in, quoted_out), quoted_in, slippage_bps) == min_out(quoted_out, slippage_bps)
