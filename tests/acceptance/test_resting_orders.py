@@ -75,7 +75,7 @@ async def test_promise_2_another_worker_watches_the_prices_of_one_that_died_or_h
     assert Counter(str(row["order_id"]) for row in triggers) == Counter(order_ids), "each is triggered once"
 
 
-async def test_promise_8_a_service_that_is_started_again_watches_what_rested(
+async def test_promise_2_a_service_that_is_started_again_watches_what_rested(
     launcher: Launcher, database_address: Address, price: MovablePrice
 ) -> None:
     first = launcher.start()
