@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec.clock import Clock, SystemClock
-from dexexec.domain.quote import Quote
+from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus
 from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.guard.message_rules import GuardRules
@@ -107,6 +107,11 @@ class ProgramsLocalnet:
         """Built, simulated, looked at by the guard, signed."""
         built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
         return (await self.sealer.seal(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())).signed
+
+    async def simulate(self, venue: AnyVenue, quote: Quote) -> Fill:
+        """Built, simulated and looked at by the guard, as in a dry run."""
+        built = await venue.build(quote, self.sealer.payer, await self.chain.blockhash())
+        return await self.sealer.simulate(venue, quote, built, self.clock.monotonic() + SECONDS, an_attempt())
 
     async def settle(self, signed: SignedSwap) -> SwapStatus:
         """Send it, and what is then confirmed."""

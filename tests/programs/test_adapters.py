@@ -59,10 +59,12 @@ async def test_every_swap_of_every_pool_realises_its_quote(tmp_path: Path, name:
 async def realised(on: ProgramsLocalnet, pool: Pool, venue: AnyVenue, quote: Quote) -> int:
     """Settle a quote, which must be what both the chain's record and the wallet then show; lamports of fees."""
     held = on.held()
+    dry = await on.simulate(venue, quote)
     status = await on.settle(await on.seal(venue, quote))
     assert isinstance(status, Landed), (pool, quote.request, status)
     fill = fill_of(status, quote.request)
     assert (fill.amount_in, fill.amount_out) == (quote.amount_in, quote.amount_out), (pool, quote)
+    assert (dry.amount_in, dry.amount_out, dry.fee) == (fill.amount_in, fill.amount_out, fill.fee), (pool, quote)
     rest = on.held().since(held)
     rest[WSOL] = rest.get(WSOL, 0) + status.fee
     moved = {quote.request.mint_in: -quote.amount_in, quote.request.mint_out: quote.amount_out}

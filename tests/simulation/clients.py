@@ -28,6 +28,7 @@ from tests.support.fakes.store import MemoryStore
 
 T = TypeVar("T")
 LONGEST_DEADLINE_MS = 40_000
+DRY_SHARE = 0.15
 CLIENT_PATIENCE = 2.5
 """Virtual seconds until a client gives up."""
 
@@ -178,7 +179,9 @@ def random_order(rng: random.Random) -> NewOrder:
         bound=(bound := _bound(rng, side, mode, base)),
         bound_open=bound is None or rng.random() < 0.5,
     )
-    return perhaps_resting(order, order.bound)
+    order = perhaps_resting(order, order.bound)
+    own = random.Random(order.id.int + 2)  # so that the other draws do not depend on it
+    return replace(order, dry_run=own.random() < DRY_SHARE)
 
 
 def _bound(rng: random.Random, side: Side, mode: Mode, base: int) -> Bound | None:

@@ -139,6 +139,8 @@ class PromiseChecks:
             }
             if order_id in self._cancelled and row.status is not Status.CANCELLED:
                 self.fail(f"{name}: promise 7: its client was told that it is cancelled, and it is {row.status}")
+            if row.new.dry_run and (row.attempts or row.status is Status.CONFIRMED):
+                self.fail(f"{name}: promise 19: a dry run is {row.status} after {len(row.attempts)} attempts")
             if len(landed) > 1:
                 self.fail(f"{name}: promise 3: {len(landed)} swaps landed")
             if row.finished_at is None:
