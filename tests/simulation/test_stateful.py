@@ -48,6 +48,7 @@ LEASE = 10.0
 VALID_FOR, FINALITY = 6, 4
 MAX_CLAIMS = 6
 LIMIT_149 = {"timeInForce": "GTC", "limitPrice": "149"}
+FILLED = (Status.CONFIRMED, Status.SIMULATED)
 BEFORE_SENDING = (Status.PENDING, Status.ROUTING, Status.BUILDING)
 
 
@@ -96,6 +97,7 @@ class Truth:
     status: Status = Status.PENDING
     ended: bool = False
     resting: bool = False
+    dry: bool = False
     signatures: list[str] = field(default_factory=list)
 
 
@@ -149,6 +151,16 @@ class Engine(RuleBasedStateMachine):
         order = replace(limit_order(), id=UUID(int=self.count))
         assert at_once(self.store.create(order)).rests
         self.truth[order.id] = Truth(version=2, status=Status.WAITING, resting=True)
+
+    @rule(rests=st.booleans())
+    def submit_dry(self, rests: bool) -> None:
+        """An order that is only simulated."""
+        self.count += 1
+        order = replace(limit_order() if rests else new_order(), id=UUID(int=self.count), dry_run=True)
+        at_once(self.store.create(order))
+        status = Status.WAITING if rests else Status.PENDING
+        self.truth[order.id] = Truth(version=1 + rests, status=status, resting=rests, dry=True)
+        at_once(self.queue.enqueue([] if rests else [order.id]))
 
     @rule(pick=st.integers(0, 9), stale=st.booleans(), enqueues=st.booleans())
     def trigger(self, pick: int, stale: bool, enqueues: bool) -> None:
@@ -313,7 +325,10 @@ class Engine(RuleBasedStateMachine):
         elif hand.status in (Status.PENDING, Status.WAITING, Status.ROUTING):
             self.write(hand, Trigger.ROUTE, Trigger.BUILD)
         elif hand.status is Status.BUILDING:
-            self.record(hand)
+            if self.truth[hand.id].dry:
+                self.simulate(hand)
+            else:
+                self.record(hand)
 
     @rule(hand=hands, steps=st.integers(2, 4))
     def work(self, hand: Hand, steps: int) -> None:
@@ -342,6 +357,19 @@ class Engine(RuleBasedStateMachine):
         if self.write(hand, Trigger.SUBMIT, attempt=new):
             hand.attempt = Attempt(n=new.n, venue="v", signed=signed, quoted={})
             self.truth[hand.id].signatures.append(signed.signature)
+
+    @rule(hand=hands)
+    def sign_a_dry_run(self, hand: Hand) -> None:
+        """Promise 19: whatever a worker does, no attempt of a dry run is recorded."""
+        if self.truth[hand.id].dry and hand.attempt is None and hand.status is Status.BUILDING:
+            self.record(hand)
+            assert hand.attempt is None
+
+    @rule(hand=hands)
+    def simulate(self, hand: Hand) -> None:
+        """A worker that runs everything dry ends any order so that is not signed."""
+        if hand.attempt is None and hand.status is Status.BUILDING and not self.truth[hand.id].signatures:
+            self.write(hand, Trigger.SIMULATE)
 
     def conclude(self, hand: Hand) -> None:
         """Look at the chain, and write what that proves."""
@@ -386,13 +414,14 @@ class Engine(RuleBasedStateMachine):
             status = advance(status, trigger)
             events.append((status, {}))
         final = ends(status, finalized=proven)
-        fill = Fill(1, 2, 3, 4) if status is Status.CONFIRMED else None
+        fill = Fill(1, 2, 3, 4) if status in FILLED else None
         rests = 0 if triggers[-1] in {Trigger.LAND, Trigger.UNLAND} else None
         step = Step(
             order_id=hand.id, claim=hand.claimed.order.claim, version=hand.version, events=tuple(events),
             final=final, fill=fill, attempt=attempt, resolution=resolution, resume_in_ms=rests, rest_ms=rest_ms,
         )  # fmt: skip
         taken = (truth.claim, truth.version) == (hand.claimed.order.claim, hand.version) and not truth.ended
+        taken = taken and not (truth.dry and attempt is not None)
         answer = at_once(self.store.advance(step))
         assert (answer is not None) == taken, "promise 10: who writes"
         if taken:
@@ -468,7 +497,8 @@ class Engine(RuleBasedStateMachine):
             truth = self.truth[order_id]
             assert (row.claim, row.version, row.status) == (truth.claim, truth.version, truth.status)
             assert (row.finished_at is not None, row.resting) == (truth.ended, truth.resting)
-            assert (row.amount_in is not None) == (row.status is Status.CONFIRMED)
+            assert (row.amount_in is not None) == (row.status in FILLED)
+            assert not (truth.dry and row.attempts), "promise 19"
 
     @invariant()
     def seq_has_no_gap_and_statuses_follow_the_table(self) -> None:
