@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dexexec.domain.funds import Shortfall
+from dexexec.domain.oco import GroupHeld
 
 
 def install_hint(extra: str) -> str:
@@ -24,6 +25,7 @@ def install_hint(extra: str) -> str:
 # |  +- AdapterLoadError
 # +- ClaimLostError               another worker has claimed the order: stop silently
 # +- FundsReservedError           other attempts in flight may spend what this one needs
+# +- GroupHeldError               another order of the group was filled, or its swap may still land
 # +- RequestError                 sent to the client as a problem document
 #    +- MalformedBodyError        400
 #    +- UnsupportedMediaTypeError 415
@@ -107,6 +109,17 @@ class FundsReservedError(DexexecError):
     def __init__(self, shortfall: Shortfall) -> None:
         super().__init__(f"{shortfall.reserved} of {shortfall.balance} base units are reserved")
         self.shortfall = shortfall
+
+
+class GroupHeldError(DexexecError):
+    """Another order of the same `ocoGroup` was filled, or its swap may still land. Nothing was written."""
+
+    code = "group-held"
+    retryable = True
+
+    def __init__(self, held: GroupHeld) -> None:
+        super().__init__(held.detail)
+        self.held = held
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ class Failpoint(StrEnum):
     WATCHING = "watching"  # a page of confirmed orders is taken; the chain was not queried
     WATCHED = "watched"  # which of them are final or were taken back is in memory only
     BOOKED = "booked"  # that is committed; what was taken back is on no queue
+    # Follow-ups
+    FOLLOWING = "following"  # an order of a group, or with a bracket, has ended; nothing is done about the others
+    FOLLOWED = "followed"  # that is committed
     # Worker, afterwards
     RETRYING = "retrying"  # a waiting order is due, and on no queue
     RETRIED = "retried"  # it is on the queue

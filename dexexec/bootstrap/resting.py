@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.shared import Shared
+from dexexec.resting.follow_ups import FollowUps
 from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import OracleQuotes
@@ -16,10 +17,12 @@ from dexexec.venue import AnyVenue
 
 def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Leader:
     """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle."""
+    tokens = shared.settings.token_list()
     duties: list[Duty] = [
         Wakes(store, shared.queue),
         _make_oracle(shared, store, venues),
-        Slices(store, shared.queue, shared.settings.token_list()),
+        Slices(store, shared.queue, tokens),
+        FollowUps(store, tokens, observer=shared.observer, failpoints=shared.failpoints),
     ]
     interval = shared.settings.oracle_interval_ms / 1000
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)

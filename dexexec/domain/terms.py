@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from dexexec.domain.bracket import Bracket
 from dexexec.domain.event import timestamp
 from dexexec.domain.recurring import Recurring, Slice
 
@@ -47,8 +48,9 @@ class Terms:
 
     Prices are tokens of the pair's output mint per token of its input mint, for both sides. `trail_bps` is the distance
     of a trailing stop from the best rate seen, in bps. `share_bps` is the part of the wallet's balance that the order
-    spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back. `recurring` is
-    the schedule of a recurring order, `slice` the place of one of its orders.
+    spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back. `bracket` has
+    the exits that the order's fill arms. `recurring` is the schedule of a recurring order, `slice` the place of one of
+    its orders.
     """
 
     time_in_force: TimeInForce | None = None
@@ -61,6 +63,7 @@ class Terms:
     close_account: bool = False
     recurring: Recurring | None = None
     slice: Slice | None = None
+    bracket: Bracket | None = None
 
     @property
     def has_trigger(self) -> bool:
@@ -91,6 +94,7 @@ class Terms:
             "closeAccount": self.close_account or None,
             **(self.recurring.detail() if self.recurring else {}),
             "slice": self.slice and self.slice.detail(),
+            "bracket": self.bracket and self.bracket.detail(),
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -109,6 +113,7 @@ class Terms:
             close_account=detail.get("closeAccount") is True,
             recurring=Recurring.of(detail) if "slices" in detail else None,
             slice=Slice.of(detail["slice"]) if "slice" in detail else None,
+            bracket=Bracket.of(detail.get("bracket")),
         )
 
 

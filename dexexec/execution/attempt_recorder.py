@@ -15,7 +15,7 @@ from dexexec.domain.funds import Spending
 from dexexec.domain.quote import Quote
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
-from dexexec.errors import FundsReservedError
+from dexexec.errors import FundsReservedError, GroupHeldError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.job import Job
 from dexexec.execution.step_writer import Events, StepWriter
@@ -78,8 +78,9 @@ class AttemptRecorder:
         self._failpoints = failpoints
 
     async def record(self, job: Job, choice: ChosenQuote) -> Attempt:
-        """The choice as a recorded attempt. Raises `VenueError`, with the events of the choice written; for an order
-        that spends a share of the balance also `FundsReservedError`, if others take some of it."""
+        """The choice as a recorded attempt. Raises `VenueError` and `GroupHeldError`, with the events of the choice
+        written; for an order that spends a share of the balance also `FundsReservedError`, if others take some of
+        it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
             try:
@@ -96,6 +97,10 @@ class AttemptRecorder:
             attempt = _attempt_of(job, choice, sealed)
             try:
                 await self._write(job, attempt, sealed.spending, unwritten)
+            except GroupHeldError:
+                # The signed bytes are thrown away: they were never sent.
+                await self._write_choice(job, attempt.venue, unwritten)
+                raise
             except FundsReservedError as error:
                 if job.order.share_bps is not None:
                     # Its amount is what nobody else had reserved. A wait would not bring that back: the next round
@@ -152,7 +157,8 @@ class AttemptRecorder:
             await self._steps.write(job, unwritten.events, venue=venue, rounds=unwritten.rounds)
 
     async def _write(self, job: Job, attempt: Attempt, spending: Spending | None, unwritten: Unwritten) -> None:
-        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError`."""
+        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError` and
+        `GroupHeldError`."""
         # Before anything is sent: after a crash the next worker must find every transaction that could be on its way.
         new = NewAttempt(
             n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending

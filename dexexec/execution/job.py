@@ -45,6 +45,8 @@ class Job:
     """Whether it is only simulated."""
     signatures: tuple[str, ...] = ()
     """Of all attempts."""
+    group_signatures: tuple[str, ...] = ()
+    """Of all attempts of other orders of its group."""
     funds_until: float | None = None
     """Until when it waits for funds that other open attempts may spend; None before that wait."""
     cause: Cause | None = None
@@ -72,6 +74,7 @@ class Job:
             may_send=may_send,
             dry=order.dry_run,
             signatures=claimed.signatures,
+            group_signatures=claimed.group_signatures,
             cause=Cause(*claimed.cause) if claimed.cause else None,
         )
 

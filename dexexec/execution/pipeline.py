@@ -16,7 +16,7 @@ from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
-from dexexec.errors import FundsReservedError
+from dexexec.errors import FundsReservedError, GroupHeldError
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
 from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
@@ -24,7 +24,14 @@ from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
 from dexexec.execution.job import Job, RetryAfter, located
 from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
-from dexexec.execution.retry_policy import FailedRound, Retry, RetryPolicy, failed_round_of, nothing_built
+from dexexec.execution.retry_policy import (
+    FailedRound,
+    Retry,
+    RetryPolicy,
+    failed_round_of,
+    group_held,
+    nothing_built,
+)
 from dexexec.execution.share_amounts import ShareAmounts
 from dexexec.execution.size_suggestion import suggest_size
 from dexexec.execution.step_writer import StepWriter
@@ -130,6 +137,8 @@ class Pipeline:
         if self._clock.monotonic() >= job.deadline:
             await self._failures.expire(job, TOO_LATE)
             return None
+        if job.group_signatures and (held := await self._group_landing(job)):
+            return await self._failures.retry_or_end(job, held)
         return await self._start_round(job)
 
     async def poison(self, claimed: Claimed) -> None:
@@ -158,6 +167,18 @@ class Pipeline:
         # Nothing may be signed while it could be a second swap: wait until it is final, or gone.
         await self._notes.write(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
         return await self._release(job, self._finality_ms)
+
+    async def _group_landing(self, job: Job) -> FailedRound | None:
+        """The round that must not begin, since an attempt of another order of the group is on chain."""
+        landed = await self._settlement.find_landed(job.group_signatures, job.order.swap)
+        if not landed:
+            return None
+        # Its order may rest, since that attempt was proven expired: a worker must correct it, and then it fills the
+        # group. An order whose attempt is open, or that has ended, is not affected.
+        signatures = [landing.signature for landing in landed]
+        await self._store.wake_landed(job.order.oco_group or "", signatures)
+        detail = f"a swap of another order of its group is on chain: {', '.join(signatures)}"
+        return group_held(detail)
 
     async def _release(self, job: Job, delay_ms: float) -> RetryAfter:
         """Release the claim, so that any worker can take the order up in `delay_ms`."""
@@ -242,6 +263,8 @@ class Pipeline:
                 continue
             except FundsReservedError as error:
                 return await self._failures.retry_or_end(job, self._outrun(error))
+            except GroupHeldError as error:
+                return await self._failures.retry_or_end(job, group_held(error.held.detail))
             await self._failpoints.reach(Failpoint.RECORDED)
             return await self._settle(job, attempt, resumed=False)
         return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))

@@ -127,6 +127,12 @@ def nothing_built(failures: Sequence[Answer], answers: Sequence[Answer]) -> Fail
     return replace(failed_round_of([*failures, *silent]), reason=FailureReason.INSUFFICIENT_FUNDS)
 
 
+def group_held(detail: str) -> FailedRound:
+    """A round that ended since another order of the group was filled, or may still be. Only that order's end shows
+    which of the two, and if it is filled, this order is cancelled."""
+    return FailedRound(reason=FailureReason.GROUP_HELD, detail=detail, retry=Retry.UNTIL_DEADLINE)
+
+
 def _report_order(code: str) -> int:
     if code in _MOST_SPECIFIC:
         return _MOST_SPECIFIC.index(code) - len(_MOST_SPECIFIC)

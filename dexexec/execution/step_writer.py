@@ -34,7 +34,8 @@ class StepWriter:
         corrections: tuple[Resolution, ...] = (),
         tx_hash: str | None = None,
     ) -> None:
-        """Write one step, with a status for each event. Raises `ClaimLostError` and `IllegalTransitionError`."""
+        """Write one step, with a status for each event. Raises `ClaimLostError`, `IllegalTransitionError`, and for
+        an attempt `FundsReservedError` and `GroupHeldError`."""
         status = job.status
         steps: list[tuple[Status, Detail]] = []
         resolutions = (*corrections, resolution) if resolution else corrections
@@ -67,6 +68,8 @@ class StepWriter:
             rest_ms=rest_ms,
             unbind=unbind,
             amount=job.amount,
+            group=job.order.oco_group,
+            group_lookups=len(job.group_signatures),
         )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))

@@ -20,6 +20,7 @@ from dexexec.domain.share import share_text
 from dexexec.domain.terms import Terms
 from dexexec.domain.token import from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
+from dexexec.intake.bracket_terms import BRACKET, OCO_GROUP, canonical_bracket, read_group
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
 from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_type
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
@@ -30,7 +31,7 @@ DRY_RUN = "dryRun"
 FIELDS = (
     "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
     "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS,
-    CLOSE_ACCOUNT, "tag", DRY_RUN,
+    CLOSE_ACCOUNT, OCO_GROUP, "tag", DRY_RUN,
 )  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
 MAX_DEADLINE_SECONDS = 86_400
@@ -148,7 +149,7 @@ class BodyReader:
             swap = Swap(mode=mode, amount=units, counted=counted, input=first, output=second)
         bound = read_bound(fields, swap)
         now_ms = self._clock.unix_ms()
-        terms = read_terms(fields, order_type, now_ms)
+        terms = read_terms(fields, order_type, side, now_ms)
         terms = with_share(
             terms,
             fields,
@@ -167,6 +168,7 @@ class BodyReader:
             expires_at=terms.expires_at if terms else None,
             now_ms=now_ms,
         )
+        oco_group = read_group(fields, order_type)
         tag = read_tag(fields)
         dry_run = self._read_dry_run(fields)
         if fields.problems or not (side and swap and first and second and amount and order_type):
@@ -180,6 +182,8 @@ class BodyReader:
             canonical |= {name: text for name, text in recurring.canonical.items() if name in fields.given}
             terms = replace(terms or Terms(), recurring=recurring.schedule)
             worst_other = recurring.worst_other
+        if terms is not None and terms.bracket is not None:
+            canonical[BRACKET] = canonical_bracket(terms.bracket)
         return NewOrder(
             id=order_id,
             side=side,
@@ -205,6 +209,7 @@ class BodyReader:
             terms=terms,
             tag=tag,
             dry_run=dry_run,
+            oco_group=oco_group,
         )
 
     def _read_dry_run(self, fields: OrderFields) -> bool:

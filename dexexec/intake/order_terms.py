@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from dexexec.domain.amount import AmountError, read_amount
+from dexexec.domain.order import Side
 from dexexec.domain.quote import BPS
 from dexexec.domain.terms import ONCE, OrderType, Terms, TimeInForce, TriggerWhen
+from dexexec.intake.bracket_terms import BRACKET, read_bracket
 from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT
 
@@ -20,7 +22,7 @@ LONGEST_REST = timedelta(days=3650)
 
 TRIGGER_FIELDS = ("triggerPrice", "triggerWhen")
 TRAIL = "trailBps"
-TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL)
+TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL, BRACKET)
 _TYPES = {one.value: one for one in (OrderType.MARKET, OrderType.LIMIT, OrderType.RECURRING)}
 _TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
 _SIDES_OF_TRIGGER = {one.value: one for one in TriggerWhen}
@@ -40,7 +42,7 @@ def read_tag(fields: OrderFields) -> str | None:
     return fields.text("tag", _TAG, "1 to 64 letters, digits and . _ : -")
 
 
-def read_terms(fields: OrderFields, order_type: OrderType | None, now_ms: int) -> Terms | None:
+def read_terms(fields: OrderFields, order_type: OrderType | None, side: Side | None, now_ms: int) -> Terms | None:
     """The terms, without the limit's effect on amounts, which is the order's bound; None for a plain market order."""
     if not fields.given.keys() & {*TERM_FIELDS} and order_type is not OrderType.LIMIT:
         return None
@@ -59,6 +61,7 @@ def read_terms(fields: OrderFields, order_type: OrderType | None, now_ms: int) -
         trigger_price=trigger_price,
         trigger_when=trigger_when,
         trail_bps=_trail_bps(fields),
+        bracket=read_bracket(fields, side=side, order_type=order_type, limit_price=limit_price),
     )
     _check_fit(fields, order_type, terms)
     return terms

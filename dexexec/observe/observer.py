@@ -10,15 +10,13 @@ from uuid import UUID
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.observe.log import Logger, make_logger
+from dexexec.observe.resting_events import RestingEvents
 
 __all__ = ["Logger", "Observer", "make_logger"]
 
 
-class Observer:
+class Observer(RestingEvents):
     """Logs the events of one process."""
-
-    def __init__(self, log: Logger) -> None:
-        self.log = log
 
     def suspicious_setting_found(self, warning: str) -> None:
         """A setting is valid, but probably not what was meant."""
@@ -108,18 +106,6 @@ class Observer:
         """A bug interrupted the check whether confirmed orders are finalized. The next check retries."""
         self.log.error("a check of confirmed orders failed", exc_info=error)
 
-    def duty_failed(self, name: str, error: BaseException) -> None:
-        """A bug interrupted something that the leader does for resting orders. The next turn repeats it."""
-        self.log.error("looking after resting orders failed", duty=name, exc_info=error)
-
-    def order_unwatchable(self, order_id: UUID, why: str) -> None:
-        """A resting order cannot be watched, so it is not triggered."""
-        self.log.error("a resting order cannot be watched", order=str(order_id), why=why)
-
-    def reference_misbehaved(self, reference: str, error: BaseException) -> None:
-        """A reference price raised an undocumented error or is invalid. It counts as not agreeing."""
-        self.log.error("reference price misbehaved", reference=reference, exc_info=error)
-
     def order_release_failed(self, order_id: UUID, error: BaseException) -> None:
         """A bug prevented the release of an order. The worker registers again, which frees the order."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
@@ -160,10 +146,6 @@ class Observer:
     def order_retry_scheduled(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:
         """A round ended without a swap, and another follows after `pause_ms`."""
         self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
-
-    def order_rests(self, order_id: UUID, reason: str, quiet_ms: int) -> None:
-        """A triggered order could not be filled within its limit, and waits for its price again."""
-        self.log.info("order rests again", order=str(order_id), reason=reason, quiet_ms=quiet_ms)
 
     def swap_rolled_back(self, order_id: UUID, signature: str) -> None:
         """A fork dropped a confirmed swap. The same signed bytes are sent again."""

@@ -10,6 +10,7 @@ from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
+from dexexec.store.follow_ups import EndedOrder, FollowUp
 from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
@@ -40,6 +41,8 @@ __all__ = [
     "Cursor",
     "Database",
     "Dispatcher",
+    "EndedOrder",
+    "FollowUp",
     "GroupBy",
     "HighWater",
     "NewAttempt",

@@ -32,6 +32,9 @@ THE_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 Place = tuple[datetime, UUID]
 
+# While an order of a group has not ended, the others stay here: their attempts decide whether it may be swapped
+# (`store.oco_groups`).
+#
 # In the order of the index `orders_newest`. The condition on `created_at` follows from the one on `finished_at`; it is
 # there since it bounds the scan of that index.
 ENDED = """
@@ -40,6 +43,7 @@ WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
   AND created_at < clock_timestamp() - %(rest)s::interval AND finished_at < clock_timestamp() - %(rest)s::interval
   AND NOT EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL)
   AND (followed_up_at IS NOT NULL OR oco_group IS NULL AND parent IS NULL AND (terms ? 'bracket') IS NOT TRUE)
+  AND (SELECT true FROM orders s WHERE s.oco_group = o.oco_group AND s.finished_at IS NULL LIMIT 1) IS NULL
   -- What the slices of a cancelled order still fill is counted in its row.
   AND (progress IS NULL OR progress -> 'endedSlices' = progress -> 'madeSlices')
 ORDER BY created_at, id LIMIT %(limit)s
@@ -93,6 +97,7 @@ FROM {} WHERE id > %s ORDER BY id LIMIT %s
 
 DROP_RECORDS = """
 WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s)),
+     g AS (DELETE FROM oco_groups WHERE filled_by = ANY(%(ids)s)),
      c AS (DELETE FROM attempt_costs WHERE order_id = ANY(%(ids)s))
 DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)
 """

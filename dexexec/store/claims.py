@@ -44,6 +44,10 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
        c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
        c.type, c.terms, c.tag, c.dry_run, c.parent, c.oco_group, c.triggered_at IS NOT NULL AS triggered, c.high_water,
        c.rests AS rested,
+       CASE WHEN c.oco_group IS NOT NULL THEN ARRAY(
+           SELECT p.signature FROM orders s JOIN attempts p ON p.order_id = s.id
+           WHERE s.oco_group = c.oco_group AND s.dry_run = c.dry_run AND s.id <> c.id AND s.attempts > 0)
+           END AS group_signatures,
        CASE WHEN c.version > 1 THEN (
            SELECT ARRAY[detail->>'reason', detail->>'detail'] FROM order_events e
            WHERE e.order_id = c.id AND e.seq = c.version AND detail ? 'reason') END AS cause,
@@ -198,7 +202,13 @@ def _read(row: Any) -> Claimed:
         rested=row.rested,
     )
     cause = (row.cause[0], row.cause[1] or row.cause[0]) if row.cause else None
-    return Claimed(order=order, attempt=_attempt(row), signatures=tuple(row.signatures or ()), cause=cause)
+    return Claimed(
+        order=order,
+        attempt=_attempt(row),
+        signatures=tuple(row.signatures or ()),
+        group_signatures=tuple(row.group_signatures or ()),
+        cause=cause,
+    )
 
 
 def _attempt(row: Any) -> Attempt | None:

@@ -17,6 +17,7 @@ RIGHTS = {
     "chain_comparisons": "SELECT, INSERT, UPDATE",
     "idempotency_keys": "SELECT, INSERT, DELETE",
     "installation": "SELECT",
+    "oco_groups": "SELECT, INSERT, UPDATE",
     "order_events": "SELECT, INSERT",
     "orders": "SELECT, INSERT, UPDATE",
     "restored_keys": "SELECT, INSERT",
@@ -38,7 +39,7 @@ SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnames
        min(pg_get_userbyid(relowner)) AS owner
 FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
   AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'attempt_costs', 'idempotency_keys',
-                  'simulated_swaps')
+                  'oco_groups', 'simulated_swaps')
 """
 
 

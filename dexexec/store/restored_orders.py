@@ -5,6 +5,7 @@ Used by the chain comparison (`dexexec.recovery`) after Postgres was replaced.
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.recovered_orders import RecordedAttempt, RecordedOrder, Restoration
 from dexexec.domain.status import Status
-from dexexec.store import costs, restored_keys
+from dexexec.store import costs, oco_groups, restored_keys
 from dexexec.store.database import Connection
 from dexexec.store.rows import fetch_row, json_rows, json_value
 
@@ -71,6 +72,8 @@ FROM json_to_recordset(%(attempts)s::json)
     AS a(n int, venue text, signature text, payload text, landed_at bigint, outcome text, proof jsonb)
 """
 
+GROUP = "SELECT oco_group FROM orders WHERE id = %(id)s AND oco_group IS NOT NULL"
+
 RESOLVE = """
 UPDATE attempts SET outcome = %(outcome)s, proof = %(proof)s::jsonb, resolved_at = %(at)s
 WHERE order_id = %(id)s AND n = %(n)s AND outcome IS NULL
@@ -88,6 +91,8 @@ async def write(connection: Connection, restoration: Restoration) -> list[Event]
     """Write what the record lacks of an order; returns its new events, or None if the order has changed meanwhile. Runs
     in the caller's transaction."""
     now = await fetch_row(connection, "SELECT clock_timestamp() AS at")
+    if restoration.status is Status.CONFIRMED and restoration.lost is None:
+        restoration = await _reported(connection, restoration)
     values = _values(restoration, now.at)
     lost = restoration.lost
     if lost is not None and lost.key_digest is not None:
@@ -109,6 +114,16 @@ async def write(connection: Connection, restoration: Restoration) -> list[Event]
         Event(order_id=restoration.order_id, seq=seq, status=status, at=now.at, detail=detail)
         for seq, (status, detail) in enumerate(restoration.events, restoration.version + 1)
     ]
+
+
+async def _reported(connection: Connection, restoration: Restoration) -> Restoration:
+    """The restoration of a swap; if another order of its group was filled meanwhile, its last event reports that."""
+    row = await fetch_row(connection, GROUP, {"id": restoration.order_id})
+    if row is None:
+        return restoration
+    groups = await oco_groups.lock_for(connection, [(restoration.order_id, row.oco_group)])
+    events = groups.reporting(restoration.order_id, row.oco_group, restoration.events)
+    return replace(restoration, events=events)
 
 
 def _recorded(row: DictRow) -> RecordedOrder:

@@ -11,8 +11,10 @@ from uuid import UUID
 
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
-from dexexec.store import costs, reservations
+from dexexec.domain.oco import GroupHeld
+from dexexec.store import costs, oco_groups, reservations
 from dexexec.store.database import Connection, Database
+from dexexec.store.oco_groups import LockedGroups
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import WalletReservations
 from dexexec.store.rows import fetch_rows, json_rows
@@ -93,28 +95,38 @@ SELECT id, at FROM u
 """  # noqa: S608 - constants
 
 
-async def advance(
-    database: Database, steps: Sequence[Step], identity: str | None
-) -> list[list[Event] | Shortfall | None]:
+Answer = list[Event] | Shortfall | GroupHeld | None
+"""The answer to a step, as `advance` returns it."""
+
+
+async def advance(database: Database, steps: Sequence[Step], identity: str | None) -> list[Answer]:
     """Write the steps in one commit. If an identity is given, steps that need a comparison are only written in the
     Postgres with that identity.
 
-    Returns for each step its events; or the shortfall if its attempt does not fit, and then nothing of the step is
-    written; or None if its claim was stale or another Postgres answers.
+    Returns for each step its events; or the shortfall if its attempt does not fit, or what holds its group, and then
+    nothing of the step is written; or None if its claim was stale or another Postgres answers.
     """
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
-    if not spending:
+    grouped = [(step.order_id, step.group) for step in steps if step.group and (step.may_swap or step.swapped)]
+    if not spending and not grouped:
         async with database.connection(REFUSALS) as connection:
             return [*await _advance(connection, steps, identity)]
     async with database.connection(REFUSALS) as connection, connection.transaction():
         # The wallets stay locked until the commit: another process must not reserve from the same balances meanwhile.
         reserved = await reservations.lock(connection, [each.wallet for each in spending])
-        refused = {place: why for place, step in enumerate(steps) if (why := _refusal(reserved, step))}
-        written = iter(await _advance(connection, [step for n, step in enumerate(steps) if n not in refused], identity))
+        # So do the groups, which no other process may swap for meanwhile. Behind the wallets, as in all processes.
+        groups = await oco_groups.lock_for(connection, grouped)
+        refused = {place: why for place, step in enumerate(steps) if (why := _refusal(reserved, groups, step))}
+        free = [groups.reported(step) for place, step in enumerate(steps) if place not in refused]
+        written = iter(await _advance(connection, free, identity))
         return [refused[n] if n in refused else next(written) for n in range(len(steps))]
 
 
-def _refusal(reserved: WalletReservations, step: Step) -> Shortfall | None:
+def _refusal(reserved: WalletReservations, groups: LockedGroups, step: Step) -> Shortfall | GroupHeld | None:
+    if step.group is not None and step.may_swap:
+        held = groups.take(step.order_id, step.group, step.group_lookups)
+        if held is not None:
+            return held
     attempt = step.attempt
     return reserved.reserve(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None
 

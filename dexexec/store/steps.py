@@ -44,12 +44,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A claimed order, with its open attempt if it has one and the signatures of all its attempts. `cause` is the
-    reason and detail of its last event, if that reports a round without a fill."""
+    """A claimed order, with its open attempt if it has one and the signatures of all its attempts. `group_signatures`
+    are those of the other orders of its group. `cause` is the reason and detail of its last event, if that reports a
+    round without a fill."""
 
     order: Order
     attempt: Attempt | None
     signatures: tuple[str, ...] = ()
+    group_signatures: tuple[str, ...] = ()
     cause: tuple[str, str] | None = None
 
     @property
@@ -101,6 +103,8 @@ class Step:
     that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
     does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
     `amount` is new if the order spends a share of the balance, which this round has read.
+    `group` is the order's `ocoGroup`, and `group_lookups` how many attempts of other orders of that group were looked
+    up on chain since the claim.
     """
 
     order_id: UUID
@@ -122,6 +126,19 @@ class Step:
     rest_ms: float | None = None
     unbind: bool = False
     amount: RoundAmount | None = None
+    group: str | None = None
+    group_lookups: int = 0
+
+    @property
+    def may_swap(self) -> bool:
+        """Whether this step may lead to a fill, and so may only be written for one order of a group: it adds an
+        attempt, or it ends a dry run with a fill."""
+        return self.attempt is not None or self.events[-1][0] is Status.SIMULATED
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the order's swap has landed with this step."""
+        return self.events[-1][0] is Status.CONFIRMED
 
     @property
     def needs_comparison(self) -> bool:

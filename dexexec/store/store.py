@@ -6,8 +6,7 @@ whose answer is lost may have happened; the caller finds out by reading.
 """
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -21,10 +20,16 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
+from dexexec.domain.oco import GroupHeld
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
-from dexexec.domain.token import Tokens
-from dexexec.errors import DexexecError, FundsReservedError, PartlyCancelledError, UnavailableError
+from dexexec.errors import (
+    DexexecError,
+    FundsReservedError,
+    GroupHeldError,
+    PartlyCancelledError,
+    UnavailableError,
+)
 from dexexec.store import (
     amendments,
     cancellations,
@@ -36,10 +41,7 @@ from dexexec.store import (
     orders,
     queries,
     reservations,
-    resting,
-    resting_marks,
     slice_cancellations,
-    slices,
     step_writes,
     wait_reasons,
     write_probe,
@@ -55,8 +57,7 @@ from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
-from dexexec.store.resting import RestingOrder, Triggering
-from dexexec.store.resting_marks import HighWater, RestingNote
+from dexexec.store.resting_orders import RestingOrders
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.wait_reasons import WaitNote
 
@@ -68,7 +69,7 @@ LONGEST_REST = 0.25
 """Seconds between two pages of a mass cancellation, at most."""
 
 
-class Store:
+class Store(RestingOrders):
     """Reads and writes orders.
 
     * `announce` is called with events after their commit; it must not block.
@@ -95,18 +96,15 @@ class Store:
         permitted_identity: Callable[[], str | None] = lambda: None,
         unreadable: Unreadable = lambda _, __: None,
     ) -> None:
-        self._database = database
-        self._announce = announce
+        super().__init__(database, announce, timeout, unreadable)
         self._clock = clock
-        self._timeout = timeout
-        self._unreadable = unreadable
         self._for_orders = for_orders or database
         self._for_reads = for_reads or database
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
         self._cancelling_all = asyncio.Lock()
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
-        self._steps: Batcher[Step, list[Event] | Shortfall | None] = Batcher(self._advance, separate=SEPARATE)
+        self._steps: Batcher[Step, step_writes.Answer] = Batcher(self._advance, separate=SEPARATE)
         self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
         self._notes: Batcher[WaitNote, None] = Batcher(
             lambda notes: self._bounded(wait_reasons.write_notes(database, notes))
@@ -257,53 +255,6 @@ class Store:
         """Return why no worker can execute orders now: empty when one can, None without a living worker."""
         return await self._bounded(leases.trouble(self._database))
 
-    # Orders that rest
-
-    async def leads(self, worker: int) -> bool:
-        """Return whether this worker session looks after resting orders, among all living ones."""
-        return await self._bounded(leases.leads(self._database, worker))
-
-    async def rested_horizon(self) -> int:
-        """Return the transaction number from which `rested_since` finds what is not committed yet."""
-        return await self._bounded(resting.horizon(self._database))
-
-    async def rested_since(self, since: int) -> tuple[list[RestingOrder], int]:
-        """Return the orders that began to rest or were amended since a transaction number, and the next number."""
-        return await self._bounded(resting.changed(self._database, since, self._unreadable))
-
-    async def rested_page(self, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
-        """Return a page of all resting orders, oldest first, from behind the given order."""
-        return await self._bounded(resting.page(self._database, behind, self._unreadable))
-
-    async def rested_among(self, order_ids: Sequence[UUID]) -> list[RestingOrder]:
-        """Return those of the orders that rest."""
-        return await self._bounded(resting.among(self._database, order_ids, self._unreadable))
-
-    async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
-        """Raise the high-water marks of resting orders in one commit; a lower mark changes nothing."""
-        await self._bounded(resting_marks.raise_high_water(self._database, marks))
-
-    async def note_resting(self, notes: Sequence[RestingNote]) -> None:
-        """Add an event to each order that still rests at its version, in one commit."""
-        self._announce(await self._bounded(resting_marks.note(self._database, notes)))
-
-    async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
-        """Trigger orders in one commit; returns those that still rested at their version, in the given order."""
-        events = await self._bounded(resting.trigger(self._database, items))
-        self._announce(events)
-        return [event.order_id for event in events]
-
-    async def wake(self) -> list[UUID]:
-        """Make resting orders due whose expiry has come; returns a bounded number of them."""
-        return await self._bounded(resting.wake(self._database))
-
-    async def make_slices(self, tokens: Tokens) -> list[UUID] | None:
-        """Make the slices of recurring orders that are due, of a bounded number of them; returns the new orders, or
-        None if no recurring order was due. `tokens` have the decimals of their prices."""
-        turn = await self._bounded(slices.make_due(self._database, tokens, self._unreadable))
-        self._announce(turn.events)
-        return turn.made if turn.parents else None
-
     # Work
 
     async def begin(self, name: str, lease_seconds: float) -> WorkerSession:
@@ -332,8 +283,11 @@ class Store:
 
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; returns its events, or None if the claim was stale. Raises `FundsReservedError`, and writes
-        nothing, for an attempt that the wallet cannot pay beside the other open attempts."""
+        nothing, for an attempt that the wallet cannot pay beside the other open attempts; `GroupHeldError`, and writes
+        nothing, for one of an order whose group another order has filled, or may still fill."""
         answer = await self._steps.put(step)
+        if isinstance(answer, GroupHeld):
+            raise GroupHeldError(answer)
         if isinstance(answer, Shortfall):
             raise FundsReservedError(answer)
         return answer
@@ -343,7 +297,7 @@ class Store:
         that genesis hash: base units by mint (`LAMPORTS` for SOL)."""
         return await self._bounded(reservations.reserved(self._database, wallet, slot, genesis))
 
-    async def _advance(self, steps: list[Step]) -> list[list[Event] | Shortfall | None]:
+    async def _advance(self, steps: list[Step]) -> list[step_writes.Answer]:
         answers = await self._bounded(step_writes.advance(self._database, steps, self._permitted_identity()))
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
@@ -359,11 +313,3 @@ class Store:
     async def uncount_claims(self, order_ids: Sequence[UUID]) -> None:
         """Take back the last counted claim of these orders, which a stop of the worker has interrupted."""
         await self._bounded(claims.uncount_claims(self._database, order_ids))
-
-    async def _bounded(self, call: Awaitable[T], seconds: float = math.inf) -> T:
-        try:
-            async with asyncio.timeout(min(self._timeout, seconds)):
-                return await call
-        except TimeoutError:
-            # The cause is left out: it is only this time limit.
-            raise UnavailableError("Postgres does not answer") from None

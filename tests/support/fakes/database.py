@@ -19,7 +19,13 @@ from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
 from dexexec.domain.terms import Terms
 from dexexec.domain.wait_reason import wait_detail
-from dexexec.errors import FundsReservedError, IdempotencyMismatchError, PartlyCancelledError, UnavailableError
+from dexexec.errors import (
+    FundsReservedError,
+    GroupHeldError,
+    IdempotencyMismatchError,
+    PartlyCancelledError,
+    UnavailableError,
+)
 from dexexec.store import (
     Attempt,
     Claimed,
@@ -37,6 +43,7 @@ from dexexec.store import (
 from dexexec.store.cancellations import DETAIL, NOT_COMPARED
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
+from tests.support.fakes import groups
 from tests.support.fakes.rows import (
     MS,
     SECOND,
@@ -74,6 +81,8 @@ class MemoryDatabase:
         self.comparing: dict[tuple[str, str], object] = {}
         """Wallets whose lock is held, and by which process."""
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
+        self.filled_groups: dict[tuple[str, bool], UUID] = {}
+        """Which order filled a group, of dry runs or of others."""
 
     def copy(self) -> dict[str, Any]:
         """All that is in it now, as a standby has it that is cut off at this moment."""
@@ -178,7 +187,7 @@ class MemoryDatabase:
     def _claim(self, row: OrderRow, worker_id: int, now: int) -> Claimed:
         row.claim, row.claims, row.worker = row.claim + 1, row.claims + 1, worker_id
         row.due_at = now
-        return read_claimed(row, now)
+        return read_claimed(row, now, groups.signatures(self, row))
 
     def take_confirmed(self, worker_id: int, page: ConfirmedPage) -> list[Claimed]:
         """A page of confirmed orders for one look, oldest first, for a worker whose own lease lives."""
@@ -193,7 +202,7 @@ class MemoryDatabase:
         taken = [self.orders[order_id] for created_at, order_id in due if (created_at, order_id) > behind]
         for row in taken[: page.limit]:
             row.claim, row.worker, row.due_at = row.claim + 1, None, now + round(page.next_look_ms * MS)
-        return [read_claimed(row, now) for row in taken[: page.limit]]
+        return [read_claimed(row, now, groups.signatures(self, row)) for row in taken[: page.limit]]
 
     def _is_due(self, row: OrderRow, page: ConfirmedPage, now: int) -> bool:
         attempt = row.open_attempt
@@ -215,6 +224,9 @@ class MemoryDatabase:
         if row.new.dry_run and step.attempt is not None:
             return None
         now = self.now()
+        shown = groups.reported(self, row, step)
+        if step.may_swap and (held := groups.held(self, row, step.group_lookups)) is not None:
+            raise GroupHeldError(held)
         if step.attempt is not None:
             self._reserve(step.attempt, now)
             self._record(row, step, now)
@@ -258,7 +270,7 @@ class MemoryDatabase:
             row.finished_at, row.finalized_at = now, now if confirmed else None
         events = [
             Event(order_id=step.order_id, seq=seq, status=status, at=moment(self.now()), detail=detail)
-            for seq, (status, detail) in enumerate(step.events, row.version + 1)
+            for seq, (status, detail) in enumerate(shown, row.version + 1)
         ]
         row.version += len(events)
         row.events += events
@@ -276,7 +288,7 @@ class MemoryDatabase:
         if not _unsigned(row):
             ended = row.finished_at is not None
             return TooLate(order_id=order_id, status=row.status, ended=ended, attempt=shown_attempt(row)), None
-        if not self._compared(row.created_at):
+        if not self.compared(row.created_at):
             raise UnavailableError(NOT_COMPARED)
         row.claim += 1
         row.claims, row.worker, row.waiting, row.failure_reason = 0, None, None, None
@@ -345,7 +357,7 @@ class MemoryDatabase:
                 continue
             if not _unsigned(row):
                 too_late += row.status is not Status.CONFIRMED
-            elif not self._compared(row.created_at):
+            elif not self.compared(row.created_at):
                 uncompared += 1
             elif (event := self.cancel(order_id)[1]) is not None:
                 events.append(event)
@@ -353,7 +365,8 @@ class MemoryDatabase:
             raise PartlyCancelledError(len(events), NOT_COMPARED)
         return CancelledAll(cancelled=len(events), too_late=too_late), events
 
-    def _compared(self, created_at: int) -> bool:
+    def compared(self, created_at: int) -> bool:
+        """Whether an order that was created then may end without a swap."""
         rows = self.comparisons.values()
         compared_here = [row.compared_at for row in rows if row.identity == self.identity and row.compared_at]
         if compared_here and created_at > max(compared_here):

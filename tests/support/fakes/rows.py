@@ -65,6 +65,8 @@ class OrderRow:
     quiet_until: int | None = None
     triggered: bool = False
     high_water: Decimal | None = None
+    followed_up: bool = False
+    joined: bool = False
     wake_at: int | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
@@ -129,7 +131,7 @@ def pause(row: OrderRow) -> int:
     return round(longest * part * SECOND)
 
 
-def read_claimed(row: OrderRow, now: int) -> Claimed:
+def read_claimed(row: OrderRow, now: int, group_signatures: tuple[str, ...] = ()) -> Claimed:
     """Read an order as `dexexec.store.claims` does."""
     new, attempt = row.new, row.open_attempt
     order = Order(
@@ -159,6 +161,7 @@ def read_claimed(row: OrderRow, now: int) -> Claimed:
         terms=new.terms,
         tag=new.tag,
         dry_run=new.dry_run,
+        parent=new.parent,
         oco_group=new.oco_group,
         triggered=row.triggered,
         rested=row.rests,
@@ -172,6 +175,7 @@ def read_claimed(row: OrderRow, now: int) -> Claimed:
         order=order,
         attempt=None if attempt is None else _open_attempt(attempt, now),
         signatures=signatures,
+        group_signatures=group_signatures,
         cause=cause,
     )
 

@@ -16,6 +16,7 @@ from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooL
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
+from dexexec.domain.token import Tokens
 from dexexec.errors import DexexecError, UnavailableError
 from dexexec.store import (
     Claimed,
@@ -25,6 +26,8 @@ from dexexec.store import (
     Created,
     Cursor,
     Dispatcher,
+    EndedOrder,
+    FollowUp,
     HighWater,
     Release,
     RestingNote,
@@ -34,8 +37,10 @@ from dexexec.store import (
     Triggering,
     WaitNote,
 )
+from dexexec.store.follow_ups import Place
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
+from tests.support.fakes import groups
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.rows import OrderRow, moment
@@ -292,6 +297,34 @@ class MemoryStore:
             return [event.order_id for event in events]
 
         return await self._wire.call("trigger", commit)
+
+    async def ended_orders(self, after: Place, limit: int) -> list[EndedOrder]:
+        """Orders whose end concerns others, until that is done."""
+        return await self._wire.call("ended_orders", lambda: groups.ended(self.database, after, limit))
+
+    async def follow_up(self, order: EndedOrder, tokens: Tokens) -> FollowUp:
+        """Do what its end means for others."""
+
+        def commit() -> FollowUp:
+            result = groups.follow_up(self.database, order, tokens)
+            self._announce(result.events)
+            return result
+
+        return await self._wire.call("follow_up", commit)
+
+    async def join_groups(self, limit: int) -> tuple[int, list[UUID]]:
+        """Cancel new orders whose group was filled before."""
+
+        def commit() -> tuple[int, list[UUID]]:
+            count, events = groups.join(self.database, limit)
+            self._announce(events)
+            return count, [event.order_id for event in events]
+
+        return await self._wire.call("join_groups", commit)
+
+    async def wake_landed(self, group: str, signatures: Sequence[str]) -> None:
+        """Make those resting orders due whose attempt is on chain."""
+        await self._wire.call("wake_landed", lambda: groups.wake(self.database, group, signatures))
 
     async def wake(self) -> list[UUID]:
         """Make due what expires."""
