@@ -5,6 +5,7 @@ never more than the balance, and all of it is exactly the balance.
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from dexexec.domain.amount import AmountError, JsonNumber
@@ -47,6 +48,13 @@ def amount_text(order: NewOrder | Order) -> str:
     """The order's amount as clients see it: a number of tokens, or a share of the balance."""
     share_bps = order.terms.share_bps if order.terms else None
     return format(order.amount, "f") if share_bps is None else share_text(share_bps)
+
+
+def posted_terms(amount: Decimal, terms: Mapping[str, object]) -> dict[str, object]:
+    """The amount and the stored terms of an order as fields of a body, where a share of the balance is the amount."""
+    others = {name: value for name, value in terms.items() if name != "shareBps"}
+    share_bps = terms.get("shareBps")
+    return {"amount": format(amount, "f") if share_bps is None else share_text(int(str(share_bps))), **others}
 
 
 def share_of(available: int, bps: int) -> int:

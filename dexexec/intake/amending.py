@@ -13,6 +13,7 @@ from uuid import UUID
 
 from dexexec.domain.amendment import CHANGES, AmendableOrder, Amended, Amendment
 from dexexec.domain.order import NewOrder
+from dexexec.domain.share import amount_text, read_share
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, TimeInForce
 from dexexec.domain.wait_reason import wait_detail
@@ -143,7 +144,7 @@ def _merged(posted: Mapping[str, object], given: Mapping[str, object]) -> dict[s
 def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
     terms = changed.terms
     assert terms is not None  # noqa: S101 - an order that rests has terms
-    after = {"amount": format(changed.amount, "f"), **terms.detail()}
+    after = {"amount": amount_text(changed), **terms.detail()}
     names = [name for name in (*AMENDABLE, "timeInForce") if not _same(name, order.posted.get(name), after.get(name))]
     changes = {name: {"from": order.posted.get(name), "to": after.get(name)} for name in names}
     waits = wait_detail(changed)
@@ -172,7 +173,8 @@ def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
 def _same(name: str, before: object, after: object) -> bool:
     """Whether two values of a field mean the same: `151.250` and `151.25` are one price."""
     if name in _NUMBERS and isinstance(before, str) and isinstance(after, str):
-        return Decimal(before) == Decimal(after)
+        shares = read_share(before), read_share(after)
+        return Decimal(before) == Decimal(after) if shares == (None, None) else shares[0] == shares[1]
     return before == after
 
 

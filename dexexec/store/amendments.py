@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS
+from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.store.database import Database
@@ -70,8 +71,7 @@ async def read_amendable(database: Database, order_id: UUID) -> AmendableOrder |
                 "mode": row.mode,
                 "inputMint": row.input_mint,
                 "outputMint": row.output_mint,
-                "amount": format(row.amount, "f"),
-                **(row.terms or {}),
+                **posted_terms(row.amount, row.terms or {}),
             },
             last=row.detail or {},
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -72,6 +73,10 @@ async def test_what_can_be_changed_is_read_back_with_the_last_change(stores: Ope
         assert (again.posted["amount"], again.posted["limitPrice"]) == ("0.02", "150")
         assert again.last["amended"] == CHANGES
         assert await store.amendable(uuid4()) is None
+        share = replace(limit_order(), amount=Decimal(0), terms=replace(LOWER, share_bps=5_000))
+        posted = await store.amendable((await store.create(share)).order_id)
+        assert posted is not None
+        assert (posted.posted["amount"], "shareBps" in posted.posted) == ("50%", False)
 
 
 async def test_the_worker_of_a_changed_order_gets_the_new_values(stores: Open) -> None:

@@ -16,6 +16,7 @@ from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import Terms
 from dexexec.domain.wait_reason import wait_detail
@@ -320,8 +321,7 @@ class MemoryDatabase:
                 "mode": new.mode.value,
                 "inputMint": new.input_mint,
                 "outputMint": new.output_mint,
-                "amount": format(new.amount, "f"),
-                **(new.terms.detail() if new.terms else {}),
+                **posted_terms(new.amount, new.terms.detail() if new.terms else {}),
             },
             last=row.events[-1].detail,
         )

@@ -127,6 +127,29 @@ async def test_a_new_amount_recomputes_the_bound_at_the_same_price(side: str, mo
     assert written.changes == {"amount": {"from": "1", "to": "2"}}
 
 
+async def test_a_share_of_the_balance_is_changed_to_an_amount_and_back() -> None:
+    posted = {**LIMIT, "side": "sell", "amount": "all", "closeAccount": True}
+    orders = Orders(resting(posted))
+    await amend(orders, {"limitPrice": "150"})
+    await amend(orders, {"amount": "25.5"})
+    await amend(Orders(resting({**posted, "amount": "25.5"})), {"amount": "all"})
+    price, amount = orders.written
+    assert price.changes == {"limitPrice": {"from": "151.25", "to": "150"}}
+    assert price.terms == {**_terms("150"), "shareBps": 10_000, "closeAccount": True}
+    # One token again, until the balance is read: no bound can be computed before.
+    assert (price.amount_base, price.bound, price.bound_open) == (10**6, None, False)
+    assert amount.changes == {"amount": {"from": "all", "to": "25.5"}}
+    assert amount.terms == {**_terms("151.25"), "closeAccount": True}
+    assert (amount.amount_base, amount.bound and amount.bound.max_in) == (25_500_000, 25_500_000)
+    half = {**LIMIT, "amount": "50%"}
+    assert (await amend(Orders(resting(half)), {"amount": "50.00%"})).changes == {}
+    assert [name for name, _ in await refused(posted, {"amount": "50%"})] == ["closeAccount"]
+
+
+def _terms(limit_price: str) -> dict[str, object]:
+    return {"timeInForce": "GTC", "limitPrice": limit_price}
+
+
 async def test_a_stop_is_moved_and_turned_and_keeps_no_bound() -> None:
     orders = Orders(resting(STOP))
     await amend(orders, {"triggerPrice": "180", "triggerWhen": "above"})
