@@ -8,16 +8,17 @@ from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 
 # One statement, so that an order which moves to the archive meanwhile is counted exactly once. The last event of a dry
-# run has its fees. The conditions of each half are those of its index (sql/0023).
+# run has its fees. The conditions of each half are those of its index (sql/0023). A recurring order is the sum of its
+# slices, which are runs of their own.
 LEDGER = """
 WITH runs AS (
     SELECT o.tag, o.side, o.input_mint, o.output_mint, o.status, o.amount_in, o.amount_out, o.finished_at, e.detail
     FROM orders o JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
-    WHERE o.dry_run AND o.finished_at IS NOT NULL AND o.finished_at >= %(since)s
+    WHERE o.dry_run AND o.finished_at IS NOT NULL AND o.finished_at >= %(since)s AND o.type <> 'recurring'
     UNION ALL
     SELECT tag, side, input_mint, output_mint, status, amount_in, amount_out, finished_at,
            (events -> -1 -> 'detail')::jsonb
-    FROM archived_orders WHERE dry_run AND finished_at >= %(since)s
+    FROM archived_orders WHERE dry_run AND finished_at >= %(since)s AND type <> 'recurring'
 ), fills AS (
     SELECT *, status = 'simulated' AS filled, (detail ->> 'networkFee')::numeric AS network_fee,
            (detail ->> 'venueFee')::numeric AS venue_fee,

@@ -42,7 +42,7 @@ WITH t AS MATERIALIZED (
         version = o.version + t.steps, status = t.status, progress = t.progress, waiting = NULL,
         wake_at = t.wake_at, resting = NOT t.final, failure_reason = coalesce(t.reason, o.failure_reason),
         amount_in = coalesce(t.amount_in, o.amount_in), amount_out = coalesce(t.amount_out, o.amount_out),
-        finished_at = CASE WHEN t.final THEN now.at END,
+        due_at = CASE WHEN t.final THEN now.at ELSE o.due_at END, finished_at = CASE WHEN t.final THEN now.at END,
         finalized_at = CASE WHEN t.final AND t.status = 'confirmed' THEN now.at END
     FROM t, (SELECT clock_timestamp() AS at) now
     WHERE o.id = t.id AND o.version = t.version AND o.finished_at IS NULL

@@ -67,12 +67,14 @@ WITH t AS (
 SELECT id, version, at FROM u
 """
 
-# Their worker finds that the deadline has passed, and ends them. A recurring order wakes for its slices instead.
+# `statement_timestamp()`, since an index cannot be searched by the volatile `clock_timestamp()`: each turn would read
+# all orders that expire at some time. Their worker finds that the deadline has passed, and ends them. A recurring order
+# wakes for its slices instead.
 WAKE = """
 UPDATE orders o SET resting = false, due_at = clock_timestamp()
 FROM (
     SELECT id FROM orders
-    WHERE resting AND wake_at <= clock_timestamp() AND type <> 'recurring'
+    WHERE resting AND wake_at <= statement_timestamp() AND type <> 'recurring'
     ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) due
 WHERE o.id = due.id

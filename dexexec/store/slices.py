@@ -19,10 +19,11 @@ PAGE = 100
 """Parents in one transaction at most."""
 
 # Not while the record lacks what the chain has (docs/adr/0015): a slice that was swapped must not end as missed.
-# SKIP LOCKED: another process does it, or a client cancels the order at this moment.
+# `statement_timestamp()`: as in `resting.WAKE`. SKIP LOCKED: another process does it, or a client cancels the order at
+# this moment.
 DUE = f"""
 SELECT {parents.COLUMNS} FROM orders o
-WHERE o.resting AND o.wake_at <= clock_timestamp() AND o.type = 'recurring'
+WHERE o.resting AND o.wake_at <= statement_timestamp() AND o.type = 'recurring'
   AND NOT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s')
 ORDER BY o.wake_at LIMIT %(limit)s FOR UPDATE OF o SKIP LOCKED
 """  # noqa: S608 - the column list is ours

@@ -31,8 +31,12 @@ from dexexec.store import (
     oco_groups,
     orders,
     paper,
+    parents,
     queries,
     reservations,
+    resting,
+    slice_cancellations,
+    slices,
     step_writes,
 )
 from dexexec.store.queries import NEWEST_OF_ALL
@@ -40,6 +44,7 @@ from tests.conftest import Servers, new_database
 from tests.support.aged_orders import ArchiveSetup
 from tests.support.long_history import fill
 from tests.support.parts import open_database, open_store
+from tests.support.resting_rows import rest
 from tests.support.waiting import until
 
 ORDERS = 50_000
@@ -139,6 +144,8 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (costs.sums_statement((), costs.OF_CHILDREN).decode(), {"orders_parent", "attempt_costs_pkey"}),
         (cancellations.CANCEL, {"orders_pkey", "attempts_pkey"}),
         (mass_cancellations.CANCEL_PAGE, {"orders_resting", "orders_active", "orders_pkey", "attempts_pkey"}),
+        (parents.WRITE, {"orders_pkey"}),
+        (slice_cancellations.CANCEL, {"orders_parent", "orders_pkey", "attempts_pkey"}),
         (mass_cancellations.LEFT, {"orders_resting", "orders_active", "attempts_pkey"}),
         (oco_groups.MEMBERS, {"orders_pkey", "orders_oco_group", "attempts_pkey", "oco_groups_pkey"}),
         (oco_groups.WAKE, {"orders_oco_group", "orders_pkey", "attempts_pkey"}),
@@ -182,6 +189,8 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
             "costs of slices",
             "cancel",
             "cancel many",
+            "progress",
+            "cancel slices",
             "count the rest",
         ),
         *("members of a group", "wake a member", "to follow up", "follow up", "cancel a group", "left of a group"),
@@ -193,6 +202,19 @@ async def test_no_statement_scans_a_long_history(long_history: Address, statemen
     plan = generic(long_history, statement)
     assert read_through(plan) == set()
     assert indexes(plan) - SMALL == used
+
+
+@pytest.mark.parametrize("statement", [resting.WAKE, slices.DUE], ids=["wake", "due slices"])
+async def test_what_is_due_is_found_among_many_that_wait_for_later(database_address: Address, statement: str) -> None:
+    async with open_database(database_address):
+        rest(database_address.conninfo(), 5_000)
+        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+            connection.execute("UPDATE orders SET wake_at = clock_timestamp() + interval '1 h' * random()")
+            connection.execute("ANALYZE orders")
+        plan = generic(database_address, statement)
+        [found] = [node for node in plan if node.get("Index Name") == "orders_wake"]
+        assert "wake_at <=" in found["Index Cond"]
+        assert read_through(plan) == set()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -81,7 +82,8 @@ def check_promises(address: Address, expected: Sequence[str], chain: Chain = on_
     gap and a way along the table (7), and landed exactly one swap if confirmed and none if not (3). `chain` is the
     oracle of what landed."""
     orders = {str(row["id"]): row for row in rows(address, ORDERS)}
-    assert set(orders) - set(expected) == set(), "orders that nobody posted"
+    posted = {order_id for order_id, order in orders.items() if str(order["parent"]) not in orders}
+    assert posted - set(expected) == set(), "orders that nobody posted"
     assert set(expected) - set(orders) == set(), "orders that were lost"
     events: dict[str, list[dict[str, object]]] = {}
     for row in rows(address, EVENTS):
@@ -89,6 +91,8 @@ def check_promises(address: Address, expected: Sequence[str], chain: Chain = on_
     landed = chain(address)
     for order_id, order in orders.items():
         _check_order(order, events[order_id], landed.get(order_id, []))
+        if order["type"] == "recurring":
+            _check_slices(order, [child for child in orders.values() if str(child["parent"]) == order_id])
     return Verdict(
         Counter(str(order["status"]) for order in orders.values()),
         sum(int(str(order["claim"])) - 1 for order in orders.values()),
@@ -128,7 +132,8 @@ def _check_order(order: dict[str, object], events: list[dict[str, object]], land
     assert statuses[-1] in {*TERMINAL, Status.CONFIRMED}
     assert order["finished_at"] is not None
     assert (order["finalized_at"] is not None) == (statuses[-1] is Status.CONFIRMED)
-    assert len(landed) == (1 if statuses[-1] is Status.CONFIRMED else 0), (order, landed)
+    swaps = statuses[-1] is Status.CONFIRMED and order["type"] != "recurring"
+    assert len(landed) == (1 if swaps else 0), (order, landed)
     for swap in landed:
         spent, received = order["input_mint"], order["output_mint"]
         if order["side"] == "sell":
@@ -144,6 +149,18 @@ def _check_order(order: dict[str, object], events: list[dict[str, object]], land
         assert order["tx_hash"] is None
     elif statuses[-1] is not Status.CONFIRMED:
         assert order["failure_reason"]
+
+
+def _check_slices(order: dict[str, Any], children: Sequence[dict[str, Any]]) -> None:
+    """Fail unless each slice was made at most once, none for too much, and the order has the sums of their fills."""
+    numbers = [child["terms"]["slice"]["number"] for child in children]
+    assert len(numbers) == len(set(numbers)), f"a slice was made twice: {sorted(numbers)}"
+    assert sum(child["amount_base"] for child in children) <= order["amount_base"]
+    filled = [child for child in children if child["status"] == "confirmed"]
+    assert order["progress"]["endedSlices"] == order["progress"]["madeSlices"] == len(children)
+    assert order["progress"]["filledSlices"] == len(filled)
+    for name in ("amount_in", "amount_out"):
+        assert (order[name] or 0) == sum(child[name] for child in filled)
 
 
 def _swap_of(attempt: dict[str, object]) -> Landed | None:
