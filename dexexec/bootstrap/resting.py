@@ -9,18 +9,22 @@ from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.reference_check import NoReference
+from dexexec.resting.share_sizes import Balances, ShareSizes
 from dexexec.resting.slices import Slices
 from dexexec.resting.wakes import Wakes
 from dexexec.store import Store
 from dexexec.venue import AnyVenue
 
 
-def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Leader:
-    """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle."""
+def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue], balances: Balances) -> Leader:
+    """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle, and
+    `balances` are those of the wallet."""
     tokens = shared.settings.token_list()
+    sizes = ShareSizes(balances, shared.clock)
     duties: list[Duty] = [
         Wakes(store, shared.queue),
-        _make_oracle(shared, store, venues),
+        sizes,
+        _make_oracle(shared, store, venues, sizes),
         Slices(store, shared.queue, tokens),
         FollowUps(store, tokens, observer=shared.observer, failpoints=shared.failpoints),
     ]
@@ -28,7 +32,7 @@ def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Lea
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
 
 
-def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Oracle:
+def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue], sizes: ShareSizes) -> Oracle:
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
     # that orders go by.
     router = make_router(venues, shared.settings, shared.clock, shared.observer)
@@ -37,6 +41,7 @@ def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue]) -> Or
         shared.queue,
         OracleQuotes(router, shared.clock),
         NoReference(),
+        sizes=sizes,
         tokens=shared.settings.token_list(),
         max_price_impact_bps=shared.settings.max_price_impact_bps,
         clock=shared.clock,

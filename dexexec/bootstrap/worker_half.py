@@ -27,6 +27,7 @@ from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
+from dexexec.settlement.wallet_balances import WalletBalances
 from dexexec.store import ChainComparisons, check_ownership
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
@@ -185,6 +186,7 @@ def _assemble(
         drain_seconds=settings.drain_seconds,
     )
     reachability = Reachability(venues.values(), networks.chains, clock)
+    balances = WalletBalances(settlement, venues.values())
     worker = Worker(
         name=shared.name,
         store=store,
@@ -197,7 +199,7 @@ def _assemble(
         observer=observer,
         permission=permission,
         trouble=reachability.trouble,
-        session_loops=[make_leader(shared, store, venues.values()).run],
+        session_loops=[make_leader(shared, store, venues.values(), balances).run],
         failpoints=failpoints,
     )
     sweeper = Sweeper(

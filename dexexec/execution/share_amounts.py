@@ -22,8 +22,9 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.job import Job
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.wallet_balances import WalletBalances
 from dexexec.store import RoundAmount
-from dexexec.venue import AnyVenue, InsufficientFunds, Network, Unsupported
+from dexexec.venue import AnyVenue, InsufficientFunds
 from dexexec.venues.router import Routing
 
 
@@ -42,7 +43,7 @@ class ShareAmounts:
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._settlement = settlement
+        self._balances = WalletBalances(settlement, venues.values())
         self._venues = venues
         self._notes = notes
         self._presenter = presenter
@@ -69,7 +70,7 @@ class ShareAmounts:
 
     def from_one_wallet(self, routing: Routing) -> Routing:
         """The answers, with the quotes rejected that would spend from another wallet than the one that was read."""
-        network = self._network()
+        network = self._balances.network()
         answers = [
             answer.rejected(
                 FailureReason.UNSUPPORTED, f"the amount is of the wallet's balance on {network}", retryable=False
@@ -82,11 +83,10 @@ class ShareAmounts:
 
     async def _spendable(self, job: Job) -> SpendableBalance:
         """The balance, after a wait while others in flight may still take all of it."""
-        network = self._network()
         mint = job.order.swap.mint_in
         pause = FIRST_FUNDS_PAUSE
         while True:
-            spendable = await self._settlement.spendable(network, mint)
+            spendable = await self._balances.spendable(mint)
             now = self._clock.monotonic()
             # If only a part is reserved the rest is sold at once: waiting for others would be another order's business.
             if not spendable.freed_later:
@@ -101,18 +101,6 @@ class ShareAmounts:
             # The random part keeps orders that wait for the same balance from reading it together.
             await self._clock.sleep(min(pause * self._rng.uniform(0.5, 1), left))
             pause = min(2 * pause, LONGEST_FUNDS_PAUSE)
-
-    def _network(self) -> str:
-        """The network whose wallet counts. Raises `Unsupported` unless the venues leave one choice."""
-        networks = {venue.capabilities.network for venue in self._venues.values()}
-        with_balances = sorted(networks - {Network.SIMULATED})
-        if len(with_balances) > 1:
-            raise Unsupported(
-                f"the enabled venues settle on {' and '.join(with_balances)}, whose wallets have different balances:"
-                " give a fixed amount"
-            )
-        # Without any, reading the balance is refused with the reason.
-        return with_balances[0] if with_balances else Network.SIMULATED
 
     def _bound(self, order: Order, amount: int) -> Bound | None:
         """The order's bound for `amount`: its limit price, or the price that its first quote fixed; None before."""

@@ -20,8 +20,7 @@ _FIXED = 'a number of tokens such as "0.01"'
 
 
 def nominal_amount(token: Token) -> int:
-    """Base units that stand for a share until the balance is read: one token. The oracle watches the price of that
-    size; it never becomes an order's amount."""
+    """Base units that stand for a share until the balance is read: one token. It never becomes an order's amount."""
     return min(int(10**token.decimals), U64_MAX)
 
 

@@ -18,6 +18,7 @@ from dexexec.resting.crossings import find_crossed
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.record import RestingRecord, RestingStore
 from dexexec.resting.reference_check import Agreement
+from dexexec.resting.share_sizes import ShareSizes
 from dexexec.resting.trigger_detail import disagreement_detail, trigger_detail
 from dexexec.resting.wakes import DueQueue, enqueue
 from dexexec.resting.watched_order import UnwatchableError, high_water_of, watched_order
@@ -62,6 +63,7 @@ class Oracle:
         quotes: OracleQuotes,
         reference: Reference,
         *,
+        sizes: ShareSizes,
         tokens: Tokens,
         max_price_impact_bps: int,
         clock: Clock,
@@ -71,6 +73,7 @@ class Oracle:
         self._queue = queue
         self._quotes = quotes
         self._reference = reference
+        self._sizes = sizes
         self._tokens = tokens
         self._max_price_impact_bps = max_price_impact_bps
         self._clock = clock
@@ -86,6 +89,7 @@ class Oracle:
         """Trigger what is reached now. Raises `UnavailableError`."""
         record = self._record
         await record.refresh()
+        await record.resize(self._sizes.changed(record.watches))
         groups = record.watches.groups()
         # All groups at once: the quotes themselves are limited, and no group waits for another one's venue.
         crossed = await asyncio.gather(*(find_crossed(group, self._quotes) for group in groups))
@@ -175,6 +179,7 @@ class Oracle:
 
     def _read(self, row: RestingOrder) -> WatchedOrder | None:
         try:
+            row = self._sizes.sized(row)
             return watched_order(row, self._tokens, self._max_price_impact_bps, self._clock.unix_ms())
         except UnwatchableError as error:
             self._observer.order_unwatchable(row.id, str(error))

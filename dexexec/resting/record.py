@@ -7,13 +7,15 @@ next complete reading, which a growing copy brings forward.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from dexexec.clock import Clock
 from dexexec.resting.conditions import WatchedOrder
+from dexexec.resting.watched_order import high_water_of
 from dexexec.resting.watches import Watches
 from dexexec.store import RestingOrder
 from dexexec.store.resting import BEFORE_ALL
@@ -89,6 +91,22 @@ class RestingRecord:
         for order_id in order_ids:
             self.watches.remove(order_id)
         await self._put(await self._store.rested_among(list(order_ids)))
+
+    async def resize(self, rows: Iterable[RestingOrder]) -> None:
+        """Watch orders with the size that `read` gives them now. They are the same orders otherwise."""
+        for number, row in enumerate(rows, 1):
+            known = self.watches.get(row.id)
+            if known is None or known.version != row.version:
+                continue
+            # The mark has no version: the one that was raised since the row was read counts.
+            mark = row.high_water if known.best is None else high_water_of(known, known.best)
+            order = self._read(replace(row, high_water=mark))
+            if order is not None:
+                order.disagreed = known.disagreed
+                order.quiet_until = known.quiet_until
+                self.watches.put(order)
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def hold(self, order: WatchedOrder) -> None:
         """Remember that an event reports that the reference holds this order back."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS, NewOrder, Side
@@ -24,7 +25,9 @@ from dexexec.resting.conditions import Executable, Market
 from dexexec.resting.oracle import Oracle, Reference
 from dexexec.resting.quotes import AT_ONCE, OracleQuotes
 from dexexec.resting.reference_check import Agreement, NoReference
+from dexexec.resting.share_sizes import ShareSizes
 from dexexec.testing.clock import ManualClock
+from dexexec.venue import Unreachable
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
@@ -60,6 +63,22 @@ class Opinion:
         return Agreement(problem=self.problem, allowed_bps=100)
 
 
+class WalletOfShares:
+    """What the wallet can spend of each token, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.balances: dict[str, int] = {}
+        self.reads: list[str] = []
+        self.is_down = False
+
+    async def spendable(self, mint: str) -> SpendableBalance:
+        """The balance."""
+        self.reads.append(mint)
+        if self.is_down:
+            raise Unreachable("the node is away")
+        return SpendableBalance(account="account", slot=1, balance=self.balances.get(mint, 0))
+
+
 class Fixture:
     """An oracle on a store in memory, and a pool whose price the test sets (dollars per SOL, without a fee)."""
 
@@ -72,6 +91,8 @@ class Fixture:
         self.pool = Pool("pool", price * SOL_AT, fee_ppm=0)
         self.router = PoolRouter(self.pool)
         self.reference = reference or NoReference()
+        self.wallet = WalletOfShares()
+        self.sizes = ShareSizes(self.wallet, self.clock)
         self.oracle = self.another_oracle()
 
     def another_oracle(self) -> Oracle:
@@ -81,6 +102,7 @@ class Fixture:
             self.queue,
             OracleQuotes(self.router, self.clock),
             self.reference,
+            sizes=self.sizes,
             tokens=Tokens(KNOWN),
             max_price_impact_bps=1_000,
             clock=self.clock,
