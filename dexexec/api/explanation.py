@@ -10,11 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 from dexexec.api.cost_sentence import cost_text
+from dexexec.api.resting_text import child_text, is_of_child, terms_text, waiting_text
 from dexexec.domain.failure_advice import advice_for
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode
 from dexexec.domain.share import ALL
 from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType
 from dexexec.domain.token import Tokens
 from dexexec.settlement.solana.funds import amount_text
 
@@ -29,6 +31,8 @@ class Topic(StrEnum):
     QUOTE = "quote"
     ATTEMPT = "attempt"
     FILL = "fill"
+    TRIGGER = "trigger"
+    CHILD = "child"
     COST = "cost"
     WAIT = "wait"
     END = "end"
@@ -104,15 +108,16 @@ class _Writer:
         match order["status"]:
             case Status.CONFIRMED:
                 final = "final" if order["finalizedAt"] else "not final yet"
-                return f"{self._swapped()} on {order['venue']}; the swap is {final}."
+                return f"{self._swapped()}{self._where(order)}; the swap is {final}."
             case Status.SIMULATED:
-                return f"Dry run: {self._moved(order)} were simulated on {order['venue']}. {_NOTHING_SENT}"
+                return f"Dry run: {self._moved(order)} were simulated{self._where(order)}. {_NOTHING_SENT}"
             case Status.FAILED | Status.EXPIRED | Status.CANCELLED as status:
                 reason = f" ({order['failureReason']})" if order["failureReason"] else ""
                 return f"The order {_ENDED[Status(status)]}{reason}. {self._nothing_swapped()}"
             case _:
                 waiting = order["waitingFor"]
-                why = f", waiting: {waiting['detail']}" if waiting else ""
+                joint = ":" if order["status"] == Status.WAITING else ", waiting:"
+                why = f"{joint} {waiting['detail']}" if waiting else ""
                 return _whole(f"The order is {order['status']}{why}")
 
     def advice(self) -> str | None:
@@ -128,15 +133,21 @@ class _Writer:
             yield from self._event(event)
         for attempt in self._order["attempts"]:
             yield from self._outcome(attempt)
+        for child in self._order.get("children", ()):
+            at = child["finishedAt"] or child["createdAt"]
+            yield Sentence(at=at, topic=Topic.CHILD, text=_whole(child_text(child)), figures=child)
         if text := cost_text(self._order["cost"], self._amount):
             at = self._order["events"][-1]["at"]
             yield Sentence(at=at, topic=Topic.COST, text=text, figures=self._order["cost"])
         if omitted := self._order.get("eventsOmitted"):
             text = f"{omitted} events between the first and the newest are left out; the stream has them."
             yield Sentence(at=self._order["createdAt"], topic=Topic.ORDER, text=text, figures={"omitted": omitted})
-        if (waiting := self._order["waitingFor"]) is not None:
+        last = self._order["events"][-1]
+        waiting = self._order["waitingFor"]
+        # An order that rests waits for what its last event is about.
+        if waiting is not None and not (last["status"] == Status.WAITING and last.get("detail") == waiting["detail"]):
             yield Sentence(
-                at=waiting.get("since") or self._order["events"][-1]["at"],
+                at=waiting.get("since") or last["at"],
                 topic=Topic.WAIT,
                 text=_whole(f"It waits ({waiting['reason']}): {waiting['detail']}"),
                 figures=waiting,
@@ -152,6 +163,9 @@ class _Writer:
             yield from self._round(event, event["quotes"])
         elif status is Status.ROUTING and "reason" in event:
             yield self._next_round(event)
+        if status is Status.WAITING and event["seq"] > 1:
+            topic = Topic.CHILD if is_of_child(event) else Topic.TRIGGER if "triggered" in event else Topic.WAIT
+            yield Sentence(at=event["at"], topic=topic, text=_whole(waiting_text(event)), figures=event)
         if status is Status.BUILDING:
             yield Sentence(at=event["at"], topic=Topic.ROUND, text=_building(event), figures=event)
         if status is Status.SUBMITTED and "lastValidHeight" in event:
@@ -166,7 +180,7 @@ class _Writer:
         if status is Status.CONFIRMED and "amountOut" in event:
             yield self._fill(event)
         if status is Status.SIMULATED:
-            text = f"Simulated on {event['venue']}: {self._moved(event)}. {_NOTHING_SENT}"
+            text = f"Simulated{self._where(event)}: {self._moved(event)}. {_NOTHING_SENT}"
             yield Sentence(at=event["at"], topic=Topic.END, text=text, figures=event)
         if status in _ENDED:
             detail = f": {event['detail']}" if event.get("detail") else ""
@@ -186,30 +200,30 @@ class _Writer:
             return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
         # The chain has what an order swapped, and neither its slippage nor its deadline; the record's are placeholders.
         if event.get("recovered"):
-            swap = f": {self._swap()}" if order["inputMint"] else ""
+            swap = f": {self._swap(order['amount'])}" if order["inputMint"] else ""
             text = f"Accepted{swap}; {event['detail']}."
             return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
-        bound = f", {self._bound(event)}" if "minOut" in event else ""
-        return Sentence(
-            at=event["at"],
-            topic=Topic.ORDER,
-            text=(
-                f"Accepted: {self._swap()}{bound}, slippage of at most {order['slippageBps']} bps,"
-                f" until {order['deadlineAt']}."
-            ),
-            figures=event,
-        )
+        # From the event: an order that rested may have been changed since.
+        parts = [self._swap(str(event.get("amount", order["amount"])))]
+        if "minOut" in event:
+            parts.append(self._bound(event))
+        if event.get("type") != OrderType.LIMIT:
+            parts.append(f"slippage of at most {order['slippageBps']} bps")
+        unit = f"{self._symbol(order['outputMint'])} per {self._symbol(order['inputMint'])}"
+        parts.append(terms_text({"side": order["side"], **event}, unit, order["deadlineAt"]))
+        made_for = f" for order {order['parentId']}" if "parentId" in order else ""
+        text = f"Accepted{made_for}: {', '.join(parts)}."
+        return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
 
-    def _swap(self) -> str:
+    def _swap(self, amount: str) -> str:
         """What the order exchanges."""
-        order = self._order
-        if order.get("shareBps") is not None:
-            of_balance = "all" if order["amount"] == ALL else f"{order['amount']} of all"
+        if amount == ALL or amount.endswith("%"):
+            of_balance = "all" if amount == ALL else f"{amount} of all"
             return f"spend {of_balance} {self._symbol(self._mint_in)} of the wallet for {self._symbol(self._mint_out)}"
         return (
-            f"spend {order['amount']} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
-            if order["mode"] == Mode.EXACT_IN
-            else f"receive {order['amount']} {self._symbol(self._mint_out)} for {self._symbol(self._mint_in)}"
+            f"spend {amount} {self._symbol(self._mint_in)} for {self._symbol(self._mint_out)}"
+            if self._order["mode"] == Mode.EXACT_IN
+            else f"receive {amount} {self._symbol(self._mint_out)} for {self._symbol(self._mint_in)}"
         )
 
     def _round(self, event: Json, quotes: Sequence[Json]) -> Iterator[Sentence]:
@@ -283,6 +297,12 @@ class _Writer:
         if order["amountIn"] is None:
             return "Swapped"
         return f"Swapped {self._moved(order)}"
+
+    def _where(self, about: Json) -> str:
+        """The venue of an order or event, or the slices in which a recurring order was swapped."""
+        if about.get("venue"):
+            return f" on {about['venue']}"
+        return f" in {about['filledSlices']} of {self._order['slices']} slices" if "filledSlices" in about else ""
 
     def _nothing_swapped(self) -> str:
         fees = int(self._order["feesPaid"])

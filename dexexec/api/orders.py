@@ -147,6 +147,7 @@ class OrderHandler(OrderLookup):
             answer = await self.api.amending.amend(amended_id, self.request.body, versions)
         if answer.repeated:
             self.set_header("Idempotent-Replayed", "true")
+        # The next change can be made under it without reading the order again.
         self.set_header("ETag", f'"{answer.seq}"')
         changed = {"status": Status.WAITING, "seq": answer.seq, "changed": dict(answer.changes)}
         self.answer({"orderId": order_id.lower(), **changed})

@@ -25,7 +25,7 @@ from dexexec.errors import (
     UnavailableError,
     VersionMismatchError,
 )
-from dexexec.intake.order_body import BodyReader, read_object
+from dexexec.intake.order_body import FIELDS, BodyReader, read_object
 from dexexec.intake.order_fields import Repeating, shown, unknown_name
 
 AMENDABLE = ("limitPrice", "triggerPrice", "triggerWhen", "trailBps", "expiresAt", "amount")
@@ -62,6 +62,7 @@ class Amending:
             order = await self._orders.amendable(order_id)
             if order is None:
                 raise OrderNotFoundError("no order has this id")
+            # Before the version: a client that read it again could still not change an order that does not rest.
             if not order.resting:
                 raise not_resting(order)
             if versions is not None and order.version not in versions:
@@ -101,6 +102,7 @@ class Amending:
             problems += [FieldProblem(name, "was reached already", expected) for name in given if name in TRIGGER]
         if problems:
             raise InvalidOrderError(problems)
+        # Read whole, by the rules of a new order: a field may be right by itself and not fit those that stay.
         fields = _merged(order.posted, given)
         changed = self._reader.read_fields(fields, order.id)
         if not changed.rests:
@@ -132,7 +134,9 @@ def _about(order: AmendableOrder) -> dict[str, object]:
 
 def _merged(posted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """The fields of the changed order, as if it were posted now. Numbers are text, as in a body that was read."""
-    fields: dict[str, object] = {**read_object(json.dumps(dict(posted)).encode()), **given}
+    # Terms that follow from other fields, as the bps of an amount of "50%", have no field of their own.
+    known = {name: value for name, value in posted.items() if name in FIELDS}
+    fields: dict[str, object] = {**read_object(json.dumps(known).encode()), **given}
     if fields.get("expiresAt") is None and "expiresAt" in given:
         del fields["expiresAt"]
     # An expiry alone makes the difference between the two.
@@ -148,6 +152,7 @@ def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
     names = [name for name in (*AMENDABLE, "timeInForce") if not _same(name, order.posted.get(name), after.get(name))]
     changes = {name: {"from": order.posted.get(name), "to": after.get(name)} for name in names}
     waits = wait_detail(changed)
+    # Once reached, a trigger is not waited for again: what is left is the limit.
     if order.triggered:
         waits = wait_detail(
             replace(changed, terms=replace(terms, trigger_price=None, trigger_when=None, trail_bps=None))

@@ -135,6 +135,7 @@ class MassCancellation:
         # After the last page from the start again: orders may have come back to rest behind the walk.
         full = len(rows) == PAGE
         self._position = _Position(rows[-1].created_at, rows[-1].id) if full else self._start
+        # Whatever holds all of a page is waited for on one row, with no other lock held.
         if position == self._start and all(row.version is None for row in rows):
             rows = await self._cancel(CANCEL_ONE, position, 1)
         return [
@@ -151,7 +152,8 @@ class MassCancellation:
 
     async def _cancel(self, statement: str, position: _Position, limit: int) -> Sequence[Any]:
         async with self._database.connection() as connection:
-            return await fetch_rows(connection, statement, self._at(position) | {"limit": limit})
+            # Not prepared: a generic plan could read the whole list for a rare tag.
+            return await fetch_rows(connection, statement, self._at(position) | {"limit": limit}, prepare=False)
 
     def _at(self, position: _Position) -> dict[str, object]:
         return self._values | {"at": position.at, "id": position.id}
