@@ -42,7 +42,8 @@ SELECT created_at, id FROM orders o
 WHERE created_at >= %(since)s AND (created_at, id) > (%(since)s, %(after)s)
   AND created_at < clock_timestamp() - %(rest)s::interval AND finished_at < clock_timestamp() - %(rest)s::interval
   AND NOT EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL)
-  AND (followed_up_at IS NOT NULL OR oco_group IS NULL AND parent IS NULL AND (terms ? 'bracket') IS NOT TRUE)
+  AND (followed_up_at IS NOT NULL OR oco_group IS NULL AND parent IS NULL AND (terms ? 'bracket') IS NOT TRUE
+       AND type <> 'recurring')
   AND (SELECT true FROM orders s WHERE s.oco_group = o.oco_group AND s.finished_at IS NULL LIMIT 1) IS NULL
   -- What the slices of a cancelled order still fill is counted in its row.
   AND (progress IS NULL OR progress -> 'endedSlices' = progress -> 'madeSlices')

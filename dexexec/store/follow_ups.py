@@ -16,9 +16,9 @@ from dexexec.domain.event import Event
 from dexexec.domain.oco import filled_detail
 from dexexec.domain.order import Side
 from dexexec.domain.status import Status
-from dexexec.domain.terms import Terms
+from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import Tokens
-from dexexec.store import child_orders, oco_groups, parents
+from dexexec.store import child_orders, oco_groups, parents, slice_cancellations
 from dexexec.store.cancellations import COMPARED
 from dexexec.store.claims import OPEN_ATTEMPT, Unreadable
 from dexexec.store.database import Connection, Database
@@ -33,7 +33,7 @@ Place = tuple[datetime, UUID]
 ENDED = """
 SELECT id, finished_at, oco_group FROM orders
 WHERE finished_at IS NOT NULL AND followed_up_at IS NULL
-  AND (oco_group IS NOT NULL OR parent IS NOT NULL OR terms ? 'bracket')
+  AND (oco_group IS NOT NULL OR parent IS NOT NULL OR terms ? 'bracket' OR type = 'recurring')
   AND finished_at >= %(since)s AND (finished_at, id) > (%(since)s, %(after)s)
 ORDER BY finished_at, id LIMIT %(limit)s
 """
@@ -41,7 +41,7 @@ ORDER BY finished_at, id LIMIT %(limit)s
 # SKIP LOCKED: another process follows this order up at this moment.
 TAKE = """
 SELECT id, status, side, input_mint, output_mint, slippage_bps, max_price_impact_bps, client, tag, dry_run, terms,
-       parent, oco_group, amount_in, amount_out, failure_reason
+       parent, oco_group, amount_in, amount_out, failure_reason, type
 FROM orders WHERE id = %(id)s AND finished_at IS NOT NULL AND followed_up_at IS NULL FOR UPDATE SKIP LOCKED
 """
 
@@ -165,6 +165,9 @@ async def _follow_up(database: Database, order: EndedOrder, tokens: Tokens) -> F
             if row.terms is not None and "bracket" in row.terms:
                 await _arm(connection, row, tokens, result)
         if result.done:
+            if row.type == OrderType.RECURRING:
+                # What ended it has done this after its commit, unless its process died in between.
+                result.events += await slice_cancellations.cancel_slices_in(connection, [row.id])
             if row.parent is not None:
                 result.events += await parents.child_ended(connection, row, tokens)
             await connection.execute(DONE, {"id": order.id})

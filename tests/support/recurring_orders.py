@@ -14,6 +14,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.store import Resolution, Store
+from dexexec.store.follow_ups import FROM_THE_START
 from tests.support.parts import new_order
 from tests.support.prepared_orders import claimed_by, step, submitted
 
@@ -88,3 +89,9 @@ async def fail(store: Store, parent: UUID, number: int, reason: str = "slippage"
     event = (Status.EXPIRED, {"reason": reason, "detail": "no quote was good enough"})
     assert await store.advance(step(claimed, 1, event, final=True, reason=reason))
     await worker.end()
+
+
+async def follow_up(store: Store) -> None:
+    """Every order that has ended is followed up, once."""
+    for order in await store.ended_orders(FROM_THE_START, 1_000):
+        await store.follow_up(order, TOKENS)

@@ -100,7 +100,7 @@ async def test_the_slices_are_the_whole_amount_and_the_whole_bound(database_addr
         assert not one.bound_open
 
 
-async def test_after_an_outage_skip_leaves_the_missed_slices_out(database_address: Address) -> None:
+async def test_promise_24_after_an_outage_skip_leaves_the_missed_slices_out(database_address: Address) -> None:
     async with open_store(database_address) as store:
         order = recurring_order(slices=20, missed=Missed.SKIP)
         await store.create(order)
@@ -115,7 +115,9 @@ async def test_after_an_outage_skip_leaves_the_missed_slices_out(database_addres
         assert await made(store) == []
 
 
-async def test_after_an_outage_catch_up_makes_the_missed_slices_one_by_one(database_address: Address) -> None:
+async def test_promise_24_after_an_outage_catch_up_makes_the_missed_slices_one_by_one(
+    database_address: Address,
+) -> None:
     async with open_store(database_address) as store:
         order = recurring_order(slices=20, missed=Missed.CATCH_UP)
         await store.create(order)
@@ -135,7 +137,7 @@ async def test_after_an_outage_catch_up_makes_the_missed_slices_one_by_one(datab
         assert (await answer_of(store, order.id))["skippedSlices"] == 0
 
 
-async def test_of_many_leaders_at_once_each_slice_is_made_once(database_address: Address) -> None:
+async def test_promise_24_of_many_leaders_at_once_each_slice_is_made_once(database_address: Address) -> None:
     async with open_store(database_address) as first, open_store(database_address) as second:
         orders = [recurring_order(slices=5, missed=Missed.CATCH_UP) for _ in range(30)]
         for order in orders:
@@ -153,7 +155,7 @@ async def test_of_many_leaders_at_once_each_slice_is_made_once(database_address:
 
 
 @pytest.mark.parametrize("dies_at", ["child_orders.insert", "parents.write"])
-async def test_a_death_between_the_slice_and_its_record_leaves_neither(
+async def test_promise_24_a_death_between_the_slice_and_its_record_leaves_neither(
     database_address: Address, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
     async with open_store(database_address) as store:
@@ -172,7 +174,7 @@ async def test_a_death_between_the_slice_and_its_record_leaves_neither(
         assert await made(store) == [child_id(order.id, "1")]
 
 
-async def test_a_slice_that_came_back_from_the_chain_is_not_made_again(database_address: Address) -> None:
+async def test_promise_24_a_slice_that_came_back_from_the_chain_is_not_made_again(database_address: Address) -> None:
     async with open_store(database_address) as store:
         order = recurring_order()
         await store.create(order)

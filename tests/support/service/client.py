@@ -54,6 +54,10 @@ class Http:
         """Read a resource."""
         return await self._ask(exchange(url, seconds=self._timeout))
 
+    async def delete(self, url: str) -> Answer:
+        """Delete a resource."""
+        return await self._ask(exchange(url, "DELETE", seconds=self._timeout))
+
     async def ready_since(self, url: str, moment: float) -> bool:
         """Whether a service is ready by a look that it began after `moment` (monotonic seconds)."""
         asked = time.monotonic()

@@ -110,7 +110,7 @@ def _made(turns: Schedule, looks: list[datetime]) -> tuple[dict[int, datetime], 
 
 
 @given(schedules, st.lists(st.timedeltas(timedelta(seconds=-10), timedelta(days=1300)), max_size=60))
-def test_whatever_the_outages_no_slice_is_early_made_twice_or_both_made_and_skipped(
+def test_promise_24_whatever_the_outages_no_slice_is_early_made_twice_or_both_made_and_skipped(
     turns: Schedule, offsets: list[timedelta]
 ) -> None:
     made, skipped = _made(turns, sorted(NOON + offset for offset in offsets))
@@ -145,7 +145,7 @@ def test_followed_until_its_end_catch_up_makes_every_slice_and_skip_those_that_w
 
 
 @given(st.integers(2, 1000), st.integers(0, 2**64 - 1))
-def test_the_shares_add_up_to_the_amount_and_differ_by_one_at_most(slices: int, more: int) -> None:
+def test_promise_24_the_shares_add_up_to_the_amount_and_differ_by_one_at_most(slices: int, more: int) -> None:
     total = min(2**64 - 1, slices + more)
     shares = [share(total, slices, number) for number in range(1, slices + 1)]
     assert sum(shares) == total
