@@ -12,7 +12,7 @@ import pytest
 
 from dexexec.domain.token import USDC, WSOL
 from tests.support.service.command_line import needs_curl, paste, read, refuses
-from tests.support.service.process import Launcher
+from tests.support.service.process import Launcher, Process
 from tests.support.waiting import wait_until
 
 ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
@@ -22,6 +22,20 @@ ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECOND
 def launcher(data_dir: Path) -> Iterator[Launcher]:
     with Launcher(DEXEXEC_DATA_DIR=str(data_dir), **ON_A_LOCALNET) as launcher:
         yield launcher
+
+
+def post(process: Process, order: dict[str, object]) -> str:
+    """The id of an order that is accepted."""
+    url = f"{process.url}/api/orders/execute"
+    command = ["curl", "-sS", "--fail", url, "-H", "Content-Type: application/json", "-d", json.dumps(order)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    return str(json.loads(done.stdout)["orderId"])
+
+
+def ended(process: Process, order_id: str) -> dict[str, Any]:
+    """The order once it has ended; empty before."""
+    order: dict[str, Any] = read(f"{process.url}/api/orders/{order_id}")
+    return order if order["finishedAt"] else {}
 
 
 def transaction(url: str, signature: str) -> dict[str, Any]:
@@ -66,6 +80,11 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     assert found["meta"]["err"] is None
     assert mints_moved(found) == [WSOL, USDC], "two transfers, there and back"
     assert order["feesPaid"] == str(found["meta"]["fee"])
+    share = post(first, {"side": "sell", "amount": "0.01%", "closeAccount": False})
+    sold = wait_until(lambda: ended(first, share), 30, "the share to be sold")
+    [routed] = [event for event in sold["events"] if "amountBase" in event]
+    assert sold["amountIn"] == routed["amountBase"] == str(int(routed["spendable"]["balance"]) // 10_000)
+    assert sold["amount"] == "0.01%"
     wallet = data_dir / "localnet-wallet.json"
     assert stat.S_IMODE(wallet.stat().st_mode) == 0o600
     secret = wallet.read_text()[:40]

@@ -52,6 +52,8 @@ async def test_200_orders_of_20_clients_all_end_and_every_event_is_seen(
         venues = Counter(events[-1]["venue"] for events in seen.values() if events[-1]["status"] == "confirmed")
         assert sorted(map(str, venues)) == ["mock-meteora", "mock-raydium"], "each must have been the best at times"
         await check_answers(calls, service.url, seen, database_address)
+        refused = await calls.order(service.url, "all", "sell")
+        assert (refused.status, "simulated chain" in str(refused.body["errors"])) == (422, True)
     assert service.stop() == 0
 
 

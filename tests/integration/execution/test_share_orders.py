@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms, TimeInForce
@@ -27,6 +29,7 @@ from tests.integration.settlement.test_funds_in_flight import (
 from tests.support.localnet.settlement_setup import FINAL
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order, running
+from tests.support.scripted_workers import OpenScriptedWorkers
 from tests.support.swap_transactions import RENT
 
 SOL = 10**9
@@ -296,3 +299,29 @@ async def test_a_limit_for_all_waits_again_if_its_price_is_not_there(open_worker
         [rested] = [found for found in await b.store.rested_page(BEFORE_ALL) if found.id == order.id]
         assert rested.amount_base == 100 * DOLLAR, "the size that the oracle watches from now on"
         assert await b.at.holds(USDC) == 100 * DOLLAR
+
+
+async def test_a_dry_run_shows_what_all_would_be_and_moves_nothing(open_workers: OpenWorkers) -> None:
+    async with open_workers() as b:
+        await keep_dollars(b, 100 * DOLLAR)
+        held = await b.at.holds(USDC), await b.at.lamports()
+        order_id = await b.post(replace(sells_share(close_account=True), dry_run=True))
+        async with b.working():
+            events = await b.ended(order_id)
+        assert (events[-1].status, events[-1].detail["amountIn"]) == (Status.SIMULATED, str(100 * DOLLAR))
+        assert (await b.at.holds(USDC), await b.at.lamports()) == held
+        assert await has_account(b)
+
+
+@pytest.mark.parametrize("terms", [Terms(share_bps=10_000), Terms(close_account=True)], ids=["share", "close"])
+async def test_on_the_simulated_chain_it_fails_with_the_reason(
+    scripted_workers: OpenScriptedWorkers, terms: Terms
+) -> None:
+    async with scripted_workers() as b:
+        order_id = await b.post(replace(new_order(), terms=terms))
+        async with running(b.worker().run()):
+            last = (await b.ended(order_id))[-1]
+        assert (last.status, last.detail["reason"]) == (Status.FAILED, "unsupported")
+        assert "wallets of the simulated chain have no balances and no token accounts" in str(last.detail["detail"])
+        assert (await b.view(order_id))["attempts"] == []
+        assert b.chain.sent == []
