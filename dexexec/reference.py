@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from dexexec.clock import Clock
 from dexexec.domain.token import Tokens
-from dexexec.venue import Chain, NoOptions, OptionsT
+from dexexec.venue import Chain, NoOptions, OptionsT, options_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,11 @@ class PriceReference(ABC, Generic[OptionsT]):
     async def aclose(self) -> None:
         """Release what was opened."""
         return
+
+    @classmethod
+    def read_options(cls, environ: Mapping[str, str]) -> BaseModel:
+        """`Options` filled from `environ`; raises `pydantic.ValidationError`."""
+        return options_from(cls.Options, cls.options_prefix, environ)
 
 
 AnyReference = PriceReference[Any]

@@ -270,6 +270,13 @@ class NoOptions(BaseModel):
     """For adapters without settings."""
 
 
+def options_from(options: type[BaseModel], prefix: str, environ: Mapping[str, str]) -> BaseModel:
+    """Options filled from the variables of `environ` that begin with `prefix`. Raises `pydantic.ValidationError`."""
+    names = {field: f"{prefix}{field.upper()}" for field in options.model_fields}
+    # An empty variable counts as unset, as for the service's own settings.
+    return options.model_validate({field: environ[name] for field, name in names.items() if environ.get(name)})
+
+
 # Not keyword-only, although it has five fields: tests of adapters outside this repository may build it by position.
 @dataclass(frozen=True, slots=True)
 class VenueContext(Generic[OptionsT]):
@@ -352,10 +359,7 @@ class Venue(ABC, Generic[OptionsT]):
     @classmethod
     def read_options(cls, environ: Mapping[str, str]) -> BaseModel:
         """`Options` filled from `environ`; raises `pydantic.ValidationError`."""
-        prefix = cls.options_prefix
-        names = {field: f"{prefix}{field.upper()}" for field in cls.Options.model_fields}
-        # An empty variable counts as unset, as for the service's own settings.
-        return cls.Options.model_validate({field: environ[name] for field, name in names.items() if environ.get(name)})
+        return options_from(cls.Options, cls.options_prefix, environ)
 
     @classmethod
     def network_for(cls, options: BaseModel) -> str:

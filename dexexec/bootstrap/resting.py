@@ -1,30 +1,58 @@
 """Assembles the loops that look after resting orders."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.shared import Shared
+from dexexec.bootstrap.venues import close, prepare
+from dexexec.config.environment import environment
 from dexexec.resting.follow_ups import FollowUps
 from dexexec.resting.leader import Duty, Leader
-from dexexec.resting.oracle import Oracle
+from dexexec.resting.oracle import Oracle, Reference
 from dexexec.resting.quotes import OracleQuotes
-from dexexec.resting.reference_check import NoReference
+from dexexec.resting.reference_check import NoReference, ReferenceCheck
 from dexexec.resting.share_sizes import Balances, ShareSizes
 from dexexec.resting.slices import Slices
 from dexexec.resting.wakes import Wakes
 from dexexec.store import Store
-from dexexec.venue import AnyVenue
+from dexexec.venue import AnyVenue, Chain
+from dexexec.venues import references
 
 
-def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue], balances: Balances) -> Leader:
-    """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle, and
-    `balances` are those of the wallet."""
+@asynccontextmanager
+async def open_reference(shared: Shared, chains: Mapping[str, Chain]) -> AsyncIterator[Reference]:
+    """The reference price of DEXEXEC_ORACLE, or none. Raises `StartupError`."""
+    settings = shared.settings
+    if settings.oracle is None:
+        yield NoReference()
+        return
+    reference_class = references.load(settings.oracle)
+    reference = references.create(reference_class, environment(), shared.clock, settings.token_list(), chains)
+    try:
+        await prepare(reference)
+        yield ReferenceCheck(
+            reference,
+            max_deviation_bps=settings.oracle_max_deviation_bps,
+            max_age_ms=settings.oracle_max_age_ms,
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+    finally:
+        await close(reference, shared.observer)
+
+
+def make_leader(
+    shared: Shared, store: Store, venues: Iterable[AnyVenue], reference: Reference, balances: Balances
+) -> Leader:
+    """The leader's duties of a worker process. `store` announces what they write; `venues` quote for the oracle,
+    `reference` must agree with them, and `balances` are those of the wallet."""
     tokens = shared.settings.token_list()
     sizes = ShareSizes(balances, shared.clock)
     duties: list[Duty] = [
         Wakes(store, shared.queue),
         sizes,
-        _make_oracle(shared, store, venues, sizes),
+        _make_oracle(shared, store, venues, reference, sizes),
         Slices(store, shared.queue, tokens),
         FollowUps(store, tokens, observer=shared.observer, failpoints=shared.failpoints),
     ]
@@ -32,7 +60,9 @@ def make_leader(shared: Shared, store: Store, venues: Iterable[AnyVenue], balanc
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
 
 
-def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue], sizes: ShareSizes) -> Oracle:
+def _make_oracle(
+    shared: Shared, store: Store, venues: Iterable[AnyVenue], reference: Reference, sizes: ShareSizes
+) -> Oracle:
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
     # that orders go by.
     router = make_router(venues, shared.settings, shared.clock, shared.observer)
@@ -40,7 +70,7 @@ def _make_oracle(shared: Shared, store: Store, venues: Iterable[AnyVenue], sizes
         store,
         shared.queue,
         OracleQuotes(router, shared.clock),
-        NoReference(),
+        reference,
         sizes=sizes,
         tokens=shared.settings.token_list(),
         max_price_impact_bps=shared.settings.max_price_impact_bps,

@@ -8,6 +8,7 @@ from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.errors import UnreachableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
+from dexexec.reference import AnyReference
 from dexexec.venue import AnyVenue, Network, VenueError
 
 PREPARE_SECONDS = 30.0
@@ -17,23 +18,33 @@ PREPARE_SECONDS = 30.0
 async def prepare_venues(venues: Iterable[AnyVenue]) -> None:
     """Let each venue check that everything it needs is available. Raises `StartupError`."""
     for venue in venues:
-        try:
-            async with asyncio.timeout(PREPARE_SECONDS):
-                await venue.prepare()
-        except VenueError as error:
-            raise startup_error(error)(f"{venue.name}: {clean(error)}") from error
-        except TimeoutError:
-            raise UnreachableError(f"{venue.name}: was not ready within {PREPARE_SECONDS:g} s") from None
+        await prepare(venue)
+
+
+async def prepare(adapter: AnyVenue | AnyReference) -> None:
+    """Let an adapter check that everything it needs is available. Raises `StartupError`."""
+    try:
+        async with asyncio.timeout(PREPARE_SECONDS):
+            await adapter.prepare()
+    except VenueError as error:
+        raise startup_error(error)(f"{adapter.name}: {clean(error)}") from error
+    except TimeoutError:
+        raise UnreachableError(f"{adapter.name}: was not ready within {PREPARE_SECONDS:g} s") from None
 
 
 async def close_venues(venues: Iterable[AnyVenue], observer: Observer) -> None:
     """Close each venue. A venue that fails to close does not stop the others."""
     for venue in venues:
-        try:
-            async with asyncio.timeout(CANCEL_SECONDS):
-                await venue.aclose()
-        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
-            observer.adapter_close_failed(venue.name, clean(error))
+        await close(venue, observer)
+
+
+async def close(adapter: AnyVenue | AnyReference, observer: Observer) -> None:
+    """Close an adapter; a failure is logged."""
+    try:
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await adapter.aclose()
+    except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+        observer.adapter_close_failed(adapter.name, clean(error))
 
 
 def why_no_balances(venues: Iterable[AnyVenue]) -> str:

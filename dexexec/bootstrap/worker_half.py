@@ -9,7 +9,7 @@ from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.networks import Networks, open_networks
 from dexexec.bootstrap.quoting import make_router
-from dexexec.bootstrap.resting import make_leader
+from dexexec.bootstrap.resting import make_leader, open_reference
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
@@ -23,6 +23,7 @@ from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
 from dexexec.recovery.chain_comparison import Comparison
 from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
+from dexexec.resting.oracle import Reference
 from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
@@ -92,7 +93,8 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         pins.bind(venues, registry.built_in(classes))
         programs = {venue.name: pins.of(venue.name) for venue in venues}
         permission = _signing_permission(shared, programs, networks, comparisons, record)
-        half = _assemble(shared, venues, networks, permission)
+        reference = await stack.enter_async_context(open_reference(shared, networks.chains))
+        half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
         stack.push_async_callback(leave, shared.name, shared.queue)
         if started:
@@ -127,7 +129,11 @@ def _signing_permission(
 
 
 def _assemble(
-    shared: Shared, adapters: Iterable[AnyVenue], networks: Networks, permission: SigningPermission
+    shared: Shared,
+    adapters: Iterable[AnyVenue],
+    networks: Networks,
+    permission: SigningPermission,
+    reference: Reference,
 ) -> WorkerHalf:
     """Assemble router, settlement, pipeline, worker and sweeper for prepared venues."""
     settings = shared.settings
@@ -199,7 +205,7 @@ def _assemble(
         observer=observer,
         permission=permission,
         trouble=reachability.trouble,
-        session_loops=[make_leader(shared, store, venues.values(), balances).run],
+        session_loops=[make_leader(shared, store, venues.values(), reference, balances).run],
         failpoints=failpoints,
     )
     sweeper = Sweeper(

@@ -101,12 +101,12 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
     # Imported here: --help and an error in the options should not wait for them.
     from dexexec.config.environment import environment, pass_to_libpq  # noqa: PLC0415
     from dexexec.config.settings import load  # noqa: PLC0415
-    from dexexec.venues import registry  # noqa: PLC0415
+    from dexexec.venues import references, registry  # noqa: PLC0415
 
     if options.processes > 1 and options.command not in service.WITH_PROCESSES:
         raise StartupError("--processes works only with the service and its commands api and worker")
     pass_to_libpq()  # before the first connection, since libpq reads the environment itself
-    settings = load(lambda: registry.option_names(environment()))
+    settings = load(lambda: registry.option_names(environment()) | references.option_names(environment()))
     match options.command:
         case "adapters":
             return adapters.run(options, settings, environment())

@@ -87,6 +87,10 @@ class ReferenceCheck:
         if age_ms > self._max_age_ms:
             problem = f"it is {age_ms / 1000:.1f} s old, and at most {self._max_age_ms / 1000:.1f} s are allowed"
             return Agreement(problem=problem, reference_rate=rate, allowed_bps=allowed)
+        if age_ms < -self._max_age_ms:
+            # A time that never gets old would switch the check of the age off.
+            problem = f"its time is {-age_ms / 1000:.1f} s in the future"
+            return Agreement(problem=problem, reference_rate=rate, allowed_bps=allowed)
         spot = spot_rate(deal.quote)
         if spot is None:
             return Agreement(problem="the quote has no price without fees", reference_rate=rate, allowed_bps=allowed)

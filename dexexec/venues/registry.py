@@ -19,6 +19,7 @@ from dexexec.clock import Clock
 from dexexec.config import validation_messages
 from dexexec.domain.token import Tokens
 from dexexec.errors import AdapterLoadError
+from dexexec.reference import AnyReference
 from dexexec.venue import Capabilities, Chain, Network, Venue, VenueContext, VenueError
 from dexexec.venues import presets
 
@@ -26,6 +27,8 @@ GROUP = "dexexec.adapters"
 OWN_DISTRIBUTION = "dexexec"
 """The distribution that contains the engine and the adapters of this repository."""
 VenueClass = type[Venue[Any]]
+Configured = VenueClass | type[AnyReference]
+"""A class with options of its own."""
 _SECRET_LENGTH = 8
 """Shorter values are not masked in messages: they would make them unreadable, and no secret is so short."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -117,7 +120,7 @@ def _network(venue_class: VenueClass, options: Any) -> str:
     return network
 
 
-def read_options(venue_class: VenueClass, environ: Mapping[str, str]) -> Any:
+def read_options(venue_class: Configured, environ: Mapping[str, str]) -> Any:
     """The adapter's options from `environ`. An error names the variable and its limits, never a secret value."""
     try:
         return venue_class.read_options(environ)
@@ -144,7 +147,7 @@ def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
     )
 
 
-def options_of(venue_class: VenueClass) -> dict[str, str]:
+def options_of(venue_class: Configured) -> dict[str, str]:
     """The variables that an adapter reads from the environment: name -> description."""
     return {
         _variable(venue_class, field): info.description or ""
@@ -220,11 +223,11 @@ def _check(path: str, candidate: object) -> VenueClass:
     return candidate
 
 
-def _variable(venue_class: VenueClass, field: str) -> str:
+def _variable(venue_class: Configured, field: str) -> str:
     return f"{venue_class.options_prefix}{field.upper()}"
 
 
-def _masked(venue_class: VenueClass, environ: Mapping[str, str], text: str) -> str:
+def _masked(venue_class: Configured, environ: Mapping[str, str], text: str) -> str:
     """`text` without the values of the adapter's variables, because an adapter's message may repeat a secret."""
     for field, info in venue_class.Options.model_fields.items():
         value = environ.get(_variable(venue_class, field), "")
@@ -232,6 +235,11 @@ def _masked(venue_class: VenueClass, environ: Mapping[str, str], text: str) -> s
         if len(value) >= _SECRET_LENGTH and value not in get_args(info.annotation):
             text = text.replace(value, "***")
     return text
+
+
+def masked(reference_class: Configured, environ: Mapping[str, str], error: Exception) -> str:
+    """The type and first line of an adapter's exception, without the values of its variables."""
+    return _masked(reference_class, environ, _first_line(error))
 
 
 def _first_line(error: Exception) -> str:

@@ -17,15 +17,18 @@ from tornado.websocket import WebSocketHandler
 from dexexec.api import problems
 from dexexec.api.app import EXECUTE
 from dexexec.config.settings import Settings
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import InvalidOrderError
 from dexexec.intake.order_body import BodyReader
+from dexexec.testing.clock import ManualClock
 from dexexec.testing.contract import Verdict, report
 from dexexec.testing.harness import Harness
+from dexexec.venues import references
 from dexexec.venues.registry import load
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
 README, ADAPTERS, API = ((ROOT / name).read_text() for name in ("README.md", "docs/ADAPTERS.md", "docs/API.md"))
-[CODE] = re.findall(r'```python\n(""".*?)```', ADAPTERS, re.DOTALL)
+CODE, REFERENCE = re.findall(r'```python\n(""".*?)```', ADAPTERS, re.DOTALL)
 
 
 @pytest.fixture
@@ -47,6 +50,18 @@ async def test_the_adapter_is_complete_and_keeps_every_rule_that_applies_to_it(d
     [first] = re.findall(r"^  ok    ([a-z-]+) +(.+)$", ADAPTERS, re.MULTILINE)
     assert first == (results[0].rule, results[0].promise)
     assert tuple(map(int, summary.groups())) == (kept, len(results), len(results) - kept)
+
+
+async def test_the_reference_price_works_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("desk_price")
+    monkeypatch.setitem(sys.modules, "desk_price", module)
+    exec(compile(REFERENCE, "desk_price.py", "exec"), module.__dict__)  # noqa: S102
+    reference = references.create(references.load("desk_price:DeskPrice"), {}, ManualClock(), Tokens(KNOWN), {})
+    there, back = await reference.price(WSOL, USDC), await reference.price(USDC, WSOL)
+    assert there is not None
+    assert back is not None
+    assert there.rate * back.rate == 1
+    assert await reference.price(WSOL, "5" * 43) is None
 
 
 def test_the_adapter_fits_on_a_screen() -> None:

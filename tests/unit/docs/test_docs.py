@@ -22,6 +22,7 @@ from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.domain.wait_reason import WaitsFor
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.venue import VENUE_ERRORS, VenueError
+from dexexec.venues import references
 from dexexec.venues.registry import installed, load
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +55,11 @@ def settings() -> dict[str, tuple[str, str]]:
         if point.value.startswith("dexexec_adapters."):
             [venue] = load([point.name])
             found |= {venue.options_prefix + name.upper(): info for name, info in venue.Options.model_fields.items()}
+    for name in references.installed():
+        reference = references.load(name)
+        own = {reference.options_prefix + field.upper(): info for field, info in reference.Options.model_fields.items()}
+        assert all(own[variable].description == found[variable].description for variable in own.keys() & found.keys())
+        found = own | found
     return {
         name: ("" if name == DATA_DIR else shown(info.default), info.description or "") for name, info in found.items()
     }
