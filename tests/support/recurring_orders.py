@@ -16,7 +16,7 @@ from dexexec.domain.token import KNOWN, Tokens
 from dexexec.store import Resolution, Store
 from dexexec.store.follow_ups import FROM_THE_START
 from tests.support.parts import new_order
-from tests.support.prepared_orders import claimed_by, step, submitted
+from tests.support.prepared_orders import ROUTED, claimed_by, step, submitted
 
 TOKENS = Tokens(KNOWN)
 MINUTE = timedelta(minutes=1)
@@ -29,13 +29,22 @@ def recurring_order(
     every: timedelta = 5 * MINUTE,
     missed: Missed = Missed.SKIP,
     expires_in: timedelta | None = None,
+    start_in: timedelta | None = None,
     best_other: int | None = None,
     amount: str = "0.012",
     **changes: Any,
 ) -> NewOrder:
     """An order that swaps 0.012 SOL in twelve slices, from now on."""
-    schedule = Recurring(slices=slices, every=every, missed=missed, deadline_seconds=60, best_other=best_other)
-    expires_at = None if expires_in is None else datetime.now(UTC) + expires_in
+    now = datetime.now(UTC)
+    schedule = Recurring(
+        slices=slices,
+        every=every,
+        missed=missed,
+        deadline_seconds=60,
+        start_at=None if start_in is None else now + start_in,
+        best_other=best_other,
+    )
+    expires_at = None if expires_in is None else now + expires_in
     plain = new_order(amount=amount, deadline_ms=FOREVER_MS)
     terms = Terms(recurring=schedule, expires_at=expires_at)
     return replace(plain, type=OrderType.RECURRING, terms=terms, **changes)
@@ -80,6 +89,17 @@ async def land(store: Store, child: UUID, claimed: Any, amount_in: int, amount_o
     event = (Status.CONFIRMED, {"price": "150", "finalized": True})
     swap = Fill(amount_in, amount_out, 5000, 7)
     assert await store.advance(step(claimed, 4, event, final=True, fill=swap, resolution=LANDED)), child
+
+
+async def simulate(store: Store, parent: UUID, number: int, amount_in: int, amount_out: int) -> None:
+    """A worker runs the slice dry."""
+    worker = await store.begin("w", 20)
+    claimed = await claimed_by(store, worker, child_id(parent, str(number)))
+    assert await store.advance(step(claimed, 1, *ROUTED, venue="here", rounds=1))
+    event = (Status.SIMULATED, {"dryRun": True})
+    swap = Fill(amount_in, amount_out, 5000, 7)
+    assert await store.advance(step(claimed, 3, event, final=True, fill=swap))
+    await worker.end()
 
 
 async def fail(store: Store, parent: UUID, number: int, reason: str = "slippage") -> None:

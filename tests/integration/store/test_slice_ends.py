@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from dexexec.api.explanation import explain
 from dexexec.domain.cancellation import Cancelled, Selection
 from dexexec.domain.child_id import child_id
 from dexexec.domain.event import Event
@@ -25,6 +26,7 @@ from tests.support.recurring_orders import (
     land,
     recurring_order,
     set_back,
+    simulate,
     slices_of,
 )
 
@@ -70,6 +72,24 @@ async def test_each_end_is_an_event_with_sums_and_the_last_one_ends_the_order(da
         assert [child["status"] for child in answer["children"]] == ["confirmed", "expired", "confirmed"]
         seqs = [event.seq for event in announced if event.order_id == parent]
         assert seqs == [*range(1, answer["seq"] + 1)], "each event is announced once, in order"
+
+
+@pytest.mark.parametrize("status", [Status.CONFIRMED, Status.SIMULATED, Status.FAILED])
+async def test_every_end_can_be_explained(database_address: Address, status: Status) -> None:
+    async with open_store(database_address) as store:
+        parent = await with_slices(store, 2, dry_run=status is Status.SIMULATED)
+        for number in (1, 2):
+            if status is Status.CONFIRMED:
+                await fill(store, parent, number, 4_000_000, 600_000)
+            elif status is Status.SIMULATED:
+                await simulate(store, parent, number, 4_000_000, 600_000)
+            else:
+                await fail(store, parent, number)
+            await follow_up(store)
+        answer = await answer_of(store, parent)
+        assert answer["status"] == status
+        explained = explain(answer, TOKENS)
+        assert str(answer["averagePrice"] or "slippage") in str(explained)
 
 
 async def test_an_order_without_a_fill_ends_with_the_last_reason(database_address: Address) -> None:

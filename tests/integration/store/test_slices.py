@@ -12,7 +12,7 @@ import pytest
 
 from dexexec.domain.bound import Bound
 from dexexec.domain.child_id import child_id
-from dexexec.domain.event import Event
+from dexexec.domain.event import Event, timestamp
 from dexexec.domain.recurring import Missed
 from dexexec.domain.status import Status
 from dexexec.store import Address, Store
@@ -72,6 +72,21 @@ async def test_a_recurring_order_rests_and_its_first_slice_is_due_at_once(databa
         assert await made(store) == [], "the next slice is due in five minutes"
         stored = [(event.order_id, event.seq, event.status) for event in announced[2:]]
         assert stored == [(order.id, 3, Status.WAITING), (child, 1, Status.PENDING)]
+
+
+async def test_until_its_start_an_order_waits_without_an_event(database_address: Address) -> None:
+    async with open_store(database_address) as store:
+        order = recurring_order(start_in=HOUR)
+        await store.create(order)
+        assert await made(store) == []
+        answer = await answer_of(store, order.id)
+        assert order.terms is not None
+        assert order.terms.recurring is not None
+        assert order.terms.recurring.start_at is not None
+        assert answer["nextSliceAt"] == answer["startAt"] == timestamp(order.terms.recurring.start_at)
+        assert (answer["seq"], answer["waitingFor"]["reason"]) == (2, "time")
+        [[wakes]] = await execute(store, "SELECT wake_at FROM orders WHERE id = %(id)s", id=order.id)
+        assert timestamp(wakes) == answer["startAt"]
 
 
 async def test_the_slices_are_the_whole_amount_and_the_whole_bound(database_address: Address) -> None:
