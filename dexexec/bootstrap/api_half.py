@@ -11,6 +11,7 @@ from dexexec.api.readiness import Readiness
 from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
+from dexexec.bootstrap.venues import enabled_venues
 from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
@@ -49,7 +50,7 @@ def make_api_half(
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry()
-    reader = BodyReader(settings, shared.clock, no_balances=no_balances)
+    reader = BodyReader(settings, shared.clock, no_balances=no_balances, venues=enabled_venues(settings))
     sites = SiteCheck(settings)
     readiness = Readiness(store, shared.queue, clock)
     api = Api(

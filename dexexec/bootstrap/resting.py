@@ -8,12 +8,14 @@ from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close, prepare
 from dexexec.config.environment import environment
 from dexexec.resting.follow_ups import FollowUps
+from dexexec.resting.launches import Launches
 from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.oracle import Oracle, Reference
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.reference_check import NoReference, ReferenceCheck
 from dexexec.resting.share_sizes import Balances, ShareSizes
 from dexexec.resting.slices import Slices
+from dexexec.resting.sniper_trigger import SniperTrigger
 from dexexec.resting.wakes import Wakes
 from dexexec.store import Store
 from dexexec.venue import AnyVenue, Chain
@@ -49,10 +51,15 @@ def make_leader(
     `reference` must agree with them, and `balances` are those of the wallet."""
     tokens = shared.settings.token_list()
     sizes = ShareSizes(balances, shared.clock)
+    venues = list(venues)
+    # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
+    # that orders go by.
+    quotes = OracleQuotes(make_router(venues, shared.settings, shared.clock, shared.observer), shared.clock)
     duties: list[Duty] = [
         Wakes(store, shared.queue),
         sizes,
-        _make_oracle(shared, store, venues, reference, sizes),
+        _make_oracle(shared, store, quotes, reference, sizes),
+        _make_launches(shared, store, venues, quotes),
         Slices(store, shared.queue, tokens),
         FollowUps(store, tokens, observer=shared.observer, failpoints=shared.failpoints),
     ]
@@ -60,16 +67,23 @@ def make_leader(
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
 
 
-def _make_oracle(
-    shared: Shared, store: Store, venues: Iterable[AnyVenue], reference: Reference, sizes: ShareSizes
-) -> Oracle:
-    # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
-    # that orders go by.
-    router = make_router(venues, shared.settings, shared.clock, shared.observer)
+def _make_launches(shared: Shared, store: Store, venues: Iterable[AnyVenue], quotes: OracleQuotes) -> Launches:
+    trigger = SniperTrigger(
+        store,
+        shared.queue,
+        quotes,
+        max_price_impact_bps=shared.settings.max_price_impact_bps,
+        clock=shared.clock,
+    )
+    by_name = {venue.name: venue for venue in venues}
+    return Launches(store, by_name, trigger, clock=shared.clock, observer=shared.observer)
+
+
+def _make_oracle(shared: Shared, store: Store, quotes: OracleQuotes, reference: Reference, sizes: ShareSizes) -> Oracle:
     return Oracle(
         store,
         shared.queue,
-        OracleQuotes(router, shared.clock),
+        quotes,
         reference,
         sizes=sizes,
         tokens=shared.settings.token_list(),

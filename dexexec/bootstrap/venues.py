@@ -1,15 +1,17 @@
 """Prepares the enabled venues at the start, and closes them at the end."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dexexec.bootstrap.networks import startup_error
 from dexexec.concurrency.cancellation import CANCEL_SECONDS
-from dexexec.errors import UnreachableError
+from dexexec.config.settings import Settings
+from dexexec.errors import AdapterLoadError, UnreachableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.reference import AnyReference
 from dexexec.venue import AnyVenue, Network, VenueError
+from dexexec.venues import registry
 
 PREPARE_SECONDS = 30.0
 """How long a venue may take to prepare."""
@@ -52,3 +54,11 @@ def why_no_balances(venues: Iterable[AnyVenue]) -> str:
     if any(venue.capabilities.network != Network.SIMULATED for venue in venues):
         return ""
     return "the enabled venues settle on the simulated chain, whose wallets hold nothing"
+
+
+def enabled_venues(settings: Settings) -> Collection[str]:
+    """The names of the enabled venues; none if an adapter cannot be loaded, which workers report."""
+    try:
+        return [venue_class.name for venue_class in registry.load(settings.adapters)]
+    except AdapterLoadError:
+        return ()

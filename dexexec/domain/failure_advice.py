@@ -25,6 +25,7 @@ ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.NO_SLICE_FILLED: "Post it again; catch-up (missed) makes slices up that an outage cost.",
         FailureReason.GROUP_HELD: "Look at the order that the detail names: it has or had a swap on its way.",
         FailureReason.GROUP_FILLED: "Nothing is to be done: the order in filledBy was filled, and cancelled this one.",
+        FailureReason.CONDITION: "Read which condition no pool fulfilled, and post it again with another limit for it.",
         FailureReason.DEADLINE: "Post it again with a longer deadlineSeconds, or a later expiresAt if it rests.",
         FailureReason.COMPUTE_EXCEEDED: "Post it again; if this repeats, report it to the author of the adapter.",
         FailureReason.PROGRAM_ERROR: "Read the detail, and look the transaction up in an explorer.",

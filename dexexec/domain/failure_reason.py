@@ -25,6 +25,7 @@ class FailureReason(StrEnum):
     PRICE_IMPACT = "price-impact"
     PRICE_RANGE = "price-range"  # the price is better than the range in which its slices are swapped
     NO_SLICE_FILLED = "no-slice-filled"  # a recurring order's slices were all missed or cancelled
+    CONDITION = "condition"  # a sniper's
     DEADLINE = "deadline"
     GROUP_HELD = "group-held"  # another order of its group was filled, or its swap may still land
     GROUP_FILLED = "group-filled"  # cancelled, since another order of its group was filled

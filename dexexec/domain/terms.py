@@ -12,6 +12,7 @@ from enum import StrEnum
 from dexexec.domain.bracket import Bracket
 from dexexec.domain.event import timestamp
 from dexexec.domain.recurring import Recurring, Slice
+from dexexec.domain.sniper_conditions import SniperConditions
 
 
 class OrderType(StrEnum):
@@ -50,7 +51,7 @@ class Terms:
     of a trailing stop from the best rate seen, in bps. `share_bps` is the part of the wallet's balance that the order
     spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back. `bracket` has
     the exits that the order's fill arms. `recurring` is the schedule of a recurring order, `slice` the place of one of
-    its orders.
+    its orders. `conditions` are a sniper's.
     """
 
     time_in_force: TimeInForce | None = None
@@ -64,6 +65,7 @@ class Terms:
     recurring: Recurring | None = None
     slice: Slice | None = None
     bracket: Bracket | None = None
+    conditions: SniperConditions | None = None
 
     @property
     def has_trigger(self) -> bool:
@@ -72,9 +74,9 @@ class Terms:
 
     @property
     def rests(self) -> bool:
-        """Whether the order waits for its price, or for the times of its slices."""
+        """Whether the order waits for its price, for the times of its slices, or for a launch."""
         waits_for_price = self.has_trigger or self.time_in_force in (TimeInForce.GTC, TimeInForce.GTT)
-        return waits_for_price or self.recurring is not None
+        return waits_for_price or self.recurring is not None or self.conditions is not None
 
     @property
     def single_try(self) -> bool:
@@ -95,6 +97,7 @@ class Terms:
             **(self.recurring.detail() if self.recurring else {}),
             "slice": self.slice and self.slice.detail(),
             "bracket": self.bracket and self.bracket.detail(),
+            "conditions": None if self.conditions is None else self.conditions.detail(),
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -114,6 +117,7 @@ class Terms:
             recurring=Recurring.of(detail) if "slices" in detail else None,
             slice=Slice.of(detail["slice"]) if "slice" in detail else None,
             bracket=Bracket.of(detail.get("bracket")),
+            conditions=_conditions(detail.get("conditions")),
         )
 
 
@@ -127,6 +131,14 @@ def _price(value: object) -> Decimal | None:
 
 def _time(value: object) -> datetime | None:
     return None if value is None else datetime.fromisoformat(str(value)).astimezone(UTC)
+
+
+def _conditions(value: object) -> SniperConditions | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError("conditions must be an object")
+    return SniperConditions.of(value)
 
 
 def _integer(value: object) -> int | None:

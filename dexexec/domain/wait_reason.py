@@ -19,6 +19,7 @@ class WaitsFor(StrEnum):
     FINALITY = "finality"  # the chain can still take its swap back
     NETWORK = "network"  # its transaction belongs to a chain that is not configured here
     PRICE = "price"  # it rests until its price is reached
+    LAUNCH = "launch"  # it rests until a pool of its token is launched that fulfils its conditions
     REFERENCE = "reference"  # its price is reached, and the reference price does not agree
     TIME = "time"  # its next slice is not due yet
     SLICES = "slices"  # the orders of its slices have not ended yet
@@ -41,6 +42,8 @@ def wait_detail(order: NewOrder | Order) -> Detail:
     if recurring is not None:
         first = f"at {timestamp(recurring.start_at)}" if recurring.start_at else "now"
         return {"waitsFor": WaitsFor.TIME, "detail": f"slice 1 of {recurring.slices} is due {first}"}
+    if order.terms is not None and order.terms.conditions is not None:
+        return {"waitsFor": WaitsFor.LAUNCH, "detail": f"it waits for the launch of a pool of {order.output_mint}"}
     return {"waitsFor": WaitsFor.PRICE, "detail": f"it waits for {_awaited_price(order)}"}
 
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from dexexec.clock import Clock
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.order import Order
 from dexexec.domain.status import Trigger
+from dexexec.domain.terms import OrderType
 from dexexec.domain.wait_reason import WaitsFor
 from dexexec.execution.job import Job, RetryAfter
 from dexexec.execution.retry_policy import MAX_DOUBLINGS, FailedRound, Retry, RetryPolicy, fit_before_deadline
@@ -23,6 +25,11 @@ LONGEST_QUIET_MS = 60_000
 that a price beside the limit does not keep a worker busy."""
 CUT_SHORT_BY_DEADLINE = frozenset({FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT})
 """Reasons that may be an effect of the order's own deadline."""
+
+
+def _may_change(order: Order, failed: FailedRound) -> bool:
+    """Whether a refusal of every venue may come to an end: a sniper's next pool may be deeper, or of another kind."""
+    return order.type is OrderType.SNIPER and failed.reason in (FailureReason.PRICE_IMPACT, FailureReason.UNSUPPORTED)
 
 
 class FailureWriter:
@@ -46,7 +53,7 @@ class FailureWriter:
             once = replace(failed, detail=f"it is tried once, and could not be filled: {failed.detail}")
             await self._end(job, Trigger.EXPIRE, once, resolution)
             return None
-        if failed.retry is not Retry.NEVER and job.order.rests:
+        if job.order.rests and (failed.retry is not Retry.NEVER or _may_change(job.order, failed)):
             return await self._wait_for_price(job, failed, resolution)
         signed = resolution is not None
         refusals = 1 if failed.retry is Retry.FEW_TIMES and not signed else 0
@@ -82,14 +89,15 @@ class FailureWriter:
         return RetryAfter(pause_ms)
 
     async def _wait_for_price(self, job: Job, failed: FailedRound, resolution: Resolution | None) -> RetryAfter | None:
-        """Let an order with a limit rest until its price is reached again; try a stop that was reached again soon.
-        Neither has a number of rounds: they end at their expiry."""
+        """Let an order with a limit rest until its price is reached again, and a sniper until its conditions hold; try
+        a stop that was reached again soon. None has a number of rounds: they end at their expiry."""
         left_ms = (job.deadline - self._clock.monotonic()) * 1000
         if left_ms <= 0:
             await self.expire(job, failed, resolution)
             return None
         detail: dict[str, object] = {**failed.attempt, "reason": failed.reason, "detail": failed.detail}
-        if not job.order.has_limit:
+        is_sniper = job.order.type is OrderType.SNIPER
+        if not job.order.has_limit and not is_sniper:
             pause_ms = self._retry_policy.pause_ms(job.rounds, self._rng, failed.breakers_open_ms)
             pause_ms = fit_before_deadline(pause_ms, left_ms)
             detail = {**(failed.quotes or {}), **detail, "retryInMs": round(pause_ms)}
@@ -106,12 +114,18 @@ class FailureWriter:
             self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
             return RetryAfter(pause_ms)
         quiet_ms = min(FIRST_QUIET_MS * 2 ** min(job.order.rested, MAX_DOUBLINGS), LONGEST_QUIET_MS)
-        detail |= {"waitsFor": WaitsFor.PRICE, "quietMs": quiet_ms}
+        detail |= {"waitsFor": WaitsFor.LAUNCH if is_sniper else WaitsFor.PRICE, "quietMs": quiet_ms}
         events: Events = ((Trigger.WAIT, detail),)
         if failed.quotes:
             events = ((Trigger.ROUTE, failed.quotes), *events)
+        # A sniper's next bound comes from the pool and the price of its next trigger, as a stop's from its next round.
         await self._steps.write(
-            job, events, resolution=resolution, rounds=1 if failed.quotes else 0, rest_ms=float(quiet_ms)
+            job,
+            events,
+            resolution=resolution,
+            rounds=1 if failed.quotes else 0,
+            rest_ms=float(quiet_ms),
+            unbind=is_sniper,
         )
         self._observer.order_rests(job.order.id, failed.reason, quiet_ms)
         return None

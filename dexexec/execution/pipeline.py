@@ -23,6 +23,7 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
 from dexexec.execution.job import Job, RetryAfter, located
+from dexexec.execution.launch_check import within_conditions
 from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
 from dexexec.execution.retry_policy import (
     FailedRound,
@@ -202,6 +203,7 @@ class Pipeline:
             # The amount is that of one wallet, and every network has its own.
             routing = self._shares.from_one_wallet(routing)
         await self._failpoints.reach(Failpoint.QUOTED)
+        routing = await within_conditions(self._store, job.order, routing, self._clock)
         accepted = accept(job.order, routing, self._max_price_impact_bps)
         job.order = accepted.order
         job.fixed = accepted.fixed

@@ -5,7 +5,7 @@ expected. Nothing is guessed, rounded, trimmed or converted. `dexexec.domain.amo
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from json import JSONDecodeError
 from uuid import UUID
@@ -17,8 +17,8 @@ from dexexec.domain.bound import bound_of
 from dexexec.domain.order import FOREVER_MS, NewOrder, Side
 from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.share import share_text
-from dexexec.domain.terms import Terms
-from dexexec.domain.token import from_base_units
+from dexexec.domain.terms import OrderType, Terms
+from dexexec.domain.token import Token, from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
 from dexexec.intake.bracket_terms import BRACKET, OCO_GROUP, canonical_bracket, read_group
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
@@ -26,11 +26,19 @@ from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_t
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
 from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
 from dexexec.intake.share_terms import CLOSE_ACCOUNT, nominal_amount, with_share
+from dexexec.intake.sniper_terms import (
+    ONE_MODE,
+    ONE_SIDE,
+    SNIPER_FIELDS,
+    read_mint,
+    read_sniper,
+    refuse_sniper_fields,
+)
 
 DRY_RUN = "dryRun"
 FIELDS = (
     "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
-    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS,
+    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS, *SNIPER_FIELDS,
     CLOSE_ACCOUNT, OCO_GROUP, "tag", DRY_RUN,
 )  # fmt: skip
 MAX_SLIPPAGE_BPS = 5_000
@@ -94,10 +102,14 @@ def read_object(body: bytes) -> dict[str, object]:
 
 class BodyReader:
     """Reads orders by the tokens and defaults of `settings`. `no_balances` is the reason why no amount can be a share
-    of the wallet's balance; empty if it can, or if only the worker knows."""
+    of the wallet's balance; empty if it can, or if only the worker knows. `venues` are the enabled ones; empty: they
+    are not known here."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, no_balances: str = "") -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, no_balances: str = "", venues: Collection[str] = ()
+    ) -> None:
         self._no_balances = no_balances
+        self._venues = venues
         self._clock = clock or SystemClock()
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
@@ -126,13 +138,9 @@ class BodyReader:
         """The order with these fields, as `read_object` returns them. Raises `InvalidOrderError`."""
         fields = OrderFields(given, FIELDS)
         order_type = read_type(fields)
-        side = fields.choice("side", "side", _SIDES, '"buy" or "sell"')
-        mode = fields.choice("mode", "mode", _MODES, '"exactIn" or "exactOut"', Mode.EXACT_IN)
-        first = fields.choice("inputMint", "mint", self._tokens, self._mints, self._input)
-        second = fields.choice("outputMint", "mint", self._tokens, self._mints, self._output)
-        if first is not None and first == second:
-            fields.same_mint()
-            first = second = None
+        is_sniper = order_type is OrderType.SNIPER
+        side, mode = _side_and_mode(fields, is_sniper=is_sniper)
+        first, second = self._pair(fields, is_sniper=is_sniper)
         slippage_bps = fields.integer("slippageBps", 0, MAX_SLIPPAGE_BPS, self._slippage_bps)
         deadline_seconds = fields.integer("deadlineSeconds", 1, MAX_DEADLINE_SECONDS, self._deadline_seconds)
         # A buy with exactIn fixes the amount of the input mint. The other side or the other mode fixes that of the
@@ -149,7 +157,7 @@ class BodyReader:
             swap = Swap(mode=mode, amount=units, counted=counted, input=first, output=second)
         bound = read_bound(fields, swap)
         now_ms = self._clock.unix_ms()
-        terms = read_terms(fields, order_type, side, now_ms)
+        terms = read_sniper(fields, self._venues, now_ms) if is_sniper else read_terms(fields, order_type, side, now_ms)
         terms = with_share(
             terms,
             fields,
@@ -176,6 +184,9 @@ class BodyReader:
         share_bps = amount.share_bps
         fixed_amount = from_base_units(swap.amount, swap.counted.decimals)
         canonical = {"amount": fixed_amount if share_bps is None else share_text(share_bps)}
+        if terms is not None and terms.conditions is not None:
+            max_impact = terms.conditions.impact_bps(max_impact)
+            canonical["conditions"] = json.dumps(terms.conditions.detail(), sort_keys=True)
         canonical |= {name: bound.text for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
         worst_other = bound.base_units if bound else None
         if recurring is not None:
@@ -212,12 +223,34 @@ class BodyReader:
             oco_group=oco_group,
         )
 
+    def _pair(self, fields: OrderFields, *, is_sniper: bool) -> tuple[Token | None, Token | None]:
+        """The input and the output token. Only a sniper may name a mint that is not configured."""
+        first = fields.choice("inputMint", "mint", self._tokens, self._mints, self._input)
+        if is_sniper:
+            return first, read_mint(fields, first)
+        second = fields.choice("outputMint", "mint", self._tokens, self._mints, self._output)
+        if first is not None and first == second:
+            fields.same_mint()
+            return None, None
+        return first, second
+
     def _read_dry_run(self, fields: OrderFields) -> bool:
         dry_run = fields.flag(DRY_RUN)
         # A client that names it expects a swap, which this service will not make.
         if self._dry_run and fields.given.get(DRY_RUN) is False:
             fields.wrong(DRY_RUN, "is false, and this service runs every order dry", "true, or no dryRun")
         return dry_run or self._dry_run
+
+
+def _side_and_mode(fields: OrderFields, *, is_sniper: bool) -> tuple[Side | None, Mode | None]:
+    """Which way the order swaps, and which amount it fixes. A sniper always spends a fixed amount of `inputMint`."""
+    if is_sniper:
+        side = fields.choice("side", "side", ONE_SIDE, '"buy": it spends inputMint', Side.BUY)
+        return side, fields.choice("mode", "mode", ONE_MODE, '"exactIn"', Mode.EXACT_IN)
+    side = fields.choice("side", "side", _SIDES, '"buy" or "sell"')
+    mode = fields.choice("mode", "mode", _MODES, '"exactIn" or "exactOut"', Mode.EXACT_IN)
+    refuse_sniper_fields(fields)
+    return side, mode
 
 
 def _deadline_ms(terms: Terms | None, deadline_seconds: int, now_ms: int) -> int:

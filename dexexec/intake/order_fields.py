@@ -49,11 +49,13 @@ class Amount(NamedTuple):
 class OrderFields:
     """The fields of one body, which may only have `known` names, and the errors found in them."""
 
-    def __init__(self, given: Mapping[str, object], known: Sequence[str]) -> None:
+    def __init__(
+        self, given: Mapping[str, object], known: Sequence[str], problem: str = "is not a field of an order"
+    ) -> None:
         self.given = given
         self.problems: list[FieldProblem] = []
         if isinstance(given, Repeating) or not given.keys() <= set(known):
-            self.problems += islice(_strays(given, known), SHOWN)
+            self.problems += islice(_strays(given, known, problem), SHOWN)
 
     def choice(
         self, name: str, noun: str, choices: Mapping[str, T], expected: str, default: T | None = None
@@ -80,6 +82,10 @@ class OrderFields:
             problem = "is out of range" if value.lstrip("-").isdecimal() else "is not an integer"
         self.wrong(name, problem, f"an integer from {least} to {most}")
         return default
+
+    def optional_integer(self, name: str, least: int, most: int) -> int | None:
+        """The integer in the field; None if it is missing."""
+        return self.integer(name, least, most, least) if name in self.given else None
 
     def amount(self, token: Token | None) -> Amount | None:
         """The amount and its base units; its token may be unknown because of another invalid field."""
@@ -146,12 +152,12 @@ class OrderFields:
         return f"is {kind_of(self.given[name])}" if name in self.given else "is missing"
 
 
-def _strays(given: Mapping[str, object], known: Sequence[str]) -> Iterator[FieldProblem]:
+def _strays(given: Mapping[str, object], known: Sequence[str], problem: str) -> Iterator[FieldProblem]:
     for name in given.repeated if isinstance(given, Repeating) else ():
         yield FieldProblem(shown(name), "is given more than once", "each field once")
     for name in given:
         if name not in known:
-            yield unknown_name(name, known, "is not a field of an order")
+            yield unknown_name(name, known, problem)
 
 
 def unknown_name(name: str, known: Sequence[str], problem: str) -> FieldProblem:

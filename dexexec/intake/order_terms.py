@@ -23,7 +23,7 @@ LONGEST_REST = timedelta(days=3650)
 TRIGGER_FIELDS = ("triggerPrice", "triggerWhen")
 TRAIL = "trailBps"
 TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL, BRACKET)
-_TYPES = {one.value: one for one in (OrderType.MARKET, OrderType.LIMIT, OrderType.RECURRING)}
+_TYPES = {one.value: one for one in OrderType}
 _TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
 _SIDES_OF_TRIGGER = {one.value: one for one in TriggerWhen}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -57,7 +57,7 @@ def read_terms(fields: OrderFields, order_type: OrderType | None, side: Side | N
     terms = Terms(
         time_in_force=time_in_force,
         limit_price=limit_price,
-        expires_at=_expiry(fields, now_ms),
+        expires_at=read_expiry(fields, now_ms),
         trigger_price=trigger_price,
         trigger_when=trigger_when,
         trail_bps=_trail_bps(fields),
@@ -128,7 +128,7 @@ def read_time(fields: OrderFields, name: str, expected: str) -> datetime | None:
     return at
 
 
-def _expiry(fields: OrderFields, now_ms: int) -> datetime | None:
+def read_expiry(fields: OrderFields, now_ms: int) -> datetime | None:
     """The expiry in UTC: an RFC 3339 time with its zone, in the future."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     expected = f'a time in the future such as "{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"'

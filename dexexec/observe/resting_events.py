@@ -16,6 +16,14 @@ class RestingEvents:
         """A bug interrupted something that the leader does for resting orders. The next turn repeats it."""
         self.log.error("looking after resting orders failed", duty=name, exc_info=error)
 
+    def launch_watch_failed(self, venue: str, mint: str, why: str) -> None:
+        """A venue does not report the new pools of a mint. It is watched again after a pause."""
+        self.log.warning("the watch of new pools failed", venue=venue, mint=mint, why=why)
+
+    def launch_refused(self, venue: str, mint: str, why: str) -> None:
+        """An adapter reported a pool that cannot be right. It is ignored."""
+        self.log.error("a reported pool cannot be right", venue=venue, mint=mint, why=why)
+
     def order_unwatchable(self, order_id: UUID, why: str) -> None:
         """A resting order cannot be watched, so it is not triggered."""
         self.log.error("a resting order cannot be watched", order=str(order_id), why=why)

@@ -11,6 +11,7 @@ from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.follow_ups import EndedOrder, FollowUp
+from dexexec.store.launches import SniperPair
 from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
@@ -51,6 +52,7 @@ __all__ = [
     "RestingNote",
     "RestingOrder",
     "RoundAmount",
+    "SniperPair",
     "Step",
     "Store",
     "Triggering",

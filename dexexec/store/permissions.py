@@ -21,6 +21,7 @@ RIGHTS = {
     "order_events": "SELECT, INSERT",
     "orders": "SELECT, INSERT, UPDATE",
     "restored_keys": "SELECT, INSERT",
+    "launches": "SELECT, INSERT, UPDATE, DELETE",
     MIGRATIONS: "SELECT",
     "simulated_swaps": "SELECT, INSERT, UPDATE",
     "workers": "SELECT, INSERT, UPDATE, DELETE",

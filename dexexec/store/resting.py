@@ -27,7 +27,7 @@ WAKES = 500
 """Orders that one statement wakes at most."""
 BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
-_COLUMNS = """
+RESTING_COLUMNS = """
     id, version, created_at, side, mode, input_mint, output_mint, amount_base, slippage_bps, min_out, max_in, type,
     terms, triggered_at IS NOT NULL AS triggered, high_water, max_price_impact_bps,
     greatest(0, extract(epoch FROM quiet_until - clock_timestamp()) * 1000)::float8 AS quiet_ms
@@ -36,13 +36,13 @@ _COLUMNS = """
 # Every transaction that was running or had not begun when this was read commits with a number from here on. So a reader
 # that continues from it misses no change, whatever the order of commits.
 HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xid"
-CHANGED = f"SELECT {_COLUMNS} FROM orders WHERE resting AND rested_xid >= %(xid)s::text::xid8"  # noqa: S608
+CHANGED = f"SELECT {RESTING_COLUMNS} FROM orders WHERE resting AND rested_xid >= %(xid)s::text::xid8"  # noqa: S608
 ALL = f"""
-SELECT {_COLUMNS} FROM orders
+SELECT {RESTING_COLUMNS} FROM orders
 WHERE resting AND (created_at, id) > (%(created_at)s, %(after)s)
 ORDER BY created_at, id LIMIT %(limit)s
 """  # noqa: S608 - the column list is ours
-AMONG = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resting"  # noqa: S608 - the column list is ours
+AMONG = f"SELECT {RESTING_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resting"  # noqa: S608 - the column list is ours
 
 # The version is compared since the order may have been amended: a stop that was moved must not be triggered by its
 # former price. SKIP LOCKED: whatever holds the row is cancelling, amending or triggering it.
@@ -50,12 +50,16 @@ AMONG = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resting"  # 
 # After a long time without a trigger, the pauses after triggers that come to nothing start small again.
 TRIGGER = """
 WITH t AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS t(id uuid, version int, detail jsonb, stop bool)
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS t(id uuid, version int, detail jsonb, stop bool,
+                                                                min_out numeric, max_in numeric)
 ), free AS (
     SELECT o.id FROM orders o JOIN t ON t.id = o.id AND t.version = o.version
     WHERE o.resting AND o.finished_at IS NULL ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
 ), u AS (
     UPDATE orders o SET resting = false, due_at = now.at, version = o.version + 1, waiting = NULL,
+                        -- Of an order whose bound is known only now. A bound can only become stricter.
+                        min_out = greatest(o.min_out, t.min_out), max_in = least(o.max_in, t.max_in),
+                        bound_open = o.bound_open AND t.min_out IS NULL,
                         triggered_at = coalesce(o.triggered_at, CASE WHEN t.stop THEN now.at END),
                         rests = CASE WHEN o.quiet_until > now.at - interval '5 min' THEN o.rests ELSE 0 END
     FROM t JOIN free USING (id), (SELECT clock_timestamp() AS at) now
@@ -107,12 +111,14 @@ class RestingOrder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triggering:
     """An order to trigger, as it was at `version`. `detail` has the figures seen. `stop`: its stop has been reached,
-    for good, also if this execution comes to nothing."""
+    for good, also if this execution comes to nothing. `bound` is the order's from now on, if only the trigger shows
+    which one its price means."""
 
     order_id: UUID
     version: int
     detail: Detail
     stop: bool = False
+    bound: Bound | None = None
 
 
 async def horizon(database: Database) -> int:
@@ -129,26 +135,34 @@ async def changed(database: Database, since: int, unreadable: Unreadable) -> tup
         # Before the orders are read: what is committed in between comes again, and nothing is missed.
         row: Any = await fetch_row(connection, HORIZON, ())
         rows = await fetch_rows(connection, CHANGED, {"xid": str(since)}, prepare=True)
-    return _read_all(rows, unreadable), int(row.xid)
+    return read_resting(rows, unreadable), int(row.xid)
 
 
 async def page(database: Database, behind: tuple[datetime, UUID], unreadable: Unreadable) -> list[RestingOrder]:
     """Return a page of all resting orders, oldest first, from behind the given order."""
     values = {"created_at": behind[0], "after": behind[1], "limit": PAGE}
     async with database.connection() as connection:
-        return _read_all(await fetch_rows(connection, ALL, values), unreadable)
+        return read_resting(await fetch_rows(connection, ALL, values), unreadable)
 
 
 async def among(database: Database, order_ids: Sequence[UUID], unreadable: Unreadable) -> list[RestingOrder]:
     """Return those of the orders that rest."""
     async with database.connection() as connection:
-        return _read_all(await fetch_rows(connection, AMONG, {"ids": list(order_ids)}), unreadable)
+        return read_resting(await fetch_rows(connection, AMONG, {"ids": list(order_ids)}), unreadable)
 
 
 async def trigger(database: Database, items: Sequence[Triggering]) -> list[Event]:
     """Trigger the orders in one commit; returns the events of those that still rested at that version."""
     rows: list[dict[str, object]] = [
-        {"id": item.order_id, "version": item.version, "detail": item.detail, "stop": item.stop} for item in items
+        {
+            "id": item.order_id,
+            "version": item.version,
+            "detail": item.detail,
+            "stop": item.stop,
+            "min_out": item.bound.min_out if item.bound else None,
+            "max_in": item.bound.max_in if item.bound else None,
+        }
+        for item in items
     ]
     async with database.connection() as connection:
         written = {row.id: row for row in await fetch_rows(connection, TRIGGER, {"rows": json_rows(rows)})}
@@ -171,7 +185,8 @@ async def wake(database: Database) -> list[UUID]:
         return [row.id for row in await fetch_rows(connection, WAKE, {"limit": WAKES})]
 
 
-def _read_all(rows: Sequence[Any], unreadable: Unreadable) -> list[RestingOrder]:
+def read_resting(rows: Sequence[Any], unreadable: Unreadable) -> list[RestingOrder]:
+    """Read rows with `RESTING_COLUMNS`. `unreadable` is called for those that this version cannot read."""
     orders = []
     for row in rows:
         try:

@@ -12,12 +12,14 @@ from typing import TypeVar
 from uuid import UUID
 
 from dexexec.domain.event import Event
+from dexexec.domain.launch import NewPool
 from dexexec.domain.token import Tokens
 from dexexec.errors import UnavailableError
-from dexexec.store import follow_ups, leases, oco_groups, resting, resting_marks, slices
+from dexexec.store import follow_ups, launches, leases, oco_groups, resting, resting_marks, slices
 from dexexec.store.claims import Unreadable
 from dexexec.store.database import Database
 from dexexec.store.follow_ups import EndedOrder, FollowUp
+from dexexec.store.launches import SniperPair
 from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.resting_marks import HighWater, RestingNote
 
@@ -93,6 +95,26 @@ class RestingOrders:
     async def wake_landed(self, group: str, signatures: Sequence[str]) -> None:
         """Make resting orders of a group due that have one of these attempts, since it was found on chain."""
         await self._bounded(oco_groups.wake(self._database, group, signatures))
+
+    async def sniper_pairs(self) -> list[SniperPair]:
+        """Return the pairs that resting snipers wait for."""
+        return await self._bounded(launches.pairs(self._database))
+
+    async def snipers(self, pair: tuple[str, str], behind: tuple[datetime, UUID]) -> list[RestingOrder]:
+        """Return a page of the resting snipers of a pair (spent, wanted), oldest first, from behind the given order."""
+        return await self._bounded(launches.waiting(self._database, pair, behind, self._unreadable))
+
+    async def record_launches(self, pools: Sequence[NewPool]) -> None:
+        """Record pools, or what they are like now."""
+        await self._bounded(launches.record(self._database, pools))
+
+    async def launches_of(self, mints: tuple[str, str]) -> list[NewPool]:
+        """Return the recorded pools of two mints."""
+        return await self._bounded(launches.of_pair(self._database, mints))
+
+    async def forget_launches(self) -> None:
+        """Delete launches of long ago that no order waits for."""
+        await self._bounded(launches.forget(self._database))
 
     async def wake(self) -> list[UUID]:
         """Make resting orders due whose expiry has come; returns a bounded number of them."""

@@ -14,6 +14,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
+from dexexec.domain.launch import NewPool
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.share import posted_terms
@@ -81,6 +82,7 @@ class MemoryDatabase:
         self.comparisons: dict[tuple[str, str], ComparisonRow] = {}
         self.comparing: dict[tuple[str, str], object] = {}
         """Wallets whose lock is held, and by which process."""
+        self.launches: dict[str, NewPool] = {}
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
         self.filled_groups: dict[tuple[str, bool], UUID] = {}
         """Which order filled a group, of dry runs or of others."""
@@ -511,6 +513,9 @@ class MemoryDatabase:
             row.rests = row.rests if (row.quiet_until or 0) > now - 300 * SECOND else 0
             row.resting, row.due_at, row.waiting = False, now, None
             row.triggered = row.triggered or item.stop
+            if item.bound is not None:
+                row.bound = item.bound.intersect(row.bound) if row.bound else item.bound
+                row.bound_open = False
             events.append(self._waiting_event(row, item.detail, now))
         return events
 

@@ -14,6 +14,7 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
+from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.token import Tokens
@@ -32,6 +33,7 @@ from dexexec.store import (
     Release,
     RestingNote,
     RestingOrder,
+    SniperPair,
     Step,
     Store,
     Triggering,
@@ -40,7 +42,7 @@ from dexexec.store import (
 from dexexec.store.follow_ups import Place
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
-from tests.support.fakes import groups
+from tests.support.fakes import groups, launches
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.rows import OrderRow, moment
@@ -325,6 +327,26 @@ class MemoryStore:
     async def wake_landed(self, group: str, signatures: Sequence[str]) -> None:
         """Make those resting orders due whose attempt is on chain."""
         await self._wire.call("wake_landed", lambda: groups.wake(self.database, group, signatures))
+
+    async def sniper_pairs(self) -> list[SniperPair]:
+        """The pairs that resting snipers wait for."""
+        return await self._wire.call("sniper_pairs", lambda: launches.sniper_pairs(self.database))
+
+    async def snipers(self, pair: tuple[str, str], behind: tuple[datetime, UUID]) -> list[RestingOrder]:
+        """A page of the snipers of a pair."""
+        return await self._wire.call("snipers", lambda: launches.snipers(self.database, pair, behind))
+
+    async def record_launches(self, pools: Sequence[NewPool]) -> None:
+        """Record pools."""
+        await self._wire.call("record_launches", lambda: launches.record_launches(self.database, pools))
+
+    async def launches_of(self, mints: tuple[str, str]) -> list[NewPool]:
+        """The recorded pools of two mints."""
+        return await self._wire.call("launches_of", lambda: launches.launches_of(self.database, mints))
+
+    async def forget_launches(self) -> None:
+        """Delete launches of long ago."""
+        await self._wire.call("forget_launches", lambda: None)
 
     async def wake(self) -> list[UUID]:
         """Make due what expires."""
