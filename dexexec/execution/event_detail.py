@@ -67,7 +67,7 @@ class Presenter:
             "slot": fill.slot,
         }
         built_from = Amounts(int(str(quoted["amountIn"])), int(str(quoted["amountOut"]))) if quoted else None
-        bound = order.bound or _bound(quoted)
+        bound = _bound_of(order, quoted)
         if bound:
             detail |= {"minOut": str(bound.min_out), "maxIn": str(bound.max_in)}
         # An order that was restored from the chain has no first quote.
@@ -110,7 +110,7 @@ class Presenter:
 
     def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
         """Whether a fill keeps the order's bound, and the bound that its transaction carried, if that is known."""
-        bounds = [bound for bound in (order.bound, _bound(quoted)) if bound is not None]
+        bounds = [bound for bound in (_bound_of(order, quoted), _bound(quoted)) if bound is not None]
         return all(bound.holds(fill.amount_in, fill.amount_out) for bound in bounds)
 
     def price(self, order: NewOrder | Order, amount_in: int, amount_out: int) -> str | None:
@@ -185,6 +185,14 @@ def promise(quote: Quote) -> dict[str, object]:
 
 def _bound(quoted: Detail) -> Bound | None:
     return Bound(int(str(quoted["minOut"])), int(str(quoted["maxIn"]))) if quoted else None
+
+
+def _bound_of(order: Order, quoted: Detail) -> Bound | None:
+    """The order's bound for the attempt that was built from `quoted`."""
+    # The bound in the record is that of the last round, which may have had another share to spend. An earlier attempt
+    # carried the bound for its own amount.
+    own = _bound(quoted)
+    return own or order.bound if order.share_bps is not None else order.bound or own
 
 
 def _slippage(prefix: str, slippage_field: str, mode: Mode, fill: Fill, quoted: Amounts) -> dict[str, object]:

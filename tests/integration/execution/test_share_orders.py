@@ -223,22 +223,33 @@ async def failed_on_chain(b: WorkerSetup) -> None:
     await b.at.advance(FINAL)
 
 
-async def test_an_attempt_that_was_signed_keeps_its_amount_after_a_restart(open_workers: OpenWorkers) -> None:
+@pytest.mark.parametrize(
+    ("at", "sold"),
+    [
+        *((at, 150) for at in (Failpoint.QUOTED, Failpoint.CHOSEN, Failpoint.SIGNED)),
+        *((at, 100) for at in (Failpoint.RECORDED, Failpoint.SENDING, Failpoint.SENT, Failpoint.PROVEN)),
+    ],
+)
+async def test_promise_3_a_worker_that_dies_anywhere_sells_all_once_and_a_recorded_attempt_keeps_its_amount(
+    open_workers: OpenWorkers, at: Failpoint, sold: int
+) -> None:
     async with open_workers() as b:
         await keep_dollars(b, 100 * DOLLAR)
-        b.at.failpoints.stall = Failpoint.RECORDED
+        b.at.failpoints.stall = at
         order_id = await b.post(sells_share())
         async with running(b.worker().run()):
             await b.at.failpoints.stalled.wait()
-        await b.at.chain.fund(b.at.wallet.address, USDC, 6, 150 * DOLLAR)
-        await b.at.advance(1)
+        # A deposit while nobody works on the order: only an amount that is not recorded yet follows it.
+        left = await b.at.holds(USDC)
+        await b.at.chain.fund(b.at.wallet.address, USDC, 6, left + 50 * DOLLAR)
+        await b.at.advance(FINAL)
         b.at.failpoints.stall = None
         await b.again(order_id)
         async with b.working():
             await b.settled(order_id)
         view = await b.executed_once(order_id)
-        assert (len(view["attempts"]), view["amountIn"]) == (1, str(100 * DOLLAR))
-        assert await b.at.holds(USDC) == 50 * DOLLAR
+        assert (len(view["attempts"]), view["amountIn"]) == (1, str(sold * DOLLAR))
+        assert await b.at.holds(USDC) == (150 - sold) * DOLLAR
 
 
 async def test_an_empty_wallet_is_a_clear_failure(open_workers: OpenWorkers) -> None:
