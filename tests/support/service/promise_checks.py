@@ -17,7 +17,12 @@ from dexexec.store import Address
 from tests.support.service.client import Event
 from tests.support.service.process import Process
 
-ORDERS = "SELECT * FROM orders"
+ORDERS = """
+SELECT id, side, status, version, claim, attempts, input_mint, output_mint, amount_in, amount_out, tx_hash,
+       failure_reason, dry_run, finished_at, finalized_at
+FROM orders
+"""
+"""Not all columns: Python has no time for an order that is never due."""
 EVENTS = "SELECT order_id, seq, status FROM order_events ORDER BY order_id, seq"
 ATTEMPTS = """
 SELECT order_id, n, outcome, payload, sent_height, lands_at_ms, s.last_valid_height
@@ -147,7 +152,7 @@ def _check_order(order: dict[str, object], events: list[dict[str, object]], land
         assert order["dry_run"]
         assert order["amount_out"] is not None
         assert order["tx_hash"] is None
-    elif statuses[-1] is not Status.CONFIRMED:
+    elif statuses[-1] in {Status.FAILED, Status.EXPIRED}:
         assert order["failure_reason"]
 
 
