@@ -14,7 +14,7 @@ from dexexec.domain.order import Side
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
-from dexexec.store import Address, ArchiveSession, Store
+from dexexec.store import Address, ArchiveSession, Store, connect
 from tests.support.parts import new_order, open_database, open_store
 from tests.support.prepared_orders import ROUTED, claimed_by, step
 
@@ -58,6 +58,9 @@ async def test_dry_runs_are_summed_by_tag_pair_and_side(database_address: Addres
         await ended(store, None, Side.BUY, (SOL, 151 * DOLLAR))
         await ended(store, "a", Side.BUY, None, dry=False)
         await store.create(replace(new_order(), tag="a", dry_run=True))  # not ended
+        parent = await ended(store, "a", Side.BUY, (SOL, 150 * DOLLAR))
+        with connect(database_address) as connection:
+            connection.execute("UPDATE orders SET type = 'recurring' WHERE id = %s", (parent,))
 
         found = await command(database_address)
         assert [(line["tag"], line["side"]) for line in found["lines"]] == [("a", "buy"), ("a", "sell"), (None, "buy")]
