@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from dexexec.broker.queue import Entry
 from dexexec.domain.amendment import Amendment
-from dexexec.domain.cancellation import Cancelled, TooLate
+from dexexec.domain.cancellation import Cancelled, Selection, TooLate
 from dexexec.domain.event import Detail
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
@@ -97,8 +97,20 @@ class Truth:
     status: Status = Status.PENDING
     ended: bool = False
     resting: bool = False
+    rests: bool = False
     dry: bool = False
     signatures: list[str] = field(default_factory=list)
+    may_land: bool = False
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Nothing was signed for it; or it is one that rests, and nothing that was signed can land."""
+        return not self.ended and (not self.signatures or (self.rests and not self.may_land))
+
+    def cancelled(self) -> None:
+        """Its client has cancelled it: no worker writes any more."""
+        self.claim, self.version, self.status = self.claim + 1, self.version + 1, Status.CANCELLED
+        self.ended, self.resting = True, False
 
 
 class Engine(RuleBasedStateMachine):
@@ -150,7 +162,7 @@ class Engine(RuleBasedStateMachine):
         self.count += 1
         order = replace(limit_order(), id=UUID(int=self.count))
         assert at_once(self.store.create(order)).rests
-        self.truth[order.id] = Truth(version=2, status=Status.WAITING, resting=True)
+        self.truth[order.id] = Truth(version=2, status=Status.WAITING, resting=True, rests=True)
 
     @rule(rests=st.booleans())
     def submit_dry(self, rests: bool) -> None:
@@ -159,7 +171,7 @@ class Engine(RuleBasedStateMachine):
         order = replace(limit_order() if rests else new_order(), id=UUID(int=self.count), dry_run=True)
         at_once(self.store.create(order))
         status = Status.WAITING if rests else Status.PENDING
-        self.truth[order.id] = Truth(version=1 + rests, status=status, resting=rests, dry=True)
+        self.truth[order.id] = Truth(version=1 + rests, status=status, resting=rests, rests=rests, dry=True)
         at_once(self.queue.enqueue([] if rests else [order.id]))
 
     @rule(pick=st.integers(0, 9), stale=st.booleans(), enqueues=st.booleans())
@@ -203,7 +215,7 @@ class Engine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 9))
     def cancel_resting(self, pick: int) -> None:
         """Its client takes back an order that rests."""
-        resting = [order_id for order_id, truth in self.truth.items() if truth.resting and not truth.signatures]
+        resting = [order_id for order_id, truth in self.truth.items() if truth.resting]
         if resting:
             self.cancels(resting[pick % len(resting)])
 
@@ -214,13 +226,23 @@ class Engine(RuleBasedStateMachine):
 
     def cancels(self, order_id: UUID) -> None:
         truth = self.truth[order_id]
-        possible = not truth.ended and not truth.signatures
+        possible = truth.can_be_cancelled
         was_cancelled = truth.status is Status.CANCELLED
         answer = at_once(self.store.cancel(order_id))
         assert isinstance(answer, Cancelled if possible or was_cancelled else TooLate)
         if possible:
-            truth.claim, truth.version, truth.status = truth.claim + 1, truth.version + 1, Status.CANCELLED
-            truth.ended, truth.resting = True, False
+            truth.cancelled()
+
+    @rule(all_open=st.booleans())
+    def cancel_all(self, all_open: bool) -> None:
+        """All orders that rest, or all that have not ended: what was signed and may land is counted, not cancelled."""
+        meant = [truth for truth in self.truth.values() if not truth.ended and (all_open or truth.rests)]
+        possible = [truth for truth in meant if truth.can_be_cancelled]
+        late = [t for t in meant if not t.can_be_cancelled and t.status is not Status.CONFIRMED]
+        answer = at_once(self.store.cancel_all(Selection(all_open=all_open)))
+        assert (answer.cancelled, answer.too_late) == (len(possible), len(late))
+        for truth in possible:
+            truth.cancelled()
 
     # Workers
 
@@ -357,6 +379,7 @@ class Engine(RuleBasedStateMachine):
         if self.write(hand, Trigger.SUBMIT, attempt=new):
             hand.attempt = Attempt(n=new.n, venue="v", signed=signed, quoted={})
             self.truth[hand.id].signatures.append(signed.signature)
+            self.truth[hand.id].may_land = True
 
     @rule(hand=hands)
     def sign_a_dry_run(self, hand: Hand) -> None:
@@ -428,6 +451,7 @@ class Engine(RuleBasedStateMachine):
             hand.status, hand.version = status, hand.version + len(events)
             truth.status, truth.version, truth.ended = hand.status, hand.version, final
             truth.resting = rest_ms is not None
+            truth.may_land = truth.may_land and not (proven and resolution is not None)
         return taken
 
     # Sweeper and Redis
