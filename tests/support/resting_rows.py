@@ -9,7 +9,7 @@ INSERT INTO orders (id, side, amount, status, created_at, mode, input_mint, outp
                     deadline_at, client, version, due_at, min_out, max_in, bound_open, type, terms, tag, resting,
                     rested_xid)
 SELECT gen_random_uuid(), 'buy', 0.01, 'waiting', clock_timestamp(), 'exactIn', %(input_mint)s, %(output_mint)s,
-       10000000, 50, 'infinity', '127.0.0.1', 2, 'infinity', 3000000, 10000000, false, 'limit',
+       10000000, 50, now() + interval '100 years', '127.0.0.1', 2, 'infinity', 3000000, 10000000, false, 'limit',
        '{"timeInForce": "GTC", "limitPrice": "300"}', %(tag)s, true, pg_current_xact_id()
 FROM generate_series(1, %(count)s)
 RETURNING id

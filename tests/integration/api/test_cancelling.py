@@ -113,3 +113,15 @@ async def test_an_outage_in_the_middle_answers_how_many_are_cancelled_and_that_r
         assert found["detail"] == (
             "500 orders are cancelled, and more may be: repeat the request (Postgres does not answer)"
         )
+
+
+async def test_cancelling_needs_neither_redis_nor_a_worker() -> None:
+    async with running_service() as service:
+        service.queue.depth_switch.up = service.queue.enqueue_switch.up = False
+        service.store.worker = False
+        service.store.cancel_all_answer = CancelledAll(cancelled=3, too_late=0)
+        order_id = uuid4()
+        service.store.cancel_answer = Cancelled(order_id=order_id, seq=3)
+        assert (await service.ask("GET", "/readyz")).code == 503
+        assert (await service.ask("DELETE", "/api/orders?status=open")).code == 200
+        assert (await service.ask("DELETE", f"/api/orders/{order_id}")).code == 200
