@@ -8,9 +8,10 @@ from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close, prepare
 from dexexec.config.environment import environment
 from dexexec.resting.follow_ups import FollowUps
+from dexexec.resting.high_water import Reference
 from dexexec.resting.launches import Launches
 from dexexec.resting.leader import Duty, Leader
-from dexexec.resting.oracle import Oracle, Reference
+from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.reference_check import NoReference, ReferenceCheck
 from dexexec.resting.share_sizes import Balances, ShareSizes

@@ -15,14 +15,15 @@ from dexexec.domain.token import Tokens
 from dexexec.observe.observer import Observer
 from dexexec.resting.conditions import Executable, Fires, Market, WatchedOrder, executable
 from dexexec.resting.crossings import find_crossed
+from dexexec.resting.high_water import HighWaterMarks, MarkStore, Reference
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.record import RestingRecord, RestingStore
 from dexexec.resting.reference_check import Agreement
 from dexexec.resting.share_sizes import ShareSizes
 from dexexec.resting.trigger_detail import disagreement_detail, trigger_detail
 from dexexec.resting.wakes import DueQueue, enqueue
-from dexexec.resting.watched_order import UnwatchableError, high_water_of, watched_order
-from dexexec.store import HighWater, RestingNote, RestingOrder, Triggering
+from dexexec.resting.watched_order import UnwatchableError, watched_order
+from dexexec.store import RestingNote, RestingOrder, Triggering
 from dexexec.venues.router import Routing
 
 T = TypeVar("T")
@@ -31,24 +32,14 @@ AT_ONCE = 250
 """Orders that are decided together. The first of a thousand do not wait for the quotes of the last."""
 
 
-class OracleStore(RestingStore, Protocol):
+class OracleStore(RestingStore, MarkStore, Protocol):
     """The part of `dexexec.store.Store` that the oracle uses."""
 
     async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
         """Trigger orders in one commit; returns those that still rested at their version, in the given order."""
 
-    async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
-        """Raise high-water marks in one commit; a lower mark changes nothing."""
-
     async def note_resting(self, notes: Sequence[RestingNote]) -> None:
         """Add an event to orders that rest on, in one commit."""
-
-
-class Reference(Protocol):
-    """Whether the venues' prices can be believed."""
-
-    async def agreement(self, market: Market, deal: Executable) -> Agreement:
-        """The reference's opinion of a quote."""
 
 
 class Oracle:
@@ -73,6 +64,7 @@ class Oracle:
         self._queue = queue
         self._quotes = quotes
         self._reference = reference
+        self._marks = HighWaterMarks(store, quotes, reference)
         self._sizes = sizes
         self._tokens = tokens
         self._max_price_impact_bps = max_price_impact_bps
@@ -94,37 +86,33 @@ class Oracle:
         # All groups at once: the quotes themselves are limited, and no group waits for another one's venue.
         crossed = await asyncio.gather(*(find_crossed(group, self._quotes) for group in groups))
         held: set[UUID] = set()
+        now_ms = self._clock.unix_ms()
         for group, orders in zip(groups, crossed, strict=True):
-            now_ms = self._clock.unix_ms()
-            awake = [order for order in orders if order.quiet_until <= now_ms]
-            for chunk in _chunks(_by_price_and_time(awake, group.fires), AT_ONCE):
+            waiting = [order for order in orders if order.fires is group.fires and order.quiet_until <= now_ms]
+            for chunk in _chunks(_by_price_and_time(waiting, group.fires), AT_ONCE):
                 held |= await self._decide(record, group.market, chunk)
         record.end_disagreements(held)
+        # After the triggers, which must not wait for marks: a rising price raises those of all trailing stops.
+        for group, orders in zip(groups, crossed, strict=True):
+            marks = [order for order in orders if order.fires is not group.fires and record.watches.holds(order)]
+            if marks:
+                await self._marks.follow(record.watches, group.market, marks)
 
     async def _decide(self, record: RestingRecord, market: Market, orders: Sequence[WatchedOrder]) -> set[UUID]:
         """Trigger those of the orders whose own quote reaches their price; returns those that the reference holds
         back."""
         quotes = await self._fresh_quotes(market, orders)
-        risen: list[tuple[WatchedOrder, int]] = []
         fired: list[tuple[WatchedOrder, Executable]] = []
         held: list[tuple[WatchedOrder, Executable, Agreement]] = []
         for order in orders:
             deal = executable(quotes[order.amount], order.impact_ppm)
-            if deal is None:
-                continue
-            is_mark = order.trail_bps > 0 and order.is_better(deal.net)
-            if not is_mark and not order.fires_at(deal.net):
+            if deal is None or not order.fires_at(deal.net):
                 continue
             agreement = await self._reference.agreement(market, deal)
-            if is_mark:
-                # A mark that nobody else sees would let the stop trail a price that never was.
-                if agreement.holds:
-                    risen.append((order, deal.net))
-            elif agreement.holds:
+            if agreement.holds:
                 fired.append((order, deal))
             else:
                 held.append((order, deal, agreement))
-        await self._raise_marks(record, risen)
         await self._trigger(record, fired)
         await self._note(record, held)
         return {order.id for order, _, _ in held}
@@ -134,15 +122,6 @@ class Oracle:
         amounts = list(dict.fromkeys(order.amount for order in orders))
         routings = await asyncio.gather(*(self._quotes.quote(market, amount) for amount in amounts))
         return dict(zip(amounts, routings, strict=True))
-
-    async def _raise_marks(self, record: RestingRecord, risen: Sequence[tuple[WatchedOrder, int]]) -> None:
-        if not risen:
-            return
-        # Stored before it is used: what a stop trails after a restart is never lower than what it trailed before.
-        marks = [HighWater(order_id=order.id, rate=high_water_of(order, best)) for order, best in risen]
-        await self._store.raise_high_water(marks)
-        for order, best in risen:
-            record.watches.raise_best(order, best)
 
     async def _trigger(self, record: RestingRecord, fired: Sequence[tuple[WatchedOrder, Executable]]) -> None:
         if not fired:

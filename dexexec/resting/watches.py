@@ -111,6 +111,10 @@ class Watches:
         """The order, if it is watched."""
         return self._orders.get(order_id)
 
+    def holds(self, order: WatchedOrder) -> bool:
+        """Whether this very object is watched: a change replaces it."""
+        return self._orders.get(order.id) is order
+
     def put(self, order: WatchedOrder) -> None:
         """Watch an order, in the place of an earlier version of it."""
         self.remove(order.id)

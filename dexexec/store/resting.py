@@ -21,7 +21,7 @@ from dexexec.store.claims import Unreadable
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows, json_rows
 
-PAGE = 5_000
+PAGE = 1_000
 """Resting orders that one statement reads at most when all are read."""
 WAKES = 500
 """Orders that one statement wakes at most."""

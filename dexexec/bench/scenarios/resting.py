@@ -21,6 +21,7 @@ from dexexec.bench.report import Report
 from dexexec.bench.sandbox import BenchSandbox, BenchServers
 from dexexec.domain.base58 import encode
 from dexexec.domain.token import USDC, WSOL
+from dexexec.store.resting import PAGE
 
 PAIRS = 10
 MIB = 1024 * 1024
@@ -105,7 +106,7 @@ def _measure(servers: BenchServers, profile: Profile, report: Report, total: int
         _load(sandbox, service, [WSOL, *tokens], total, profile.crossed_orders)
         _wait_for_the_oracle(sandbox, service)
         # So many new orders bring a complete reading forward, which takes a page for each of its turns.
-        sandbox.processes.sleep(4 * profile.idle_seconds)
+        sandbox.processes.sleep(profile.idle_seconds + total / PAGE / 2 * 1.2)
         idle = _idle_cpu(sandbox, profile, child.pid)
         after = pss_and_rss(child.pid)
         crossing = _cross(sandbox, path, child.pid, total, profile.crossed_orders)

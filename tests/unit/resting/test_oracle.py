@@ -17,17 +17,21 @@ from dexexec.domain.order import FOREVER_MS, NewOrder, Side
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms, TimeInForce, TriggerWhen
-from dexexec.domain.token import KNOWN, Tokens
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer, make_logger
+from dexexec.resting import high_water
 from dexexec.resting import oracle as oracle_module
 from dexexec.resting.conditions import Executable, Market
-from dexexec.resting.oracle import Oracle, Reference
+from dexexec.resting.high_water import Reference
+from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import AT_ONCE, OracleQuotes
 from dexexec.resting.reference_check import Agreement, NoReference
 from dexexec.resting.share_sizes import ShareSizes
+from dexexec.store import HighWater, Triggering
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
+from dexexec.venues.router import net_amount
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order
@@ -35,6 +39,11 @@ from tests.unit.resting.pools import Pool, PoolRouter
 
 SOL_AT = Fraction(1, 1_000)
 """A price of one dollar per SOL, in base units."""
+
+
+def sale(amount: int) -> SwapRequest:
+    """A sale of so many lamports."""
+    return SwapRequest(mint_in=WSOL, mint_out=USDC, amount=amount, mode=Mode.EXACT_IN, slippage_bps=0)
 
 
 class Enqueued:
@@ -405,6 +414,52 @@ async def test_trailing_stops_that_began_at_different_times_have_marks_of_their_
     assert await fixture.turn() == [first]
     fixture.set_price(125)
     assert await fixture.turn() == [second]
+
+
+async def test_many_sizes_that_trail_a_price_share_a_quote_that_bounds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(high_water, "OWN_SIZES", 3)
+    fixture = Fixture(100)
+    fixture.pool.depth = 10**12
+    orders = [await fixture.add(trail_bps=1_000, amount=str(10 + number)) for number in range(20)]
+    await fixture.turn()
+    # One at the edge of the group, three own ones, and one for the other seventeen.
+    assert len(fixture.router.sizes) == 5
+    exact = 0
+    for number, order_id in enumerate(orders):
+        own = fixture.pool.quote(sale((10 + number) * 10**9))
+        rate = Fraction(net_amount(own), own.amount_in)
+        mark = fixture.database.orders[order_id].high_water
+        assert mark is not None
+        # No stop trails a price that its own size never had, and none is far below it.
+        assert rate * Fraction(97, 100) < Fraction(mark) <= rate * (1 + Fraction(1, 10**9))
+        exact += abs(Fraction(mark) - rate) < Fraction(1, 10**12)
+    assert exact >= 3
+
+
+async def test_a_trigger_does_not_wait_for_marks() -> None:
+    fixture = Fixture(100)
+    await fixture.turn()
+    for number in range(5):
+        await fixture.add(trail_bps=1_000, amount=str(10 + number))
+    limit = await fixture.add(limit="110", amount="3")
+    fixture.set_price(120)
+    done: list[str] = []
+    raising, triggering = fixture.store.raise_high_water, fixture.store.trigger
+
+    async def raise_high_water(marks: Sequence[HighWater]) -> None:
+        done.append("marks")
+        await raising(marks)
+
+    async def trigger(items: Sequence[Triggering]) -> list[UUID]:
+        done.append("trigger")
+        return await triggering(items)
+
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(fixture.store, "raise_high_water", raise_high_water)
+        patch.setattr(fixture.store, "trigger", trigger)
+        assert await fixture.turn() == [limit]
+    assert done == ["trigger", "marks"]
 
 
 # ---- the reference price -------------------------------------------------------------------------------------------
