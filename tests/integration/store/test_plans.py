@@ -35,6 +35,7 @@ from dexexec.store import (
     queries,
     reservations,
     resting,
+    resting_marks,
     slice_cancellations,
     slices,
     step_writes,
@@ -215,6 +216,43 @@ async def test_what_is_due_is_found_among_many_that_wait_for_later(database_addr
         [found] = [node for node in plan if node.get("Index Name") == "orders_wake"]
         assert "wake_at <=" in found["Index Cond"]
         assert read_through(plan) == set()
+
+
+@pytest.mark.parametrize(
+    ("statement", "used"),
+    [
+        (resting.CHANGED, {"orders_rested"}),
+        (resting.ALL, {"orders_resting"}),
+        (resting.AMONG, {"orders_pkey"}),
+        (resting.TRIGGER, {"orders_pkey"}),
+        (resting_marks.RAISE, {"orders_pkey"}),
+        (resting_marks.NOTE, {"orders_pkey"}),
+    ],
+    ids=["changed", "all", "among", "trigger", "raise", "note"],
+)
+async def test_the_oracle_finds_its_orders_by_indexes(
+    database_address: Address, statement: str, used: set[str]
+) -> None:
+    async with open_database(database_address):
+        rest(database_address.conninfo(), 5_000)
+        plan = generic(database_address, statement)
+        assert read_through(plan) == set()
+        assert indexes(plan) == used
+
+
+async def test_the_sweeper_and_a_worker_s_check_read_no_resting_order(database_address: Address) -> None:
+    async with open_database(database_address):
+        rest(database_address.conninfo(), 5_000)
+        idle = {"grace": 0, "since": datetime(1970, 1, 1, tzinfo=UTC), "after": UUID(int=0), "limit": 500}
+        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+            # Entries that an index lost with the last update stay in it until they are removed.
+            connection.execute("VACUUM ANALYZE orders")
+            for statement, values in ((claims.IDLE, idle), (claims.HELD, (1,))):
+                explained = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}".encode(), values)
+                (found,) = explained.fetchone() or ()
+                scans = [node for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == "orders"]
+                assert {node["Index Name"] for node in scans} == {"orders_active"}
+                assert sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in scans) <= 3
 
 
 @pytest.mark.parametrize(
