@@ -22,6 +22,7 @@ from dexexec.venue import Network
 from tests.support.chaos import restarts
 from tests.support.chaos.clients import Follower, insist
 from tests.support.chaos.networks import Fault, Server
+from tests.support.chaos.order_mix import any_order
 from tests.support.chaos.processes import ChaosSetup, chaos_setup
 from tests.support.chaos.report import Report
 from tests.support.service.client import Http, http
@@ -37,12 +38,8 @@ from tests.support.service.promise_checks import (
 )
 
 POSTERS, FOLLOWERS = 5, 4
-MOST = {"buy": 20.0, "sell": 3_000.0}
-"""Amount of an order, in SOL and USDC: about the same worth, so that a wallet is not emptied in one direction."""
 CROWD = 80
 """Orders on their way at once: more would measure how busy the machine is, and not how soon all is well again."""
-DEADLINE_SECONDS = 30
-"""Of an order: one whose bound the price does not come back to waits for as long."""
 TWICE = 0.1
 """Share of orders that are posted twice at once, under one key."""
 WATCHED_KILLS = 0.5
@@ -125,9 +122,7 @@ class Soak:
 
     async def _post(self, calls: Http) -> None:
         while not self._over.is_set():
-            side = self._taste.choice(list(MOST))
-            amount = f"{self._taste.uniform(0.01, MOST[side]):.4f}"
-            order = {"side": side, "amount": amount, "deadlineSeconds": DEADLINE_SECONDS}
+            order = any_order(self._taste)
             losses = self._losses
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(

@@ -18,7 +18,11 @@ from dexexec.store import Address
 from tests.support.service.promise_checks import rows
 
 ATTEMPTS = "SELECT order_id, n, outcome, signature FROM attempts ORDER BY order_id, n"
-FILLS = "SELECT side, input_mint, output_mint, amount_in, amount_out FROM orders WHERE amount_in IS NOT NULL"
+FILLS = """
+SELECT side, input_mint, output_mint, amount_in, amount_out FROM orders
+WHERE amount_in IS NOT NULL AND status <> 'simulated' AND type <> 'recurring'
+"""
+"""A recurring order has the sums of its slices, which are orders of their own."""
 FINALIZED = {"commitment": "finalized"}
 BODY = {"encoding": "json", "maxSupportedTransactionVersion": 0, **FINALIZED}
 PAGE = 1_000
