@@ -59,7 +59,7 @@ _CANCEL = """
 ), u AS (
     UPDATE orders o SET status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL,
                         waiting = NULL, failure_reason = 'group-filled', resting = false, set_aside_at = NULL,
-                        finished_at = now.at
+                        due_at = now.at, finished_at = now.at
     FROM m, (SELECT clock_timestamp() AS at) now WHERE o.id = m.id
     RETURNING o.id, o.version, now.at, m.detail
 ), e AS (

@@ -6,7 +6,7 @@ one terminal status, no swap landed twice, and the sockets saw what Postgres has
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +68,15 @@ BY_THE_QUEUE = {
 """Places that a new order passes only on its way over the queue."""
 UNTIL_FINAL = [Failpoint.WATCHING, Failpoint.WATCHED, Failpoint.BOOKED]
 """Places that an order passes only where its swap is confirmed before it is final: on a localnet."""
+BETWEEN_ORDERS = [Failpoint.FOLLOWING, Failpoint.FOLLOWED]
+"""Places that only orders pass whose end concerns others."""
+PAIRS = [
+    {**FILLS, "ocoGroup": "both-fill"},
+    {**FILLS, "ocoGroup": "both-fill"},
+    {**FILLS, "ocoGroup": "one-fails"},
+    {**FAILS, "ocoGroup": "one-fails"},
+]
+"""Two groups: each has one fill at most, wherever the worker of the other order dies."""
 SLOW = {*BEFORE, Failpoint.LEASED, Failpoint.CLAIMED, Failpoint.ACKNOWLEDGING, Failpoint.ENQUEUED}
 """Where a stream entry is left pending, which costs the time until it is taken over: these begin first."""
 
@@ -82,6 +91,7 @@ class Case:
     """How many pass there before it strikes."""
     drained: bool = False
     """An order has ended by then, so that the queue is empty and the worker takes new orders directly."""
+    orders: Sequence[dict[str, object]] = tuple(ORDERS)
 
     @property
     def plan(self) -> list[Strike]:
@@ -120,7 +130,7 @@ async def survive(
         refusals = {*REFUSALS, 500} if case.fault is Fault.RAISE else REFUSALS
         watch = Follower(current)
         before = [FILLS] if case.drained else []
-        clients = asyncio.create_task(post_and_follow(calls, watch, ORDERS, refusals, before))
+        clients = asyncio.create_task(post_and_follow(calls, watch, case.orders, refusals, before))
         stack.callback(clients.cancel)
         assert await victim.reported() == "struck"
         if case.fault is Fault.KILL:
@@ -158,6 +168,17 @@ def _check_exits(case: Case, exit_code: int | None) -> None:
 @pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
 async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fault: Fault, servers: Servers) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
-    here = [at for at in slow_first if at not in UNTIL_FINAL]
+    here = [at for at in slow_first if at not in {*UNTIL_FINAL, *BETWEEN_ORDERS}]
     cases = [Case(at, fault, drained=at not in BY_THE_QUEUE) for at in here]
     await all_survive(cases, partial(survive, servers))
+
+
+@pytest.mark.alone
+@pytest.mark.gen_test(timeout=110)
+@pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
+async def test_promise_22_of_a_group_one_order_is_filled_whatever_dies_in_between(
+    fault: Fault, servers: Servers
+) -> None:
+    signing = [Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.SENT, Failpoint.PROVEN]
+    places = [*signing, Failpoint.CONCLUDED, *BETWEEN_ORDERS]
+    await all_survive([Case(at, fault, drained=True, orders=PAIRS) for at in places], partial(survive, servers))

@@ -18,6 +18,7 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
 from dexexec.intake.intake import Intake
 from dexexec.store import Created
+from tests.simulation.groups import perhaps_grouped
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.machine import Machine, StruckError
 from tests.simulation.plan import Plan
@@ -181,7 +182,7 @@ def random_order(rng: random.Random) -> NewOrder:
     )
     order = perhaps_resting(order, order.bound)
     own = random.Random(order.id.int + 2)  # so that the other draws do not depend on it
-    return replace(order, dry_run=own.random() < DRY_SHARE)
+    return perhaps_grouped(replace(order, dry_run=own.random() < DRY_SHARE))
 
 
 def _bound(rng: random.Random, side: Side, mode: Mode, base: int) -> Bound | None:

@@ -13,6 +13,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import TRANSITIONS, Status
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.observe.observer import Observer, make_logger
+from tests.simulation.groups import broken_groups, unarmed
 from tests.simulation.machine import StruckError
 from tests.simulation.wires import LATEST, PATIENCE, SLOWEST
 from tests.support.fakes.database import MemoryDatabase
@@ -128,6 +129,7 @@ class PromiseChecks:
         for worker in self._database.workers.values():
             if worker.lease_until < long_ago:
                 self.fail(f"promise 2: {worker.name} is dead, and nobody removed it")
+        swapped: set[UUID] = set()
         for order_id, row in self._database.orders.items():
             name = str(order_id)[:8]
             self._one_birth(name, row, on_time)
@@ -157,17 +159,22 @@ class PromiseChecks:
                 self.fail(f"{name}: {row.status}, and {len(landed)} swaps landed")
             for n, outcome in landed.items():
                 self._one_fill(name, row, n, outcome)
+            if landed:
+                swapped.add(order_id)
+        for problem in (*broken_groups(self._database.orders, swapped), *unarmed(self._database.orders)):
+            self.fail(problem)
 
     def check_memos(self, landed: Mapping[str, AttemptId]) -> None:
         """Compare the chain with the record: by the memos of what landed, which the record cannot lose. Every swap is
         in the record, and neither an order nor a key has two of them."""
         by_order = Counter(attempt.order_id for attempt in landed.values())
+        # The service itself makes the exits of brackets, without keys.
         keys = {one: posted.idempotency_key for one, posted in self._posted.items()}
-        by_key = Counter(key for one in by_order if (key := keys[one]) is not None)
+        by_key = Counter(key for one in by_order if (key := keys.get(one)) is not None)
         for order_id, count in by_order.items():
             if count > 1:
                 self.fail(f"{order_id}: promise 3: {count} swaps of it are on chain")
-            if order_id in self.gone:
+            if order_id in self.gone and order_id in self._posted:
                 self._one_key(order_id)
         for key, count in by_key.items():
             if count > 1:
@@ -185,7 +192,7 @@ class PromiseChecks:
     def _one_birth(self, name: str, row: OrderRow, on_time: bool) -> None:
         """Promises 1 and 13: however long its process was stopped or waited, an order is not born after its client was
         answered, and its deadline counts from the request. Only what the network adds to a statement is unknown."""
-        if row.new.client == RESTORED:
+        if row.new.client == RESTORED or row.new.parent is not None:
             return
         read, unknown = self._read[row.new.id], round((SLOWEST if on_time else LATEST) * SECOND)
         if row.created_at > read + round(PATIENCE * SECOND) + unknown:

@@ -6,6 +6,7 @@ and the chain, each behind a network that delays and loses. A scenario is over w
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
 from dexexec.intake.intake import ClientLimiter, Intake
 from dexexec.recovery.signing_permission import ComparedRecord
+from dexexec.resting.follow_ups import FollowUps
 from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.wakes import Wakes
 from dexexec.settlement.settlement import Settlement
@@ -31,6 +33,7 @@ from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.store import Dispatcher, Store
+from dexexec.store.follow_ups import FROM_THE_START
 from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.venues.router import Router
 from tests.simulation.chains import ForkingChain, ForkingNode, ObservedChain, RemoteLedger
@@ -45,6 +48,7 @@ from tests.simulation.promise_checks import TRIES, CheckingObserver, PromiseChec
 from tests.simulation.resting import RandomTriggers
 from tests.simulation.venue import LyingVenue, SeededVenue
 from tests.simulation.wires import Server
+from tests.support.fakes import groups
 from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
@@ -53,6 +57,8 @@ from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.worker_parts import pipeline_and_watcher
 
 LEASE = 3.0
+EXITS_REST = 30.0
+"""Virtual seconds after the last fault."""
 TRIGGERS_EVERY = 0.5
 """Virtual seconds between two turns of the leader's duties."""
 HEALED_WITHIN = 240.0
@@ -252,7 +258,8 @@ class Scenario:
 
     def _leader(self, machine: Machine, store: Store, clock: VirtualClock) -> Leader:
         queue = MemoryQueue(self.redis, machine.wire(self.valkey))
-        duties: list[Duty] = [Wakes(store, queue.port), RandomTriggers(store, queue, machine.rng)]
+        follow_ups = FollowUps(store, TOKENS, observer=self.observer, failpoints=machine.failpoints)
+        duties: list[Duty] = [Wakes(store, queue.port), RandomTriggers(store, queue, machine.rng), follow_ups]
         return Leader(store, duties, TRIGGERS_EVERY, clock=clock, observer=self.observer)
 
     def _permission(self, machine: Machine, chain: Chain, clock: VirtualClock) -> ComparedRecord:
@@ -341,6 +348,8 @@ class Scenario:
         await asyncio.gather(*clients)
         while loop.time() < begun + self.healed_within and not (self._all_ended() and self._is_compared()):
             await asyncio.sleep(0.5)
+            if loop.time() > begun + EXITS_REST:
+                self._take_exits_back()
         for task in supervisors:
             task.cancel()
         return loop.time() - begun
@@ -349,8 +358,18 @@ class Scenario:
         """As long as faults are planned."""
         await asyncio.sleep(self.plan.fault_seconds)
 
+    def _take_exits_back(self) -> None:
+        """Exits whose price never comes rest for ever: their client cancels them."""
+        for order_id, row in list(self.database.orders.items()):
+            if row.new.parent is not None and row.resting:
+                with contextlib.suppress(UnavailableError):
+                    _, event = self.database.cancel(order_id)
+                    self.checks.announced([event] if event else [])
+
     def _all_ended(self) -> bool:
-        return all(row.finished_at is not None for row in self.database.orders.values())
+        """Also that nothing is left to follow up, which may make new orders."""
+        ended = all(row.finished_at is not None for row in self.database.orders.values())
+        return ended and not groups.ended(self.database, FROM_THE_START, 1)
 
     def _final_outcome(self, signature: str) -> Landed | FailedOnChain | None:
         """What became of it for good."""

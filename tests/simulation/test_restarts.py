@@ -49,7 +49,7 @@ class CalmScenario(Scenario):
     def _new_order(self) -> NewOrder:
         self._posted += 1
         order = replace(super()._new_order(), bound=None, bound_open=True, type=OrderType.MARKET, terms=None)
-        order = replace(order, dry_run=False)
+        order = replace(order, dry_run=False, oco_group=None)
         return replace(order, amount=Decimal(self._posted), amount_base=self._posted * 10**6, deadline_ms=DEADLINE_MS)
 
     def _venue(self, machine: Machine, name: str, clock: VirtualClock, chain: Chain) -> AnyVenue:

@@ -2,6 +2,7 @@
 commit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dexexec.domain.bracket_exits import FilledEntry, exits_of
@@ -146,7 +147,11 @@ def _arm(database: "MemoryDatabase", row: OrderRow, tokens: Tokens, result: Foll
         dry_run=new.dry_run,
     )
     for child in exits_of(entry, new.terms.bracket):
-        if child.id not in database.orders:
+        known = database.orders.get(child.id)
+        if known is not None and known.new.parent is None:
+            # It came back from the chain, which does not know whose exit it is.
+            known.new = replace(known.new, parent=child.parent, oco_group=child.oco_group, tag=child.tag)
+        if known is None:
             _, events, _ = database.create(child, float(child.deadline_ms))
             result.events += events
             result.armed.append(child.id)

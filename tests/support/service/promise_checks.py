@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -94,6 +94,7 @@ def check_promises(address: Address, expected: Sequence[str], chain: Chain = on_
         _check_order(order, events[order_id], landed.get(order_id, []))
         if order["type"] == "recurring":
             _check_slices(order, [child for child in orders.values() if str(child["parent"]) == order_id])
+    _check_groups(orders.values())
     return Verdict(
         Counter(str(order["status"]) for order in orders.values()),
         sum(int(str(order["claim"])) - 1 for order in orders.values()),
@@ -112,9 +113,10 @@ def agree(seen: Mapping[str, Sequence[Event]], address: Address) -> None:
 
 def picture(address: Address) -> dict[str, str]:
     """Every order with its events and attempts as text, to compare before and after. Without the number of turns that
-    count against it: a worker that lost its session takes its own turns back, even if another worker has the order."""
+    count against it: a worker that lost its session takes its own turns back, even if another worker has the order.
+    Without the marks of the leader, which may follow an order up after its last event."""
     statement = """
-    SELECT o.id, to_jsonb(o) - 'claims' AS o,
+    SELECT o.id, to_jsonb(o) - '{claims,joined_at,followed_up_at}'::text[] AS o,
            (SELECT jsonb_agg(to_jsonb(e) ORDER BY seq) FROM order_events e WHERE order_id = o.id) AS e,
            (SELECT jsonb_agg(to_jsonb(a) ORDER BY n) FROM attempts a WHERE order_id = o.id) AS a
     FROM orders o
@@ -162,6 +164,16 @@ def _check_slices(order: dict[str, Any], children: Sequence[dict[str, Any]]) -> 
     assert order["progress"]["filledSlices"] == len(filled)
     for name in ("amount_in", "amount_out"):
         assert (order[name] or 0) == sum(child[name] for child in filled)
+
+
+def _check_groups(orders: Iterable[dict[str, object]]) -> None:
+    """Promise 22: of each group at most one order was filled, and then no other one is left."""
+    groups: dict[object, list[str]] = {}
+    for order in orders:
+        if order["oco_group"] is not None:
+            groups.setdefault((order["oco_group"], order["dry_run"]), []).append(str(order["status"]))
+    for group, statuses in groups.items():
+        assert sum(status in ("confirmed", "simulated") for status in statuses) <= 1, f"promise 22: {group}: {statuses}"
 
 
 def _swap_of(attempt: dict[str, object]) -> Landed | None:
