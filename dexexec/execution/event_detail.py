@@ -106,7 +106,7 @@ class Presenter:
             sentence += f", of which other orders may still take {amount_text(spendable.reserved, mint, token)}"
         if spendable.kept:
             sentence += f", and {amount_text(spendable.kept, mint, token)} must stay for fees and rent"
-        return f"{sentence}: {amount_text_of(order)} of it is nothing to spend"
+        return f"{sentence}: {amount_text_of(order)} of it comes to nothing"
 
     def within_bounds(self, order: Order, fill: Fill, quoted: Detail) -> bool:
         """Whether a fill keeps the order's bound, and the bound that its transaction carried, if that is known."""

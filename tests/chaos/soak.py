@@ -122,7 +122,7 @@ class Soak:
 
     async def _post(self, calls: Http) -> None:
         while not self._over.is_set():
-            order = any_order(self._taste)
+            order = any_order(self._taste, has_balances=self._setup.localnet is not None)
             losses = self._losses
             key, times = uuid.uuid4().hex, 2 if self._taste.random() < TWICE else 1
             answers = await asyncio.gather(

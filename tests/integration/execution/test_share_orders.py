@@ -262,7 +262,7 @@ async def test_an_empty_wallet_is_a_clear_failure(open_workers: OpenWorkers) -> 
         view = await b.view(order_id)
         account = associated_token_account(b.at.wallet.address, USDC)
         assert (view["failureReason"], view["attempts"], view["amount"]) == ("insufficient-funds", [], "50%")
-        detail = f"the wallet's account {account} holds 0 USDC: 50% of it is nothing to spend"
+        detail = f"the wallet's account {account} holds 0 USDC: 50% of it comes to nothing"
         assert view["events"][-1]["detail"] == detail
 
 
@@ -274,7 +274,7 @@ async def test_a_share_that_is_less_than_a_base_unit_is_a_clear_failure(open_wor
             await b.ended(order_id)
         view = await b.view(order_id)
         assert view["failureReason"] == "insufficient-funds"
-        assert view["events"][-1]["detail"].endswith("holds 0.000001 USDC: 99.99% of it is nothing to spend")
+        assert view["events"][-1]["detail"].endswith("holds 0.000001 USDC: 99.99% of it comes to nothing")
 
 
 async def test_a_limit_for_all_that_rests_reads_the_balance_when_it_is_triggered(open_workers: OpenWorkers) -> None:

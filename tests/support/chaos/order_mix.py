@@ -7,14 +7,16 @@ MOST = {"buy": 20.0, "sell": 3_000.0}
 """Amount of an order, in SOL and USDC: about the same worth, so that a wallet is not emptied in one direction."""
 DEADLINE_SECONDS = 30
 """Of an order: one whose bound the price does not come back to waits for as long."""
+SHARES = {"buy": "0.1%", "sell": "0.02%"}
+"""Amounts as shares of the wallet's balance, in SOL and USDC: as large as the others at first."""
 REACHED = {"buy": "1", "sell": "100000"}
 """A limit that any price is good enough for: SOL costs about 150 USDC. A buy spends SOL."""
 
 Order = Mapping[str, object]
 
 
-def any_order(taste: random.Random) -> Order:
-    """The next order of a client."""
+def any_order(taste: random.Random, *, has_balances: bool) -> Order:
+    """The next order of a client. `has_balances`: a wallet holds something of which it can spend a share."""
     side = taste.choice(list(MOST))
     swap: Order = {"side": side, "amount": f"{taste.uniform(0.01, MOST[side]):.4f}"}
     market: Order = {**swap, "deadlineSeconds": DEADLINE_SECONDS}
@@ -34,5 +36,12 @@ def any_order(taste: random.Random) -> Order:
             "missed": taste.choice(["skip", "catchUp"]),
         },
     }
-    [kind] = taste.choices(list(kinds), [60, 5, 10, 10, 5, 10])
+    weights = [60, 5, 10, 10, 5, 10]
+    if has_balances:
+        kinds |= {
+            "share": {**market, "amount": SHARES[side]},
+            "limit for a share": {**limit, "amount": SHARES[side]},
+        }
+        weights += [8, 4]
+    [kind] = taste.choices(list(kinds), weights)
     return kinds[kind]

@@ -161,7 +161,7 @@ async def test_a_balance_that_others_may_take_is_waited_for() -> None:
     assert (job.order.amount_base, wallets.reads) == (SOLD - 1, 3)
     assert notes.details == [
         "the wallet's account account holds 6 USDC, of which other orders may still take 6 USDC:"
-        " all of it is nothing to spend"
+        " all of it comes to nothing"
     ] * 2  # fmt: skip
 
 
@@ -175,7 +175,7 @@ async def test_the_wait_for_others_ends() -> None:
 
 async def test_an_empty_balance_is_not_waited_for() -> None:
     wallets = Wallets(localnet=[balance(0)])
-    with pytest.raises(InsufficientFunds, match="holds 0 USDC: all of it is nothing to spend"):
+    with pytest.raises(InsufficientFunds, match="holds 0 USDC: all of it comes to nothing"):
         await shares(wallets).fix(job_of(ALL))
     assert wallets.reads == 1
 
