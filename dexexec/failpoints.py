@@ -40,6 +40,8 @@ class Failpoint(StrEnum):
     RETRIED = "retried"  # it is on the queue
     RELEASING = "releasing"  # before an order is released that cannot be continued
     RELEASED = "released"  # it is free in Postgres, and on no queue
+    # Leader
+    TRIGGERED = "triggered"  # resting orders are due in Postgres, and on no queue
     # Sweeper
     RECLAIMED = "reclaimed"  # a dead worker's stream entries are pending for the sweeper
     REMOVED = "removed"  # they are off the stream, and not on it again

@@ -7,6 +7,7 @@ from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close, prepare
 from dexexec.config.environment import environment
+from dexexec.resting.due_queue import DueQueue, TriggeredQueue
 from dexexec.resting.follow_ups import FollowUps
 from dexexec.resting.high_water import Reference
 from dexexec.resting.launches import Launches
@@ -56,22 +57,25 @@ def make_leader(
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
     # that orders go by.
     quotes = OracleQuotes(make_router(venues, shared.settings, shared.clock, shared.observer), shared.clock)
+    queue = TriggeredQueue(shared.queue, shared.failpoints)
     duties: list[Duty] = [
-        Wakes(store, shared.queue),
+        Wakes(store, queue),
         sizes,
-        _make_oracle(shared, store, quotes, reference, sizes),
-        _make_launches(shared, store, venues, quotes),
-        Slices(store, shared.queue, tokens),
+        _make_oracle(shared, store, queue, quotes, reference, sizes=sizes),
+        _make_launches(shared, store, queue, venues, quotes),
+        Slices(store, queue, tokens),
         FollowUps(store, tokens, observer=shared.observer, failpoints=shared.failpoints),
     ]
     interval = shared.settings.oracle_interval_ms / 1000
     return Leader(store, duties, interval, clock=shared.clock, observer=shared.observer)
 
 
-def _make_launches(shared: Shared, store: Store, venues: Iterable[AnyVenue], quotes: OracleQuotes) -> Launches:
+def _make_launches(
+    shared: Shared, store: Store, queue: DueQueue, venues: Iterable[AnyVenue], quotes: OracleQuotes
+) -> Launches:
     trigger = SniperTrigger(
         store,
-        shared.queue,
+        queue,
         quotes,
         max_price_impact_bps=shared.settings.max_price_impact_bps,
         clock=shared.clock,
@@ -80,10 +84,12 @@ def _make_launches(shared: Shared, store: Store, venues: Iterable[AnyVenue], quo
     return Launches(store, by_name, trigger, clock=shared.clock, observer=shared.observer)
 
 
-def _make_oracle(shared: Shared, store: Store, quotes: OracleQuotes, reference: Reference, sizes: ShareSizes) -> Oracle:
+def _make_oracle(
+    shared: Shared, store: Store, queue: DueQueue, quotes: OracleQuotes, reference: Reference, *, sizes: ShareSizes
+) -> Oracle:
     return Oracle(
         store,
-        shared.queue,
+        queue,
         quotes,
         reference,
         sizes=sizes,

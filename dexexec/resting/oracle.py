@@ -15,13 +15,14 @@ from dexexec.domain.token import Tokens
 from dexexec.observe.observer import Observer
 from dexexec.resting.conditions import Executable, Fires, Market, WatchedOrder, executable
 from dexexec.resting.crossings import find_crossed
+from dexexec.resting.due_queue import DueQueue
 from dexexec.resting.high_water import HighWaterMarks, MarkStore, Reference
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.record import RestingRecord, RestingStore
 from dexexec.resting.reference_check import Agreement
 from dexexec.resting.share_sizes import ShareSizes
 from dexexec.resting.trigger_detail import disagreement_detail, trigger_detail
-from dexexec.resting.wakes import DueQueue, enqueue
+from dexexec.resting.wakes import enqueue
 from dexexec.resting.watched_order import UnwatchableError, watched_order
 from dexexec.store import RestingNote, RestingOrder, Triggering
 from dexexec.venues.router import Routing

@@ -5,7 +5,8 @@ from typing import Protocol
 from uuid import UUID
 
 from dexexec.domain.token import Tokens
-from dexexec.resting.wakes import DueQueue, enqueue
+from dexexec.resting.due_queue import DueQueue
+from dexexec.resting.wakes import enqueue
 
 
 class SliceStore(Protocol):

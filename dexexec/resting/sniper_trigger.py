@@ -8,6 +8,7 @@ from uuid import UUID
 from dexexec.clock import Clock
 from dexexec.domain.launch import NewPool
 from dexexec.resting.conditions import Market
+from dexexec.resting.due_queue import DueQueue
 from dexexec.resting.launch_choice import (
     Obstacle,
     PoolStop,
@@ -21,7 +22,7 @@ from dexexec.resting.launch_choice import (
 from dexexec.resting.launched_pools import LaunchedPools
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.stop_notes import StopNotes
-from dexexec.resting.wakes import DueQueue, enqueue
+from dexexec.resting.wakes import enqueue
 from dexexec.store import RestingNote, RestingOrder, Triggering
 from dexexec.store.resting import BEFORE_ALL
 from dexexec.venues.router import Routing

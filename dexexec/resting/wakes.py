@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from dexexec.errors import UnavailableError
+from dexexec.resting.due_queue import DueQueue
 
 
 class WakeStore(Protocol):
@@ -13,13 +14,6 @@ class WakeStore(Protocol):
 
     async def wake(self) -> list[UUID]:
         """Make due orders whose time has come."""
-
-
-class DueQueue(Protocol):
-    """The part of `dexexec.broker.queue.Queue` that is used here."""
-
-    async def enqueue(self, order_ids: Sequence[UUID]) -> int:
-        """Put ids on the queue."""
 
 
 class Wakes:

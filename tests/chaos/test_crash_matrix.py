@@ -23,6 +23,7 @@ from tests.support.chaos.case import (
     FAILS,
     FILLS,
     QUEUED,
+    RESTING,
     all_survive,
     changes_nothing,
     post_and_follow,
@@ -33,7 +34,7 @@ from tests.support.chaos.victim import Fault, Service, Strike, service
 from tests.support.service.client import Http, http
 from tests.support.service.promise_checks import Chain, agree, check_promises, on_the_simulated_chain
 
-ORDERS = [FILLS, FILLS, FAILS, DRY, FILLS]
+ORDERS = [FILLS, FILLS, FAILS, DRY, FILLS, *RESTING]
 
 BEFORE = {
     Failpoint.RELEASING: [Strike(Failpoint.QUOTED, Fault.RAISE)],
@@ -164,7 +165,8 @@ def _check_exits(case: Case, exit_code: int | None) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.gen_test(timeout=110)
+@pytest.mark.timeout(300)
+@pytest.mark.gen_test(timeout=240)
 @pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
 async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fault: Fault, servers: Servers) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)

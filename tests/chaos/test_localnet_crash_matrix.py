@@ -53,7 +53,8 @@ def cases(fault: Fault) -> Sequence[Case]:
 
 
 @pytest.mark.alone
-@pytest.mark.gen_test(timeout=110)
+@pytest.mark.timeout(300)
+@pytest.mark.gen_test(timeout=240)
 @pytest.mark.parametrize("fault", [Fault.KILL, Fault.STALL])
 async def test_no_transaction_is_lost_or_doubled_by_a_fault_while_it_settles(
     fault: Fault, servers: Servers, tmp_path: Path

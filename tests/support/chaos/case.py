@@ -5,18 +5,19 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from dexexec.store import Address
 from tests.conftest import Servers, new_database
-from tests.support.chaos.clients import REFUSALS, Follower, insist
+from tests.support.chaos.clients import REFUSALS, Follower, insist, take_back
 from tests.support.service.client import Http
 from tests.support.service.process import say, servers_at
 from tests.support.service.promise_checks import picture, rows
 from tests.support.waiting import POLL, until
 
-CASE_SECONDS = 40.0
-AT_ONCE = 14
+CASE_SECONDS = 60.0
+AT_ONCE = 10
 """Cases that run side by side: each mostly waits for leases and sweeps."""
 SETTINGS = {
     "PORT": "0",
@@ -29,6 +30,8 @@ SETTINGS = {
     "DEXEXEC_MOCK_SLIPPAGE_PPM": "400000",
     "DEXEXEC_MOCK_DRIFT_PPM": "0",
     "DEXEXEC_MOCK_OFFSET_PPM": "0",
+    "DEXEXEC_ORACLE_INTERVAL_MS": "100",
+    "DEXEXEC_SLIPPAGE_BPS": "5000",
 }
 QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
 """A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
@@ -41,7 +44,26 @@ the next one is within the bound of the first."""
 DRY = {**FILLS, "dryRun": True}
 """Ends as simulated, or fails where the price would move too far."""
 
+EXPIRES_SECONDS = 8
+"""Of an order that rests and is never reached: about as long as the other orders of a case take."""
+LIMIT: dict[str, object] = {"type": "limit", "side": "buy", "amount": "0.5", "limitPrice": "50"}
+STOP: dict[str, object] = {**FILLS, "triggerPrice": "1000", "triggerWhen": "below"}
+ONCE: dict[str, object] = {**LIMIT, "timeInForce": "IOC"}
+NEVER_ONCE: dict[str, object] = {**ONCE, "limitPrice": "100000"}
+TAKEN_BACK: dict[str, object] = {**LIMIT, "limitPrice": "100000"}
+"""SOL costs about 150 USDC: limit and stop are reached at once, and the last two never. The last one is cancelled by
+its client as soon as it is accepted."""
+GROUPED: dict[str, object] = {**STOP, "ocoGroup": "one-of-two"}
+"""Two of these are posted. Both are reached, and one of them cancels the other."""
+RESTING = [LIMIT, STOP, ONCE, NEVER_ONCE, TAKEN_BACK, GROUPED, GROUPED]
+
 C = TypeVar("C")
+
+
+def expires_soon() -> dict[str, object]:
+    """An order that rests until it expires. It must be posted at once, to a process that answers."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=EXPIRES_SECONDS)
+    return {**TAKEN_BACK, "timeInForce": "GTT", "expiresAt": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 @asynccontextmanager
@@ -63,6 +85,8 @@ async def post(
     async def one(order: dict[str, object]) -> str:
         order_id = await insist(calls, watch.address, order, uuid.uuid4().hex, refusals)
         watch.also([order_id])
+        if order is TAKEN_BACK:
+            await take_back(calls, watch.address, order_id, refusals)
         return order_id
 
     async with asyncio.TaskGroup() as tasks:
@@ -78,11 +102,12 @@ async def post_and_follow(
     before: Sequence[dict[str, object]] = (),
 ) -> list[str]:
     """Post all orders, and follow each from its acceptance to its end; their ids. Those `before` have ended when the
-    others are posted."""
+    others are posted; beside them, one is posted that expires."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch.run())
-        order_ids = await post(calls, watch, before, refusals)
-        await until(lambda: not watch.unfinished, CASE_SECONDS, POLL)
+        expiring = await post(calls, watch, [expires_soon()] if before else [], refusals)
+        order_ids = expiring + await post(calls, watch, before, refusals)
+        await until(lambda: not set(watch.unfinished) - set(expiring), CASE_SECONDS, POLL)
         order_ids += await post(calls, watch, orders, refusals)
         watch.these_are_all()
     return order_ids

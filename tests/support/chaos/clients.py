@@ -3,6 +3,7 @@ again at any time."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -27,6 +28,19 @@ async def insist(
         if answer is not None:
             if answer.status == 202:
                 return str(answer.body["orderId"])
+            assert answer.status in refusals, answer
+        await asyncio.sleep(PAUSE)
+
+
+async def take_back(
+    calls: Http, address: Callable[[], str], order_id: str, refusals: Collection[int] = REFUSALS
+) -> None:
+    """Cancel an order that nothing can be signed for, until that is confirmed."""
+    while True:
+        with suppress(OSError):
+            answer = await calls.delete(f"{address()}/api/orders/{order_id}")
+            if answer.status == 200:
+                return
             assert answer.status in refusals, answer
         await asyncio.sleep(PAUSE)
 

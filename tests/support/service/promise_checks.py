@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -95,6 +96,8 @@ def check_promises(address: Address, expected: Sequence[str], chain: Chain = on_
         if order["type"] == "recurring":
             _check_slices(order, [child for child in orders.values() if str(child["parent"]) == order_id])
     _check_groups(orders.values())
+    costs = rows(address, "SELECT count(*) AS n FROM attempt_costs WHERE landed")[0]["n"]
+    assert costs == sum(map(len, landed.values())), "each swap has its costs once"
     return Verdict(
         Counter(str(order["status"]) for order in orders.values()),
         sum(int(str(order["claim"])) - 1 for order in orders.values()),
@@ -152,6 +155,27 @@ def _check_order(order: dict[str, object], events: list[dict[str, object]], land
         assert order["tx_hash"] is None
     elif statuses[-1] in {Status.FAILED, Status.EXPIRED}:
         assert order["failure_reason"]
+    assert not order["resting"]
+    # An order that came back from the chain has no bound.
+    if swaps and order["min_out"] is not None:
+        _check_bound(order)
+
+
+def _check_bound(order: dict[str, object]) -> None:
+    """Promise 13: the fill is within the order's bound, and at its limit price or better."""
+    amount_in, amount_out, min_out, max_in = (
+        Decimal(str(order[name])) for name in ("amount_in", "amount_out", "min_out", "max_in")
+    )
+    assert amount_in <= max_in, order
+    assert amount_out >= min_out, order
+    terms = order["terms"]
+    if isinstance(terms, dict) and terms.get("limitPrice"):
+        # Both tests' tokens: 9 decimals of SOL, 6 of USDC.
+        limit = Decimal(terms["limitPrice"]).scaleb(-3)
+        if order["side"] == "buy":
+            assert amount_out >= amount_in * limit, order
+        else:
+            assert amount_in <= amount_out * limit, order
 
 
 def _check_slices(order: dict[str, Any], children: Sequence[dict[str, Any]]) -> None:
