@@ -50,9 +50,10 @@ def create(
     try:
         return reference_class(ReferenceContext(clock=clock, tokens=tokens, chains=chains, options=options))
     except VenueError as error:
-        raise AdapterLoadError(f"{reference_class.name}: {registry.masked(reference_class, environ, error)}") from error
+        problem = registry.masked(reference_class, environ, str(error))
+        raise AdapterLoadError(f"{reference_class.name}: {problem}") from error
     except Exception as error:
-        problem = registry.masked(reference_class, environ, error)
+        problem = registry.masked(reference_class, environ, registry.first_line(error))
         raise AdapterLoadError(f"{reference_class.name} does not start: {problem}") from error
 
 
@@ -73,7 +74,7 @@ def _resolved(name: str, path: str) -> object:
     try:
         return pkgutil.resolve_name(path)
     except Exception as error:
-        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        problem = registry.first_line(error)
         raise AdapterLoadError(f"the reference price {name!r} cannot be loaded: {problem}") from error
 
 

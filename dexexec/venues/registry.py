@@ -90,9 +90,9 @@ def create(  # noqa: PLR0917 - in the order of `VenueContext`
         try:
             venue = venue_class(context)
         except VenueError as error:
-            raise AdapterLoadError(f"{venue_class.name}: {_masked(venue_class, environ, str(error))}") from error
+            raise AdapterLoadError(f"{venue_class.name}: {masked(venue_class, environ, str(error))}") from error
         except Exception as error:
-            problem = _masked(venue_class, environ, _first_line(error))
+            problem = masked(venue_class, environ, first_line(error))
             raise AdapterLoadError(f"{venue_class.name} does not start: {problem}") from error
         if venue.capabilities.network != network:
             settles = venue.capabilities.network
@@ -128,7 +128,7 @@ def read_options(venue_class: Configured, environ: Mapping[str, str]) -> Any:
         fields = {name: (_variable(venue_class, name), info) for name, info in venue_class.Options.model_fields.items()}
         text = validation_messages.explain_all(error, fields, environ)
         # Without the cause, because a validation error repeats the value, which may be a secret.
-        raise AdapterLoadError(f"{venue_class.name}: {_masked(venue_class, environ, text)}") from None
+        raise AdapterLoadError(f"{venue_class.name}: {masked(venue_class, environ, text)}") from None
 
 
 def built_in(classes: Iterable[VenueClass]) -> frozenset[str]:
@@ -184,9 +184,7 @@ def _load_point(name: str, points: Mapping[str, EntryPoint]) -> VenueClass:
     try:
         loaded = point.load()
     except Exception as error:
-        raise AdapterLoadError(
-            f"the adapter {name!r} ({point.value}) cannot be loaded: {_first_line(error)}"
-        ) from error
+        raise AdapterLoadError(f"the adapter {name!r} ({point.value}) cannot be loaded: {first_line(error)}") from error
     venue_class = _check(point.value, loaded)
     if venue_class.name != name:
         raise AdapterLoadError(
@@ -203,7 +201,7 @@ def _load_path(path: str) -> VenueClass:
             loaded = getattr(loaded, part)
     except Exception as error:
         raise AdapterLoadError(
-            f"the adapter {path!r} cannot be loaded: {_first_line(error)}; a path has the form package.module:Class"
+            f"the adapter {path!r} cannot be loaded: {first_line(error)}; a path has the form package.module:Class"
         ) from error
     return _check(path, loaded)
 
@@ -227,7 +225,7 @@ def _variable(venue_class: Configured, field: str) -> str:
     return f"{venue_class.options_prefix}{field.upper()}"
 
 
-def _masked(venue_class: Configured, environ: Mapping[str, str], text: str) -> str:
+def masked(venue_class: Configured, environ: Mapping[str, str], text: str) -> str:
     """`text` without the values of the adapter's variables, because an adapter's message may repeat a secret."""
     for field, info in venue_class.Options.model_fields.items():
         value = environ.get(_variable(venue_class, field), "")
@@ -237,11 +235,6 @@ def _masked(venue_class: Configured, environ: Mapping[str, str], text: str) -> s
     return text
 
 
-def masked(reference_class: Configured, environ: Mapping[str, str], error: Exception) -> str:
-    """The type and first line of an adapter's exception, without the values of its variables."""
-    return _masked(reference_class, environ, _first_line(error))
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The type and first line of an exception from an adapter."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,4 +1,4 @@
-"""The contract of reference prices, for every installed one that needs no node."""
+"""The contract of reference prices, for every installed one; on Solana with the accounts of a test."""
 
 from fractions import Fraction
 from importlib.metadata import entry_points
@@ -13,13 +13,14 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
 from dexexec.venues import references
 from dexexec_adapters.mock.market import Market
+from tests.support.pyth_accounts import PriceChain
 
 OTHER = Token("4" * 43, "OTH", 5)
 STRANGER = "5" * 43
 
 
 def opened(name: str, clock: ManualClock, **environ: str) -> AnyReference:
-    return references.create(references.load(name), environ, clock, Tokens((*KNOWN, OTHER)), {})
+    return references.create(references.load(name), environ, clock, Tokens((*KNOWN, OTHER)), {"solana": PriceChain()})
 
 
 @pytest.fixture(params=sorted(point.name for point in entry_points(group=references.GROUP)))
