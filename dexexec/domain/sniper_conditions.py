@@ -104,9 +104,10 @@ class SniperConditions:
         """The conditions that a pool does not fulfil, for an order that buys `mint`."""
         wanted = pool.token(mint)
         [spent] = [token for token in pool.tokens if token.mint != mint]
-        stops = []
+        # The other figures of a pool that is out of the question are no news.
         if self.venues and pool.venue not in self.venues:
-            stops.append(Stop(Condition.VENUES, pool.venue, ", ".join(self.venues)))
+            return [Stop(Condition.VENUES, pool.venue, ", ".join(self.venues))]
+        stops = []
         if self.min_liquidity is not None:
             liquidity = Fraction(spent.reserve, 10**spent.decimals)
             if liquidity < Fraction(self.min_liquidity):

@@ -77,12 +77,14 @@ class ServiceOnPrograms:
 
 @asynccontextmanager
 async def service_on_programs(
-    given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pubkey, Account]
+    given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pubkey, Account], slot_ms: int | None = None
 ) -> AsyncIterator[ServiceOnPrograms]:
     """A localnet process with the programs and a market by `seed`, and servers for what is started on it. `extra` are
-    more accounts."""
+    more accounts. Without `slot_ms` slots are as short as in all tests."""
     market = Market(seed, int(time.time()))
     options = dumps.options()
+    if slot_ms is not None:
+        options += ["--slot-ms", str(slot_ms)]
     for address, account in (*market.accounts, *extra):
         path = folder / f"{address}.json"
         path.write_text(json.dumps(as_json(account)))
