@@ -71,7 +71,7 @@ WITH me AS (
            o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
     FROM orders o, me
     WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.status <> 'confirmed'
-      AND NOT o.resting
+      AND NOT o.resting AND o.type <> 'recurring'
       AND o.due_at <= clock_timestamp() - {PAUSE}
       AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker AND w.lease_until > clock_timestamp())
     ORDER BY o.id

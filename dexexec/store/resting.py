@@ -47,6 +47,8 @@ AMONG = f"SELECT {RESTING_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resti
 # The version is compared since the order may have been amended: a stop that was moved must not be triggered by its
 # former price. SKIP LOCKED: whatever holds the row is cancelling, amending or triggering it.
 #
+# A recurring order is never triggered: a worker would swap its whole amount at once. It makes orders instead.
+#
 # After a long time without a trigger, the pauses after triggers that come to nothing start small again.
 TRIGGER = """
 WITH t AS (
@@ -54,7 +56,8 @@ WITH t AS (
                                                                 min_out numeric, max_in numeric)
 ), free AS (
     SELECT o.id FROM orders o JOIN t ON t.id = o.id AND t.version = o.version
-    WHERE o.resting AND o.finished_at IS NULL ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
+    WHERE o.resting AND o.finished_at IS NULL AND o.type <> 'recurring'
+    ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
 ), u AS (
     UPDATE orders o SET resting = false, due_at = now.at, version = o.version + 1, waiting = NULL,
                         -- Of an order whose bound is known only now. A bound can only become stricter.

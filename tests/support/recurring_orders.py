@@ -15,6 +15,7 @@ from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.store import Resolution, Store
 from dexexec.store.follow_ups import FROM_THE_START
+from tests.support.fakes.database import MemoryDatabase
 from tests.support.parts import new_order
 from tests.support.prepared_orders import ROUTED, claimed_by, step, submitted
 
@@ -59,6 +60,14 @@ async def execute(store: Store, statement: str, **values: object) -> list[Any]:
 
 async def set_back(store: Store, parent: UUID, by: timedelta) -> None:
     """Everything of this order happened that much earlier: as after an outage of that time."""
+    memory = getattr(store, "database", None)
+    if isinstance(memory, MemoryDatabase):
+        row, us = memory.orders[parent], by // timedelta(microseconds=1)
+        row.created_at -= us
+        row.wake_at = None if row.wake_at is None else row.wake_at - us
+        if row.progress is not None and row.progress.made_at is not None:
+            row.progress = replace(row.progress, made_at=row.progress.made_at - by)
+        return
     statement = """
         UPDATE orders SET created_at = created_at - %(by)s, wake_at = wake_at - %(by)s,
             progress = progress || CASE WHEN progress ? 'madeAt' THEN jsonb_build_object(

@@ -19,7 +19,7 @@ from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
-from dexexec.domain.terms import Terms
+from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.wait_reason import wait_detail
 from dexexec.errors import (
     FundsReservedError,
@@ -45,7 +45,7 @@ from dexexec.store import (
 from dexexec.store.cancellations import DETAIL, NOT_COMPARED
 from dexexec.store.orders import first_detail
 from dexexec.store.steps import SUSPECT_AFTER
-from tests.support.fakes import groups
+from tests.support.fakes import groups, slices
 from tests.support.fakes.rows import (
     MS,
     SECOND,
@@ -141,6 +141,8 @@ class MemoryDatabase:
         """The second event of an order that rests from the start."""
         row.status, row.version, row.resting, row.rested_at = Status.WAITING, 2, True, now
         row.wake_at = row.deadline_at if row.new.deadline_ms < FOREVER_MS else None
+        if row.new.type is OrderType.RECURRING:
+            row.wake_at = now
         detail = wait_detail(row.new)
         event = Event(order_id=row.new.id, seq=2, status=Status.WAITING, at=moment(now), detail=detail)
         row.events.append(event)
@@ -367,6 +369,10 @@ class MemoryDatabase:
             raise PartlyCancelledError(len(events), NOT_COMPARED)
         return CancelledAll(cancelled=len(events), too_late=too_late), events
 
+    def cancel_slices(self, parents: Sequence[UUID]) -> list[Event]:
+        """The events of slices that end with these orders."""
+        return slices.cancel_slices(self, parents, _unsigned)
+
     def compared(self, created_at: int) -> bool:
         """Whether an order that was created then may end without a swap."""
         rows = self.comparisons.values()
@@ -508,7 +514,7 @@ class MemoryDatabase:
         events = []
         for item in items:
             row, now = self.orders.get(item.order_id), self.now()
-            if row is None or not row.resting or row.version != item.version:
+            if row is None or not row.resting or row.version != item.version or row.new.type is OrderType.RECURRING:
                 continue
             row.rests = row.rests if (row.quiet_until or 0) > now - 300 * SECOND else 0
             row.resting, row.due_at, row.waiting = False, now, None
@@ -522,7 +528,14 @@ class MemoryDatabase:
     def wake(self) -> list[UUID]:
         """Make due what expires."""
         now = self.now()
-        due = [row for row in self.orders.values() if row.resting and row.wake_at is not None and row.wake_at <= now]
+        due = [
+            row
+            for row in self.orders.values()
+            if row.resting
+            and row.wake_at is not None
+            and row.wake_at <= now
+            and row.new.type is not OrderType.RECURRING
+        ]
         for row in due:
             row.resting, row.due_at = False, now
         return [row.new.id for row in due]

@@ -9,10 +9,12 @@ from dexexec.domain.bracket_exits import FilledEntry, exits_of
 from dexexec.domain.event import Event
 from dexexec.domain.oco import GroupHeld, filled_detail
 from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType
 from dexexec.domain.token import Tokens
 from dexexec.store import EndedOrder, FollowUp, Step
 from dexexec.store.follow_ups import Place
 from dexexec.store.oco_groups import ALSO_FILLED
+from tests.support.fakes import slices
 from tests.support.fakes.rows import OrderRow, moment, us_of
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ def ended(database: "MemoryDatabase", after: Place, limit: int) -> list[EndedOrd
 
 def _concerns_others(row: OrderRow) -> bool:
     bracket = row.new.terms is not None and row.new.terms.bracket is not None
-    return row.new.oco_group is not None or row.new.parent is not None or bracket
+    recurring = row.new.type is OrderType.RECURRING
+    return row.new.oco_group is not None or row.new.parent is not None or bracket or recurring
 
 
 def follow_up(database: "MemoryDatabase", order: EndedOrder, tokens: Tokens) -> FollowUp:
@@ -90,6 +93,9 @@ def follow_up(database: "MemoryDatabase", order: EndedOrder, tokens: Tokens) -> 
             _fill_group(database, row, result)
         if row.new.terms is not None and row.new.terms.bracket is not None:
             _arm(database, row, tokens, result)
+    if result.done:
+        result.events += database.cancel_slices([row.new.id])
+        result.events += slices.child_ended(database, row, tokens)
     row.followed_up = result.done
     return result
 

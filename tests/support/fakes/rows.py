@@ -12,6 +12,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import NewOrder, Order
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.slice_progress import Progress
 from dexexec.domain.status import Status
 from dexexec.store import Attempt, Claimed, RestingOrder
 from dexexec.store.steps import SUSPECT_AFTER
@@ -68,6 +69,7 @@ class OrderRow:
     followed_up: bool = False
     joined: bool = False
     wake_at: int | None = None
+    progress: Progress | None = None
     finished_at: int | None = None
     finalized_at: int | None = None
     events: list[Event] = field(default_factory=list)

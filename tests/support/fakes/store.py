@@ -42,7 +42,7 @@ from dexexec.store import (
 from dexexec.store.follow_ups import Place
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
-from tests.support.fakes import groups, launches
+from tests.support.fakes import groups, launches, slices
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.rows import OrderRow, moment
@@ -161,6 +161,7 @@ class MemoryStore:
             answer, event = self.database.cancel(order_id)
             if event is not None:
                 self._announce([event])
+            self._announce(self.database.cancel_slices([order_id]))
             return answer
 
         return await self._wire.call("cancel", commit)
@@ -187,6 +188,7 @@ class MemoryStore:
         def commit() -> CancelledAll:
             answer, events = self.database.cancel_all(selection)
             self._announce(events)
+            self._announce(self.database.cancel_slices([event.order_id for event in events]))
             return answer
 
         return await self._wire.call("cancel_all", commit)
@@ -299,6 +301,16 @@ class MemoryStore:
             return [event.order_id for event in events]
 
         return await self._wire.call("trigger", commit)
+
+    async def make_slices(self, tokens: Tokens) -> list[UUID] | None:
+        """Make the slices that are due."""
+
+        def commit() -> list[UUID] | None:
+            made, events = slices.make_due(self.database, tokens)
+            self._announce(events)
+            return made
+
+        return await self._wire.call("make_slices", commit)
 
     async def ended_orders(self, after: Place, limit: int) -> list[EndedOrder]:
         """Orders whose end concerns others, until that is done."""
