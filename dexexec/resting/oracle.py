@@ -161,8 +161,9 @@ class Oracle:
         try:
             row = self._sizes.sized(row)
             return watched_order(row, self._tokens, self._max_price_impact_bps, self._clock.unix_ms())
-        except UnwatchableError as error:
-            self._observer.order_unwatchable(row.id, str(error))
+        except (UnwatchableError, ValueError, ArithmeticError) as error:
+            # A row that was damaged by hand must not keep the orders behind it from being watched.
+            self._observer.order_unwatchable(row.id, str(error) or type(error).__name__)
             return None
 
 

@@ -25,6 +25,8 @@ RELOAD_SECONDS = 900.0
 RELOAD_GROWTH = 10_000
 """Entries above twice the number at the last complete reading after which the next one begins: it bounds the memory for
 orders that were cancelled."""
+DISAGREEMENT_SECONDS = 60.0
+"""How long the reference must not have held an order back until the next time is reported by another event."""
 ROWS_AT_ONCE = 250
 """Rows after which other tasks of the process get a turn."""
 
@@ -66,7 +68,8 @@ class RestingRecord:
         self._reading: _Reading | None = None
         self._reload_at = -math.inf
         self._loaded = 0
-        self._held: set[UUID] = set()
+        self._held_at: dict[UUID, float] = {}
+        """When the reference held an order back last, of those of which an event reports it."""
 
     async def refresh(self) -> None:
         """Read what has changed. The first time everything is read; later a page for each call while a complete reading
@@ -111,15 +114,18 @@ class RestingRecord:
     def hold(self, order: WatchedOrder) -> None:
         """Remember that an event reports that the reference holds this order back."""
         order.disagreed = True
-        self._held.add(order.id)
+        self._held_at[order.id] = self._clock.monotonic()
 
     def end_disagreements(self, held: Collection[UUID]) -> None:
-        """Forget that for all orders but those that are held back in this turn."""
-        for order_id in self._held.difference(held):
+        """Forget that for orders that were not held back for a while; `held` are those of this turn."""
+        now = self._clock.monotonic()
+        self._held_at.update((order_id, now) for order_id in held if order_id in self._held_at)
+        # Not at once: a price that crosses a limit to and fro would write an event each time.
+        for order_id in [one for one, at in self._held_at.items() if now >= at + DISAGREEMENT_SECONDS]:
+            del self._held_at[order_id]
             order = self.watches.get(order_id)
             if order is not None:
                 order.disagreed = False
-        self._held.intersection_update(held)
 
     def _is_reload_due(self) -> bool:
         grown = len(self.watches) > 2 * self._loaded + RELOAD_GROWTH

@@ -365,6 +365,17 @@ async def test_orders_of_other_types_are_left_alone() -> None:
     assert fixture.router.sizes == []
 
 
+async def test_a_damaged_row_costs_the_others_nothing() -> None:
+    fixture = Fixture(110)
+    broken = await fixture.add(trail_bps=100, mode=Mode.EXACT_OUT)
+    order = await fixture.add(limit="100")
+    fixture.database.orders[broken].high_water = Decimal(0)
+    assert await fixture.turn() == [order]
+    fixture.oracle.resign()
+    fixture.database.orders[broken].high_water = Decimal("NaN")
+    assert await fixture.turn() == []
+
+
 async def test_an_order_whose_token_is_gone_costs_the_others_nothing() -> None:
     fixture = Fixture(110)
     await fixture.add(limit="100", input_mint="C" * 44)
@@ -485,9 +496,16 @@ async def test_each_time_that_the_reference_holds_an_order_back_is_an_event() ->
     order = await fixture.add(limit="100")
     opinion.problem = "it is 60 s old"
     await fixture.turn()
-    fixture.set_price(90)
+    # A price that crosses the limit to and fro is one episode.
+    for dollars in (90, 110, 90, 110, 90):
+        fixture.set_price(dollars)
+        fixture.clock.advance(1)
+        await fixture.turn()
+    assert len(fixture.waiting_events(order)) == 1
+    fixture.clock.advance(60)
     await fixture.turn()
     fixture.set_price(110)
+    await fixture.turn()
     await fixture.turn()
     assert len(fixture.waiting_events(order)) == 2
 
