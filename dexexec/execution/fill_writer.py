@@ -104,6 +104,8 @@ class FillWriter:
         events: Events = ((Trigger.SUBMIT, about), (Trigger.FINALIZE, fill))
         if job.status is not Status.BUILDING:
             events = ((Trigger.BUILD, {"venue": venue, "detail": FOUND_LATE}), *events)
+        if job.status is Status.WAITING:  # it went back to rest after that attempt
+            events = ((Trigger.ROUTE, {"detail": FOUND_LATE}), *events)
         if ended:
             events = (ended, *events)
         await self._steps.write(
