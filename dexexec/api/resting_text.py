@@ -85,19 +85,24 @@ def _exit(role: str, leg: Json, unit: str) -> str:
 def waiting_text(event: Json) -> str:
     """The sentence of a `waiting` event, without its full stop."""
     detail = str(event.get("detail", "it waits"))
-    if CHANGES in event or "slice" in event or "skipped" in event:
-        return _capital(detail) + _slice_fill(event)
+    if CHANGES in event:
+        return f"Changed by the client: {', '.join(_changes(event[CHANGES]))}; {detail}"
     # An event that triggers has no other reason: what the worker finds afterwards has an event of its own.
     if "triggered" in event:
         return f"Triggered: {detail}"
-    if "condition" in event:
-        return _capital(detail)
+    if is_of_child(event) or "condition" in event:
+        return _capital(detail) + _slice_fill(event)
     if "reference" in event:
         return f"Not triggered: {detail}"
     if "reason" in event:
         pause = f"; it is not triggered again for {event['quietMs']} ms" if "quietMs" in event else ""
         return f"Back to rest ({event['reason']}): {detail.removesuffix('.')}{pause}"
     return f"It rests: {detail}"
+
+
+def _changes(changes: Json) -> Iterator[str]:
+    for name, change in changes.items():
+        yield f"{name} from {change['from'] or 'none'} to {change['to'] or 'none'}"
 
 
 def is_of_child(event: Json) -> bool:

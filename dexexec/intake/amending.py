@@ -7,15 +7,18 @@ words. Then the row decides: nothing is changed unless the order still rests at 
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 from dexexec.domain.amendment import CHANGES, AmendableOrder, Amended, Amendment
+from dexexec.domain.event import Detail
 from dexexec.domain.order import NewOrder
 from dexexec.domain.share import amount_text, read_share
 from dexexec.domain.status import Status
-from dexexec.domain.terms import OrderType, TimeInForce
+from dexexec.domain.terms import OrderType, Terms, TimeInForce
 from dexexec.domain.wait_reason import wait_detail
 from dexexec.errors import (
     FieldProblem,
@@ -28,10 +31,22 @@ from dexexec.errors import (
 from dexexec.intake.order_body import FIELDS, BodyReader, read_object
 from dexexec.intake.order_fields import Repeating, shown, unknown_name
 
-AMENDABLE = ("limitPrice", "triggerPrice", "triggerWhen", "trailBps", "expiresAt", "amount")
+BY_PRICE = ("limitPrice", "triggerPrice", "triggerWhen", "trailBps", "expiresAt", "amount")
+AMENDABLE: Mapping[OrderType, tuple[str, ...]] = MappingProxyType(
+    {
+        OrderType.MARKET: BY_PRICE,
+        OrderType.LIMIT: BY_PRICE,
+        OrderType.SNIPER: ("expiresAt", "amount"),
+        # Slices that were made have their part of the amount, so the total stays.
+        OrderType.RECURRING: ("minPrice", "maxPrice", "expiresAt"),
+    }
+)
+"""The fields that can be changed while an order of the type rests."""
 TRIGGER = frozenset({"triggerPrice", "triggerWhen", "trailBps"})
 UNTIL_CANCELLED = frozenset({TimeInForce.GTC.value, TimeInForce.GTT.value})
-_NUMBERS = frozenset({"limitPrice", "triggerPrice", "amount"})
+REMOVABLE = frozenset({"expiresAt", "minPrice", "maxPrice"})
+"""Fields that `null` takes away."""
+_NUMBERS = frozenset({"limitPrice", "triggerPrice", "amount", "minPrice", "maxPrice"})
 
 
 class AmendableOrders(Protocol):
@@ -83,28 +98,26 @@ class Amending:
 
     def read(self, order: AmendableOrder, given: Mapping[str, object]) -> Amendment:
         """What `given` changes. Raises `InvalidOrderError`."""
+        amendable = AMENDABLE[order.type]
         problems = [
-            unknown_name(name, AMENDABLE, "cannot be changed: cancel the order and post another")
+            unknown_name(name, amendable, "cannot be changed: cancel the order and post another")
             for name in given
-            if name not in AMENDABLE
+            if name not in amendable
         ]
         if isinstance(given, Repeating):
             problems += [
                 FieldProblem(shown(name), "is given more than once", "each field once") for name in given.repeated
             ]
         if not given:
-            problems.append(FieldProblem("", "changes nothing", f"at least one of {', '.join(AMENDABLE)}"))
-        if order.type not in (OrderType.LIMIT, OrderType.MARKET):
-            problem = f"is an order whose terms cannot be changed ({order.type})"
-            problems.append(FieldProblem("", problem, "cancel it and post another"))
+            problems.append(FieldProblem("", "changes nothing", f"at least one of {', '.join(amendable)}"))
         if order.triggered:
             expected = "only limitPrice, expiresAt and amount can still be changed"
             problems += [FieldProblem(name, "was reached already", expected) for name in given if name in TRIGGER]
         if problems:
             raise InvalidOrderError(problems)
         # Read whole, by the rules of a new order: a field may be right by itself and not fit those that stay.
-        fields = _merged(order.posted, given)
-        changed = self._reader.read_fields(fields, order.id)
+        fields = _merged(order, given)
+        changed = _with_start(order, self._reader.read_fields(fields, order.id))
         if not changed.rests:
             raise InvalidOrderError([FieldProblem("", "would not rest any more", "a limit or a trigger")])
         return _amendment(order, changed)
@@ -132,34 +145,45 @@ def _about(order: AmendableOrder) -> dict[str, object]:
     return {"orderId": str(order.id), "orderStatus": order.status.value, "seq": order.version}
 
 
-def _merged(posted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+def _merged(order: AmendableOrder, given: Mapping[str, object]) -> dict[str, object]:
     """The fields of the changed order, as if it were posted now. Numbers are text, as in a body that was read."""
     # Terms that follow from other fields, as the bps of an amount of "50%", have no field of their own.
-    known = {name: value for name, value in posted.items() if name in FIELDS}
+    known = {name: value for name, value in order.posted.items() if name in FIELDS}
+    if order.type is OrderType.SNIPER:
+        known["mint"] = known.pop("outputMint")
+    # The start of a schedule stays, and would be refused once it is in the past.
+    known.pop("startAt", None)
     fields: dict[str, object] = {**read_object(json.dumps(known).encode()), **given}
-    if fields.get("expiresAt") is None and "expiresAt" in given:
-        del fields["expiresAt"]
+    for name in REMOVABLE & given.keys():
+        if fields[name] is None:
+            del fields[name]
     # An expiry alone makes the difference between the two.
     if fields.get("timeInForce") in UNTIL_CANCELLED:
         del fields["timeInForce"]
     return fields
 
 
+def _with_start(order: AmendableOrder, changed: NewOrder) -> NewOrder:
+    """The changed order with the start of its schedule, if it has one."""
+    start = order.posted.get("startAt")
+    terms = changed.terms
+    if terms is None or terms.recurring is None or not isinstance(start, str):
+        return changed
+    recurring = replace(terms.recurring, start_at=datetime.fromisoformat(start))
+    return replace(changed, terms=replace(terms, recurring=recurring))
+
+
 def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
     terms = changed.terms
     assert terms is not None  # noqa: S101 - an order that rests has terms
     after = {"amount": amount_text(changed), **terms.detail()}
-    names = [name for name in (*AMENDABLE, "timeInForce") if not _same(name, order.posted.get(name), after.get(name))]
+    names = [
+        name
+        for name in (*AMENDABLE[order.type], "timeInForce")
+        if not _same(name, order.posted.get(name), after.get(name))
+    ]
     changes = {name: {"from": order.posted.get(name), "to": after.get(name)} for name in names}
-    waits = wait_detail(changed)
-    # Once reached, a trigger is not waited for again: what is left is the limit.
-    if order.triggered:
-        waits = wait_detail(
-            replace(changed, terms=replace(terms, trigger_price=None, trigger_when=None, trail_bps=None))
-        )
-    listed = ", ".join(f"{name} from {change['from']} to {change['to']}" for name, change in changes.items())
-    text = f"changed by the client: {listed}; {waits['detail']}"
-    detail: dict[str, object] = {**waits, CHANGES: changes, "detail": text}
+    detail: dict[str, object] = {**_waits(order, changed, terms), CHANGES: changes}
     if changed.bound is not None:
         detail |= {"minOut": str(changed.bound.min_out), "maxIn": str(changed.bound.max_in)}
     return Amendment(
@@ -169,10 +193,23 @@ def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
         bound=changed.bound,
         bound_open=changed.bound_open,
         terms=terms.detail(),
+        resizes="amount" in changes,
         moves_expiry="expiresAt" in changes,
+        wakes_at_expiry=order.type is not OrderType.RECURRING,
         expires_at=terms.expires_at,
         detail=detail,
     )
+
+
+def _waits(order: AmendableOrder, changed: NewOrder, terms: Terms) -> Detail:
+    """What the order waits for after its change."""
+    if order.type is OrderType.RECURRING:
+        # Its schedule goes on as before.
+        return {name: order.last[name] for name in ("waitsFor", "nextSliceAt", "detail") if name in order.last}
+    if order.triggered:
+        # Once reached, a trigger is not waited for again: what is left is the limit.
+        terms = replace(terms, trigger_price=None, trigger_when=None, trail_bps=None)
+    return wait_detail(replace(changed, terms=terms))
 
 
 def _same(name: str, before: object, after: object) -> bool:

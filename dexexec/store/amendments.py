@@ -29,17 +29,19 @@ FROM archived_orders WHERE id = %(id)s
 """
 
 # A new price is a new order for the oracle: it is triggered at once if that price is there, without the pause that
-# followed the last try. The first quote was for the former amount, and compares with no other.
+# followed the last try. The first quote and the best rate of a trailing stop were for the former amount: a larger one
+# has a worse rate at the same price, which would look like a fall.
 AMEND = """
 WITH u AS (
     UPDATE orders o SET
         version = o.version + 1, terms = %(terms)s, amount = %(amount)s, amount_base = %(amount_base)s,
         min_out = %(min_out)s, max_in = %(max_in)s, bound_open = %(bound_open)s,
-        quoted_in = CASE WHEN o.amount_base = %(amount_base)s THEN o.quoted_in END,
-        quoted_out = CASE WHEN o.amount_base = %(amount_base)s THEN o.quoted_out END,
+        quoted_in = CASE WHEN NOT %(resizes)s THEN o.quoted_in END,
+        quoted_out = CASE WHEN NOT %(resizes)s THEN o.quoted_out END,
+        high_water = CASE WHEN NOT %(resizes)s THEN o.high_water END,
         deadline_at = CASE WHEN NOT %(moves_expiry)s THEN o.deadline_at
                       ELSE coalesce(%(expires_at)s, o.created_at + %(forever_ms)s * interval '1 ms') END,
-        wake_at = CASE WHEN NOT %(moves_expiry)s THEN o.wake_at ELSE %(expires_at)s END,
+        wake_at = CASE WHEN %(moves_expiry)s AND %(wakes_at_expiry)s THEN %(expires_at)s ELSE o.wake_at END,
         waiting = NULL, rests = 0, quiet_until = NULL, rested_xid = pg_current_xact_id()
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.id = %(id)s AND o.version = %(version)s AND o.resting AND o.ended IS NULL
@@ -90,6 +92,8 @@ async def amend(database: Database, order_id: UUID, version: int, amendment: Ame
         "min_out": bound.min_out if bound else None,
         "max_in": bound.max_in if bound else None,
         "bound_open": amendment.bound_open,
+        "resizes": amendment.resizes,
+        "wakes_at_expiry": amendment.wakes_at_expiry,
         "moves_expiry": amendment.moves_expiry,
         "expires_at": amendment.expires_at,
         "forever_ms": FOREVER_MS,

@@ -16,7 +16,7 @@ from dexexec.domain.cancellation import Cancelled
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms, TimeInForce
-from dexexec.store import RestingOrder, Store, Triggering
+from dexexec.store import HighWater, RestingOrder, Store, Triggering
 from dexexec.store.resting import BEFORE_ALL
 from tests.support.limit_orders import limit_order
 from tests.support.parts import new_order
@@ -101,6 +101,28 @@ async def test_an_expiry_can_be_set_and_taken_away(stores: Open) -> None:
         assert await store.amend(order_id, 4, amendment(moves_expiry=True, expires_at=past)) == 5
         assert await store.amend(order_id, 5, amendment()) == 6
         assert await store.wake() == [order_id]
+
+
+async def test_an_order_that_wakes_for_its_slices_keeps_that_time_with_another_expiry(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order())).order_id
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        change = amendment(moves_expiry=True, expires_at=past, wakes_at_expiry=False)
+        assert await store.amend(order_id, 2, change) == 3
+        assert await store.wake() == []
+
+
+async def test_a_new_amount_begins_the_mark_of_a_trailing_stop_anew(stores: Open) -> None:
+    terms = Terms(trail_bps=300)
+    async with stores() as store:
+        order = limit_order(type=OrderType.MARKET, terms=terms, bound=None, bound_open=True)
+        order_id = (await store.create(order)).order_id
+        await store.raise_high_water([HighWater(order_id=order_id, rate=Decimal("0.15"))])
+        wider: dict[str, Any] = {"terms": {"trailBps": 500}, "bound": None, "bound_open": True}
+        assert await store.amend(order_id, 2, amendment(**wider)) == 3
+        assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [Decimal("0.15")]
+        assert await store.amend(order_id, 3, amendment(**wider, resizes=True)) == 4
+        assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [None]
 
 
 async def test_another_version_writes_nothing(stores: Open) -> None:

@@ -336,13 +336,14 @@ class MemoryDatabase:
         if not row.resting or row.version != version:
             return None
         terms = Terms.of(amendment.terms)
-        if row.new.amount_base != amendment.amount_base:
-            row.first_quote = None
+        if amendment.resizes:
+            row.first_quote = row.high_water = None
         row.new = replace(row.new, amount=amendment.amount, amount_base=amendment.amount_base, terms=terms)
         row.bound, row.bound_open = amendment.bound, amendment.bound_open
         if amendment.moves_expiry:
-            row.wake_at = us_of(amendment.expires_at) if amendment.expires_at else None
-            row.deadline_at = row.wake_at or row.created_at + FOREVER_MS * MS
+            expires_at = us_of(amendment.expires_at) if amendment.expires_at else None
+            row.wake_at = expires_at if amendment.wakes_at_expiry else row.wake_at
+            row.deadline_at = expires_at or row.created_at + FOREVER_MS * MS
         row.waiting, row.rests, row.quiet_until, row.rested_at = None, 0, None, now
         row.version += 1
         event = Event(

@@ -88,7 +88,11 @@ def test_the_terms_of_each_kind_are_described(posted: dict[str, Any], text: str)
             {"reason": "slippage", "detail": "no venue is within the bound.", "quietMs": 2_000, "waitsFor": "price"},
             "Back to rest (slippage): no venue is within the bound; it is not triggered again for 2000 ms",
         ),
-        ({**RESTS, "amended": {}, "detail": "changed by the client: a"}, "Changed by the client: a"),
+        (
+            {**RESTS, "amended": {"amount": {"from": "1", "to": "2"}, "expiresAt": {"from": None, "to": "then"}}},
+            "Changed by the client: amount from 1 to 2, expiresAt from none to then;"
+            " it waits for a price of 151.25 or more",
+        ),
         ({"reference": {}, "detail": "the prices do not agree"}, "Not triggered: the prices do not agree"),
         (
             {"reason": "condition", "condition": "maxAgeMs", "detail": "the pool P was launched, but maxAgeMs: 9"},
@@ -114,7 +118,7 @@ def test_a_limit_order_is_explained_from_its_rest_to_its_fill() -> None:
     events = order()["events"]
     triggered = {"triggered": {"price": "151.3"}, "detail": "the price is 151.3 for its size: the limit is reached"}
     changes = {"limitPrice": {"from": "152", "to": "151.25"}}
-    amended = {"amended": changes, "detail": "changed by the client: limitPrice from 152 to 151.25"}
+    amended = {"amended": changes, **RESTS}
     history = [
         {**events[0], **LIMIT, "limitPrice": "152", "minOut": "76000000", "side": "buy", "amount": "0.5"},
         {"seq": 2, "status": "waiting", "at": events[0]["at"], **RESTS},
@@ -127,7 +131,7 @@ def test_a_limit_order_is_explained_from_its_rest_to_its_fill() -> None:
         "Accepted: spend 0.5 SOL for USDC, receiving at least 76 USDC,"
         " at a price of 152 USDC per SOL or more, until it is cancelled.",
         "It rests: it waits for a price of 151.25 or more.",
-        "Changed by the client: limitPrice from 152 to 151.25.",
+        "Changed by the client: limitPrice from 152 to 151.25; it waits for a price of 151.25 or more.",
         "Triggered: the price is 151.3 for its size: the limit is reached.",
     ]
     topics = [sentence["topic"] for sentence in explained["sentences"][:4]]
