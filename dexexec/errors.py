@@ -171,6 +171,10 @@ class BodyTooLargeError(RequestError):
     title = "The body is too large"
 
 
+IN_THE_PAST = "is in the past"
+"""The problem of a field whose time has passed."""
+
+
 class InvalidOrderError(RequestError):
     """One or more fields of the order are invalid."""
 

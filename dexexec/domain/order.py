@@ -33,7 +33,8 @@ class NewOrder:
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
     the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
     a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order
-    that this one is a part of.
+    that this one is a part of. `passed` names fields whose time has passed: such an order is not stored, but an earlier
+    one with its key is found.
     """
 
     id: UUID
@@ -52,6 +53,7 @@ class NewOrder:
     bound_open: bool = True
     max_price_impact_bps: int | None = None
     request_id: str | None = None
+    passed: tuple[str, ...] = ()
     type: OrderType = OrderType.MARKET
     terms: Terms | None = None
     tag: str | None = None

@@ -180,7 +180,10 @@ class BodyReader:
         tag = read_tag(fields)
         dry_run = self._read_dry_run(fields)
         if fields.problems or not (side and swap and first and second and amount and order_type):
-            raise InvalidOrderError(fields.problems)
+            raise InvalidOrderError([*fields.problems, *fields.passed])
+        # With a key, the request may repeat one that was accepted in time: only the record can tell.
+        if fields.passed and idempotency_key is None:
+            raise InvalidOrderError(fields.passed)
         share_bps = amount.share_bps
         fixed_amount = from_base_units(swap.amount, swap.counted.decimals)
         canonical = {"amount": fixed_amount if share_bps is None else share_text(share_bps)}
@@ -216,6 +219,7 @@ class BodyReader:
             # A slippage that is given beside a bound may still tighten it; the default one may not.
             bound_open=worst_other is None or "slippageBps" in fields.given,
             request_id=request_id,
+            passed=tuple(problem.field for problem in fields.passed),
             type=order_type,
             terms=terms,
             tag=tag,

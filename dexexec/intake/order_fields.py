@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from dexexec.domain.amount import AmountError, JsonNumber, expected_amount, read_amount
 from dexexec.domain.share import read_share
 from dexexec.domain.token import Token
-from dexexec.errors import FieldProblem
+from dexexec.errors import IN_THE_PAST, FieldProblem
 
 T = TypeVar("T")
 
@@ -54,6 +54,8 @@ class OrderFields:
     ) -> None:
         self.given = given
         self.problems: list[FieldProblem] = []
+        self.passed: list[FieldProblem] = []
+        """Fields with a time that has passed. They were right when an earlier request with the same key was read."""
         if isinstance(given, Repeating) or not given.keys() <= set(known):
             self.problems += islice(_strays(given, known, problem), SHOWN)
 
@@ -146,6 +148,10 @@ class OrderFields:
     def wrong(self, name: str, problem: str, expected: str) -> None:
         """Record an invalid field, and what is expected."""
         self.problems.append(FieldProblem(name, problem, expected))
+
+    def past(self, name: str, expected: str) -> None:
+        """Record a field whose time has passed."""
+        self.passed.append(FieldProblem(name, IN_THE_PAST, expected))
 
     def kind(self, name: str) -> str:
         """The error for a JSON value of another kind."""

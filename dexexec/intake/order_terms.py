@@ -136,7 +136,7 @@ def read_expiry(fields: OrderFields, now_ms: int) -> datetime | None:
     if at is None:
         return None
     if at <= now:
-        fields.wrong("expiresAt", "is in the past", expected)
+        fields.past("expiresAt", expected)
     elif at > now + LONGEST_REST:
         fields.wrong("expiresAt", "is too far away", f"at most {LONGEST_REST.days} days from now")
     return at

@@ -130,7 +130,7 @@ def _start(fields: OrderFields, expires_at: datetime | None, now: datetime) -> d
     if start_at is None:
         return None
     if start_at < now - LATE_START:
-        fields.wrong("startAt", "is in the past", f"{expected}, or no startAt to begin now")
+        fields.past("startAt", f"{expected}, or no startAt to begin now")
     elif start_at > now + LONGEST_REST:
         fields.wrong("startAt", "is too far away", f"at most {LONGEST_REST.days} days from now")
     elif expires_at is not None and start_at >= expires_at:

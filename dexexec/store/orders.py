@@ -17,7 +17,15 @@ from dexexec.domain.share import amount_text
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.domain.wait_reason import wait_detail
-from dexexec.errors import DexexecError, IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.errors import (
+    IN_THE_PAST,
+    DexexecError,
+    FieldProblem,
+    IdempotencyInFlightError,
+    IdempotencyMismatchError,
+    InvalidOrderError,
+    UnavailableError,
+)
 from dexexec.store.database import Connection, Database
 from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.postgres_errors import REFUSALS
@@ -91,6 +99,7 @@ FROM t LEFT JOIN o USING (id)
 """
 
 
+DAY_MS = 86_400_000
 _PREPARED: weakref.WeakSet[Connection] = weakref.WeakSet()
 """Connections on which `CREATE` is prepared."""
 
@@ -189,7 +198,7 @@ async def create(
         order = request.order
         row = row_of.get(order.id)
         if row is None or row.created_at is None:
-            stored.answers.append(_not_stored(row))
+            stored.answers.append(_not_stored(row, order))
             continue
         stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0, rests=order.rests))
         stored.events.append(
@@ -205,15 +214,22 @@ async def create(
     return stored
 
 
-def _not_stored(row: Any) -> Created | DexexecError:
+def _not_stored(row: Any, order: NewOrder) -> Created | DexexecError:
     """The answer for an order that was not inserted; `row` is None when it was not sent."""
     if row is not None and row.order_id is not None:
         if row.same_body:
             return Created(row.order_id, replayed=True)
         return IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
+    if order.passed and row is not None:
+        return in_the_past(order)
     if row is None or row.late:
         return UnavailableError("Postgres did not answer in time: nothing was stored")
     return IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
+
+
+def in_the_past(order: NewOrder) -> InvalidOrderError:
+    """The error for an order that repeats no earlier one, and whose time has passed."""
+    return InvalidOrderError([FieldProblem(name, IN_THE_PAST, "a time in the future") for name in order.passed])
 
 
 async def _prepare(connection: Connection) -> None:
@@ -237,7 +253,9 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
         "amount_base": order.amount_base,
         "slippage_bps": order.slippage_bps,
         "deadline_in_ms": request.deadline_in_ms(now),
-        "wait_ms": (request.answer_by - now) * 1000,
+        # An order whose time has passed is too late in any case.
+        # An order whose time has passed is too late in any case, also while the server's clock is set back.
+        "wait_ms": -DAY_MS if order.passed else (request.answer_by - now) * 1000,
         "client": order.client,
         "key": order.idempotency_key,
         "body_hash": order.body_hash.hex(),

@@ -6,6 +6,7 @@ longer than a test.
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ import pytest
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, UnavailableError
+from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, InvalidOrderError, UnavailableError
 from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import Claimed, Created, Release
 from tests.support.parts import new_order
@@ -62,6 +63,22 @@ async def test_a_key_is_one_order_for_every_client_and_another_body_is_refused(s
         with pytest.raises(IdempotencyMismatchError):
             await store.create(new_order(key="k", body_hash=b"2"))
         assert len(await store.orders(10, None, None)) == 1
+
+
+async def test_an_order_whose_time_has_passed_repeats_an_earlier_one_with_its_key_and_is_never_stored(
+    stores: Open,
+) -> None:
+    async with stores() as store:
+        first = await store.create(new_order(key="k", body_hash=b"1"))
+        late = replace(new_order(key="k", body_hash=b"1"), passed=("expiresAt",))
+        assert await store.create(late) == Created(first.order_id, replayed=True)
+        with pytest.raises(IdempotencyMismatchError):
+            await store.create(replace(late, id=uuid4(), body_hash=b"2"))
+        with pytest.raises(InvalidOrderError) as refused:
+            await store.create(replace(late, id=uuid4(), idempotency_key="another"))
+        assert [(one.field, one.problem) for one in refused.value.fields] == [("expiresAt", "is in the past")]
+        assert len(await store.orders(10, None, None)) == 1
+        assert not (await store.create(new_order(key="another", body_hash=b"1"))).replayed, "the key is free"
 
 
 async def test_a_key_posted_many_times_at_once_is_one_order(stores: Open) -> None:

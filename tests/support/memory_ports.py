@@ -14,6 +14,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import CostQuery, CostReport, Created, Cursor
+from dexexec.store.orders import in_the_past
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,6 +79,8 @@ class MemoryStore:
                 if known.body_hash != order.body_hash:
                     raise IdempotencyMismatchError("this key belongs to an order with another body")
                 return Created(known.id, replayed=True)
+        if order.passed:
+            raise in_the_past(order)
         self.created.append(order)
         return Created(order.id, replayed=False, taken=self.takes)
 

@@ -43,7 +43,7 @@ from dexexec.store import (
     WaitNote,
 )
 from dexexec.store.cancellations import DETAIL, NOT_COMPARED
-from dexexec.store.orders import first_detail
+from dexexec.store.orders import first_detail, in_the_past
 from dexexec.store.steps import SUSPECT_AFTER
 from tests.support.fakes import groups, slices
 from tests.support.fakes.rows import (
@@ -119,6 +119,8 @@ class MemoryDatabase:
             if not same_body:
                 raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
             return Created(known, replayed=True), [], None
+        if order.passed:
+            raise in_the_past(order)
         if order.id in self.orders:
             raise UniqueViolation("orders_pkey")
         if order.idempotency_key is not None:

@@ -11,7 +11,9 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.terms import OrderType, Terms, TimeInForce, TriggerWhen
 from dexexec.errors import FieldProblem, InvalidOrderError
-from tests.unit.intake.test_order_body import read_fields, refusal
+from dexexec.intake.order_body import BodyReader
+from dexexec.testing.clock import ManualClock
+from tests.unit.intake.test_order_body import ID, SETTINGS, read_fields, refusal
 
 FAR = "2027-06-01T12:00:00Z"
 LATE = datetime(2027, 6, 1, 12, tzinfo=UTC)
@@ -159,3 +161,18 @@ def test_a_limit_order_takes_no_other_bound() -> None:
     error = refusal(json.dumps({"side": "buy", "amount": "1", "minOut": "1"} | LIMIT))
     assert type(error) is InvalidOrderError
     assert {problem.field for problem in error.fields} == {"minOut", "limitPrice"}
+
+
+def test_promise_9_a_request_with_a_key_whose_time_has_passed_is_left_to_the_record() -> None:
+    body = json.dumps({"side": "buy", "amount": "1", **LIMIT, "expiresAt": FAR}).encode()
+    clock = ManualClock(int(LATE.timestamp() * 1000) - 1_000)
+    reader = BodyReader(SETTINGS, clock)
+    in_time = reader.read(body, ID, "", "k")
+    clock.advance(2)
+    repeated = reader.read(body, ID, "", "k")
+    assert (in_time.passed, repeated.passed) == ((), ("expiresAt",))
+    assert repeated.body_hash == in_time.body_hash
+    with pytest.raises(InvalidOrderError, match="expiresAt: is in the past"):
+        reader.read(body, ID, "", None)
+    with pytest.raises(InvalidOrderError, match="side: is not a known side; expiresAt: is in the past"):
+        reader.read(body.replace(b"buy", b"hold"), ID, "", "k")
