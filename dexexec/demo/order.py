@@ -204,7 +204,7 @@ def summarize(orders: Sequence[DemoOrder]) -> Summary:
         orders=len(orders),
         statuses=Counter(order.status for order in orders),
         reasons=Counter(str(order.events[-1].get("reason") or "no reason") for order in unfilled),
-        venues=Counter(order.latest("venue") for order in ended if order.status in FILLED),
+        venues=Counter(venue for order in ended if order.status in FILLED and (venue := order.latest("venue"))),
         seconds=sorted(seconds for order in ended if (seconds := order.elapsed(0)) is not None),
         confirmed_seconds=sorted(_until_confirmed(orders)) if any(order.undoable for order in orders) else (),
         events=sum(len(order.events) for order in orders),

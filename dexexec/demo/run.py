@@ -23,6 +23,8 @@ RECORDS_SECONDS = 30.0
 SPARE_FILES = 64
 LONGEST_REST = 20.0
 """Seconds until an order that rests expires."""
+LONGEST_LAUNCH = 60.0
+"""The same for a sniper: the mocks launch a pool of each mint every 30 s, unless that is set otherwise."""
 
 
 def main(
@@ -62,7 +64,8 @@ async def plan_orders(url: str, kind: Kind, count: int, *, limit: float, dry_run
                 prices |= {(side, amount): price for amount, price in found.items()}
         finally:
             client.close()
-    expires_at = datetime.now(UTC) + timedelta(seconds=min(LONGEST_REST, limit / 2))
+    longest = LONGEST_LAUNCH if kind is Kind.SNIPER else LONGEST_REST
+    expires_at = datetime.now(UTC) + timedelta(seconds=min(longest, limit / 2))
     return plan_kind(kind, count, keys, prices=prices, expires_at=expires_at, dry_run=dry_run)
 
 

@@ -36,7 +36,7 @@ def test_every_order_of_every_kind_is_accepted(kind: Kind, dry_run: bool) -> Non
     orders = planned(kind, dry_run=dry_run)
     assert len(orders) == 20
     assert all(accepted(order).dry_run is dry_run for order in orders)
-    assert {order.side for order in orders} == {"buy", "sell"}
+    assert {order.side for order in orders} == ({"buy"} if kind is Kind.SNIPER else {"buy", "sell"})
 
 
 def test_market_orders_have_no_further_fields() -> None:
@@ -81,3 +81,23 @@ def test_the_net_price_of_a_quote_counts_network_fees_against_the_order() -> Non
 )  # fmt: skip
 def test_a_quote_without_a_usable_price_has_none(quote: dict[str, object]) -> None:
     assert net_price(quote, "buy") is None
+
+
+def test_snipers_wait_for_mints_of_their_own_and_some_for_conditions_that_no_pool_fulfils() -> None:
+    orders = planned(Kind.SNIPER)
+    assert len({order.fields["mint"] for order in orders}) == len(orders)
+    conditions = [order.fields["conditions"] for order in orders]
+    assert {} in conditions
+    assert {"minLiquidity": "1000000000"} in conditions
+
+
+def test_recurring_orders_have_slices_at_any_price_at_a_good_one_and_at_one_that_does_not_come() -> None:
+    worst: set[tuple[str, bool | None]] = set()
+    for order in planned(Kind.RECURRING):
+        name = "minPrice" if order.side == "buy" else "maxPrice"
+        if name not in order.fields:
+            worst.add((order.side, None))
+            continue
+        price = Decimal(str(order.fields[name]))
+        worst.add((order.side, price <= CURRENT if order.side == "buy" else price >= CURRENT))
+    assert worst == {(side, fits) for side in ("buy", "sell") for fits in (None, True, False)}
