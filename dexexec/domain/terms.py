@@ -51,7 +51,8 @@ class Terms:
     of a trailing stop from the best rate seen, in bps. `share_bps` is the part of the wallet's balance that the order
     spends, in bps: 10,000 for "all". `close_account` gives the rent of the emptied token account back. `bracket` has
     the exits that the order's fill arms. `recurring` is the schedule of a recurring order, `slice` the place of one of
-    its orders. `conditions` are a sniper's.
+    its orders. `conditions` are a sniper's, and
+    `mint_decimals` are those of the mint that it buys, once a launch has shown them.
     """
 
     time_in_force: TimeInForce | None = None
@@ -66,6 +67,7 @@ class Terms:
     slice: Slice | None = None
     bracket: Bracket | None = None
     conditions: SniperConditions | None = None
+    mint_decimals: int | None = None
 
     @property
     def has_trigger(self) -> bool:
@@ -98,6 +100,7 @@ class Terms:
             "slice": self.slice and self.slice.detail(),
             "bracket": self.bracket and self.bracket.detail(),
             "conditions": None if self.conditions is None else self.conditions.detail(),
+            "mintDecimals": self.mint_decimals,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -118,6 +121,7 @@ class Terms:
             slice=Slice.of(detail["slice"]) if "slice" in detail else None,
             bracket=Bracket.of(detail.get("bracket")),
             conditions=_conditions(detail.get("conditions")),
+            mint_decimals=_integer(detail.get("mintDecimals")),
         )
 
 

@@ -117,11 +117,19 @@ class Presenter:
         """Output-mint tokens per input-mint token of the order's pair, for both sides: USDC per SOL for SOL/USDC."""
         # A sell swaps the pair's output mint for its input mint.
         base, counter = (amount_in, amount_out) if order.side is Side.BUY else (amount_out, amount_in)
-        base_token, counter_token = self._tokens.get(order.input_mint), self._tokens.get(order.output_mint)
-        if base_token is None or counter_token is None or not base:
+        base_decimals = self._decimals(order, order.input_mint)
+        counter_decimals = self._decimals(order, order.output_mint)
+        if base_decimals is None or counter_decimals is None or not base:
             return None
-        shift = base_token.decimals - counter_token.decimals
+        shift = base_decimals - counter_decimals
         return format((PRICE.divide(Decimal(counter), Decimal(base)).scaleb(shift)).normalize(), "f")
+
+    def _decimals(self, order: NewOrder | Order, mint: str) -> int | None:
+        token = self._tokens.get(mint)
+        if token is not None:
+            return token.decimals
+        # A sniper's mint need not be configured: its decimals came with the trigger.
+        return order.terms.mint_decimals if order.terms is not None and mint == order.output_mint else None
 
     def rate_at(self, order: Order, price: Decimal) -> Fraction:
         """The rate of the order's swap at a price of its pair. Raises `Unsupported` for a token that is not known."""

@@ -144,7 +144,6 @@ def trigger_detail(quote: Quote, pool: NewPool, mint: str, now_ms: int) -> Detai
         "launchedAtMs": pool.launched_at_ms,
         "ageMs": now_ms - pool.launched_at_ms,
         "liquidity": str(spent.reserve),
-        "decimals": pool.token(mint).decimals,
         "amountIn": str(quote.amount_in),
         "amountOut": str(quote.amount_out),
         "priceImpactBps": impact_text(quote.price_impact_ppm),

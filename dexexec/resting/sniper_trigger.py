@@ -23,7 +23,7 @@ from dexexec.resting.launched_pools import LaunchedPools
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.stop_notes import StopNotes
 from dexexec.resting.wakes import enqueue
-from dexexec.store import RestingNote, RestingOrder, Triggering
+from dexexec.store import NotedStop, RestingNote, RestingOrder, Triggering
 from dexexec.store.resting import BEFORE_ALL
 from dexexec.venues.router import Routing
 
@@ -39,6 +39,9 @@ class SniperStore(Protocol):
 
     async def snipers(self, pair: Pair, behind: tuple[datetime, UUID]) -> list[RestingOrder]:
         """A page of the resting snipers of a pair, oldest first."""
+
+    async def noted_stops(self, order_ids: Sequence[UUID]) -> list[NotedStop]:
+        """What the events of these orders have of pools that stopped them."""
 
     async def trigger(self, items: Sequence[Triggering]) -> list[UUID]:
         """Trigger orders in one commit; returns those that still rested at their version."""
@@ -103,6 +106,7 @@ class SniperTrigger:
                     version=order.version,
                     detail=trigger_detail(choice.quote, choice.pool, order.output_mint, self._clock.unix_ms()),
                     bound=bound_of(order, choice.pool),
+                    mint_decimals=choice.pool.token(order.output_mint).decimals,
                 )
             )
         # The commit comes first: an id on the queue is only a hint, and the sweeper finds what is due without it.
@@ -125,6 +129,9 @@ class SniperTrigger:
 
     async def _note(self, stopped: Sequence[tuple[RestingOrder, Sequence[Obstacle]]]) -> None:
         """Write an event for each obstacle that is new or whose figure has changed."""
+        unknown = [order.id for order, _ in stopped if not self._notes.knows(order)]
+        if unknown:
+            self._notes.learn(await self._store.noted_stops(unknown))
         now = self._clock.monotonic()
         pending = [(order, self._notes.to_write(order, obstacles, now)) for order, obstacles in stopped]
         version_shift = 0

@@ -4,6 +4,7 @@ Anybody can create pools and change their figures all the time, so each figure o
 order has a number of events after which no more are written.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from uuid import UUID
 
 from dexexec.domain.sniper_conditions import Condition
 from dexexec.resting.launch_choice import NoQuote, Obstacle
-from dexexec.store import RestingOrder
+from dexexec.store import NotedStop, RestingOrder
 
+FIRST_VERSION = 2
+"""A sniper's version when it begins to wait."""
 MAX_VERSION = 200
 """An order that has this many events gets no more of them."""
 FIRST_PAUSE_SECONDS = 2.0
@@ -35,6 +38,18 @@ class StopNotes:
 
     def __init__(self) -> None:
         self._notes: OrderedDict[UUID, dict[tuple[str, Condition | None], _Note]] = OrderedDict()
+
+    def knows(self, order: RestingOrder) -> bool:
+        """Whether it is known what the order's events have. A new order has none."""
+        return order.id in self._notes or order.version <= FIRST_VERSION
+
+    def learn(self, noted: Sequence[NotedStop]) -> None:
+        """Take over what an earlier leader has written, so that its successor does not repeat it."""
+        for stop in noted:
+            condition = Condition(stop.condition) if stop.condition in set(Condition) else None
+            figure = "" if condition is Condition.MAX_AGE_MS else stop.figure
+            notes = self._notes.setdefault(stop.order_id, {})
+            notes[stop.pool, condition] = _Note(figure, -math.inf, FIRST_PAUSE_SECONDS)
 
     def to_write(self, order: RestingOrder, obstacles: Sequence[Obstacle], now: float) -> list[Obstacle]:
         """Those of the obstacles that get an event now."""

@@ -11,7 +11,7 @@ from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.follow_ups import EndedOrder, FollowUp
-from dexexec.store.launches import SniperPair
+from dexexec.store.launches import NotedStop, SniperPair
 from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
 from dexexec.store.orders import Created
@@ -47,6 +47,7 @@ __all__ = [
     "GroupBy",
     "HighWater",
     "NewAttempt",
+    "NotedStop",
     "Release",
     "Resolution",
     "RestingNote",

@@ -67,6 +67,24 @@ DELETE FROM launches l WHERE first_seen < clock_timestamp() - %(kept)s AND NOT E
 MOST_OF_PAIR = 1_000
 
 
+NOTED = """
+SELECT order_id, detail->>'pool' AS pool, detail->>'condition' AS condition,
+       coalesce(detail->>'seen', detail->>'reason', '') AS figure
+FROM order_events WHERE order_id = ANY(%s) AND status = 'waiting' AND detail ? 'pool'
+ORDER BY order_id, seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NotedStop:
+    """What kept an order from a pool by its events: the condition (None: there was no quote), and the figure."""
+
+    order_id: UUID
+    pool: str
+    condition: str | None
+    figure: str
+
+
 @dataclass(frozen=True, slots=True)
 class SniperPair:
     """A pair that resting snipers wait for. `newest` changes when another order waits for it."""
@@ -114,6 +132,13 @@ async def of_pair(database: Database, mints: tuple[str, str]) -> list[NewPool]:
     async with database.connection() as connection:
         rows = await fetch_rows(connection, OF_PAIR, {"mints": sorted(mints), "limit": MOST_OF_PAIR})
     return [_read(row) for row in rows]
+
+
+async def noted(database: Database, order_ids: Sequence[UUID]) -> list[NotedStop]:
+    """Return what the events of these orders have of pools that stopped them, the latest last."""
+    async with database.connection() as connection:
+        rows = await fetch_rows(connection, NOTED, (list(order_ids),))
+    return [NotedStop(row.order_id, row.pool, row.condition, row.figure) for row in rows]
 
 
 async def forget(database: Database) -> None:

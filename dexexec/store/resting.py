@@ -53,7 +53,7 @@ AMONG = f"SELECT {RESTING_COLUMNS} FROM orders WHERE id = ANY(%(ids)s) AND resti
 TRIGGER = """
 WITH t AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS t(id uuid, version int, detail jsonb, stop bool,
-                                                                min_out numeric, max_in numeric)
+                                                                min_out numeric, max_in numeric, decimals int)
 ), free AS (
     SELECT o.id FROM orders o JOIN t ON t.id = o.id AND t.version = o.version
     WHERE o.resting AND o.finished_at IS NULL AND o.type <> 'recurring'
@@ -63,6 +63,8 @@ WITH t AS (
                         -- Of an order whose bound is known only now. A bound can only become stricter.
                         min_out = greatest(o.min_out, t.min_out), max_in = least(o.max_in, t.max_in),
                         bound_open = o.bound_open AND t.min_out IS NULL,
+                        terms = CASE WHEN t.decimals IS NULL THEN o.terms
+                                ELSE o.terms || jsonb_build_object('mintDecimals', t.decimals) END,
                         triggered_at = coalesce(o.triggered_at, CASE WHEN t.stop THEN now.at END),
                         rests = CASE WHEN o.quiet_until > now.at - interval '5 min' THEN o.rests ELSE 0 END
     FROM t JOIN free USING (id), (SELECT clock_timestamp() AS at) now
@@ -115,13 +117,14 @@ class RestingOrder:
 class Triggering:
     """An order to trigger, as it was at `version`. `detail` has the figures seen. `stop`: its stop has been reached,
     for good, also if this execution comes to nothing. `bound` is the order's from now on, if only the trigger shows
-    which one its price means."""
+    which one its price means. `mint_decimals` are those of a sniper's mint."""
 
     order_id: UUID
     version: int
     detail: Detail
     stop: bool = False
     bound: Bound | None = None
+    mint_decimals: int | None = None
 
 
 async def horizon(database: Database) -> int:
@@ -164,6 +167,7 @@ async def trigger(database: Database, items: Sequence[Triggering]) -> list[Event
             "stop": item.stop,
             "min_out": item.bound.min_out if item.bound else None,
             "max_in": item.bound.max_in if item.bound else None,
+            "decimals": item.mint_decimals,
         }
         for item in items
     ]

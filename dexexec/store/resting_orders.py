@@ -19,7 +19,7 @@ from dexexec.store import follow_ups, launches, leases, oco_groups, resting, res
 from dexexec.store.claims import Unreadable
 from dexexec.store.database import Database
 from dexexec.store.follow_ups import EndedOrder, FollowUp
-from dexexec.store.launches import SniperPair
+from dexexec.store.launches import NotedStop, SniperPair
 from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.resting_marks import HighWater, RestingNote
 
@@ -111,6 +111,10 @@ class RestingOrders:
     async def launches_of(self, mints: tuple[str, str]) -> list[NewPool]:
         """Return the recorded pools of two mints."""
         return await self._bounded(launches.of_pair(self._database, mints))
+
+    async def noted_stops(self, order_ids: Sequence[UUID]) -> list[NotedStop]:
+        """Return what the events of snipers have of pools that stopped them, the latest last."""
+        return await self._bounded(launches.noted(self._database, order_ids))
 
     async def forget_launches(self) -> None:
         """Delete launches of long ago that no order waits for."""

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+import pytest
+
 from dexexec.domain import base58
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.store import Address
@@ -51,6 +53,8 @@ async def test_each_sniper_is_filled_once_with_all_that_it_saw_in_its_events(
             [triggered] = [event["triggered"] for event in order["events"] if "triggered" in event]
             assert triggered["pool"] in order["fill"].get("route", [triggered["pool"]])
             assert order["conditions"] == {"maxAgeMs": 60_000}
+            tokens = int(order["amountOut"]) / 10 ** order["mintDecimals"]
+            assert float(order["fill"]["price"]) == pytest.approx(tokens / 0.01, rel=1e-6)
             explained = await calls.get(f"{service.url}/api/orders/{order_id}/explain")
             assert explained.status == 200
         agree(watch.events, database_address)

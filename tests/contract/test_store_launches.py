@@ -8,7 +8,7 @@ from dexexec.domain import base58
 from dexexec.domain.bound import Bound
 from dexexec.domain.cancellation import Cancelled
 from dexexec.domain.token import USDC, WSOL
-from dexexec.store import RestingOrder, SniperPair, Store, Triggering
+from dexexec.store import NotedStop, RestingNote, RestingOrder, SniperPair, Store, Triggering
 from dexexec.store.resting import BEFORE_ALL
 from tests.support.launched import AMOUNT, MINT, PAIR, launched, sniper
 from tests.support.prepared_orders import Open, claimed_by
@@ -86,12 +86,14 @@ async def test_a_trigger_may_set_the_bound_that_only_it_knows(stores: Open, boun
     async with stores() as store:
         order = await rested(store, sniper())
         assert (order.bound, order.output_mint) == (None, MINT)
-        triggering = Triggering(order_id=order.id, version=order.version, detail=SEEN, bound=bound)
+        triggering = Triggering(
+            order_id=order.id, version=order.version, detail=SEEN, bound=bound, mint_decimals=5 if bound else None
+        )
         assert await store.trigger([triggering]) == [order.id]
         worker = await store.begin("w", 20)
         claimed = (await claimed_by(store, worker, order.id)).order
         assert (claimed.bound, claimed.bound_open) == (bound, bound is None)
-        assert claimed.terms == order.terms
+        assert claimed.terms == replace(order.terms, mint_decimals=5 if bound else None)
         await worker.end()
 
 
@@ -111,3 +113,21 @@ async def test_recent_launches_are_kept(stores: Open) -> None:
         await store.record_launches([launched()])
         await store.forget_launches()
         assert await store.launches_of(PAIR) == [launched()]
+
+
+async def test_what_stopped_an_order_is_read_back_from_its_events(stores: Open) -> None:
+    async with stores() as store:
+        order = await rested(store, sniper())
+        other = await rested(store, sniper())
+        details = [
+            {"reason": "condition", "condition": "minLiquidity", "seen": "5", "pool": "p"},
+            {"reason": "no-route", "pool": "q"},
+            {"reason": "condition", "condition": "minLiquidity", "seen": "6", "pool": "p"},
+        ]
+        for number, detail in enumerate(details):
+            await store.note_resting([RestingNote(order.id, order.version + number, detail)])
+        assert await store.noted_stops([order.id, other.id]) == [
+            NotedStop(order.id, "p", "minLiquidity", "5"),
+            NotedStop(order.id, "q", None, "no-route"),
+            NotedStop(order.id, "p", "minLiquidity", "6"),
+        ]

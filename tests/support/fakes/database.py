@@ -525,6 +525,8 @@ class MemoryDatabase:
             if item.bound is not None:
                 row.bound = item.bound.intersect(row.bound) if row.bound else item.bound
                 row.bound_open = False
+            if item.mint_decimals is not None and row.new.terms is not None:
+                row.new = replace(row.new, terms=replace(row.new.terms, mint_decimals=item.mint_decimals))
             events.append(self._waiting_event(row, item.detail, now))
         return events
 

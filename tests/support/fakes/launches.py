@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from dexexec.domain.launch import NewPool
+from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
-from dexexec.store import RestingOrder, SniperPair
+from dexexec.store import NotedStop, RestingOrder, SniperPair
 from dexexec.store.launches import PAGE
 
 if TYPE_CHECKING:
@@ -45,3 +46,16 @@ def record_launches(database: "MemoryDatabase", pools: Sequence[NewPool]) -> Non
 def launches_of(database: "MemoryDatabase", mints: tuple[str, str]) -> list[NewPool]:
     """The recorded pools of two mints."""
     return [pool for pool in database.launches.values() if sorted(pool.mints) == sorted(mints)]
+
+
+def noted_stops(database: "MemoryDatabase", order_ids: Sequence[UUID]) -> list[NotedStop]:
+    """What the events of these orders have of pools that stopped them, the latest last."""
+    found = []
+    for order_id in sorted(order_ids):
+        for event in database.orders[order_id].events:
+            detail = event.detail
+            if event.status is Status.WAITING and "pool" in detail:
+                condition = str(detail["condition"]) if "condition" in detail else None
+                figure = str(detail.get("seen") or detail.get("reason") or "")
+                found.append(NotedStop(order_id, str(detail["pool"]), condition, figure))
+    return found

@@ -30,6 +30,7 @@ from dexexec.store import (
     EndedOrder,
     FollowUp,
     HighWater,
+    NotedStop,
     Release,
     RestingNote,
     RestingOrder,
@@ -355,6 +356,10 @@ class MemoryStore:
     async def launches_of(self, mints: tuple[str, str]) -> list[NewPool]:
         """The recorded pools of two mints."""
         return await self._wire.call("launches_of", lambda: launches.launches_of(self.database, mints))
+
+    async def noted_stops(self, order_ids: Sequence[UUID]) -> list[NotedStop]:
+        """What the events of these orders have of pools that stopped them."""
+        return await self._wire.call("noted_stops", lambda: launches.noted_stops(self.database, order_ids))
 
     async def forget_launches(self) -> None:
         """Delete launches of long ago."""

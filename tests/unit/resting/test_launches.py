@@ -142,7 +142,10 @@ async def test_promise_23_a_launch_triggers_the_orders_that_wait_for_it_in_the_o
     assert event.status is Status.WAITING
     triggered: Any = event.detail["triggered"]
     assert (triggered["pool"], triggered["venue"], triggered["ageMs"]) == (POOL, "a", 1_000)
-    assert (triggered["liquidity"], triggered["decimals"]) == (str(100 * 10**9), 5)
+    assert triggered["liquidity"] == str(100 * 10**9)
+    terms = there.database.orders[orders[0]].new.terms
+    assert terms is not None
+    assert terms.mint_decimals == 5
     assert len(there.quotes.requests) == 1, "orders of one size share a quote"
     assert there.quotes.requests[0].amount == AMOUNT
     assert await there.store.launches_of(PAIR) == [launched(now_ms=there.clock.unix_ms())]
@@ -205,6 +208,21 @@ async def test_an_unchanged_figure_is_no_event_and_a_changed_one_is_not_written_
         await there.launch(launched(reserve=(100 + number) * 10**9, slot=number, now_ms=now))
         there.clock.advance(1)
     assert 3 <= len(there.of(order)) <= 7, "40 changes in 40 s"
+    await closing(there)
+
+
+async def test_another_leader_does_not_repeat_what_the_events_have_already() -> None:
+    there = Fixture()
+    order = await there.add(min_liquidity=Decimal(500), max_age_ms=100)
+    now = there.clock.unix_ms()
+    await there.launch(launched(now_ms=now))
+    assert len(there.of(order)) == 2
+    there.launches.resign()
+    there.launches = there.another()
+    await there.launch(launched(now_ms=now))
+    assert len(there.of(order)) == 2
+    await there.launch(launched(reserve=7 * 10**9, slot=2, now_ms=now))
+    assert [event.detail["seen"] for event in there.of(order, after=4)] == ["7"]
     await closing(there)
 
 
