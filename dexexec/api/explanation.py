@@ -12,6 +12,7 @@ from typing import Any
 from dexexec.api.cost_sentence import cost_text
 from dexexec.api.resting_text import child_text, is_of_child, terms_text, waiting_text
 from dexexec.domain.failure_advice import advice_for
+from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Mode
 from dexexec.domain.share import ALL
@@ -263,6 +264,8 @@ class _Writer:
     def _next_round(self, event: Json) -> Sentence:
         retry = event.get("retryInMs")
         text = "No quote could be executed" if "quotes" in event else f"Back to routing ({event['reason']})"
+        if event["reason"] == FailureReason.GROUP_HELD:
+            text += f", since {event['detail']}"
         if retry is not None:
             text += f"; the next round follows after {retry} ms"
         return Sentence(at=event["at"], topic=Topic.ROUND, text=f"{text}.", figures=_without_quotes(event))
@@ -287,6 +290,8 @@ class _Writer:
         for other in event.get("alsoLanded", ()):
             moved = f"{self._moved(other)} on {other['venue']}, {other['txHash']}"
             text += f" Attempt {other['attempt']} landed as well: {moved}."
+        if others := event.get("groupAlsoFilled"):
+            text += f" More than one order of its group was filled: also {', '.join(others)}."
         return Sentence(at=event["at"], topic=Topic.FILL, text=text, figures=_without_quotes(event))
 
     def _moved(self, fill: Json) -> str:

@@ -33,5 +33,5 @@ def filled_detail(group: str, filled_by: UUID, *, before: bool = False) -> Detai
     return {
         "reason": FailureReason.GROUP_FILLED,
         "filledBy": str(filled_by),
-        "detail": f'cancelled, since order {filled_by} of the group "{group}" was filled{when}',
+        "detail": f'order {filled_by} of the group "{group}" was filled{when}',
     }

@@ -161,6 +161,10 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         detail["type"] = order.type.value
     if order.terms is not None:
         detail |= order.terms.detail()
+    if order.oco_group is not None:
+        detail["ocoGroup"] = order.oco_group
+    if order.parent is not None:
+        detail["parentId"] = str(order.parent)
     if order.tag is not None:
         detail["tag"] = order.tag
     if order.dry_run:
