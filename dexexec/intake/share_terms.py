@@ -11,7 +11,7 @@ from dexexec.domain.share import share_text
 from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import WSOL, Token
 from dexexec.intake.order_fields import Amount, OrderFields
-from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT
+from dexexec.intake.price_bounds import LIMIT_PRICE, MIN_OUT
 
 CLOSE_ACCOUNT = "closeAccount"
 _KINDS = (OrderType.MARKET, OrderType.LIMIT)
@@ -54,10 +54,10 @@ def _check_share(fields: OrderFields, mode: Mode | None, order_type: OrderType |
         fields.wrong("amount", f"is a share of the balance, which does not fit the type {order_type}", _FIXED)
     elif no_balances:
         fields.wrong("amount", f"is a share of the balance, and {no_balances}", _FIXED)
-    # Both are amounts for a swap whose size the client does not know yet; a price fits any size.
-    for name in (MIN_OUT, MAX_IN):
-        if name in fields.given:
-            fields.wrong(name, "does not fit a share of the balance", '"type": "limit" with limitPrice')
+    # An amount, for a swap whose size the client does not know yet; a price fits any size. Reported once: it may be
+    # wrong for the mode or the type already.
+    if MIN_OUT in fields.given and all(problem.field != MIN_OUT for problem in fields.problems):
+        fields.wrong(MIN_OUT, "does not fit a share of the balance", '"type": "limit" with limitPrice')
     if LIMIT_PRICE in fields.given and order_type is OrderType.MARKET:
         fields.wrong(LIMIT_PRICE, "does not fit a market order for a share of the balance", 'also "type": "limit"')
 
