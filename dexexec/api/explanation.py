@@ -213,7 +213,8 @@ class _Writer:
         unit = f"{self._symbol(order['outputMint'])} per {self._symbol(order['inputMint'])}"
         parts.append(terms_text({"side": order["side"], **event}, unit, order["deadlineAt"]))
         made_for = f" for order {order['parentId']}" if "parentId" in order else ""
-        text = f"Accepted{made_for}: {', '.join(parts)}."
+        dry = " as a dry run" if event.get("dryRun") else ""
+        text = f"Accepted{dry}{made_for}: {', '.join(parts)}."
         return Sentence(at=event["at"], topic=Topic.ORDER, text=text, figures=event)
 
     def _swap(self, amount: str) -> str:

@@ -256,6 +256,7 @@ def test_an_explanation_is_printed_with_a_line_for_each_sentence() -> None:
 
 def test_a_dry_run_is_never_reported_as_a_swap() -> None:
     accepted, routed, built, *_ = order()["events"]
+    accepted = {**accepted, "dryRun": True}
     simulated = {"seq": 4, "status": "simulated", "at": "2026-11-29T16:34:50.053Z", "venue": "b",
                  "amountIn": "500000000", "amountOut": "75222216"}  # fmt: skip
     dry = order(status="simulated", finalizedAt=None, events=[accepted, routed, built, simulated], attempts=[])
@@ -264,6 +265,7 @@ def test_a_dry_run_is_never_reported_as_a_swap() -> None:
         "Dry run: 0.5 SOL for 75.222216 USDC were simulated on b. Nothing was signed or sent."
     )
     assert explained["advice"] is None
+    assert explained["sentences"][0]["text"].startswith("Accepted as a dry run: ")
     last = explained["sentences"][-1]
     assert last["text"] == "Simulated on b: 0.5 SOL for 75.222216 USDC. Nothing was signed or sent."
     assert not any("wapped" in sentence["text"] for sentence in explained["sentences"])
