@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from dexexec.store import Address
+from tests.support.resting_rows import rest
 from tests.support.service.breakable_servers import BreakableServers, breakable_servers
 from tests.support.service.client import Answer, Http, http, watching
 from tests.support.service.embedded_servers import postmaster, servers_running, valkey_pid
@@ -141,6 +142,30 @@ async def test_flushing_redis_again_and_again_loses_no_order(setup: OutageSetup)
     assert setup.running
     say(f"{check_promises(setup.address, order_ids)}")
     agree(watch.events, setup.address)
+
+
+async def test_resting_orders_are_changed_and_cancelled_while_redis_and_all_workers_are_away(
+    setup: OutageSetup,
+) -> None:
+    url = setup.api.url
+    async with http() as calls, asyncio.timeout(50):
+        posted_one = await calls.post(url, {"type": "limit", "side": "buy", "amount": "1", "limitPrice": "300"})
+        order = f"{url}/api/orders/{posted_one.body['orderId']}"
+        rest(setup.address.conninfo(), 1_200)
+        for worker in setup.workers:
+            worker.send(signal.SIGKILL)
+        setup.breakable.kill_valkey()
+        changed = await calls.patch(order, {"limitPrice": "310"}, 2)
+        assert (changed.status, changed.body["seq"]) == (200, 3)
+        stale = await calls.patch(order, {"limitPrice": "320"}, 2)
+        assert (stale.status, stale.body["seq"]) == (412, 3)
+        answer = await calls.delete(f"{url}/api/orders?status=waiting")
+        assert (answer.status, answer.body) == (200, {"cancelled": 1_201, "tooLate": 0})
+        gone = await calls.patch(order, {"limitPrice": "320"}, 3)
+        assert (gone.status, gone.body["orderStatus"]) == (409, "cancelled")
+    assert rows(setup.address, "SELECT count(*) AS n FROM orders WHERE ended IS DISTINCT FROM 'cancelled'") == [
+        {"n": 0}
+    ]
 
 
 async def test_a_killed_redis_only_delays(setup: OutageSetup) -> None:

@@ -54,6 +54,11 @@ class Http:
         """Read a resource."""
         return await self._ask(exchange(url, seconds=self._timeout))
 
+    async def patch(self, url: str, changes: Mapping[str, object], version: int) -> Answer:
+        """Change a resource at that version."""
+        headers = {**JSON, "If-Match": f'"{version}"'}
+        return await self._ask(exchange(url, "PATCH", json.dumps(changes).encode(), headers, self._timeout))
+
     async def delete(self, url: str) -> Answer:
         """Delete a resource."""
         return await self._ask(exchange(url, "DELETE", seconds=self._timeout))
