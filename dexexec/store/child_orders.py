@@ -35,7 +35,9 @@ WITH t AS MATERIALIZED (
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
            CASE WHEN expires THEN clock_timestamp() + deadline_in_ms * interval '1 ms' END
     FROM t WHERE NOT EXISTS (SELECT FROM archived_orders a WHERE a.id = t.id)
-    ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, oco_group = excluded.oco_group, tag = excluded.tag
+    ON CONFLICT (id) DO UPDATE SET
+        parent = excluded.parent, oco_group = excluded.oco_group, tag = excluded.tag,
+        terms = CASE WHEN excluded.terms ? 'slice' THEN excluded.terms ELSE orders.terms END
         WHERE orders.parent IS NULL
     RETURNING id, created_at, xmax = 0 AS is_new
 ), e AS (

@@ -23,6 +23,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.machine import Machine, StruckError
 from tests.simulation.plan import Plan
 from tests.simulation.promise_checks import PromiseChecks
+from tests.simulation.recurring import perhaps_recurring
 from tests.simulation.resting import perhaps_resting
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
@@ -182,7 +183,7 @@ def random_order(rng: random.Random) -> NewOrder:
     )
     order = perhaps_resting(order, order.bound)
     own = random.Random(order.id.int + 2)  # so that the other draws do not depend on it
-    return perhaps_grouped(replace(order, dry_run=own.random() < DRY_SHARE))
+    return perhaps_recurring(perhaps_grouped(replace(order, dry_run=own.random() < DRY_SHARE)))
 
 
 def _bound(rng: random.Random, side: Side, mode: Mode, base: int) -> Bound | None:

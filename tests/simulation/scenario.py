@@ -27,6 +27,7 @@ from dexexec.intake.intake import ClientLimiter, Intake
 from dexexec.recovery.signing_permission import ComparedRecord
 from dexexec.resting.follow_ups import FollowUps
 from dexexec.resting.leader import Duty, Leader
+from dexexec.resting.slices import Slices
 from dexexec.resting.wakes import Wakes
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
@@ -259,7 +260,8 @@ class Scenario:
     def _leader(self, machine: Machine, store: Store, clock: VirtualClock) -> Leader:
         queue = MemoryQueue(self.redis, machine.wire(self.valkey))
         follow_ups = FollowUps(store, TOKENS, observer=self.observer, failpoints=machine.failpoints)
-        duties: list[Duty] = [Wakes(store, queue.port), RandomTriggers(store, queue, machine.rng), follow_ups]
+        slices = Slices(store, queue.port, TOKENS)
+        duties: list[Duty] = [Wakes(store, queue.port), RandomTriggers(store, queue, machine.rng), slices, follow_ups]
         return Leader(store, duties, TRIGGERS_EVERY, clock=clock, observer=self.observer)
 
     def _permission(self, machine: Machine, chain: Chain, clock: VirtualClock) -> ComparedRecord:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,9 +15,18 @@ from dexexec.domain.event import Event, timestamp
 from dexexec.domain.recurring import Missed
 from dexexec.domain.status import Status
 from dexexec.store import Address, Store
-from tests.support.parts import open_store
+from tests.support.parts import new_order, open_store
 from tests.support.prepared_orders import claimed_by
-from tests.support.recurring_orders import MINUTE, TOKENS, execute, recurring_order, set_back, slices_of
+from tests.support.recurring_orders import (
+    MINUTE,
+    TOKENS,
+    execute,
+    fill,
+    follow_up,
+    recurring_order,
+    set_back,
+    slices_of,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -194,7 +202,7 @@ async def test_promise_24_a_slice_that_came_back_from_the_chain_is_not_made_agai
         order = recurring_order()
         await store.create(order)
         # The record lost the slice and the parent's progress, and the comparison with the chain restored the slice.
-        await store.create(replace(recurring_order(), id=child_id(order.id, "1"), terms=None))
+        await store.create(new_order(order_id=child_id(order.id, "1"), amount="0.001"))
         await made(store)
         [child] = await slices_of(store, order.id)
         assert child["orderId"] == str(child_id(order.id, "1"))
@@ -202,6 +210,9 @@ async def test_promise_24_a_slice_that_came_back_from_the_chain_is_not_made_agai
             store, "SELECT count(*) FROM order_events WHERE order_id = %(id)s", id=child_id(order.id, "1")
         )
         assert events == 1, "it keeps its own history"
+        await fill(store, order.id, 1, 1_000_000, 150_000)
+        await follow_up(store)
+        assert (await answer_of(store, order.id))["filledSlices"] == 1
 
 
 async def test_an_order_that_cannot_be_read_does_not_stop_the_others(database_address: Address) -> None:
