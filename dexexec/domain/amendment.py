@@ -38,8 +38,8 @@ class AmendableOrder:
 class Amendment:
     """New values of an order's row. `changes` are the fields as a client sees them, each with its value before (`from`)
     and after (`to`). `bound` is the one at the new price for the new amount. `expires_at` is only written if
-    `moves_expiry`; without `wakes_at_expiry`, the order wakes for something else. `resizes`: what was seen for the
-    former amount does not count any more. `detail` is that of the event."""
+    `moves_expiry`; without `wakes_at_expiry`, the order wakes at once and decides anew. `resizes`: what was seen for
+    the former amount does not count any more. `detail` is that of the event."""
 
     changes: Mapping[str, Mapping[str, object]]
     amount: Decimal

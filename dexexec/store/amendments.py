@@ -41,7 +41,8 @@ WITH u AS (
         high_water = CASE WHEN NOT %(resizes)s THEN o.high_water END,
         deadline_at = CASE WHEN NOT %(moves_expiry)s THEN o.deadline_at
                       ELSE coalesce(%(expires_at)s, o.created_at + %(forever_ms)s * interval '1 ms') END,
-        wake_at = CASE WHEN %(moves_expiry)s AND %(wakes_at_expiry)s THEN %(expires_at)s ELSE o.wake_at END,
+        wake_at = CASE WHEN NOT %(moves_expiry)s THEN o.wake_at
+                  WHEN %(wakes_at_expiry)s THEN %(expires_at)s ELSE now.at END,
         waiting = NULL, rests = 0, quiet_until = NULL, rested_xid = pg_current_xact_id()
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.id = %(id)s AND o.version = %(version)s AND o.resting AND o.ended IS NULL

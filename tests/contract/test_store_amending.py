@@ -21,6 +21,7 @@ from dexexec.store.resting import BEFORE_ALL
 from tests.support.limit_orders import limit_order
 from tests.support.parts import new_order
 from tests.support.prepared_orders import Open, claimed_by
+from tests.support.recurring_orders import TOKENS, recurring_order
 
 LOWER = Terms(time_in_force=TimeInForce.GTC, limit_price=Decimal(150))
 CHANGES = {"limitPrice": {"from": "151.25", "to": "150"}}
@@ -103,13 +104,22 @@ async def test_an_expiry_can_be_set_and_taken_away(stores: Open) -> None:
         assert await store.wake() == [order_id]
 
 
-async def test_an_order_that_wakes_for_its_slices_keeps_that_time_with_another_expiry(stores: Open) -> None:
+async def test_an_order_that_wakes_for_its_slices_looks_at_another_expiry_at_once(stores: Open) -> None:
     async with stores() as store:
-        order_id = (await store.create(limit_order())).order_id
+        order = recurring_order(start_in=timedelta(hours=1))
+        await store.create(order)
+        assert await store.make_slices(TOKENS) == []
+        assert await store.make_slices(TOKENS) is None
+        assert order.terms is not None
         past = datetime.now(UTC) - timedelta(seconds=1)
-        change = amendment(moves_expiry=True, expires_at=past, wakes_at_expiry=False)
-        assert await store.amend(order_id, 2, change) == 3
+        terms = replace(order.terms, expires_at=past)
+        change = amendment(terms=terms.detail(), moves_expiry=True, expires_at=past, wakes_at_expiry=False)
+        assert await store.amend(order.id, 2, change) == 3
         assert await store.wake() == []
+        assert await store.make_slices(TOKENS) == []
+        answer = await store.order(order.id)
+        assert answer is not None
+        assert (answer["status"], answer["failureReason"]) == ("expired", "deadline")
 
 
 async def test_a_new_amount_begins_the_mark_of_a_trailing_stop_anew(stores: Open) -> None:

@@ -12,7 +12,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
 from tests.support.fakes.rows import OrderRow
 
-RECURRING_SHARE = 0.2
+RECURRING_SHARE = 0.12
 FILLED = (Status.CONFIRMED, Status.SIMULATED)
 
 

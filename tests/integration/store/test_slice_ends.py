@@ -1,6 +1,7 @@
 """The ends of slices on a real Postgres: each counts once in its order, which ends when nothing is left."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,11 +9,14 @@ from uuid import UUID
 import pytest
 
 from dexexec.api.explanation import explain
+from dexexec.config.settings import Settings
 from dexexec.domain.cancellation import Cancelled, Selection
 from dexexec.domain.child_id import child_id
 from dexexec.domain.event import Event
 from dexexec.domain.recurring import Missed
 from dexexec.domain.status import Status
+from dexexec.intake.amending import Amending
+from dexexec.intake.order_body import BodyReader
 from dexexec.store import Address, Store
 from tests.support.aged_orders import ArchiveSetup, open_retention
 from tests.support.parts import open_store
@@ -31,6 +35,9 @@ from tests.support.recurring_orders import (
 )
 
 HOUR = timedelta(hours=1)
+EXPIRE = """
+UPDATE orders SET terms = terms || jsonb_build_object('expiresAt', %(at)s::text) WHERE id = %(id)s
+"""
 
 
 async def with_slices(store: Store, slices: int, **about: Any) -> UUID:
@@ -186,15 +193,13 @@ async def test_the_expiry_leaves_out_the_rest_and_the_fills_count(database_addre
         assert await store.make_slices(TOKENS)
         await fill(store, order.id, 1, 1_000_000, 150_000)
         await follow_up(store)
-        # The expiry is a time that the client named: it comes nearer, as everything else gets older.
-        passed = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-        await execute(
-            store,
-            "UPDATE orders SET terms = terms || jsonb_build_object('expiresAt', %(at)s::text) WHERE id = %(id)s",
-            at=passed,
-            id=order.id,
-        )
-        await set_back(store, order.id, timedelta(minutes=8))
+        # The client brings the expiry forward: the order looks at it at once, and not when the next slice is due.
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        amending = Amending(store, BodyReader(Settings(_env_file=None)))
+        await amending.amend(order.id, json.dumps({"expiresAt": soon.isoformat()}).encode(), None)
+        assert await store.make_slices(TOKENS) == []
+        await execute(store, EXPIRE, at=(soon - timedelta(minutes=1)).isoformat(), id=order.id)
+        await set_back(store, order.id, timedelta(seconds=1))
         assert await store.make_slices(TOKENS) == []
         answer = await answer_of(store, order.id)
         assert (answer["status"], answer["skippedSlices"], answer["filledSlices"]) == ("confirmed", 11, 1)

@@ -344,7 +344,7 @@ class MemoryDatabase:
         row.bound, row.bound_open = amendment.bound, amendment.bound_open
         if amendment.moves_expiry:
             expires_at = us_of(amendment.expires_at) if amendment.expires_at else None
-            row.wake_at = expires_at if amendment.wakes_at_expiry else row.wake_at
+            row.wake_at = expires_at if amendment.wakes_at_expiry else now
             row.deadline_at = expires_at or row.created_at + FOREVER_MS * MS
         row.waiting, row.rests, row.quiet_until, row.rested_at = None, 0, None, now
         row.version += 1
