@@ -9,6 +9,8 @@ DEADLINE_SECONDS = 30
 """Of an order: one whose bound the price does not come back to waits for as long."""
 SHARES = {"buy": "0.1%", "sell": "0.02%"}
 """Amounts as shares of the wallet's balance, in SOL and USDC: as large as the others at first."""
+GROUPS = 60
+"""Few enough that orders meet in them."""
 REACHED = {"buy": "1", "sell": "100000"}
 """A limit that any price is good enough for: SOL costs about 150 USDC. A buy spends SOL."""
 
@@ -35,8 +37,12 @@ def any_order(taste: random.Random, *, has_balances: bool) -> Order:
             "every": "PT1S",
             "missed": taste.choice(["skip", "catchUp"]),
         },
+        # The first fill of a group cancels the others of it, and all that come later.
+        "group": {**taste.choice([market, limit]), "ocoGroup": f"group-{taste.randrange(GROUPS)}"},
+        # A round trip costs more than that in fees, so the stop is reached as soon as it is armed.
+        "bracket": {**market, "bracket": {"stop": {"bps": 1}}},
     }
-    weights = [60, 5, 10, 10, 5, 10]
+    weights = [60, 5, 10, 10, 5, 10, 10, 5]
     if has_balances:
         kinds |= {
             "share": {**market, "amount": SHARES[side]},

@@ -27,6 +27,10 @@ FROM attempts LEFT JOIN (SELECT signature, sent_height, lands_at_ms, last_valid_
                          WHERE NOT lost) s USING (signature)
 ORDER BY order_id, n
 """
+UNFINISHED = """
+SELECT count(*) AS n FROM orders
+WHERE finished_at IS NULL OR (followed_up_at IS NULL AND coalesce(terms ? 'bracket', false))
+"""
 STRANGERS = "SELECT count(*) FROM simulated_swaps WHERE signature NOT IN (SELECT signature FROM attempts)"
 HELD = """
 SELECT o.id, o.claim, o.status FROM orders o JOIN workers w ON w.id = o.worker
@@ -55,8 +59,8 @@ def rows(address: Address, statement: str, values: Sequence[object] = ()) -> lis
 
 
 def unfinished(address: Address) -> int:
-    """How many orders have no terminal status."""
-    return int(str(rows(address, "SELECT count(*) AS n FROM orders WHERE finished_at IS NULL")[0]["n"]))
+    """How many orders have no terminal status, or may still arm exits."""
+    return int(str(rows(address, UNFINISHED)[0]["n"]))
 
 
 def held(address: Address, worker: Process) -> dict[str, tuple[int, str]]:
