@@ -1,0 +1,74 @@
+"""Brackets in the whole service: an entry arms its exits, the oracle triggers one, and its fill cancels the other."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from dexexec.store import Address
+from tests.support.service.client import Http, http, watching
+from tests.support.service.process import Launcher
+from tests.support.service.promise_checks import check_promises, rows, unfinished
+from tests.support.waiting import POLL, until
+
+# A round trip costs more than 1 bps in fees, so the stop is reached as soon as it is armed, and the profit never is.
+STOPPED_AT_ONCE: dict[str, object] = {
+    "side": "buy",
+    "amount": "0.05",
+    "slippageBps": 1_000,
+    "bracket": {"takeProfit": {"bps": 50_000}, "stop": {"bps": 1}},
+}
+
+
+async def entry(calls: Http, url: str) -> str:
+    answer = await calls.post(url, STOPPED_AT_ONCE)
+    assert answer.status == 202, answer
+    return str(answer.body["orderId"])
+
+
+def armed(address: Address, least: int) -> bool:
+    """Whether so many exits exist."""
+    found = rows(address, "SELECT count(*) AS n FROM orders WHERE parent IS NOT NULL")
+    return int(str(found[0]["n"])) >= least
+
+
+async def test_a_fill_arms_both_exits_and_the_one_that_is_reached_cancels_the_other(
+    launcher: Launcher, database_address: Address
+) -> None:
+    service = launcher.start()
+    await asyncio.to_thread(service.ready)
+    async with http() as calls, asyncio.timeout(60):
+        parent = await entry(calls, service.url)
+        async with watching(lambda: service.url, [parent]):
+            pass
+        await until(lambda: unfinished(database_address) == 0, pause=POLL)
+        order: dict[str, Any] = (await calls.get(f"{service.url}/api/orders/{parent}")).body
+        assert (order["status"], len(order["children"])) == ("confirmed", 2)
+        assert {child["status"] for child in order["children"]} == {"confirmed", "cancelled"}
+        stop, profit = sorted(order["children"], key=lambda child: child["status"] != "confirmed")
+        assert stop["amountIn"] == order["amountOut"], "exactly what was received"
+        found: dict[str, Any] = (await calls.get(f"{service.url}/api/orders/{profit['orderId']}")).body
+        assert (found["failureReason"], found["events"][-1]["filledBy"]) == ("group-filled", stop["orderId"])
+        assert found["ocoGroup"] == f"bracket:{parent}"
+    check_promises(database_address, [parent])
+    assert service.stop() == 0
+
+
+async def test_promise_22_kill_9_around_fills_arms_each_bracket_once(
+    launcher: Launcher, database_address: Address
+) -> None:
+    service = launcher.start()
+    await asyncio.to_thread(service.ready)
+    async with http() as calls, asyncio.timeout(100):
+        parents = [await entry(calls, service.url) for _ in range(10)]
+        for killed_after in (2, 12):
+            await until(partial(armed, database_address, killed_after), pause=POLL)
+            service.kill()
+            service = launcher.start()
+            await asyncio.to_thread(service.ready)
+        await until(lambda: unfinished(database_address) == 0, pause=POLL)
+        for parent in parents:
+            order: dict[str, Any] = (await calls.get(f"{service.url}/api/orders/{parent}")).body
+            exits = sorted(str(child["status"]) for child in order["children"])
+            assert exits == (["cancelled", "confirmed"] if order["status"] == "confirmed" else [])
+    check_promises(database_address, parents)
+    assert service.stop() == 0
