@@ -111,7 +111,7 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         return result.fee_out or result.fee_in, request.mint_out if result.fee_out else request.mint_in
 
     def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
-        """The reserves that the pool tracks. Its vaults also hold fees that nobody has claimed."""
+        """The reserves that the pool tracks. Its vaults also hold unclaimed fees."""
         return state.reserves
 
     def launched_at_ms(self, state: PoolState, now: ChainTime) -> int:

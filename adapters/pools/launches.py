@@ -1,7 +1,7 @@
 """Follows the pools of one pair on chain: those that exist, new ones, and changes of their reserves.
 
-A node's reports over WebSocket say which accounts to read, and are never believed themselves. Since nodes drop reports
-without a sign, there is also a search now and then; without reports, a search every few seconds.
+A node's reports over WebSocket only name accounts to read. Since nodes drop reports without a sign, there is also a
+search now and then; without reports, a search every few seconds.
 """
 
 import math
@@ -27,7 +27,7 @@ MAX_FAILED_SEARCHES = 3
 MAX_UNREADABLE = 25
 """How often an address without a readable pool is read. One node may report an account that another has not yet."""
 MAX_KNOWN = 1_000
-"""Pools that are remembered. Anybody can create pools of a pair, and they must not fill the memory."""
+"""Pools that are remembered. Every wallet can create pools of a pair, and they must not fill the memory."""
 
 ReadPools = Callable[[Collection[str]], Awaitable[Sequence[NewPool]]]
 """Reads the pools at these addresses from the chain, and skips what is not a pool of the pair."""
@@ -86,7 +86,8 @@ class _Follower:
         if changes.missed or self._is_due(self.search_at):
             found |= await self._search()
         is_new = not found <= self.known.keys() | self.unread.keys()
-        for address in found:
+        # Sorted, since the order of a set differs from run to run, and with it what is forgotten first.
+        for address in sorted(found):
             self.unread.setdefault(address, 0)
         # A new pool is read at once: orders may be waiting for it.
         if not self.unread or (not is_new and not self._is_due(self.reread_at)):

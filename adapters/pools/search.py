@@ -20,8 +20,9 @@ MAX_ADDRESSES = 100
 """Accounts that a node returns in one answer."""
 MAX_CACHED_PAIRS = 1_024
 """A client that requests new pairs all the time must not fill the memory."""
-EMPTY_MAX_AGE = 5.0
-"""Seconds that "there are no pools" is cached at most: the pair's first pool may be launched at any time."""
+NEW_MAX_AGE = 2.0
+"""Seconds that the pools of a new pair, or an empty result, are cached at most: a pool may be launched at any time, and
+a process that does not watch the pair must find it too."""
 SHOWN_REASONS = 3
 
 
@@ -47,14 +48,20 @@ class Mints(NamedTuple):
 
 
 class PoolCache(Generic[KeyT, PoolT]):
-    """Search results by key, at most `max_age` seconds old by the monotonic clock `now` (seconds).
+    """Search results by key, at most `max_age` seconds old by the monotonic clock `now` (seconds). `is_new` are keys
+    whose pools may change at any time.
 
     `find` searches. Its errors are raised to everyone who waits for the search, and are not cached.
     """
 
     def __init__(
-        self, find: Callable[[KeyT], Awaitable[Sequence[PoolT]]], now: Callable[[], float], max_age: float
+        self,
+        find: Callable[[KeyT], Awaitable[Sequence[PoolT]]],
+        now: Callable[[], float],
+        max_age: float,
+        is_new: Callable[[KeyT], bool] = lambda _: False,
     ) -> None:
+        self._is_new = is_new
         self._find = find
         self._now = now
         self._max_age = max_age
@@ -63,7 +70,7 @@ class PoolCache(Generic[KeyT, PoolT]):
     async def get(self, key: KeyT) -> tuple[PoolT, ...]:
         """The pools for `key`, from the cache or from a search."""
         since, search = self._searches.get(key, (0.0, None))
-        if search is None or _failed(search) or (search.done() and self._is_old(since, search.result())):
+        if search is None or _failed(search) or (search.done() and self._is_old(key, since, search.result())):
             search = self._begin(key)
         # Shielded: an order whose deadline passes must not cancel the search that others wait for.
         return await asyncio.shield(search)
@@ -82,8 +89,8 @@ class PoolCache(Generic[KeyT, PoolT]):
             search.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _is_old(self, since: float, pools: tuple[PoolT, ...]) -> bool:
-        max_age = self._max_age if pools else min(self._max_age, EMPTY_MAX_AGE)
+    def _is_old(self, key: KeyT, since: float, pools: tuple[PoolT, ...]) -> bool:
+        max_age = self._max_age if pools and not self._is_new(key) else min(self._max_age, NEW_MAX_AGE)
         return self._now() - since >= max_age
 
     def _begin(self, key: KeyT) -> asyncio.Task[tuple[PoolT, ...]]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
+from dexexec.domain import base58
 from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.solana import Account, AccountFilters, Instruction, SwapInstructions
@@ -54,6 +55,9 @@ NETWORK_FEE = 5_000
 """Lamports: the base fee of one signature."""
 MAX_POOLS = 16
 """How many pools are priced for one quote, the deepest ones. Their accounts must fit into one answer of a node."""
+
+MAX_LAUNCHED_PAIRS = 1_024
+"""Pairs whose reported pools are remembered."""
 
 KeysT = TypeVar("KeysT", bound=PoolKeys)
 CurveT = TypeVar("CurveT")
@@ -106,7 +110,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         self.program_id = deployment.program
         self.configs = deployment.configs
         max_age = self.options.pool_max_age_ms / 1000
-        self._pools: PoolCache[Mints, KeysT] = PoolCache(self._find, context.clock.monotonic, max_age)
+        self._pools: PoolCache[Mints, KeysT] = PoolCache(
+            self._find, context.clock.monotonic, max_age, is_new=self._is_new
+        )
+        self._launched: dict[Mints, dict[str, None]] = {}
 
     # ---- specific to each program ----
 
@@ -235,7 +242,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         return SwapInstructions(tuple(self.steps(cast("KeysT", pool), quote, payer)), blockhash)
 
     async def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None]:
-        """The program's pools of the pair. A new one is quoted from then on, whatever was found before."""
+        """The program's pools of the pair. A new one is quoted from then on."""
         mints = sorted_mints(pair)
         search = PairSearch(
             chain=self.chain, program=self.program_id, filters=self.filters(mints), derived=self.derived_pools(mints)
@@ -246,7 +253,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             async for pool in pools:
                 if pool.address not in seen:
                     seen.add(pool.address)
-                    self._pools.forget(mints)
+                    self._remember(mints, pool.address)
                 yield pool
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
@@ -262,6 +269,21 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
 
     # ---- internal ----
 
+    def _is_new(self, pair: Mints) -> bool:
+        """Whether a token of the pair is not configured: then an order waits for its launch."""
+        return any(self.context.tokens.get(base58.encode(mint)) is None for mint in pair)
+
+    def _remember(self, pair: Mints, address: str) -> None:
+        """Quote a reported pool from now on, also where a node cannot search for it."""
+        pools = self._launched.setdefault(pair, {})
+        pools[address] = None
+        # A dict keeps the order of insertion, so the oldest go first.
+        while len(pools) > MAX_POOLS:
+            del pools[next(iter(pools))]
+        while len(self._launched) > MAX_LAUNCHED_PAIRS:
+            del self._launched[next(iter(self._launched))]
+        self._pools.forget(pair)
+
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
         candidates: Mapping[str, Account | None]
@@ -269,7 +291,8 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             existing = await read_existing(self.chain, self.options.pools)
             candidates = {address: existing.get(address) for address in self.options.pools}
         else:
-            candidates = {**await discover(self.chain, self.program_id, self.filters(pair), self.derived_pools(pair))}
+            likely = [*self.derived_pools(pair), *self._launched.get(pair, ())]
+            candidates = {**await discover(self.chain, self.program_id, self.filters(pair), likely)}
         states: list[StateT] = []
         refusals: list[VenueError] = []
         for address, account in candidates.items():

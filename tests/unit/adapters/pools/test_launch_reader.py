@@ -1,7 +1,7 @@
 """Both venues read a new pool from the chain: reserves, launch, and the rules of its tokens."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from dexexec.domain.launch import NewPool
-from dexexec.domain.solana import Account
+from dexexec.domain.solana import Account, AccountFilters
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
-from dexexec.venue import NoRoute, Venue
+from dexexec.venue import NoRoute, ProgramChanges, RateLimited, Venue
+from dexexec_adapters.pools.search import NEW_MAX_AGE
 from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.spl import TOKEN
 from tests.support import meteora_accounts as meteora_at
@@ -36,6 +37,34 @@ from tests.support.raydium_accounts import (
 
 PAIR = (WSOL, USDC)
 OWNER = address(50)
+NEW = address(60)
+"""A mint that is not configured."""
+
+
+class WatchedChain(RecordedChain):
+    """A recorded chain that reports the addresses that a test adds."""
+
+    @property
+    def reports(self) -> set[str]:
+        """What is to be reported."""
+        reports: set[str] = self.__dict__.setdefault("_reports", set())
+        return reports
+
+    def watch_program(self, program: str, filters: Sequence[AccountFilters]) -> "WatchedChain":
+        return self
+
+    @property
+    def live(self) -> bool:
+        return True
+
+    async def changes(self, seconds: float) -> ProgramChanges:
+        await asyncio.sleep(0)
+        found = frozenset(self.reports)
+        self.reports.clear()
+        return ProgramChanges(found, missed=not self.searched)
+
+    def close(self) -> None:
+        pass
 
 
 def raydium_chain(data: bytes, *, usdc: Account | None = None) -> RecordedChain:
@@ -156,5 +185,44 @@ async def test_that_there_are_no_pools_is_not_remembered_for_long() -> None:
     with pytest.raises(NoRoute):
         await quoted(venue, request)
     chain.held = raydium_chain(pool_of(PAIR, 1, (373, 1))).held
-    clock.advance(5)
+    clock.advance(NEW_MAX_AGE)
+    assert (await quoted(venue, request)).route == (address(1),)
+
+
+async def test_pools_of_a_token_that_is_not_configured_are_not_remembered_for_long() -> None:
+    """A worker of another process than the one that watches must find a second pool, too."""
+    clock = ManualClock(OPEN_MS)
+    chain = raydium_chain(pool_of((WSOL, NEW), 1, (373, 1)))
+    venue = raydium(chain, clock)
+    request = replace(meteora_at.SELL, mint_in=WSOL, mint_out=NEW, amount=10**6)
+    assert (await quoted(venue, request)).route == (address(1),)
+    deeper = pool_of((WSOL, NEW), 2, (373, 1), (333, 2**60))
+    chain.held = {**chain.held, **pool_accounts(address(2), deeper, (VAULT_AMOUNTS[0] * 9, VAULT_AMOUNTS[1] * 99))}
+    clock.advance(NEW_MAX_AGE)
+    await quoted(venue, request)
+    assert chain.read[-1].count(address(2)) == 1
+    assert len(chain.searched) == 2
+    known = replace(meteora_at.SELL, mint_in=WSOL, mint_out=USDC, amount=10**6)
+    other = raydium_chain(pool_of(PAIR, 1, (373, 1)))
+    venue = raydium(other, clock)
+    await quoted(venue, known)
+    clock.advance(NEW_MAX_AGE)
+    await quoted(venue, known)
+    assert len(other.searched) == 1, "a configured pair is searched as rarely as the setting allows"
+
+
+async def test_a_reported_pool_is_quoted_although_the_node_cannot_search_for_it() -> None:
+    chain = WatchedChain({})
+    venue = raydium(chain, ManualClock(OPEN_MS))
+    pools = venue.watch_pools((WSOL, NEW))
+    async with aclosing(pools):
+        following = asyncio.ensure_future(anext(pools))
+        while not chain.searched:
+            await asyncio.sleep(0)
+        chain.searching = RateLimited("no searches in this plan")
+        # At an address of its own, which nothing derives.
+        chain.held = raydium_chain(pool_of((WSOL, NEW), 1, (373, 1))).held
+        chain.reports.add(address(1))
+        assert (await following).address == address(1)
+    request = replace(meteora_at.SELL, mint_in=WSOL, mint_out=NEW, amount=10**6)
     assert (await quoted(venue, request)).route == (address(1),)
