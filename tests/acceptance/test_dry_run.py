@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+from dexexec.demo.kinds import Kind
 from dexexec.store import Address
 from tests.support.service.client import http, watching
 from tests.support.service.process import Launcher, Process
@@ -69,6 +70,14 @@ def test_the_demo_runs_dry_and_finds_no_fault(launcher: Launcher, database_addre
     assert sum(line["simulated"] for line in paper(launcher)["lines"]) == 4
 
 
+def test_the_demo_shows_every_kind_and_finds_no_fault(launcher: Launcher) -> None:
+    url = launcher.start(DEXEXEC_MOCK_LAUNCHES="5").url
+    kinds = [kind.value for kind in Kind if kind is not Kind.MARKET]
+    demos = [launcher.start("demo", "--type", kind, "--orders", "5", "--url", url, "--timeout", "90") for kind in kinds]
+    for demo in demos:
+        assert "all orders ended, and each socket received every event" in finished(demo).out
+
+
 def finished(process: Process) -> Process:
-    assert process.wait(60) == 0, process.out + process.err
+    assert process.wait(100) == 0, process.out + process.err
     return process
