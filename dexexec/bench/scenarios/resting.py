@@ -97,6 +97,8 @@ def _measure(servers: BenchServers, profile: Profile, report: Report, total: int
             DEXEXEC_MOCK_DRIFT_PPM="0",
             DEXEXEC_MOCK_OFFSET_PPM="0",
             DEXEXEC_MAX_QUEUE="100000",
+            # A size whose quote is late would be triggered by the next turn, behind higher prices.
+            DEXEXEC_QUOTE_TIMEOUT_MS="30000",
         )
         [child] = service.children
         # What a start needs only for a moment is over by then.
@@ -221,7 +223,7 @@ def _cross(sandbox: BenchSandbox, path: Path, pid: int, total: int, near: int) -
     other.replace(path)
 
     def count() -> int:
-        row = connection.execute("SELECT count(*) FROM order_events WHERE detail ? 'triggered'").fetchone()
+        row = connection.execute("SELECT count(*) FROM order_events WHERE seq = 3 AND detail ? 'triggered'").fetchone()
         return int(row[0]) if row else 0
 
     sandbox.processes.wait(lambda: count() >= near, WAIT_SECONDS, f"{near:,} triggers")
