@@ -58,8 +58,7 @@ def _conditions(posted: Json, unit: str) -> Iterator[str]:
     if posted.get("type") == OrderType.SNIPER:
         yield "as soon as a pool with it is launched"
         if conditions := posted.get("conditions"):
-            listed = ", ".join(f"{name} {_value(value)}".rstrip() for name, value in conditions.items())
-            yield f"if it fulfils {listed}"
+            yield f"if it fulfils {_listed(conditions)}"
 
 
 def _consequences(posted: Json, unit: str) -> Iterator[str]:
@@ -102,7 +101,17 @@ def waiting_text(event: Json) -> str:
 
 def _changes(changes: Json) -> Iterator[str]:
     for name, change in changes.items():
-        yield f"{name} from {change['from'] or 'none'} to {change['to'] or 'none'}"
+        yield f"{name} from {_shown(change['from'])} to {_shown(change['to'])}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"({_listed(value)})" if value else "none"
+    return "none" if value is None else str(value)
+
+
+def _listed(conditions: Json) -> str:
+    return ", ".join(f"{name} {_value(value)}".rstrip() for name, value in conditions.items())
 
 
 def is_of_child(event: Json) -> bool:

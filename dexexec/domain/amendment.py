@@ -39,7 +39,8 @@ class Amendment:
     """New values of an order's row. `changes` are the fields as a client sees them, each with its value before (`from`)
     and after (`to`). `bound` is the one at the new price for the new amount. `expires_at` is only written if
     `moves_expiry`; without `wakes_at_expiry`, the order wakes at once and decides anew. `resizes`: what was seen for
-    the former amount does not count any more. `detail` is that of the event."""
+    the former amount does not count any more. Without `max_price_impact_bps` the order's own stays. `detail` is that of
+    the event."""
 
     changes: Mapping[str, Mapping[str, object]]
     amount: Decimal
@@ -49,6 +50,7 @@ class Amendment:
     terms: Mapping[str, object]
     moves_expiry: bool
     expires_at: datetime | None
+    max_price_impact_bps: int | None = None
     resizes: bool = False
     wakes_at_expiry: bool = True
     detail: Detail

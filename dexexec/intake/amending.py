@@ -36,7 +36,7 @@ AMENDABLE: Mapping[OrderType, tuple[str, ...]] = MappingProxyType(
     {
         OrderType.MARKET: BY_PRICE,
         OrderType.LIMIT: BY_PRICE,
-        OrderType.SNIPER: ("expiresAt", "amount"),
+        OrderType.SNIPER: ("conditions", "expiresAt", "amount"),
         # Slices that were made have their part of the amount, so the total stays.
         OrderType.RECURRING: ("minPrice", "maxPrice", "expiresAt"),
     }
@@ -193,6 +193,7 @@ def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
         bound=changed.bound,
         bound_open=changed.bound_open,
         terms=terms.detail(),
+        max_price_impact_bps=changed.max_price_impact_bps if "conditions" in changes else None,
         resizes="amount" in changes,
         moves_expiry="expiresAt" in changes,
         wakes_at_expiry=order.type is not OrderType.RECURRING,

@@ -43,6 +43,7 @@ WITH u AS (
                       ELSE coalesce(%(expires_at)s, o.created_at + %(forever_ms)s * interval '1 ms') END,
         wake_at = CASE WHEN NOT %(moves_expiry)s THEN o.wake_at
                   WHEN %(wakes_at_expiry)s THEN %(expires_at)s ELSE now.at END,
+        max_price_impact_bps = coalesce(%(max_price_impact_bps)s::int, o.max_price_impact_bps),
         waiting = NULL, rests = 0, quiet_until = NULL, rested_xid = pg_current_xact_id()
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.id = %(id)s AND o.version = %(version)s AND o.resting AND o.ended IS NULL
@@ -93,6 +94,7 @@ async def amend(database: Database, order_id: UUID, version: int, amendment: Ame
         "min_out": bound.min_out if bound else None,
         "max_in": bound.max_in if bound else None,
         "bound_open": amendment.bound_open,
+        "max_price_impact_bps": amendment.max_price_impact_bps,
         "resizes": amendment.resizes,
         "wakes_at_expiry": amendment.wakes_at_expiry,
         "moves_expiry": amendment.moves_expiry,

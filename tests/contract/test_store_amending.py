@@ -135,6 +135,15 @@ async def test_a_new_amount_begins_the_mark_of_a_trailing_stop_anew(stores: Open
         assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [None]
 
 
+async def test_the_price_impact_stays_unless_it_is_changed(stores: Open) -> None:
+    async with stores() as store:
+        order_id = (await store.create(limit_order(max_price_impact_bps=100))).order_id
+        assert await store.amend(order_id, 2, amendment()) == 3
+        assert [one.max_price_impact_bps for one in await store.rested_page(BEFORE_ALL)] == [100]
+        assert await store.amend(order_id, 3, amendment(max_price_impact_bps=200)) == 4
+        assert [one.max_price_impact_bps for one in await store.rested_page(BEFORE_ALL)] == [200]
+
+
 async def test_another_version_writes_nothing(stores: Open) -> None:
     async with stores() as store:
         order_id = (await store.create(limit_order())).order_id

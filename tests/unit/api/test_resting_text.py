@@ -98,6 +98,10 @@ def test_the_terms_of_each_kind_are_described(posted: dict[str, Any], text: str)
             {"reason": "condition", "condition": "maxAgeMs", "detail": "the pool P was launched, but maxAgeMs: 9"},
             "The pool P was launched, but maxAgeMs: 9",
         ),
+        (
+            {"amended": {"conditions": {"from": {}, "to": {"maxAgeMs": 9, "venues": ["a"]}}}, "detail": "it waits"},
+            "Changed by the client: conditions from none to (maxAgeMs 9, venues a); it waits",
+        ),
         ({"slice": 2, "childId": "c", "detail": "slice 2 of 3 is made"}, "Slice 2 of 3 is made"),
         ({"skipped": {"from": 2, "to": 3}, "detail": "slices 2 to 3 are left out"}, "Slices 2 to 3 are left out"),
         (

@@ -336,6 +336,19 @@ async def test_a_snipers_amount_and_expiry_are_changed_and_its_conditions_stay()
     ]
 
 
+async def test_the_conditions_of_a_sniper_are_replaced_as_a_whole() -> None:
+    orders = Orders(resting(SNIPER))
+    conditions = {"maxPrice": "0.00005", "maxPriceImpactBps": 200}
+    answer = await amend(orders, {"conditions": conditions})
+    assert answer.changes == {"conditions": {"from": {"minLiquidity": "20"}, "to": {**conditions}}}
+    assert (orders.written[0].terms, orders.written[0].max_price_impact_bps) == ({"conditions": conditions}, 200)
+    assert (await amend(orders, {"conditions": {"minLiquidity": "20"}})).changes == {}
+    assert await refused(SNIPER, {"conditions": {"maxPrice": "-1", "x": 1}}) == [
+        ("conditions.x", "is not a condition of a sniper"),
+        ("conditions.maxPrice", "is negative"),
+    ]
+
+
 async def test_the_price_range_and_expiry_of_a_recurring_order_are_changed_and_its_schedule_stays() -> None:
     orders = Orders(resting(RECURRING, last={"waitsFor": "time", "nextSliceAt": LATER, "detail": "slice 3 is due"}))
     answer = await amend(orders, {"maxPrice": "150", "minPrice": "100", "expiresAt": LATER})
