@@ -70,6 +70,7 @@ class FollowUps:
             count, cancelled = await self._store.join_groups(PAGE)
             for order_id in cancelled:
                 self._observer.group_member_late(order_id)
+            # Also when some of a full page must be looked at again: that is for the next turn.
             if count < PAGE:
                 return
             raise_if_cancelled()

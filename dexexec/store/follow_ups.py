@@ -105,7 +105,7 @@ WITH m AS (
       AND (SELECT true FROM oco_groups f WHERE f.name = o.oco_group AND f.dry_run = o.dry_run LIMIT 1) IS NULL
     ORDER BY o.id FOR UPDATE SKIP LOCKED
 )
-UPDATE orders o SET joined_at = clock_timestamp() FROM m WHERE o.id = m.id
+UPDATE orders o SET joined_at = clock_timestamp() FROM m WHERE o.id = m.id RETURNING o.id
 """
 
 
@@ -217,8 +217,9 @@ async def _arm(connection: Connection, row: Any, tokens: Tokens, result: FollowU
 
 
 async def join(database: Database, limit: int) -> tuple[int, list[Event]]:
-    """Check new orders of groups: cancel those whose group has been filled before they came. Returns how many were
-    looked at, and the new events."""
+    """Check new orders of groups: cancel those whose group has been filled before they came. Returns how many are
+    settled by that, and the new events. The others are looked at again: their rows were locked, or the record is not
+    compared with the chain yet."""
     async with database.connection() as connection, connection.transaction():
         rows = await fetch_rows(connection, JOINING, {"limit": limit})
         if not rows:
@@ -227,8 +228,8 @@ async def join(database: Database, limit: int) -> tuple[int, list[Event]]:
         ids = [row.id for row in rows]
         # In this order, each in a snapshot after the locks: an order that is joined is seen by whoever fills the group.
         events = await _cancelled(connection, CANCEL_LATE, {"ids": ids})
-        await connection.execute(JOINED, {"ids": ids})
-    return len(rows), events
+        joined = await fetch_rows(connection, JOINED, {"ids": ids})
+    return len(joined) + len(events), events
 
 
 async def _cancelled(connection: Connection, statement: str, values: dict[str, object]) -> list[Event]:

@@ -86,8 +86,8 @@ class RestingOrders:
         return result
 
     async def join_groups(self, limit: int) -> tuple[int, list[UUID]]:
-        """Cancel new orders whose group was filled before they came. Returns how many of the new ones were looked at,
-        and which were cancelled."""
+        """Cancel new orders whose group was filled before they came, of up to `limit` new ones. Returns how many of
+        these need no further look, and which were cancelled."""
         count, events = await self._bounded(follow_ups.join(self._database, limit))
         self._announce(events)
         return count, [event.order_id for event in events]

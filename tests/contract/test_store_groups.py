@@ -261,6 +261,10 @@ async def test_promise_3_no_order_of_a_group_is_cancelled_in_a_record_that_is_no
         followed = await record.store.follow_up(ended, TOKENS)
         assert (followed.cancelled, followed.done) == ([], False)
         assert await status_of(record.store, resting) == "waiting"
+        late = (await record.store.create(limit_member("pair"))).order_id
+        settled, cancelled = await record.store.join_groups(10)
+        assert (settled, cancelled) == (0, []), "they are looked at again"
+        assert await status_of(record.store, late) == "waiting"
         assert await status_of(record.store, first.order.id) == "pending"
 
 

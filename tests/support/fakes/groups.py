@@ -167,14 +167,16 @@ def join(database: "MemoryDatabase", limit: int) -> tuple[int, list[Event]]:
     """Cancel new orders whose group was filled before."""
     rows = [row for row in database.orders.values() if row.new.oco_group and not row.joined and row.finished_at is None]
     events = []
+    settled = 0
     for row in rows[:limit]:
         group = row.new.oco_group
         filled_by = database.filled_groups.get((group or "", row.new.dry_run))
         if filled_by is None:
             row.joined = True
+            settled += 1
         elif _may_be_cancelled(database, row):
             events.append(_cancel(database, row, filled_detail(group or "", filled_by, before=True)))
-    return len(rows[:limit]), events
+    return settled + len(events), events
 
 
 def wake(database: "MemoryDatabase", group: str, landed: Sequence[str]) -> None:
