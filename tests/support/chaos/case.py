@@ -17,8 +17,9 @@ from tests.support.service.promise_checks import picture, rows
 from tests.support.waiting import POLL, until
 
 CASE_SECONDS = 60.0
-AT_ONCE = 10
-"""Cases that run side by side: each mostly waits for leases and sweeps."""
+AT_ONCE = 6
+"""Cases that run side by side: each mostly waits for leases and sweeps, and its two processes may take 30 of the 200
+connections of Postgres."""
 SETTINGS = {
     "PORT": "0",
     "DEXEXEC_LEASE_SECONDS": "1",
@@ -55,7 +56,9 @@ TAKEN_BACK: dict[str, object] = {**LIMIT, "limitPrice": "100000"}
 its client as soon as it is accepted."""
 GROUPED: dict[str, object] = {**STOP, "ocoGroup": "one-of-two"}
 """Two of these are posted. Both are reached, and one of them cancels the other."""
-RESTING = [LIMIT, STOP, ONCE, NEVER_ONCE, TAKEN_BACK, GROUPED, GROUPED]
+SLICED: dict[str, object] = {**FILLS, "type": "recurring", "slices": 2, "every": "PT1S", "missed": "catchUp"}
+"""Makes two orders, and ends with them."""
+RESTING = [LIMIT, STOP, ONCE, NEVER_ONCE, TAKEN_BACK, GROUPED, GROUPED, SLICED]
 
 C = TypeVar("C")
 
