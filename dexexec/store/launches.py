@@ -37,12 +37,14 @@ WITH RECURSIVE pairs AS (
 SELECT input_mint, output_mint, rested_xid::text::bigint AS newest FROM pairs LIMIT %(limit)s
 """
 
-# In the order in which they were accepted, which is the order in which they are triggered.
+# In the order in which they were accepted, which is the order in which they are triggered. Materialized, or the planner
+# would read all resting orders in that order until it has found a page of snipers.
 WAITING = f"""
-SELECT {RESTING_COLUMNS} FROM orders
-WHERE resting AND type = 'sniper' AND input_mint = %(spent)s AND output_mint = %(wanted)s
-  AND (created_at, id) > (%(created_at)s, %(after)s)
-ORDER BY created_at, id LIMIT %(limit)s
+WITH of_pair AS MATERIALIZED (
+    SELECT {RESTING_COLUMNS} FROM orders
+    WHERE resting AND type = 'sniper' AND input_mint = %(spent)s AND output_mint = %(wanted)s
+)
+SELECT * FROM of_pair WHERE (created_at, id) > (%(created_at)s, %(after)s) ORDER BY created_at, id LIMIT %(limit)s
 """  # noqa: S608 - the column list is ours
 
 # Two leaders for a moment may both write: the newer reading stays. `first_seen` never changes.

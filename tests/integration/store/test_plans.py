@@ -27,6 +27,7 @@ from dexexec.store import (
     connect,
     costs,
     follow_ups,
+    launches,
     mass_cancellations,
     oco_groups,
     orders,
@@ -54,6 +55,11 @@ COSTS = """
 INSERT INTO attempt_costs (order_id, n, at, venue, landed, fee)
 SELECT order_id, n, created_at + interval '1 s', venue, true, 5000 FROM attempts
 """
+SNIPERS = """
+UPDATE orders o SET type = 'sniper', output_mint = 'mint ' || n % 5
+FROM (SELECT id, row_number() OVER () AS n FROM orders) t WHERE t.id = o.id AND n % 2 = 0
+"""
+"""Half of all orders wait for the launch of one of five mints."""
 SMALL = {"workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey"}
 """May be read through: a row per worker, an entry per attempt in flight, one row, and a row per wallet."""
 
@@ -238,6 +244,29 @@ async def test_the_oracle_finds_its_orders_by_indexes(
         plan = generic(database_address, statement)
         assert read_through(plan) == set()
         assert indexes(plan) == used
+
+
+async def test_the_launch_watch_reads_pairs_and_not_orders(database_address: Address) -> None:
+    async with open_database(database_address):
+        rest(database_address.conninfo(), 10_000)
+        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+            connection.execute(SNIPERS)
+            connection.execute("VACUUM ANALYZE orders")
+            explained = connection.execute(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {launches.PAIRS}".encode(), {"limit": launches.MAX_PAIRS}
+            )
+            (found,) = explained.fetchone() or ()
+            scans = [node for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == "orders"]
+            assert {node["Index Name"] for node in scans} == {"orders_snipers"}
+            assert {node["Actual Rows"] * node["Actual Loops"] for node in scans} == {1, 4}, "five pairs"
+        for statement, used in (
+            (launches.WAITING, {"orders_snipers"}),
+            (launches.OF_PAIR, {"launches_mints"}),
+            (launches.NOTED, {"order_events_pkey"}),
+        ):
+            plan = generic(database_address, statement)
+            assert read_through(plan) == set()
+            assert indexes(plan) == used
 
 
 async def test_the_sweeper_and_a_worker_s_check_read_no_resting_order(database_address: Address) -> None:
