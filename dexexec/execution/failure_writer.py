@@ -28,8 +28,13 @@ CUT_SHORT_BY_DEADLINE = frozenset({FailureReason.DEADLINE, FailureReason.QUOTE_E
 
 
 def _may_change(order: Order, failed: FailedRound) -> bool:
-    """Whether a refusal of every venue may come to an end: a sniper's next pool may be deeper, or of another kind."""
-    return order.type is OrderType.SNIPER and failed.reason in (FailureReason.PRICE_IMPACT, FailureReason.UNSUPPORTED)
+    """Whether a refusal of every venue may come to an end for an order that has the time to wait for it."""
+    # It was triggered by a quote that it could accept, so the pools have become smaller since: in a crash they do, just
+    # when a stop is reached. A sniper's next pool may also be of another kind.
+    of_pools = {FailureReason.PRICE_IMPACT}
+    if order.type is OrderType.SNIPER:
+        of_pools.add(FailureReason.UNSUPPORTED)
+    return failed.reason in of_pools
 
 
 class FailureWriter:

@@ -21,6 +21,7 @@ from tests.support.scripted_workers import (
     ScriptedWorkers,
     failing_to_build,
     quotes_of,
+    quoting,
 )
 from tests.support.waiting import until
 
@@ -179,6 +180,35 @@ async def test_no_route_is_waited_out_while_it_rests_and_a_lack_of_funds_fails_i
         other = await triggered(b, limit_order())
         events = await b.ended(other.id)
         assert (events[-1].status, events[-1].detail["reason"]) == (Status.FAILED, "insufficient-funds")
+
+
+async def test_a_limit_order_that_is_too_large_for_the_pools_of_the_moment_rests_again(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    """It was not too large when it was triggered: liquidity comes and goes as a price does."""
+    async with scripted_workers() as b, running(b.worker().run()):
+        for venue in (b.a, b.b):
+            venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
+        order = await triggered(b, limit_order())
+        await until(lambda: is_resting_again(b, order), pause=0.02)
+        assert (await b.events(order.id))[-1].detail["reason"] == "price-impact"
+
+
+async def test_a_stop_that_was_reached_outlasts_pools_that_are_too_small(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    """The drop that a stop is for is when the pools are at their smallest."""
+    async with scripted_workers() as b, running(b.worker().run()):
+        for venue in (b.a, b.b):
+            venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
+        order = await triggered(b, stop_order(), stop=True)
+
+        async def was_refused() -> bool:
+            return (await b.events(order.id))[-1].detail.get("reason") == "price-impact"
+
+        await until(was_refused, pause=0.02)
+        b.a.on_quote, b.b.on_quote = b.a._price, b.b._price
+        assert (await b.ended(order.id))[-1].status is Status.CONFIRMED
 
 
 async def test_an_order_that_woke_at_its_expiry_is_expired(scripted_workers: OpenScriptedWorkers) -> None:
