@@ -1,5 +1,7 @@
 """The oracle of the real program: through restarts, the end of its process, a lost Redis and a reference price."""
 
+import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,16 @@ import pytest
 import redis
 
 from dexexec.store import Address
-from tests.support.service.client import Http, http
+from tests.support.service.client import Http, http, watching
 from tests.support.service.process import QUICK, Launcher, Process
-from tests.support.service.promise_checks import rows
+from tests.support.service.promise_checks import agree, check_promises, rows
 from tests.support.waiting import until
 
 STILL = {"DEXEXEC_MOCK_DRIFT_PPM": "0", "DEXEXEC_MOCK_OFFSET_PPM": "0", "DEXEXEC_ORACLE_INTERVAL_MS": "50"}
 """Prices that only the test moves: 150 dollars for a SOL, less the venue's fee."""
-WAITING, CONFIRMED = "waiting", "confirmed"
+LEASES = {"DEXEXEC_LEASE_SECONDS": "1", "DEXEXEC_HEARTBEAT_SECONDS": "0.1", "DEXEXEC_SWEEP_SECONDS": "0.2"}
+TRIGGERED = "SELECT o.id, o.type FROM orders o JOIN order_events e ON e.order_id = o.id WHERE e.detail ? 'triggered'"
+CONFIRMED = "confirmed"
 
 
 class Market:
@@ -115,22 +119,31 @@ async def test_promise_20_a_trailing_stop_goes_on_from_its_mark_after_a_restart(
         assert float(event["triggered"]["bestPrice"]) == pytest.approx(mark * 1000, rel=1e-6)
 
 
-async def test_promise_20_another_worker_takes_over_and_each_order_is_triggered_once(
-    launcher: Launcher, market: Market, database_address: Address
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+async def test_promise_20_another_worker_takes_over_from_one_that_died_or_hangs_and_triggers_each_order_once(
+    launcher: Launcher, market: Market, database_address: Address, fault: signal.Signals
 ) -> None:
-    first = launcher.start()
-    first.ready()
-    second = launcher.start()
-    second.ready()
-    async with http() as calls:
-        orders = [await post(calls, second, type="limit", limitPrice=str(155 + n)) for n in range(5)]
-        # The first one has the lowest id, so it leads.
-        first.kill()
-        market.move(1.2)
-        for order_id in orders:
-            assert len(triggers(await ended(calls, second, order_id))) == 1
-        landed = rows(database_address, "SELECT order_id FROM attempts WHERE outcome = 'landed'")
-        assert sorted(str(row["order_id"]) for row in landed) == sorted(orders)
+    leader = launcher.start("worker", **LEASES)
+    await asyncio.to_thread(leader.logged, "worker started")  # the lowest id of all
+    api, other = launcher.start("api"), launcher.start("worker", **LEASES)
+    await asyncio.to_thread(lambda: (api.url, other.logged("worker started")))
+    limit = {"type": "limit", "limitPrice": "165"}
+    stop = {"triggerPrice": "130", "triggerWhen": "below"}
+    async with http() as calls, asyncio.timeout(50):
+        order_ids = [await post(calls, api, **order) for order in [limit] * 12 + [stop] * 6]
+        leader.send(fault)
+        async with watching(lambda: api.url, order_ids) as watch:
+            market.move(1.2)
+            await watch.reach(lambda w: len(w.at(CONFIRMED)) == 12)
+            assert {str(row["type"]) for row in rows(database_address, TRIGGERED)} == {"limit"}
+            market.move(0.8)
+        if fault is signal.SIGSTOP:
+            # Awake again, it leads for a moment as it believes, with old prices in mind.
+            leader.send(signal.SIGCONT)
+            await asyncio.to_thread(leader.logged, "worker lost its lease")
+    assert check_promises(database_address, order_ids).statuses == {CONFIRMED: 18}
+    agree(watch.events, database_address)
+    assert sorted(str(row["id"]) for row in rows(database_address, TRIGGERED)) == sorted(order_ids), "each once"
 
 
 async def test_promise_20_a_lost_redis_loses_no_trigger(
