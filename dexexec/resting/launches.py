@@ -146,6 +146,7 @@ class PairWatch:
     ) -> None:
         """Act upon every report of a venue, and begin again after errors, until cancelled."""
         pause = FIRST_PAUSE_SECONDS
+        reported = ""
         while True:
             try:
                 pools = watch_pools(self._pair)
@@ -154,6 +155,7 @@ class PairWatch:
                 async with aclosing(pools):
                     async for pool in pools:
                         pause = FIRST_PAUSE_SECONDS
+                        reported = ""
                         await self._reported(venue, pool)
                 problem = "it ended"
             except VenueError as error:
@@ -163,7 +165,10 @@ class PairWatch:
                 problem = "something that it waited for was cancelled"
             except Exception as error:  # noqa: BLE001 - a bug of an adapter must not end the watch of the others
                 problem = f"{type(error).__name__}: {clean(error)}"
-            self._observer.launch_watch_failed(venue, self._pair[1], problem)
+            # Once per outage: the same problem returns with every try.
+            if problem != reported:
+                self._observer.launch_watch_failed(venue, self._pair[1], problem)
+                reported = problem
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

@@ -323,16 +323,19 @@ async def test_a_pair_is_watched_once_and_only_while_an_order_waits_for_it() -> 
     await closing(there)
 
 
-async def test_a_watch_that_fails_begins_again_and_the_other_venues_go_on() -> None:
-    failing = Reports("a", Unreachable("away"), RuntimeError("a bug"), Unreachable("away"))
+async def test_a_watch_that_fails_begins_again_and_the_other_venues_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Reports("a", Unreachable("away"), Unreachable("away"), RuntimeError("a bug"), Unreachable("away"))
     there = Fixture(failing, Reports("b"))
+    logged: list[str] = []
+    monkeypatch.setattr(NOTHING, "launch_watch_failed", lambda venue, mint, why: logged.append(why))
     order = await there.add()
     there.quotes.by_venue = {"b": quote_in(venue="b")}
     await there.launch(launched(venue="b", now_ms=there.clock.unix_ms()), venue=1)
     assert there.queue.order_ids == [order]
     await there.add()
     await there.launches.turn()
-    await until(lambda: len(failing.watched) >= 4)
+    await until(lambda: len(failing.watched) >= 5)
+    assert logged == ["away", "RuntimeError: a bug", "away"], "an outage is logged once"
     await closing(there)
 
 
