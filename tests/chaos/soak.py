@@ -63,6 +63,14 @@ RESTORED = "SELECT id FROM orders WHERE client = 'unknown'"
 """Orders that came back. Of some no client has heard: it got another order for its key, which failed as a duplicate."""
 
 
+NOT_ENDED = """
+SELECT id::text, parent::text, type, status, terms, oco_group, resting, attempts, worker, waiting,
+       due_at::text, quiet_until::text, (
+           SELECT detail - 'quotes' FROM order_events WHERE order_id = o.id ORDER BY seq DESC LIMIT 1) AS last
+FROM orders o WHERE finished_at IS NULL LIMIT 5
+"""
+
+
 class Soak:
     """One run."""
 
@@ -317,8 +325,12 @@ class Soak:
         chain: Chain = self._setup.localnet.chain if self._setup.localnet else on_the_simulated_chain
         if poisoned := rows(address, restarts.POISONED):
             report.problems.append(f"promise 11: failed for crashes that were not theirs: {poisoned}")
-        if report.lost:
-            return  # the record still moves
+        # Also orders that the service made itself, which no client follows.
+        not_ended = rows(address, NOT_ENDED)
+        if report.lost or not_ended:
+            # The record still moves, so it is not judged.
+            report.problems += [f"has not ended: {row}" for row in not_ended]
+            return
         try:
             landed = chain(address)
             report.landings = sum(map(len, landed.values()))

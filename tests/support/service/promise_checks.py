@@ -115,7 +115,8 @@ def agree(seen: Mapping[str, Sequence[Event]], address: Address) -> None:
     for row in rows(address, EVENTS):
         stored.setdefault(str(row["order_id"]), []).append((row["seq"], row["status"]))
     for order_id, events in seen.items():
-        assert [(event["seq"], event["status"]) for event in events] == stored[order_id]
+        steps = [(event["seq"], event["status"]) for event in events]
+        assert steps == stored[order_id], f"{order_id}: {steps} were seen, and {stored[order_id]} are stored"
 
 
 def picture(address: Address) -> dict[str, str]:
