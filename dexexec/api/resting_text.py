@@ -70,8 +70,6 @@ def _consequences(posted: Json, unit: str) -> Iterator[str]:
         yield f'and a fill of another order of the group "{posted["ocoGroup"]}" cancels it'
     if posted.get("closeAccount"):
         yield "and its emptied token account is closed"
-    if posted.get("dryRun"):
-        yield "as a dry run: nothing is signed"
 
 
 def _exit(role: str, leg: Json, unit: str) -> str:
@@ -133,8 +131,15 @@ def _slice_fill(event: Json) -> str:
 
 
 def _duration(text: str) -> str:
+    """An ISO 8601 duration in words: `PT90S` is "1 minute 30 seconds"."""
     length = read_duration(text)
-    return text if length is None else str(length)
+    if length is None:
+        return text
+    minutes, seconds = divmod(length.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = {"day": length.days, "hour": hours, "minute": minutes, "second": seconds + length.microseconds / 1e6}
+    # Eight digits are two of seconds and six of microseconds.
+    return " ".join(f"{number:.8g} {unit}{'' if number == 1 else 's'}" for unit, number in parts.items() if number)
 
 
 def _value(value: object) -> str:

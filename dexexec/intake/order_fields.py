@@ -17,6 +17,7 @@ from dexexec.errors import IN_THE_PAST, FieldProblem
 T = TypeVar("T")
 
 SHOWN = 20
+_SHORTEST_BEGINNING = 4
 """How many unknown fields, or known mints, are named at most."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -169,7 +170,10 @@ def _strays(given: Mapping[str, object], known: Sequence[str], problem: str) -> 
 def unknown_name(name: str, known: Sequence[str], problem: str) -> FieldProblem:
     """The problem of a field or parameter that does not exist: it names the nearest of `known`, or all of them."""
     by_lower_case = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name[:40].lower(), by_lower_case, n=1)
+    given = name[:40].lower()
+    # The beginning of a name is closer to it than a short name of similar letters: `limit` is `limitPrice`, not `mint`.
+    begun = [one for one in by_lower_case if len(given) >= _SHORTEST_BEGINNING and one.startswith(given)]
+    near = begun or difflib.get_close_matches(given, by_lower_case, n=1)
     expected = f"did you mean {by_lower_case[near[0]]}?" if near else f"only {', '.join(known)}"
     return FieldProblem(shown(name), problem, expected if known else "no parameters")
 

@@ -34,7 +34,8 @@ def read_type(fields: OrderFields) -> OrderType | None:
     """The order's type: `market` without the field; None if it is invalid."""
     names = [f'"{name}"' for name in _TYPES]
     expected = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-    return fields.choice("type", "type", _TYPES, expected, OrderType.MARKET)
+    stop = '(a stop is "market" or "limit" with triggerPrice or trailBps)'
+    return fields.choice("type", "type", _TYPES, f"{expected} {stop}", OrderType.MARKET)
 
 
 def read_tag(fields: OrderFields) -> str | None:
@@ -73,7 +74,8 @@ def _trigger(fields: OrderFields) -> tuple[Decimal | None, TriggerWhen | None]:
     if "triggerWhen" in fields.given:
         when = fields.choice("triggerWhen", "side of a trigger", _SIDES_OF_TRIGGER, '"above" or "below"')
     present = [name for name in TRIGGER_FIELDS if name in fields.given]
-    if len(present) == 1:
+    # Beside `trailBps` the other field of the pair would be wrong as well.
+    if len(present) == 1 and TRAIL not in fields.given:
         [missing] = set(TRIGGER_FIELDS) - set(present)
         expected = '"above" or "below"' if missing == "triggerWhen" else 'a price such as "151.25"'
         fields.wrong(missing, f"is missing beside {present[0]}", expected)

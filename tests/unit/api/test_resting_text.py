@@ -45,11 +45,15 @@ RESTS = {"waitsFor": "price", "detail": "it waits for a price of 151.25 or more"
         ),
         (
             {"side": "sell", "type": "recurring", "slices": 12, "every": "PT5M", "missed": "skip", "maxPrice": "160"},
-            "in 12 slices, one every 0:05:00, at most 160 USDC per SOL",
+            "in 12 slices, one every 5 minutes, at most 160 USDC per SOL",
+        ),
+        (
+            {"side": "buy", "type": "recurring", "slices": 9, "every": "PT1H1M1.5S"},
+            "in 9 slices, one every 1 hour 1 minute 1.5 seconds",
         ),
         (
             {"side": "buy", "type": "recurring", "slices": 2, "every": "P1D", "startAt": DEADLINE, "expiresAt": "then"},
-            f"in 2 slices, one every 1 day, 0:00:00 from {DEADLINE}, until then",
+            f"in 2 slices, one every 1 day from {DEADLINE}, until then",
         ),
         (
             {
@@ -68,7 +72,7 @@ RESTS = {"waitsFor": "price", "detail": "it waits for a price of 151.25 or more"
         (
             {"side": "buy", **LIMIT, "ocoGroup": "exit", "closeAccount": True, "dryRun": True},
             "at a price of 151.25 USDC per SOL or more, until it is cancelled, and a fill of another order of the group"
-            ' "exit" cancels it, and its emptied token account is closed, as a dry run: nothing is signed',
+            ' "exit" cancels it, and its emptied token account is closed',
         ),
     ],
 )
@@ -177,7 +181,7 @@ def test_a_recurring_order_is_explained_with_its_slices() -> None:
     explained: dict[str, Any] = explain(parent, TOKENS)
     assert explained["summary"] == "Swapped 0.5 SOL for 75.2 USDC in 1 of 2 slices; the swap is final."
     assert texts(explained) == [
-        "Accepted: spend 0.5 SOL for USDC, slippage of at most 50 bps, in 2 slices, one every 0:05:00.",
+        "Accepted: spend 0.5 SOL for USDC, slippage of at most 50 bps, in 2 slices, one every 5 minutes.",
         "It rests: slice 1 of 2 is due at once.",
         "Slice 1 of 2 is made.",
         "Swapped 0.5 SOL for 75.2 USDC; the swap is final.",

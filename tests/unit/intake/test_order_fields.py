@@ -123,6 +123,8 @@ BAD_FIELDS = [
     field_case("slipageBps", "50", "is not a field of an order", "did you mean slippageBps?"),
     field_case("input_mint", "50", "is not a field of an order", "did you mean inputMint?"),
     field_case("Side", '"buy"', "is not a field of an order", "did you mean side?"),
+    field_case("limit", '"151"', "is not a field of an order", "did you mean limitPrice?"),
+    field_case("trigger", '"151"', "is not a field of an order", "did you mean triggerPrice?"),
     field_case("colour", '"red"', "is not a field of an order", f"only {', '.join(FIELDS)}"),
     field_case("", "1", "is not a field of an order", f"only {', '.join(FIELDS)}"),
     field_case("side", '"buy"', "is given more than once", "each field once"),

@@ -83,7 +83,15 @@ def test_a_tag_is_kept() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"type": "stop"}, FieldProblem("type", "is not a known type", "*")),
+        (
+            {"type": "stop"},
+            FieldProblem(
+                "type",
+                "is not a known type",
+                '"market", "limit", "sniper" or "recurring"'
+                ' (a stop is "market" or "limit" with triggerPrice or trailBps)',
+            ),
+        ),
         ({"type": "limit"}, FieldProblem("limitPrice", "is missing", 'the price of a limit order, such as "151.25"')),
         (LIMIT | {"limitPrice": "-1"}, FieldProblem("limitPrice", "is negative", PRICE)),
         (

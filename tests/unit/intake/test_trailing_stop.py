@@ -47,9 +47,12 @@ def test_a_distance_is_an_integer_below_100_percent(value: object) -> None:
     assert problems(trailBps=value)["trailBps"].endswith("an integer from 1 to 9999")
 
 
-@pytest.mark.parametrize("other", [{"triggerPrice": "1", "triggerWhen": "above"}, {"triggerWhen": "below"}])
+@pytest.mark.parametrize(
+    "other", [{"triggerPrice": "1", "triggerWhen": "above"}, {"triggerWhen": "below"}, {"triggerPrice": "1"}]
+)
 def test_a_trailing_stop_has_no_other_trigger(other: dict[str, object]) -> None:
     found = problems(trailBps=100, **other)
+    assert found.keys() == other.keys()
     assert all("a trailing stop or a fixed trigger, not both" in found[name] for name in other)
 
 
