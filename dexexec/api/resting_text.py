@@ -9,6 +9,7 @@ from typing import Any
 
 from dexexec.domain.amendment import CHANGES
 from dexexec.domain.duration import read_duration
+from dexexec.domain.status import Status
 from dexexec.domain.terms import ONCE, OrderType, TriggerWhen
 
 Json = Mapping[str, Any]
@@ -126,7 +127,8 @@ def child_text(child: Json) -> str:
 
 def _slice_fill(event: Json) -> str:
     if "slicePrice" in event:
-        return f"; it was swapped at {event['slicePrice']}, and the average price is {event['averagePrice']}"
+        done = "simulated" if event.get("childStatus") == Status.SIMULATED else "swapped"
+        return f"; it was {done} at {event['slicePrice']}, and the average price is {event['averagePrice']}"
     return f"; it was not filled ({event['sliceReason']})" if "sliceReason" in event else ""
 
 

@@ -113,6 +113,16 @@ def test_the_terms_of_each_kind_are_described(posted: dict[str, Any], text: str)
             "Slice 1 of 3 is confirmed; it was swapped at 150, and the average price is 151",
         ),
         (
+            {
+                "slice": 1,
+                "childStatus": "simulated",
+                "slicePrice": "150",
+                "averagePrice": "151",
+                "detail": "slice 1 of 3 is simulated",
+            },
+            "Slice 1 of 3 is simulated; it was simulated at 150, and the average price is 151",
+        ),
+        (
             {"slice": 1, "sliceReason": "price-range", "detail": "slice 1 of 3 is expired"},
             "Slice 1 of 3 is expired; it was not filled (price-range)",
         ),
