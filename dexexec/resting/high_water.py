@@ -96,7 +96,10 @@ class HighWaterMarks:
 
     async def _raise(self, watches: Watches, risen: Risen) -> None:
         # Stored before it is used: what a stop trails after a restart is never lower than what it trailed before.
-        marks = [HighWater(order_id=order.id, rate=high_water_of(order, best)) for order, best in risen]
+        marks = [
+            HighWater(order_id=order.id, version=order.version, rate=high_water_of(order, best))
+            for order, best in risen
+        ]
         await self._store.raise_high_water(marks)
         for order, best in risen:
             watches.raise_best(order, best)

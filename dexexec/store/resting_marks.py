@@ -11,11 +11,12 @@ from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows, json_rows
 
 # A mark only rises, so of two leaders for a moment neither can lower it. No index has this column, and it is not part
-# of what clients see as the order's version.
+# of what clients see as the order's version. The version is compared since the amount may have been changed: the rate
+# of a smaller one, as the mark of a larger one, would look like a fall.
 RAISE = """
 UPDATE orders o SET high_water = greatest(o.high_water, t.rate)
-FROM unnest(%s::uuid[], %s::numeric[]) AS t(id, rate)
-WHERE o.id = t.id AND o.resting AND (o.high_water IS NULL OR o.high_water < t.rate)
+FROM unnest(%s::uuid[], %s::int[], %s::numeric[]) AS t(id, version, rate)
+WHERE o.id = t.id AND o.version = t.version AND o.resting AND (o.high_water IS NULL OR o.high_water < t.rate)
 """
 
 # The event raises the version, and a trigger must name the version: as a change by `rested_xid`, every leader reads it.
@@ -39,9 +40,10 @@ SELECT id, version, at FROM u
 
 @dataclass(frozen=True, slots=True)
 class HighWater:
-    """The best rate that a trailing stop has seen: base units received per base unit spent."""
+    """The best rate that a trailing stop has seen, as it was at `version`: base units received per base unit spent."""
 
     order_id: UUID
+    version: int
     rate: Decimal
 
 
@@ -55,9 +57,10 @@ class RestingNote:
 
 
 async def raise_high_water(database: Database, marks: Sequence[HighWater]) -> None:
-    """Raise the marks of orders that rest, in one commit."""
+    """Raise the marks of those orders that still rest at their version, in one commit."""
+    ids, versions, rates = ([getattr(mark, name) for mark in marks] for name in ("order_id", "version", "rate"))
     async with database.connection() as connection:
-        await connection.execute(RAISE, ([mark.order_id for mark in marks], [mark.rate for mark in marks]))
+        await connection.execute(RAISE, (ids, versions, rates))
 
 
 async def note(database: Database, notes: Sequence[RestingNote]) -> list[Event]:

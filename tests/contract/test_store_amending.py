@@ -127,11 +127,14 @@ async def test_a_new_amount_begins_the_mark_of_a_trailing_stop_anew(stores: Open
     async with stores() as store:
         order = limit_order(type=OrderType.MARKET, terms=terms, bound=None, bound_open=True)
         order_id = (await store.create(order)).order_id
-        await store.raise_high_water([HighWater(order_id=order_id, rate=Decimal("0.15"))])
+        await store.raise_high_water([HighWater(order_id=order_id, version=2, rate=Decimal("0.15"))])
         wider: dict[str, Any] = {"terms": {"trailBps": 500}, "bound": None, "bound_open": True}
         assert await store.amend(order_id, 2, amendment(**wider)) == 3
         assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [Decimal("0.15")]
         assert await store.amend(order_id, 3, amendment(**wider, resizes=True)) == 4
+        assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [None]
+        # The oracle may have read the price of the former amount before the change, and writes it after.
+        await store.raise_high_water([HighWater(order_id=order_id, version=3, rate=Decimal("0.15"))])
         assert [one.high_water for one in await store.rested_page(BEFORE_ALL)] == [None]
 
 

@@ -38,7 +38,7 @@ async def test_promise_20_a_high_water_mark_only_rises_and_is_read_back_exactly(
         order = await rested(store, TRAILING)
         assert order.high_water is None
         for rate, expected in ((Decimal("0.1"), Decimal("0.1")), (LONG, LONG), (Decimal("0.12"), LONG)):
-            await store.raise_high_water([HighWater(order.id, rate)])
+            await store.raise_high_water([HighWater(order.id, order.version, rate)])
             assert (await read_again(store, order.id)).high_water == expected
         # It is no event, and no change that makes a trigger stale.
         assert (await read_again(store, order.id)).version == order.version
@@ -47,9 +47,9 @@ async def test_promise_20_a_high_water_mark_only_rises_and_is_read_back_exactly(
 async def test_the_mark_of_an_order_that_does_not_rest_stays(stores: Open) -> None:
     async with stores() as store:
         order = await rested(store, TRAILING)
-        await store.raise_high_water([HighWater(order.id, Decimal(1))])
+        await store.raise_high_water([HighWater(order.id, order.version, Decimal(1))])
         await store.cancel(order.id)
-        await store.raise_high_water([HighWater(order.id, Decimal(2))])
+        await store.raise_high_water([HighWater(order.id, order.version, Decimal(2))])
         assert await store.rested_among([order.id]) == []
 
 

@@ -493,7 +493,7 @@ class MemoryDatabase:
         """Raise the marks of resting orders."""
         for mark in marks:
             row = self.orders.get(mark.order_id)
-            if row is not None and row.resting:
+            if row is not None and row.resting and row.version == mark.version:
                 row.high_water = mark.rate if row.high_water is None else max(row.high_water, mark.rate)
 
     def note_resting(self, notes: Sequence[RestingNote]) -> list[Event]:
