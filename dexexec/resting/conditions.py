@@ -66,11 +66,11 @@ class WatchedOrder:
     """What the oracle keeps of an order. There may be 100,000 of them, so it is small.
 
     `version` is the one that was read: a trigger counts for no other. `amount` is the amount that `market` fixes,
-    `impact_ppm` how far the swap may move a price, `quiet_until` the Unix time (ms) before which it is not triggered.
-    `rate` is where it fires; `key` the same as an integer to sort by, and `other` as the amount that the mode leaves
-    open. `stop`: once reached, it is reached for good. A trailing stop (`trail_bps`) has its high-water mark in `best`,
-    as such an amount too: most received, or least paid; None before the first quote. `disagreed`: an event of this
-    episode reports that the reference price does not agree.
+    `impact_ppm` how far the swap may move a price, `quiet_until` the monotonic time (seconds) before which it is not
+    triggered. `rate` is where it fires; `key` the same as an integer to sort by, and `other` as the amount that the
+    mode leaves open. `stop`: once reached, it is reached for good. A trailing stop (`trail_bps`) has its high-water
+    mark in `best`, as such an amount too: most received, or least paid; None before the first quote. `disagreed`: an
+    event of this episode reports that the reference price does not agree.
     """
 
     id: UUID
@@ -86,7 +86,7 @@ class WatchedOrder:
     stop: bool = False
     trail_bps: int = 0
     best: int | None = None
-    quiet_until: int = 0
+    quiet_until: float = 0.0
     disagreed: bool = False
 
     def fire_at(self, rate: Fraction) -> None:

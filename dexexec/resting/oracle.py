@@ -87,9 +87,9 @@ class Oracle:
         # All groups at once: the quotes themselves are limited, and no group waits for another one's venue.
         crossed = await asyncio.gather(*(find_crossed(group, self._quotes) for group in groups))
         held: set[UUID] = set()
-        now_ms = self._clock.unix_ms()
+        now = self._clock.monotonic()
         for group, orders in zip(groups, crossed, strict=True):
-            waiting = [order for order in orders if order.fires is group.fires and order.quiet_until <= now_ms]
+            waiting = [order for order in orders if order.fires is group.fires and order.quiet_until <= now]
             for chunk in _chunks(_by_price_and_time(waiting, group.fires), AT_ONCE):
                 held |= await self._decide(record, group.market, chunk)
         record.end_disagreements(held)
@@ -160,7 +160,7 @@ class Oracle:
     def _read(self, row: RestingOrder) -> WatchedOrder | None:
         try:
             row = self._sizes.sized(row)
-            return watched_order(row, self._tokens, self._max_price_impact_bps, self._clock.unix_ms())
+            return watched_order(row, self._tokens, self._max_price_impact_bps, self._clock.monotonic())
         except (UnwatchableError, ValueError, ArithmeticError) as error:
             # A row that was damaged by hand must not keep the orders behind it from being watched.
             self._observer.order_unwatchable(row.id, str(error) or type(error).__name__)

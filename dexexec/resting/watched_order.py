@@ -21,9 +21,9 @@ class UnwatchableError(Exception):
     """The order's price cannot be watched. The text is the reason."""
 
 
-def watched_order(row: RestingOrder, tokens: Tokens, max_price_impact_bps: int, now_ms: int) -> WatchedOrder | None:
+def watched_order(row: RestingOrder, tokens: Tokens, max_price_impact_bps: int, now: float) -> WatchedOrder | None:
     """The order as the oracle keeps it; None if it does not wait for a price. `max_price_impact_bps` is for orders
-    without a limit. Raises `UnwatchableError`."""
+    without a limit, `now` the monotonic time. Raises `UnwatchableError`."""
     if row.type not in (OrderType.MARKET, OrderType.LIMIT):
         return None
     own = row.max_price_impact_bps
@@ -36,7 +36,8 @@ def watched_order(row: RestingOrder, tokens: Tokens, max_price_impact_bps: int, 
         amount=row.amount_base,
         impact_ppm=(max_price_impact_bps if own is None else own) * PPM_PER_BPS,
         fires=Fires.AT_OR_ABOVE,
-        quiet_until=now_ms + round(row.quiet_ms) if row.quiet_ms else 0,
+        # Not the wall clock: set back, it would keep the order quiet for as long.
+        quiet_until=now + row.quiet_ms / 1000 if row.quiet_ms else 0.0,
     )
     _set_condition(order, row)
     return order

@@ -23,6 +23,10 @@ class ManualClock:
         """Seconds since this clock was created."""
         return self._elapsed_ns / 1e9
 
+    def set_back(self, seconds: float) -> None:
+        """Set the wall clock back, as an operator or a time server may. The monotonic clock goes on."""
+        self._start_ms -= round(seconds * 1000)
+
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass at once."""
         self._elapsed_ns += round(seconds * 1e9)

@@ -311,6 +311,16 @@ async def test_an_order_is_quiet_for_a_while_after_a_trigger_that_came_to_nothin
     assert await fixture.turn() == [order]
 
 
+async def test_a_wall_clock_that_is_set_back_keeps_no_order_quiet() -> None:
+    fixture = Fixture(110)
+    order = await fixture.add(limit="100")
+    fixture.database.orders[order].quiet_until = fixture.database.now() + 2_000_000
+    assert await fixture.turn() == []
+    fixture.clock.set_back(3_600)
+    await fixture.clock.sleep(3)
+    assert await fixture.turn() == [order]
+
+
 async def test_a_cancelled_order_is_dropped_and_an_amended_one_is_read_again() -> None:
     fixture = Fixture(90)
     cancelled = await fixture.add(limit="100")
