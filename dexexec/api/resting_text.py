@@ -14,7 +14,7 @@ from dexexec.domain.terms import ONCE, OrderType, TriggerWhen
 
 Json = Mapping[str, Any]
 
-_EXITS = {"takeProfit": "a take-profit", "stop": "a stop"}
+_EXITS = {"takeProfit": "take-profit", "stop": "stop"}
 _SIDES = {TriggerWhen.ABOVE.value: "or more", TriggerWhen.BELOW.value: "or less"}
 _TRIED_ONCE = {one.value for one in ONCE}
 
@@ -74,7 +74,7 @@ def _consequences(posted: Json, unit: str) -> Iterator[str]:
 
 
 def _exit(role: str, leg: Json, unit: str) -> str:
-    name = _EXITS.get(role, role)
+    name = f"a {_EXITS.get(role, role)}"
     where = f"at {leg['price']} {unit}" if "price" in leg else f"{leg.get('bps')} bps from its price"
     limit = f" (limit {leg['limitPrice']})" if "limitPrice" in leg else ""
     return f"{name} {where}{limit}"
@@ -120,7 +120,7 @@ def is_of_child(event: Json) -> bool:
 
 def child_text(child: Json) -> str:
     """The state of an order that the service made for this one, without a full stop."""
-    name = f"Slice {child['slice']}" if "slice" in child else f"The {child['type']} order that its fill armed"
+    name = f"Slice {child['slice']}" if "slice" in child else f"The {_EXITS[child['role']]} that its fill armed"
     reason = f" ({child['failureReason']})" if child.get("failureReason") else ""
     return f"{name} is order {child['orderId']}: {child['status']}{reason}"
 

@@ -123,6 +123,7 @@ class Summary:
     statuses: Mapping[str, int]
     reasons: Mapping[str, int]
     venues: Mapping[str, int]
+    """Of the orders that were filled. A recurring order has none: each of its slices has one."""
     seconds: Sequence[float]
     """From POST to the final event, for orders that ended."""
     confirmed_seconds: Sequence[float]

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dexexec.demo.order import DemoOrder, Summary
+from dexexec.demo.order import FILLED, DemoOrder, Summary
 from dexexec.domain.status import Status
 
 STYLES: Mapping[str, str] = {
@@ -209,10 +209,11 @@ def summary_lines(summary: Summary) -> list[str]:
         for seconds, end in times
         if seconds
     ]
+    filled = any(summary.statuses.get(status) for status in FILLED)
     lines = [
         "",
         f"Orders   {summary.orders}: {_outcomes(summary)}",
-        f"Venues   {_counts(summary.venues) or 'no fill'}",
+        f"Venues   {_counts(summary.venues) or ('those of the slices' if filled else 'no fill')}",
         f"Time     {(chr(10) + ' ' * 9).join(took or ['nothing ended'])}",
         f"Events   {summary.events} received; sockets: {summary.sockets}, reconnects: {summary.reconnects}",
     ]

@@ -4,6 +4,8 @@ from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
+from dexexec.domain.bracket import ExitRole
+from dexexec.domain.bracket_exits import exit_id
 from dexexec.domain.event import timestamp
 from dexexec.domain.recurring import Schedule
 from dexexec.domain.slice_progress import Progress
@@ -33,14 +35,17 @@ async def read_children(connection: Connection, parent: UUID) -> list[dict[str, 
     cursor = connection.cursor(row_factory=dict_row)
     values = {"id": parent, "limit": MOST_CHILDREN}
     rows = await (await cursor.execute(CHILDREN, values, prepare=False)).fetchall()
-    return [_child(row) for row in rows]
+    # The id of an exit shows what it is for. Its type does not: a stop with a limit is a limit order too.
+    roles = {exit_id(parent, role): role.value for role in ExitRole}
+    return [_child(row, roles.get(row["id"])) for row in rows]
 
 
-def _child(row: DictRow) -> dict[str, object]:
+def _child(row: DictRow, role: str | None) -> dict[str, object]:
     terms = row["terms"] or {}
     return {
         "orderId": str(row["id"]),
         **({"slice": terms["slice"]["number"]} if "slice" in terms else {}),
+        **({"role": role} if role is not None else {}),
         "type": row["type"],
         "status": row["status"],
         "amount": format(row["amount"], "f"),

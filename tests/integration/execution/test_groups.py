@@ -157,6 +157,8 @@ async def test_promise_22_an_entry_arms_its_exits_and_a_stop_takes_its_bound_fro
         assert [child["status"] for child in children] == ["waiting", "waiting"]
         assert {child["amount"] for child in children} == {"1.5"}, "what was received"
         stop_id, profit_id = exit_id(entry.id, ExitRole.STOP), exit_id(entry.id, ExitRole.TAKE_PROFIT)
+        roles = {child["role"]: child["orderId"] for child in children}
+        assert roles == {"stop": str(stop_id), "takeProfit": str(profit_id)}
         [stop] = [one for one in await b.store.rested_page(BEFORE_ALL) if one.id == stop_id]
         assert (stop.side, stop.bound) == (Side.SELL, None)
         # A drop far below the entry: at 200, 1.5 USDC buy 0.0075 SOL. A bound from the entry's price would refuse that.

@@ -210,8 +210,8 @@ def test_an_order_that_was_made_for_another_names_it() -> None:
 
 
 def test_the_orders_that_a_fill_armed_are_named_with_their_state() -> None:
-    child = {"orderId": "x", "type": "limit", "status": "failed", "failureReason": "no-route"}
-    assert child_text(child) == "The limit order that its fill armed is order x: failed (no-route)"
+    child = {"orderId": "x", "role": "takeProfit", "type": "limit", "status": "failed", "failureReason": "no-route"}
+    assert child_text(child) == "The take-profit that its fill armed is order x: failed (no-route)"
 
 
 def test_prices_have_the_units_of_the_pair_as_it_was_posted() -> None:

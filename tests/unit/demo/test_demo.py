@@ -195,6 +195,13 @@ def test_a_transaction_that_was_confirmed_before_it_was_final_is_real_and_can_be
     assert summarize([followed()]).signature == ""
 
 
+def test_orders_that_were_filled_by_slices_are_not_reported_as_unfilled() -> None:
+    parent = followed([event(1, "pending"), event(2, "waiting"), event(3, "confirmed", price="150")])
+    assert "Venues   those of the slices" in summary_lines(summarize([parent]))
+    unfilled = followed([event(1, "pending"), event(2, "failed", reason="slippage")])
+    assert "Venues   no fill" in summary_lines(summarize([unfilled]))
+
+
 def test_a_run_without_a_finished_order_has_a_summary() -> None:
     found = summarize([DemoOrder(side="buy", amount="0.01", key="k", given_up="503 busy, 15 times")])
     assert found.exit_code == 1
