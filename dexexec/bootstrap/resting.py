@@ -9,12 +9,11 @@ from dexexec.bootstrap.venues import close, prepare
 from dexexec.config.environment import environment
 from dexexec.resting.due_queue import DueQueue, TriggeredQueue
 from dexexec.resting.follow_ups import FollowUps
-from dexexec.resting.high_water import Reference
 from dexexec.resting.launches import Launches
 from dexexec.resting.leader import Duty, Leader
 from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import OracleQuotes
-from dexexec.resting.reference_check import NoReference, ReferenceCheck
+from dexexec.resting.reference_check import NoReference, Reference, ReferenceCheck
 from dexexec.resting.share_sizes import Balances, ShareSizes
 from dexexec.resting.slices import Slices
 from dexexec.resting.sniper_trigger import SniperTrigger
@@ -56,7 +55,7 @@ def make_leader(
     venues = list(venues)
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
     # that orders go by.
-    quotes = OracleQuotes(make_router(venues, shared.settings, shared.clock, shared.observer), shared.clock)
+    quotes = OracleQuotes(make_router(venues, shared.settings, shared.clock, shared.observer), shared.clock, reference)
     queue = TriggeredQueue(shared.queue, shared.failpoints)
     duties: list[Duty] = [
         Wakes(store, queue),

@@ -23,7 +23,7 @@ from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
 from dexexec.recovery.chain_comparison import Comparison
 from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
-from dexexec.resting.high_water import Reference
+from dexexec.resting.reference_check import Reference
 from dexexec.settlement.reachability import Reachability
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger

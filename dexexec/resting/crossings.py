@@ -39,7 +39,9 @@ def _bound(group: Group, quotes: Sequence[Quote], bands: Sequence[Band]) -> int:
 async def _edge_quotes(group: Group, band: Band, quotes: OracleQuotes) -> Sequence[Quote]:
     """The quotes at a band's edge; empty if no venue has any."""
     rises = group.fires is Fires.AT_OR_ABOVE
-    routing = await quotes.quote(group.market, band.smallest if rises else band.largest)
+    # A price that is not there only makes candidates of limit orders, which are quoted again; but it would hide stops.
+    quote = quotes.quote if rises else quotes.believed
+    routing = await quote(group.market, band.smallest if rises else band.largest)
     if routing.ranking or not is_refused(routing):
         return routing.ranking
     # The size at the edge is too small or too large for every venue, and must not hide the other orders of the band:
@@ -51,7 +53,7 @@ async def _edge_quotes(group: Group, band: Band, quotes: OracleQuotes) -> Sequen
     best: Sequence[Quote] = ()
     while low <= high:
         middle = (low + high) // 2
-        routing = await quotes.quote(group.market, sizes[middle])
+        routing = await quote(group.market, sizes[middle])
         if routing.ranking:
             best = routing.ranking
             high = middle - 1

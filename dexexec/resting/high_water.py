@@ -18,7 +18,7 @@ from dexexec.resting.conditions import (
     other_amount,
 )
 from dexexec.resting.quotes import OracleQuotes
-from dexexec.resting.reference_check import Agreement
+from dexexec.resting.reference_check import Reference
 from dexexec.resting.watched_order import high_water_of
 from dexexec.resting.watches import Watches
 from dexexec.store import HighWater
@@ -33,13 +33,6 @@ class MarkStore(Protocol):
 
     async def raise_high_water(self, marks: Sequence[HighWater]) -> None:
         """Raise high-water marks in one commit; a lower mark changes nothing."""
-
-
-class Reference(Protocol):
-    """Whether the venues' prices can be believed."""
-
-    async def agreement(self, market: Market, deal: Executable) -> Agreement:
-        """The reference's opinion of a quote."""
 
 
 Risen = list[tuple[WatchedOrder, int]]
@@ -68,7 +61,7 @@ class HighWaterMarks:
             await self._raise(watches, risen[begin : begin + PER_COMMIT])
 
     async def _by_own_size(self, market: Market, orders: Sequence[WatchedOrder], sizes: Sequence[int]) -> Risen:
-        routings = await asyncio.gather(*(self._quotes.quote(market, size) for size in sizes))
+        routings = await asyncio.gather(*(self._quotes.believed(market, size) for size in sizes))
         quotes = dict(zip(sizes, routings, strict=True))
         risen: Risen = []
         for order in orders:
@@ -79,7 +72,7 @@ class HighWaterMarks:
 
     async def _by_largest(self, market: Market, orders: Sequence[WatchedOrder]) -> Risen:
         amounts = [order.amount for order in orders]
-        routing = await self._quotes.quote(market, max(amounts))
+        routing = await self._quotes.believed(market, max(amounts))
         strictest = min(order.impact_ppm for order in orders)
         deal = executable(routing, strictest)
         if deal is None or not await self._agrees(market, deal):

@@ -16,10 +16,10 @@ from dexexec.observe.observer import Observer
 from dexexec.resting.conditions import Executable, Fires, Market, WatchedOrder, executable
 from dexexec.resting.crossings import find_crossed
 from dexexec.resting.due_queue import DueQueue
-from dexexec.resting.high_water import HighWaterMarks, MarkStore, Reference
+from dexexec.resting.high_water import HighWaterMarks, MarkStore
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.record import RestingRecord, RestingStore
-from dexexec.resting.reference_check import Agreement
+from dexexec.resting.reference_check import Agreement, Reference
 from dexexec.resting.share_sizes import ShareSizes
 from dexexec.resting.trigger_detail import disagreement_detail, trigger_detail
 from dexexec.resting.wakes import enqueue
@@ -121,7 +121,7 @@ class Oracle:
     async def _fresh_quotes(self, market: Market, orders: Iterable[WatchedOrder]) -> dict[int, Routing]:
         """A quote for each different size."""
         amounts = list(dict.fromkeys(order.amount for order in orders))
-        routings = await asyncio.gather(*(self._quotes.quote(market, amount) for amount in amounts))
+        routings = await asyncio.gather(*(self._quotes.believed(market, amount) for amount in amounts))
         return dict(zip(amounts, routings, strict=True))
 
     async def _trigger(self, record: RestingRecord, fired: Sequence[tuple[WatchedOrder, Executable]]) -> None:

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from dexexec.clock import Clock
 from dexexec.domain.quote import SwapRequest
-from dexexec.resting.conditions import Market
-from dexexec.venues.router import HARMLESS, Routing
+from dexexec.resting.conditions import Executable, Market
+from dexexec.resting.reference_check import NoReference, Reference
+from dexexec.venues.router import HARMLESS, Routing, net_amount
 
 AT_ONCE = 32
 """Sizes that are quoted at the same time. A price that crosses a thousand orders must not send a thousand requests to a
@@ -23,11 +24,14 @@ class QuoteRouter(Protocol):
 
 
 class OracleQuotes:
-    """Quotes sizes of a market, a limited number at a time."""
+    """Quotes sizes of a market, a limited number at a time. `reference` decides which quotes are believed."""
 
-    def __init__(self, router: QuoteRouter, clock: Clock, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self, router: QuoteRouter, clock: Clock, reference: Reference | None = None, *, at_once: int = AT_ONCE
+    ) -> None:
         self._router = router
         self._clock = clock
+        self._reference = reference or NoReference()
         self._free = asyncio.Semaphore(at_once)
 
     async def quote(self, market: Market, amount: int) -> Routing:
@@ -38,6 +42,18 @@ class OracleQuotes:
         )
         async with self._free:
             return await self._router.route(request, self._clock.monotonic() + SECONDS)
+
+    async def believed(self, market: Market, amount: int) -> Routing:
+        """The same, without the quotes that the reference does not agree with. If it agrees with none, all are left:
+        then they show what keeps an order from being triggered."""
+        routing = await self.quote(market, amount)
+        # One venue with a price that is not there would hide a fall from every stop, as the best of all venues.
+        ranking = [
+            quote
+            for quote in routing.ranking
+            if (await self._reference.agreement(market, Executable(quote, net_amount(quote)))).holds
+        ]
+        return Routing(routing.answers, tuple(ranking)) if ranking else routing
 
 
 def is_refused(routing: Routing) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
@@ -37,6 +38,13 @@ class Agreement:
     def holds(self) -> bool:
         """Whether the reference agrees."""
         return not self.problem
+
+
+class Reference(Protocol):
+    """Whether the venues' prices can be believed."""
+
+    async def agreement(self, market: Market, deal: Executable) -> Agreement:
+        """The reference's opinion of a quote."""
 
 
 class NoReference:

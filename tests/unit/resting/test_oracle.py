@@ -23,10 +23,9 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.resting import high_water
 from dexexec.resting import oracle as oracle_module
 from dexexec.resting.conditions import Executable, Market
-from dexexec.resting.high_water import Reference
 from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import AT_ONCE, OracleQuotes
-from dexexec.resting.reference_check import Agreement, NoReference
+from dexexec.resting.reference_check import Agreement, NoReference, Reference
 from dexexec.resting.share_sizes import ShareSizes
 from dexexec.store import HighWater, Triggering
 from dexexec.testing.clock import ManualClock
@@ -109,7 +108,7 @@ class Fixture:
         return Oracle(
             self.store,
             self.queue,
-            OracleQuotes(self.router, self.clock),
+            OracleQuotes(self.router, self.clock, self.reference),
             self.reference,
             sizes=self.sizes,
             tokens=Tokens(KNOWN),
@@ -532,4 +531,36 @@ async def test_a_mark_that_the_reference_does_not_see_is_not_raised() -> None:
     fixture.set_price(95)
     assert await fixture.turn() == []
     fixture.set_price(89)
+    assert await fixture.turn() == [order]
+
+
+class Believing:
+    """A reference that agrees with one pool alone."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+
+    async def agreement(self, market: Market, deal: Executable) -> Agreement:
+        """Whether it is a quote of that pool."""
+        return Agreement(problem="" if deal.quote.venue == self.pool else "they are far apart")
+
+
+async def test_a_venue_with_a_price_that_is_not_there_hides_no_fall_from_a_stop() -> None:
+    fixture = Fixture(150, reference=Believing("pool"))
+    stop = await fixture.add(trigger="140")
+    trailing = await fixture.add(trail_bps=1_000)
+    fixture.router.pools = (Pool("liar", 1_000 * SOL_AT, fee_ppm=0), fixture.pool)
+    assert await fixture.turn() == []
+    fixture.set_price(139)
+    assert await fixture.turn() == [stop]
+    fixture.set_price(134)
+    assert await fixture.turn() == [trailing], "its mark is that of the pool which is believed"
+
+
+async def test_a_price_that_is_not_there_triggers_no_limit_while_another_venue_is_believed() -> None:
+    fixture = Fixture(90, reference=Believing("pool"))
+    order = await fixture.add(limit="100")
+    fixture.router.pools = (Pool("liar", 1_000 * SOL_AT, fee_ppm=0), fixture.pool)
+    assert await fixture.turn() == []
+    fixture.set_price(101)
     assert await fixture.turn() == [order]
