@@ -311,7 +311,14 @@ class _Writer:
         return f" in {about['filledSlices']} of {self._order['slices']} slices" if "filledSlices" in about else ""
 
     def _nothing_swapped(self) -> str:
-        fees = int(self._order["feesPaid"])
+        order = self._order
+        # A cancelled recurring order keeps what its slices have swapped, and those that are signed go their way.
+        if order.get("filledSlices"):
+            done = "simulated" if order.get("dryRun") else "swapped"
+            return f"Before, {self._moved(order)} were {done}{self._where(order)}."
+        if "slices" in order and any(child["status"] not in _ENDED for child in order["children"]):
+            return "Slices that were made before are not counted yet."
+        fees = int(order["feesPaid"])
         return f"Nothing was swapped; failed attempts cost {fees} lamports." if fees else "Nothing was swapped."
 
     def _bound(self, event: Json) -> str:

@@ -197,6 +197,15 @@ def test_a_recurring_order_is_explained_with_its_slices() -> None:
         "Swapped 0.5 SOL for 75.2 USDC; the swap is final.",
         "Slice 1 is order c: confirmed.",
     ]
+    cancelled = {**history[3], "status": "cancelled", "final": True}
+    partly = {**parent, "status": "cancelled", "events": [*history[:3], cancelled]}
+    assert explain(partly, TOKENS)["summary"] == (
+        "The order was cancelled. Before, 0.5 SOL for 75.2 USDC were swapped in 1 of 2 slices."
+    )
+    uncounted = {**partly, "filledSlices": 0, "amountIn": None, "amountOut": None}
+    assert str(explain(uncounted, TOKENS)["summary"]).endswith("Slices that were made before are not counted yet.")
+    unfilled = {**uncounted, "feesPaid": "0", "children": [{**child, "status": "cancelled"}]}
+    assert explain(unfilled, TOKENS)["summary"] == "The order was cancelled. Nothing was swapped."
     simulated = {**history[3], "status": "simulated"}
     dry = order(status="simulated", events=[*history[:3], simulated], attempts=[], venue=None, **posted, **progress)
     assert explain(dry, TOKENS)["summary"] == (
