@@ -42,7 +42,8 @@ _PAGE = """<!doctype html>
 <h2>Post an order</h2>
 <pre>curl -s {url} -H 'Content-Type: application/json' -d '{{"side": "buy", "amount": "0.01"}}'</pre>
 <h2>Watch it</h2>
-<p>Open a WebSocket on the same path, and send <code>{{"orderId": "…"}}</code>. See docs/API.md and docs/STREAM.md.</p>
+<p>Open a WebSocket on the same path, and send <code>{{"orderId": "…"}}</code>. See docs/API.md and docs/STREAM.md;
+docs/ORDERS.md has every kind of order.</p>
 </html>
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

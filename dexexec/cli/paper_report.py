@@ -16,7 +16,7 @@ from dexexec.settlement.solana.funds import amount_text
 HEAD = ("tag", "pair", "side", "orders", "simulated", "spent", "received", "average price", "venue fees", "network fee")
 NO_TAG = "(no tag)"
 NO_VALUE = "-"
-EMPTY = 'no dry run has ended: post orders with "dryRun": true, or start the service with DEXEXEC_DRY_RUN=1\n'
+EMPTY = 'no such dry run has ended: post orders with "dryRun": true, or start the service with DEXEXEC_DRY_RUN=1\n'
 NOTE = "Nothing of this was signed or sent. Venue fees are inside the amounts; network fees are not.\n"
 
 
