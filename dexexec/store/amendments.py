@@ -31,11 +31,13 @@ FROM archived_orders WHERE id = %(id)s
 # A new price is a new order for the oracle: it is triggered at once if that price is there, without the pause that
 # followed the last try. The first quote and the best rate of a trailing stop were for the former amount: a larger one
 # has a worse rate at the same price, which would look like a fall.
+#
+# A bound that may be tightened stays so: whether its client gave a slippage beside it is not known any more.
 AMEND = """
 WITH u AS (
     UPDATE orders o SET
         version = o.version + 1, terms = %(terms)s, amount = %(amount)s, amount_base = %(amount_base)s,
-        min_out = %(min_out)s, max_in = %(max_in)s, bound_open = %(bound_open)s,
+        min_out = %(min_out)s, max_in = %(max_in)s, bound_open = o.bound_open OR %(bound_open)s,
         quoted_in = CASE WHEN NOT %(resizes)s THEN o.quoted_in END,
         quoted_out = CASE WHEN NOT %(resizes)s THEN o.quoted_out END,
         high_water = CASE WHEN NOT %(resizes)s THEN o.high_water END,

@@ -122,6 +122,25 @@ async def test_an_order_that_wakes_for_its_slices_looks_at_another_expiry_at_onc
         assert (answer["status"], answer["failureReason"]) == ("expired", "deadline")
 
 
+async def test_slices_keep_to_the_slippage_beside_a_bound_that_was_changed(stores: Open) -> None:
+    async with stores() as store:
+        order = recurring_order(bound=Bound(1_800_000, 12_000_000), bound_open=True)
+        await store.create(order)
+        assert order.terms is not None
+        lower: dict[str, Any] = {
+            "amount": order.amount,
+            "amount_base": 12_000_000,
+            "bound": Bound(1_700_000, 12_000_000),
+        }
+        assert await store.amend(order.id, 2, amendment(**lower, terms=order.terms.detail(), bound_open=False)) == 3
+        [child] = await store.make_slices(TOKENS) or []
+        worker = await store.begin("w", 20)
+        claimed = await claimed_by(store, worker, child)
+        await worker.end()
+        assert claimed.order.bound is not None
+        assert (claimed.order.bound.max_in, claimed.order.bound_open) == (1_000_000, True)
+
+
 async def test_a_new_amount_begins_the_mark_of_a_trailing_stop_anew(stores: Open) -> None:
     terms = Terms(trail_bps=300)
     async with stores() as store:

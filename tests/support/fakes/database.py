@@ -343,7 +343,7 @@ class MemoryDatabase:
         row.new = replace(row.new, amount=amendment.amount, amount_base=amendment.amount_base, terms=terms)
         if amendment.max_price_impact_bps is not None:
             row.new = replace(row.new, max_price_impact_bps=amendment.max_price_impact_bps)
-        row.bound, row.bound_open = amendment.bound, amendment.bound_open
+        row.bound, row.bound_open = amendment.bound, row.bound_open or amendment.bound_open
         if amendment.moves_expiry:
             expires_at = us_of(amendment.expires_at) if amendment.expires_at else None
             row.wake_at = expires_at if amendment.wakes_at_expiry else now
