@@ -75,18 +75,27 @@ class RestingRecord:
         """Read what has changed. The first time everything is read; later a page for each call while a complete reading
         is due. Raises `UnavailableError`."""
         if self._since is None:
-            since = await self._store.rested_horizon()
-            self._reading = _Reading()
-            while not await self._read_page():
-                pass
-            self._since = since
+            self._since = await self._read_all()
         rows, since = await self._store.rested_since(self._since)
         await self._put(rows)
+        if since < self._since:
+            # Numbers never go back in one Postgres, so another one answers: a standby that was promoted. What has begun
+            # to rest there may have numbers that were passed in the one before, and what was read before may be lost.
+            self.watches = Watches()
+            since = await self._read_all()
         self._since = since
         if self._reading is None and self._is_reload_due():
             self._reading = _Reading()
         if self._reading is not None:
             await self._read_page()
+
+    async def _read_all(self) -> int:
+        """Read all resting orders; returns the number from which changes are read afterwards."""
+        since = await self._store.rested_horizon()
+        self._reading = _Reading()
+        while not await self._read_page():
+            pass
+        return since
 
     async def read_again(self, order_ids: Collection[UUID]) -> None:
         """Read orders whose trigger was refused: they may rest, at another version. Raises `UnavailableError`."""

@@ -45,7 +45,7 @@ TWICE = 0.1
 WATCHED_KILLS = 0.5
 """Share of the kills of a worker after which nothing else is hurt until its orders have moved: only so can the time be
 taken that recovery needs by itself."""
-HEALING_SECONDS = 150.0
+HEALING_SECONDS = 240.0
 """Promised for these settings: a lease (2 s), an entry taken over (5 s), the longest pause of an order whose workers
 were killed again and again (30 s), and the retries' own time. Such orders are taken up one at a time at first, and
 twice as many after each that went well (ADR 17), so dozens of them need several turns. A bound, not a measure."""

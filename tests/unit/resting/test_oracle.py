@@ -27,7 +27,7 @@ from dexexec.resting.oracle import Oracle
 from dexexec.resting.quotes import AT_ONCE, OracleQuotes
 from dexexec.resting.reference_check import Agreement, NoReference, Reference
 from dexexec.resting.share_sizes import ShareSizes
-from dexexec.store import HighWater, Triggering
+from dexexec.store import HighWater, RestingOrder, Triggering
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
 from dexexec.venues.router import net_amount
@@ -176,6 +176,20 @@ async def test_a_limit_is_triggered_when_the_price_for_its_size_reaches_it() -> 
     assert triggered["reached"] == "151.25"
     assert "the limit of 151.25 is reached" in str(event.detail["detail"])
     assert await fixture.turn() == []  # once
+
+
+async def test_what_rests_in_a_promoted_standby_is_found_although_its_numbers_are_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fixture = Fixture(150)
+    await fixture.turn()
+    order = await fixture.add(limit="140")
+
+    async def rested_since_in_the_standby(since: int) -> tuple[list[RestingOrder], int]:
+        return [], since - 1
+
+    monkeypatch.setattr(fixture.store, "rested_since", rested_since_in_the_standby)
+    assert await fixture.turn() == [order]
 
 
 async def test_the_network_cost_counts() -> None:
