@@ -22,14 +22,15 @@ from dexexec.domain.token import Token, from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
 from dexexec.intake.bracket_terms import BRACKET, OCO_GROUP, canonical_bracket, read_group
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
-from dexexec.intake.order_terms import TERM_FIELDS, read_tag, read_terms, read_type
-from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, read_bound
+from dexexec.intake.order_terms import TERM_FIELDS, TRIGGER_PRICE, read_tag, read_terms, read_type
+from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain, read_bound
 from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
 from dexexec.intake.share_terms import CLOSE_ACCOUNT, nominal_amount, with_share
 from dexexec.intake.sniper_terms import (
     ONE_MODE,
     ONE_SIDE,
     SNIPER_FIELDS,
+    canonical_conditions,
     read_mint,
     read_sniper,
     refuse_sniper_fields,
@@ -189,13 +190,15 @@ class BodyReader:
         canonical = {"amount": fixed_amount if share_bps is None else share_text(share_bps)}
         if terms is not None and terms.conditions is not None:
             max_impact = terms.conditions.impact_bps(max_impact)
-            canonical["conditions"] = json.dumps(terms.conditions.detail(), sort_keys=True)
+            canonical["conditions"] = canonical_conditions(terms.conditions)
         canonical |= {name: bound.text for name in (MIN_OUT, MAX_IN, LIMIT_PRICE) if bound and name in fields.given}
         worst_other = bound.base_units if bound else None
         if recurring is not None:
             canonical |= {name: text for name, text in recurring.canonical.items() if name in fields.given}
             terms = replace(terms or Terms(), recurring=recurring.schedule)
             worst_other = recurring.worst_other
+        if terms is not None and terms.trigger_price is not None:
+            canonical[TRIGGER_PRICE] = plain(terms.trigger_price)
         if terms is not None and terms.bracket is not None:
             canonical[BRACKET] = canonical_bracket(terms.bracket)
         return NewOrder(

@@ -20,7 +20,8 @@ from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT
 LONGEST_REST = timedelta(days=3650)
 """How far away `expiresAt` may be. Without one an order rests until it is filled or cancelled."""
 
-TRIGGER_FIELDS = ("triggerPrice", "triggerWhen")
+TRIGGER_PRICE = "triggerPrice"
+TRIGGER_FIELDS = (TRIGGER_PRICE, "triggerWhen")
 TRAIL = "trailBps"
 TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL, BRACKET)
 _TYPES = {one.value: one for one in OrderType}

@@ -97,6 +97,11 @@ def _by_price(price: Decimal, swap: Swap, fields: Fields) -> ClientBound | None:
             f"a price of one {swap.input.symbol} in {swap.output.symbol}",
         )
         return None
-    # The default precision of 28 digits would round the canonical text of a long price.
+    return ClientBound(plain(price), base)
+
+
+def plain(price: Decimal) -> str:
+    """The one notation of a price: without an exponent and trailing zeros."""
+    # The default precision of 28 digits would round a long price.
     with localcontext(prec=120):
-        return ClientBound(format(price.normalize(), "f"), base)
+        return format(price.normalize(), "f")

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
 
 from dexexec.domain.bound import amount_at
@@ -14,7 +14,7 @@ from dexexec.domain.recurring import Missed, Recurring
 from dexexec.domain.terms import OrderType
 from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.order_terms import LONGEST_REST, TRAIL, TRIGGER_FIELDS, read_time
-from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap
+from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain
 
 RECURRING_FIELDS = ("slices", "every", "startAt", "missed", "minPrice", "maxPrice")
 MIN_SLICES = 2
@@ -92,7 +92,7 @@ def read_recurring(
     )
     canonical = {"every": duration_text(every)}
     canonical |= {
-        name: _plain(price) for name, price in (("minPrice", prices.least), ("maxPrice", prices.most)) if price
+        name: plain(price) for name, price in (("minPrice", prices.least), ("maxPrice", prices.most)) if price
     }
     return RecurringTerms(schedule=schedule, worst_other=prices.worst_other, canonical=canonical)
 
@@ -172,9 +172,3 @@ def _other(fields: OrderFields, name: str, price: Decimal | None, swap: Swap, *,
     limit = "more than a token account can hold" if base else "less than one base unit"
     fields.wrong(name, f"makes the other amount {limit}", f"a price of one {swap.input.symbol} in {swap.output.symbol}")
     return None
-
-
-def _plain(price: Decimal) -> str:
-    # The default precision of 28 digits would round a long price.
-    with localcontext(prec=120):
-        return format(price.normalize(), "f")

@@ -1,5 +1,6 @@
 """The fields of a sniper: the mint that it waits for, and its conditions. Beside `order_terms` on an order's way."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 
@@ -11,6 +12,7 @@ from dexexec.domain.terms import Terms
 from dexexec.domain.token import Token
 from dexexec.intake.order_fields import SHOWN, OrderFields, shown
 from dexexec.intake.order_terms import read_expiry
+from dexexec.intake.price_bounds import plain
 
 SNIPER_FIELDS = ("mint", "conditions")
 NOT_FOR_SNIPERS: Mapping[str, str] = {
@@ -64,6 +66,13 @@ def read_sniper(fields: OrderFields, venues: Collection[str], now_ms: int) -> Te
         if name in NOT_FOR_SNIPERS:
             fields.wrong(name, "does not fit a sniper", NOT_FOR_SNIPERS[name])
     return Terms(expires_at=read_expiry(fields, now_ms), conditions=_conditions(fields, venues))
+
+
+def canonical_conditions(conditions: SniperConditions) -> str:
+    """The conditions as one text, whatever the order of their names and the notation of their numbers was."""
+    numbers = {Condition.MIN_LIQUIDITY: conditions.min_liquidity, Condition.MAX_PRICE: conditions.max_price}
+    texts = {name.value: plain(number) for name, number in numbers.items() if number is not None}
+    return json.dumps(conditions.detail() | texts, sort_keys=True)
 
 
 def _conditions(fields: OrderFields, venues: Collection[str]) -> SniperConditions:

@@ -171,6 +171,20 @@ def test_a_limit_order_takes_no_other_bound() -> None:
     assert {problem.field for problem in error.fields} == {"minOut", "limitPrice"}
 
 
+def test_the_notation_of_a_trigger_does_not_make_another_request() -> None:
+    reader = BodyReader(SETTINGS)
+    first, again, other = (
+        reader.read(
+            json.dumps({"side": "buy", "amount": "1", "triggerPrice": price, "triggerWhen": "below"}).encode(),
+            ID,
+            "",
+            "k",
+        ).body_hash
+        for price in ("120", "120.0", "121")
+    )
+    assert first == again != other
+
+
 def test_promise_9_a_request_with_a_key_whose_time_has_passed_is_left_to_the_record() -> None:
     body = json.dumps({"side": "buy", "amount": "1", **LIMIT, "expiresAt": FAR}).encode()
     clock = ManualClock(int(LATE.timestamp() * 1000) - 1_000)

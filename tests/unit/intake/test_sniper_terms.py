@@ -167,7 +167,7 @@ def test_other_orders_refuse_a_snipers_fields(name: str) -> None:
 
 def test_the_notation_of_conditions_does_not_make_another_request() -> None:
     first = read(SNIPER | {"conditions": {"maxPrice": "0.5", "maxAgeMs": 7}}, key="k")
-    again = read(SNIPER | {"conditions": {"maxAgeMs": 7, "maxPrice": 0.5}}, key="k")
+    again = read(SNIPER | {"conditions": {"maxAgeMs": 7, "maxPrice": "0.50"}}, key="k")
     other = read(SNIPER | {"conditions": {"maxAgeMs": 8, "maxPrice": 0.5}}, key="k")
     assert first.body_hash == again.body_hash != other.body_hash
 
