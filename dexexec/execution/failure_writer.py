@@ -58,7 +58,11 @@ class FailureWriter:
             once = replace(failed, detail=f"it is tried once, and could not be filled: {failed.detail}")
             await self._end(job, Trigger.EXPIRE, once, resolution)
             return None
-        if job.order.rests and (failed.retry is not Retry.NEVER or _may_change(job.order, failed)):
+        if (
+            job.order.rests
+            and not job.order.single_try
+            and (failed.retry is not Retry.NEVER or _may_change(job.order, failed))
+        ):
             return await self._wait_for_price(job, failed, resolution)
         signed = resolution is not None
         refusals = 1 if failed.retry is Retry.FEW_TIMES and not signed else 0

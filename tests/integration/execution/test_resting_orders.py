@@ -211,6 +211,19 @@ async def test_a_stop_that_was_reached_outlasts_pools_that_are_too_small(
         assert (await b.ended(order.id))[-1].status is Status.CONFIRMED
 
 
+async def test_a_stop_for_one_try_ends_with_it_also_where_the_pools_are_too_small(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    stop = stop_order("140", limit="135")
+    assert stop.terms is not None
+    once = replace(stop, terms=replace(stop.terms, time_in_force=TimeInForce.IOC))
+    async with scripted_workers() as b, running(b.worker().run()):
+        for venue in (b.a, b.b):
+            venue.on_quote = quoting(venue.name, price_impact_ppm=999_950)
+        events = await b.ended((await triggered(b, once, stop=True)).id)
+        assert (events[-1].status, events[-1].detail["reason"]) == (Status.FAILED, "price-impact")
+
+
 async def test_an_order_that_woke_at_its_expiry_is_expired(scripted_workers: OpenScriptedWorkers) -> None:
     async with scripted_workers() as b, running(b.worker().run()):
         order = limit_order(time_in_force=TimeInForce.GTT, deadline_ms=10)
