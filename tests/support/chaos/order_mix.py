@@ -39,8 +39,8 @@ def any_order(taste: random.Random, *, has_balances: bool) -> Order:
         },
         # The first fill of a group cancels the others of it, and all that come later.
         "group": {**taste.choice([market, limit]), "ocoGroup": f"group-{taste.randrange(GROUPS)}"},
-        # A round trip costs more than that in fees, so the stop is reached as soon as it is armed.
-        "bracket": {**market, "bracket": {"stop": {"bps": 1}}},
+        # Any price is bad enough for the stop, so it is reached as soon as it is armed, wherever the price goes.
+        "bracket": {**market, "bracket": {"stop": {"price": REACHED[side]}}},
     }
     weights = [60, 5, 10, 10, 5, 10, 10, 5]
     if has_balances:
