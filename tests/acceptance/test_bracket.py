@@ -1,22 +1,33 @@
 """Brackets in the whole service: an entry arms its exits, the oracle triggers one, and its fill cancels the other."""
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import pytest
+
 from dexexec.store import Address
 from tests.support.service.client import Http, http, watching
-from tests.support.service.process import Launcher
+from tests.support.service.process import QUICK, Launcher
 from tests.support.service.promise_checks import check_promises, rows, unfinished
 from tests.support.waiting import POLL, until
 
-# A round trip costs more than 1 bps in fees, so the stop is reached as soon as it is armed, and the profit never is.
+# A round trip costs more than 1 bps in fees, so at a price that never moves the stop is reached as soon as it is armed,
+# and the profit never is.
+STILL = {"DEXEXEC_MOCK_DRIFT_PPM": "0", "DEXEXEC_MOCK_OFFSET_PPM": "0"}
 STOPPED_AT_ONCE: dict[str, object] = {
     "side": "buy",
     "amount": "0.05",
     "slippageBps": 1_000,
     "bracket": {"takeProfit": {"bps": 50_000}, "stop": {"bps": 1}},
 }
+
+
+@pytest.fixture
+def launcher(given: dict[str, str]) -> Iterator[Launcher]:
+    with Launcher(**given, **QUICK, **STILL) as launcher:
+        yield launcher
 
 
 async def entry(calls: Http, url: str) -> str:

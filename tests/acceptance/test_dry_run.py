@@ -73,7 +73,7 @@ def test_the_demo_runs_dry_and_finds_no_fault(launcher: Launcher, database_addre
 def test_the_demo_shows_every_kind_and_finds_no_fault(launcher: Launcher) -> None:
     url = launcher.start(DEXEXEC_MOCK_LAUNCHES="5").url
     kinds = [kind.value for kind in Kind if kind is not Kind.MARKET]
-    demos = [launcher.start("demo", "--type", kind, "--orders", "5", "--url", url, "--timeout", "90") for kind in kinds]
+    demos = [launcher.start("demo", "--type", kind, "--orders", "5", "--url", url, "--timeout", "50") for kind in kinds]
     for demo in demos:
         assert "all orders ended, and each socket received every event" in finished(demo).out
 
