@@ -43,9 +43,10 @@ TURNS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two for the whole suite, on one core as well, and for all unit tests; any other part runs in this process."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return 2 if whole or [Path(path) for path in config.args] == [Path("tests/unit")] else 0
+    """Three for the whole suite, on one core as well, two for all unit tests; any other part runs in this process."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        return 3  # two cores are half idle with two: tests of processes and outages wait most of their time
+    return 2 if [Path(path) for path in config.args] == [Path("tests/unit")] else 0
 
 
 @pytest.hookimpl(optionalhook=True)
