@@ -43,6 +43,8 @@ BEFORE = {
     Failpoint.REMOVED: [Strike(Failpoint.LEASED, Fault.HANG)],
 }
 """What must go wrong first, so that an order comes that way."""
+RAISE_LONG = pytest.param(Fault.RAISE, marks=pytest.mark.long)
+STALL_LONG = pytest.param(Fault.STALL, marks=pytest.mark.long)
 ENDS_THE_PROCESS = {
     Failpoint.LEASED,
     Failpoint.CLAIMED,
@@ -167,7 +169,7 @@ def _check_exits(case: Case, exit_code: int | None) -> None:
 @pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
-@pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
+@pytest.mark.parametrize("fault", [Fault.KILL, RAISE_LONG, Fault.STALL])
 async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fault: Fault, servers: Servers) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
     here = [at for at in slow_first if at not in {*UNTIL_FINAL, *BETWEEN_ORDERS}]
@@ -177,7 +179,7 @@ async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fa
 
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
-@pytest.mark.parametrize("fault", [Fault.KILL, Fault.RAISE, Fault.STALL])
+@pytest.mark.parametrize("fault", [Fault.KILL, RAISE_LONG, STALL_LONG])
 async def test_promise_22_of_a_group_one_order_is_filled_whatever_dies_in_between(
     fault: Fault, servers: Servers
 ) -> None:

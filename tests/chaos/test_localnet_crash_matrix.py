@@ -55,7 +55,7 @@ def cases(fault: Fault) -> Sequence[Case]:
 @pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
-@pytest.mark.parametrize("fault", [Fault.KILL, Fault.STALL])
+@pytest.mark.parametrize("fault", [Fault.KILL, pytest.param(Fault.STALL, marks=pytest.mark.long)])
 async def test_no_transaction_is_lost_or_doubled_by_a_fault_while_it_settles(
     fault: Fault, servers: Servers, tmp_path: Path
 ) -> None:
