@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from types import MappingProxyType
 
 import pytest
@@ -43,8 +44,9 @@ BEFORE = {
     Failpoint.REMOVED: [Strike(Failpoint.LEASED, Fault.HANG)],
 }
 """What must go wrong first, so that an order comes that way."""
-RAISE_LONG = pytest.param(Fault.RAISE, marks=pytest.mark.long)
-STALL_LONG = pytest.param(Fault.STALL, marks=pytest.mark.long)
+KILLED = (Fault.KILL,)
+BY_TURNS = (Fault.RAISE, Fault.STALL)
+"""The whole suite kills a process at every place, and raises or stalls by turns; its long form has the other turns."""
 ENDS_THE_PROCESS = {
     Failpoint.LEASED,
     Failpoint.CLAIMED,
@@ -166,20 +168,30 @@ def _check_exits(case: Case, exit_code: int | None) -> None:
         assert exit_code is None
 
 
+def names(faults: tuple[Fault, ...]) -> str:
+    """The id of a test."""
+    return " and ".join(faults)
+
+
 @pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
-@pytest.mark.parametrize("fault", [Fault.KILL, RAISE_LONG, Fault.STALL])
-async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(fault: Fault, servers: Servers) -> None:
+@pytest.mark.parametrize("faults", [KILLED, BY_TURNS, pytest.param(BY_TURNS[::-1], marks=pytest.mark.long)], ids=names)
+async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(
+    faults: tuple[Fault, ...], servers: Servers
+) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
     here = [at for at in slow_first if at not in {*UNTIL_FINAL, *BETWEEN_ORDERS}]
-    cases = [Case(at, fault, drained=at not in BY_THE_QUEUE) for at in here]
+    cases = [Case(at, fault, drained=at not in BY_THE_QUEUE) for at, fault in zip(here, cycle(faults), strict=False)]
     await all_survive(cases, partial(survive, servers))
 
 
 @pytest.mark.alone
 @pytest.mark.gen_test(timeout=110)
-@pytest.mark.parametrize("fault", [Fault.KILL, RAISE_LONG, STALL_LONG])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.KILL, *(pytest.param(fault, marks=pytest.mark.long) for fault in BY_TURNS)],
+)
 async def test_promise_22_of_a_group_one_order_is_filled_whatever_dies_in_between(
     fault: Fault, servers: Servers
 ) -> None:

@@ -17,7 +17,8 @@ from dexexec.intake.order_body import BodyReader
 
 CURRENT = Decimal("150.123456789")
 PRICES: Prices = dict.fromkeys(SIZES, CURRENT)
-EXPIRES_AT = datetime.now(UTC) + timedelta(minutes=1)
+EXPIRES_AT = datetime.now(UTC) + timedelta(days=1)
+"""Read when the module is imported, long before the last test of a whole run."""
 
 
 def planned(kind: Kind, number: int = 20, *, dry_run: bool = False) -> list[DemoOrder]:
