@@ -6,7 +6,7 @@ that number: a worker whose order another one has claimed since then writes noth
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from dexexec.domain.bound import Bound
@@ -19,6 +19,7 @@ from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 from dexexec.store.steps import SUSPECT_AFTER, Attempt, Claimed, Release
 
+T = TypeVar("T")
 Unreadable = Callable[[UUID, Exception], None]
 """Called for an order whose row cannot be read."""
 
@@ -156,14 +157,19 @@ async def idle(
 
 def read_all(rows: Sequence[Any], unreadable: Unreadable) -> list[Claimed]:
     """Read rows of `CLAIMED`. A row that cannot be read is passed to `unreadable` and left out."""
+    return read_each(rows, _read, unreadable)
+
+
+def read_each(rows: Sequence[Any], read: Callable[[Any], T], unreadable: Unreadable) -> list[T]:
+    """Read each row by `read`. A row that cannot be read is passed to `unreadable` and left out."""
     # A newer version or a person may have written it. Raising here would stop all other orders of the batch.
-    claimed = []
+    values = []
     for row in rows:
         try:
-            claimed.append(_read(row))
+            values.append(read(row))
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             unreadable(row.id, error)
-    return claimed
+    return values
 
 
 def _read(row: Any) -> Claimed:

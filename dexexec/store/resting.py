@@ -4,7 +4,7 @@ Beside `claims`, before the queue: a resting order is not work, and only these s
 decides by the order's row, so of two processes that trigger an order, or a trigger and a cancel, one has an effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
-from dexexec.store.claims import Unreadable
+from dexexec.store.claims import Unreadable, read_each
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows, json_rows
 
@@ -172,17 +172,24 @@ async def trigger(database: Database, items: Sequence[Triggering]) -> list[Event
         for item in items
     ]
     async with database.connection() as connection:
-        written = {row.id: row for row in await fetch_rows(connection, TRIGGER, {"rows": json_rows(rows)})}
+        written = await fetch_rows(connection, TRIGGER, {"rows": json_rows(rows)})
+    return waiting_events({item.order_id: item.detail for item in items}, written)
+
+
+def waiting_events(details: Mapping[UUID, Detail], written: Sequence[Any]) -> list[Event]:
+    """The `waiting` events with these details, in their order, of the orders whose rows (id, version, at) were
+    written."""
+    row_of = {row.id: row for row in written}
     return [
         Event(
-            order_id=item.order_id,
-            seq=written[item.order_id].version,
+            order_id=order_id,
+            seq=row_of[order_id].version,
             status=Status.WAITING,
-            at=written[item.order_id].at,
-            detail=item.detail,
+            at=row_of[order_id].at,
+            detail=detail,
         )
-        for item in items
-        if item.order_id in written
+        for order_id, detail in details.items()
+        if order_id in row_of
     ]
 
 
@@ -194,13 +201,7 @@ async def wake(database: Database) -> list[UUID]:
 
 def read_resting(rows: Sequence[Any], unreadable: Unreadable) -> list[RestingOrder]:
     """Read rows with `RESTING_COLUMNS`. `unreadable` is called for those that this version cannot read."""
-    orders = []
-    for row in rows:
-        try:
-            orders.append(_read(row))
-        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-            unreadable(row.id, error)  # a newer version may have written it: the others must not wait for it
-    return orders
+    return read_each(rows, _read, unreadable)
 
 
 def _read(row: Any) -> RestingOrder:

@@ -6,8 +6,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from dexexec.domain.event import Detail, Event
-from dexexec.domain.status import Status
 from dexexec.store.database import Database
+from dexexec.store.resting import waiting_events
 from dexexec.store.rows import fetch_rows, json_rows
 
 # A mark only rises, so of two leaders for a moment neither can lower it. No index has this column, and it is not part
@@ -69,15 +69,5 @@ async def note(database: Database, notes: Sequence[RestingNote]) -> list[Event]:
         {"id": item.order_id, "version": item.version, "detail": item.detail} for item in notes
     ]
     async with database.connection() as connection:
-        written = {row.id: row for row in await fetch_rows(connection, NOTE, {"rows": json_rows(rows)})}
-    return [
-        Event(
-            order_id=item.order_id,
-            seq=written[item.order_id].version,
-            status=Status.WAITING,
-            at=written[item.order_id].at,
-            detail=item.detail,
-        )
-        for item in notes
-        if item.order_id in written
-    ]
+        written = await fetch_rows(connection, NOTE, {"rows": json_rows(rows)})
+    return waiting_events({item.order_id: item.detail for item in notes}, written)
