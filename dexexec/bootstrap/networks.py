@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dexexec.settlement.solana.wallet import Wallet
 
 WALLET_FILE = "localnet-wallet.json"
-EXTRA = {"solders", "httpx2"}
+EXTRA = {"solders"}
 """Modules that come with the extra `solana`."""
 MAINNET = "mainnet-beta"
 PUBLIC_CLUSTERS = {
