@@ -47,8 +47,9 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        """The path as a regular expression."""
-        return "/".join("([^/]+)" if part.startswith("{") else part for part in self.path.split("/"))
+        """The path as a regular expression, with or without a slash at its end."""
+        path = "/".join("([^/]+)" if part.startswith("{") else part for part in self.path.split("/"))
+        return path if path == "/" else f"{path}/?"
 
 
 ROUTES = (
@@ -83,7 +84,7 @@ def make_app(
     socket_arguments: Mapping[str, object],
 ) -> Application:
     """The application. `socket` is the WebSocket's handler, with the arguments of its `initialize`."""
-    rules = [Rule(WebSocketUpgrade(EXECUTE), socket, dict(socket_arguments))]
+    rules = [Rule(WebSocketUpgrade(f"{EXECUTE}/?"), socket, dict(socket_arguments))]
     rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
     return Application(
         rules,

@@ -60,7 +60,7 @@ class BodyLimit(HTTPServerConnectionDelegate):
 
     def goes_first(self, start_line: RequestStartLine) -> bool:
         """Whether a request starts without a turn: posting an order."""
-        return start_line.method == "POST" and start_line.path == self._first_path
+        return start_line.method == "POST" and start_line.path.rstrip("/") == self._first_path
 
 
 class _Limited(HTTPMessageDelegate):

@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import problems
 from dexexec.api.client_stream import ClientStream
+from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.read_gate import (
     CANCELS_AT_ONCE,
@@ -52,6 +53,7 @@ from dexexec.venues.router import Routing, VenueReport
 
 CLIENT_GONE = 499
 """The status in the debug log of a request whose client closed the connection before it was answered."""
+JSON = "application/json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
@@ -158,8 +160,9 @@ class ApiHandler(RequestHandler):
         """Called by Tornado before the handler's method: refuse requests of other sites' pages."""
         self.api.sites.check(self.request)
 
-    def compute_etag(self) -> None:
-        """None: answers must not be stored, so there is nothing to validate."""
+    def compute_etag(self) -> str | None:
+        """None: a client validates no answer but that of a single order (`dexexec.api.orders`)."""
+        return None
 
     def options(self, *_args: str) -> None:
         """The allowed methods. No CORS headers: pages of other origins may not post orders."""
@@ -181,8 +184,17 @@ class ApiHandler(RequestHandler):
     def answer(self, payload: object, status: int = 200) -> None:
         """Finish with `payload` as JSON."""
         self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.finish(encode(payload))
+        self.answer_bytes(encode(payload), JSON)
+
+    def answer_bytes(self, body: bytes, content_type: str) -> None:
+        """Finish with a body, compressed if it is large and the client accepts that."""
+        self.set_header("Content-Type", content_type)
+        if len(body) >= LEAST_BYTES:
+            self.add_header("Vary", "Accept-Encoding")
+            if gzip_wanted(self.request.headers):
+                self.set_header("Content-Encoding", "gzip")
+                body = compressed(body)
+        self.finish(body)
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
         """Answer with a problem document; called by Tornado for every exception of a handler."""

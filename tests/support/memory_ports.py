@@ -60,6 +60,7 @@ class MemoryStore:
         self.cost_report = CostReport(
             until=START, more=False, groups=[], total=CostSum(), groups_omitted=0, mints_omitted=False
         )
+        self.waiting_for: object = None
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -87,7 +88,7 @@ class MemoryStore:
     async def order(self, order_id: UUID) -> dict[str, object] | None:
         await self.switch.passed()
         known = any(order.id == order_id for order in self.created)
-        return {"orderId": str(order_id), "seq": 1, "events": []} if known else None
+        return {"orderId": str(order_id), "seq": 1, "waitingFor": self.waiting_for, "events": []} if known else None
 
     async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
         await self.switch.passed()

@@ -110,6 +110,7 @@ class Service:
             headers=HTTPHeaders(headers or {}),
             allow_nonstandard_methods=True,
             follow_redirects=False,
+            decompress_response=False,
             request_timeout=20,
         )
         return await self.client.fetch(request, raise_error=False)

@@ -1,5 +1,6 @@
 """The HTTP API on a real server: orders that are read back, health, and what holds for every path."""
 
+import gzip
 import json
 import re
 from typing import Any
@@ -11,7 +12,7 @@ from tornado.websocket import websocket_connect
 from dexexec.api.app import EXECUTE, ROUTES
 from dexexec.domain.status import Status
 from dexexec.store.orders import first_detail
-from tests.support.running_api import JSON, document, running_service
+from tests.support.running_api import GOOD, JSON, document, running_service
 
 # Reading
 
@@ -28,14 +29,49 @@ async def test_an_order_can_be_read_back_by_its_location() -> None:
         assert head.headers["Content-Length"] == answer.headers["Content-Length"]
 
 
-async def test_an_order_has_its_version_as_etag_and_is_read_whole_although_the_client_has_that_version() -> None:
+async def test_a_client_that_has_an_order_as_it_is_gets_304_until_anything_of_it_changes() -> None:
     async with running_service() as service:
         location = (await service.post()).headers["Location"]
         answer = await service.ask("GET", location)
-        assert answer.headers["ETag"] == '"1"'
-        assert (await service.ask("HEAD", location)).headers["ETag"] == '"1"'
-        again = await service.ask("GET", location, headers={"If-None-Match": '"1"'})
-        assert (again.code, again.body) == (200, answer.body), "what it waits for may be new"
+        tag = answer.headers["ETag"]
+        assert re.fullmatch(r'"1-[0-9a-f]{12}"', tag)
+        assert (await service.ask("HEAD", location)).headers["ETag"] == tag
+        for given in (tag, f"W/{tag}", f'"0", {tag}', "*"):
+            for method in ("GET", "HEAD"):
+                again = await service.ask(method, location, headers={"If-None-Match": given})
+                assert (again.code, again.body, again.headers["ETag"]) == (304, b"", tag)
+                assert "Content-Type" not in again.headers
+        assert (await service.ask("GET", location, headers={"If-None-Match": '"1"'})).code == 200
+        service.store.waiting_for = {"reason": "node"}
+        again = await service.ask("GET", location, headers={"If-None-Match": tag})
+        assert (again.code, json.loads(again.body)["waitingFor"]) == (200, {"reason": "node"})
+        assert again.headers["ETag"] != tag, "what it waits for changes within a version"
+
+
+async def test_a_large_answer_is_compressed_for_a_client_that_accepts_it() -> None:
+    async with running_service() as service:
+        location = (await service.post()).headers["Location"]
+        service.store.waiting_for = {"detail": "no node answers " * 100}
+        plain = await service.ask("GET", location)
+        packed = await service.ask("GET", location, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+        assert (plain.headers["Vary"], packed.headers["Vary"]) == ("Accept-Encoding", "Accept-Encoding")
+        assert (plain.headers.get("Content-Encoding"), packed.headers["Content-Encoding"]) == (None, "gzip")
+        assert int(packed.headers["Content-Length"]) == len(packed.body) < len(plain.body) // 5
+        assert gzip.decompress(packed.body) == plain.body
+        assert packed.headers["ETag"] == plain.headers["ETag"][:-1] + '-gzip"', "another encoding, another strong tag"
+        for tag, encoding, code in ((packed, "gzip", 304), (packed, "identity", 200), (plain, "gzip", 200)):
+            headers = {"Accept-Encoding": encoding, "If-None-Match": tag.headers["ETag"]}
+            again = await service.ask("GET", location, headers=headers)
+            assert (again.code, again.headers["Vary"]) == (code, "Accept-Encoding")
+        head = await service.ask("HEAD", location, headers={"Accept-Encoding": "gzip"})
+        assert (head.headers["Content-Length"], head.body) == (packed.headers["Content-Length"], b"")
+
+
+async def test_a_small_answer_is_never_compressed() -> None:
+    async with running_service() as service:
+        answer = await service.ask("GET", "/healthz", headers={"Accept-Encoding": "gzip"})
+        assert json.loads(answer.body) == {"status": "alive"}
+        assert not {"Vary", "Content-Encoding"} & set(answer.headers)
 
 
 @pytest.mark.parametrize("name", [str(UUID(int=7)), "7", "%7B00000000-0000-0000-0000-000000000007%7D", "x" * 2_000])
@@ -153,12 +189,33 @@ async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> N
 # Paths, methods, headers
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/orders/", "/api/orders/execute/", "/api/orders/a/b", "/problems", "//"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/orders//", "/api/orders/execute//", "/api/orders/a/b", "/problems", "//"]
+)
 async def test_an_unknown_path_is_404_for_every_method(path: str) -> None:
     async with running_service() as service:
         for method in ("GET", "POST", "OPTIONS", "DELETE"):
             answer = await service.ask(method, path, b"" if method == "POST" else None)
             document(answer, 404, "not-found")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+async def test_every_path_may_end_with_a_slash(route: Any) -> None:
+    path = route.path.replace("{id}", str(UUID(int=7))).replace("{code}", "internal").rstrip("/") + "/"
+    async with running_service() as service:
+        answers = [await service.ask("OPTIONS", one) for one in (path, route.path)]
+        assert [(one.code, one.headers["Allow"]) for one in answers] == [(204, ALLOWED[route.path])] * 2
+
+
+async def test_an_order_can_be_posted_and_followed_with_a_slash_at_the_end_of_the_path() -> None:
+    async with running_service() as service:
+        answer = await service.ask("POST", f"{EXECUTE}/", GOOD, {"Content-Type": JSON})
+        assert answer.code == 202
+        assert (await service.ask("GET", answer.headers["Location"] + "/")).code == 200
+        socket = await websocket_connect(f"ws://127.0.0.1:{service.port}{EXECUTE}/")
+        await socket.write_message("hello")
+        assert await socket.read_message() == "hello"
+        socket.close()
 
 
 ALLOWED = {
