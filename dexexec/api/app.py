@@ -112,18 +112,25 @@ def make_server(
     table = ConnectionTable(
         ConnectionLimits(
             connections=most,
-            # A proxy opens the connections of all its clients, so there is no limit per address behind one.
-            per_client=None if settings.trust_proxy else settings.client_connections or most * 3 // 4,
+            per_client=settings.client_connections or most * 3 // 4,
             idle_seconds=idle_seconds,
             header_seconds=min(HEADER_SECONDS, idle_seconds),
             body_seconds=body_seconds,
             answer_seconds=answer_seconds + settings.request_timeout_ms / 1000,  # the answer itself may wait this long
         )
     )
-    limit = BodyLimit(app, body_bytes=MAX_BODY_BYTES, first_path=EXECUTE, pacer=Pacer(), observer=api.observer)
+    limit = BodyLimit(
+        app,
+        body_bytes=MAX_BODY_BYTES,
+        first_path=EXECUTE,
+        pacer=Pacer(),
+        network=settings,
+        observer=api.observer,
+    )
     server = LimitedServer(
         limit,
         table=table,
+        network=settings,
         observer=api.observer,
         max_body_size=MAX_BODY_BYTES,
         max_header_size=request_head.READ_BYTES,

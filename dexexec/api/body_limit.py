@@ -20,10 +20,12 @@ from tornado.httputil import (
 )
 
 from dexexec.api import problems
+from dexexec.api.client_address import forwarded_client
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.handler import common_headers, encode, log_refusal, request_id
 from dexexec.api.request_head import checked
 from dexexec.api.request_pacer import Pacer
+from dexexec.config.client_connections import ConnectionSettings
 from dexexec.errors import BodyTooLargeError, RequestError
 from dexexec.observe.observer import Observer
 
@@ -41,11 +43,13 @@ class BodyLimit(HTTPServerConnectionDelegate):
         body_bytes: int,
         first_path: str,
         pacer: Pacer,
+        network: ConnectionSettings,
         observer: Observer,
     ) -> None:
         self.application = application
         self.observer = observer
         self.pacer = pacer
+        self._network = network
         self.body_bytes = body_bytes
         self._first_path = first_path
 
@@ -62,6 +66,11 @@ class BodyLimit(HTTPServerConnectionDelegate):
         """Whether a request starts without a turn: posting an order."""
         return start_line.method == "POST" and start_line.path.rstrip("/") == self._first_path
 
+    def client(self, stream: ClientStream, headers: HTTPHeaders) -> str:
+        """Whose turn a request takes. A proxy sends those of many clients, which must not wait for each other."""
+        forwarded = forwarded_client(headers, self._network) if stream.proxied else None
+        return forwarded or stream.client
+
 
 class _Limited(HTTPMessageDelegate):
     """One request. `_received` counts body bytes, `_refused` is set once it is answered here."""
@@ -75,6 +84,7 @@ class _Limited(HTTPMessageDelegate):
         self._observer = limit.observer
         self._pacer = limit.pacer
         self._goes_first = limit.goes_first
+        self._client = limit.client
         self._limit = limit.body_bytes
         self._received = 0
         self._refused = False
@@ -86,7 +96,7 @@ class _Limited(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - this is a server
         self._stream.enter(Phase.BODY)
-        turn = None if self._goes_first(start_line) else self._pacer.turn(self._stream.client)
+        turn = None if self._goes_first(start_line) else self._pacer.turn(self._client(self._stream, headers))
         return self._begin(start_line, headers) if turn is None else self._begin_after(turn, start_line, headers)
 
     async def _begin_after(self, turn: Awaitable[None], start_line: RequestStartLine, headers: HTTPHeaders) -> None:

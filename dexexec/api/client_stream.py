@@ -38,16 +38,26 @@ class StreamOwner(Protocol):
 
 
 class ClientStream(IOStream):
-    """`client` is the address that the connection counts for. `since` is the start of its phase, and `first_byte_at`
-    the time of the first byte in it (seconds, monotonic; 0: none yet)."""
+    """`client` is the address that the connection counts for, and `proxied` whether it is a trusted proxy's. `since` is
+    the start of its phase, and `first_byte_at` the time of the first byte in it (seconds, monotonic; 0: none yet)."""
 
-    def __init__(self, connection: socket.socket, owner: StreamOwner, client: str, *, buffer: int, chunk: int) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        owner: StreamOwner,
+        client: str,
+        *,
+        proxied: bool,
+        buffer: int,
+        chunk: int,
+    ) -> None:
         """`buffer` bounds what is read ahead of handling, `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._on_answered: Callable[[], None] | None = None
         self.client = client
+        self.proxied = proxied
         self.phase = Phase.REQUEST
         self.since = self._loop.time()
         self.first_byte_at = 0.0

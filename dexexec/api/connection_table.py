@@ -19,12 +19,11 @@ LONGEST_CHECK_INTERVAL = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Connections at once, in total and per client address (None: no limit per address); and a client's time limits in
-    seconds: between two requests, for headers from their first byte, for a body, and for an answer, counted from the
-    end of its request."""
+    """Connections at once, in total and per client address; and a client's time limits in seconds: between two
+    requests, for headers from their first byte, for a body, and for an answer, counted from the end of its request."""
 
     connections: int
-    per_client: int | None
+    per_client: int
     idle_seconds: float
     header_seconds: float
     body_seconds: float
@@ -48,10 +47,10 @@ class ConnectionTable:
     def __iter__(self) -> Iterator[ClientStream]:
         return (stream for streams in self._open.values() for stream in streams)
 
-    def make_room(self, client: str) -> bool:
-        """Whether one more connection of this client may be opened; closes an idle one for it if necessary."""
-        per_client = self.limits.per_client
-        if per_client is not None and len(self._open.get(client, ())) >= per_client:
+    def make_room(self, client: str, *, limited: bool = True) -> bool:
+        """Whether one more connection of this client may be opened; closes an idle one for it if necessary. The limit
+        per client is not for those that are not `limited`."""
+        if limited and len(self._open.get(client, ())) >= self.limits.per_client:
             return self._close_idle(client)
         if self._count >= self.limits.connections:
             # The client with the most idle connections loses one, so a flood of one client costs only that client.

@@ -5,6 +5,7 @@ from typing import ClassVar
 from tornado.escape import xhtml_escape
 
 from dexexec import __version__
+from dexexec.api.client_address import is_secure
 from dexexec.api.handler import ApiHandler
 
 LINKS = {
@@ -64,8 +65,8 @@ class FrontPageHandler(ApiHandler):
             return
         rows = (f'<dt><a href="{path}"><code>{path}</code></a><dd>{about}' for path, about in LINKS.values())
         host = xhtml_escape(self.request.headers.get("Host", "127.0.0.1"))
-        by_tls = self.api.settings.trust_proxy and self.request.headers.get("X-Forwarded-Proto") == "https"
-        url = f"{'https' if by_tls else 'http'}://{host}{EXECUTE}"
+        scheme = "https" if is_secure(self.request, self.api.settings) else "http"
+        url = f"{scheme}://{host}{EXECUTE}"
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(_PAGE.format(version=__version__, links="\n".join(rows), url=url))
 

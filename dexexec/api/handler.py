@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from types import TracebackType
 from typing import ClassVar, Protocol
 from uuid import UUID
@@ -19,6 +18,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import problems
+from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
@@ -174,7 +174,7 @@ class ApiHandler(RequestHandler):
         assert isinstance(self.request.connection, HTTP1Connection)  # noqa: S101 - what our server has
         stream = self.request.connection.stream
         assert isinstance(stream, ClientStream)  # noqa: S101
-        return gate.read(client_address(self.request, self.api.settings.trust_proxy), stream)
+        return gate.read(client_address(self.request, self.api.settings), stream)
 
     def client_gone(self) -> None:
         """End a request whose client has gone."""
@@ -259,32 +259,6 @@ def common_headers(request_id: str) -> Mapping[str, str]:
 def allowed_methods(handler: type[RequestHandler]) -> list[str]:
     """The HTTP methods that a handler class implements."""
     return [m for m in METHODS if getattr(handler, m.lower()) is not getattr(RequestHandler, m.lower())]
-
-
-def client_address(request: HTTPServerRequest, trust_proxy: bool) -> str:
-    """The client's identity for limits: an IPv4 address, or the /64 network of an IPv6 one, since one host gets that.
-
-    Behind a proxy it is the last entry of X-Forwarded-For, which the proxy wrote; the client could have sent all
-    others.
-    """
-    address = str(request.remote_ip)
-    if trust_proxy:
-        forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        try:
-            ip_address(forwarded)
-        except ValueError:
-            pass
-        else:
-            address = forwarded
-    return client_key(address)
-
-
-def client_key(address: str) -> str:
-    """The identity of an IP address: itself, or the /64 network of an IPv6 one."""
-    if ":" not in address:
-        return address
-    v6 = IPv6Address(address.partition("%")[0])
-    return str(v6.ipv4_mapped or IPv6Network((v6, 64), strict=False))
 
 
 def log_request(observer: Observer, every: bool, handler: RequestHandler) -> None:

@@ -14,9 +14,10 @@ from uuid import UUID
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from dexexec.api.cancel_selection import query_values, read_selection
+from dexexec.api.client_address import client_address
 from dexexec.api.compression import SUFFIX
 from dexexec.api.explanation import explain
-from dexexec.api.handler import JSON, Api, ApiHandler, client_address, encode
+from dexexec.api.handler import JSON, Api, ApiHandler, encode
 from dexexec.api.problems import MethodNotAllowedError
 from dexexec.domain.cancellation import CancelledAll, TooLate
 from dexexec.domain.order import NewOrder
@@ -75,7 +76,7 @@ class ExecuteHandler(ApiHandler):
         try:
             order = read_order(self.api, self.request, self.request_id)
         except RequestError:
-            turn = self.api.refusals.turn(client_address(self.request, self.api.settings.trust_proxy))
+            turn = self.api.refusals.turn(client_address(self.request, self.api.settings))
             if turn is not None:
                 await turn
             raise
@@ -246,7 +247,7 @@ def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrde
     return api.reader.read(
         request.body,
         uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
-        client_address(request, api.settings.trust_proxy),
+        client_address(request, api.settings),
         idempotency_key(headers),
         request_id,
     )

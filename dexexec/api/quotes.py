@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from dexexec.api.client_address import client_address
 from dexexec.api.handler import ApiHandler
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import BPS
@@ -31,7 +32,7 @@ class QuoteHandler(ApiHandler):
 
     async def get(self) -> None:
         """Every venue's quote for each size, the best first."""
-        client = self.request.remote_ip or ""
+        client = client_address(self.request, self.api.settings)
         orders = read_query(
             self.request.query_arguments, lambda body: self.api.reader.read(body, _NO_ORDER, client, None)
         )

@@ -16,9 +16,11 @@ from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
 
 from dexexec.api import problems
+from dexexec.api.client_address import client_key, is_proxy
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.connection_table import ConnectionTable
-from dexexec.api.handler import client_key, common_headers, encode, request_id
+from dexexec.api.handler import common_headers, encode, request_id
+from dexexec.config.client_connections import ConnectionSettings
 from dexexec.errors import TooManyConnectionsError
 from dexexec.observe.observer import Observer
 
@@ -44,12 +46,14 @@ class LimitedServer(HTTPServer):
         application: HTTPServerConnectionDelegate,
         *,
         table: ConnectionTable,
+        network: ConnectionSettings,
         observer: Observer,
         **parameters: Any,
     ) -> None:
         """Called by Tornado in place of a constructor."""
         super().initialize(application, max_buffer_size=READ_BUFFER, chunk_size=READ_CHUNK, **parameters)
         self.table = table
+        self._network = network
         self._observer = observer
         self._listeners: list[socket.socket] = []
         self._resuming: asyncio.TimerHandle | None = None
@@ -115,9 +119,12 @@ class LimitedServer(HTTPServer):
         self._resuming = loop.call_later(PAUSE_SECONDS, self._listen)
 
     def _admit(self, connection: socket.socket, address: Any) -> None:
-        client = client_key(str(address[0]))
-        if self.table.make_room(client):
-            stream = ClientStream(connection, self.table, client, buffer=READ_BUFFER, chunk=READ_CHUNK)
+        peer = str(address[0])
+        client = client_key(peer)
+        # A proxy opens the connections of all its clients, so there is no limit per address for one.
+        proxied = is_proxy(peer, self._network)
+        if self.table.make_room(client, limited=not proxied):
+            stream = ClientStream(connection, self.table, client, proxied=proxied, buffer=READ_BUFFER, chunk=READ_CHUNK)
             self.table.add(stream)
             self.handle_stream(stream, address)
         else:

@@ -14,7 +14,8 @@ from tornado.iostream import IOStream
 
 from dexexec.api import websocket_connection, websocket_messages
 from dexexec.api.cancel_selection import read_selection
-from dexexec.api.handler import Api, ApiHandler, client_address, common_headers
+from dexexec.api.client_address import client_address
+from dexexec.api.handler import Api, ApiHandler, common_headers
 from dexexec.api.orders import cancelled_all_json, too_late
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
@@ -120,7 +121,7 @@ class SocketHandler(ApiHandler):
             stream.set_nodelay(True)
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._stream = stream
-        client = client_address(self.request, self._limits.trust_proxy)
+        client = client_address(self.request, self._limits)
         self._socket = WebSocket(stream, response, self, client=client, pacer=self._registry.pacer)
         self.open()
         try:

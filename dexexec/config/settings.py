@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import validation_messages
+from dexexec.config.client_connections import ConnectionSettings
 from dexexec.config.data_dir import default_data_dir
 from dexexec.config.dry_runs import DryRuns
 from dexexec.config.environment import (
@@ -42,7 +43,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(OrderKinds, DryRuns, FromEnvironment):
+class Settings(OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -219,9 +220,6 @@ class Settings(OrderKinds, DryRuns, FromEnvironment):
         ge=1,
         le=1_000_000,
         description="connections of one address; unset: three quarters, no limit behind a proxy",
-    )
-    trust_proxy: bool = Field(
-        False, description="take the client's address from X-Forwarded-For; only behind a proxy that sets it"
     )
     request_timeout_ms: int = Field(
         5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis during a request (ms)"
