@@ -1,18 +1,17 @@
 """The exits of an order and its group in a body: `bracket` and `ocoGroup`. Beside `order_terms` on an order's way."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal, localcontext
 
-from dexexec.domain.amount import AmountError, JsonNumber, expected_amount, read_amount
 from dexexec.domain.bracket import Bracket, Exit, ExitRole
 from dexexec.domain.bracket_exits import BRACKET_GROUP
 from dexexec.domain.order import Side
 from dexexec.domain.quote import BPS
 from dexexec.domain.terms import OrderType
-from dexexec.intake.order_fields import OrderFields, Repeating, kind_of, shown, unknown_name
+from dexexec.intake.field_types import DecimalField, Field, Integer, Nested, Schema, Text, object_schema
+from dexexec.intake.order_fields import OrderFields, kind_of
 
 BRACKET = "bracket"
 OCO_GROUP = "ocoGroup"
@@ -20,15 +19,54 @@ MAX_GAIN_BPS = 1_000_000
 """A hundred times what the entry spent."""
 EXAMPLE = '{"takeProfit": {"price": "160"}, "stop": {"price": "140"}}'
 
-_GROUP = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_INTEGER = re.compile(r"[0-9]{1,9}")
 _LEGS = tuple(role.value for role in ExitRole)
+_PRICE = DecimalField(name="price", description="Where the exit is, in `outputMint` per `inputMint`.", example="160")
+_LIMIT_PRICE = DecimalField(
+    name="limitPrice", description="The worst price that the triggered stop accepts.", example="139"
+)
+_ABOUT_BPS = "Instead of a price: by how many bps of what the entry spent the exit returns "
+_BPS = {
+    ExitRole.TAKE_PROFIT: Integer(
+        name="bps", least=1, most=MAX_GAIN_BPS, description=f"{_ABOUT_BPS}more.", example=500
+    ),
+    ExitRole.STOP: Integer(name="bps", least=1, most=BPS - 1, description=f"{_ABOUT_BPS}less.", example=300),
+}
 _NAMES = ("price", "bps", "limitPrice")
+
+
+def _bracket_schema() -> Schema:
+    """Each exit has exactly one of price and bps; only a stop at a price has a limit."""
+    one_place: Schema = {"oneOf": [{"required": ["price"]}, {"required": ["bps"]}]}
+    profit = object_schema(_PRICE, _BPS[ExitRole.TAKE_PROFIT]) | one_place
+    stop = object_schema(_PRICE, _BPS[ExitRole.STOP], _LIMIT_PRICE) | one_place
+    legs = {
+        ExitRole.TAKE_PROFIT.value: profit | {"description": "A limit order where the fill has gained."},
+        ExitRole.STOP.value: stop
+        | {"dependentRequired": {"limitPrice": ["price"]}, "description": "A stop where the fill has lost."},
+    }
+    return {"type": "object", "properties": legs, "minProperties": 1, "additionalProperties": False}
+
+
+BRACKET_FIELD: Field = Nested(
+    name=BRACKET,
+    description="The take-profit and the stop that the order's fill arms. They are orders of their own, and one cancels"
+    " the other.",
+    of=_bracket_schema,
+    example=json.loads(EXAMPLE),
+)
+GROUP_FIELD = Text(
+    name=OCO_GROUP,
+    description="When one order of the group is filled, the others are cancelled. Names that begin with `bracket:` are"
+    " reserved.",
+    pattern=r"[A-Za-z0-9._:-]{1,64}",
+    expected="1 to 64 letters, digits and . _ : -",
+    example="exit-7",
+)
 
 
 def read_group(fields: OrderFields, order_type: OrderType | None) -> str | None:
     """The name of the order's group, if any."""
-    group = fields.text(OCO_GROUP, _GROUP, "1 to 64 letters, digits and . _ : -")
+    group = GROUP_FIELD.read(fields)
     if group is not None and group.startswith(BRACKET_GROUP):
         fields.wrong(OCO_GROUP, f"begins with {BRACKET_GROUP}, which is for the exits of brackets", "another name")
     if order_type is OrderType.RECURRING and OCO_GROUP in fields.given:
@@ -46,9 +84,10 @@ def read_bracket(
         return None
     if order_type is OrderType.RECURRING:
         fields.wrong(BRACKET, "does not fit a recurring order", "no bracket: its slices are orders of their own")
-    given = _object(fields, BRACKET, fields.given[BRACKET], _LEGS, EXAMPLE)
-    if given is None:
+    whole = _object(fields, BRACKET, fields.given[BRACKET], _LEGS, EXAMPLE)
+    if whole is None:
         return None
+    given = whole.given
     known = len(fields.problems)
     legs = {role: _exit(fields, role, given[role.value]) for role in ExitRole if role.value in given}
     bracket = Bracket(take_profit=legs.get(ExitRole.TAKE_PROFIT), stop=legs.get(ExitRole.STOP))
@@ -66,12 +105,14 @@ def canonical_bracket(bracket: Bracket) -> str:
 
 def _exit(fields: OrderFields, role: ExitRole, value: object) -> Exit:
     place = f"{BRACKET}.{role}"
-    given = _object(fields, place, value, _NAMES, '{"price": "160"} or {"bps": 500}')
-    if given is None:
+    inner = _object(fields, place, value, _NAMES, '{"price": "160"} or {"bps": 500}')
+    if inner is None:
         return Exit()
-    price = _price(fields, f"{place}.price", given, "price")
-    limit_price = _price(fields, f"{place}.limitPrice", given, "limitPrice")
-    bps = _bps(fields, f"{place}.bps", given, MAX_GAIN_BPS if role is ExitRole.TAKE_PROFIT else BPS - 1)
+    price = _plain(_PRICE.read(inner))
+    limit_price = _plain(_LIMIT_PRICE.read(inner))
+    bps = _BPS[role].optional(inner)
+    given = inner.given
+    _report(fields, place, inner)
     if "price" in given and "bps" in given:
         fields.wrong(f"{place}.bps", "is given beside price", "only one of price and bps")
     elif "price" not in given and "bps" not in given:
@@ -83,49 +124,29 @@ def _exit(fields: OrderFields, role: ExitRole, value: object) -> Exit:
     return Exit(price=price, bps=bps, limit_price=limit_price)
 
 
-def _object(
-    fields: OrderFields, place: str, value: object, names: tuple[str, ...], example: str
-) -> Mapping[str, object] | None:
-    """The object at `place`; its unknown and repeated names are recorded."""
+def _object(fields: OrderFields, place: str, value: object, names: tuple[str, ...], example: str) -> OrderFields | None:
+    """The fields of the object at `place`; its unknown and repeated names are recorded."""
     if not isinstance(value, Mapping):
         fields.wrong(place, f"is {kind_of(value)}", f"an object such as {example}")
         return None
-    for name in value.repeated if isinstance(value, Repeating) else ():
-        fields.wrong(f"{place}.{shown(name)}", "is given more than once", "each field once")
-    for name in value:
-        if name not in names:
-            problem = unknown_name(name, names, f"is not a field of {place}")
-            fields.problems.append(replace(problem, field=f"{place}.{problem.field}"))
-    return value
+    inner = OrderFields(value, names, f"is not a field of {place}")
+    _report(fields, place, inner)
+    return inner
 
 
-def _price(fields: OrderFields, place: str, given: Mapping[str, object], name: str) -> Decimal | None:
-    if name not in given:
+def _report(fields: OrderFields, place: str, inner: OrderFields) -> None:
+    """Move the problems of the object at `place` to those of the whole body."""
+    fields.problems += [replace(problem, field=f"{place}.{problem.field}") for problem in inner.problems]
+    inner.problems.clear()
+
+
+def _plain(price: Decimal | None) -> Decimal | None:
+    """The price without trailing zeros and exponent."""
+    if price is None:
         return None
-    value = given[name]
-    try:
-        if isinstance(value, str):
-            price, _ = read_amount(value, None)
-            # The default precision of 28 digits would round a long price.
-            with localcontext(prec=120):
-                return Decimal(format(price.normalize(), "f"))
-        raise AmountError(f"is {kind_of(value)}", expected_amount(None))
-    except AmountError as error:
-        fields.wrong(place, error.problem, error.expected)
-        return None
-
-
-def _bps(fields: OrderFields, place: str, given: Mapping[str, object], most: int) -> int | None:
-    if "bps" not in given:
-        return None
-    value = given["bps"]
-    if isinstance(value, JsonNumber) and _INTEGER.fullmatch(value) and 1 <= int(value) <= most:
-        return int(value)
-    problem = f"is {kind_of(value)}"
-    if isinstance(value, JsonNumber):
-        problem = "is out of range" if value.lstrip("-").isdecimal() else "is not an integer"
-    fields.wrong(place, problem, f"an integer from 1 to {most}")
-    return None
+    # The default precision of 28 digits would round a long price.
+    with localcontext(prec=120):
+        return Decimal(format(price.normalize(), "f"))
 
 
 def _check_prices(fields: OrderFields, bracket: Bracket, side: Side, limit_price: Decimal | None) -> None:

@@ -18,12 +18,13 @@ from dexexec.domain.order import FOREVER_MS, NewOrder, Side
 from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.share import share_text
 from dexexec.domain.terms import OrderType, Terms
-from dexexec.domain.token import Token, from_base_units
+from dexexec.domain.token import USDC, WSOL, Token, from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
-from dexexec.intake.bracket_terms import BRACKET, OCO_GROUP, canonical_bracket, read_group
+from dexexec.intake.bracket_terms import BRACKET, GROUP_FIELD, canonical_bracket, read_group
+from dexexec.intake.field_types import AmountField, Choice, Field, Flag, Integer, MintField
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
-from dexexec.intake.order_terms import TERM_FIELDS, TRIGGER_PRICE, read_tag, read_terms, read_type
-from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain, read_bound
+from dexexec.intake.order_terms import TAG, TERM_FIELDS, TRIGGER_PRICE, TYPE, read_tag, read_terms, read_type
+from dexexec.intake.price_bounds import BOUND_FIELDS, LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain, read_bound
 from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
 from dexexec.intake.share_terms import CLOSE_ACCOUNT, nominal_amount, with_share
 from dexexec.intake.sniper_terms import (
@@ -36,16 +37,71 @@ from dexexec.intake.sniper_terms import (
     refuse_sniper_fields,
 )
 
-DRY_RUN = "dryRun"
-FIELDS = (
-    "side", "amount", "inputMint", "outputMint", "slippageBps", "mode", "deadlineSeconds",
-    "minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "type", *TERM_FIELDS, *RECURRING_FIELDS, *SNIPER_FIELDS,
-    CLOSE_ACCOUNT, OCO_GROUP, "tag", DRY_RUN,
+SIDE = Choice(
+    name="side",
+    description="`buy` spends `inputMint` for `outputMint`; `sell` is the reverse.",
+    noun="side",
+    choices={side.value: side for side in Side},
+    expected='"buy" or "sell"',
+    example="buy",
+)
+AMOUNT = AmountField(
+    name="amount",
+    description='A number of tokens as a decimal text, such as "0.01", or as a JSON number, which is read exactly; or a'
+    ' share of the wallet\'s balance: "all", or a percentage such as "50%". With `exactIn` it is spent, with `exactOut`'
+    " received. More decimals than the token has are refused.",
+    example="0.01",
+)
+MODE = Choice(
+    name="mode",
+    description="`exactIn`, the default: `amount` is spent. `exactOut`: `amount` is received.",
+    noun="mode",
+    choices={mode.value: mode for mode in Mode},
+    expected='"exactIn" or "exactOut"',
+)
+INPUT_MINT = MintField(
+    name="inputMint",
+    description="The mint that a `buy` spends. Without it, the service's default.",
+    example=WSOL,
+)
+OUTPUT_MINT = MintField(
+    name="outputMint",
+    description="The mint that a `buy` receives. Without it, the service's default.",
+    example=USDC,
+)
+SLIPPAGE_BPS = Integer(
+    name="slippageBps",
+    description="No fill is worse than the order's first quote by more than this, in bps.",
+    least=0,
+    most=5_000,
+    example=50,
+)
+DEADLINE_SECONDS = Integer(
+    name="deadlineSeconds",
+    description="Nothing is quoted, signed or first sent later than this after the request was read; for each slice of"
+    " a recurring order, after it was made.",
+    least=1,
+    most=86_400,
+    example=60,
+)
+MAX_PRICE_IMPACT_BPS = Integer(
+    name="maxPriceImpactBps",
+    description="A venue whose price the order would move further is not used, in bps; 10000 is no limit.",
+    least=0,
+    most=BPS,
+    example=300,
+)
+DRY_RUN = Flag(
+    name="dryRun",
+    description="The order is only simulated, and ends as `simulated`. A service that runs every order dry refuses"
+    " `false`.",
+)
+ORDER_FIELDS: tuple[Field, ...] = (
+    SIDE, AMOUNT, INPUT_MINT, OUTPUT_MINT, SLIPPAGE_BPS, MODE, DEADLINE_SECONDS, *BOUND_FIELDS, MAX_PRICE_IMPACT_BPS,
+    TYPE, *TERM_FIELDS, *RECURRING_FIELDS, *SNIPER_FIELDS, CLOSE_ACCOUNT, GROUP_FIELD, TAG, DRY_RUN,
 )  # fmt: skip
-MAX_SLIPPAGE_BPS = 5_000
-MAX_DEADLINE_SECONDS = 86_400
-_SIDES = {side.value: side for side in Side}
-_MODES = {mode.value: mode for mode in Mode}
+"""All fields of an order. `order_schema` has which of them fit a kind of order."""
+FIELDS = tuple(field.name for field in ORDER_FIELDS)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -142,15 +198,15 @@ class BodyReader:
         is_sniper = order_type is OrderType.SNIPER
         side, mode = _side_and_mode(fields, is_sniper=is_sniper)
         first, second = self._pair(fields, is_sniper=is_sniper)
-        slippage_bps = fields.integer("slippageBps", 0, MAX_SLIPPAGE_BPS, self._slippage_bps)
-        deadline_seconds = fields.integer("deadlineSeconds", 1, MAX_DEADLINE_SECONDS, self._deadline_seconds)
+        slippage_bps = SLIPPAGE_BPS.read(fields, self._slippage_bps)
+        deadline_seconds = DEADLINE_SECONDS.read(fields, self._deadline_seconds)
         # A buy with exactIn fixes the amount of the input mint. The other side or the other mode fixes that of the
         # output mint, and both together that of the input mint again.
         counted = None
         if side and mode:
             counted = first if (side is Side.BUY) == (mode is Mode.EXACT_IN) else second
-        max_impact = fields.integer("maxPriceImpactBps", 0, BPS, self._max_price_impact_bps)
-        amount = fields.amount(counted)
+        max_impact = MAX_PRICE_IMPACT_BPS.read(fields, self._max_price_impact_bps)
+        amount = AMOUNT.read(fields, counted)
         # Missing while any part of it is invalid: then the answer names the other errors without it.
         swap = None
         if mode and amount and counted and first and second:
@@ -198,7 +254,7 @@ class BodyReader:
             terms = replace(terms or Terms(), recurring=recurring.schedule)
             worst_other = recurring.worst_other
         if terms is not None and terms.trigger_price is not None:
-            canonical[TRIGGER_PRICE] = plain(terms.trigger_price)
+            canonical[TRIGGER_PRICE.name] = plain(terms.trigger_price)
         if terms is not None and terms.bracket is not None:
             canonical[BRACKET] = canonical_bracket(terms.bracket)
         return NewOrder(
@@ -232,30 +288,29 @@ class BodyReader:
 
     def _pair(self, fields: OrderFields, *, is_sniper: bool) -> tuple[Token | None, Token | None]:
         """The input and the output token. Only a sniper may name a mint that is not configured."""
-        first = fields.choice("inputMint", "mint", self._tokens, self._mints, self._input)
+        first = INPUT_MINT.read(fields, self._tokens, self._mints, self._input)
         if is_sniper:
             return first, read_mint(fields, first)
-        second = fields.choice("outputMint", "mint", self._tokens, self._mints, self._output)
+        second = OUTPUT_MINT.read(fields, self._tokens, self._mints, self._output)
         if first is not None and first == second:
             fields.same_mint()
             return None, None
         return first, second
 
     def _read_dry_run(self, fields: OrderFields) -> bool:
-        dry_run = fields.flag(DRY_RUN)
+        dry_run = DRY_RUN.read(fields)
         # A client that names it expects a swap, which this service will not make.
-        if self._dry_run and fields.given.get(DRY_RUN) is False:
-            fields.wrong(DRY_RUN, "is false, and this service runs every order dry", "true, or no dryRun")
+        if self._dry_run and fields.given.get(DRY_RUN.name) is False:
+            fields.wrong(DRY_RUN.name, "is false, and this service runs every order dry", "true, or no dryRun")
         return dry_run or self._dry_run
 
 
 def _side_and_mode(fields: OrderFields, *, is_sniper: bool) -> tuple[Side | None, Mode | None]:
     """Which way the order swaps, and which amount it fixes. A sniper always spends a fixed amount of `inputMint`."""
     if is_sniper:
-        side = fields.choice("side", "side", ONE_SIDE, '"buy": it spends inputMint', Side.BUY)
-        return side, fields.choice("mode", "mode", ONE_MODE, '"exactIn"', Mode.EXACT_IN)
-    side = fields.choice("side", "side", _SIDES, '"buy" or "sell"')
-    mode = fields.choice("mode", "mode", _MODES, '"exactIn" or "exactOut"', Mode.EXACT_IN)
+        return ONE_SIDE.read(fields, Side.BUY), ONE_MODE.read(fields, Mode.EXACT_IN)
+    side = SIDE.read(fields)
+    mode = MODE.read(fields, Mode.EXACT_IN)
     refuse_sniper_fields(fields)
     return side, mode
 

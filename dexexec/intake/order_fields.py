@@ -1,26 +1,17 @@
-"""The fields of an order's body, each read with its rule. Every invalid one is recorded with what would be right."""
+"""The body of an order while it is read: what was given, and every invalid field with what would be right."""
 
 import difflib
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from itertools import islice
-from typing import NamedTuple, TypeVar
 
-from dexexec.domain.amount import AmountError, JsonNumber, expected_amount, read_amount
-from dexexec.domain.share import read_share
-from dexexec.domain.token import Token
+from dexexec.domain.amount import JsonNumber
 from dexexec.errors import IN_THE_PAST, FieldProblem
 
-T = TypeVar("T")
-
 SHOWN = 20
-_SHORTEST_BEGINNING = 4
 """How many unknown fields, or known mints, are named at most."""
-
-_INTEGER = re.compile(r"-?[0-9]{1,9}")
+_SHORTEST_BEGINNING = 4
 
 
 class JsonConstant(str):
@@ -38,15 +29,6 @@ class Repeating(dict[str, object]):
         self.repeated = [name for name, count in counts.items() if count > 1]
 
 
-class Amount(NamedTuple):
-    """The amount as it was sent, and the same in base units of its token. Both are 0 if it is a share of the balance,
-    which is then in `share_bps`."""
-
-    value: Decimal
-    base_units: int
-    share_bps: int | None = None
-
-
 class OrderFields:
     """The fields of one body, which may only have `known` names, and the errors found in them."""
 
@@ -59,80 +41,6 @@ class OrderFields:
         """Fields with a time that has passed. They were right when an earlier request with the same key was read."""
         if isinstance(given, Repeating) or not given.keys() <= set(known):
             self.problems += islice(_strays(given, known, problem), SHOWN)
-
-    def choice(
-        self, name: str, noun: str, choices: Mapping[str, T], expected: str, default: T | None = None
-    ) -> T | None:
-        """The value of `choices` for the field. Without a default the field is required."""
-        if default is not None and name not in self.given:
-            return default
-        value = self.given.get(name)
-        # Not `isinstance`: numbers and constants are subclasses of str here.
-        choice = choices.get(value) if type(value) is str else None
-        if choice is None:
-            self.wrong(name, f"is not a known {noun}" if type(value) is str else self.kind(name), expected)
-        return choice
-
-    def integer(self, name: str, least: int, most: int, default: int) -> int:
-        """The integer in the field; the default if it is missing or invalid."""
-        if name not in self.given:
-            return default
-        value = self.given[name]
-        if isinstance(value, JsonNumber) and _INTEGER.fullmatch(value) and least <= int(value) <= most:
-            return int(value)
-        problem = self.kind(name)
-        if isinstance(value, JsonNumber):
-            problem = "is out of range" if value.lstrip("-").isdecimal() else "is not an integer"
-        self.wrong(name, problem, f"an integer from {least} to {most}")
-        return default
-
-    def optional_integer(self, name: str, least: int, most: int) -> int | None:
-        """The integer in the field; None if it is missing."""
-        return self.integer(name, least, most, least) if name in self.given else None
-
-    def amount(self, token: Token | None) -> Amount | None:
-        """The amount and its base units; its token may be unknown because of another invalid field."""
-        value = self.given.get("amount")
-        try:
-            if isinstance(value, str):
-                share_bps = read_share(value)
-                return Amount(*read_amount(value, token)) if share_bps is None else Amount(Decimal(0), 0, share_bps)
-            raise AmountError(self.kind("amount"), expected_amount(token))
-        except AmountError as error:
-            self.wrong("amount", error.problem, error.expected)
-            return None
-
-    def flag(self, name: str) -> bool:
-        """The boolean in the field; False if it is missing or invalid."""
-        value = self.given.get(name, False)
-        if isinstance(value, bool):
-            return value
-        self.wrong(name, self.kind(name), "true or false")
-        return False
-
-    def text(self, name: str, form: re.Pattern[str], expected: str) -> str | None:
-        """The string in the field, which must have the `form`; None if it is missing or invalid."""
-        if name not in self.given:
-            return None
-        value = self.given[name]
-        if type(value) is str and form.fullmatch(value):
-            return value
-        problem = "is empty" if value == "" else "has another form" if type(value) is str else self.kind(name)
-        self.wrong(name, problem, expected)
-        return None
-
-    def price(self, name: str) -> Decimal | None:
-        """The price in the field; None if it is missing or invalid."""
-        if name not in self.given:
-            return None
-        value = self.given[name]
-        try:
-            if isinstance(value, str):
-                return read_amount(value, None)[0]
-            raise AmountError(self.kind(name), expected_amount(None))
-        except AmountError as error:
-            self.wrong(name, error.problem, error.expected)
-            return None
 
     def same_mint(self) -> None:
         """Input and output are the same mint: reported for the given field, since the other may be a default."""

@@ -4,7 +4,6 @@ Each rule names the field that is wrong and what would be right. A field that do
 an order that silently ignored it would not be the one that its client meant.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,40 +12,80 @@ from dexexec.domain.amount import AmountError, read_amount
 from dexexec.domain.order import Side
 from dexexec.domain.quote import BPS
 from dexexec.domain.terms import ONCE, OrderType, Terms, TimeInForce, TriggerWhen
-from dexexec.intake.bracket_terms import BRACKET, read_bracket
+from dexexec.intake.bracket_terms import BRACKET_FIELD, read_bracket
+from dexexec.intake.field_types import Choice, DecimalField, Field, Integer, Text, Time
 from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT
 
 LONGEST_REST = timedelta(days=3650)
 """How far away `expiresAt` may be. Without one an order rests until it is filled or cancelled."""
 
-TRIGGER_PRICE = "triggerPrice"
-TRIGGER_FIELDS = (TRIGGER_PRICE, "triggerWhen")
-TRAIL = "trailBps"
-TERM_FIELDS = ("timeInForce", "expiresAt", *TRIGGER_FIELDS, TRAIL, BRACKET)
-_TYPES = {one.value: one for one in OrderType}
-_TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
-_SIDES_OF_TRIGGER = {one.value: one for one in TriggerWhen}
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_TAG = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+TYPE = Choice(
+    name="type",
+    description="The kind of the order: `market` without it.",
+    noun="type",
+    choices={one.value: one for one in OrderType},
+    expected='"market", "limit", "sniper" or "recurring" (a stop is "market" or "limit" with triggerPrice or trailBps)',
+)
+TIME_IN_FORCE = Choice(
+    name="timeInForce",
+    description="How long a limit order is tried: `GTC` rests until it is filled or cancelled, `GTT` until `expiresAt`;"
+    " `IOC` and `FOK` are tried once, now. By default `GTC`, or `GTT` with `expiresAt`.",
+    noun="time in force",
+    choices={one.value: one for one in TimeInForce},
+    expected='"GTC", "GTT", "IOC" or "FOK"',
+)
+TRIGGER_PRICE = DecimalField(
+    name="triggerPrice",
+    description="The price that triggers the order, in `outputMint` per `inputMint`.",
+    example="151.25",
+)
+TRIGGER_WHEN = Choice(
+    name="triggerWhen",
+    description="On which side of `triggerPrice` the order is triggered.",
+    noun="side of a trigger",
+    choices={one.value: one for one in TriggerWhen},
+    expected='"above" or "below"',
+)
+TRAIL_BPS = Integer(
+    name="trailBps",
+    # At 100 % it would never be reached.
+    least=1,
+    most=BPS - 1,
+    description="How far a trailing stop follows the best price since the order was accepted, in bps.",
+    example=300,
+)
+EXPIRES_AT = Time(
+    name="expiresAt",
+    description="Until when the order rests, at most 3650 days from now. Without it, until it is filled or cancelled.",
+    example="2030-01-31T12:00:00Z",
+)
+TAG = Text(
+    name="tag",
+    description="The strategy that the order belongs to: costs and cancels are grouped by it.",
+    pattern=r"[A-Za-z0-9._:-]{1,64}",
+    expected="1 to 64 letters, digits and . _ : -",
+    example="strategy-1",
+)
+TRIGGER_FIELDS = (TRIGGER_PRICE, TRIGGER_WHEN)
+TERM_FIELDS: tuple[Field, ...] = (TIME_IN_FORCE, EXPIRES_AT, *TRIGGER_FIELDS, TRAIL_BPS, BRACKET_FIELD)
+TRIGGER_NAMES = tuple(field.name for field in TRIGGER_FIELDS)
+_TERM_NAMES = frozenset(field.name for field in TERM_FIELDS)
 
 
 def read_type(fields: OrderFields) -> OrderType | None:
     """The order's type: `market` without the field; None if it is invalid."""
-    names = [f'"{name}"' for name in _TYPES]
-    expected = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-    stop = '(a stop is "market" or "limit" with triggerPrice or trailBps)'
-    return fields.choice("type", "type", _TYPES, f"{expected} {stop}", OrderType.MARKET)
+    return TYPE.read(fields, OrderType.MARKET)
 
 
 def read_tag(fields: OrderFields) -> str | None:
     """The client's tag, if any."""
-    return fields.text("tag", _TAG, "1 to 64 letters, digits and . _ : -")
+    return TAG.read(fields)
 
 
 def read_terms(fields: OrderFields, order_type: OrderType | None, side: Side | None, now_ms: int) -> Terms | None:
     """The terms, without the limit's effect on amounts, which is the order's bound; None for a plain market order."""
-    if not fields.given.keys() & {*TERM_FIELDS} and order_type is not OrderType.LIMIT:
+    if not fields.given.keys() & _TERM_NAMES and order_type is not OrderType.LIMIT:
         return None
     trigger_price, trigger_when = _trigger(fields)
     time_in_force = None
@@ -70,33 +109,31 @@ def read_terms(fields: OrderFields, order_type: OrderType | None, side: Side | N
 
 
 def _trigger(fields: OrderFields) -> tuple[Decimal | None, TriggerWhen | None]:
-    price = fields.price("triggerPrice")
-    when = None
-    if "triggerWhen" in fields.given:
-        when = fields.choice("triggerWhen", "side of a trigger", _SIDES_OF_TRIGGER, '"above" or "below"')
-    present = [name for name in TRIGGER_FIELDS if name in fields.given]
+    price = TRIGGER_PRICE.read(fields)
+    when = TRIGGER_WHEN.read(fields) if TRIGGER_WHEN.name in fields.given else None
+    present = [name for name in TRIGGER_NAMES if name in fields.given]
     # Beside `trailBps` the other field of the pair would be wrong as well.
-    if len(present) == 1 and TRAIL not in fields.given:
-        [missing] = set(TRIGGER_FIELDS) - set(present)
+    if len(present) == 1 and TRAIL_BPS.name not in fields.given:
+        [missing] = set(TRIGGER_NAMES) - set(present)
         expected = '"above" or "below"' if missing == "triggerWhen" else 'a price such as "151.25"'
         fields.wrong(missing, f"is missing beside {present[0]}", expected)
     return price, when
 
 
 def _trail_bps(fields: OrderFields) -> int | None:
-    """How far a trailing stop is from the best price. At 100 % it would never be reached."""
-    if TRAIL not in fields.given:
+    """How far a trailing stop is from the best price."""
+    if TRAIL_BPS.name not in fields.given:
         return None
-    for name in TRIGGER_FIELDS:
+    for name in TRIGGER_NAMES:
         if name in fields.given:
-            fields.wrong(name, f"is given beside {TRAIL}", "a trailing stop or a fixed trigger, not both")
-    return fields.integer(TRAIL, 1, BPS - 1, 1)
+            fields.wrong(name, f"is given beside {TRAIL_BPS.name}", "a trailing stop or a fixed trigger, not both")
+    return TRAIL_BPS.optional(fields)
 
 
 def _time_in_force(fields: OrderFields) -> TimeInForce | None:
     # An expiry alone states how long the order rests; without one it rests until it is cancelled.
     default = TimeInForce.GTT if "expiresAt" in fields.given else TimeInForce.GTC
-    return fields.choice("timeInForce", "time in force", _TIMES_IN_FORCE, '"GTC", "GTT", "IOC" or "FOK"', default)
+    return TIME_IN_FORCE.read(fields, default)
 
 
 def _limit_price(fields: OrderFields) -> Decimal | None:
@@ -114,28 +151,11 @@ def _limit_price(fields: OrderFields) -> Decimal | None:
         return None
 
 
-def read_time(fields: OrderFields, name: str, expected: str) -> datetime | None:
-    """The time in the field, in UTC: RFC 3339, with its zone; None if it is missing or invalid."""
-    if name not in fields.given:
-        return None
-    value = fields.given[name]
-    if type(value) is not str:
-        fields.wrong(name, fields.kind(name), expected)
-        return None
-    try:
-        at = datetime.fromisoformat(value).astimezone(UTC) if _TIME.fullmatch(value) else None
-    except (ValueError, OverflowError):
-        at = None
-    if at is None:
-        fields.wrong(name, "is not a time with a zone (RFC 3339)", expected)
-    return at
-
-
 def read_expiry(fields: OrderFields, now_ms: int) -> datetime | None:
     """The expiry in UTC: an RFC 3339 time with its zone, in the future."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     expected = f'a time in the future such as "{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"'
-    at = read_time(fields, "expiresAt", expected)
+    at = EXPIRES_AT.read(fields, expected)
     if at is None:
         return None
     if at <= now:

@@ -11,10 +11,20 @@ from dexexec.domain.bound import amount_at
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import Token, from_base_units
+from dexexec.intake.field_types import DecimalField, Field
 
 MIN_OUT = "minOut"
 MAX_IN = "maxIn"
 LIMIT_PRICE = "limitPrice"
+BOUND_FIELDS: tuple[Field, ...] = (
+    DecimalField(name=MIN_OUT, description="With `exactIn`: the least to receive, as a decimal.", example="1.5"),
+    DecimalField(name=MAX_IN, description="With `exactOut`: the most to spend, as a decimal.", example="1.5"),
+    DecimalField(
+        name=LIMIT_PRICE,
+        description="The worst price, in `outputMint` per `inputMint` for both sides. A limit order waits for it.",
+        example="151.25",
+    ),
+)
 FITS = {Mode.EXACT_IN: MIN_OUT, Mode.EXACT_OUT: MAX_IN}
 """The field for the amount that a mode leaves open."""
 

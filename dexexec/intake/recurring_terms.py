@@ -7,28 +7,61 @@ from decimal import Decimal
 from fractions import Fraction
 
 from dexexec.domain.bound import amount_at
-from dexexec.domain.duration import duration_text, read_duration
+from dexexec.domain.duration import duration_text
 from dexexec.domain.order import U64_MAX, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.recurring import Missed, Recurring
 from dexexec.domain.terms import OrderType
+from dexexec.intake.field_types import Choice, DecimalField, Duration, Field, Integer, Time
 from dexexec.intake.order_fields import OrderFields
-from dexexec.intake.order_terms import LONGEST_REST, TRAIL, TRIGGER_FIELDS, read_time
+from dexexec.intake.order_terms import LONGEST_REST, TRAIL_BPS, TRIGGER_NAMES
 from dexexec.intake.price_bounds import LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain
 
-RECURRING_FIELDS = ("slices", "every", "startAt", "missed", "minPrice", "maxPrice")
-MIN_SLICES = 2
-MAX_SLICES = 1000
+SLICES = Integer(
+    name="slices",
+    description="In how many parts the amount is swapped.",
+    least=2,
+    most=1000,
+    example=12,
+)
+EVERY = Duration(
+    name="every",
+    description="The time between two slices: an ISO 8601 duration from PT1S to P31D, without years and months.",
+    example="PT5M",
+)
+START_AT = Time(
+    name="startAt",
+    description="When the first slice is due. Without it, now.",
+    example="2030-01-31T12:00:00Z",
+)
+MISSED = Choice(
+    name="missed",
+    description="What becomes of slices that an outage cost: left out (`skip`, the default), or made as soon as"
+    " possible (`catchUp`).",
+    noun="way to treat missed slices",
+    choices={one.value: one for one in Missed},
+    expected='"skip" or "catchUp"',
+)
+MIN_PRICE = DecimalField(
+    name="minPrice",
+    description="No slice is swapped at a price below, in `outputMint` per `inputMint`.",
+    example="140",
+)
+MAX_PRICE = DecimalField(
+    name="maxPrice",
+    description="No slice is swapped at a price above, in `outputMint` per `inputMint`.",
+    example="160",
+)
+RECURRING_FIELDS: tuple[Field, ...] = (SLICES, EVERY, START_AT, MISSED, MIN_PRICE, MAX_PRICE)
 MIN_EVERY = timedelta(seconds=1)
 MAX_EVERY = timedelta(days=31)
 LATE_START = timedelta(minutes=1)
 """How far in the past `startAt` may be: a request may be on its way, or be repeated. Then the order starts at once."""
 
 _EVERY = 'an ISO 8601 duration from PT1S to P31D, such as "PT5M"'
-_MISSED = {one.value: one for one in Missed}
 _UNFIT = {
     **dict.fromkeys((LIMIT_PRICE, MIN_OUT, MAX_IN), "minPrice, maxPrice or both"),
-    **dict.fromkeys((*TRIGGER_FIELDS, TRAIL), "startAt for the time of the first slice"),
+    **dict.fromkeys((*TRIGGER_NAMES, TRAIL_BPS.name), "startAt for the time of the first slice"),
 }
 """Fields that a recurring order cannot have, each with what does nearly the same."""
 
@@ -66,16 +99,16 @@ def read_recurring(
     """The terms of a recurring order; None if it is not one, or if they are invalid. Without `side` or `swap` another
     field is invalid, and only checks that do not need them are made."""
     if order_type is not OrderType.RECURRING:
-        for name in RECURRING_FIELDS:
-            if name in fields.given and order_type is not None:
-                fields.wrong(name, "does not fit the type", 'only with "type": "recurring"')
+        for field in RECURRING_FIELDS:
+            if field.name in fields.given and order_type is not None:
+                fields.wrong(field.name, "does not fit the type", 'only with "type": "recurring"')
         return None
     for name, expected in _UNFIT.items():
         if name in fields.given:
             fields.wrong(name, "does not fit a recurring order", expected)
     slices = _slices(fields, swap)
     every = _every(fields, slices)
-    missed = fields.choice("missed", "way to treat missed slices", _MISSED, '"skip" or "catchUp"', Missed.SKIP)
+    missed = MISSED.read(fields, Missed.SKIP)
     start_at = _start(fields, expires_at, datetime.fromtimestamp(now_ms / 1000, UTC))
     prices = _prices(fields, side, swap)
     if slices is None or every is None or missed is None:
@@ -98,26 +131,21 @@ def read_recurring(
 
 
 def _slices(fields: OrderFields, swap: Swap | None) -> int | None:
-    expected = f"an integer from {MIN_SLICES} to {MAX_SLICES}"
-    if "slices" not in fields.given:
-        fields.wrong("slices", "is missing", expected)
+    if SLICES.name not in fields.given:
+        fields.wrong(SLICES.name, "is missing", SLICES.expected)
         return None
     # Zero is never valid, so it stands for an invalid value here.
-    slices = fields.integer("slices", MIN_SLICES, MAX_SLICES, 0)
+    slices = SLICES.read(fields, 0)
     if slices and swap is not None and swap.amount < slices:
         fields.wrong("slices", "leaves slices of less than one base unit", f"at most {swap.amount} for this amount")
     return slices or None
 
 
 def _every(fields: OrderFields, slices: int | None) -> timedelta | None:
-    value = fields.given.get("every")
-    if type(value) is not str:
-        fields.wrong("every", fields.kind("every"), _EVERY)
-        return None
-    every = read_duration(value)
+    every = EVERY.read(fields, _EVERY)
     if every is None:
-        fields.wrong("every", "is not an ISO 8601 duration of weeks, days or less", _EVERY)
-    elif not MIN_EVERY <= every <= MAX_EVERY:
+        return None
+    if not MIN_EVERY <= every <= MAX_EVERY:
         fields.wrong("every", "is out of range", _EVERY)
     elif slices is not None and slices * every > LONGEST_REST:
         fields.wrong("every", f"makes {slices} slices take too long", f"at most {LONGEST_REST.days} days in all")
@@ -126,7 +154,7 @@ def _every(fields: OrderFields, slices: int | None) -> timedelta | None:
 
 def _start(fields: OrderFields, expires_at: datetime | None, now: datetime) -> datetime | None:
     expected = f'a time in the future such as "{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"'
-    start_at = read_time(fields, "startAt", expected)
+    start_at = START_AT.read(fields, expected)
     if start_at is None:
         return None
     if start_at < now - LATE_START:
@@ -139,7 +167,7 @@ def _start(fields: OrderFields, expires_at: datetime | None, now: datetime) -> d
 
 
 def _prices(fields: OrderFields, side: Side | None, swap: Swap | None) -> _PriceRange:
-    least, most = fields.price("minPrice"), fields.price("maxPrice")
+    least, most = MIN_PRICE.read(fields), MAX_PRICE.read(fields)
     if least is not None and most is not None and least >= most:
         fields.wrong("minPrice", "is not below maxPrice", "a price below maxPrice")
     if side is None or swap is None:

@@ -10,10 +10,14 @@ from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.share import share_text
 from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import WSOL, Token
-from dexexec.intake.order_fields import Amount, OrderFields
+from dexexec.intake.field_types import Amount, Flag
+from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.price_bounds import LIMIT_PRICE, MIN_OUT
 
-CLOSE_ACCOUNT = "closeAccount"
+CLOSE_ACCOUNT = Flag(
+    name="closeAccount",
+    description="Close the token account that the order empties, in the same transaction: its rent comes back.",
+)
 _KINDS = (OrderType.MARKET, OrderType.LIMIT)
 """Types whose orders are one swap of the balance. The amount of the others bounds what several swaps may spend."""
 _FIXED = 'a number of tokens such as "0.01"'
@@ -37,7 +41,7 @@ def with_share(
     """The terms with the share and the wish to close the account; records the fields that do not fit. `spent` is the
     token that the order spends, and `no_balances` the reason if wallets have none."""
     share_bps = amount.share_bps if amount else None
-    close_account = fields.flag(CLOSE_ACCOUNT)
+    close_account = CLOSE_ACCOUNT.read(fields)
     if share_bps is not None:
         _check_share(fields, mode, order_type, no_balances)
     if close_account:
@@ -85,4 +89,4 @@ def _check_closing(
     elif no_balances:
         problem = f"is not possible: {no_balances}"
     if problem:
-        fields.wrong(CLOSE_ACCOUNT, problem, expected)
+        fields.wrong(CLOSE_ACCOUNT.name, problem, expected)

@@ -10,11 +10,21 @@ from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.sniper_conditions import Condition, SniperConditions
 from dexexec.domain.terms import Terms
 from dexexec.domain.token import Token
+from dexexec.intake.field_types import (
+    Choice,
+    DecimalField,
+    Field,
+    Flag,
+    Integer,
+    MintField,
+    Nested,
+    Schema,
+    object_schema,
+)
 from dexexec.intake.order_fields import SHOWN, OrderFields, shown
 from dexexec.intake.order_terms import read_expiry
 from dexexec.intake.price_bounds import plain
 
-SNIPER_FIELDS = ("mint", "conditions")
 NOT_FOR_SNIPERS: Mapping[str, str] = {
     "outputMint": "mint: the token to buy",
     "minOut": "conditions.maxPrice",
@@ -29,8 +39,20 @@ NOT_FOR_SNIPERS: Mapping[str, str] = {
     "bracket": "orders of their own after the fill: what is bought is not known before",
 }
 """Fields of other orders, and what would be right."""
-ONE_SIDE = {Side.BUY.value: Side.BUY}
-ONE_MODE = {Mode.EXACT_IN.value: Mode.EXACT_IN}
+ONE_SIDE = Choice(
+    name="side",
+    description="A sniper spends `inputMint`.",
+    noun="side",
+    choices={Side.BUY.value: Side.BUY},
+    expected='"buy": it spends inputMint',
+)
+ONE_MODE = Choice(
+    name="mode",
+    description="A sniper spends a fixed amount.",
+    noun="mode",
+    choices={Mode.EXACT_IN.value: Mode.EXACT_IN},
+    expected='"exactIn"',
+)
 MAX_AGE_MS = 86_400_000
 MAX_VENUES = 32
 MINT_BYTES = 32
@@ -38,12 +60,75 @@ MINT_LETTERS = 44
 _VENUE = re.compile(r"[a-z0-9-]{1,40}")
 _EXPECTED_MINT = "the address of a mint: 32 bytes in base58"
 
+MIN_LIQUIDITY = DecimalField(
+    name=Condition.MIN_LIQUIDITY, description="The pool holds at least this many tokens of `inputMint`.", example="20"
+)
+MAX_IMPACT_BPS = Integer(
+    name=Condition.MAX_PRICE_IMPACT_BPS, least=0, most=BPS, description="The order moves the price no further, in bps."
+)
+MAX_PRICE = DecimalField(
+    name=Condition.MAX_PRICE,
+    description="It pays at most this many tokens of `inputMint` for one token of `mint`, fees included.",
+    example="0.00005",
+)
+MAX_AGE = Integer(
+    name=Condition.MAX_AGE_MS,
+    least=1,
+    most=MAX_AGE_MS,
+    description="The pool has allowed swaps for at most this long, in milliseconds.",
+    example=60_000,
+)
+MINT_AUTHORITY_REVOKED = Flag(
+    name=Condition.MINT_AUTHORITY_REVOKED, description="No account can mint more of the token."
+)
+FREEZE_AUTHORITY_REVOKED = Flag(
+    name=Condition.FREEZE_AUTHORITY_REVOKED, description="No account can freeze accounts of the token."
+)
+MAX_TRANSFER_FEE_BPS = Integer(
+    name=Condition.MAX_TRANSFER_FEE_BPS,
+    least=0,
+    most=BPS,
+    description="Neither token takes a higher fee of a transfer, in bps.",
+)
+
+
+def _venues_schema() -> Schema:
+    entry = {"type": "string", "pattern": f"^{_VENUE.pattern}$", "format": "venue"}
+    return {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_VENUES, "uniqueItems": True}
+
+
+VENUES = Nested(
+    name=Condition.VENUES, description="The pool is of one of these venues.", of=_venues_schema, example=["raydium"]
+)
+CONDITION_FIELDS: tuple[Field, ...] = (
+    MIN_LIQUIDITY,
+    MAX_IMPACT_BPS,
+    MAX_PRICE,
+    MAX_AGE,
+    MINT_AUTHORITY_REVOKED,
+    FREEZE_AUTHORITY_REVOKED,
+    MAX_TRANSFER_FEE_BPS,
+    VENUES,
+)
+MINT = MintField(
+    name="mint",
+    description="The token whose launch the order waits for. It need not be configured, nor exist yet.",
+    example="7s1Pa6RQEp8dxzM324cM7SosFMQd6LcQyzsEzTEoTrUZ",
+)
+CONDITIONS = Nested(
+    name="conditions",
+    description="What the new pool must fulfil. Each is optional.",
+    of=lambda: object_schema(*CONDITION_FIELDS),
+    example={"minLiquidity": "20", "mintAuthorityRevoked": True},
+)
+SNIPER_FIELDS: tuple[Field, ...] = (MINT, CONDITIONS)
+
 
 def refuse_sniper_fields(fields: OrderFields) -> None:
     """Records the fields of a sniper in another order."""
-    for name in SNIPER_FIELDS:
-        if name in fields.given:
-            fields.wrong(name, "does not fit the type", 'only with "type": "sniper"')
+    for field in SNIPER_FIELDS:
+        if field.name in fields.given:
+            fields.wrong(field.name, "does not fit the type", 'only with "type": "sniper"')
 
 
 def read_mint(fields: OrderFields, spent: Token | None) -> Token | None:
@@ -82,13 +167,13 @@ def _conditions(fields: OrderFields, venues: Collection[str]) -> SniperCondition
         return SniperConditions()
     inner = OrderFields(given, tuple(Condition), "is not a condition of a sniper")
     conditions = SniperConditions(
-        min_liquidity=inner.price(Condition.MIN_LIQUIDITY),
-        max_price_impact_bps=inner.optional_integer(Condition.MAX_PRICE_IMPACT_BPS, 0, BPS),
-        max_price=inner.price(Condition.MAX_PRICE),
-        max_age_ms=inner.optional_integer(Condition.MAX_AGE_MS, 1, MAX_AGE_MS),
-        mint_authority_revoked=inner.flag(Condition.MINT_AUTHORITY_REVOKED),
-        freeze_authority_revoked=inner.flag(Condition.FREEZE_AUTHORITY_REVOKED),
-        max_transfer_fee_bps=inner.optional_integer(Condition.MAX_TRANSFER_FEE_BPS, 0, BPS),
+        min_liquidity=MIN_LIQUIDITY.read(inner),
+        max_price_impact_bps=MAX_IMPACT_BPS.optional(inner),
+        max_price=MAX_PRICE.read(inner),
+        max_age_ms=MAX_AGE.optional(inner),
+        mint_authority_revoked=MINT_AUTHORITY_REVOKED.read(inner),
+        freeze_authority_revoked=FREEZE_AUTHORITY_REVOKED.read(inner),
+        max_transfer_fee_bps=MAX_TRANSFER_FEE_BPS.optional(inner),
         venues=_venues(inner, venues),
     )
     for problem in inner.problems:
