@@ -125,6 +125,7 @@ def make_server(
         first_path=EXECUTE,
         pacer=Pacer(),
         network=settings,
+        sites=api.sites,
         observer=api.observer,
     )
     server = LimitedServer(

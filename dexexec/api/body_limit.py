@@ -22,6 +22,7 @@ from tornado.httputil import (
 from dexexec.api import problems
 from dexexec.api.client_address import forwarded_client
 from dexexec.api.client_stream import ClientStream, Phase
+from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import common_headers, encode, log_refusal, request_id
 from dexexec.api.request_head import checked
 from dexexec.api.request_pacer import Pacer
@@ -44,9 +45,11 @@ class BodyLimit(HTTPServerConnectionDelegate):
         first_path: str,
         pacer: Pacer,
         network: ConnectionSettings,
+        sites: SiteCheck,
         observer: Observer,
     ) -> None:
         self.application = application
+        self.sites = sites
         self.observer = observer
         self.pacer = pacer
         self._network = network
@@ -82,6 +85,7 @@ class _Limited(HTTPMessageDelegate):
         self._connection = connection
         self._stream = stream
         self._observer = limit.observer
+        self._sites = limit.sites
         self._pacer = limit.pacer
         self._goes_first = limit.goes_first
         self._client = limit.client
@@ -164,7 +168,9 @@ class _Limited(HTTPMessageDelegate):
         self._refused = True
         identity = request_id(self._request.headers)
         body = encode(problems.document(error, identity))
-        headers = HTTPHeaders({**common_headers(identity), **problems.headers(error), "Content-Length": str(len(body))})
+        allowed = self._sites.cors_headers(self._request.headers)
+        headers = HTTPHeaders({**common_headers(identity), **problems.headers(error), **allowed})
+        headers["Content-Length"] = str(len(body))
         if close:
             headers["Connection"] = "close"
         start_line = ResponseStartLine("HTTP/1.1", error.http_status, HTTPStatus(error.http_status).phrase)

@@ -18,6 +18,10 @@ _ENDED = select.POLLHUP | select.POLLERR
 _PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux has it
 
 
+BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+"""What Tornado writes to a request that it cannot parse, before any code of ours is called."""
+
+
 class Phase(Enum):
     """What a connection currently waits for."""
 
@@ -48,12 +52,15 @@ class ClientStream(IOStream):
         client: str,
         *,
         proxied: bool,
+        refusal: Callable[["ClientStream"], bytes],
         buffer: int,
         chunk: int,
     ) -> None:
-        """`buffer` bounds what is read ahead of handling, `chunk` what is read at once (bytes)."""
+        """`refusal` makes the answer to a request that cannot be parsed. `buffer` bounds what is read ahead of
+        handling, `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
         self._owner = owner
+        self._refusal = refusal
         self._loop = asyncio.get_running_loop()
         self._on_answered: Callable[[], None] | None = None
         self.client = client
@@ -91,6 +98,8 @@ class ClientStream(IOStream):
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         """Called by Tornado, and by the WebSocket's outbox."""
+        if data == BARE_REFUSAL:  # Tornado has no other place where its answer could be replaced
+            data = self._refusal(self)
         future = super().write(data)
         self.unread += len(data)
         return future

@@ -5,21 +5,29 @@ served. A page can also use our name; Origin reveals that, or Sec-Fetch-Site if 
 neither. X-Forwarded-Host is never read, since every client can send it.
 """
 
-import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from dexexec.api import cors
 from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
-from dexexec.config.host_names import ANY, Place, is_loopback, normal_host, split_authority
+from dexexec.config.host_names import (
+    ANY,
+    DEFAULT_PORTS,
+    Place,
+    is_loopback,
+    normal_host,
+    normal_origin,
+    split_authority,
+    split_origin,
+    with_port,
+)
 from dexexec.config.settings import Settings
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 OWN_SITES = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site for our own pages, and for addresses that a person typed or opened from a bookmark."""
-
-_ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 
 
 class SiteCheck:
@@ -28,7 +36,7 @@ class SiteCheck:
     def __init__(self, settings: Settings) -> None:
         self._hosts = [place for entry in settings.allowed_hosts if (place := split_authority(entry))]
         self._any_host = ANY in settings.allowed_hosts
-        self._origins = {_normal_origin(entry) for entry in settings.allowed_origins}
+        self._origins = {normal_origin(entry) for entry in settings.allowed_origins}
         self._own_address = normal_host(settings.host)
 
     def check(self, request: HTTPServerRequest) -> None:
@@ -44,7 +52,7 @@ class SiteCheck:
         site = headers.get("Sec-Fetch-Site")
         if origin is None and site is None:
             return
-        if ANY in self._origins or (origin is not None and _normal_origin(origin) in self._origins):
+        if self.allowed_origin(headers) is not None or (origin is None and ANY in self._origins):
             return
         foreign = site is not None and site not in OWN_SITES
         if origin is None:
@@ -56,6 +64,19 @@ class SiteCheck:
                 "pages of this origin may not use this service: list the origin in DEXEXEC_ALLOWED_ORIGINS"
                 " (behind a proxy: let it pass on the Host header)"
             )
+
+    def allowed_origin(self, headers: HTTPHeaders) -> str | None:
+        """The origin of a page that DEXEXEC_ALLOWED_ORIGINS lists, as it was sent; `*` if any is listed; else None."""
+        origin = headers.get("Origin")
+        if origin is None:
+            return None
+        if ANY in self._origins:
+            return ANY
+        return origin if normal_origin(origin) in self._origins else None
+
+    def cors_headers(self, headers: HTTPHeaders) -> Mapping[str, str]:
+        """The CORS headers of the answer to a request, also of a refusal: its page must be able to read it."""
+        return cors.answer_headers(self.allowed_origin(headers), varies=bool(self._origins))
 
     def _serves(self, place: Place | None, request: HTTPServerRequest) -> bool:
         if place is None:
@@ -85,29 +106,11 @@ def _listened_on(request: HTTPServerRequest) -> str | None:
 
 def _is_own(origin: str, host: str) -> bool:
     """Whether an origin is this host and port. The scheme is not compared, since a proxy may have ended TLS."""
-    match = _ORIGIN.fullmatch(origin)
-    if match is None or (default := DEFAULT_PORTS.get(match["scheme"].lower())) is None:
+    parts = split_origin(origin)
+    if parts is None or (default := DEFAULT_PORTS.get(parts[0])) is None:
         return False
-    origin_place = split_authority(match["authority"])
     host_place = split_authority(host)
-    if origin_place is None or host_place is None:
-        return False
-    return _complete(origin_place, default) == _complete(host_place, default)
-
-
-def _normal_origin(origin: str) -> str:
-    match = _ORIGIN.fullmatch(origin.rstrip("/"))
-    place = split_authority(match["authority"]) if match else None
-    if match is None or place is None:
-        return origin.lower()
-    scheme = match["scheme"].lower()
-    host, port = _complete(place, DEFAULT_PORTS.get(scheme))
-    return f"{scheme}://{host}:{port}"
-
-
-def _complete(place: Place, default: int | None) -> Place:
-    host, port = place
-    return host, default if port is None else port
+    return host_place is not None and with_port(parts[1], default) == with_port(host_place, default)
 
 
 def _is_navigation(request: HTTPServerRequest) -> bool:

@@ -53,10 +53,11 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 class FrontPageHandler(ApiHandler):
     """`GET /`."""
 
-    headers: ClassVar = {"Vary": "Accept", "Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    headers: ClassVar = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
 
     def get(self) -> None:
         """A page if HTML is preferred, as by browsers, else JSON with the same links."""
+        self.add_header("Vary", "Accept")  # beside that of CORS
         for name, value in self.headers.items():
             self.set_header(name, value)
         if not prefers_html(self.request.headers.get("Accept", "")):

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import ClassVar, Protocol
+from types import MappingProxyType, TracebackType
+from typing import ClassVar, Protocol, final
 from uuid import UUID
 
 import orjson
@@ -17,11 +17,12 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
-from dexexec.api import problems
+from dexexec.api import cors, problems
 from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
 from dexexec.api.read_gate import (
     CANCELS_AT_ONCE,
     CANCELS_PER_CLIENT,
@@ -144,28 +145,47 @@ class ApiHandler(RequestHandler):
     api: Api
     request_id = ""
     refusal: RequestError | None = None
+    cors_headers: Mapping[str, str] = MappingProxyType({})
 
     def initialize(self, api: Api) -> None:
         """Called by Tornado for each request."""
         self.api = api
+        self.cors_headers = api.sites.cors_headers(self.request.headers)
+        self._set_headers(self.cors_headers)
 
     def set_default_headers(self) -> None:
         """Called by Tornado before a request is handled, and again before an error is answered."""
         if not self.request_id:
             self.request_id = request_id(self.request.headers)
-        for name, value in common_headers(self.request_id).items():
+        self._set_headers({**common_headers(self.request_id), **self.cors_headers})
+
+    def _set_headers(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
             self.set_header(name, value)
 
+    @final  # so that no route can be without these checks: handlers override `check`
     def prepare(self) -> None:
-        """Called by Tornado before the handler's method: refuse requests of other sites' pages."""
+        """Called by Tornado before the handler's method: refuse requests of other sites' pages, and answer the
+        preflight of an allowed one."""
         self.api.sites.check(self.request)
+        headers = self.request.headers
+        if cors.is_preflight(self.request.method, headers) and self.api.sites.allowed_origin(headers) is not None:
+            # The same for every path, existing or not.
+            self._set_headers(cors.preflight_headers(headers, METHODS))
+            self.set_status(204)
+            self.finish()
+            return
+        self.check()
+
+    def check(self) -> None:
+        """Further checks of this route, before its method. Raises `RequestError` and `HTTPError`."""
 
     def compute_etag(self) -> str | None:
         """None: a client validates no answer but that of a single order (`dexexec.api.orders`)."""
         return None
 
     def options(self, *_args: str) -> None:
-        """The allowed methods. No CORS headers: pages of other origins may not post orders."""
+        """The allowed methods."""
         self.set_header("Allow", ", ".join(allowed_methods(type(self))))
         self.set_status(204)
 
@@ -204,8 +224,7 @@ class ApiHandler(RequestHandler):
             return
         self.refusal = problems.from_exception(caught[1] if isinstance(caught, tuple) else None, status_code)
         self.set_status(self.refusal.http_status)
-        for name, value in problems.headers(self.refusal).items():
-            self.set_header(name, value)
+        self._set_headers(problems.headers(self.refusal))
         if self.refusal.http_status == 405:
             self.set_header("Allow", ", ".join(allowed_methods(type(self))))
         self.finish(encode(problems.document(self.refusal, self.request_id)))
@@ -221,9 +240,8 @@ class ApiHandler(RequestHandler):
 class ResourceNotFoundHandler(ApiHandler):
     """Any other path."""
 
-    def prepare(self) -> None:
+    def check(self) -> None:
         """Refuse every method."""
-        super().prepare()
         raise HTTPError(404)
 
 
@@ -289,6 +307,12 @@ def log_refusal(
     (`dexexec.intake.intake`)."""
     if isinstance(refusal, QueueFullError):
         return
+    about = {}
+    if isinstance(refusal, HostNotAllowedError | OriginNotAllowedError):
+        # What the operator may have to list in a setting. A browser that sends no Origin sends the other one.
+        for name in ("Host", "Origin", "Sec-Fetch-Site"):
+            if (value := request.headers.get(name)) is not None:
+                about[name.lower().replace("-", "_")] = _loggable(value)
     observer.request_refused(
         status,
         refusal.code if refusal else "",
@@ -298,6 +322,7 @@ def log_refusal(
         client=request.remote_ip,
         request_id=request_id,
         ms=_ms(request),
+        **about,
     )
 
 

@@ -61,10 +61,9 @@ class ExecuteHandler(ApiHandler):
         self._read_at = api.clock.monotonic()
         self._gone = asyncio.Event()
 
-    def prepare(self) -> None:
+    def check(self) -> None:
         """Refuse before the body is parsed if any order would be refused. A GET that reaches this method lacks the
         headers of a WebSocket handshake."""
-        super().prepare()
         if self.request.method == "GET":
             raise MethodNotAllowedError("POST an order here; GET is the WebSocket's handshake (Upgrade: websocket)")
         if self.request.method == "POST":

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from tornado.http1connection import HTTP1ServerConnection
@@ -20,8 +21,9 @@ from dexexec.api.client_address import client_key, is_proxy
 from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.connection_table import ConnectionTable
 from dexexec.api.handler import common_headers, encode, request_id
+from dexexec.api.problems import UnreadableRequestError
 from dexexec.config.client_connections import ConnectionSettings
-from dexexec.errors import TooManyConnectionsError
+from dexexec.errors import RequestError, TooManyConnectionsError
 from dexexec.observe.observer import Observer
 
 ACCEPTED_PER_TURN = 16
@@ -124,7 +126,15 @@ class LimitedServer(HTTPServer):
         # A proxy opens the connections of all its clients, so there is no limit per address for one.
         proxied = is_proxy(peer, self._network)
         if self.table.make_room(client, limited=not proxied):
-            stream = ClientStream(connection, self.table, client, proxied=proxied, buffer=READ_BUFFER, chunk=READ_CHUNK)
+            stream = ClientStream(
+                connection,
+                self.table,
+                client,
+                proxied=proxied,
+                refusal=self._unreadable,
+                buffer=READ_BUFFER,
+                chunk=READ_CHUNK,
+            )
             self.table.add(stream)
             self.handle_stream(stream, address)
         else:
@@ -135,12 +145,7 @@ class LimitedServer(HTTPServer):
         if not self._refused:
             asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
         self._refused += 1
-        error = TooManyConnectionsError("all connections are taken, and each is in use")
-        identity = request_id(HTTPHeaders())
-        body = encode(problems.document(error, identity))
-        headers = {**common_headers(identity), **problems.headers(error), "Connection": "close"}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {error.http_status} Service Unavailable\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        answer = whole_answer(TooManyConnectionsError("all connections are taken, and each is in use"))
         # Written without Tornado and without waiting: a flood of refused clients must cost no memory and no time.
         with connection:
             connection.setblocking(False)
@@ -149,10 +154,26 @@ class LimitedServer(HTTPServer):
             except OSError:
                 pass
             try:
-                connection.send(head.encode() + body)
+                connection.send(answer)
             except OSError:
                 pass
+
+    def _unreadable(self, stream: ClientStream) -> bytes:
+        """The answer to a request that Tornado cannot parse."""
+        error = UnreadableRequestError("this is no valid request of HTTP/1.1: its first line, headers or chunks")
+        self._observer.request_refused(error.http_status, error.code, [], client=stream.client)
+        return whole_answer(error)
 
     def _log_refusals(self) -> None:
         self._observer.connections_refused(self._refused)
         self._refused = 0
+
+
+def whole_answer(error: RequestError) -> bytes:
+    """An answer of HTTP/1.1 with the problem document, for a connection that is closed behind it."""
+    identity = request_id(HTTPHeaders())
+    body = encode(problems.document(error, identity))
+    headers = {**common_headers(identity), **problems.headers(error), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    status = f"{error.http_status} {HTTPStatus(error.http_status).phrase}"
+    return f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -113,7 +113,10 @@ class SocketHandler(ApiHandler):
     async def get(self, *_args: str) -> None:
         """The handshake, then the connection until its end. Other methods have another handler."""
         response = websocket_connection.accept(self.request)
-        for name, value in common_headers(self.request_id).items():
+        for name, value in {
+            **common_headers(self.request_id),
+            **self.api.sites.cors_headers(self.request.headers),
+        }.items():
             response.headers[name] = value
         stream = self.detach()
         assert isinstance(stream, IOStream)  # noqa: S101 - this is a server for TCP

@@ -10,7 +10,10 @@ ANY = "*"
 Place = tuple[str, int | None]
 """A host as normalized by `normal_host`, and the port if there is one."""
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:@/\\?#\[\],]+)(?::(?P<port>\d{0,5}))?")
+_ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 
 
 def split_authority(text: str) -> Place | None:
@@ -21,6 +24,30 @@ def split_authority(text: str) -> Place | None:
         return None
     port = int(match["port"]) if match["port"] else None
     return normal_host(match["host"]), port
+
+
+def split_origin(origin: str) -> tuple[str, Place] | None:
+    """Scheme and place of an origin (RFC 6454), normalized; None for `null` and anything else."""
+    match = _ORIGIN.fullmatch(origin)
+    place = split_authority(match["authority"]) if match else None
+    return (match["scheme"].lower(), place) if match and place else None
+
+
+def normal_origin(origin: str) -> str:
+    """An origin with its port, so that it can be compared. A trailing slash is ignored: people copy it with the
+    address of a page."""
+    parts = split_origin(origin.rstrip("/"))
+    if parts is None:
+        return origin.lower()
+    scheme, place = parts
+    host, port = with_port(place, DEFAULT_PORTS.get(scheme))
+    return f"{scheme}://{host}:{port}"
+
+
+def with_port(place: Place, default: int | None) -> Place:
+    """The place with its port, or with the default one."""
+    host, port = place
+    return host, default if port is None else port
 
 
 def normal_host(host: str) -> str:

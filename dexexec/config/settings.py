@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import validation_messages
+from dexexec.config.access import AccessSettings
 from dexexec.config.client_connections import ConnectionSettings
 from dexexec.config.data_dir import default_data_dir
 from dexexec.config.dry_runs import DryRuns
@@ -23,7 +24,7 @@ from dexexec.config.environment import (
     uppercase_names,
     variable,
 )
-from dexexec.config.host_names import ANY, is_host, is_loopback, normal_host, split_authority
+from dexexec.config.host_names import is_host, is_loopback, normal_host
 from dexexec.config.order_kinds import OrderKinds
 from dexexec.config.postgres_url import (
     DEFAULT_SCHEMA,
@@ -43,7 +44,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
+class Settings(AccessSettings, OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -224,14 +225,6 @@ class Settings(OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
     request_timeout_ms: int = Field(
         5_000, ge=100, le=60_000, description="longest wait for Postgres or Redis during a request (ms)"
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="host names of this service besides localhost and its listening address, such as a proxy's,"
-        " comma-separated; `*.dex.example` for all names below it, `*` for any",
-    )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins whose web pages may use this service besides its own, comma-separated; `*` for any"
-    )
     socket_orders: int = Field(10_000, ge=1, le=1_000_000, description="orders that one WebSocket may follow")
     socket_buffer_bytes: int = Field(
         1_048_576,
@@ -250,7 +243,7 @@ class Settings(OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
 
-    @field_validator("adapters", "venue_programs", "allowed_hosts", "allowed_origins", "pg_port", mode="before")
+    @field_validator("adapters", "venue_programs", "pg_port", mode="before")
     @classmethod
     def _by_comma(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -259,13 +252,6 @@ class Settings(OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
     @classmethod
     def _read_tokens(cls, value: object) -> object:
         return parse_tokens(value) if isinstance(value, str) else value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(entry == ANY or split_authority(entry) for entry in value):
-            raise ValueError("each host must be a name or an address, with a port or without, and no https:// or path")
-        return value
 
     @field_validator("pg_user", "pg_database")
     @classmethod

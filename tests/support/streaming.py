@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+import pytest
 import redis.asyncio
 import tornado.web
 from psycopg.types.json import Jsonb
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
@@ -144,6 +145,13 @@ class Api:
         client = Client(await websocket_connect(HTTPRequest(url, headers=headers, request_timeout=30)))
         self.clients.append(client)
         return client
+
+    async def refused(self, query: str = "", **headers: str) -> HTTPResponse:
+        """The answer to a handshake that is refused."""
+        with pytest.raises(HTTPClientError) as caught:
+            await self.connect(query, **headers)
+        assert caught.value.response is not None
+        return caught.value.response
 
 
 @asynccontextmanager

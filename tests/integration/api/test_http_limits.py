@@ -6,7 +6,7 @@ import pytest
 
 from dexexec.api.app import EXECUTE, MAX_BODY_BYTES
 from dexexec.api.body_limit import LINGER_BYTES
-from tests.support.running_api import GOOD, HEAD, problem, running_service
+from tests.support.running_api import GOOD, HEAD, Raw, problem, running_service
 
 # Bodies over the limit
 
@@ -97,6 +97,14 @@ async def test_a_body_that_does_not_come_in_time_ends_the_connection_and_stores_
         await raw.send(HEAD + framing)
         assert await raw.closed() == b""
         assert service.store.created == []
+
+
+async def refused_as_unreadable(raw: Raw) -> None:
+    """The last answer on this connection is a problem document."""
+    status, headers, body = await raw.answer()
+    problem(headers, body, status, "bad-request")
+    assert (status, headers["Connection"]) == (400, "close")
+    assert await raw.closed() == b""
 
 
 async def test_headers_that_do_not_come_in_time_end_the_connection() -> None:
@@ -194,7 +202,9 @@ async def test_an_expect_header_in_any_case_is_answered() -> None:
 async def test_what_is_not_http_gets_400_and_the_connection_ends(bad: bytes) -> None:
     async with running_service() as service, service.raw() as raw:
         await raw.send(bad)
-        assert (await raw.closed()).startswith(b"HTTP/1.1 400 ")
+        await refused_as_unreadable(raw)
+        (line,) = service.log_lines()
+        assert (line["status"], line["client"]) == (400, "127.0.0.1")
         assert service.store.created == []
         assert (await service.post()).code == 202
 
@@ -204,7 +214,7 @@ async def test_a_content_length_that_is_too_short_makes_the_rest_a_request_of_it
         await raw.send(HEAD + b"Content-Length: 5\r\n\r\n" + GOOD + b"\r\n\r\n")
         status, headers, body = await raw.answer()
         problem(headers, body, status, "malformed-body")
-        assert (await raw.closed()).startswith(b"HTTP/1.1 400 ")
+        await refused_as_unreadable(raw)
         assert service.store.created == []
 
 
@@ -214,7 +224,7 @@ async def test_pipelined_requests_are_answered_in_order_and_junk_behind_them_end
         await raw.send(one * 3 + b"junk junk junk\r\n\r\n")
         for _ in range(3):
             assert (await raw.answer())[0] == 202
-        assert (await raw.closed()).startswith(b"HTTP/1.1 400 ")
+        await refused_as_unreadable(raw)
         assert len(service.store.created) == 3
 
 

@@ -196,3 +196,12 @@ def test_origins_of_the_setting_are_served(allowed: str, origin: str, served: bo
 def test_promise_18_a_start_that_lets_the_network_in_warns_about_it(host: str, warned: bool) -> None:
     warnings = " ".join(Settings(_env_file=None, host=host).warnings())
     assert ("DEXEXEC_HOST" in warnings and "firewall" in warnings) is warned
+
+
+@pytest.mark.parametrize(
+    "value", ["app.example", "https://app.example/page", "https://*.app.example", "https://", "//a"]
+)
+def test_an_origin_that_could_never_match_is_an_error_at_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEXEXEC_ALLOWED_ORIGINS", f"https://a.example,{value}")
+    with pytest.raises(SettingsError, match=r"^DEXEXEC_ALLOWED_ORIGINS: .*without a path"):
+        load()
