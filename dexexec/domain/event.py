@@ -21,13 +21,16 @@ def timestamp(at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`detail` has the fields of this step: venue, quotes, txHash, reason, attempt ... (JSON values only)."""
+    """`detail` has the fields of this step: venue, quotes, txHash, reason, attempt ... (JSON values only).
+
+    `kind` is the order's type, for the metrics; it is empty where an event was read and not just written."""
 
     order_id: UUID
     seq: int
     status: Status
     at: datetime
     detail: Detail
+    kind: str = ""
 
     @property
     def final(self) -> bool:

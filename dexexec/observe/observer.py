@@ -7,16 +7,20 @@ are logged at `debug`, since Postgres and the stream have them. What an operator
 from collections.abc import Sequence
 from uuid import UUID
 
-from dexexec.domain.quote import SwapRequest
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.observe.log import Logger, make_logger
+from dexexec.observe.metrics import NO_METRICS, Metrics
 from dexexec.observe.resting_events import RestingEvents
+from dexexec.observe.venue_events import VenueEvents
 
 __all__ = ["Logger", "Observer", "make_logger"]
 
 
-class Observer(RestingEvents):
-    """Logs the events of one process."""
+class Observer(RestingEvents, VenueEvents):
+    """Logs the events of one process, and counts them. `metrics` also has what is counted without a line in the log."""
+
+    def __init__(self, log: Logger, metrics: Metrics = NO_METRICS) -> None:
+        super().__init__(log, metrics)
 
     def suspicious_setting_found(self, warning: str) -> None:
         """A setting is valid, but probably not what was meant."""
@@ -51,6 +55,7 @@ class Observer(RestingEvents):
     def process_exited(self, number: int, how: str, pause: float) -> None:
         """A child process ended by itself. It is restarted after `pause` seconds."""
         self.log.warning("process ended", process=number, how=how, again_in_s=pause)
+        self.metrics.process_restarted()
 
     def process_killed(self, number: int, pid: int, seconds: float) -> None:
         """A child process did not drain in time and was killed. Its orders are freed as after a crash."""
@@ -65,6 +70,7 @@ class Observer(RestingEvents):
     def worker_lease_lost(self, name: str, why: str, in_flight: int) -> None:
         """A worker lost its lease. Other workers may have its orders, so it drops them and registers again."""
         self.log.warning("worker lost its lease", worker=name, why=why, orders_dropped=in_flight)
+        self.metrics.lease_lost()
 
     def worker_draining(self, name: str, in_flight: int) -> None:
         """A worker leases no more orders and finishes those in flight."""
@@ -79,6 +85,7 @@ class Observer(RestingEvents):
         cause = str(error.__cause__ or "").strip().splitlines()
         why = f"{error} ({cause[0]})" if cause and cause[0] not in str(error) else str(error)
         self.log.warning("waiting for a server", doing=what, why=why)
+        self.metrics.outage_began()
 
     def server_recovered(self, what: str, seconds: float) -> None:
         """The server answers again."""
@@ -93,6 +100,7 @@ class Observer(RestingEvents):
     def claim_lost(self, order_id: UUID) -> None:
         """Another worker has claimed the order; this worker wrote nothing more."""
         self.log.info("claim lost", order=str(order_id))
+        self.metrics.claim_lost()
 
     def order_released(self, order_id: UUID, why: str) -> None:
         """The order was released, unchanged, for another worker."""
@@ -101,14 +109,17 @@ class Observer(RestingEvents):
     def order_run_crashed(self, order_id: UUID, claims: int, error: BaseException) -> None:
         """A bug interrupted the work on an order. The order is retried, and fails after DEXEXEC_MAX_CLAIMS crashes."""
         self.log.error("order crashed its run", order=str(order_id), claims=claims, exc_info=error)
+        self.metrics.order_faulted("run-crashed")
 
     def finality_check_failed(self, error: BaseException) -> None:
         """A bug interrupted the check whether confirmed orders are finalized. The next check retries."""
         self.log.error("a check of confirmed orders failed", exc_info=error)
+        self.metrics.order_faulted("finality-check-failed")
 
     def order_release_failed(self, order_id: UUID, error: BaseException) -> None:
         """A bug prevented the release of an order. The worker registers again, which frees the order."""
         self.log.error("order could not be handed back", order=str(order_id), exc_info=error)
+        self.metrics.order_faulted("release-failed")
 
     def order_unreadable(self, order_id: UUID, error: Exception) -> None:
         """This version cannot read the row of an order. The worker skips the order and continues with others."""
@@ -116,18 +127,23 @@ class Observer(RestingEvents):
             "an order cannot be read", order=str(order_id), why=f"{type(error).__name__}: {error}",
             hint="a newer version or a person changed the row: run the newer version, or repair the row",
         )  # fmt: skip
+        self.metrics.order_faulted("unreadable")
 
     def order_poisoned(self, order_id: UUID, claims: int) -> None:
         """An order crashed its workers too often and fails without another attempt."""
         self.log.error("order failed as poisoned", order=str(order_id), claims=claims)
+        self.metrics.order_faulted("poisoned")
 
     def order_stuck(self, order_id: UUID, claims: int) -> None:
         """An order with an open attempt crashes its workers. It does not fail, since its swap may still land."""
         self.log.error("order makes no progress; its swap may land", order=str(order_id), claims=claims)
+        self.metrics.order_faulted("stuck")
 
     def order_accepted(self, order_id: UUID, request_id: str, *, replayed: bool) -> None:
         """A client received 202. `replayed`: it received the order of an earlier request with the same key."""
         self.log.debug("order accepted", order=str(order_id), request_id=request_id, replayed=replayed)
+        if replayed:
+            self.metrics.order_replayed()
 
     def order_filled(self, order_id: UUID, venue: str, seconds: float) -> None:
         """An order ended with a swap."""
@@ -146,6 +162,7 @@ class Observer(RestingEvents):
     def order_retry_scheduled(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:
         """A round ended without a swap, and another follows after `pause_ms`."""
         self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
+        self.metrics.order_retried(reason)
 
     def swap_rolled_back(self, order_id: UUID, signature: str) -> None:
         """A fork dropped a confirmed swap. The same signed bytes are sent again."""
@@ -154,6 +171,7 @@ class Observer(RestingEvents):
     def fill_out_of_bounds(self, order_id: UUID, venue: str, signature: str) -> None:
         """A swap landed that spent more or received less than its bounds allow."""
         self.log.critical("fill out of bounds", order=str(order_id), venue=venue, tx=signature)
+        self.metrics.order_faulted("fill-out-of-bounds")
 
     def abandoned_attempt_landed(self, order_id: UUID, signature: str) -> None:
         """An attempt that counted as expired is on chain. The order ends with its fill."""
@@ -161,6 +179,7 @@ class Observer(RestingEvents):
             "an attempt that was given up is on chain", order=str(order_id), tx=signature,
             hint="a node reported a wrong height or history: check the nodes, and configure more than one",
         )  # fmt: skip
+        self.metrics.order_faulted("abandoned-attempt-landed")
 
     def duplicate_swap_landed(self, order_id: UUID, signatures: Sequence[str]) -> None:
         """Several attempts of one order landed: a promise is broken, and a person must settle the difference."""
@@ -168,6 +187,7 @@ class Observer(RestingEvents):
             "an order was swapped more than once", order=str(order_id), txs=list(signatures),
             hint="a node reported a wrong height or history: check the nodes, and configure more than one",
         )  # fmt: skip
+        self.metrics.order_faulted("duplicate-swap")
 
     def attempt_chain_unavailable(self, order_id: UUID, venue: str, why: str) -> None:
         """An open attempt cannot be looked up, because its chain is not configured in this process."""
@@ -175,6 +195,7 @@ class Observer(RestingEvents):
             "an open attempt cannot be looked up here", order=str(order_id), venue=venue, why=why,
             hint=f"enable {venue} with the same nodes as before, until this order has ended",
         )  # fmt: skip
+        self.metrics.order_faulted("chain-unavailable")
 
     def order_waiting(self, order_id: UUID, waiting: Waiting) -> None:
         """The reason why an order waits has changed."""
@@ -232,85 +253,23 @@ class Observer(RestingEvents):
     def record_contradicts_chain(self, order_id: UUID, why: str) -> None:
         """Postgres and the chain contradict each other about an order that has ended."""
         self.log.critical("record and chain contradict each other", order=str(order_id), why=why)
+        self.metrics.order_faulted("record-contradicts-chain")
 
     def comparison_finished(self, wallet: str, restored: int, seconds: float) -> None:
         """Postgres has all transactions of the wallet that the chain has."""
         self.log.info("record and chain are compared", wallet=wallet, orders_restored=restored, s=round(seconds, 1))
-
-    # Venues
-
-    def adapter_misbehaved(self, venue: str, request: SwapRequest, error: BaseException) -> None:
-        """An adapter raised an undocumented error or returned an invalid result."""
-        self.log.error("adapter misbehaved", venue=venue, request=request, exc_info=error)
-
-    def adapter_close_failed(self, venue: str, why: str) -> None:
-        """An adapter failed to close its connections."""
-        self.log.warning("adapter not closed", venue=venue, why=why)
-
-    def transaction_rejected(self, venue: str, request: SwapRequest, why: str) -> None:
-        """The guard rejected a transaction of a venue; it was not signed."""
-        self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
-
-    def explanation_failed(self, venue: str, signature: str, error: BaseException) -> None:
-        """An adapter failed to explain a failed transaction. The chain's own error is reported instead."""
-        self.log.error("adapter misbehaved on a failure", venue=venue, tx=signature, exc_info=error)
-
-    def settlement_failed(self, network: str, signature: str, error: Exception) -> None:
-        """Sending or looking up a swap failed unexpectedly. Its outcome is unknown, and the lookup is repeated."""
-        self.log.error("settlement failed on a swap", network=network, tx=signature, exc_info=error)
-
-    def node_failed(self, node: str, why: str) -> None:
-        """A Solana node returned no usable answer. Other configured nodes are used."""
-        self.log.warning("node failed", node=node, why=why)
-
-    def node_rate_limited(self, node: str, why: str) -> None:
-        """A Solana node reported too many requests and gets none for a while."""
-        self.log.warning("node rests", node=node, why=why)
-
-    def node_lagging(self, node: str, blocks: int) -> None:
-        """A node is behind the others, so its answers do not count."""
-        self.log.warning("node lags", node=node, blocks=blocks)
-
-    def node_recovered(self, node: str) -> None:
-        """A node answers again or has caught up."""
-        self.log.info("node is back", node=node)
-
-    def priority_fee_unknown(self, why: str) -> None:
-        """No node reports the priority fees that others pay. The last known fee is offered, or the minimum."""
-        self.log.warning("priority fee unknown", why=why)
-
-    def priority_fee_known(self) -> None:
-        """Nodes report priority fees again."""
-        self.log.info("priority fee known again")
-
-    def priority_fee_capped(self, market: int, cap: int) -> None:
-        """Others pay a higher priority fee than DEXEXEC_MAX_COMPUTE_PRICE: swaps may land late or expire."""
-        self.log.warning(
-            "priority fee capped below the market", market=market, cap=cap,
-            hint="raise DEXEXEC_MAX_COMPUTE_PRICE (micro-lamports per compute unit), or expect swaps to expire",
-        )  # fmt: skip
-
-    def node_websocket_failed(self, node: str, why: str) -> None:
-        """The WebSocket to a Solana node failed. Swaps are looked up more often instead."""
-        self.log.warning("WebSocket to the node failed", node=node, why=why)
-
-    def node_websocket_recovered(self, node: str) -> None:
-        """The WebSocket to a Solana node is back."""
-        self.log.info("WebSocket to the node is back", node=node)
-
-    def breaker_state_changed(self, venue: str, state: str) -> None:
-        """The circuit breaker of a venue opened, is half open, or closed."""
-        self.log.warning("venue breaker", venue=venue, state=state)
 
     # The sweeper
 
     def dead_workers_removed(self, names: list[str]) -> None:
         """Dead workers were removed, and their orders are free."""
         self.log.warning("dead workers found", workers=names)
+        self.metrics.dead_workers_removed(len(names))
 
     def orders_requeued(self, count: int) -> None:
         """Orders that made no progress are back on the queue."""
         self.log.info("orders put back on the queue", count=count)
+        self.metrics.orders_requeued(count)
 
     # Retention
 
@@ -339,6 +298,7 @@ class Observer(RestingEvents):
     def connections_refused(self, count: int) -> None:
         """The number of connections refused since the last such line: the limit is reached, and none is idle."""
         self.log.warning("connections refused: too many are open", count=count)
+        self.metrics.connections_refused(count)
 
     def request_served(self, method: str, path: str, status: int, ms: float) -> None:
         """A request succeeded."""
@@ -349,14 +309,17 @@ class Observer(RestingEvents):
         # Never their values: a client may have typed a secret into the wrong field.
         log = self.log.error if status >= 500 else self.log.info
         log("request refused", status=status, problem=problem, fields=fields, **about)
+        self.metrics.requests_refused(problem, status)
 
     def request_crashed(self, request_id: str, error: BaseException | None) -> None:
         """A bug interrupted a request; the client received `internal` with this id."""
         self.log.error("request crashed", request_id=request_id, exc_info=error)
+        self.metrics.order_faulted("request-crashed")
 
     def orders_refused(self, count: int) -> None:
         """The number of orders refused in the last second because the queue is full."""
         self.log.warning("orders refused: the queue is full", count=count)
+        self.metrics.requests_refused("queue-full", 503, count)
 
     def orders_not_enqueued(self, count: int) -> None:
         """Redis failed after these orders were accepted. The sweeper finds them in Postgres."""

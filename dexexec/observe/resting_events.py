@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dexexec.observe.log import Logger
+from dexexec.observe.metrics import Metrics
 
 
 class RestingEvents:
     """Logs the events of the leader's duties."""
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, metrics: Metrics) -> None:
         self.log = log
+        self.metrics = metrics
 
     def duty_failed(self, name: str, error: BaseException) -> None:
         """A bug interrupted something that the leader does for resting orders. The next turn repeats it."""
@@ -50,6 +52,7 @@ class RestingEvents:
             "more than one order of a group was filled", order=str(order_id), others=[str(one) for one in others],
             hint="a node reported a wrong height or history: check the nodes, and configure more than one",
         )  # fmt: skip
+        self.metrics.order_faulted("group-filled-twice")
 
     def bracket_armed(self, order_id: UUID, exits: int) -> None:
         """The fill of an order armed its exits."""
@@ -61,3 +64,4 @@ class RestingEvents:
             "the exits of an order cannot be armed", order=str(order_id), mints=list(mints),
             hint="a mint of its pair is not configured any more: add it to DEXEXEC_TOKENS",
         )  # fmt: skip
+        self.metrics.order_faulted("bracket-not-armed")

@@ -1,0 +1,21 @@
+"""The metrics of one process: one method per happening, as the log has. `docs/METRICS.md` describes each metric."""
+
+from dexexec.observe.metrics.instruments import Instruments, NoInstruments
+from dexexec.observe.metrics.nodes import NodeMetrics
+from dexexec.observe.metrics.orders import OrderMetrics
+from dexexec.observe.metrics.service import ServiceMetrics
+from dexexec.observe.metrics.venues import VenueMetrics
+
+__all__ = ["NO_METRICS", "Metrics"]
+
+
+class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
+    """All metrics that are counted as things happen."""
+
+    def __init__(self, make: Instruments) -> None:
+        for part in (OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
+            part.__init__(self, make)
+
+
+NO_METRICS = Metrics(NoInstruments())
+"""For processes and tests without metrics."""

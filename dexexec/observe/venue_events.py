@@ -1,0 +1,83 @@
+"""The log events of venues and of the nodes that they need: a part of `Observer`."""
+
+from dexexec.domain.quote import SwapRequest
+from dexexec.observe.log import Logger
+from dexexec.observe.metrics import Metrics
+
+
+class VenueEvents:
+    """Logs and counts what happens with adapters, the guard, breakers, nodes and priority fees."""
+
+    log: Logger
+    metrics: Metrics
+
+    def adapter_misbehaved(self, venue: str, request: SwapRequest, error: BaseException) -> None:
+        """An adapter raised an undocumented error or returned an invalid result."""
+        self.log.error("adapter misbehaved", venue=venue, request=request, exc_info=error)
+
+    def adapter_close_failed(self, venue: str, why: str) -> None:
+        """An adapter failed to close its connections."""
+        self.log.warning("adapter not closed", venue=venue, why=why)
+
+    def transaction_rejected(self, venue: str, request: SwapRequest, why: str) -> None:
+        """The guard rejected a transaction of a venue; it was not signed."""
+        self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
+        self.metrics.transaction_rejected(venue)
+
+    def explanation_failed(self, venue: str, signature: str, error: BaseException) -> None:
+        """An adapter failed to explain a failed transaction. The chain's own error is reported instead."""
+        self.log.error("adapter misbehaved on a failure", venue=venue, tx=signature, exc_info=error)
+
+    def settlement_failed(self, network: str, signature: str, error: Exception) -> None:
+        """Sending or looking up a swap failed unexpectedly. Its outcome is unknown, and the lookup is repeated."""
+        self.log.error("settlement failed on a swap", network=network, tx=signature, exc_info=error)
+
+    def node_failed(self, node: str, why: str) -> None:
+        """A Solana node returned no usable answer. Other configured nodes are used."""
+        self.log.warning("node failed", node=node, why=why)
+        self.metrics.node_seen(node, usable=False)
+
+    def node_rate_limited(self, node: str, why: str) -> None:
+        """A Solana node reported too many requests and gets none for a while."""
+        self.log.warning("node rests", node=node, why=why)
+        self.metrics.node_seen(node, usable=False)
+
+    def node_lagging(self, node: str, blocks: int) -> None:
+        """A node is behind the others, so its answers do not count."""
+        self.log.warning("node lags", node=node, blocks=blocks)
+        self.metrics.node_seen(node, usable=False)
+
+    def node_recovered(self, node: str) -> None:
+        """A node answers again or has caught up."""
+        self.log.info("node is back", node=node)
+        self.metrics.node_seen(node, usable=True)
+
+    def priority_fee_unknown(self, why: str) -> None:
+        """No node reports the priority fees that others pay. The last known fee is offered, or the minimum."""
+        self.log.warning("priority fee unknown", why=why)
+
+    def priority_fee_known(self) -> None:
+        """Nodes report priority fees again."""
+        self.log.info("priority fee known again")
+
+    def priority_fee_capped(self, market: int, cap: int) -> None:
+        """Others pay a higher priority fee than DEXEXEC_MAX_COMPUTE_PRICE: swaps may land late or expire."""
+        self.log.warning(
+            "priority fee capped below the market", market=market, cap=cap,
+            hint="raise DEXEXEC_MAX_COMPUTE_PRICE (micro-lamports per compute unit), or expect swaps to expire",
+        )  # fmt: skip
+
+    def node_websocket_failed(self, node: str, why: str) -> None:
+        """The WebSocket to a Solana node failed. Swaps are looked up more often instead."""
+        self.log.warning("WebSocket to the node failed", node=node, why=why)
+
+    def node_websocket_recovered(self, node: str) -> None:
+        """The WebSocket to a Solana node is back."""
+        self.log.info("WebSocket to the node is back", node=node)
+
+    def breaker_state_changed(self, venue: str, state: str) -> None:
+        """The circuit breaker of a venue opened, is half open, or closed."""
+        self.log.warning("venue breaker", venue=venue, state=state)
+        self.metrics.breaker_seen(venue, state)
+        if state == "open":
+            self.metrics.breaker_opened(venue)
